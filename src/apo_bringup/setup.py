@@ -1,0 +1,27 @@
+from glob import glob
+
+from setuptools import find_packages, setup
+
+setup(
+    name="apo_bringup",
+    version="0.1.0",
+    packages=find_packages(),
+    data_files=[
+        ("share/ament_index/resource_index/packages", ["resource/apo_bringup"]),
+        ("share/apo_bringup", ["package.xml"]),
+        ("share/apo_bringup/launch", sorted(glob("../../launch/*.launch.py"))),
+        ("share/apo_bringup/config", sorted(glob("../../config/*"))),
+    ],
+    install_requires=["setuptools"],
+    extras_require={"test": ["pytest"]},
+    zip_safe=True,
+    maintainer="apo maintainers",
+    maintainer_email="maintainers@apo.dev",
+    description="Starts the nodes: launch table, process runner, demo, command line.",
+    license="Apache-2.0",
+    entry_points={
+        "console_scripts": [
+            "apo = apo_bringup.cli:main",
+        ],
+    },
+)

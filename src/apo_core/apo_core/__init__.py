@@ -1,0 +1,1 @@
+"""Shared library of apo: numpy and h5py only at the top level; torch in `vla`, rclpy in `ros`."""

@@ -1,0 +1,110 @@
+"""Configuration dataclasses read from the ROS parameter files under config/, with or without ROS."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from apo_core.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def parameter(default: Any, description: str, *, low: float | None = None, high: float | None = None, choices=None):
+    """A dataclass field that is also a ROS parameter: description, inclusive range, allowed values."""
+    metadata = {"description": description, "low": low, "high": high, "choices": choices}
+    if isinstance(default, list | dict):
+        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def _coerce(value: Any, annotation: Any) -> Any:
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return value
+    if annotation is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(value)
+    return value
+
+
+def _faults(spec: dataclasses.Field, value: Any, annotation: Any) -> list[str]:
+    meta, name = spec.metadata, spec.name
+    expected = typing.get_origin(annotation) or annotation
+    if isinstance(expected, type) and (
+        not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool)
+    ):
+        return [f"{name} = {value!r} must be of type {expected.__name__}"]
+    faults = []
+    if isinstance(value, float) and not math.isfinite(value):
+        faults.append(f"{name} = {value} must be finite")
+    if meta.get("low") is not None and value < meta["low"]:
+        faults.append(f"{name} = {value} is below its limit {meta['low']}")
+    if meta.get("high") is not None and value > meta["high"]:
+        faults.append(f"{name} = {value} is above its limit {meta['high']}")
+    if meta.get("choices") and value not in meta["choices"]:
+        faults.append(f"{name} = {value!r} is not one of {list(meta['choices'])}")
+    return faults
+
+
+def build(cls: type[T], values: dict[str, Any], source: str) -> T:
+    """Makes a `cls` from `values`, checking every field.
+
+    Raises:
+        ConfigError: unknown names, wrong types, values out of range; all of them at once.
+    """
+    hints = typing.get_type_hints(cls)
+    specs = {spec.name: spec for spec in dataclasses.fields(cls)}
+    faults = [f"{name} is not a parameter; known: {', '.join(specs)}" for name in values if name not in specs]
+    checked = {}
+    for name, spec in specs.items():
+        if name not in values:
+            continue
+        value = _coerce(values[name], hints[name])
+        faults += _faults(spec, value, hints[name])
+        checked[name] = value
+    if faults:
+        raise ConfigError(source, faults)
+    try:
+        return cls(**checked)
+    except ConfigError as error:
+        raise ConfigError(source, error.faults) from None
+
+
+def read_ros_parameters(path: Path, node: str) -> dict[str, Any]:
+    """The `ros__parameters` of `node` in a ROS 2 parameter file (keys `/**` or the node's name).
+
+    Raises:
+        ConfigError: unreadable file or no section for the node.
+    """
+    try:
+        document = yaml.safe_load(Path(path).read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(str(path), [f"cannot be read: {error}"]) from None
+    merged: dict[str, Any] = {}
+    found = False
+    for name, section in (document or {}).items():
+        if name.strip("/") in (node, "**") and isinstance(section, dict) and "ros__parameters" in section:
+            merged.update(section["ros__parameters"] or {})
+            found = True
+    if not found:
+        raise ConfigError(str(path), [f"has no section '{node}: ros__parameters:'"])
+    return merged
+
+
+def load(cls: type[T], path: Path, node: str, overrides: dict[str, Any] | None = None) -> T:
+    """Reads `node`'s section of a ROS parameter file into a `cls`; `overrides` win.
+
+    Raises:
+        ConfigError: see `build` and `read_ros_parameters`.
+    """
+    values = {**read_ros_parameters(path, node), **(overrides or {})}
+    values.pop("use_sim_time", None)
+    return build(cls, values, str(path))

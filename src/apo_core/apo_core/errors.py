@@ -1,0 +1,31 @@
+"""Errors of apo. Each message names the parameter, its value, the limit, and the file to edit."""
+
+
+class ApoError(Exception):
+    """Base of every error apo raises on purpose."""
+
+
+class ConfigError(ApoError):
+    """A configuration or contract is wrong; lists every fault found, not just the first."""
+
+    def __init__(self, source: str, faults: list[str]):
+        self.source = source
+        self.faults = list(faults)
+        lines = "\n".join(f"  - {fault}" for fault in self.faults)
+        super().__init__(f"{source}: {len(self.faults)} fault(s)\n{lines}")
+
+
+class EpisodeFormatError(ApoError):
+    """An episode file is truncated, of another schema, or inconsistent."""
+
+
+class AdapterError(ApoError):
+    """An adapter is missing, damaged, or belongs to another base model, contract or statistics."""
+
+
+class ObservationError(ApoError):
+    """An observation does not fit the contract or the model."""
+
+
+class CheckpointError(ApoError):
+    """A model checkpoint is missing a file or key, or has one too many."""

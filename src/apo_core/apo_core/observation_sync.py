@@ -1,0 +1,68 @@
+"""Aligns camera and state streams by header stamp into observations. Pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+
+import numpy as np
+
+from apo_core.contract import Contract
+from apo_core.types import Observation
+
+_HISTORY = 64
+
+
+class ObservationSync:
+    """Collects samples of every stream of a contract and emits aligned observations, oldest first.
+
+    The reference stamp of an observation is the newest stamp that the slowest stream has reached; every part is the
+    sample nearest to it and at most `tolerance_s` away. Samples that arrive out of order or twice are counted.
+
+    Args:
+        contract: which streams there are, and the tolerance.
+        instruction: text put into every observation.
+    """
+
+    def __init__(self, contract: Contract, instruction: str = ""):
+        self.instruction = instruction
+        self.out_of_order = dict.fromkeys((*contract.image_names, *contract.state_names), 0)
+        self._images = contract.image_names
+        self._streams: dict[str, deque[tuple[int, np.ndarray]]] = {
+            name: deque(maxlen=_HISTORY) for name in self.out_of_order
+        }
+        self._tolerance_ns = round(contract.tolerance_s * 1e9)
+        self._emitted_ns = -1
+
+    def add(self, name: str, stamp_ns: int, value: np.ndarray) -> Observation | None:
+        """Adds a sample of stream `name`; returns an observation when this sample completed one.
+
+        Raises:
+            KeyError: a stream the contract does not have.
+        """
+        stream = self._streams[name]
+        if stream and stamp_ns <= stream[-1][0]:
+            self.out_of_order[name] += 1
+            return None
+        stream.append((stamp_ns, value))
+        if not all(self._streams.values()):
+            return None
+        reference = min(stream[-1][0] for stream in self._streams.values())
+        if reference <= self._emitted_ns:
+            return None
+        parts = {name: self._nearest(stream, reference) for name, stream in self._streams.items()}
+        if any(abs(stamp - reference) > self._tolerance_ns for stamp, _ in parts.values()):
+            return None
+        self._emitted_ns = reference
+        return Observation(
+            stamp_ns=reference,
+            images={name: parts[name][1] for name in self._images},
+            state={name: value for name, (_, value) in parts.items() if name not in self._images},
+            instruction=self.instruction,
+        )
+
+    @staticmethod
+    def _nearest(stream: deque[tuple[int, np.ndarray]], reference: int) -> tuple[int, np.ndarray]:
+        index = bisect_left(stream, reference, key=lambda sample: sample[0])
+        candidates = [stream[i] for i in (index - 1, index) if 0 <= i < len(stream)]
+        return min(candidates, key=lambda sample: abs(sample[0] - reference))

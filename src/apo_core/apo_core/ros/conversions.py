@@ -1,0 +1,107 @@
+"""Between ROS messages and numpy arrays; no copy where the wire allows it."""
+
+from __future__ import annotations
+
+import array
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Pose, PoseStamped
+from sensor_msgs.msg import Image, JointState
+
+from apo_core.contract import ImageSpec, StateSpec
+from apo_core.errors import ObservationError
+
+
+def to_ns(stamp: Time) -> int:
+    """Nanoseconds of a stamp."""
+    return stamp.sec * 1_000_000_000 + stamp.nanosec
+
+
+def to_stamp(ns: int) -> Time:
+    """Stamp of nanoseconds; negative times become zero."""
+    seconds, nanoseconds = divmod(max(ns, 0), 1_000_000_000)
+    return Time(sec=int(seconds), nanosec=int(nanoseconds))
+
+
+def to_floats(values: np.ndarray | None) -> array.array:
+    """Message field `float32[]` of an array; empty for None."""
+    return array.array("f", b"" if values is None else np.ascontiguousarray(values, np.float32).tobytes())
+
+
+def from_floats(values: array.array, size: int) -> np.ndarray | None:
+    """Array of a message field `float32[]`; None when empty.
+
+    Raises:
+        ObservationError: neither empty nor `size` long.
+    """
+    if not len(values):
+        return None
+    if len(values) != size:
+        raise ObservationError(f"got {len(values)} values, the contract says {size} (config/contract.yaml)")
+    return np.array(values, np.float32)
+
+
+def image_to_msg(image: np.ndarray, stamp_ns: int, frame_id: str) -> Image:
+    """sensor_msgs/Image (rgb8) of a uint8 (H, W, 3) array."""
+    height, width, _ = image.shape
+    message = Image(height=height, width=width, encoding="rgb8", step=3 * width, is_bigendian=0)
+    message.header.stamp = to_stamp(stamp_ns)
+    message.header.frame_id = frame_id
+    message.data = array.array("B", image.tobytes())
+    return message
+
+
+def image_from_msg(message: Image, spec: ImageSpec) -> np.ndarray:
+    """uint8 (H, W, 3) rgb of an image message.
+
+    Raises:
+        ObservationError: encoding or size is not the contract's, or the data are too short.
+    """
+    if message.encoding != spec.encoding or (message.height, message.width) != (spec.height, spec.width):
+        raise ObservationError(
+            f"image '{spec.name}' on {spec.topic} is {message.encoding} {message.height} x {message.width}, "
+            f"the contract says {spec.encoding} {spec.height} x {spec.width} (config/contract.yaml)"
+        )
+    data = np.frombuffer(message.data, np.uint8)
+    if message.step < 3 * spec.width or data.size < message.step * spec.height:
+        raise ObservationError(f"image '{spec.name}' on {spec.topic} has {data.size} bytes, step {message.step}")
+    rows = data[: message.step * spec.height].reshape(spec.height, message.step)
+    image = rows[:, : 3 * spec.width].reshape(spec.height, spec.width, 3)
+    return np.ascontiguousarray(image if spec.encoding == "rgb8" else image[:, :, ::-1])
+
+
+def pose_to_array(pose: Pose) -> np.ndarray:
+    """float32 (7,): x y z [m], quaternion x y z w with its largest component positive (q and -q are one rotation)."""
+    p, q = pose.position, pose.orientation
+    values = np.array([p.x, p.y, p.z, q.x, q.y, q.z, q.w], np.float32)
+    if values[3:][np.argmax(np.abs(values[3:]))] < 0:
+        values[3:] *= -1
+    return values
+
+
+def array_to_pose(values: np.ndarray) -> Pose:
+    """geometry_msgs/Pose of x y z [m], quaternion x y z w."""
+    pose = Pose()
+    pose.position.x, pose.position.y, pose.position.z = (float(v) for v in values[:3])
+    q = pose.orientation
+    q.x, q.y, q.z, q.w = (float(v) for v in values[3:7])
+    return pose
+
+
+def state_from_msg(message: PoseStamped | JointState, spec: StateSpec) -> np.ndarray:
+    """float32 (size,) of a state message.
+
+    Raises:
+        ObservationError: a joint of the contract is not in the message, or the field is too short.
+    """
+    if isinstance(message, PoseStamped):
+        return pose_to_array(message.pose)
+    values = getattr(message, spec.field)
+    index = {name: i for i, name in enumerate(message.name)}
+    missing = [name for name in spec.joints if name not in index or index[name] >= len(values)]
+    if missing:
+        raise ObservationError(
+            f"state '{spec.name}' on {spec.topic}: joints {missing} have no {spec.field}; the message has {message.name}"
+        )
+    return np.array([values[index[name]] for name in spec.joints], np.float32)

@@ -1,0 +1,59 @@
+"""Base of the lifecycle nodes: a refused transition is logged with its cause, and whether work is allowed is one flag."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+
+from apo_core.errors import ApoError
+
+
+class LifecycleBase(LifecycleNode):
+    """A node with `configure`, `activate`, `deactivate` and `cleanup` hooks; `is_active` says whether it may work."""
+
+    def __init__(self, name: str):
+        super().__init__(name)
+        self.is_active = False
+        self.declare_parameter(
+            "autostart", True, ParameterDescriptor(description="configure and activate at start", read_only=True)
+        )
+
+    def configure(self) -> None:
+        """Makes what work needs; raises ApoError to refuse."""
+
+    def activate(self) -> None:
+        """Begins to work."""
+
+    def deactivate(self) -> None:
+        """Sends what must be sent last, then stops working."""
+
+    def cleanup(self) -> None:
+        """Undoes `configure`."""
+
+    def _attempt(self, what: str, hook: Callable[[], None]) -> TransitionCallbackReturn:
+        try:
+            hook()
+        except ApoError as error:
+            self.get_logger().error(f"{what} refused: {error}")
+            return TransitionCallbackReturn.FAILURE
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._attempt("configure", self.configure)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        result = self._attempt("activate", self.activate)
+        self.is_active = result == TransitionCallbackReturn.SUCCESS
+        super().on_activate(state)
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        result = self._attempt("deactivate", self.deactivate)
+        self.is_active = False
+        super().on_deactivate(state)
+        return result
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._attempt("cleanup", self.cleanup)

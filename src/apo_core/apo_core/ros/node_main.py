@@ -1,0 +1,68 @@
+"""Runs a node as a process: signals, executor, clean end."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from apo_core.errors import ApoError
+
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent() -> None:
+    """Lets the kernel stop this process when its runner dies, so that a kill -9 of the runner leaves no orphan."""
+    if os.environ.get("APO_END_WITH_PARENT") == "1":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+
+
+def run(factory: Callable[[], Node], args: list[str] | None = None) -> int:
+    """Makes a node, spins it until SIGINT or SIGTERM, ends it; returns the exit status.
+
+    A lifecycle node with the parameter `autostart` true is configured and activated at once; an active one is
+    deactivated at the end, while it can still publish its last command. A node may have `close()`, called after that,
+    to join its threads.
+    """
+    _end_with_parent()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    # rclpy's own handlers would shut the context down before the last command is out
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    executor, node, status = SingleThreadedExecutor(), None, 0
+    try:
+        node = factory()
+        executor.add_node(node)
+        if isinstance(node, LifecycleNode) and node.get_parameter("autostart").value:
+            if node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+                node.trigger_activate()
+            else:
+                stop.set()
+                status = 2
+        # spin() can miss a signal that arrives before its first wait: poll instead
+        while rclpy.ok() and not stop.is_set():
+            executor.spin_once(timeout_sec=0.1)
+        if getattr(node, "is_active", False):
+            node.trigger_deactivate()
+    except ApoError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        status = 2
+    finally:
+        if node is not None:
+            close = getattr(node, "close", None)
+            if close is not None:
+                close()
+            node.destroy_node()
+        executor.shutdown(timeout_sec=1.0)
+        rclpy.try_shutdown()
+    return status

@@ -1,0 +1,53 @@
+"""Declares a configuration dataclass as described, ranged ROS parameters and reads it back."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from typing import TypeVar
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+
+from apo_core.config import build
+from apo_core.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def _descriptor(spec: dataclasses.Field, annotation: object) -> ParameterDescriptor:
+    meta = spec.metadata
+    descriptor = ParameterDescriptor(description=meta.get("description", ""), read_only=True)
+    low, high = meta.get("low"), meta.get("high")
+    if low is not None and high is not None:
+        if annotation is int:
+            descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=0)]
+        elif annotation is float:
+            descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)]
+    if meta.get("choices"):
+        descriptor.additional_constraints = f"one of {', '.join(map(str, meta['choices']))}"
+    return descriptor
+
+
+def declare(node: Node, cls: type[T]) -> T:
+    """Declares every field of `cls` as a read-only parameter of `node` and returns the checked values.
+
+    Raises:
+        ConfigError: every parameter with a wrong type or out of its range.
+    """
+    hints = typing.get_type_hints(cls)
+    values, faults = {}, []
+    for spec in dataclasses.fields(cls):
+        has_default = spec.default is not dataclasses.MISSING
+        default = spec.default if has_default else spec.default_factory()
+        if isinstance(default, tuple):
+            default = list(default)
+        try:
+            values[spec.name] = node.declare_parameter(spec.name, default, _descriptor(spec, hints[spec.name])).value
+        except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+            faults.append(f"{spec.name}: {error}")
+    where = f"parameters of node '{node.get_name()}' (config/{node.get_name()}.yaml or the launch arguments)"
+    if faults:
+        raise ConfigError(where, faults)
+    return build(cls, values, where)

@@ -1,0 +1,42 @@
+"""Quaternions (x, y, z, w), matrices and rotation vectors, on plain numpy arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def canonical_quaternion(quaternion: np.ndarray) -> np.ndarray:
+    """The unit quaternion (4,) of the same rotation whose largest-magnitude component is positive."""
+    q = np.asarray(quaternion, dtype=np.float64)
+    q = q / np.linalg.norm(q)
+    return -q if q[np.argmax(np.abs(q))] < 0 else q
+
+
+def matrix_from_quaternion(quaternion: np.ndarray) -> np.ndarray:
+    """Rotation matrix (3, 3) of a unit quaternion (4,) xyzw."""
+    x, y, z, w = quaternion
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Rotation vector (3,) [rad] of the shortest rotation that turns unit vector `start` into unit vector `end`."""
+    axis = np.cross(start, end)
+    sine, cosine = np.linalg.norm(axis), float(np.dot(start, end))
+    if sine < 1e-9:
+        if cosine > 0:
+            return np.zeros(3)
+        # opposite vectors: any axis at right angles will do
+        axis = np.cross(start, np.eye(3)[np.argmin(np.abs(start))])
+        return np.pi * axis / np.linalg.norm(axis)
+    return np.arctan2(sine, cosine) * axis / sine
+
+
+def wrap_angle(angle: float, period: float = 2 * np.pi) -> float:
+    """The angle [rad] equal to `angle` modulo `period` that lies in [-period / 2, period / 2)."""
+    return (angle + period / 2) % period - period / 2

@@ -1,0 +1,104 @@
+"""Types that flow between the parts of apo. Arrays are owned by the value: do not write into them."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+class ControlSource(enum.StrEnum):
+    """Who decided the executed action of a control tick."""
+
+    POLICY = "POLICY"
+    HUMAN = "HUMAN"
+    HOLD = "HOLD"
+
+
+class StepLabel(enum.StrEnum):
+    """Label of a step for preference optimisation (arXiv 2506.07127, c_t = 1, 2, 0); derived, never stored over a fact."""
+
+    DESIRABLE = "DESIRABLE"
+    CORRECTED = "CORRECTED"
+    UNDESIRABLE = "UNDESIRABLE"
+    UNUSED = "UNUSED"
+
+
+class Outcome(enum.StrEnum):
+    """How an episode ended."""
+
+    SUCCESS = "SUCCESS"
+    FAILURE = "FAILURE"
+    UNLABELED = "UNLABELED"
+
+
+class EpisodeKind(enum.StrEnum):
+    """What an episode file holds: a demonstration by an expert, or a deployed policy with its operator."""
+
+    DEMONSTRATION = "DEMONSTRATION"
+    INTERACTION = "INTERACTION"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the robot sensed at one moment."""
+
+    stamp_ns: int  # ROS time that its parts are aligned to
+    images: Mapping[str, np.ndarray]  # {camera: uint8 (H, W, 3) rgb}
+    state: Mapping[str, np.ndarray]  # {contract state key: float32 (n,)}, SI units
+    instruction: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActionChunk:
+    """Actions predicted from one observation; row i is for observation_stamp_ns + i * period_ns."""
+
+    observation_stamp_ns: int
+    period_ns: int
+    values: np.ndarray  # float32 (horizon, A), contract units
+    log_probs: np.ndarray  # float32 (horizon,), nats, summed over the action tokens of a row
+    adapter_version: int  # 0 is the base policy
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeOutcome:
+    """How an episode ended: `terminated` by the task or the operator, `truncated` by a limit."""
+
+    outcome: Outcome
+    reason: str
+    terminated: bool
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One control tick of an episode: everything that was known and what was done. NaN-free; absent actions are None."""
+
+    tick: int
+    observation: Observation
+    executed_action: np.ndarray  # float32 (A,), contract units
+    policy_action: np.ndarray | None  # float32 (A,), executed or shadow
+    human_action: np.ndarray | None  # float32 (A,)
+    source: ControlSource
+    reason: str
+    adapter_version: int  # adapter behind policy_action
+    command_stamp_ns: int  # ROS time of publication
+    chunk_stamp_ns: int  # observation behind policy_action; 0 without one
+    receive_ns: int  # steady time of arrival at the recorder
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeInfo:
+    """What is known about an episode as a whole."""
+
+    episode_id: str
+    kind: EpisodeKind
+    task: str
+    instruction: str
+    seed: int
+    operator: str
+    contract_json: str
+    created_utc: str  # ISO 8601
+    tags: Mapping[str, str] = field(default_factory=dict)
