@@ -1,0 +1,116 @@
+"""Headless rendering: which GL library MuJoCo uses, and a renderer with the slow effects off."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+BACKENDS = {
+    "egl": "apt install libegl1 libgl1-mesa-dri libgles2",
+    "osmesa": "apt install libosmesa6",
+}
+_PROBE = "import mujoco; context = mujoco.GLContext(16, 16); context.make_current(); context.free()"
+
+
+def _probe(backend: str) -> str:
+    """Makes a GL context in a fresh process; returns "" if that worked, else the last line of the error."""
+    # a process of its own, since PyOpenGL can load only one platform per process
+    environment = {**os.environ, "MUJOCO_GL": backend}
+    environment.pop("PYOPENGL_PLATFORM", None)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _PROBE], env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return "no answer within 60 s"
+    if done.returncode == 0:
+        return ""
+    return (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+
+
+def choose_backend(environment: Mapping[str, str], probe: Callable[[str], str] = _probe) -> str:
+    """The value MUJOCO_GL should have: what the user set, else the first backend that works.
+
+    Raises:
+        RuntimeError: none works; names the packages to install.
+    """
+    if environment.get("MUJOCO_GL"):
+        return environment["MUJOCO_GL"]
+    failures = []
+    for backend, remedy in BACKENDS.items():
+        reason = probe(backend)
+        if not reason:
+            return backend
+        failures.append(f"  MUJOCO_GL={backend}: {reason} ({remedy})")
+    raise RuntimeError("MuJoCo cannot render without a display; install one of these:\n" + "\n".join(failures))
+
+
+def prepare_backend() -> str:
+    """Sets MUJOCO_GL in this process; call it before anything imports mujoco. Returns the backend.
+
+    Raises:
+        RuntimeError: mujoco is imported already without MUJOCO_GL, or no backend works.
+    """
+    if "mujoco" in sys.modules and not os.environ.get("MUJOCO_GL"):
+        raise RuntimeError("mujoco was imported before SimEnv and MUJOCO_GL is not set; set MUJOCO_GL=egl or osmesa")
+    backend = choose_backend(os.environ)
+    os.environ["MUJOCO_GL"] = backend
+    return backend
+
+
+class FrameRenderer:
+    """Renders named cameras of one model to (height, width, 3) uint8 rgb, upright.
+
+    A GL context belongs to the thread that made it: use and close it there.
+
+    Raises:
+        ValueError: a camera that the model does not have.
+    """
+
+    def __init__(self, model, height: int, width: int, cameras: Mapping[str, str]):
+        import mujoco
+
+        known = [model.camera(index).name for index in range(model.ncam)]
+        unknown = [camera for camera in cameras.values() if camera not in known]
+        if unknown:
+            raise ValueError(f"cameras {unknown} are not in the model; known: {known} (config/sim.yaml: cameras)")
+        self._cameras = dict(cameras)
+        # multisampling, shadow maps and mirrors cost most of a software-rendered frame
+        model.vis.quality.offsamples = 0
+        model.vis.quality.shadowsize = 0
+        model.mat_reflectance[:] = 0
+        model.vis.global_.offheight = max(height, model.vis.global_.offheight)
+        model.vis.global_.offwidth = max(width, model.vis.global_.offwidth)
+        self._renderer = mujoco.Renderer(model, height, width)
+        flags = mujoco.mjtRndFlag
+        for flag in (flags.mjRND_SHADOW, flags.mjRND_REFLECTION, flags.mjRND_SKYBOX, flags.mjRND_HAZE):
+            self._renderer.scene.flags[flag] = 0
+        self._option = mujoco.MjvOption()
+        self._option.geomgroup[0] = 0  # collision shapes
+        self._option.sitegroup[:] = 0  # markers a real camera cannot see
+        # contexts must go before the GL library's own exit handler, which runs after this one
+        atexit.register(_call_if_alive, weakref.WeakMethod(self.close))
+
+    def render(self, data) -> dict[str, np.ndarray]:
+        """Images of the current state of `data`, a fresh array for each published name."""
+        images = {}
+        for name, camera in self._cameras.items():
+            self._renderer.update_scene(data, camera, self._option)
+            images[name] = self._renderer.render()
+        return images
+
+    def close(self) -> None:
+        """Frees the GL context; safe to call twice."""
+        self._renderer.close()
+
+
+def _call_if_alive(method: weakref.WeakMethod) -> None:
+    bound = method()
+    if bound is not None:
+        bound()

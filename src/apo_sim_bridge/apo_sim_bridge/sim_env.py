@@ -1,0 +1,274 @@
+"""robosuite behind reset and step: physical units in, images and robot state out. No ROS."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from apo_core.errors import ConfigError
+from apo_core.rotations import canonical_quaternion
+from apo_sim_bridge.appearance import BACKGROUNDS, TEXTURES, swap_textures, texture_files
+from apo_sim_bridge.rendering import FrameRenderer, prepare_backend
+
+PHYSICS_STEP_S = 0.002  # robosuite's SIMULATION_TIMESTEP
+# Full scale of an action: m/s, rad/s, gripper; at 20 Hz these are robosuite's 0.05 m and 0.5 rad per step.
+ACTION_SCALE = np.array([1.0, 1.0, 1.0, 10.0, 10.0, 10.0, 1.0])
+ACTION_TOLERANCE = 1e-3  # share of full scale forgiven for rounding
+# task -> published object -> body in the model
+TASK_BODIES = {
+    "Lift": {"cube": "cube_main"},
+    "Stack": {"cubeA": "cubeA_main", "cubeB": "cubeB_main"},
+    "NutAssemblySquare": {"SquareNut": "SquareNut_main", "peg1": "peg1"},
+}
+# beyond these the objects would lie out of the arm's reach
+MAX_POSITION_RANGE_SCALE = {"Lift": 6.0, "Stack": 2.5, "NutAssemblySquare": 1.5}
+
+
+@dataclass(frozen=True, slots=True)
+class SimConfig:
+    """What to simulate. Raises ConfigError with every fault found."""
+
+    task: str = "Lift"  # key of TASK_BODIES
+    camera_height: int = 84  # pixels
+    camera_width: int = 84  # pixels
+    cameras: Mapping[str, str] = field(  # published name -> robosuite camera
+        default_factory=lambda: {"agentview": "agentview", "wrist": "robot0_eye_in_hand"}
+    )
+    rate_hz: float = 20.0  # control steps per second of simulated time
+    horizon: int = 100  # steps after which a frame says `truncated`; stepping on is allowed
+    position_range_scale: float = 1.0  # of robosuite's placement ranges; 0 fixes the objects, > 1 widens
+    background: str = "default"  # key of appearance.BACKGROUNDS
+    texture: str = "default"  # key of appearance.TEXTURES
+
+    def __post_init__(self):
+        faults = []
+        for name, known in (("task", TASK_BODIES), ("background", BACKGROUNDS), ("texture", TEXTURES)):
+            if getattr(self, name) not in known:
+                faults.append(f"{name} = {getattr(self, name)!r} is not one of {list(known)}")
+        for name, low, high in (("camera_height", 16, 1024), ("camera_width", 16, 1024), ("horizon", 1, 100_000)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                faults.append(f"{name} = {value!r} must be a whole number in [{low}, {high}]")
+        if not isinstance(self.cameras, Mapping) or not all(
+            isinstance(part, str) and part for pair in self.cameras.items() for part in pair
+        ):
+            faults.append(f"cameras = {self.cameras!r} must map published names to robosuite cameras")
+        rate = self.rate_hz
+        if not _is_number(rate) or not 1 <= rate <= 100 or not _whole_physics_steps(rate):
+            faults.append(f"rate_hz = {rate!r} must be in [1, 100] and divide {1 / PHYSICS_STEP_S:g} physics steps/s")
+        scale, limit = self.position_range_scale, MAX_POSITION_RANGE_SCALE.get(self.task, math.inf)
+        if not _is_number(scale) or not 0 <= scale <= limit:
+            faults.append(f"position_range_scale = {scale!r} must be in [0, {limit}] for task {self.task!r}")
+        if faults:
+            raise ConfigError("SimConfig (config/sim.yaml)", faults)
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _whole_physics_steps(rate_hz: float) -> bool:
+    # robosuite truncates this quotient, so a rate that does not divide evenly would run at another speed
+    return math.isclose(int(1.0 / rate_hz / PHYSICS_STEP_S) * PHYSICS_STEP_S, 1.0 / rate_hz, rel_tol=1e-9)
+
+
+@dataclass(frozen=True, slots=True)
+class SimFrame:
+    """One instant. Poses are in the simulation's world frame, whose axes are those of the robot's base."""
+
+    images: dict[str, np.ndarray]  # published name -> uint8 (H, W, 3) rgb, upright, C-contiguous
+    joint_names: tuple[str, ...]  # (7,)
+    joint_positions: np.ndarray  # float64 (7,) rad
+    joint_velocities: np.ndarray  # float64 (7,) rad/s
+    ee_position: np.ndarray  # float64 (3,) m, the point between the fingertips
+    ee_quaternion: np.ndarray  # float64 (4,) xyzw, canonical; z points out of the hand, x from finger to finger
+    gripper_width: float  # m between the fingers, 0 .. 0.08
+    objects: dict[str, np.ndarray]  # ground truth: name -> float64 (7,) x y z [m], quaternion xyzw canonical
+    success: bool  # robosuite's own check
+    truncated: bool  # step >= horizon
+    step: int  # steps since reset
+
+
+class SimEnv:
+    """One simulated robot. Its renderer is bound to the thread that made it: call reset, step and close there.
+
+    Raises:
+        RuntimeError: no way to render headless, or robosuite is missing.
+        ValueError: a camera that robosuite does not have.
+    """
+
+    def __init__(self, config: SimConfig):
+        self.config = config
+        prepare_backend()
+        self._thread = threading.get_ident()
+        self._env = _make_robosuite(config)
+        # everything is read from the model below; robosuite's own observables cost time at every physics step
+        self._env._observables.clear()
+        self._samplers = _samplers(self._env.placement_initializer)
+        for sampler in self._samplers:
+            sampler.x_range = _scaled(sampler.x_range, config.position_range_scale)
+            sampler.y_range = _scaled(sampler.y_range, config.position_range_scale)
+        self._model, self._data = self._env.sim.model._model, self._env.sim.data._data
+        robot = self._env.robots[0]
+        self._joint_names = tuple(robot.robot_joints)
+        self._qpos, self._qvel = list(robot._ref_joint_pos_indexes), list(robot._ref_joint_vel_indexes)
+        self._fingers = list(robot._ref_gripper_joint_pos_indexes["right"])
+        self._ee_site = robot.eef_site_id["right"]
+        self._bodies = {name: self._model.body(body).id for name, body in TASK_BODIES[config.task].items()}
+        self._renderer = FrameRenderer(self._model, config.camera_height, config.camera_width, config.cameras)
+        self._step = 0
+        self._ready = False
+
+    def reset(self, seed: int) -> SimFrame:
+        """Starts an episode; the frames that follow depend on config, seed and actions alone.
+
+        Raises:
+            ValueError: seed is negative.
+        """
+        self._check_thread()
+        if seed < 0:
+            raise ValueError(f"seed = {seed} must be at least 0")
+        rng = np.random.default_rng(seed)
+        self._env.rng = rng
+        for sampler in self._samplers:
+            sampler.rng = rng
+        self._env.reset()
+        self._step = 0
+        self._ready = True
+        return self._frame()
+
+    def step(self, action: np.ndarray) -> SimFrame:
+        """Runs one control period.
+
+        Args:
+            action: float (7,): vx vy vz [m/s], wx wy wz [rad/s] in the base's axes, gripper -1 open .. 1 close.
+
+        Raises:
+            ValueError: wrong shape, not finite, or beyond full scale.
+            RuntimeError: before the first reset, after close, or from another thread.
+        """
+        self._check_thread()
+        if not self._ready:
+            raise RuntimeError("SimEnv.step was called before reset")
+        self._env.step(controller_input(action))
+        self._step += 1
+        return self._frame()
+
+    def close(self) -> None:
+        """Frees the renderer and the simulation; safe to call twice."""
+        if self._env is None:
+            return
+        self._check_thread()
+        self._renderer.close()
+        self._env.close()
+        self._env = None
+
+    def __enter__(self) -> SimEnv:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def _check_thread(self) -> None:
+        if self._env is None:
+            raise RuntimeError("SimEnv is closed")
+        if threading.get_ident() != self._thread:
+            raise RuntimeError("SimEnv is bound to the thread that made it: its GL context cannot move to another")
+
+    def _frame(self) -> SimFrame:
+        data = self._data
+        quaternion = np.empty(4)
+        _mujoco().mju_mat2Quat(quaternion, data.site_xmat[self._ee_site])
+        fingers = data.qpos[self._fingers]
+        return SimFrame(
+            images=self._renderer.render(data),
+            joint_names=self._joint_names,
+            joint_positions=data.qpos[self._qpos].copy(),
+            joint_velocities=data.qvel[self._qvel].copy(),
+            ee_position=data.site_xpos[self._ee_site].copy(),
+            ee_quaternion=_xyzw(quaternion),
+            gripper_width=float(np.clip(fingers[0] - fingers[1], 0.0, 0.08)),
+            objects={
+                name: np.concatenate([data.xpos[body], _xyzw(data.xquat[body])]) for name, body in self._bodies.items()
+            },
+            success=bool(self._env._check_success()),
+            truncated=self._step >= self.config.horizon,
+            step=self._step,
+        )
+
+
+def controller_input(action: np.ndarray) -> np.ndarray:
+    """Action in physical units (7,) -> robosuite's controller input (7,) in [-1, 1]. Raises ValueError."""
+    values = np.asarray(action, dtype=np.float64)
+    if values.shape != ACTION_SCALE.shape:
+        raise ValueError(f"action has shape {values.shape}, must be {ACTION_SCALE.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"action = {values.tolist()} must be finite")
+    scaled = values / ACTION_SCALE
+    if np.abs(scaled).max() > 1.0 + ACTION_TOLERANCE:
+        raise ValueError(f"action = {values.tolist()} exceeds +-{ACTION_SCALE.tolist()} (config/contract.yaml: action)")
+    return np.clip(scaled, -1.0, 1.0)
+
+
+def _mujoco():
+    import mujoco
+
+    return mujoco
+
+
+def _xyzw(wxyz: np.ndarray) -> np.ndarray:
+    return canonical_quaternion(np.roll(wxyz, -1))
+
+
+def _scaled(bounds, scale: float) -> tuple[float, float]:
+    centre, half = (bounds[0] + bounds[1]) / 2, (bounds[1] - bounds[0]) / 2
+    return (centre - scale * half, centre + scale * half)
+
+
+def _samplers(initializer) -> list:
+    return list(initializer.samplers.values()) if hasattr(initializer, "samplers") else [initializer]
+
+
+def _make_robosuite(config: SimConfig):
+    # a filter set before the import also keeps back the warning about private macros
+    logging.getLogger("robosuite_logs").addFilter(_only_errors)
+    try:
+        import robosuite
+        from robosuite.environments.base import REGISTERED_ENVS
+    except ImportError as error:
+        raise RuntimeError(f"SimEnv needs robosuite: pip install robosuite==1.5.2 mujoco==3.3.7 ({error})") from error
+
+    files = texture_files(config.background, config.texture)
+    base = REGISTERED_ENVS[config.task]
+
+    class Environment(base):
+        def edit_model_xml(self, xml_str):
+            return swap_textures(super().edit_model_xml(xml_str), files)
+
+    controller = robosuite.load_composite_controller_config(controller="BASIC", robot="Panda")
+    limits = (ACTION_SCALE[:6] / config.rate_hz).tolist()
+    arm = controller["body_parts"]["right"]
+    arm["output_max"], arm["output_min"] = limits, [-limit for limit in limits]
+    return Environment(
+        robots="Panda",
+        controller_configs=controller,
+        control_freq=config.rate_hz,
+        horizon=config.horizon,
+        ignore_done=True,
+        hard_reset=False,
+        has_renderer=False,
+        has_offscreen_renderer=False,
+        use_camera_obs=False,
+        use_object_obs=False,
+        renderer="mujoco",
+        seed=0,  # fixes what is drawn once per model, such as the size of Lift's cube
+    )
+
+
+def _only_errors(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
