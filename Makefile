@@ -1,0 +1,36 @@
+# Each target sets up what it needs, so any of them works first on a fresh machine.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test lint clean
+ENV := source scripts/env.sh &&
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup:  ## .venv with the pinned packages, then the colcon workspace (only what has changed)
+	@scripts/setup.sh
+
+build:  ## run colcon again
+	@scripts/setup.sh --build
+
+demo: setup  ## the whole loop in simulation (QUICK=1 for a short one, ARGS="..." for ./apo demo)
+	@./apo demo $(if $(QUICK),--quick) $(ARGS)
+
+test: setup  ## all tests (ARGS="-k name -x" for pytest)
+	@$(ENV) python -m pytest $(ARGS)
+
+lint: setup  ## ruff: rules and format
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+
+clean:  ## remove build products; .venv and everything recorded or trained stay
+	@rm -rf build install log .pytest_cache .ruff_cache .hypothesis
+	@find src test bench launch -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find src -name '*.egg-info' -type d -prune -exec rm -rf {} +
+
+ifneq ($(wildcard bench/run.py),)
+.PHONY: bench
+bench: setup  ## all benchmarks into runs/bench.jsonl (ONLY=name for one)
+	@$(ENV) python bench/run.py $(if $(ONLY),--only $(ONLY)) $(ARGS)
+endif
