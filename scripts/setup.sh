@@ -2,7 +2,8 @@
 # Prepares this checkout: .venv with the pinned packages, then the colcon workspace in build/ and install/.
 # usage: scripts/setup.sh [--build]      --build: run colcon even where nothing that it reads has changed
 # Each step keeps a stamp with a hash of its inputs in .venv/.apo, so a second run only does what changed.
-set -euo pipefail
+set -Eeuo pipefail
+trap 'echo "setup: line $LINENO of scripts/setup.sh failed: $BASH_COMMAND" >&2' ERR
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
 cd "$ROOT"
@@ -234,7 +235,8 @@ build_key="$({
     echo "$pip_key"
     workspace_inputs
     workspace_inputs | tr '\n' '\0' | xargs -0 cat
-    find launch config -type f ! -name '*.pyc' | sort
+    # colcon installs these by name.
+    find launch config -type f ! -name '*.pyc' 2>/dev/null | sort || true
 } | hash_of)"
 build_workspace() {
     local env_args=() cmake_args=("-DPython3_EXECUTABLE=$VENV/bin/python" "-DPython3_FIND_VIRTUALENV=ONLY" "-DBUILD_TESTING=OFF" "-DCMAKE_MAKE_PROGRAM=$VENV/bin/ninja" -GNinja)
