@@ -19,9 +19,10 @@ LINEAR_GAIN = 14.0  # 1/s
 ANGULAR_GAIN = 10.0  # 1/s
 MAX_LINEAR_SPEED = 1.0  # m/s, norm
 MAX_ANGULAR_SPEED = 4.0  # rad/s, norm
-HOVER_HEIGHT = 0.08  # m above the goal while far from it sideways
+HOVER_HEIGHT = 0.08  # m above the object while far from it sideways
 CONE_TOLERANCE = 0.006  # m sideways at which the descent may reach the goal
-CONE_SLOPE = 4.0  # m of height kept per m of distance sideways beyond the tolerance
+CONE_SLOPE = 4.0  # m of height kept above the object per m sideways beyond the tolerance
+OBSTACLE_DISTANCE = 0.12  # m between the centres of two objects beyond which the fingers fit in between
 NOMINAL_YAW = np.pi / 2  # rad, finger axis of the arm at rest
 MAX_YAW = np.deg2rad(100)  # rad to either side of NOMINAL_YAW that the wrist reaches
 YAW_TOLERANCE = 0.12  # rad
@@ -103,8 +104,8 @@ def progress(task: str, state: ExpertInput) -> float:
     scene = Scene(_task(task), state)
     if scene.placed:
         return 0.0
-    reach = 0.0 if scene.held else _path_length(scene.grasp_point - state.ee_position)
-    return reach + _path_length(scene.to_place)
+    reach = 0.0 if scene.held else GRASP_CONE.length(scene.to_grasp)
+    return reach + scene.place_cone.length(scene.to_place)
 
 
 def _task(name: str) -> GraspTask:
@@ -123,32 +124,43 @@ class Scene:
         rotation = matrix_from_quaternion(pose[3:])
         self.approach_axis = hand[:, 2]
         self.grasp_point = pose[:3] + rotation @ np.asarray(task.grasp_offset)
+        handle = self.grasp_point - pose[:3]
+        self.handle_yaw = np.arctan2(handle[1], handle[0])
         self.to_grasp = self.grasp_point - state.ee_position
         self.hand_yaw = np.arctan2(hand[1, 0], hand[0, 0])
         self.object_yaw = _axis_yaw(rotation, task)
         self.place = task.place(pose, state.objects)
         self.to_place = self.place - pose[:3]
         self.placed = task.placed(pose, state.objects)
+        self.place_cone = Cone(task.place_hover, task.place_slope)
+        self.obstacle_yaw = _obstacle_yaw(pose, state.objects, task)
         near = np.linalg.norm(self.to_grasp[:2]) < 0.025 and abs(self.to_grasp[2]) < 0.025
         self.held = bool(near and abs(state.gripper_width - task.width) < task.width_margin)
 
     @property
     def grasp_yaw(self) -> float:
-        """Turn [rad] that puts the fingers across the object, the choice nearest to the arm's rest."""
-        wanted = NOMINAL_YAW + wrap_angle(self.object_yaw - NOMINAL_YAW, self.task.grasp_symmetry)
-        return wrap_angle(wanted - self.hand_yaw)
+        """Turn [rad] that puts the fingers across the object: clear of the obstacle, else nearest to the arm's rest."""
+        symmetry = self.task.grasp_symmetry
+        nearest = NOMINAL_YAW + wrap_angle(self.object_yaw - NOMINAL_YAW, symmetry)
+        choices = [nearest, nearest - symmetry, nearest + symmetry]
+        choices = [yaw for yaw in choices if abs(yaw - NOMINAL_YAW) <= MAX_YAW]
+        if self.obstacle_yaw is not None:
+            # fingers across the line between the two objects come down beside the obstacle
+            choices.sort(key=lambda yaw: abs(np.cos(yaw - self.obstacle_yaw)))
+        return wrap_angle(choices[0] - self.hand_yaw)
 
     @property
     def place_yaw(self) -> float:
-        """Turn [rad] that aligns a held object with its place: the smallest one within the wrist's reach."""
+        """Turn [rad] that aligns a held object with its place: within the wrist's and the arm's reach, else least."""
         symmetry = self.task.place_symmetry
         if symmetry is None:
             return 0.0
         least = wrap_angle(-self.object_yaw, symmetry)
-        for turn in sorted((least - symmetry, least, least + symmetry), key=abs):
-            if abs(wrap_angle(self.hand_yaw + turn - NOMINAL_YAW)) <= MAX_YAW:
-                return turn
-        return least
+        turns = sorted((least + step * symmetry for step in (-2, -1, 0, 1, 2)), key=abs)
+        within = [turn for turn in turns if abs(wrap_angle(self.hand_yaw + turn - NOMINAL_YAW)) <= MAX_YAW]
+        # a hand beyond the place, seen from the arm, would be at the end of its reach
+        near = [turn for turn in within if np.cos(self.handle_yaw + turn) < 0.5]
+        return (near or within or turns)[0]
 
 
 def _axis_yaw(rotation: np.ndarray, task: GraspTask) -> float:
@@ -161,24 +173,39 @@ def _axis_yaw(rotation: np.ndarray, task: GraspTask) -> float:
     return float(np.arctan2(axis[1], axis[0]))
 
 
-def _cone_height(sideways: float) -> float:
-    return float(np.clip(CONE_SLOPE * (sideways - CONE_TOLERANCE), 0.0, HOVER_HEIGHT))
+def _obstacle_yaw(pose: np.ndarray, objects: Mapping[str, np.ndarray], task: GraspTask) -> float | None:
+    """Direction [rad] from the object to the obstacle, None where it is far enough away or there is none."""
+    if task.obstacle is None:
+        return None
+    offset = objects[task.obstacle][:2] - pose[:2]
+    return float(np.arctan2(offset[1], offset[0])) if np.linalg.norm(offset) < OBSTACLE_DISTANCE else None
 
 
-def _path_length(offset: np.ndarray) -> float:
-    """Length [m] of the way to `offset` that rises to the cone, crosses and comes down."""
-    sideways = float(np.linalg.norm(offset[:2]))
-    height = _cone_height(sideways)
-    return sideways + abs(height + offset[2]) + height
+@dataclass(frozen=True, slots=True)
+class Cone:
+    """How high above a goal to stay, by the distance to it sideways."""
+
+    hover: float  # m, at most
+    slope: float  # m per m
+
+    def height(self, sideways: float) -> float:
+        return float(np.clip(self.slope * (sideways - CONE_TOLERANCE), 0.0, self.hover))
+
+    def length(self, offset: np.ndarray) -> float:
+        """Length [m] of the way to a goal at `offset` (3,) [m]: up or down to the cone, across, down."""
+        sideways = float(np.linalg.norm(offset[:2]))
+        height = self.height(sideways)
+        return sideways + abs(height + float(offset[2])) + height
+
+    def velocity(self, offset: np.ndarray, least_height: float = 0.0) -> np.ndarray:
+        """Velocity (3,) [m/s] along the way, staying at least `least_height` [m] above the goal."""
+        climb = max(self.height(float(np.linalg.norm(offset[:2]))), least_height) + offset[2]
+        # while too low, rise first: crossing would hit what stands beside the goal
+        freedom = np.clip(1.0 - (climb - 0.01) / 0.02, 0.0, 1.0)
+        return LINEAR_GAIN * np.array([offset[0] * freedom, offset[1] * freedom, climb])
 
 
-def _follow_cone(offset: np.ndarray, least_height: float = 0.0) -> np.ndarray:
-    """Velocity [m/s] along the cone over a goal at `offset` [m], staying at least `least_height` above it."""
-    height = max(_cone_height(float(np.linalg.norm(offset[:2]))), least_height)
-    climb = height + offset[2]
-    # while too low, rise first: crossing would hit what stands beside the goal
-    freedom = np.clip(1.0 - (climb - 0.01) / 0.02, 0.0, 1.0) if climb > 0 else 1.0
-    return LINEAR_GAIN * np.array([offset[0] * freedom, offset[1] * freedom, climb])
+GRASP_CONE = Cone(HOVER_HEIGHT, CONE_SLOPE)
 
 
 def _next_phase(phase: Phase, steps: int, last_width: float, scene: Scene) -> Phase:
@@ -209,7 +236,7 @@ def _next_phase(phase: Phase, steps: int, last_width: float, scene: Scene) -> Ph
 
 def _approach(scene: Scene) -> tuple[np.ndarray, float, float]:
     ready = scene.state.gripper_width > scene.task.open_width and abs(scene.grasp_yaw) < YAW_TOLERANCE
-    return _follow_cone(scene.to_grasp, 0.0 if ready else 0.05), scene.grasp_yaw, OPEN
+    return GRASP_CONE.velocity(scene.to_grasp, 0.0 if ready else 0.05), scene.grasp_yaw, OPEN
 
 
 def _close(scene: Scene) -> tuple[np.ndarray, float, float]:
@@ -218,7 +245,7 @@ def _close(scene: Scene) -> tuple[np.ndarray, float, float]:
 
 def _carry(scene: Scene) -> tuple[np.ndarray, float, float]:
     turned = abs(scene.place_yaw) < YAW_TOLERANCE / 2
-    return _follow_cone(scene.to_place, 0.0 if turned else 0.03), scene.place_yaw, CLOSE
+    return scene.place_cone.velocity(scene.to_place, 0.0 if turned else 0.03), scene.place_yaw, CLOSE
 
 
 def _release(scene: Scene) -> tuple[np.ndarray, float, float]:

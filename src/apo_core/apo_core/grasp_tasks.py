@@ -31,6 +31,9 @@ class GraspTask:
     finger_axis: int | None = None  # object axis the fingers close along; None: any horizontal one
     place_symmetry: float | None = None  # rad of yaw after which the place repeats; None: any yaw will do
     place_tolerance: float = 0.008  # m sideways
+    place_hover: float = 0.08  # m above the place while far from it sideways
+    place_slope: float = 4.0  # m of height kept per m sideways; steep where the object must not touch its place's rim
+    obstacle: str | None = None  # object the open fingers must not come down on
     releases: bool = True  # whether to open at the place
 
 
@@ -79,6 +82,7 @@ TASKS: dict[str, GraspTask] = {
         reach_tolerance=0.012,
         place=_stack_place,
         placed=_stack_placed,
+        obstacle="cubeB",
     ),
     "NutAssemblySquare": GraspTask(
         object_name="SquareNut",
@@ -92,6 +96,7 @@ TASKS: dict[str, GraspTask] = {
         grasp_symmetry=np.pi,
         finger_axis=1,
         place_symmetry=np.pi / 2,
-        place_tolerance=0.006,
+        place_hover=0.11,
+        place_slope=40.0,
     ),
 }
