@@ -1,0 +1,151 @@
+"""Losses of preference optimisation from human interventions, as pure functions of tensors.
+
+Equations are those of Action Preference Optimization (arXiv 2506.07127), whose value function is KTO's (arXiv 2402.01306):
+
+    r(o, a) = log pi_theta(a|o) - log pi_ref(a|o)                                              (R)
+    z0      = max(0, mean_i r(o_i, a'_i)), a'_i an action of another sample, detached          (Z)
+    v       = lambda_D sigma(beta (r - z0)) desirable, lambda_U sigma(beta (z0 - r)) not       (V)
+    L       = mean_i (lambda_i - v_i)                                                          (L)
+    w_i     = l_i / sum_j l_j;  lambda_D = 1 - exp(-beta_D w_i);  lambda_U = exp(-beta_U w_i)  (W)
+
+(L) differs from the paper's E[1 - v] by a constant, since the weights carry no gradient. Everything is at least float32.
+B samples, T action tokens, K token classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class LossOutput:
+    """What a loss gives back; all but `loss` is detached."""
+
+    loss: Tensor  # 0-d, to minimise
+    log_ratios: Tensor  # (B,) nats, equation (R)
+    weights: Tensor  # (B,) lambda of each sample
+    values: Tensor  # (B,) v of each sample
+
+
+def _exact(tensor: Tensor) -> Tensor:
+    """float64 stays; everything narrower becomes float32, as sums of bf16 log-probs are useless."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def sequence_logps(logits: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
+    """Log-probability of each sample's action tokens, (B,) nats.
+
+    Args:
+        logits: (B, T, K) of any float type; the log-softmax is taken in float32 or wider.
+        tokens: (B, T) int64 in [0, K).
+        mask: (B, T) bool, true where a token counts.
+    """
+    logps = torch.log_softmax(_exact(logits), dim=-1).gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+    return (logps * mask).sum(-1)
+
+
+def other_samples(size: int, device: torch.device | str = "cpu") -> Tensor:
+    """Index (B,) of the sample whose action is a' for each sample of a batch: never its own. Empty for B < 2."""
+    if size < 2:
+        return torch.empty(0, dtype=torch.long, device=device)
+    # half a batch away: neighbours are of one class, and a short class repeats its samples
+    return torch.arange(size, device=device).roll(size // 2)
+
+
+def kl_estimate(policy_logps: Tensor, ref_logps: Tensor, maximum: float = float("inf")) -> Tensor:
+    """Equation (Z): 0-d, detached, in [0, maximum] nats.
+
+    Args:
+        policy_logps: (B',) log pi_theta(a'|o) of mismatched actions; empty when the batch has one sample: z0 is 0.
+        ref_logps: (B',) log pi_ref(a'|o) of the same pairs.
+        maximum: upper limit [nats]; the paper has none.
+    """
+    policy_logps, ref_logps = _exact(policy_logps.detach()), _exact(ref_logps.detach())
+    if policy_logps.numel() == 0:
+        return policy_logps.new_zeros(())
+    return (policy_logps - ref_logps).mean().clamp(0.0, maximum)
+
+
+def adaptive_weights(
+    l1: Tensor, desirable: Tensor, beta_desirable: float = 1.0, beta_undesirable: float = 1.0, relative_to: str = "sum"
+) -> Tensor:
+    """Equation (W): lambda of each sample, (B,), detached.
+
+    Args:
+        l1: (B,) mean L1 error of the decoded action in normalised space, >= 0. All zero gives uniform w.
+        desirable: (B,) bool.
+        beta_desirable: beta_D > 0; more error gives a desirable sample more weight.
+        beta_undesirable: beta_U > 0; more error gives an undesirable sample less weight.
+        relative_to: `sum` is the paper's w, which sums to 1 over the batch and so shrinks with the batch size;
+            `mean` scales it by B, so that w averages 1 whatever the batch size.
+
+    Raises:
+        ValueError: an unknown `relative_to`.
+    """
+    if relative_to not in ("sum", "mean"):
+        raise ValueError(f"relative_to = {relative_to!r} must be 'sum' or 'mean'")
+    l1 = _exact(l1.detach())
+    total = l1.sum()
+    shares = l1 / total if total > 0 else torch.full_like(l1, 1.0 / max(l1.numel(), 1))
+    if relative_to == "mean":
+        shares = shares * l1.numel()
+    return torch.where(desirable, 1.0 - torch.exp(-beta_desirable * shares), torch.exp(-beta_undesirable * shares))
+
+
+def preference_loss(
+    policy_logps: Tensor, ref_logps: Tensor, desirable: Tensor, z0: Tensor, weights: Tensor, beta: float
+) -> LossOutput:
+    """Equations (R), (V) and (L) with given weights.
+
+    Args:
+        policy_logps: (B,) log pi_theta(a|o), with gradient.
+        ref_logps: (B,) log pi_ref(a|o).
+        desirable: (B,) bool; a batch may lack either class.
+        z0: 0-d, of `kl_estimate`.
+        weights: (B,) lambda.
+        beta: how sharply the value saturates, > 0, 1/nats.
+    """
+    log_ratios = _exact(policy_logps) - _exact(ref_logps.detach())
+    signed = torch.where(desirable, log_ratios - z0, z0 - log_ratios)
+    values = weights * torch.sigmoid(beta * signed)
+    return LossOutput((weights - values).mean(), log_ratios.detach(), weights, values.detach())
+
+
+def apo_loss(
+    policy_logps: Tensor,
+    ref_logps: Tensor,
+    desirable: Tensor,
+    l1: Tensor,
+    z0: Tensor,
+    beta: float = 0.1,
+    beta_desirable: float = 1.0,
+    beta_undesirable: float = 1.0,
+    relative_to: str = "sum",
+) -> LossOutput:
+    """Action Preference Optimization: `preference_loss` with `adaptive_weights`; arguments as there."""
+    weights = adaptive_weights(l1, desirable, beta_desirable, beta_undesirable, relative_to)
+    return preference_loss(policy_logps, ref_logps, desirable, z0, weights, beta)
+
+
+def kto_loss(
+    policy_logps: Tensor, ref_logps: Tensor, desirable: Tensor, z0: Tensor, beta: float = 0.1
+) -> LossOutput:
+    """KTO (arXiv 2402.01306, equation 8) with unit weights."""
+    return preference_loss(policy_logps, ref_logps, desirable, z0, torch.ones_like(_exact(ref_logps)), beta)
+
+
+def bc_loss(policy_logps: Tensor, token_counts: Tensor, weights: Tensor | None = None) -> LossOutput:
+    """Behaviour cloning: the mean negative log-probability of a token, sample i weighted by `weights[i]`.
+
+    Args:
+        policy_logps: (B,) sums over the tokens of a sample, with gradient.
+        token_counts: (B,) tokens in each sum.
+        weights: (B,) >= 0, ones by default; all zero gives a loss of zero.
+    """
+    logps = _exact(policy_logps)
+    weights = torch.ones_like(logps) if weights is None else _exact(weights.detach())
+    tokens = (weights * token_counts).sum().clamp(min=torch.finfo(logps.dtype).tiny)
+    return LossOutput(-(weights * logps).sum() / tokens, torch.zeros_like(logps.detach()), weights, logps.detach())

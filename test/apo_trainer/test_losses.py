@@ -1,0 +1,178 @@
+"""Losses against numbers computed by hand."""
+
+import math
+
+import pytest
+import torch
+
+from apo_trainer.losses import (
+    adaptive_weights,
+    apo_loss,
+    bc_loss,
+    kl_estimate,
+    kto_loss,
+    other_samples,
+    sequence_logps,
+)
+
+
+def tensor(*values, grad=False):
+    return torch.tensor(values, dtype=torch.float32, requires_grad=grad)
+
+
+def flags(*values):
+    return torch.tensor(values, dtype=torch.bool)
+
+
+def test_sequence_logps_sums_only_the_masked_in_tokens():
+    # softmax of (0, ln 3) is (1/4, 3/4); of (0, 0) it is (1/2, 1/2)
+    logits = torch.tensor([[[0.0, math.log(3.0)], [0.0, 0.0], [0.0, math.log(3.0)]]])
+    tokens = torch.tensor([[1, 0, 0]])
+    assert sequence_logps(logits, tokens, flags([True, True, True])).item() == pytest.approx(
+        math.log(0.75) + math.log(0.5) + math.log(0.25), abs=1e-6
+    )
+    assert sequence_logps(logits, tokens, flags([True, True, False])).item() == pytest.approx(math.log(0.375), abs=1e-6)
+
+
+def test_sequence_logps_of_bfloat16_logits_is_float32():
+    logits = torch.zeros(1, 2, 256, dtype=torch.bfloat16)
+    value = sequence_logps(logits, torch.tensor([[3, 200]]), flags([True, True]))
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(-2 * math.log(256), abs=1e-5)
+
+
+def test_other_samples_never_gives_a_sample_its_own_action():
+    assert other_samples(2).tolist() == [1, 0]
+    assert other_samples(5).tolist() == [3, 4, 0, 1, 2]
+    assert other_samples(8).tolist() == [4, 5, 6, 7, 0, 1, 2, 3]
+
+
+def test_other_samples_of_a_single_sample_is_empty_and_gives_zero_kl():
+    assert other_samples(1).tolist() == []
+    assert kl_estimate(tensor(), tensor()).item() == 0.0
+
+
+def test_kl_estimate_is_the_mean_log_ratio_detached():
+    policy = tensor(-1.0, -2.0, grad=True)
+    z0 = kl_estimate(policy, tensor(-2.0, -5.0))
+    assert z0.item() == pytest.approx(2.0)
+    assert not z0.requires_grad
+
+
+def test_kl_estimate_is_clamped_at_zero_and_at_its_maximum():
+    assert kl_estimate(tensor(-9.0), tensor(-1.0)).item() == 0.0
+    assert kl_estimate(tensor(-1.0), tensor(-9.0), maximum=5.0).item() == 5.0
+
+
+def test_adaptive_weights_follow_the_equation():
+    # w = (0.1, 0.3, 0.6)
+    weights = adaptive_weights(tensor(0.1, 0.3, 0.6), flags(True, True, False))
+    assert weights.tolist() == pytest.approx([0.0951626, 0.2591818, 0.5488116], abs=1e-6)
+
+
+def test_adaptive_weights_relative_to_the_mean_do_not_depend_on_the_batch_size():
+    small = adaptive_weights(tensor(0.2, 0.2), flags(True, False), relative_to="mean")
+    large = adaptive_weights(tensor(*[0.2] * 8), flags(*[True, False] * 4), relative_to="mean")
+    assert small.tolist() == pytest.approx([0.6321206, 0.3678794], abs=1e-6)
+    assert large[:2].tolist() == pytest.approx(small.tolist(), abs=1e-6)
+
+
+def test_adaptive_weights_use_their_own_beta():
+    weights = adaptive_weights(tensor(0.5, 0.5), flags(True, False), beta_desirable=2.0, beta_undesirable=4.0)
+    assert weights.tolist() == pytest.approx([1 - math.exp(-1), math.exp(-2)], abs=1e-6)
+
+
+def test_adaptive_weights_are_uniform_when_every_error_is_zero():
+    weights = adaptive_weights(tensor(0.0, 0.0, 0.0, 0.0), flags(True, True, True, False))
+    assert weights.tolist() == pytest.approx([1 - math.exp(-0.25)] * 3 + [math.exp(-0.25)], abs=1e-6)
+
+
+def test_adaptive_weights_refuse_an_unknown_scale():
+    with pytest.raises(ValueError, match="relative_to = 'median'"):
+        adaptive_weights(tensor(1.0), flags(True), relative_to="median")
+
+
+def test_kto_loss_of_literals():
+    # r = (2, -1), z0 = 1, beta = 0.5: 1 - sigmoid(0.5) and 1 - sigmoid(1)
+    out = kto_loss(tensor(-3.0, -6.0), tensor(-5.0, -5.0), flags(True, False), torch.tensor(1.0), beta=0.5)
+    assert out.log_ratios.tolist() == pytest.approx([2.0, -1.0])
+    assert out.loss.item() == pytest.approx((0.3775407 + 0.2689414) / 2, abs=1e-6)
+
+
+def test_apo_loss_of_literals():
+    # w = (0.25, 0.75): lambda = (0.2211992, 0.4723666); sigmoid(0.5) = 0.6224593, sigmoid(1) = 0.7310586
+    out = apo_loss(
+        tensor(-3.0, -6.0), tensor(-5.0, -5.0), flags(True, False), tensor(0.1, 0.3), torch.tensor(1.0), beta=0.5
+    )
+    assert out.weights.tolist() == pytest.approx([0.2211992, 0.4723666], abs=1e-6)
+    assert out.values.tolist() == pytest.approx([0.1376875, 0.3453277], abs=1e-6)
+    assert out.loss.item() == pytest.approx((0.0835117 + 0.1270389) / 2, abs=1e-6)
+
+
+def test_apo_equals_kto_scaled_when_all_weights_are_equal():
+    # at w = ln 2 both weights are 1/2
+    logps, ref, labels, z0 = tensor(-3.0, -6.0), tensor(-5.0, -5.0), flags(True, False), torch.tensor(0.5)
+    apo = apo_loss(logps, ref, labels, tensor(0.3, 0.3), z0, 0.1, 2 * math.log(2), 2 * math.log(2))
+    assert apo.loss.item() == pytest.approx(0.5 * kto_loss(logps, ref, labels, z0, 0.1).loss.item(), abs=1e-6)
+
+
+def test_gradient_raises_the_desirable_and_lowers_the_undesirable():
+    logps = tensor(-3.0, -6.0, grad=True)
+    apo_loss(logps, tensor(-4.0, -4.0), flags(True, False), tensor(0.2, 0.1), torch.tensor(0.5)).loss.backward()
+    assert logps.grad[0] < 0 < logps.grad[1]
+
+
+def test_gradient_reaches_neither_reference_nor_error():
+    logps, ref, l1 = tensor(-3.0, -6.0, grad=True), tensor(-4.0, -4.0, grad=True), tensor(0.2, 0.1, grad=True)
+    apo_loss(logps, ref, flags(True, False), l1, torch.tensor(0.5)).loss.backward()
+    assert ref.grad is None
+    assert l1.grad is None
+
+
+@pytest.mark.parametrize("labels", [(True, True, True), (True, True, False), (False, False, False)])
+def test_a_batch_with_few_or_no_samples_of_a_class_is_finite(labels):
+    logps = tensor(-3.0, -300.0, -1e4, grad=True)
+    out = apo_loss(logps, tensor(-3.0, -3.0, -3.0), flags(*labels), tensor(0.0, 1.0, 2.0), torch.tensor(0.0))
+    out.loss.backward()
+    assert torch.isfinite(out.loss)
+    assert torch.isfinite(logps.grad).all()
+
+
+def test_a_batch_of_one():
+    logps = tensor(-3.0, grad=True)
+    out = apo_loss(logps, tensor(-3.0), flags(True), tensor(0.4), kl_estimate(tensor(), tensor()))
+    # w = 1, r = 0: lambda / 2
+    assert out.loss.item() == pytest.approx((1 - math.exp(-1)) / 2, abs=1e-6)
+
+
+def test_at_the_reference_the_loss_is_half_the_mean_weight():
+    logps = tensor(-7.0, -8.0)
+    out = apo_loss(logps, logps, flags(True, False), tensor(0.1, 0.1), torch.tensor(0.0))
+    assert out.loss.item() == pytest.approx(out.weights.mean().item() / 2, abs=1e-6)
+
+
+def test_bc_loss_is_the_mean_over_tokens():
+    assert bc_loss(tensor(-4.0, -6.0), tensor(4.0, 1.0)).loss.item() == pytest.approx(2.0)
+
+
+def test_bc_loss_weights_samples():
+    assert bc_loss(tensor(-4.0, -6.0), tensor(4.0, 2.0), tensor(1.0, 0.0)).loss.item() == pytest.approx(1.0)
+    assert bc_loss(tensor(-4.0, -6.0), tensor(4.0, 2.0), tensor(0.0, 0.0)).loss.item() == 0.0
+
+
+def double(*values, grad=False):
+    return torch.tensor(values, dtype=torch.float64, requires_grad=grad)
+
+
+def test_gradients_agree_with_finite_differences():
+    ref, labels, l1 = double(-4.0, -5.0, -2.0), flags(True, False, True), double(0.1, 0.4, 0.2)
+    logps, z0 = double(-3.0, -6.5, -2.5, grad=True), torch.tensor(0.7, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda x: apo_loss(x, ref, labels, l1, z0, 0.3, 1.0, 2.0, "mean").loss, logps)
+    assert torch.autograd.gradcheck(lambda x: kto_loss(x, ref, labels, z0, 0.3).loss, logps)
+    assert torch.autograd.gradcheck(lambda x: bc_loss(x, double(4.0, 3.0, 2.0), l1).loss, logps)
+
+
+def test_gradient_of_the_sequence_log_probability():
+    logits = torch.randn(2, 3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    tokens, mask = torch.tensor([[0, 4, 2], [1, 1, 3]]), flags([True, True, False], [True, False, False])
+    assert torch.autograd.gradcheck(lambda x: sequence_logps(x, tokens, mask), logits)
