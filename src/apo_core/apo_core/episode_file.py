@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -292,9 +292,7 @@ def _read(path: Path, f: h5py.File, with_images: bool) -> Episode:
         outcome=outcome,
         contract=contract,
         losses=json.loads(attrs["losses"]),
-        images={
-            s.name: column(f"observation/images/{s.name}", (s.height, s.width, 3), "u") for s in contract.images
-        }
+        images={s.name: column(f"observation/images/{s.name}", (s.height, s.width, 3), "u") for s in contract.images}
         if with_images
         else {},
         state={s.name: column(f"observation/state/{s.name}", (s.size,), "f") for s in contract.state},
@@ -312,6 +310,20 @@ def _read(path: Path, f: h5py.File, with_images: bool) -> Episode:
             "receive": column("control/receive_ns", (), "i"),
         },
     )
+
+
+def read_frames(path: Path | str, steps: Sequence[int]) -> dict[str, np.ndarray]:
+    """Images of some steps of a file that `read_episode` accepted, {camera: uint8 (n, H, W, 3) rgb}.
+
+    Raises:
+        EpisodeFormatError: unreadable, or a step beyond the end.
+    """
+    try:
+        with h5py.File(path, "r") as f:
+            images = f["observation/images"]
+            return {name: np.stack([images[name][int(step)] for step in steps]) for name in images}
+    except Exception as error:  # h5py raises many types on a damaged file
+        raise EpisodeFormatError(f"{path}: images not readable ({type(error).__name__}: {error})") from None
 
 
 def list_episodes(directory: Path | str) -> list[Path]:

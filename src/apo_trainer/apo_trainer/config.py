@@ -1,0 +1,149 @@
+"""Parameters of the trainer, read from config/trainer.yaml with and without ROS."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from apo_core.config import load, parameter
+from apo_core.errors import ConfigError
+from apo_core.labeling import FAILURE_RULES, LabelRule
+from apo_trainer.methods import METHODS
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything an adapter depends on beside its data; hashed into its manifest."""
+
+    method: str = parameter("apo", "how preferences become a loss", choices=tuple(METHODS))
+    steps: int = parameter(250, "optimizer steps of an update", low=1, high=1_000_000)
+    batch_size: int = parameter(16, "samples a step", low=1, high=4096)
+    learning_rate: float = parameter(1e-4, "AdamW, after the warmup", low=0.0, high=1.0)
+    warmup_steps: int = parameter(20, "steps of linear warmup", low=0, high=100_000)
+    weight_decay: float = parameter(0.0, "AdamW", low=0.0, high=1.0)
+    max_grad_norm: float = parameter(1.0, "gradients are clipped to this norm", low=1e-6, high=1e6)
+    beta: float = parameter(0.1, "sharpness of the preference value, 1/nats", low=1e-6, high=100.0)
+    beta_desirable: float = parameter(1.0, "beta_D of the adaptive weights (apo)", low=1e-6, high=1000.0)
+    beta_undesirable: float = parameter(1.0, "beta_U of the adaptive weights (apo)", low=1e-6, high=1000.0)
+    weights_relative_to: str = parameter(
+        "mean",
+        "errors behind the adaptive weights: sum is the paper's (shrinks with the batch size), mean is free of it",
+        choices=("sum", "mean"),
+    )
+    kl_max: float = parameter(0.0, "upper limit of z0 in nats; 0 has none", low=0.0, high=1e6)
+    share_expert: float = parameter(0.5, "of a batch: demonstrations", low=0.0, high=1.0)
+    share_human: float = parameter(0.25, "of a batch: steps driven by the operator", low=0.0, high=1.0)
+    share_undesirable: float = parameter(0.25, "of a batch: policy steps before a takeover", low=0.0, high=1.0)
+    policy_share: float = parameter(0.0, "part of the expert share given to desirable policy steps", low=0.0, high=1.0)
+    undesirable_steps: int = parameter(10, "K: policy steps before a takeover that are undesirable", low=0, high=10000)
+    undesirable_seconds: float = parameter(0.0, "K in seconds; above 0 it replaces K in steps", low=0.0, high=3600.0)
+    failure_rule: str = parameter(
+        "last_k_undesirable", "a failed episode without takeover", choices=tuple(FAILURE_RULES)
+    )
+    lora_rank: int = parameter(8, "rank of the adapter; a parent adapter must have the same", low=1, high=1024)
+    lora_alpha: float = parameter(16.0, "scale of the adapter times its rank", low=1e-3, high=4096.0)
+    lora_dropout: float = parameter(0.0, "dropout in front of the adapter", low=0.0, high=0.9)
+    views: int = parameter(1, "augmented views of a sample; 1 is the plain centre crop of serving", low=1, high=1000)
+    held_out_share: float = parameter(0.15, "episodes never trained on, chosen by hash of their id", low=0.0, high=0.9)
+    held_out_samples: int = parameter(64, "at most so many held-out samples a class", low=1, high=100_000)
+    gate_margin_nats: float = parameter(
+        0.0, "desirable minus undesirable log-ratio on held-out samples must exceed this", low=-1e6, high=1e6
+    )
+    gate_l1_tolerance: float = parameter(
+        0.1, "held-out L1 error may exceed the reference's by this share of it", low=0.0, high=100.0
+    )
+    guard_undesirable_nats: float = parameter(
+        -20.0, "a mean undesirable log-ratio below this stops the run: it is running away", low=-1e6, high=0.0
+    )
+    guard_window: int = parameter(10, "steps that the guard averages over", low=1, high=10_000)
+    seed: int = parameter(0, "fixes batches, views and initial weights", low=0, high=2**31 - 1)
+
+    def __post_init__(self):
+        total = self.share_expert + self.share_human + self.share_undesirable
+        if abs(total - 1.0) > 1e-6:
+            raise ConfigError(
+                "trainer",
+                [f"share_expert + share_human + share_undesirable = {total:g} must be 1 (config/trainer.yaml)"],
+            )
+
+    @property
+    def label_rule(self) -> LabelRule:
+        return LabelRule(self.undesirable_steps, self.undesirable_seconds, self.failure_rule)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the values, whatever file they came from."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(TrainingConfig)}
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class TrainerConfig(TrainingConfig):
+    """What the program and the node need around a training: where things are, and how much of the machine to use."""
+
+    checkpoint: str = parameter("models/lift_base", "folder of the base policy")
+    episodes: str = parameter("runs/episodes", "folder of the recorder's episode files")
+    expert: str = parameter("data/expert/lift", "folder of demonstrations; may be empty")
+    adapters: str = parameter("runs/adapters", "adapter store that receives the result")
+    runs: str = parameter("runs/training", "folder of the runs' metrics and results")
+    device: str = parameter("cpu", "torch device")
+    threads: int = parameter(0, "CPU threads; 0 leaves the choice to torch", low=0, high=1024)
+    feature_cache_mb: int = parameter(512, "memory for vision features", low=0, high=1_000_000)
+    progress_s: float = parameter(0.5, "seconds between progress reports", low=0.0, high=3600.0)
+    niceness: int = parameter(10, "of the training process; above 0 a serving policy goes first", low=0, high=19)
+    every_n_episodes: int = parameter(
+        0, "saved interactions after which the node trains by itself; 0 only on request", low=0, high=1_000_000
+    )
+    stop_timeout_s: float = parameter(10.0, "seconds a stopped run has before it is killed", low=0.1, high=600.0)
+
+
+def read_config(path: Path | str, overrides: dict[str, Any] | None = None) -> TrainerConfig:
+    """Reads the trainer's section of a ROS parameter file.
+
+    Raises:
+        ConfigError: every fault in it.
+    """
+    return load(TrainerConfig, Path(path), "trainer", overrides)
+
+
+def parse_overrides(pairs: list[str]) -> dict[str, Any]:
+    """`name=value` texts, values in YAML.
+
+    Raises:
+        ConfigError: a text without `=` or with a broken value.
+    """
+    values, faults = {}, []
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not separator or not name:
+            faults.append(f"--set {pair!r} must be name=value")
+            continue
+        try:
+            values[name.strip()] = _number(yaml.safe_load(text))
+        except yaml.YAMLError as error:
+            faults.append(f"--set {pair!r} has a value that is not YAML: {error}")
+    if faults:
+        raise ConfigError("command line", faults)
+    return values
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 1e-4 as text."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def write_config(config: TrainerConfig, path: Path) -> None:
+    """Writes a ROS parameter file that `read_config` reads back to the same values."""
+    values = dataclasses.asdict(config)
+    path.write_text(yaml.safe_dump({"trainer": {"ros__parameters": values}}, sort_keys=False))

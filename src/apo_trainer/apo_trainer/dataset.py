@@ -1,0 +1,257 @@
+"""Training samples from episode files: labels, chunks, the held-out split and balanced batches. No torch."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from apo_core.episode_file import Episode, list_episodes, read_episode, read_frames
+from apo_core.errors import ApoError, EpisodeFormatError
+from apo_core.labeling import LabelRule
+from apo_core.types import ControlSource, EpisodeKind, Observation, StepLabel
+
+
+class TrainingDataError(ApoError):
+    """There is nothing to train on."""
+
+
+class SampleClass(enum.StrEnum):
+    """What a batch is balanced over."""
+
+    EXPERT = "EXPERT"  # a step of a demonstration
+    POLICY = "POLICY"  # desirable policy step of an interaction
+    HUMAN = "HUMAN"  # operator's step of an interaction
+    UNDESIRABLE = "UNDESIRABLE"  # policy step shortly before a takeover
+
+
+_CLASS_OF_LABEL = {
+    StepLabel.DESIRABLE: SampleClass.POLICY,
+    StepLabel.CORRECTED: SampleClass.HUMAN,
+    StepLabel.UNDESIRABLE: SampleClass.UNDESIRABLE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeData:
+    """An episode as training sees it; T steps. Images stay in the file."""
+
+    path: Path
+    episode_id: str
+    kind: EpisodeKind
+    instruction: str
+    state: Mapping[str, np.ndarray]  # {key: float32 (T, n)}
+    stamps_ns: np.ndarray  # int64 (T,)
+    targets: np.ndarray  # float32 (T, A): the operator's action where a person drove, else the executed one
+    classes: tuple[SampleClass | None, ...]  # (T,) None: not used
+    rows: np.ndarray  # int64 (T,): rows from each step on that belong to its chunk, 0 where it is not used
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One observation with the chunk of actions that followed it."""
+
+    episode: EpisodeData
+    step: int
+    sample_class: SampleClass
+
+    @property
+    def key(self) -> str:
+        return f"{self.episode.episode_id}:{self.step}"
+
+    @property
+    def desirable(self) -> bool:
+        return self.sample_class is not SampleClass.UNDESIRABLE
+
+    def observation(self) -> Observation:
+        """Reads the images from the file. Raises EpisodeFormatError when that is no longer possible."""
+        images = {name: frames[0] for name, frames in read_frames(self.episode.path, [self.step]).items()}
+        state = {name: values[self.step] for name, values in self.episode.state.items()}
+        return Observation(int(self.episode.stamps_ns[self.step]), images, state, self.episode.instruction)
+
+    def chunk(self, horizon: int) -> tuple[np.ndarray, np.ndarray]:
+        """Actions float32 (horizon, A) and mask bool (horizon,); rows after the cut repeat the last action."""
+        count = int(self.episode.rows[self.step])
+        rows = np.minimum(np.arange(horizon), count - 1) + self.step
+        return self.episode.targets[rows], np.arange(horizon) < count
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A file that was not used, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Samples to train on, samples never trained on, and files set aside."""
+
+    train: tuple[Sample, ...]
+    held_out: tuple[Sample, ...]
+    episode_ids: tuple[str, ...]  # trained on
+    held_out_ids: tuple[str, ...]
+    set_aside: tuple[SetAside, ...]
+
+    def report(self) -> dict:
+        """Plain data for results: how many samples of each class, and what was set aside."""
+        return {
+            "train_samples": _count(self.train),
+            "held_out_samples": _count(self.held_out),
+            "train_episodes": len(self.episode_ids),
+            "held_out_episodes": list(self.held_out_ids),
+            "set_aside": [{"path": str(item.path), "reason": item.reason} for item in self.set_aside],
+        }
+
+
+def _count(samples: Iterable[Sample]) -> dict[str, int]:
+    counts = {str(name): 0 for name in SampleClass}
+    for sample in samples:
+        counts[sample.sample_class] += 1
+    return counts
+
+
+def chunk_rows(labels: Sequence[StepLabel], ticks: np.ndarray, horizon: int) -> np.ndarray:
+    """How many rows of a chunk starting at each step may count, int64 (T,), 0..horizon.
+
+    A chunk ends where the label changes, before a step that is not used (HOLD), at a lost tick and at the episode's end.
+    """
+    rows = np.zeros(len(labels), dtype=np.int64)
+    for step in range(len(labels) - 1, -1, -1):
+        if labels[step] == StepLabel.UNUSED:
+            continue
+        follows = step + 1 < len(labels) and labels[step + 1] == labels[step] and ticks[step + 1] == ticks[step] + 1
+        rows[step] = min(horizon, 1 + (rows[step + 1] if follows else 0))
+    return rows
+
+
+def episode_data(episode: Episode, rule: LabelRule, horizon: int) -> EpisodeData:
+    """Labels an episode and cuts its chunks.
+
+    Raises:
+        EpisodeFormatError: no step, or a step driven by a person without a recorded human action.
+    """
+    if episode.num_steps == 0:
+        raise EpisodeFormatError(f"{episode.path}: has no step")
+    human = np.array([source == ControlSource.HUMAN for source in episode.sources])
+    missing = np.flatnonzero(human & ~np.isfinite(episode.human_actions).all(axis=1))
+    if missing.size:
+        raise EpisodeFormatError(f"{episode.path}: step {missing[0]} was driven by HUMAN but has no human action")
+    labels = episode.labels(rule)
+    demonstration = episode.info.kind == EpisodeKind.DEMONSTRATION
+    classes = tuple(
+        None
+        if label == StepLabel.UNUSED
+        else SampleClass.EXPERT
+        if demonstration
+        else _CLASS_OF_LABEL[label]
+        for label in labels
+    )
+    return EpisodeData(
+        path=episode.path,
+        episode_id=episode.info.episode_id,
+        kind=episode.info.kind,
+        instruction=episode.info.instruction,
+        state=episode.state,
+        stamps_ns=episode.stamps_ns["observation"],
+        targets=np.where(human[:, None], episode.human_actions, episode.executed_actions).astype(np.float32),
+        classes=classes,
+        rows=chunk_rows(labels, episode.ticks, horizon),
+    )
+
+
+def hash_fraction(episode_id: str) -> float:
+    """A fixed number in [0, 1) for an episode id."""
+    return int.from_bytes(hashlib.sha256(episode_id.encode()).digest()[:8], "big") / 2**64
+
+
+def held_out_ids(episodes: Sequence[EpisodeData], share: float) -> tuple[str, ...]:
+    """Ids of episodes to keep out of training: those whose hash falls below `share`, whatever else there is.
+
+    When that leaves out no interaction with undesirable steps, the one of them with the smallest hash is kept out, so
+    that there is something to judge by; likewise for demonstrations. Neither rule ever keeps out an episode that an earlier
+    round of a growing set trained on. A group with fewer than three episodes keeps all for training unless hashed out.
+    """
+    if share <= 0:
+        return ()
+    chosen = {e.episode_id for e in episodes if hash_fraction(e.episode_id) < share}
+    groups = (
+        [e for e in episodes if e.kind == EpisodeKind.INTERACTION and SampleClass.UNDESIRABLE in e.classes],
+        [e for e in episodes if e.kind == EpisodeKind.DEMONSTRATION],
+    )
+    for group in groups:
+        if len(group) >= 3 and not any(e.episode_id in chosen for e in group):
+            chosen.add(min((e.episode_id for e in group), key=hash_fraction))
+    return tuple(sorted(chosen))
+
+
+def load_training_data(
+    paths: Iterable[Path],
+    rule: LabelRule,
+    horizon: int,
+    held_out_share: float,
+    contract_sha256: str,
+) -> TrainingData:
+    """Reads episode files, in the given order; a bad file is set aside and the rest is used.
+
+    Args:
+        paths: episode files.
+        rule: how steps are labelled.
+        horizon: rows of the policy's action chunk.
+        held_out_share: 0..1.
+        contract_sha256: contract of the policy; episodes recorded under another one are set aside.
+    """
+    episodes: dict[str, EpisodeData] = {}
+    set_aside = []
+    for path in paths:
+        try:
+            episode = read_episode(path, images=False)
+            if episode.contract.sha256 != contract_sha256:
+                raise EpisodeFormatError(
+                    f"{path}: recorded under contract {episode.contract.sha256[:12]}, the policy has {contract_sha256[:12]}"
+                )
+            if episode.info.episode_id in episodes:
+                raise EpisodeFormatError(
+                    f"{path}: same episode id as {episodes[episode.info.episode_id].path}: {episode.info.episode_id}"
+                )
+            episodes[episode.info.episode_id] = episode_data(episode, rule, horizon)
+        except EpisodeFormatError as error:
+            set_aside.append(SetAside(Path(path), str(error)))
+    out = set(held_out_ids(list(episodes.values()), held_out_share))
+    samples = [
+        Sample(episode, step, sample_class)
+        for episode in episodes.values()
+        for step, sample_class in enumerate(episode.classes)
+        if sample_class is not None
+    ]
+    return TrainingData(
+        train=tuple(s for s in samples if s.episode.episode_id not in out),
+        held_out=tuple(s for s in samples if s.episode.episode_id in out),
+        episode_ids=tuple(name for name in episodes if name not in out),
+        held_out_ids=tuple(sorted(out)),
+        set_aside=tuple(set_aside),
+    )
+
+
+def find_episodes(
+    episodes: Path | None, expert: Path | None, episode_ids: Sequence[str] = ()
+) -> tuple[list[Path], list[SetAside]]:
+    """Files to train on: all demonstrations, and all or the named interactions.
+
+    Returns:
+        The files, and a SetAside for each named episode that is not there.
+    """
+    demonstrations = list_episodes(expert) if expert and Path(expert).is_dir() else []
+    recorded = list_episodes(episodes) if episodes and Path(episodes).is_dir() else []
+    if not episode_ids:
+        return demonstrations + recorded, []
+    known = {path.stem: path for path in recorded}
+    missing = [
+        SetAside(Path(episodes or "") / f"{name}.h5", "requested but not found") for name in episode_ids if name not in known
+    ]
+    return demonstrations + [known[name] for name in episode_ids if name in known], missing

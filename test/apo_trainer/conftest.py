@@ -1,0 +1,102 @@
+"""Small episode files with chosen sources."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from apo_core.contract import Contract, contract_from_dict
+from apo_core.episode_file import EpisodeWriter
+from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
+
+SOURCES = {"P": ControlSource.POLICY, "H": ControlSource.HUMAN, "-": ControlSource.HOLD}
+
+
+def small_contract(rate_hz: float = 20.0) -> Contract:
+    return contract_from_dict(
+        {
+            "version": 1,
+            "rate_hz": rate_hz,
+            "frame_id": "base",
+            "tolerance_s": 0.025,
+            "max_age_s": 0.5,
+            "images": {"front": {"topic": "front/image_raw", "height": 8, "width": 8, "encoding": "rgb8"}},
+            "state": {
+                "ee_pose": {"topic": "ee_pose", "type": "geometry_msgs/msg/PoseStamped", "size": 7, "unit": "m"}
+            },
+            "action": {
+                "names": ["vx", "vy", "vz", "wx", "wy", "wz", "gripper"],
+                "units": ["m/s"] * 3 + ["rad/s"] * 3 + ["1"],
+                "low": [-1.0] * 7,
+                "high": [1.0] * 7,
+            },
+            "limits": {
+                "linear_speed": 1.0,
+                "angular_speed": 10.0,
+                "workspace_low": [-1.0, -1.0, 0.0],
+                "workspace_high": [1.0, 1.0, 2.0],
+            },
+        },
+        "test",
+    )
+
+
+@pytest.fixture
+def contract() -> Contract:
+    return small_contract()
+
+
+@pytest.fixture
+def contract_of_rate():
+    """Makes the same contract for another control rate [Hz]."""
+    return small_contract
+
+
+@pytest.fixture
+def write_episode(tmp_path: Path):
+    """Writes an episode from a text of P (policy), H (human) and - (hold), one letter a step, and returns its path.
+
+    Executed actions are 0.01 * step, human ones 0.5 + 0.01 * step, in every dimension; the front image is all `step`.
+    """
+
+    def write(
+        episode_id: str,
+        sources: str,
+        kind: EpisodeKind = EpisodeKind.INTERACTION,
+        outcome: Outcome = Outcome.SUCCESS,
+        contract: Contract | None = None,
+        lost_ticks: tuple[int, ...] = (),
+        human_recorded: bool = True,
+        directory: Path | None = None,
+    ) -> Path:
+        contract = contract or small_contract()
+        info = EpisodeInfo(episode_id, kind, "Lift", "lift the cube", 0, "test", contract.json, "2025-01-01T00:00:00Z")
+        writer = EpisodeWriter(directory or tmp_path / "episodes", info, contract)
+        tick = 0
+        for step, letter in enumerate(sources):
+            tick += 2 if step in lost_ticks else 1
+            executed = np.full(7, 0.01 * step, np.float32)
+            is_human = letter == "H" and human_recorded
+            writer.append(
+                Step(
+                    tick=tick,
+                    observation=Observation(
+                        stamp_ns=1 + step * contract.period_ns,
+                        images={"front": np.full((8, 8, 3), step, np.uint8)},
+                        state={"ee_pose": np.full(7, step, np.float32)},
+                        instruction="lift the cube",
+                    ),
+                    executed_action=executed,
+                    policy_action=executed if letter == "P" else None,
+                    human_action=executed + 0.5 if is_human else None,
+                    source=SOURCES[letter],
+                    reason="test",
+                    adapter_version=0,
+                    command_stamp_ns=2 + step * contract.period_ns,
+                    chunk_stamp_ns=0,
+                    receive_ns=step,
+                )
+            )
+        return writer.finish(EpisodeOutcome(outcome, "test", True, False))
+
+    return write

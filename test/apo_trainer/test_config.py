@@ -1,0 +1,77 @@
+"""The trainer's parameters: the shipped file, faults, overrides, hash."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from apo_core.errors import ConfigError
+from apo_core.labeling import LabelRule
+from apo_trainer.config import TrainerConfig, TrainingConfig, parse_overrides, read_config, write_config
+
+SHIPPED = Path(__file__).parents[2] / "config" / "trainer.yaml"
+
+
+def write(tmp_path, text):
+    path = tmp_path / "trainer.yaml"
+    path.write_text("trainer:\n  ros__parameters:\n" + "".join(f"    {line}\n" for line in text.splitlines()))
+    return path
+
+
+def test_the_shipped_file_names_every_parameter():
+    import yaml
+
+    section = yaml.safe_load(SHIPPED.read_text())["trainer"]["ros__parameters"]
+    assert set(section) == {spec.name for spec in dataclasses.fields(TrainerConfig)}
+    assert read_config(SHIPPED).method == "apo"
+
+
+def test_the_shipped_shares_are_the_papers():
+    config = read_config(SHIPPED)
+    assert (config.share_expert, config.share_human, config.share_undesirable) == (0.5, 0.25, 0.25)
+    assert config.label_rule == LabelRule(undesirable_steps=10)
+
+
+def test_values_come_from_the_file_and_overrides_win(tmp_path):
+    path = write(tmp_path, "steps: 7\nbatch_size: 4")
+    config = read_config(path, {"steps": 9})
+    assert (config.steps, config.batch_size) == (9, 4)
+
+
+def test_every_fault_is_reported_at_once(tmp_path):
+    path = write(tmp_path, "steps: 0\nmethod: sarsa\nbatchsize: 3")
+    with pytest.raises(ConfigError) as caught:
+        read_config(path)
+    assert len(caught.value.faults) == 3
+    assert str(path) in str(caught.value)
+
+
+def test_shares_must_add_up(tmp_path):
+    with pytest.raises(ConfigError, match=r"= 1\.25 must be 1"):
+        read_config(write(tmp_path, "share_expert: 0.75"))
+
+
+def test_overrides_are_read_as_yaml():
+    assert parse_overrides(["steps=5", "learning_rate=1e-4", "method=kto", "share_human = 0.5"]) == {
+        "steps": 5,
+        "learning_rate": 1e-4,
+        "method": "kto",
+        "share_human": 0.5,
+    }
+
+
+def test_a_broken_override_is_named():
+    with pytest.raises(ConfigError, match="'steps' must be name=value"):
+        parse_overrides(["steps"])
+
+
+def test_the_hash_covers_the_method_and_not_the_place():
+    base = TrainerConfig()
+    assert dataclasses.replace(base, checkpoint="elsewhere", niceness=3).sha256 == base.sha256 == TrainingConfig().sha256
+    assert dataclasses.replace(base, learning_rate=3e-4).sha256 != base.sha256
+
+
+def test_a_written_configuration_reads_back(tmp_path):
+    config = dataclasses.replace(TrainerConfig(), steps=3, learning_rate=1e-5, episodes="/somewhere")
+    write_config(config, tmp_path / "config.yaml")
+    assert read_config(tmp_path / "config.yaml") == config

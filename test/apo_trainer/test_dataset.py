@@ -1,0 +1,165 @@
+"""Samples from episode files: labels, chunk masks, held-out split, files set aside."""
+
+import numpy as np
+import pytest
+
+from apo_core.episode_file import read_episode
+from apo_core.errors import EpisodeFormatError
+from apo_core.labeling import LabelRule
+from apo_core.types import EpisodeKind, Outcome, StepLabel
+from apo_trainer.dataset import (
+    SampleClass,
+    chunk_rows,
+    episode_data,
+    find_episodes,
+    hash_fraction,
+    held_out_ids,
+    load_training_data,
+)
+
+RULE = LabelRule(undesirable_steps=3)
+D, C, U, X = StepLabel.DESIRABLE, StepLabel.CORRECTED, StepLabel.UNDESIRABLE, StepLabel.UNUSED
+
+
+def ticks(count):
+    return np.arange(count)
+
+
+def test_a_chunk_is_cut_where_the_label_changes():
+    assert chunk_rows([D, D, D, U, U, C, C], ticks(7), 4).tolist() == [3, 2, 1, 2, 1, 2, 1]
+
+
+def test_a_chunk_is_at_most_the_horizon():
+    assert chunk_rows([C] * 6, ticks(6), 4).tolist() == [4, 4, 4, 3, 2, 1]
+
+
+def test_a_chunk_is_cut_before_a_step_that_is_not_used():
+    assert chunk_rows([C, C, X, C], ticks(4), 4).tolist() == [2, 1, 0, 1]
+
+
+def test_a_chunk_is_cut_at_a_lost_tick():
+    assert chunk_rows([C, C, C], np.array([0, 1, 3]), 4).tolist() == [2, 1, 1]
+
+
+def test_classes_follow_the_labels(write_episode):
+    data = episode_data(read_episode(write_episode("a", "PPPPPHH-P"), images=False), RULE, 4)
+    names = [None if c is None else str(c) for c in data.classes]
+    assert names == ["POLICY", "POLICY", *["UNDESIRABLE"] * 3, "HUMAN", "HUMAN", None, "POLICY"]
+    assert data.rows.tolist() == [2, 1, 3, 2, 1, 2, 1, 0, 1]
+
+
+def test_every_step_of_a_demonstration_is_expert(write_episode):
+    path = write_episode("a", "HHHHH", kind=EpisodeKind.DEMONSTRATION)
+    assert set(episode_data(read_episode(path, images=False), RULE, 4).classes) == {SampleClass.EXPERT}
+
+
+def test_targets_are_the_human_action_where_a_person_drove_and_the_executed_one_elsewhere(write_episode):
+    data = episode_data(read_episode(write_episode("a", "PPHH"), images=False), RULE, 4)
+    assert data.targets[:, 0].tolist() == pytest.approx([0.0, 0.01, 0.52, 0.53], abs=1e-6)
+
+
+def test_a_sample_gives_its_chunk_and_observation(write_episode, contract):
+    data = load_training_data([write_episode("a", "PPPPPPHH")], RULE, 4, 0.0, contract.sha256)
+    sample = data.train[4]
+    actions, mask = sample.chunk(4)
+    assert sample.key == "a:4"
+    assert not sample.desirable
+    assert mask.tolist() == [True, True, False, False]
+    assert actions[:, 3].tolist() == pytest.approx([0.04, 0.05, 0.05, 0.05], abs=1e-6)
+    observation = sample.observation()
+    assert observation.images["front"].tolist() == np.full((8, 8, 3), 4).tolist()
+    assert observation.state["ee_pose"].tolist() == [4.0] * 7
+    assert observation.instruction == "lift the cube"
+
+
+def test_a_failed_episode_without_takeover_follows_the_rule(write_episode):
+    episode = read_episode(write_episode("a", "PPPPP", outcome=Outcome.FAILURE), images=False)
+    assert episode_data(episode, RULE, 4).classes[2:] == (SampleClass.UNDESIRABLE,) * 3
+    left_out = episode_data(episode, LabelRule(failure_rule="leave_out"), 4)
+    assert left_out.classes == (None,) * 5
+    assert left_out.rows.tolist() == [0] * 5
+
+
+def test_a_human_step_without_a_human_action_is_refused(write_episode):
+    episode = read_episode(write_episode("a", "PPH", human_recorded=False), images=False)
+    with pytest.raises(EpisodeFormatError, match="step 2 was driven by HUMAN but has no human action"):
+        episode_data(episode, RULE, 4)
+
+
+def test_bad_files_are_set_aside_with_the_reason_and_the_rest_is_used(
+    write_episode, contract, contract_of_rate, tmp_path
+):
+    good = write_episode("good", "PPHH")
+    truncated = tmp_path / "truncated.h5"
+    truncated.write_bytes(good.read_bytes()[:1000])
+    empty = write_episode("empty", "")
+    twice = write_episode("good", "PPHH", directory=tmp_path / "copies")
+    other = write_episode("other", "PPHH", contract=contract_of_rate(10.0))
+    data = load_training_data([good, truncated, empty, twice, other], RULE, 4, 0.0, contract.sha256)
+    assert data.episode_ids == ("good",)
+    reasons = {item.path.name: item.reason for item in data.set_aside}
+    assert len(data.set_aside) == 4
+    assert "not a readable episode file" in reasons["truncated.h5"]
+    assert "has no step" in reasons["empty.h5"]
+    assert "same episode id" in reasons["good.h5"]
+    assert "recorded under contract" in reasons["other.h5"]
+    assert data.report()["train_samples"] == {"EXPERT": 0, "POLICY": 0, "HUMAN": 2, "UNDESIRABLE": 2}
+
+
+def episodes(write_episode, names, sources="PPPHH", kind=EpisodeKind.INTERACTION):
+    return [episode_data(read_episode(write_episode(n, sources, kind=kind), images=False), RULE, 4) for n in names]
+
+
+def test_hash_fraction_is_fixed():
+    # another value would move episodes between training and held-out
+    assert hash_fraction("episode-1") == pytest.approx(0.0480391468, abs=1e-9)
+
+
+def test_held_out_episodes_are_those_with_a_small_hash(write_episode):
+    group = episodes(write_episode, [f"e{i}" for i in range(12)])
+    out = held_out_ids(group, 0.3)
+    assert out == tuple(sorted(e.episode_id for e in group if hash_fraction(e.episode_id) < 0.3))
+    assert 0 < len(out) < 12
+
+
+def test_one_episode_with_undesirable_steps_is_held_out_when_no_hash_is_small(write_episode):
+    group = episodes(write_episode, [f"e{i}" for i in range(5)])
+    assert held_out_ids(group, 1e-9) == (min((e.episode_id for e in group), key=hash_fraction),)
+
+
+def test_a_growing_set_never_holds_out_what_it_trained_on(write_episode):
+    group = episodes(write_episode, [f"e{i}" for i in range(20)])
+    trained: set[str] = set()
+    for count in range(3, 21):
+        out = set(held_out_ids(group[:count], 0.1))
+        assert not out & trained
+        trained |= {e.episode_id for e in group[:count]} - out
+
+
+def test_a_small_group_is_kept_for_training(write_episode):
+    assert held_out_ids(episodes(write_episode, ["a", "b"]), 1e-9) == ()
+    assert held_out_ids(episodes(write_episode, ["c", "d", "e"]), 0.0) == ()
+
+
+def test_held_out_samples_are_apart_from_training(write_episode, contract):
+    paths = [write_episode(f"e{i}", "PPPHH") for i in range(6)]
+    data = load_training_data(paths, RULE, 4, 1e-9, contract.sha256)
+    assert len(data.held_out_ids) == 1
+    assert {s.episode.episode_id for s in data.held_out} == set(data.held_out_ids)
+    assert {s.episode.episode_id for s in data.train} == set(data.episode_ids)
+    assert not set(data.episode_ids) & set(data.held_out_ids)
+
+
+def test_find_episodes_takes_all_demonstrations_and_the_named_interactions(write_episode, tmp_path):
+    expert, recorded = tmp_path / "expert", tmp_path / "recorded"
+    demo = write_episode("demo", "HH", kind=EpisodeKind.DEMONSTRATION, directory=expert)
+    first = write_episode("one", "PH", directory=recorded)
+    second = write_episode("two", "PH", directory=recorded)
+    assert find_episodes(recorded, expert) == ([demo, first, second], [])
+    paths, missing = find_episodes(recorded, expert, ["two", "three"])
+    assert paths == [demo, second]
+    assert [(item.path.name, item.reason) for item in missing] == [("three.h5", "requested but not found")]
+
+
+def test_find_episodes_without_folders_is_empty(tmp_path):
+    assert find_episodes(tmp_path / "none", tmp_path / "nothing") == ([], [])
