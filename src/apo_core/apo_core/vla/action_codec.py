@@ -1,0 +1,91 @@
+"""Continuous actions <-> discrete bins, as OpenVLA does (arXiv 2406.09246, section 3.2). numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from apo_core.errors import ConfigError
+
+_SMALLEST_RANGE = 1e-6  # contract units; a narrower dimension counts as constant
+
+
+class ActionCodec:
+    """Maps actions (..., A) to bins 0..255 a dimension and back.
+
+    Edges are linspace(-1, 1, 256), values decode to one of the 255 centres between them. OpenVLA's token of bin b is 31999 - b.
+
+    Args:
+        q01: (A,) 1 % quantile of the training actions, contract units; becomes -1.
+        q99: (A,) 99 % quantile; becomes 1.
+        mask: (A,) False where the value passes through un-normalised (gripper).
+        bins: number of tokens a dimension.
+
+    Raises:
+        ConfigError: shapes that differ, values that are not finite, q01 above q99, fewer than 3 bins.
+    """
+
+    def __init__(self, q01: Sequence[float], q99: Sequence[float], mask: Sequence[bool], bins: int = 256):
+        self.q01 = np.asarray(q01, dtype=np.float64)
+        self.q99 = np.asarray(q99, dtype=np.float64)
+        self.mask = np.asarray(mask, dtype=bool)
+        self.bins = int(bins)
+        faults = []
+        if self.q01.ndim != 1 or not self.q01.shape == self.q99.shape == self.mask.shape:
+            faults.append(f"q01 {self.q01.shape}, q99 {self.q99.shape}, mask {self.mask.shape} must be of one length")
+        elif not (np.isfinite(self.q01).all() and np.isfinite(self.q99).all()):
+            faults.append(f"q01 = {self.q01.tolist()} and q99 = {self.q99.tolist()} must be finite")
+        elif (self.q01 > self.q99).any():
+            faults.append(f"q01 = {self.q01.tolist()} must not be above q99 = {self.q99.tolist()}")
+        if self.bins < 3:
+            faults.append(f"bins = {self.bins} must be at least 3")
+        if faults:
+            raise ConfigError("action statistics (dataset_statistics.json)", faults)
+        self._edges = np.linspace(-1.0, 1.0, self.bins)
+        self._centres = (self._edges[:-1] + self._edges[1:]) / 2.0
+        self._range = np.maximum(self.q99 - self.q01, _SMALLEST_RANGE)
+
+    @property
+    def size(self) -> int:
+        """A, dimensions of an action."""
+        return len(self.q01)
+
+    def normalise(self, actions: np.ndarray) -> np.ndarray:
+        """Actions (..., A) in contract units -> float64 (..., A) in [-1, 1], clipped."""
+        values = self._checked(actions)
+        scaled = 2.0 * (values - self.q01) / self._range - 1.0
+        return np.clip(np.where(self.mask, scaled, values), -1.0, 1.0)
+
+    def denormalise(self, values: np.ndarray) -> np.ndarray:
+        """Normalised (..., A) -> float32 (..., A) in contract units: 0.5 (a + 1) (q99 - q01) + q01 where masked."""
+        values = self._checked(values)
+        scaled = 0.5 * (values + 1.0) * (self.q99 - self.q01) + self.q01
+        return np.where(self.mask, scaled, values).astype(np.float32)
+
+    def encode(self, actions: np.ndarray) -> np.ndarray:
+        """Actions (..., A) in contract units -> int64 bins (..., A), 0..bins-1."""
+        return (np.digitize(self.normalise(actions), self._edges) - 1).astype(np.int64)
+
+    def centres(self, bins: np.ndarray) -> np.ndarray:
+        """Bins (..., A) -> float64 normalised values (..., A) in (-1, 1)."""
+        return self._centres[np.clip(bins, 0, self.bins - 2)]
+
+    def decode(self, bins: np.ndarray) -> np.ndarray:
+        """Bins (..., A) -> float32 actions (..., A) in contract units.
+
+        Raises:
+            ValueError: a bin outside 0..bins-1, or A differs.
+        """
+        bins = np.asarray(bins)
+        if bins.size and not (0 <= bins.min() and bins.max() < self.bins):
+            raise ValueError(f"action bins {bins.min()}..{bins.max()} must lie in 0..{self.bins - 1}")
+        return self.denormalise(self.centres(bins))
+
+    def _checked(self, values: np.ndarray) -> np.ndarray:
+        values = np.asarray(values, dtype=np.float64)
+        if values.ndim < 1 or values.shape[-1] != self.size:
+            raise ValueError(f"actions have shape {values.shape}, the last axis must be {self.size}")
+        if not np.isfinite(values).all():
+            raise ValueError("actions must be finite")
+        return values

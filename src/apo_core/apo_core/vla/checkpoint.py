@@ -1,0 +1,158 @@
+"""The folder of a policy checkpoint: weights, config, tokenizer, statistics, and a manifest with the hash of each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from torch import nn
+
+from apo_core.errors import CheckpointError, ConfigError
+from apo_core.vla.small_vla import SmallVla, SmallVlaConfig
+from apo_core.vla.statistics import DatasetStatistics, read_statistics
+
+WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
+STATISTICS, MANIFEST = "dataset_statistics.json", "manifest.json"
+HASHED_FILES = (WEIGHTS, CONFIG, TOKENIZER, STATISTICS)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint in memory."""
+
+    model: SmallVla  # in eval mode, float32, on the CPU
+    tokenizer: Tokenizer
+    statistics: DatasetStatistics
+    manifest: Mapping[str, Any]
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's bytes, hexadecimal."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def save_checkpoint(
+    folder: Path,
+    model: SmallVla,
+    tokenizer: Tokenizer,
+    statistics: DatasetStatistics,
+    facts: Mapping[str, Any],
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Writes a checkpoint folder; the manifest, with the hashes, comes last.
+
+    Args:
+        folder: made when missing; files of an earlier checkpoint are replaced.
+        model: without an adapter attached.
+        tokenizer: of its prompts.
+        statistics: of its training data.
+        facts: JSON-serialisable, how it was made and what was measured; goes into the manifest.
+        dtype: of floating-point weights in the file.
+
+    Raises:
+        ValueError: an adapter is attached, or a weight does not fit into dtype.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = model.state_dict()
+    if any("lora_" in name for name in state):
+        raise ValueError("save_checkpoint takes the base model: its adapter belongs into an adapter store")
+    weights = {name: value.to(dtype).contiguous() for name, value in state.items()}
+    bad = [name for name, value in weights.items() if not torch.isfinite(value).all()]
+    if bad:
+        raise ValueError(f"weights {bad} are not finite in {dtype}")
+    (folder / MANIFEST).unlink(missing_ok=True)
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / CONFIG).write_text(json.dumps(model.config.to_dict(), indent=2) + "\n")
+    (folder / TOKENIZER).write_text(tokenizer.to_str(pretty=True) + "\n")
+    (folder / STATISTICS).write_text(statistics.to_json() + "\n")
+    write_manifest(folder, facts)
+
+
+def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Writes manifest.json: `facts`, and the hashes of the files as they are now."""
+    folder = Path(folder)
+    sha256 = {name: file_sha256(folder / name) for name in HASHED_FILES}
+    (folder / MANIFEST).write_text(json.dumps({**facts, "sha256": sha256}, indent=2) + "\n")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a checkpoint whose files match its hashes.
+
+    Raises:
+        CheckpointError: a file is missing, or is not the one the manifest was written for.
+    """
+    folder = Path(folder)
+    missing = [name for name in (*HASHED_FILES, MANIFEST) if not (folder / name).is_file()]
+    if missing:
+        raise CheckpointError(f"{folder}: {', '.join(missing)} missing; `apo base-policy` makes a checkpoint")
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        recorded = {name: manifest["sha256"][name] for name in HASHED_FILES}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder / MANIFEST}: cannot be read ({type(error).__name__}: {error})") from None
+    changed = [name for name in HASHED_FILES if file_sha256(folder / name) != recorded[name]]
+    if changed:
+        raise CheckpointError(f"{folder}: {', '.join(changed)} differ from sha256 in {MANIFEST}")
+    return manifest
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Reads and verifies a checkpoint folder.
+
+    Raises:
+        CheckpointError: files missing or changed, another family, or weights whose names or shapes differ; names them.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    statistics = read_statistics(folder / STATISTICS)
+    try:
+        config = SmallVlaConfig.from_dict(json.loads((folder / CONFIG).read_text()), str(folder / CONFIG))
+        tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        weights = load_file(folder / WEIGHTS)
+    except CheckpointError:
+        raise
+    except (ConfigError, SafetensorError, Exception) as error:  # tokenizers raises plain Exception
+        raise CheckpointError(f"{folder}: cannot be read ({type(error).__name__}: {error})") from None
+    faults = []
+    if tuple(statistics.state_mean) != config.state_keys or statistics.state_size != config.state_size:
+        faults.append(f"{STATISTICS} has state {tuple(statistics.state_mean)}, {CONFIG} {config.state_keys}")
+    if len(statistics.action_q01) != config.action_size:
+        faults.append(f"{STATISTICS} has {len(statistics.action_q01)} actions, {CONFIG} {config.action_size}")
+    if tokenizer.get_vocab_size() > config.prompt_vocabulary:
+        faults.append(f"{TOKENIZER} has {tokenizer.get_vocab_size()} tokens, {CONFIG} {config.prompt_vocabulary}")
+    if faults:
+        raise CheckpointError(f"{folder}: {'; '.join(faults)}")
+    with torch.random.fork_rng(devices=[]):  # the weights drawn here are overwritten
+        model = SmallVla(config)
+    load_weights(model, weights, str(folder / WEIGHTS))
+    return Checkpoint(model.eval(), tokenizer, statistics, manifest)
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], source: str) -> None:
+    """Copies `weights` into the model's own precision; names and shapes must agree exactly.
+
+    Raises:
+        CheckpointError: lists missing, unknown and misshapen names; the model is then as it was.
+    """
+    want = model.state_dict()
+    faults = [f"'{name}' is missing" for name in want if name not in weights]
+    faults += [f"'{name}' is unknown" for name in weights if name not in want]
+    faults += [
+        f"'{name}' has shape {tuple(weights[name].shape)}, config.json says {tuple(value.shape)}"
+        for name, value in want.items()
+        if name in weights and weights[name].shape != value.shape
+    ]
+    faults += [f"'{name}' is not finite" for name, value in weights.items() if not torch.isfinite(value).all()]
+    if faults:
+        raise CheckpointError(f"{source}: {'; '.join(faults)}")
+    model.load_state_dict(dict(weights), strict=True)

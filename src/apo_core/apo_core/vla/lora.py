@@ -1,0 +1,160 @@
+"""LoRA adapters of the language model: attach, save, verify, exchange. Files are PEFT's own.
+
+An adapter is attached once, with B = 0, which is the base policy exactly; every later policy is a copy of numbers into the
+same tensors, so base and adapters share one path and nothing is rebuilt while serving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.utils import get_peft_model_state_dict
+from torch import nn
+
+from apo_core.config import parameter
+from apo_core.errors import AdapterError
+
+TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+ADAPTER = "default"  # PEFT's name for the adapter that serves
+_PREFIX = "base_model.model."  # of PEFT's files
+
+
+@dataclass(frozen=True, slots=True)
+class LoraSettings:
+    """Shape of an adapter; the product B A is scaled by alpha / rank."""
+
+    rank: int = parameter(8, "rank of the adapter", low=1, high=1024)
+    alpha: float = parameter(
+        16.0, "scale of the adapter; the product is multiplied by alpha / rank", low=0.0, high=4096.0
+    )
+    dropout: float = parameter(0.0, "share of the adapter's inputs dropped in training", low=0.0, high=0.9)
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Adapter tensors that fit the model, on its device; {parameter name in the model: tensor}."""
+
+    tensors: Mapping[str, torch.Tensor]
+
+
+def peft_config(settings: LoraSettings) -> LoraConfig:
+    """PEFT's description of an adapter."""
+    return LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=list(TARGET_MODULES),
+        bias="none",
+    )
+
+
+def adapter_config(settings: LoraSettings) -> dict[str, Any]:
+    """Content of adapter_config.json, JSON-serialisable."""
+    plain = peft_config(settings).to_dict()
+    plain["target_modules"] = sorted(TARGET_MODULES)
+    plain["inference_mode"] = True
+    return {key: getattr(value, "value", value) for key, value in plain.items()}
+
+
+def check_adapter_config(settings: LoraSettings, config: Mapping[str, Any]) -> None:
+    """Raises AdapterError naming each value of an adapter_config.json that changes what its tensors mean."""
+    want = {
+        "peft_type": "LORA",
+        "r": settings.rank,
+        "lora_alpha": settings.alpha,
+        "target_modules": sorted(TARGET_MODULES),
+        "bias": "none",
+        "use_dora": False,
+        "use_rslora": False,
+    }
+    found = {key: config.get(key) for key in want}
+    if isinstance(found["target_modules"], list):
+        found["target_modules"] = sorted(found["target_modules"])
+    faults = [f"{key} = {found[key]!r}, the policy has {value!r}" for key, value in want.items() if found[key] != value]
+    if faults:
+        raise AdapterError(f"adapter_config.json: {'; '.join(faults)}")
+
+
+def attach_lora(model: nn.Module, settings: LoraSettings, seed: int = 0) -> None:
+    """Adds a trainable adapter with B = 0 and freezes everything else; once per model.
+
+    Args:
+        model: a SmallVla.
+        settings: shape of the adapter.
+        seed: of A's random values.
+
+    Raises:
+        ValueError: an adapter is attached already.
+    """
+    if any("lora_A" in name for name, _ in model.named_parameters()):
+        raise ValueError("an adapter is attached already; use stage and swap")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        inject_adapter_in_model(peft_config(settings), model, adapter_name=ADAPTER)
+    for name, value in model.named_parameters():
+        value.requires_grad_("lora_" in name)
+
+
+def lora_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """{parameter name in the model: parameter} of the adapter that serves."""
+    return {name: p for name, p in model.named_parameters() if "lora_" in name and f".{ADAPTER}." in name}
+
+
+def lora_state(model: nn.Module) -> dict[str, np.ndarray]:
+    """Copies of the adapter's tensors, float32, under the names of PEFT's adapter_model.safetensors."""
+    state = get_peft_model_state_dict(model, adapter_name=ADAPTER)
+    return {_file_name(name): value.detach().float().cpu().numpy().copy() for name, value in state.items()}
+
+
+def stage(model: nn.Module, tensors: Mapping[str, np.ndarray]) -> Staged:
+    """Checks an adapter's tensors against the model, without touching it.
+
+    Raises:
+        AdapterError: every name that is missing or unknown, every wrong shape or dtype, every value that is not finite.
+    """
+    wanted = {_file_name(name.replace(f".{ADAPTER}.", ".")): (name, p) for name, p in lora_parameters(model).items()}
+    if not wanted:
+        raise AdapterError("the model has no adapter attached (attach_lora)")
+    faults = [f"'{name}' is missing" for name in wanted if name not in tensors]
+    faults += [f"'{name}' is not a tensor of this adapter" for name in tensors if name not in wanted]
+    staged = {}
+    for name, (parameter_name, target) in wanted.items():
+        value = tensors.get(name)
+        if value is None:
+            continue
+        if value.dtype != np.float32:
+            faults.append(f"'{name}' is {value.dtype}, must be float32")
+        elif value.shape != tuple(target.shape):
+            faults.append(f"'{name}' has shape {value.shape}, the policy has {tuple(target.shape)}")
+        elif not np.isfinite(value).all():
+            faults.append(f"'{name}' has values that are not finite")
+        else:
+            staged[parameter_name] = torch.tensor(value, dtype=target.dtype, device=target.device)
+    if faults:
+        raise AdapterError("adapter does not fit: " + "; ".join(faults))
+    return Staged(staged)
+
+
+def swap(model: nn.Module, staged: Staged) -> Staged:
+    """Copies `staged` into the model and returns what was there, for rollback. Call it between two inferences."""
+    parameters = lora_parameters(model)
+    targets = [parameters[name] for name in staged.tensors]
+    with torch.no_grad():
+        before = {name: parameters[name].detach().clone() for name in staged.tensors}
+        torch._foreach_copy_(targets, list(staged.tensors.values()))
+    return Staged(before)
+
+
+def zero(model: nn.Module) -> Staged:
+    """Makes the model the base policy (B = 0) and returns what was there."""
+    current = lora_parameters(model)
+    return swap(model, Staged({name: torch.zeros_like(p) for name, p in current.items() if ".lora_B." in name}))
+
+
+def _file_name(name: str) -> str:
+    return name if name.startswith(_PREFIX) else _PREFIX + name

@@ -1,0 +1,189 @@
+"""A small vision-language-action model of OpenVLA's shape: image tokens, state token, prompt, Llama decoder, action bins.
+
+Sequence: camera 1 tokens, camera 2 tokens, ..., state token, prompt (padded on the left), action tokens. Causal. The action
+token of dimension a in row r of the chunk stands at r * A + a.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+
+import torch
+from torch import nn
+from transformers import LlamaConfig, LlamaModel
+
+from apo_core.errors import CheckpointError, ConfigError
+from apo_core.vla.static_decoder import StaticDecoder
+
+FAMILY = "apo_small_vla"
+_STRIDE = 16  # pixels a side of one image token
+
+
+@dataclass(frozen=True)
+class SmallVlaConfig:
+    """Shape of the model and of what it reads. Raises ConfigError with every fault."""
+
+    cameras: tuple[str, ...] = ("agentview", "wrist")  # contract names, in the order of the image tokens
+    state_keys: tuple[str, ...] = ("ee_pose", "gripper_width", "joint_position")  # contract names, concatenated
+    state_size: int = 15
+    action_size: int = 7
+    chunk: int = 4  # rows predicted from one observation
+    period_ns: int = 50_000_000  # between the rows of a chunk
+    bins: int = 256
+    image_size: int = 64  # pixels a side
+    image_channels: tuple[int, ...] = (32, 64, 128)  # of the encoder's first three stages; the last has `hidden`
+    prompt_length: int = 16  # tokens, shorter prompts are padded
+    prompt_vocabulary: int = 64  # tokens known to the tokenizer at most
+    hidden: int = 192
+    layers: int = 4
+    heads: int = 6
+    mlp: int = 512
+
+    def __post_init__(self):
+        faults = []
+        for spec in fields(self):
+            value = getattr(self, spec.name)
+            if isinstance(spec.default, int) and (not isinstance(value, int) or value < 1):
+                faults.append(f"{spec.name} = {value!r} must be a whole number of at least 1")
+            if isinstance(spec.default, tuple) and len(value) == 0:
+                faults.append(f"{spec.name} must not be empty")
+        if not faults:
+            if self.image_size % _STRIDE:
+                faults.append(f"image_size = {self.image_size} must be a multiple of {_STRIDE}")
+            if len(self.image_channels) != 3 or any(c % 8 for c in (*self.image_channels, self.hidden)):
+                faults.append(f"image_channels = {self.image_channels}, hidden = {self.hidden}: three, multiples of 8")
+            if self.hidden % self.heads or (self.hidden // self.heads) % 2:
+                faults.append(f"hidden = {self.hidden} must be heads = {self.heads} times an even number")
+        if faults:
+            raise ConfigError("small VLA (config.json)", faults)
+
+    @property
+    def action_tokens(self) -> int:
+        """Tokens of a full chunk."""
+        return self.chunk * self.action_size
+
+    @property
+    def feature_tokens(self) -> int:
+        """Tokens before the prompt."""
+        return len(self.cameras) * (self.image_size // _STRIDE) ** 2 + 1
+
+    def to_dict(self) -> dict:
+        """Plain data, the content of config.json."""
+        return {"family": FAMILY, **{k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}}
+
+    @classmethod
+    def from_dict(cls, data: dict, source: str) -> SmallVlaConfig:
+        """Raises CheckpointError for another family or unknown or missing names."""
+        names = {spec.name for spec in fields(cls)}
+        family = data.get("family")
+        if family != FAMILY:
+            raise CheckpointError(f"{source}: family = {family!r}, expected {FAMILY!r}")
+        found = set(data) - {"family"}
+        if found != names:
+            raise CheckpointError(f"{source}: missing {sorted(names - found)}, unknown {sorted(found - names)}")
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k != "family"})
+
+
+class ImageEncoder(nn.Module):
+    """Images (B, 3, S, S) -> tokens (B, (S / 16)^2, hidden)."""
+
+    def __init__(self, config: SmallVlaConfig):
+        super().__init__()
+        stages, last = [], 3
+        for width in (*config.image_channels, config.hidden):
+            stages += [nn.Conv2d(last, width, 3, stride=2, padding=1), nn.GroupNorm(8, width), nn.SiLU()]
+            last = width
+        self.stages = nn.Sequential(*stages)
+        self.project = nn.Linear(config.hidden, config.hidden)
+        grid = (config.image_size // _STRIDE) ** 2
+        self.position = nn.Parameter(torch.randn(grid, config.hidden) * 0.02)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        tokens = self.stages(images).flatten(2).transpose(1, 2)
+        return self.project(tokens) + self.position
+
+
+class SmallVla(nn.Module):
+    """The model. All weights are float32 in memory, whatever the checkpoint's precision."""
+
+    def __init__(self, config: SmallVlaConfig):
+        super().__init__()
+        self.config = config
+        d = config.hidden
+        self.image_encoders = nn.ModuleList(ImageEncoder(config) for _ in config.cameras)
+        self.state_projector = nn.Sequential(nn.Linear(config.state_size, d), nn.GELU(), nn.Linear(d, d))
+        self.language_model = LlamaModel(
+            LlamaConfig(
+                vocab_size=config.prompt_vocabulary + config.bins,
+                hidden_size=d,
+                intermediate_size=config.mlp,
+                num_hidden_layers=config.layers,
+                num_attention_heads=config.heads,
+                num_key_value_heads=config.heads,
+                max_position_embeddings=config.feature_tokens + config.prompt_length + config.action_tokens,
+                rms_norm_eps=1e-6,
+                attn_implementation="sdpa",
+                use_cache=False,
+            )
+        )
+        self.action_head = nn.Linear(d, config.bins, bias=False)
+        nn.init.normal_(self.action_head.weight, std=0.02)
+        self._decoder: StaticDecoder | None = None
+
+    def features(self, images: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+        """Everything before the prompt; no LoRA reaches it, so it may be cached while the base model stays.
+
+        Args:
+            images: float32 (B, cameras, 3, S, S), from `process_image`.
+            state: float32 (B, n), from `DatasetStatistics.normalise_state`.
+
+        Returns:
+            float32 (B, N, d).
+        """
+        tokens = [encoder(images[:, i]) for i, encoder in enumerate(self.image_encoders)]
+        return torch.cat([*tokens, self.state_projector(state)[:, None]], dim=1)
+
+    def action_logits(
+        self, features: torch.Tensor, prompt_ids: torch.Tensor, action_tokens: torch.Tensor
+    ) -> torch.Tensor:
+        """Teacher-forced logits in one pass.
+
+        Args:
+            features: (B, N, d) of `features`.
+            prompt_ids: int64 (B, P).
+            action_tokens: int64 (B, L) bins 0..bins-1; L up to chunk * A. Token i is predicted from tokens before i.
+
+        Returns:
+            float32 (B, L, bins).
+        """
+        length = action_tokens.shape[1]
+        parts = [self.prefix(features, prompt_ids), self._embed_actions(action_tokens[:, :-1])]
+        hidden = self.language_model(inputs_embeds=torch.cat(parts, dim=1), use_cache=False).last_hidden_state
+        return self.action_head(hidden[:, -length:]).float()
+
+    def generate(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Greedy decoding of a chunk; the argmax of `action_logits` on its own tokens.
+
+        Args:
+            features: (B, N, d).
+            prompt_ids: int64 (B, P).
+
+        Returns:
+            tokens int64 (B, chunk * A), log_probs float32 (B, chunk * A) in nats.
+        """
+        if self._decoder is None:
+            self._decoder = StaticDecoder(self.language_model)
+        embedding = self.language_model.embed_tokens.weight[self.config.prompt_vocabulary :]
+        with torch.inference_mode():
+            tokens, log_probs = self._decoder.generate(
+                self.prefix(features, prompt_ids), embedding, self.action_head.weight, self.config.action_tokens
+            )
+        # clones are ordinary tensors, usable in training
+        return tokens.clone(), log_probs.clone()
+
+    def prefix(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> torch.Tensor:
+        """Embeddings of everything before the action tokens, (B, N + P, d)."""
+        return torch.cat([features, self.language_model.embed_tokens(prompt_ids)], dim=1)
+
+    def _embed_actions(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.language_model.embed_tokens(tokens + self.config.prompt_vocabulary)
