@@ -30,8 +30,9 @@ def _coerce(value: Any, annotation: Any) -> Any:
         return value
     if annotation is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if origin is tuple and isinstance(value, list | tuple):
-        return tuple(value)
+    if tuple in (origin, annotation) and isinstance(value, list | tuple):
+        element = (*typing.get_args(annotation), None)[0]
+        return tuple(_coerce(item, element) for item in value)
     return value
 
 
@@ -43,6 +44,9 @@ def _faults(spec: dataclasses.Field, value: Any, annotation: Any) -> list[str]:
     ):
         return [f"{name} = {value!r} must be of type {expected.__name__}"]
     faults = []
+    element = typing.get_args(annotation)[:1] if expected is tuple else ()
+    if element and not all(isinstance(item, element) for item in value):
+        faults.append(f"{name} = {value!r} must hold values of type {element[0].__name__}")
     if isinstance(value, float) and not math.isfinite(value):
         faults.append(f"{name} = {value} must be finite")
     if meta.get("low") is not None and value < meta["low"]:
@@ -79,7 +83,7 @@ def build(cls: type[T], values: dict[str, Any], source: str) -> T:
 
 
 def read_ros_parameters(path: Path, node: str) -> dict[str, Any]:
-    """The `ros__parameters` of `node` in a ROS 2 parameter file (keys `/**` or the node's name).
+    """The `ros__parameters` of `node` in a ROS 2 parameter file (keys `/**`, `/**/<node>` or the node's name).
 
     Raises:
         ConfigError: unreadable file or no section for the node.
@@ -91,7 +95,8 @@ def read_ros_parameters(path: Path, node: str) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     found = False
     for name, section in (document or {}).items():
-        if name.strip("/") in (node, "**") and isinstance(section, dict) and "ros__parameters" in section:
+        last = name.strip("/").rsplit("/", 1)[-1]  # `/**/policy` is the policy in any namespace
+        if last in (node, "**") and isinstance(section, dict) and "ros__parameters" in section:
             merged.update(section["ros__parameters"] or {})
             found = True
     if not found:

@@ -22,7 +22,7 @@ class SimBridgeConfig:
         False, "true: simulated time waits for the command of each tick; false: a wall timer at the contract's rate"
     )
     task: str = parameter("Lift", "task to simulate", choices=tuple(TASK_BODIES))
-    cameras: tuple = parameter(
+    cameras: tuple[str, ...] = parameter(
         ("agentview=agentview", "wrist=robot0_eye_in_hand"), "image of the contract = camera of the simulation"
     )
     horizon: int = parameter(100, "steps after which a trial without success is truncated", low=1, high=100_000)
@@ -33,7 +33,9 @@ class SimBridgeConfig:
     lockstep_repeat_s: float = parameter(
         8.0, "lockstep: s without an answer after which a tick is published again (late joiners)", low=0.5, high=600.0
     )
-    seed: int = parameter(0, "seed of the scene before the first reset, and of the first automatic one", low=0, high=2**53)
+    seed: int = parameter(
+        0, "seed of the scene before the first reset, and of the first automatic one", low=0, high=2**53
+    )
     auto_reset: bool = parameter(False, "start a trial by itself, each with the next seed; false: wait for ~/reset")
     auto_reset_delay_s: float = parameter(2.0, "wall time between trials with auto_reset", low=0.0, high=3600.0)
     position_range_scale: float = parameter(
@@ -42,9 +44,7 @@ class SimBridgeConfig:
     background: str = parameter("default", "perturbation: floor and walls", choices=tuple(BACKGROUNDS))
     texture: str = parameter("default", "perturbation: table and object", choices=tuple(TEXTURES))
     renderer: str = parameter("auto", "GL library; auto takes MUJOCO_GL, else the first that works", choices=RENDERERS)
-    sensor_reliability: str = parameter(
-        "reliable", "QoS of images and state", choices=("reliable", "best_effort")
-    )
+    sensor_reliability: str = parameter("reliable", "QoS of images and state", choices=("reliable", "best_effort"))
 
 
 def sim_config(config: SimBridgeConfig, contract: Contract) -> SimConfig:

@@ -6,8 +6,6 @@ import os
 import time
 
 import numpy as np
-from apo_interfaces.msg import ActionCommand, TaskStatus
-from apo_interfaces.srv import ResetTask
 from geometry_msgs.msg import PoseArray, PoseStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -21,6 +19,8 @@ from apo_core.ros.conversions import array_to_pose, image_to_msg, to_ns, to_stam
 from apo_core.ros.node_main import run
 from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, sensors
+from apo_interfaces.msg import ActionCommand, TaskStatus
+from apo_interfaces.srv import ResetTask
 from apo_sim_bridge.bridge_config import SimBridgeConfig, sim_config
 from apo_sim_bridge.sim_env import SimEnv, SimFrame
 from apo_sim_bridge.trial import CommandInbox, Trial, TrialRules
@@ -59,7 +59,9 @@ class SimBridgeNode(Node):
         self.create_service(ResetTask, "~/reset", self._on_reset)
         self.create_timer(1.0 / contract.rate_hz, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
         mode = "lockstep" if config.lockstep else "real time"
-        self.get_logger().info(f"{config.task} at {contract.rate_hz:g} Hz, {mode}, rendered by {os.environ['MUJOCO_GL']}")
+        self.get_logger().info(
+            f"{config.task} at {contract.rate_hz:g} Hz, {mode}, rendered by {os.environ['MUJOCO_GL']}"
+        )
 
     def close(self) -> None:
         """Frees the simulation."""

@@ -120,7 +120,7 @@ class CommandInbox:
         return ""
 
     def take(self, now_ns: int) -> Execution:
-        """The newest command, or standing still when there is none within the timeout; the gripper keeps its command."""
+        """The newest command, or standing still with the gripper as it was when there is none within the timeout."""
         if self._newest is None or now_ns - self._received_ns > self._timeout_ns:
             action = np.zeros(self._low.shape, np.float32)
             action[GRIPPER] = self._gripper
