@@ -1,0 +1,7 @@
+"""The recorder: labelled episodes to HDF5."""
+
+from apo_bringup.launching import describe
+
+
+def generate_launch_description():
+    return describe("recorder")

@@ -1,0 +1,7 @@
+"""The operator's side: device and arbiter."""
+
+from apo_bringup.launching import describe
+
+
+def generate_launch_description():
+    return describe("teleop", "arbiter")

@@ -1,0 +1,7 @@
+"""The trainer: episodes to adapters."""
+
+from apo_bringup.launching import describe
+
+
+def generate_launch_description():
+    return describe("trainer")

@@ -1,0 +1,123 @@
+"""`apo`: the command line, one subcommand a job."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from apo_bringup import nodes
+from apo_core import config as configuration
+from apo_core.errors import ApoError
+
+
+def _assignment(text: str) -> tuple[str, object]:
+    import yaml
+
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"{text!r} must be name=value")
+    return name, yaml.safe_load(value)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from apo_bringup.demo import run_demo
+    from apo_bringup.session_plan import SessionConfig
+
+    file = Path(
+        arguments.config or nodes.share_dir() / "config" / ("session_quick.yaml" if arguments.quick else "session.yaml")
+    )
+    config = configuration.load(SessionConfig, file, "session", dict(arguments.set))
+    run_dir = Path(arguments.output or Path("runs") / time.strftime("%Y%m%d_%H%M%S"))
+    expert_dir = Path(arguments.expert_dir or Path("data") / "expert" / config.task.lower())
+    return run_demo(config, run_dir.resolve(), expert_dir.resolve(), arguments.mode)
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    from apo_bringup.supervision import Program, environment_for_nodes, run_in_foreground
+
+    data_dir = Path(arguments.data_dir).resolve()
+    wanted = arguments.nodes or [e.name for e in nodes.NODES if arguments.sim or e.group != nodes.SIM]
+    paths = nodes.default_paths(data_dir)
+    made = []
+    for entry in map(nodes.node, wanted):
+        parameters: dict[str, object] = {name: paths[name] for name in entry.path_parameters}
+        parameters["use_sim_time"] = arguments.sim and entry.group != nodes.SIM
+        if entry.name == "teleop" and arguments.operator:
+            parameters["device"] = arguments.operator
+        command = nodes.command_line(
+            entry, parameters, namespace=arguments.namespace, params_file=arguments.params_file
+        )
+        made.append(Program(entry.name, command, environment_for_nodes()))
+    return run_in_foreground(made, data_dir / "log")
+
+
+def _base_policy(arguments: argparse.Namespace) -> int:
+    from apo_trainer.base_policy import main
+
+    return main(arguments.rest)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from apo_trainer.train import main
+
+    return main(arguments.rest)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The argument parser of `apo`."""
+    root = argparse.ArgumentParser(prog="apo", description="Deploy a policy, take over, record, train, hot-reload.")
+    commands = root.add_subparsers(dest="command", required=True)
+
+    demo = commands.add_parser("demo", help="the whole loop in simulation, with a report")
+    demo.add_argument("--quick", action="store_true", help="a short run (config/session_quick.yaml)")
+    demo.add_argument("--config", help="session file (default config/session.yaml)")
+    demo.add_argument(
+        "--set",
+        action="append",
+        type=_assignment,
+        default=[],
+        metavar="NAME=VALUE",
+        help="override a session parameter",
+    )
+    demo.add_argument("--output", help="run folder (default runs/<time>)")
+    demo.add_argument("--expert-dir", help="expert demonstrations (default data/expert/<task>; made when missing)")
+    demo.add_argument(
+        "--mode",
+        choices=("lockstep", "realtime"),
+        default="lockstep",
+        help="lockstep: simulated time waits for each command",
+    )
+    demo.set_defaults(run=_demo)
+
+    up = commands.add_parser("up", help="start the nodes and keep them running (as `ros2 launch` does)")
+    up.add_argument("nodes", nargs="*", help=f"which nodes (default all): {', '.join(e.name for e in nodes.NODES)}")
+    up.add_argument("--sim", action="store_true", help="with the simulation, on simulated time")
+    up.add_argument("--operator", help="operator device: auto, spacemouse, keyboard, scripted or none")
+    up.add_argument("--params-file", default="", help="ROS parameter file that wins over config/")
+    up.add_argument("--namespace", default="", help="ROS namespace of every node")
+    up.add_argument("--data-dir", default="runs/live", help="where episodes, adapters and logs go")
+    up.set_defaults(run=_up)
+
+    for name, run, text in (
+        ("base-policy", _base_policy, "make a base policy from scripted-expert demonstrations"),
+        ("train", _train, "train an adapter from episode files, without ROS"),
+    ):
+        command = commands.add_parser(name, help=text, add_help=False)
+        command.set_defaults(run=run)
+    return root
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a subcommand; errors of apo go to stderr with exit status 2."""
+    arguments, rest = parser().parse_known_args(argv)
+    if rest and arguments.command not in ("base-policy", "train"):
+        parser().error(f"unrecognized arguments: {' '.join(rest)}")
+    arguments.rest = rest
+    try:
+        return arguments.run(arguments) or 0
+    except ApoError as error:
+        print(f"apo: {error}", file=sys.stderr)
+        return 2

@@ -1,0 +1,36 @@
+"""One live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TextIO
+
+
+class Console:
+    """Shows progress.
+
+    Args:
+        stream: where to write.
+        live: rewrite one line (a terminal); otherwise only notes are written.
+    """
+
+    def __init__(self, stream: TextIO, live: bool | None = None):
+        self._stream = stream
+        self._live = stream.isatty() if live is None else live
+        self._shown = False
+
+    def update(self, text: str) -> None:
+        """Replaces the live line; nothing where there is no terminal."""
+        if self._live:
+            width = shutil.get_terminal_size((120, 24)).columns - 1
+            self._stream.write(f"\r\x1b[2K{text[:width]}")
+            self._stream.flush()
+            self._shown = True
+
+    def note(self, text: str) -> None:
+        """Writes lines that stay."""
+        if self._shown:
+            self._stream.write("\r\x1b[2K")
+            self._shown = False
+        self._stream.write(text + "\n")
+        self._stream.flush()

@@ -1,0 +1,119 @@
+"""The one table of nodes, read by the launch files and by the pip-only runner. Pure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ament_index_python.packages import get_package_prefix, get_package_share_directory
+
+SIM = "sim"  # only where the robot is simulated
+ROBOT = "robot"  # beside the robot: control and recording
+LEARNING = "learning"  # may run on another machine with a GPU
+
+
+@dataclass(frozen=True, slots=True)
+class NodeEntry:
+    """One node: how to start it and what it reads."""
+
+    name: str
+    package: str
+    executable: str
+    group: str
+    description: str
+    path_parameters: tuple[str, ...] = ("contract_file",)  # parameters that `default_paths` fills
+
+    @property
+    def config_file(self) -> str:
+        return f"{self.name}.yaml"
+
+
+NODES = (
+    NodeEntry("sim_bridge", "apo_sim_bridge", "sim_bridge_node", SIM, "robosuite behind a real robot's topics"),
+    NodeEntry(
+        "policy",
+        "apo_policy_node",
+        "policy_node",
+        LEARNING,
+        "serves the VLA policy and hot-reloads its adapters",
+        ("contract_file", "checkpoint_dir", "adapter_dir"),
+    ),
+    NodeEntry("arbiter", "apo_teleop", "arbiter_node", ROBOT, "decides each tick between policy, operator and hold"),
+    NodeEntry("teleop", "apo_teleop", "teleop_node", ROBOT, "reads the operator's device"),
+    NodeEntry(
+        "recorder",
+        "apo_recorder",
+        "recorder_node",
+        ROBOT,
+        "records episodes to HDF5",
+        ("contract_file", "episode_dir"),
+    ),
+    NodeEntry(
+        "trainer",
+        "apo_trainer",
+        "trainer_node",
+        LEARNING,
+        "turns episodes into adapters",
+        ("contract_file", "checkpoint_dir", "adapter_dir", "episode_dir", "expert_dir", "run_dir"),
+    ),
+)
+
+
+def node(name: str) -> NodeEntry:
+    """The entry of a node.
+
+    Raises:
+        KeyError: no such node; the message lists them.
+    """
+    for entry in NODES:
+        if entry.name == name:
+            return entry
+    raise KeyError(f"no node '{name}'; known: {', '.join(entry.name for entry in NODES)}")
+
+
+def share_dir() -> Path:
+    """Installed launch files, configuration and base policies."""
+    return Path(get_package_share_directory("apo_bringup"))
+
+
+def default_paths(data_dir: Path) -> dict[str, str]:
+    """Absolute default of every path parameter; what nodes write goes under `data_dir`."""
+    return {
+        "contract_file": str(share_dir() / "config" / "contract.yaml"),
+        "checkpoint_dir": str(share_dir() / "models" / "lift_base"),
+        "adapter_dir": str(data_dir / "adapters"),
+        "episode_dir": str(data_dir / "episodes"),
+        "expert_dir": str(data_dir / "expert"),
+        "run_dir": str(data_dir / "training"),
+    }
+
+
+def executable_path(entry: NodeEntry) -> Path:
+    """The installed program of a node.
+
+    Raises:
+        PackageNotFoundError: the package is not in the sourced workspace.
+    """
+    return Path(get_package_prefix(entry.package)) / "lib" / entry.package / entry.executable
+
+
+def command_line(
+    entry: NodeEntry,
+    parameters: Mapping[str, object],
+    *,
+    namespace: str = "",
+    params_file: str = "",
+) -> list[str]:
+    """Program and arguments of a node; later sources win: its config file, `parameters`, `params_file`."""
+    command = [str(executable_path(entry)), "--ros-args"]
+    if namespace:
+        command += ["-r", f"__ns:=/{namespace.strip('/')}"]
+    command += ["--params-file", str(share_dir() / "config" / entry.config_file)]
+    for name, value in parameters.items():
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        command += ["-p", f"{name}:={text}"]
+    if params_file:
+        command += ["--params-file", os.path.abspath(params_file)]
+    return command

@@ -1,0 +1,216 @@
+"""What a session measured: report.json, and the table on the terminal. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+from apo_bringup.session_plan import Purpose
+
+_Z95 = 1.959963984540054
+
+
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """95 % score interval of a proportion (Wilson, JASA 22, 1927, 209-212); (0, 1) for n = 0."""
+    if n == 0:
+        return 0.0, 1.0
+    p, z2 = successes / n, _Z95**2
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = _Z95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    # at 0 and n successes rounding would leave the bound beside the proportion
+    low = 0.0 if successes == 0 else centre - half
+    high = 1.0 if successes == n else centre + half
+    return low, high
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeRecord:
+    """One trial as it was recorded."""
+
+    episode_id: str
+    path: str
+    purpose: Purpose
+    round: int
+    seed: int
+    adapter_version: int  # serving at the start of the trial
+    success: bool
+    steps: int
+    takeovers: int
+    intervention_share: float  # human steps / steps
+    frames_recorded: int
+    frames_lost: int
+    seconds: float  # wall time
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRecord:
+    """One training run."""
+
+    round: int
+    run_id: str
+    state: str  # PUBLISHED, REFUSED or FAILED
+    message: str
+    adapter_version: int  # 0 when none was published
+    steps: int
+    seconds: float
+    losses: tuple[float, ...]  # one for each progress report
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadRecord:
+    """One adapter swapped in while the robot was driven."""
+
+    version: int
+    accepted: bool
+    message: str
+    ticks: int  # control ticks between the request and the answer, both ends included
+    ticks_missed: int
+    stage_ms: float
+    swap_ms: float
+    response_max_ms: float  # slowest tick of the trial
+
+
+@dataclass
+class SessionRecord:
+    """Everything a session measured."""
+
+    config: dict
+    episodes: list[EpisodeRecord] = field(default_factory=list)
+    trainings: list[TrainingRecord] = field(default_factory=list)
+    reloads: list[ReloadRecord] = field(default_factory=list)
+    ticks: int = 0
+    ticks_missed: int = 0
+    takeover_latency_p50_ms: float | None = None
+    takeover_latency_p99_ms: float | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    stopped: str = ""  # why the session ended early; empty when it ran to its end
+
+
+def _share(values: Sequence[float], weights: Sequence[int]) -> float:
+    total = sum(weights)
+    return sum(v * w for v, w in zip(values, weights, strict=True)) / total if total else 0.0
+
+
+def _evaluation(episodes: Sequence[EpisodeRecord]) -> dict:
+    successes = sum(e.success for e in episodes)
+    return {
+        "adapter_version": episodes[0].adapter_version if episodes else None,
+        "n": len(episodes),
+        "successes": successes,
+        "success_rate": successes / len(episodes) if episodes else None,
+        "ci95": list(wilson_interval(successes, len(episodes))),
+        "seeds": [e.seed for e in episodes],
+    }
+
+
+def build_report(record: SessionRecord, base_version: int = 0, final_version: int = 0) -> dict:
+    """The contents of report.json.
+
+    Args:
+        record: what was measured.
+        base_version: adapter evaluated as the base.
+        final_version: adapter evaluated as the final one; equal to the base when none was published.
+    """
+    deployed = [e for e in record.episodes if e.purpose == Purpose.DEPLOYMENT]
+    evaluated = [e for e in record.episodes if e.purpose == Purpose.EVALUATION]
+    rounds = []
+    for index in sorted({e.round for e in deployed}):
+        episodes = [e for e in deployed if e.round == index]
+        successes = sum(e.success for e in episodes)
+        rounds.append(
+            {
+                "round": index,
+                "adapter_version": episodes[0].adapter_version,
+                "episodes": len(episodes),
+                "successes": successes,
+                "success_rate": successes / len(episodes),
+                "intervention_share": _share([e.intervention_share for e in episodes], [e.steps for e in episodes]),
+                "takeovers": sum(e.takeovers for e in episodes),
+                "steps": sum(e.steps for e in episodes),
+            }
+        )
+    base = [e for e in evaluated if e.adapter_version == base_version]
+    final = [e for e in evaluated if e.adapter_version == final_version]
+    return {
+        "rounds": rounds,
+        "evaluation": {"base": _evaluation(base), "final": _evaluation(final)},
+        "control": {
+            "ticks": record.ticks,
+            "ticks_missed": record.ticks_missed,
+            "reload_ticks": sum(r.ticks for r in record.reloads),
+            "reload_ticks_missed": sum(r.ticks_missed for r in record.reloads),
+            "reload_swap_ms": [r.swap_ms for r in record.reloads],
+            "takeover_latency_ms": {"p50": record.takeover_latency_p50_ms, "p99": record.takeover_latency_p99_ms},
+        },
+        "frames": {
+            "recorded": sum(e.frames_recorded for e in record.episodes),
+            "lost": sum(e.frames_lost for e in record.episodes),
+        },
+        "train": {
+            "steps": sum(t.steps for t in record.trainings),
+            "seconds": sum(t.seconds for t in record.trainings),
+            "runs": [asdict(t) for t in record.trainings],
+        },
+        "reloads": [asdict(r) for r in record.reloads],
+        "episodes": [asdict(e) for e in record.episodes],
+        "versions": record.versions,
+        "seeds": {
+            "deployment": [e.seed for e in deployed],
+            "evaluation": sorted({e.seed for e in evaluated}),
+            "expert_first": record.config.get("expert_seed"),
+        },
+        "config": record.config,
+        "seconds": record.seconds,
+        "stopped": record.stopped,
+    }
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.0f} %"
+
+
+def format_table(report: dict) -> str:
+    """The table `apo demo` prints."""
+    lines = [
+        "",
+        "deployment (policy with its operator)",
+        f"{'round':>6} {'adapter':>8} {'episodes':>9} {'success':>8} {'takeovers':>10} {'driven by operator':>19}",
+    ]
+    lines += [
+        f"{row['round']:>6} {row['adapter_version']:>8} {row['episodes']:>9} {_percent(row['success_rate']):>8} "
+        f"{row['takeovers']:>10} {_percent(row['intervention_share']):>19}"
+        for row in report["rounds"]
+    ]
+    lines += ["", "evaluation (policy alone, the same held-out seeds)"]
+    lines.append(f"{'policy':>6} {'adapter':>8} {'n':>9} {'success':>8} {'95 % interval':>18}")
+    for name in ("base", "final"):
+        row = report["evaluation"][name]
+        if row["n"]:
+            low, high = row["ci95"]
+            interval = f"{_percent(low)} .. {_percent(high)}"
+            lines.append(
+                f"{name:>6} {row['adapter_version']:>8} {row['n']:>9} {_percent(row['success_rate']):>8} {interval:>18}"
+            )
+        else:
+            lines.append(f"{name:>6} {'-':>8} {0:>9} {'not evaluated':>18}")
+    control, latency = report["control"], report["control"]["takeover_latency_ms"]
+    lines.append("")
+    lines.append(
+        f"control: {control['ticks']} ticks, {control['ticks_missed']} missed; "
+        f"{control['reload_ticks_missed']} of {control['reload_ticks']} ticks missed while adapters were swapped"
+    )
+    if latency["p50"] is not None:
+        lines.append(f"takeover: p50 {latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms from device to command")
+    frames, train = report["frames"], report["train"]
+    lines.append(f"frames: {frames['recorded']} recorded, {frames['lost']} lost")
+    lines.append(
+        f"training: {train['steps']} steps in {train['seconds']:.0f} s; whole session {report['seconds']:.0f} s"
+    )
+    for run in train["runs"]:
+        if run["state"] != "PUBLISHED":
+            lines.append(f"  round {run['round']}: {run['state']}: {run['message']}")
+    if report["stopped"]:
+        lines.append(f"stopped early: {report['stopped']}; everything recorded so far is kept")
+    return "\n".join(lines)

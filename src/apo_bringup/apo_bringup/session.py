@@ -1,0 +1,102 @@
+"""The order of a session: deploy with the operator, train, reload; evaluate in the end. Pure; the stack is injected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from apo_bringup.report import EpisodeRecord, ReloadRecord, SessionRecord, TrainingRecord
+from apo_bringup.session_plan import (
+    Purpose,
+    SessionConfig,
+    Trial,
+    deployment_trials,
+    evaluation_trials,
+    reload_trial,
+)
+
+Update = Callable[[str], None]
+
+
+class SessionStopped(Exception):
+    """The person or a failure ended the session; the message says which."""
+
+
+class Stack(Protocol):
+    """The running nodes, as the session sees them. Every call blocks and may raise SessionStopped."""
+
+    def run_trial(self, trial: Trial, adapter_version: int, update: Update) -> EpisodeRecord:
+        """Resets, records until the task is over, saves."""
+
+    def run_reload_trial(self, trial: Trial, version: int, update: Update) -> tuple[EpisodeRecord, ReloadRecord]:
+        """A trial in whose middle the adapter is swapped."""
+
+    def load_adapter(self, version: int) -> None:
+        """Serves an adapter; 0 is the base policy."""
+
+    def train(self, parent: int, episode_ids: list[str], round_index: int, update: Update) -> TrainingRecord:
+        """Trains on the episodes, with `parent` as reference."""
+
+    def measure(self, record: SessionRecord) -> None:
+        """Fills in what the arbiter counted."""
+
+
+def _describe(episode: EpisodeRecord, total: int, index: int, what: str) -> str:
+    outcome = "success" if episode.success else "failure"
+    driven = f", operator drove {100 * episode.intervention_share:.0f} %" if episode.takeovers else ""
+    return (
+        f"  {what} {index + 1:>3}/{total}  seed {episode.seed}  {outcome}  {episode.steps:>3} steps"
+        f"  {episode.takeovers} takeover(s){driven}  adapter {episode.adapter_version}"
+    )
+
+
+def run_session(config: SessionConfig, stack: Stack, record: SessionRecord, note: Update, update: Update) -> int:
+    """Runs a whole session into `record`; returns the adapter that serves in the end.
+
+    Raises:
+        SessionStopped: ended early; `record` holds everything up to then.
+    """
+    serving = 0
+    for index in range(config.rounds):
+        trials = deployment_trials(config, index)
+        note(
+            f"round {index}: deploying {'the base policy' if serving == 0 else f'adapter {serving}'} with the operator"
+        )
+        for trial in trials:
+            episode = stack.run_trial(trial, serving, update)
+            record.episodes.append(episode)
+            stack.measure(record)
+            note(_describe(episode, len(trials), trial.index, "episode"))
+        data = [e.episode_id for e in record.episodes if e.purpose == Purpose.DEPLOYMENT]
+        note(f"round {index}: training on {len(data)} episodes, reference: adapter {serving}")
+        training = stack.train(serving, data, index, update)
+        record.trainings.append(training)
+        if training.state != "PUBLISHED":
+            note(f"  {training.state.lower()}: {training.message}; adapter {serving} goes on serving")
+            continue
+        note(f"  adapter {training.adapter_version} after {training.steps} steps in {training.seconds:.0f} s")
+        episode, reload = stack.run_reload_trial(reload_trial(config, index), training.adapter_version, update)
+        record.episodes.append(episode)
+        record.reloads.append(reload)
+        stack.measure(record)
+        if reload.accepted:
+            serving = training.adapter_version
+            note(
+                f"  reloaded while the robot was driven: {reload.ticks_missed} of {reload.ticks} ticks missed, "
+                f"swap {reload.swap_ms:.1f} ms"
+            )
+        else:
+            note(f"  the policy node refused adapter {reload.version}: {reload.message}")
+    for version in dict.fromkeys((0, serving)):
+        trials = evaluation_trials(config)
+        policy = "the base policy" if version == 0 else f"adapter {version}"
+        note(f"evaluating {policy} alone on {len(trials)} held-out seeds")
+        stack.load_adapter(version)
+        successes = 0
+        for trial in trials:
+            episode = stack.run_trial(trial, version, update)
+            record.episodes.append(episode)
+            stack.measure(record)
+            successes += episode.success
+        note(f"  {successes} of {len(trials)} succeeded")
+    return serving

@@ -1,0 +1,96 @@
+"""What a session does: rounds of deployment and training, then an evaluation. Pure."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from apo_core.config import parameter
+from apo_core.errors import ConfigError
+
+
+class Purpose(enum.StrEnum):
+    """Why a trial is run; stored with its episode."""
+
+    DEPLOYMENT = "deployment"  # policy with its operator at hand; training data
+    RELOAD = "reload"  # the robot is driven while an adapter is swapped in
+    EVALUATION = "evaluation"  # policy alone on held-out seeds; never trained on
+
+
+@dataclass(frozen=True, slots=True)
+class SessionConfig:
+    """Parameters of `apo demo` (config/session.yaml)."""
+
+    task: str = parameter("Lift", "robosuite task", choices=("Lift", "Stack", "NutAssemblySquare"))
+    instruction: str = parameter("lift the red cube", "instruction given to the policy")
+    rounds: int = parameter(3, "deploy-train-reload rounds", low=1, high=1000)
+    episodes_per_round: int = parameter(12, "deployment episodes a round", low=1, high=10000)
+    evaluation_episodes: int = parameter(
+        40, "evaluation episodes for the base and for the last adapter", low=1, high=10000
+    )
+    expert_episodes: int = parameter(24, "expert demonstrations for the expert half of each batch", low=1, high=10000)
+    train_steps: int = parameter(200, "optimizer steps a round; 0 keeps the trainer's own setting", low=0, high=1000000)
+    deployment_seed: int = parameter(
+        10000, "seed of the first deployment trial; the next ones count up", low=0, high=2**31 - 1
+    )
+    evaluation_seed: int = parameter(50000, "seed of the first evaluation trial", low=0, high=2**31 - 1)
+    expert_seed: int = parameter(90000, "seed of the first demonstration", low=0, high=2**31 - 1)
+    horizon: int = parameter(100, "control steps after which a trial is cut", low=10, high=100000)
+    trial_timeout_s: float = parameter(120.0, "wall time after which a trial counts as stuck", low=1.0, high=86400.0)
+    training_timeout_s: float = parameter(
+        900.0, "wall time after which a training run counts as stuck", low=1.0, high=86400.0
+    )
+
+    def __post_init__(self) -> None:
+        faults = []
+        ranges = [
+            ("deployment_seed", self.deployment_seed, self.rounds * self.episodes_per_round + self.rounds),
+            ("evaluation_seed", self.evaluation_seed, self.evaluation_episodes),
+            ("expert_seed", self.expert_seed, self.expert_episodes),
+        ]
+        for i, (name, start, count) in enumerate(ranges):
+            for other, other_start, other_count in ranges[i + 1 :]:
+                if start < other_start + other_count and other_start < start + count:
+                    faults.append(
+                        f"seeds from {name} = {start} and {other} = {other_start} overlap: held-out would be seen"
+                    )
+        if faults:
+            raise ConfigError("session", faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One trial: a reset to a seed and what happens until it is over."""
+
+    purpose: Purpose
+    round: int  # -1 in the evaluation
+    index: int
+    seed: int
+    with_operator: bool
+
+    def tags(self) -> list[str]:
+        """Tags stored in the episode file."""
+        return [f"purpose={self.purpose}", f"round={self.round}", f"index={self.index}"]
+
+
+def deployment_trials(config: SessionConfig, round_index: int) -> list[Trial]:
+    """Trials of a round, on seeds that no other round uses."""
+    first = config.deployment_seed + round_index * config.episodes_per_round
+    return [
+        Trial(Purpose.DEPLOYMENT, round_index, i, first + i, with_operator=True)
+        for i in range(config.episodes_per_round)
+    ]
+
+
+def reload_trial(config: SessionConfig, round_index: int) -> Trial:
+    """The trial during which the adapter of a round is swapped in, on a seed of its own."""
+    seed = config.deployment_seed + config.rounds * config.episodes_per_round + round_index
+    return Trial(Purpose.RELOAD, round_index, 0, seed, with_operator=False)
+
+
+def evaluation_trials(config: SessionConfig) -> list[Trial]:
+    """Held-out trials, the same for every policy evaluated."""
+    return [
+        Trial(Purpose.EVALUATION, -1, i, config.evaluation_seed + i, with_operator=False)
+        for i in range(config.evaluation_episodes)
+    ]

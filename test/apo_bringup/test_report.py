@@ -1,0 +1,80 @@
+import pytest
+
+from apo_bringup.report import (
+    EpisodeRecord,
+    ReloadRecord,
+    SessionRecord,
+    TrainingRecord,
+    build_report,
+    format_table,
+    wilson_interval,
+)
+from apo_bringup.session_plan import Purpose
+
+
+def episode(purpose, round_index, seed, version, success, *, steps=40, takeovers=0, share=0.0):
+    return EpisodeRecord(
+        f"e{seed}_{version}", f"e{seed}.h5", purpose, round_index, seed, version, success, steps, takeovers, share, 80, 1, 2.0
+    )
+
+
+def record() -> SessionRecord:
+    return SessionRecord(
+        config={"expert_seed": 90000},
+        episodes=[
+            episode(Purpose.DEPLOYMENT, 0, 1, 0, True, steps=30, takeovers=1, share=0.5),
+            episode(Purpose.DEPLOYMENT, 0, 2, 0, False, steps=90),
+            episode(Purpose.RELOAD, 0, 3, 0, True),
+            episode(Purpose.EVALUATION, -1, 50, 0, False),
+            episode(Purpose.EVALUATION, -1, 50, 1, True),
+        ],
+        trainings=[TrainingRecord(0, "r0", "PUBLISHED", "", 1, 30, 5.0, (0.5, 0.4))],
+        reloads=[ReloadRecord(1, True, "", 4, 0, 12.0, 1.5, 40.0)],
+        ticks=200,
+        ticks_missed=0,
+        takeover_latency_p50_ms=3.0,
+        takeover_latency_p99_ms=5.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    # Newcombe, Statistics in Medicine 17, 1998, table I, method 3
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_interval_equals_published_values(successes, n, low, high):
+    assert wilson_interval(successes, n) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_rounds_count_deployment_only_and_weigh_the_share_by_steps():
+    (row,) = build_report(record(), 0, 1)["rounds"]
+    assert (row["episodes"], row["successes"], row["takeovers"], row["steps"]) == (2, 1, 1, 120)
+    assert row["success_rate"] == 0.5
+    assert row["intervention_share"] == pytest.approx(15 / 120)
+
+
+def test_base_and_final_are_evaluated_on_the_same_seeds():
+    evaluation = build_report(record(), 0, 1)["evaluation"]
+    assert evaluation["base"]["seeds"] == evaluation["final"]["seeds"] == [50]
+    assert (evaluation["base"]["successes"], evaluation["final"]["successes"]) == (0, 1)
+
+
+def test_counts_are_sums():
+    report = build_report(record(), 0, 1)
+    assert report["frames"] == {"recorded": 400, "lost": 5}
+    assert report["control"]["reload_ticks"] == 4
+    assert report["control"]["takeover_latency_ms"] == {"p50": 3.0, "p99": 5.0}
+    assert report["train"]["steps"] == 30
+
+
+def test_a_stopped_session_still_makes_a_report():
+    stopped = SessionRecord(config={}, stopped="SIGINT received")
+    table = format_table(build_report(stopped))
+    assert "stopped early: SIGINT received; everything recorded so far is kept" in table
+    assert "not evaluated" in table
+
+
+def test_a_refused_adapter_is_in_the_table():
+    refused = record()
+    refused.trainings[0] = TrainingRecord(0, "r0", "REFUSED", "held-out L1 rose", 0, 30, 5.0, ())
+    assert "round 0: REFUSED: held-out L1 rose" in format_table(build_report(refused, 0, 0))

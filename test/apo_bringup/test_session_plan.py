@@ -1,0 +1,36 @@
+import pytest
+
+from apo_bringup.session_plan import (
+    Purpose,
+    SessionConfig,
+    deployment_trials,
+    evaluation_trials,
+    reload_trial,
+)
+from apo_core.errors import ConfigError
+
+CONFIG = SessionConfig(rounds=2, episodes_per_round=3, evaluation_episodes=4, expert_episodes=5)
+
+
+def test_rounds_use_different_seeds():
+    seeds = [t.seed for r in range(2) for t in deployment_trials(CONFIG, r)] + [reload_trial(CONFIG, r).seed for r in range(2)]
+    assert seeds == [10000, 10001, 10002, 10003, 10004, 10005, 10006, 10007]
+
+
+def test_the_operator_is_at_hand_only_while_deploying():
+    assert all(t.with_operator for t in deployment_trials(CONFIG, 0))
+    assert not any(t.with_operator for t in [*evaluation_trials(CONFIG), reload_trial(CONFIG, 0)])
+
+
+def test_evaluation_seeds_are_fixed():
+    assert [t.seed for t in evaluation_trials(CONFIG)] == [50000, 50001, 50002, 50003]
+
+
+def test_tags_name_purpose_and_round():
+    assert deployment_trials(CONFIG, 1)[2].tags() == ["purpose=deployment", "round=1", "index=2"]
+    assert evaluation_trials(CONFIG)[0].purpose == Purpose.EVALUATION
+
+
+def test_overlapping_seeds_are_refused_because_held_out_would_be_seen():
+    with pytest.raises(ConfigError, match=r"deployment_seed = 50000 and evaluation_seed = 50001 overlap"):
+        SessionConfig(deployment_seed=50000, evaluation_seed=50001)

@@ -1,0 +1,97 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("supervisor", reason="supervisor is missing: run 'make setup'")
+
+from apo_bringup.supervision import Program, Supervisor
+
+WAIT_S = 20.0
+# ends by SIGINT only, and says so
+PATIENT = (
+    "import signal, sys, pathlib; "
+    "signal.signal(signal.SIGINT, lambda *_: (print('ended by SIGINT', flush=True), sys.exit(0))); "
+    "print('ready', flush=True); signal.pause()"
+)
+
+
+def wait_for(condition, what: str):
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.02)
+    pytest.fail(f"{what} did not happen within {WAIT_S} s")
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def supervisor(tmp_path):
+    made = []
+
+    def make(*programs: Program) -> Supervisor:
+        made.append(Supervisor(programs, tmp_path / "log"))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+def python(name: str, code: str, **environment: str) -> Program:
+    return Program(name, [sys.executable, "-c", code], environment)
+
+
+def test_stop_sends_sigint_and_keeps_the_log(supervisor, tmp_path):
+    one = supervisor(python("patient", PATIENT))
+    log = tmp_path / "log" / "patient.log"
+    wait_for(lambda: log.exists() and "ready" in log.read_text(), "the start")
+    one.stop()
+    assert log.read_text().splitlines() == ["ready", "ended by SIGINT"]
+
+
+def test_a_program_that_dies_is_reported_with_its_status_and_log(supervisor):
+    one = supervisor(python("patient", PATIENT), python("broken", "print('no camera 100 %'); raise SystemExit(3)"))
+    (dead,) = wait_for(one.dead, "the death of 'broken'")
+    assert (dead.name, dead.exit_status) == ("broken", 3)
+    assert dead.log.read_text() == "no camera 100 %\n"
+
+
+def test_environment_and_special_characters_reach_the_program(supervisor, tmp_path):
+    supervisor(python("echo", "import os; print(os.environ['TEXT'], '%s' % 'ok')", TEXT="a b%c"))
+    log = tmp_path / "log" / "echo.log"
+    assert wait_for(lambda: log.exists() and log.read_text(), "the output") == "a b%c ok\n"
+
+
+def test_kill_9_of_the_runner_leaves_no_process(tmp_path):
+    script = (
+        "import sys, time; from pathlib import Path; from apo_bringup.supervision import Program, Supervisor; "
+        f"Supervisor([Program('patient', [sys.executable, '-c', {PATIENT!r}], {{}})], Path({str(tmp_path / 'log')!r})); "
+        "time.sleep(600)"
+    )
+    runner = subprocess.Popen([sys.executable, "-c", script])
+    log = tmp_path / "log" / "patient.log"
+    try:
+        wait_for(lambda: log.exists() and "ready" in log.read_text(), "the start")
+        children = [
+            int(p.name)
+            for p in Path("/proc").iterdir()
+            if p.name.isdigit() and str(tmp_path) in (p / "cmdline").read_bytes().decode(errors="replace")
+        ]
+        assert children
+    finally:
+        os.kill(runner.pid, signal.SIGKILL)
+        runner.wait()
+    wait_for(lambda: not any(alive(pid) for pid in children), "the end of supervisord")
+    assert log.read_text().splitlines() == ["ready", "ended by SIGINT"]
