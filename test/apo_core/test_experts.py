@@ -169,3 +169,13 @@ def test_rotations_on_literals():
     assert np.linalg.norm(rotation_between(x, -x)) == pytest.approx(np.pi)
     assert wrap_angle(3.5, np.pi) == pytest.approx(3.5 - np.pi)
     assert wrap_angle(-np.pi) == pytest.approx(-np.pi)
+
+
+def test_turns_back_through_rest_rather_than_past_the_wrists_limit():
+    # hand turned 95 degrees left of rest, handle 80 degrees right of it: 175 degrees back, never 185 onwards
+    yaw = np.deg2rad(95)
+    half = np.array([np.cos(yaw / 2), np.sin(yaw / 2)])
+    turned = np.array([half[0] * np.sqrt(0.5) - half[1] * np.sqrt(0.5), np.sqrt(0.5) * (half[0] + half[1]), 0.0, 0.0])
+    objects = {"SquareNut": pose(0.0, 0.0, 0.83, np.deg2rad(-80)), "peg1": pose(0.23, 0.1, 0.85)}
+    state = ExpertInput(np.array([0.0, 0.0, 0.95]), turned, 0.08, objects)
+    assert make_expert("NutAssemblySquare").act(state)[5] == pytest.approx(-4.0, abs=0.01)

@@ -127,7 +127,7 @@ class Scene:
         handle = self.grasp_point - pose[:3]
         self.handle_yaw = np.arctan2(handle[1], handle[0])
         self.to_grasp = self.grasp_point - state.ee_position
-        self.hand_yaw = np.arctan2(hand[1, 0], hand[0, 0])
+        self.hand_yaw = wrap_angle(np.arctan2(hand[1, 0], hand[0, 0]) - NOMINAL_YAW)  # from the arm at rest
         self.object_yaw = _axis_yaw(rotation, task)
         self.place = task.place(pose, state.objects)
         self.to_place = self.place - pose[:3]
@@ -139,15 +139,16 @@ class Scene:
 
     @property
     def grasp_yaw(self) -> float:
-        """Turn [rad] that puts the fingers across the object: clear of the obstacle, else nearest to the arm's rest."""
+        """Turn [rad] that puts the fingers across the object: clear of the obstacle, else the smallest in reach."""
         symmetry = self.task.grasp_symmetry
-        nearest = NOMINAL_YAW + wrap_angle(self.object_yaw - NOMINAL_YAW, symmetry)
-        choices = [nearest, nearest - symmetry, nearest + symmetry]
-        choices = [yaw for yaw in choices if abs(yaw - NOMINAL_YAW) <= MAX_YAW]
+        nearest = wrap_angle(self.object_yaw - NOMINAL_YAW, symmetry)
+        choices = [yaw for yaw in (nearest, nearest - symmetry, nearest + symmetry) if abs(yaw) <= MAX_YAW]
+        choices.sort(key=lambda yaw: abs(yaw - self.hand_yaw))
         if self.obstacle_yaw is not None:
             # fingers across the line between the two objects come down beside the obstacle
-            choices.sort(key=lambda yaw: abs(np.cos(yaw - self.obstacle_yaw)))
-        return wrap_angle(choices[0] - self.hand_yaw)
+            choices.sort(key=lambda yaw: abs(np.cos(yaw + NOMINAL_YAW - self.obstacle_yaw)))
+        # not wrapped: the way through half a turn from rest is beyond the wrist's limit
+        return choices[0] - self.hand_yaw
 
     @property
     def place_yaw(self) -> float:
@@ -157,7 +158,7 @@ class Scene:
             return 0.0
         least = wrap_angle(-self.object_yaw, symmetry)
         turns = sorted((least + step * symmetry for step in (-2, -1, 0, 1, 2)), key=abs)
-        within = [turn for turn in turns if abs(wrap_angle(self.hand_yaw + turn - NOMINAL_YAW)) <= MAX_YAW]
+        within = [turn for turn in turns if abs(self.hand_yaw + turn) <= MAX_YAW]
         # a hand beyond the place, seen from the arm, would be at the end of its reach
         near = [turn for turn in within if np.cos(self.handle_yaw + turn) < 0.5]
         return (near or within or turns)[0]
