@@ -23,15 +23,20 @@ case ":$PATH:" in
 esac
 hash -r
 
-# Without a sourced ROS 2 the wheels inside .venv are the underlay.
-if [ -z "${ROS_DISTRO:-}" ]; then
+# colcon's and ROS's files read variables that may not exist.
+case $- in *u*) _apo_nounset=1; set +u ;; *) _apo_nounset= ;; esac
+_apo_ros="$(cat "$VIRTUAL_ENV/.apo/ros_source" 2>/dev/null || echo wheels)"
+if [ "$_apo_ros" != wheels ]; then
+    # shellcheck disable=SC1090
+    [ -n "${ROS_DISTRO:-}" ] || . "/opt/ros/$_apo_ros/setup.bash"
+else
+    # Set up without an installed ROS 2: the wheels inside .venv are the underlay.
+    [ -z "${ROS_DISTRO:-}" ] || echo "scripts/env.sh: ROS 2 $ROS_DISTRO is sourced, but this checkout was set up on the ROS wheels; to build on $ROS_DISTRO type:  make -C $_apo_root setup" >&2
     case ":${AMENT_PREFIX_PATH:-}:" in
         *":$VIRTUAL_ENV:"*) ;;
         *) export AMENT_PREFIX_PATH="$VIRTUAL_ENV${AMENT_PREFIX_PATH:+:$AMENT_PREFIX_PATH}" ;;
     esac
 fi
-# colcon's files read variables that may not exist.
-case $- in *u*) _apo_nounset=1; set +u ;; *) _apo_nounset= ;; esac
 # shellcheck disable=SC1091
 . "$_apo_root/install/local_setup.bash"
 [ -z "$_apo_nounset" ] || set -u
@@ -40,6 +45,4 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE="${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST
 # Jazzy reads the first name, Kilted and later the second.
 export FASTRTPS_DEFAULT_PROFILES_FILE="${FASTRTPS_DEFAULT_PROFILES_FILE:-$_apo_root/config/fastdds_loopback.xml}"
 export FASTDDS_DEFAULT_PROFILES_FILE="${FASTDDS_DEFAULT_PROFILES_FILE:-$FASTRTPS_DEFAULT_PROFILES_FILE}"
-# Cameras are drawn without a screen.
-[ -n "${DISPLAY:-}" ] || export MUJOCO_GL="${MUJOCO_GL:-egl}"
-unset _apo_root _apo_nounset
+unset _apo_root _apo_nounset _apo_ros

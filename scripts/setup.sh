@@ -2,11 +2,12 @@
 # Prepares this checkout: .venv with the pinned packages, then the colcon workspace in build/ and install/.
 # usage: scripts/setup.sh [--build]      --build: run colcon even where nothing that it reads has changed
 # Each step keeps a stamp with a hash of its inputs in .venv/.apo, so a second run only does what changed.
-set -Eeuo pipefail
+set -euo pipefail
 trap 'echo "setup: line $LINENO of scripts/setup.sh failed: $BASH_COMMAND" >&2' ERR
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
 cd "$ROOT"
+SELF="$ROOT/scripts/setup.sh"
 VENV="$ROOT/.venv"
 STATE="$VENV/.apo"
 FORCE_BUILD=0
@@ -20,6 +21,8 @@ esac
 unset _ROS_WHEELS_BOOTSTRAP_COMPLETE
 # colcon and pip must see this venv only, not one that the caller has activated.
 unset VIRTUAL_ENV PYTHONHOME
+# Nor may it take the Python of the very environment that it may have to replace.
+PATH="$(printf '%s' "$PATH" | tr ':' '\n' | grep -vxF "$PWD/.venv/bin" | paste -sd: -)"
 
 die() {
     printf 'setup: %s\n' "$1" >&2
@@ -32,27 +35,38 @@ hash_of() { sha256sum | cut -c1-16; }
 stamp_is() { [ "$(cat "$STATE/$1.stamp" 2>/dev/null)" = "$2" ]; }
 set_stamp() { mkdir -p "$STATE" && printf '%s' "$2" >"$STATE/$1.stamp.new" && mv "$STATE/$1.stamp.new" "$STATE/$1.stamp"; }
 
+# What the line of a step at work shows: pip says nothing while it unpacks, so its packages are counted.
+progress() {
+    case "$1" in
+        */pip.log) echo "$(compgen -G "$VENV/lib/python3*/site-packages/*.dist-info" | wc -l) of about $(grep -c == requirements/lock.txt) packages" ;;
+        *) grep -v WARNING "$1" | tail -n 1 | tr -d '\r' | cut -c1-100 ;;
+    esac
+}
+
 # run_logged LOG WHAT COMMAND...: output goes to LOG; every 15 s a line says that it is still at work; a failure shows the log's end.
 run_logged() {
     local log="$1" what="$2" start=$SECONDS pid shown=$SECONDS rc=0
     shift 2
     mkdir -p "$(dirname "$log")"
+    # A process group of its own, so that an interrupt ends all of it and no pip goes on alone.
+    set -m
     "$@" >"$log" 2>&1 </dev/null &
     pid=$!
-    trap 'kill "$pid" 2>/dev/null; wait "$pid" 2>/dev/null; exit 130' INT TERM
+    set +m
+    trap 'kill -- "-$pid" 2>/dev/null; echo "setup: interrupted during $what; make setup goes on from there" >&2; exit 130' INT TERM HUP
     while kill -0 "$pid" 2>/dev/null; do
         sleep 0.2
         if ((SECONDS - shown >= 15)); then
             shown=$SECONDS
-            printf '      %3d s  %s\n' $((SECONDS - start)) "$(tail -n 40 "$log" | grep -v WARNING | tail -n 1 | tr -d '\r' | cut -c1-100)"
+            printf '      %3d s  %s\n' $((SECONDS - start)) "$(progress "$log" || true)"
         fi
     done
     wait "$pid" || rc=$?
-    trap - INT TERM
+    trap - INT TERM HUP
     if ((rc != 0)); then
         {
-            echo "setup: $what failed (exit status $rc). The last lines of ${log#"$ROOT"/}:"
-            tail -n 25 "$log" | sed 's/^/    | /'
+            echo "setup: $what failed (exit status $rc). The errors in ${log#"$ROOT"/} and its last lines:"
+            { grep -nE '([A-Za-z]+Error|error|ERROR|E): ' "$log" | tail -n 5; echo ...; tail -n 15 "$log"; } | cut -c1-250 | sed 's/^/    | /'
             echo "       Full log: $log. After mending the cause type 'make setup' again; finished steps are kept."
         } >&2
         exit 1
@@ -65,9 +79,20 @@ run_logged() {
     die "this machine is $(uname -s) $(uname -m); apo needs Linux on x86-64." \
         "The pinned packages, ROS 2 among them, exist for x86-64 only. Use docker/ on an x86-64 machine."
 
+# A checkout that was set up on an installed ROS 2 stays on it in shells that have not sourced it.
+saved_ros="$(cat "$STATE/ros_source" 2>/dev/null || echo wheels)"
+if [ -z "${ROS_DISTRO:-}" ] && [ -e "/opt/ros/$saved_ros/setup.bash" ]; then
+    set +u
+    # shellcheck disable=SC1090
+    . "/opt/ros/$saved_ros/setup.bash"
+    set -u
+fi
+
 find_python() {
-    local candidate found
-    for candidate in ${APO_PYTHON:-} python3 python3.12 python3.11 /usr/bin/python3 /usr/bin/python3.12 /usr/bin/python3.11; do
+    local candidate found system=""
+    # A sourced ROS 2 belongs to the system's Python, whatever comes first in PATH.
+    if [ -n "${ROS_DISTRO:-}" ]; then system=/usr/bin/python3; fi
+    for candidate in ${APO_PYTHON:-} $system python3 python3.12 python3.11 /usr/bin/python3 /usr/bin/python3.12 /usr/bin/python3.11; do
         found="$("$candidate" -c 'import sys; print(sys.executable if sys.version_info[:2] in ((3, 11), (3, 12)) else "")' 2>/dev/null || true)"
         if [ -n "$found" ]; then
             echo "$found"
@@ -77,7 +102,7 @@ find_python() {
 }
 PYTHON="$(find_python)"
 if [ -z "$PYTHON" ]; then
-    have="$(python3 --version 2>&1 || true)"
+    have="$(python3 --version 2>/dev/null || true)"
     die "no Python 3.11 or 3.12 found (python3 here: ${have:-none})." \
         "The ROS 2 wheels are built for these two. Install one, for example:" \
         "    sudo apt-get install python3.12 python3.12-venv python3.12-dev    (Ubuntu 24.04)" \
@@ -102,7 +127,7 @@ if [ -n "${ROS_DISTRO:-}" ]; then
 fi
 
 # One setup at a time in a checkout; the lock goes with the process.
-exec 9<"${BASH_SOURCE[0]}"
+exec 9<"$SELF"
 if ! flock -n 9; then
     echo "setup: another setup runs in this checkout; waiting for it"
     flock 9
@@ -144,7 +169,7 @@ apt_install() {
         "${SUDO[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"
 }
 
-system_key="$({ echo "$PYTHON"; cat "${BASH_SOURCE[0]}"; } | hash_of)"
+system_key="$({ echo "$PYTHON"; cat "$SELF"; } | hash_of)"
 if ! stamp_is system "$system_key"; then
     mapfile -t missing < <(missing_system_packages)
     if ((${#missing[@]} == 0)); then
@@ -181,6 +206,8 @@ if ! stamp_is venv "$venv_key" || ! "$VENV/bin/python" -c '' 2>/dev/null; then
         "$PYTHON" -m venv "${VENV_FLAGS[@]}" "$VENV" && "$VENV/bin/python" -m pip install --disable-pip-version-check "pip==$PIP_VERSION"
     }
     run_logged "$ROOT/log/setup/venv.log" "creating .venv with $PYTHON" make_venv
+    mkdir -p "$STATE"
+    echo "$ROS_SOURCE" >"$STATE/ros_source"
     set_stamp venv "$venv_key"
 fi
 set_stamp system "$system_key"
@@ -236,7 +263,7 @@ build_key="$({
     workspace_inputs
     workspace_inputs | tr '\n' '\0' | xargs -0 cat
     # colcon installs these by name.
-    find launch config -type f ! -name '*.pyc' 2>/dev/null | sort || true
+    find launch config models -type f ! -name '*.pyc' 2>/dev/null | sort || true
 } | hash_of)"
 build_workspace() {
     local env_args=() cmake_args=("-DPython3_EXECUTABLE=$VENV/bin/python" "-DPython3_FIND_VIRTUALENV=ONLY" "-DBUILD_TESTING=OFF" "-DCMAKE_MAKE_PROGRAM=$VENV/bin/ninja" -GNinja)
