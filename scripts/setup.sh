@@ -66,7 +66,7 @@ run_logged() {
     if ((rc != 0)); then
         {
             echo "setup: $what failed (exit status $rc). The errors in ${log#"$ROOT"/} and its last lines:"
-            { grep -nE '([A-Za-z]+Error|error|ERROR|E): ' "$log" | tail -n 5; echo ...; tail -n 15 "$log"; } | cut -c1-250 | sed 's/^/    | /'
+            { grep -nE '([A-Za-z]+Error|error|ERROR|E): ' "$log" | tail -n 5 || true; echo ...; tail -n 15 "$log"; } | cut -c1-250 | sed 's/^/    | /'
             echo "       Full log: $log. After mending the cause type 'make setup' again; finished steps are kept."
         } >&2
         exit 1
