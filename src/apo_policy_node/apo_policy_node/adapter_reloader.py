@@ -1,0 +1,171 @@
+"""Puts another adapter into a policy that serves: verify, stage, try on a twin, swap between two inferences. Pure."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from apo_core import self_test
+from apo_core.adapter_store import AdapterStore, AdapterVersion
+from apo_core.contract import Contract
+from apo_core.errors import AdapterError
+from apo_core.types import ActionChunk, Observation
+
+
+class AdaptablePolicy(Protocol):
+    """A policy whose adapter can be exchanged; `swap` and `use_base` wait for the inference in progress."""
+
+    base_sha256: str
+    statistics_sha256: str
+    contract_sha256: str
+    adapter_version: int
+
+    def predict(self, observation: Observation) -> ActionChunk:
+        """A chunk computed from this observation."""
+
+    def stage(self, tensors: Mapping[str, np.ndarray]) -> Any:
+        """Verifies tensors against the model without touching it; raises AdapterError."""
+
+    def swap(self, staged: Any, version: int) -> Any:
+        """Serves what was staged; returns what served before."""
+
+    def use_base(self) -> Any:
+        """Serves the base policy; returns what served before."""
+
+
+class ReloadState(enum.StrEnum):
+    """How a request for an adapter ended."""
+
+    LOADED = "LOADED"
+    REFUSED = "REFUSED"
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadResult:
+    """The end of a request for an adapter."""
+
+    state: ReloadState
+    version: int  # served now; 0 is the base policy
+    requested_version: int
+    reason: str  # empty, or why it was refused
+    stage_ms: float  # verifying and staging, beside the inference
+    swap_ms: float  # copying into the policy, between two inferences
+
+
+@dataclass(frozen=True, slots=True)
+class StagedAdapter:
+    """A verified adapter that waits for its swap."""
+
+    version: int
+    tensors: Any  # what policy.stage gave; None for the base policy
+    stage_ms: float
+
+
+class AdapterReloader:
+    """Verifies adapters in one thread (`stage`), puts them in between two inferences in another (`swap`).
+
+    A refused adapter leaves the policy untouched: it is tried on the twin, a second instance of the same checkpoint.
+
+    Args:
+        policy: serves.
+        twin: never serves; not used by anybody else.
+        store: where adapters come from.
+        contract: of the robot at hand.
+        instruction: of the self-test.
+        check_config: raises AdapterError when an adapter_config.json does not fit the policy (rank, scale, targets).
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        policy: AdaptablePolicy,
+        twin: AdaptablePolicy,
+        store: AdapterStore,
+        contract: Contract,
+        instruction: str,
+        check_config: Callable[[Mapping[str, Any]], None],
+        clock: Callable[[], float],
+    ):
+        self._policy, self._twin, self._store = policy, twin, store
+        self._contract, self._instruction = contract, instruction
+        self._check_config, self._clock = check_config, clock
+        self._considered = 0  # newest version that was loaded, refused, or passed over by a request
+
+    def poll(self, latest: int) -> int | None:
+        """The version to load now that `latest` is the newest of the store; None when it was considered before.
+
+        A refused version is not tried again, and a request for an older version holds until a newer one is published.
+        """
+        if latest <= self._considered:
+            return None
+        self._considered = latest
+        return latest
+
+    def stage(self, version: int) -> StagedAdapter | ReloadResult:
+        """Verifies an adapter and tries it on the twin; the policy serves on. A refusal comes back as the result."""
+        begin_s = self._clock()
+        try:
+            self._considered = max(self._considered, version, self._store.latest())
+            tensors = None if version == 0 else self._verified(version)
+        except Exception as error:  # a request must get its answer whatever the adapter does
+            return self._refused(version, _reason(error), self._ms_since(begin_s))
+        return StagedAdapter(version, tensors, self._ms_since(begin_s))
+
+    def swap(self, staged: StagedAdapter) -> ReloadResult:
+        """Serves a staged adapter from the next inference on."""
+        begin_s = self._clock()
+        try:
+            if staged.tensors is None:
+                self._policy.use_base()
+            else:
+                self._policy.swap(staged.tensors, staged.version)
+        except Exception as error:  # as above
+            return self._refused(staged.version, _reason(error), staged.stage_ms)
+        swap_ms = self._ms_since(begin_s)
+        return ReloadResult(
+            ReloadState.LOADED, self._policy.adapter_version, staged.version, "", staged.stage_ms, swap_ms
+        )
+
+    def load(self, version: int) -> ReloadResult:
+        """Stages and swaps at once; for a policy that does not serve yet."""
+        staged = self.stage(version)
+        return staged if isinstance(staged, ReloadResult) else self.swap(staged)
+
+    def _verified(self, version: int) -> Any:
+        adapter, tensors = self._store.read(version)
+        self._check_origin(adapter)
+        self._check_config(adapter.adapter_config)
+        staged = self._policy.stage(tensors)
+        self._twin.swap(self._twin.stage(tensors), version)
+        faults = self_test.faults(self._twin, self._contract, self._instruction, adapter.self_test)
+        if faults:
+            raise AdapterError(f"adapter {version}: {'; '.join(faults)}")
+        return staged
+
+    def _check_origin(self, adapter: AdapterVersion) -> None:
+        pairs = (
+            ("base_model_sha256", adapter.base_model_sha256, self._policy.base_sha256, "the policy's base model"),
+            ("statistics_sha256", adapter.statistics_sha256, self._policy.statistics_sha256, "the policy's statistics"),
+            ("contract_sha256", adapter.contract_sha256, self._contract.sha256, self._contract.source),
+        )
+        faults = [
+            f"{name} = {found[:12]}... is not that of {whose}, {expected[:12]}..."
+            for name, found, expected, whose in pairs
+            if found != expected
+        ]
+        if faults:
+            raise AdapterError(f"adapter {adapter.number} belongs elsewhere: {'; '.join(faults)}")
+
+    def _refused(self, version: int, reason: str, stage_ms: float) -> ReloadResult:
+        return ReloadResult(ReloadState.REFUSED, self._policy.adapter_version, version, reason, stage_ms, 0.0)
+
+    def _ms_since(self, begin_s: float) -> float:
+        return 1e3 * (self._clock() - begin_s)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, AdapterError) else f"{type(error).__name__}: {error}"

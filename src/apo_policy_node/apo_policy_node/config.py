@@ -1,0 +1,41 @@
+"""Parameters of the policy node (config/policy.yaml)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from apo_core.config import parameter
+from apo_core.errors import ConfigError
+
+NEWEST = -1
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """Which policy serves, and how."""
+
+    contract_file: str = parameter("config/contract.yaml", "keys, topics, shapes, units, rates")
+    checkpoint_dir: str = parameter("models/lift_base", "folder of the base policy")
+    adapter_dir: str = parameter("runs/adapters", "adapter store; it may appear later")
+    adapter_version: int = parameter(0, "adapter served at start; 0 base policy, -1 newest of the store", low=-1)
+    lora_rank: int = parameter(8, "rank of the adapters", low=1, high=1024)
+    lora_alpha: float = parameter(16.0, "scale of the adapters, alpha / rank", low=0.0, high=4096.0)
+    auto_reload: bool = parameter(True, "load what appears in the adapter store without being asked")
+    poll_s: float = parameter(1.0, "seconds between looks into the adapter store", low=0.05, high=3600.0)
+    instruction: str = parameter("lift the red cube", "what the policy is told to do")
+    replan_steps: int = parameter(4, "ticks a chunk is used before the next prediction", low=1, high=1000)
+    lockstep: bool = parameter(False, "simulated time waits for each command")
+    command_wait_s: float = parameter(
+        1.0, "lockstep: longest wait for the command of the tick before, seconds", low=0.0, high=60.0
+    )
+    device: str = parameter("cpu", "torch device, e.g. cpu or cuda:0")
+    torch_threads: int = parameter(1, "threads of the inference on the CPU", low=1, high=256)
+    warm_up: int = parameter(2, "inferences before the node becomes active", low=1, high=100)
+    sensor_reliability: str = parameter(
+        "reliable", "QoS of cameras and state; best_effort also matches best-effort drivers",
+        choices=("reliable", "best_effort"),
+    )  # fmt: skip
+
+    def __post_init__(self):
+        if not self.instruction.strip():
+            raise ConfigError("config/policy.yaml", ["instruction = '' must say what to do"])

@@ -1,0 +1,170 @@
+"""Answers every observation with a new chunk, the one in force, or a fault that says why there is no action. Pure."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from apo_core.contract import Contract
+from apo_core.errors import ConfigError, ObservationError
+from apo_core.types import ActionChunk, ControlSource, Observation
+
+
+class Policy(Protocol):
+    """What a runner asks of a policy."""
+
+    def predict(self, observation: Observation) -> ActionChunk:
+        """A chunk computed from this observation."""
+
+
+class Cause(enum.StrEnum):
+    """Why an answer is what it is."""
+
+    IN_FORCE = "in_force"  # the chunk of before still serves
+    NO_CHUNK = "no_chunk"
+    CHUNK_USED = "chunk_used"
+    NOT_DRIVING = "not_driving"  # somebody else drove the last tick, so the chunk's world is not this one
+    NEW_TRIAL = "new_trial"  # the stamp jumped
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The policy's answer to one observation: a chunk, or a fault and no action."""
+
+    observation_stamp_ns: (
+        int  # the observation answered; chunk.observation_stamp_ns is older when one in force is repeated
+    )
+    chunk: ActionChunk | None
+    cause: Cause
+    fault: str = ""  # why there is no chunk
+    inference_s: float = 0.0  # wall time of the inference behind a new chunk
+
+
+class PolicyRunner:
+    """Decides when to predict anew and holds the chunk in force. Not thread-safe: one thread answers.
+
+    Args:
+        policy: predicts; whatever it raises or returns out of shape becomes a fault.
+        contract: action size, rate, age limits.
+        replan_steps: ticks a chunk is used before the next prediction.
+        clock: seconds, monotonic; times the inference.
+        lockstep: simulated time waits, so every tick is observed and any gap is a new trial. Otherwise slow inference
+            skips observations, and only a gap above contract.max_age_s is one.
+
+    Raises:
+        ConfigError: replan_steps below 1.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        contract: Contract,
+        replan_steps: int,
+        clock: Callable[[], float],
+        lockstep: bool = False,
+    ):
+        if replan_steps < 1:
+            raise ConfigError("config/policy.yaml", [f"replan_steps = {replan_steps} must be at least 1"])
+        self._policy, self._contract, self._replan_steps, self._clock = policy, contract, replan_steps, clock
+        self._period_ns = contract.period_ns
+        self._max_gap_ns = round(1.5 * contract.period_ns) if lockstep else round(contract.max_age_s * 1e9)
+        self._max_age_ns = round(contract.max_age_s * 1e9)
+        # a simulated clock may lag behind the observation by one period
+        self._max_ahead_ns = self._period_ns + round(contract.tolerance_s * 1e9)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets the chunk in force and who drove."""
+        self._chunk: ActionChunk | None = None
+        self._answered_ns: int | None = None
+        self._last_source: ControlSource | None = None
+
+    @property
+    def answered_ns(self) -> int | None:
+        """Stamp of the newest observation answered."""
+        return self._answered_ns
+
+    def executed(self, source: ControlSource) -> None:
+        """Takes note of who decided the last executed command."""
+        self._last_source = source
+
+    def cause_to_replan(self, stamp_ns: int) -> Cause:
+        """Why an observation of this stamp needs a new chunk; IN_FORCE when it does not."""
+        if self._answered_ns is not None and not 0 <= stamp_ns - self._answered_ns <= self._max_gap_ns:
+            return Cause.NEW_TRIAL
+        if self._chunk is None:
+            return Cause.NO_CHUNK
+        if self._last_source not in (None, ControlSource.POLICY):
+            return Cause.NOT_DRIVING
+        used = round((stamp_ns - self._chunk.observation_stamp_ns) / self._period_ns)
+        if used >= min(self._replan_steps, len(self._chunk.values)):
+            return Cause.CHUNK_USED
+        return Cause.IN_FORCE
+
+    def answer(self, observation: Observation, now_ns: int) -> Answer:
+        """The answer to an observation at ROS time `now_ns`; never raises."""
+        stamp_ns = observation.stamp_ns
+        cause = self.cause_to_replan(stamp_ns)
+        self._answered_ns = stamp_ns
+        fault = self._observation_fault(observation, now_ns)
+        if fault:
+            return self._refuse(stamp_ns, fault)
+        if cause == Cause.IN_FORCE:
+            return Answer(stamp_ns, self._chunk, cause)
+        begin_s = self._clock()
+        try:
+            chunk = self._policy.predict(observation)
+        except Exception as error:  # whatever goes wrong in a model must reach the arbiter as a fault
+            return self._refuse(stamp_ns, f"inference failed: {type(error).__name__}: {error}")
+        fault = self._chunk_fault(chunk, stamp_ns)
+        if fault:
+            return self._refuse(stamp_ns, fault)
+        self._chunk = chunk
+        return Answer(stamp_ns, chunk, cause, inference_s=self._clock() - begin_s)
+
+    def _refuse(self, stamp_ns: int, fault: str) -> Answer:
+        self._chunk = None
+        return Answer(stamp_ns, None, Cause.FAULT, fault)
+
+    def _observation_fault(self, observation: Observation, now_ns: int) -> str:
+        age_ns = now_ns - observation.stamp_ns
+        if age_ns > self._max_age_ns:
+            return (
+                f"observation is {age_ns / 1e9:.3f} s old, max_age_s = {self._contract.max_age_s} "
+                f"({self._contract.source})"
+            )
+        if -age_ns > self._max_ahead_ns:
+            return (
+                f"observation is stamped {-age_ns / 1e9:.3f} s in the future, at most {self._max_ahead_ns / 1e9:.3f} s "
+                "is allowed: synchronise the clocks"
+            )
+        try:
+            self._contract.check_observation(observation)
+        except ObservationError as error:
+            return str(error)
+        return ""
+
+    def _chunk_fault(self, chunk: ActionChunk, stamp_ns: int) -> str:
+        size = self._contract.action.size
+        if not isinstance(chunk, ActionChunk):
+            return f"the policy returned {type(chunk).__name__}, not an ActionChunk"
+        values, log_probs = np.asarray(chunk.values), np.asarray(chunk.log_probs)
+        if values.ndim != 2 or not len(values) or values.shape[1] != size:
+            return f"the policy's actions have shape {values.shape}, the contract says (rows, {size})"
+        if log_probs.shape != (len(values),):
+            return f"the policy's log_probs have shape {log_probs.shape}, its actions have {len(values)} rows"
+        if chunk.observation_stamp_ns != stamp_ns or chunk.period_ns != self._period_ns:
+            return (
+                f"the policy's chunk is for stamp {chunk.observation_stamp_ns} ns and period {chunk.period_ns} ns, "
+                f"asked for {stamp_ns} and {self._period_ns}"
+            )
+        if not np.isfinite(values).all():
+            return "the policy's actions are not finite"
+        if not np.isfinite(log_probs).all():
+            return "the policy's log_probs are not finite"
+        return ""
