@@ -14,18 +14,21 @@ import yaml
 from apo_core.config import load, parameter
 from apo_core.errors import ConfigError
 from apo_core.labeling import FAILURE_RULES, LabelRule
-from apo_trainer.methods import METHODS
+
+# apo_trainer.methods has one entry each; named here so that reading a configuration needs no torch
+METHOD_NAMES = ("apo", "kto", "bc")
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """Everything an adapter depends on beside its data; hashed into its manifest."""
 
-    method: str = parameter("apo", "how preferences become a loss", choices=tuple(METHODS))
+    method: str = parameter("apo", "how preferences become a loss", choices=METHOD_NAMES)
     steps: int = parameter(250, "optimizer steps of an update", low=1, high=1_000_000)
     batch_size: int = parameter(16, "samples a step", low=1, high=4096)
     learning_rate: float = parameter(1e-4, "AdamW, after the warmup", low=0.0, high=1.0)
     warmup_steps: int = parameter(20, "steps of linear warmup", low=0, high=100_000)
+    learning_rate_end: float = parameter(0.1, "share of the rate that is left at the last step", low=0.0, high=1.0)
     weight_decay: float = parameter(0.0, "AdamW", low=0.0, high=1.0)
     max_grad_norm: float = parameter(1.0, "gradients are clipped to this norm", low=1e-6, high=1e6)
     beta: float = parameter(0.1, "sharpness of the preference value, 1/nats", low=1e-6, high=100.0)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from apo_core.contract import Contract
 from apo_core.episode_file import Episode, list_episodes, read_episode, read_frames
 from apo_core.errors import ApoError, EpisodeFormatError
 from apo_core.labeling import LabelRule
@@ -97,6 +98,8 @@ class TrainingData:
     episode_ids: tuple[str, ...]  # trained on
     held_out_ids: tuple[str, ...]
     set_aside: tuple[SetAside, ...]
+    contract: Contract | None = None  # of the episodes; None without any
+    instruction: str = ""  # of the last episode
 
     def report(self) -> dict:
         """Plain data for results: how many samples of each class, and what was set aside."""
@@ -119,7 +122,7 @@ def _count(samples: Iterable[Sample]) -> dict[str, int]:
 def chunk_rows(labels: Sequence[StepLabel], ticks: np.ndarray, horizon: int) -> np.ndarray:
     """How many rows of a chunk starting at each step may count, int64 (T,), 0..horizon.
 
-    A chunk ends where the label changes, before a step that is not used (HOLD), at a lost tick and at the episode's end.
+    A chunk ends where the label changes, before a step that is not used (HOLD), at a lost tick and with the episode.
     """
     rows = np.zeros(len(labels), dtype=np.int64)
     for step in range(len(labels) - 1, -1, -1):
@@ -145,11 +148,7 @@ def episode_data(episode: Episode, rule: LabelRule, horizon: int) -> EpisodeData
     labels = episode.labels(rule)
     demonstration = episode.info.kind == EpisodeKind.DEMONSTRATION
     classes = tuple(
-        None
-        if label == StepLabel.UNUSED
-        else SampleClass.EXPERT
-        if demonstration
-        else _CLASS_OF_LABEL[label]
+        None if label == StepLabel.UNUSED else SampleClass.EXPERT if demonstration else _CLASS_OF_LABEL[label]
         for label in labels
     )
     return EpisodeData(
@@ -174,8 +173,8 @@ def held_out_ids(episodes: Sequence[EpisodeData], share: float) -> tuple[str, ..
     """Ids of episodes to keep out of training: those whose hash falls below `share`, whatever else there is.
 
     When that leaves out no interaction with undesirable steps, the one of them with the smallest hash is kept out, so
-    that there is something to judge by; likewise for demonstrations. Neither rule ever keeps out an episode that an earlier
-    round of a growing set trained on. A group with fewer than three episodes keeps all for training unless hashed out.
+    that there is something to judge by; likewise for demonstrations. Neither rule ever keeps out an episode that an
+    earlier round of a growing set trained on. Of fewer than three episodes none is kept out but by its own hash.
     """
     if share <= 0:
         return ()
@@ -208,18 +207,21 @@ def load_training_data(
     """
     episodes: dict[str, EpisodeData] = {}
     set_aside = []
+    contract = None
     for path in paths:
         try:
             episode = read_episode(path, images=False)
             if episode.contract.sha256 != contract_sha256:
                 raise EpisodeFormatError(
-                    f"{path}: recorded under contract {episode.contract.sha256[:12]}, the policy has {contract_sha256[:12]}"
+                    f"{path}: recorded under contract {episode.contract.sha256[:12]}, "
+                    f"the policy has {contract_sha256[:12]}"
                 )
             if episode.info.episode_id in episodes:
                 raise EpisodeFormatError(
                     f"{path}: same episode id as {episodes[episode.info.episode_id].path}: {episode.info.episode_id}"
                 )
             episodes[episode.info.episode_id] = episode_data(episode, rule, horizon)
+            contract = episode.contract
         except EpisodeFormatError as error:
             set_aside.append(SetAside(Path(path), str(error)))
     out = set(held_out_ids(list(episodes.values()), held_out_share))
@@ -235,6 +237,8 @@ def load_training_data(
         episode_ids=tuple(name for name in episodes if name not in out),
         held_out_ids=tuple(sorted(out)),
         set_aside=tuple(set_aside),
+        contract=contract,
+        instruction=next((e.instruction for e in reversed(episodes.values())), ""),
     )
 
 
@@ -252,6 +256,8 @@ def find_episodes(
         return demonstrations + recorded, []
     known = {path.stem: path for path in recorded}
     missing = [
-        SetAside(Path(episodes or "") / f"{name}.h5", "requested but not found") for name in episode_ids if name not in known
+        SetAside(Path(episodes or "") / f"{name}.h5", "requested but not found")
+        for name in episode_ids
+        if name not in known
     ]
     return demonstrations + [known[name] for name in episode_ids if name in known], missing

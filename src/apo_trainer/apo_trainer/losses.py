@@ -1,6 +1,6 @@
 """Losses of preference optimisation from human interventions, as pure functions of tensors.
 
-Equations are those of Action Preference Optimization (arXiv 2506.07127), whose value function is KTO's (arXiv 2402.01306):
+Equations are those of Action Preference Optimization (arXiv 2506.07127); its value function is KTO's (arXiv 2402.01306).
 
     r(o, a) = log pi_theta(a|o) - log pi_ref(a|o)                                              (R)
     z0      = max(0, mean_i r(o_i, a'_i)), a'_i an action of another sample, detached          (Z)
@@ -8,7 +8,7 @@ Equations are those of Action Preference Optimization (arXiv 2506.07127), whose 
     L       = mean_i (lambda_i - v_i)                                                          (L)
     w_i     = l_i / sum_j l_j;  lambda_D = 1 - exp(-beta_D w_i);  lambda_U = exp(-beta_U w_i)  (W)
 
-(L) differs from the paper's E[1 - v] by a constant, since the weights carry no gradient. Everything is at least float32.
+(L) differs from the paper's E[1 - v] by a constant, since the weights carry no gradient. Everything is float32 or wider.
 B samples, T action tokens, K token classes.
 """
 
@@ -130,9 +130,7 @@ def apo_loss(
     return preference_loss(policy_logps, ref_logps, desirable, z0, weights, beta)
 
 
-def kto_loss(
-    policy_logps: Tensor, ref_logps: Tensor, desirable: Tensor, z0: Tensor, beta: float = 0.1
-) -> LossOutput:
+def kto_loss(policy_logps: Tensor, ref_logps: Tensor, desirable: Tensor, z0: Tensor, beta: float = 0.1) -> LossOutput:
     """KTO (arXiv 2402.01306, equation 8) with unit weights."""
     return preference_loss(policy_logps, ref_logps, desirable, z0, torch.ones_like(_exact(ref_logps)), beta)
 

@@ -1,0 +1,252 @@
+"""Trains one adapter from episode files and publishes it, without ROS: `python -m apo_trainer.train --help`.
+
+On stdout one JSON object a line: {"event": "start" | "progress" | "result", ...}; for people, on stderr.
+In the run folder: config.yaml, metrics.jsonl (a line an optimizer step), result.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from apo_core.adapter_manifest import ManifestInput
+from apo_core.adapter_store import AdapterStore
+from apo_core.errors import ApoError
+from apo_trainer.config import TrainerConfig, parse_overrides, read_config, write_config
+from apo_trainer.dataset import TrainingData, find_episodes, load_training_data
+
+PUBLISHED, REFUSED, FAILED, INTERRUPTED = "PUBLISHED", "REFUSED", "FAILED", "INTERRUPTED"
+EXIT_STATUS = {PUBLISHED: 0, FAILED: 2, REFUSED: 3, INTERRUPTED: 130}
+Report = Callable[[dict[str, Any]], None]
+
+
+class Interrupted(Exception):
+    """The run was told to stop."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status of EXIT_STATUS."""
+    options = _parser().parse_args(arguments)
+    stopped: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda caught, _: stopped.append(caught))
+    names = ("checkpoint", "episodes", "expert", "adapters", "steps")
+    try:
+        overrides = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+        config = read_config(options.config, {**overrides, **parse_overrides(options.set)})
+    except ApoError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        return EXIT_STATUS[FAILED]
+    run_id = options.run_id or datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]
+    run_dir = Path(options.run_dir or Path(config.runs) / run_id)
+    reporter = _Reporter(config.progress_s)
+    result = run(config, options.parent, options.episode_ids, run_dir, run_id, reporter, lambda: bool(stopped))
+    return EXIT_STATUS[result["state"]]
+
+
+def run(
+    config: TrainerConfig,
+    parent: int,
+    episode_ids: Sequence[str],
+    run_dir: Path,
+    run_id: str,
+    report: Report,
+    should_stop: Callable[[], bool],
+) -> dict[str, Any]:
+    """Trains, judges and publishes; returns what it wrote to result.json.
+
+    Nothing is published when the run fails, is interrupted, or the gate says no.
+
+    Args:
+        config: everything about the training and where things are.
+        parent: adapter to start from, and reference; 0 is the base policy.
+        episode_ids: interactions to use; empty: all there are.
+        run_dir: folder of this run's files.
+        run_id: name of the run.
+        report: receives progress.
+        should_stop: asked before every step.
+    """
+    began = time.monotonic()
+    result: dict[str, Any] = {
+        "run_id": run_id,
+        "state": FAILED,
+        "version": None,
+        "parent": parent,
+        "method": config.method,
+        "message": "",
+        "steps": 0,
+        "seconds": 0.0,
+        "verdict": None,
+        "metrics": {},
+        "data": {},
+        "notes": [],
+    }
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        write_config(config, run_dir / "config.yaml")
+        _train(config, parent, episode_ids, run_dir, report, should_stop, result)
+    except Interrupted:
+        result.update(state=INTERRUPTED, message="stopped on request; nothing was published")
+    except (ApoError, OSError, FloatingPointError) as error:
+        result.update(state=FAILED, message=f"{type(error).__name__}: {error}")
+    result["seconds"] = round(time.monotonic() - began, 3)
+    try:
+        _write_json(run_dir / "result.json", result)
+    except OSError as error:
+        result["message"] += f" (result.json could not be written: {error})"
+    report({"event": "result", **result})
+    return result
+
+
+def _train(config, parent, episode_ids, run_dir, report, should_stop, result) -> None:
+    def check() -> None:
+        if should_stop():
+            raise Interrupted
+
+    # torch takes seconds to import: a wrong configuration is reported before that
+    paths, missing = find_episodes(Path(config.episodes), Path(config.expert), episode_ids)
+    store = AdapterStore(config.adapters)
+    parent_version, parent_tensors = store.read(parent) if parent else (None, None)
+    import torch
+
+    from apo_core.vla.lora import adapter_config, check_adapter_config
+    from apo_core.vla.policy import VlaPolicy
+    from apo_trainer.trainer import Trainer
+
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    policy = VlaPolicy.load(Path(config.checkpoint), device=config.device, lora=None)
+    check()
+    data = load_training_data(paths, config.label_rule, policy.chunk, config.held_out_share, policy.contract_sha256)
+    data = replace(data, set_aside=(*missing, *data.set_aside))
+    result["data"] = data.report()
+    trainer = Trainer(policy, data, config, parent_tensors, config.feature_cache_mb)
+    if parent_version is not None:
+        check_adapter_config(trainer.settings, parent_version.adapter_config)
+        _check_parent(parent_version, policy)
+    result["notes"] = list(trainer.sampler.notes)
+    result["batch"] = {str(name): count for name, count in trainer.sampler.counts.items()}
+    report({"event": "start", "run_id": result["run_id"], "steps": config.steps, **result["data"]})
+    check()
+    began = time.monotonic()
+    last: dict[str, Any] = {}
+    with open(run_dir / "metrics.jsonl", "w") as lines:
+        for metrics in trainer.steps():
+            last = metrics.as_dict()
+            lines.write(json.dumps(last) + "\n")
+            result["steps"] = metrics.step
+            elapsed = time.monotonic() - began
+            eta = elapsed / metrics.step * (config.steps - metrics.step)
+            report({"event": "progress", "steps": config.steps, "eta_s": round(eta, 2), **last})
+            check()
+    result["train_seconds"] = round(time.monotonic() - began, 3)
+    result["metrics"] = last
+    if trainer.stop_reason:
+        result["notes"].append(f"stopped early: {trainer.stop_reason}")
+    verdict = trainer.evaluate()
+    result["verdict"] = verdict.as_dict()
+    tensors = trainer.adapter()
+    check()
+    if not verdict.accepted:
+        result.update(state=REFUSED, message=f"the gate refused the adapter: {'; '.join(verdict.reasons)}")
+        return
+    manifest = ManifestInput(
+        parent=parent,
+        base_model_sha256=policy.base_sha256,
+        statistics_sha256=policy.statistics_sha256,
+        contract_sha256=policy.contract_sha256,
+        episode_ids=data.episode_ids,
+        config_sha256=config.sha256,
+        metrics={"last_step": last, "verdict": verdict.as_dict(), "data": _counts(data), "notes": result["notes"]},
+        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        method=config.method,
+        self_test=trainer.self_test(),
+    )
+    version = store.publish(tensors, adapter_config(trainer.settings), manifest)
+    result.update(state=PUBLISHED, version=version.number, message=f"published adapter {version.number}")
+
+
+def _check_parent(version, policy) -> None:
+    from apo_core.errors import AdapterError
+
+    pairs = (
+        ("base model", version.base_model_sha256, policy.base_sha256),
+        ("statistics", version.statistics_sha256, policy.statistics_sha256),
+        ("contract", version.contract_sha256, policy.contract_sha256),
+    )
+    faults = [f"its {what} is {have[:12]}, the policy's {want[:12]}" for what, have, want in pairs if have != want]
+    if faults:
+        raise AdapterError(f"adapter {version.number} cannot be the parent: {'; '.join(faults)}")
+
+
+def _counts(data: TrainingData) -> dict[str, Any]:
+    report = data.report()
+    return {name: report[name] for name in ("train_samples", "held_out_samples", "held_out_episodes")}
+
+
+def _write_json(path: Path, data: dict[str, Any]) -> None:
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_text(json.dumps(data, indent=2) + "\n")
+    temporary.replace(path)
+
+
+class _Reporter:
+    """JSON lines on stdout and text on stderr; of progress at most one report each `interval_s`, and the last."""
+
+    def __init__(self, interval_s: float):
+        self._interval_s, self._due = interval_s, -math.inf
+        self._live = sys.stderr.isatty()
+
+    def __call__(self, message: dict[str, Any]) -> None:
+        now = time.monotonic()
+        if message["event"] == "progress":
+            if now < self._due and message["step"] < message["steps"]:
+                return
+            self._due = now + self._interval_s
+        print(json.dumps(message), flush=True)
+        end = "\r" if self._live and message["event"] == "progress" else "\n"
+        print(_text(message), end=end, file=sys.stderr, flush=True)
+
+
+def _text(message: dict[str, Any]) -> str:
+    if message["event"] == "progress":
+        present = {name: value for name, value in message["log_ratio"].items() if value is not None}
+        ratios = " ".join(f"{name.lower()} {value:+.2f}" for name, value in present.items())
+        return (
+            f"step {message['step']}/{message['steps']}  loss {message['loss']:.4f}  z0 {message['z0']:.2f}  "
+            f"log-ratio {ratios}  eta {message['eta_s']:.0f} s "
+        )
+    if message["event"] == "start":
+        samples = ", ".join(f"{count} {name.lower()}" for name, count in message["train_samples"].items())
+        aside = "".join(f"\nset aside: {item['path']}: {item['reason']}" for item in message["set_aside"])
+        return f"training on {message['train_episodes']} episodes: {samples} samples{aside}"
+    return f"{message['state']}: {message['message']} ({message['steps']} steps, {message['seconds']:.1f} s)"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m apo_trainer.train", description=__doc__.splitlines()[0])
+    parser.add_argument("--config", type=Path, default=Path("config/trainer.yaml"), help="ROS parameter file")
+    parser.add_argument("--episodes", help="folder of recorded interactions")
+    parser.add_argument("--episode-ids", nargs="*", default=[], help="only these interactions")
+    parser.add_argument("--expert", help="folder of demonstrations")
+    parser.add_argument("--checkpoint", help="folder of the base policy")
+    parser.add_argument("--adapters", help="adapter store")
+    parser.add_argument("--parent", type=int, default=0, help="adapter to start from and reference; 0: the base policy")
+    parser.add_argument("--run-dir", help="folder for this run's files; default: a new one in the parameter `runs`")
+    parser.add_argument("--run-id", help="name of the run; default: the time")
+    parser.add_argument("--steps", type=int, help="optimizer steps")
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="any parameter of the file")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
