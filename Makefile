@@ -25,8 +25,8 @@ lint: setup  ## ruff: rules and format
 	@.venv/bin/ruff format --check .
 
 clean:  ## remove build products; .venv and everything recorded or trained stay
-	@rm -rf build install log .pytest_cache .ruff_cache .hypothesis
-	@find src test bench launch -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rm -rf build install log *.egg-info .pytest_cache .ruff_cache .hypothesis
+	@find $(wildcard src test bench launch) -name __pycache__ -type d -prune -exec rm -rf {} +
 	@find src -name '*.egg-info' -type d -prune -exec rm -rf {} +
 
 ifneq ($(wildcard bench/run.py),)
