@@ -26,6 +26,7 @@ from apo_sim_bridge.sim_env import SimEnv, SimFrame
 from apo_sim_bridge.trial import CommandInbox, Trial, TrialRules
 
 GRIPPER_JOINT = "gripper_width"
+LOCKSTEP_START_NS = 1_000_000_000
 
 
 class SimBridgeNode(Node):
@@ -41,7 +42,9 @@ class SimBridgeNode(Node):
             self._env = SimEnv(sim_config(config, contract))
         except (RuntimeError, ValueError) as error:
             raise ConfigError("sim_bridge", [str(error)]) from error
-        self._trial = Trial(TrialRules(contract.period_ns, config.horizon, config.success_hold_steps))
+        # in real time a bridge that was restarted must not go back in time; in lockstep runs must repeat exactly
+        start_ns = LOCKSTEP_START_NS if config.lockstep else time.time_ns()
+        self._trial = Trial(TrialRules(contract.period_ns, config.horizon, config.success_hold_steps), start_ns)
         self._inbox = CommandInbox(contract.action.low, contract.action.high, round(config.command_timeout_s * 1e9))
         self._frame = self._env.reset(config.seed)
         self._next_seed = config.seed

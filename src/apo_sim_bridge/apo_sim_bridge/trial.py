@@ -22,16 +22,20 @@ class TrialRules:
 
 
 class Trial:
-    """State of the trials of one bridge. Stamps strictly increase over its life and start at `reset_gap_ns`.
+    """State of the trials of one bridge; its stamps strictly increase.
 
     Attributes are those of apo_interfaces/TaskStatus; stamps in nanoseconds of simulated time, 0 for none.
+
+    Args:
+        rules: when a trial ends.
+        start_ns: simulated time at the start, above 0.
     """
 
-    def __init__(self, rules: TrialRules):
+    def __init__(self, rules: TrialRules, start_ns: int):
         self._rules = rules
         self._held = 0
         self._first_stamp_ns = 0
-        self.stamp_ns = rules.reset_gap_ns
+        self.stamp_ns = start_ns
         self.last_observation_stamp_ns = 0
         self.seed = 0
         self.number = 0

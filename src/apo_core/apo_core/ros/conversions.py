@@ -102,6 +102,7 @@ def state_from_msg(message: PoseStamped | JointState, spec: StateSpec) -> np.nda
     missing = [name for name in spec.joints if name not in index or index[name] >= len(values)]
     if missing:
         raise ObservationError(
-            f"state '{spec.name}' on {spec.topic}: joints {missing} have no {spec.field}; the message has {message.name}"
+            f"state '{spec.name}' on {spec.topic}: joints {missing} have no {spec.field}; "
+            f"the message has {message.name}"
         )
     return np.array([values[index[name]] for name in spec.joints], np.float32)

@@ -1,7 +1,8 @@
-"""Base of the lifecycle nodes: a refused transition is logged with its cause, and whether work is allowed is one flag."""
+"""Base of the lifecycle nodes: a refused transition is logged with its cause; one flag says whether work is allowed."""
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 
 from rcl_interfaces.msg import ParameterDescriptor
@@ -38,6 +39,9 @@ class LifecycleBase(LifecycleNode):
         except ApoError as error:
             self.get_logger().error(f"{what} refused: {error}")
             return TransitionCallbackReturn.FAILURE
+        except Exception:  # rclpy would drop it without a word
+            self.get_logger().error(f"{what} failed:\n{traceback.format_exc()}")
+            return TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -44,11 +44,11 @@ def run(factory: Callable[[], Node], args: list[str] | None = None) -> int:
         node = factory()
         executor.add_node(node)
         if isinstance(node, LifecycleNode) and node.get_parameter("autostart").value:
-            if node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-                node.trigger_activate()
-            else:
-                stop.set()
-                status = 2
+            for transition in (node.trigger_configure, node.trigger_activate):
+                if transition() != TransitionCallbackReturn.SUCCESS:
+                    stop.set()
+                    status = 2
+                    break
         # spin() can miss a signal that arrives before its first wait: poll instead
         while rclpy.ok() and not stop.is_set():
             executor.spin_once(timeout_sec=0.1)

@@ -15,7 +15,7 @@ def sensors(reliability: str) -> QoSProfile:
     """Profile of camera and state topics.
 
     Args:
-        reliability: `reliable` (nothing is lost on a local wire), or `best_effort`, which also matches best-effort drivers.
+        reliability: `reliable` (nothing is lost on a local wire) or `best_effort` (also matches best-effort drivers).
     """
     policy = ReliabilityPolicy.RELIABLE if reliability == "reliable" else ReliabilityPolicy.BEST_EFFORT
     return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=50, reliability=policy)

@@ -1,0 +1,122 @@
+"""Pairs executed commands with the observations they were computed from, by stamp. Pure; time is passed in."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from apo_core.types import ControlSource, Observation
+
+_OBSERVATIONS = 64
+_COMMANDS = 512
+_STATUSES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutedCommand:
+    """What apo_interfaces/ActionCommand says; stamps in nanoseconds, 0 for none."""
+
+    tick: int
+    stamp_ns: int  # ROS time of publication
+    observation_stamp_ns: int  # observation known to the arbiter at this tick
+    chunk_stamp_ns: int  # observation behind policy_action
+    receive_ns: int  # steady time of arrival
+    action: np.ndarray  # float32 (A,), contract units
+    policy_action: np.ndarray | None  # float32 (A,)
+    human_action: np.ndarray | None  # float32 (A,)
+    source: ControlSource
+    reason: str
+    adapter_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """A command and its observation; None when there is none, which loses the step."""
+
+    command: ExecutedCommand
+    observation: Observation | None
+
+
+class CommandAlignment:
+    """Gives out commands in the order they came, each as soon as it is known what belongs to it.
+
+    A command is paired with the observation of its stamp, else with the newest one at most `tolerance_ns` before it. It
+    waits for that until a newer observation is there or `wait_ns` of steady time is over. Where the robot publishes
+    task/status, a command answering an observation of a task that was not running was never executed and is left out.
+
+    Args:
+        tolerance_ns: 0 asks for the very stamp.
+        wait_ns: steady time a command waits at most.
+        expects_status: task/status is known to exist before its first message.
+    """
+
+    def __init__(self, tolerance_ns: int, wait_ns: int, expects_status: bool = False):
+        self._tolerance_ns, self._wait_ns = tolerance_ns, wait_ns
+        self._expects_status = expects_status
+        self._commands: deque[ExecutedCommand] = deque()
+        self._observations: deque[Observation] = deque(maxlen=_OBSERVATIONS)
+        self._statuses: deque[tuple[int, bool]] = deque(maxlen=_STATUSES)
+
+    @property
+    def oldest_receive_ns(self) -> int | None:
+        """Steady time of arrival of the oldest waiting command; None when none waits."""
+        return self._commands[0].receive_ns if self._commands else None
+
+    def add_observation(self, observation: Observation) -> None:
+        """Stores an observation; one that is not newer than the last is ignored."""
+        if not self._observations or observation.stamp_ns > self._observations[-1].stamp_ns:
+            self._observations.append(observation)
+
+    def add_status(self, stamp_ns: int, running: bool) -> None:
+        """Stores whether commands are executed that answer the observation of this stamp."""
+        if not self._statuses or stamp_ns > self._statuses[-1][0]:
+            self._statuses.append((stamp_ns, running))
+
+    def add_command(self, command: ExecutedCommand) -> None:
+        """Stores a command."""
+        self._commands.append(command)
+
+    def ready(self, now_ns: int, flush_before_ns: int = 0) -> list[Pairing]:
+        """Commands for which everything is known at `now_ns` (steady).
+
+        Commands answering an observation older than `flush_before_ns` are given out as they are.
+        """
+        pairings = []
+        while self._commands:
+            command = self._commands[0]
+            overdue = (
+                now_ns - command.receive_ns >= self._wait_ns
+                or command.observation_stamp_ns < max(flush_before_ns, 1)  # 0: no observation was known
+                or len(self._commands) > _COMMANDS
+            )
+            executed = self._was_executed(command.observation_stamp_ns)
+            if executed is None and not overdue:
+                break
+            if executed is not False:
+                observation, is_final = self._observation_for(command.observation_stamp_ns)
+                if not is_final and not overdue:
+                    break
+                pairings.append(Pairing(command, observation))
+            self._commands.popleft()
+        return pairings
+
+    def _was_executed(self, stamp_ns: int) -> bool | None:
+        """Whether the task ran at that observation; None while that is not known."""
+        if not self._statuses:
+            return None if self._expects_status else True
+        if self._statuses[-1][0] < stamp_ns:
+            return None
+        index = bisect_right(self._statuses, stamp_ns, key=lambda status: status[0])
+        return self._statuses[index - 1][1] if index else True
+
+    def _observation_for(self, stamp_ns: int) -> tuple[Observation | None, bool]:
+        """The best observation so far, and whether no better one can come."""
+        index = bisect_right(self._observations, stamp_ns, key=lambda observation: observation.stamp_ns)
+        best = self._observations[index - 1] if index else None
+        if best is not None and stamp_ns - best.stamp_ns > self._tolerance_ns:
+            best = None
+        is_exact = best is not None and best.stamp_ns == stamp_ns
+        return best, is_exact or index < len(self._observations)

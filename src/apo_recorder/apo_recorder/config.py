@@ -1,0 +1,39 @@
+"""Parameters of the recorder (config/recorder.yaml)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from apo_core.config import parameter
+
+
+@dataclass(frozen=True, slots=True)
+class RecorderConfig:
+    """Where and how episodes are recorded."""
+
+    contract_file: str = parameter("config/contract.yaml", "the contract; says what is recorded")
+    episode_dir: str = parameter("data/episodes", "folder of the episode files; created when missing")
+    image_compression: str = parameter(
+        "gzip", "HDF5 filter of the images, all lossless", choices=("gzip", "lzf", "none")
+    )
+    queue_steps: int = parameter(
+        200, "steps that may wait for the disk; what comes on top is lost and counted", low=1, high=100_000
+    )
+    lockstep: bool = parameter(False, "true: a command is paired with the observation of exactly its stamp")
+    pairing_tolerance_s: float = parameter(
+        0.075,
+        "otherwise with the newest observation at most this much older than the command's observation stamp",
+        low=0.0,
+        high=10.0,
+    )
+    observation_wait_s: float = parameter(
+        0.5, "s a command waits for its observation before the step is counted as lost", low=0.0, high=60.0
+    )
+    end_wait_s: float = parameter(
+        2.0, "s the end of an episode waits for the command that answers its last observation", low=0.0, high=60.0
+    )
+    auto: bool = parameter(False, "true: every trial of task/status is an episode; false: wait for ~/start_episode")
+    task: str = parameter("Lift", "auto: task written into the files")
+    instruction: str = parameter("lift the red cube", "auto: instruction written into the files")
+    operator_name: str = parameter("", "auto: operator written into the files")
+    sensor_reliability: str = parameter("reliable", "QoS of images and state", choices=("reliable", "best_effort"))

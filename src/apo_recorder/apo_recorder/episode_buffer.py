@@ -1,0 +1,176 @@
+"""When an episode begins and ends, which commands belong to it, and what was lost. Pure; time is passed in."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, replace
+
+from apo_core.types import EpisodeInfo, EpisodeOutcome, Outcome, Step
+from apo_recorder.alignment import Pairing
+
+
+class Phase(enum.StrEnum):
+    """What the recorder is doing."""
+
+    IDLE = "IDLE"
+    RECORDING = "RECORDING"
+    ENDING = "ENDING"  # the end was asked for; its last command has not come yet
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What an episode misses; camera frames count one for each camera and step."""
+
+    frames_lost: int = 0  # expected and not in the file, for whatever cause below
+    commands_lost: int = 0  # gaps in the arbiter's tick
+    steps_unpaired: int = 0  # commands without their observation
+    steps_dropped: int = 0  # complete steps that the writer could not take
+    out_of_order: int = 0  # messages older than one that came before
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeEnd:
+    """How an episode is to be completed."""
+
+    outcome: EpisodeOutcome | None  # None: throw the episode away
+    reason: str
+    until_ns: int  # newest observation stamp to keep; 0 keeps all
+    losses: Losses
+
+
+@dataclass(frozen=True, slots=True)
+class _EndRequest:
+    outcome: EpisodeOutcome | None
+    reason: str
+    until_ns: int
+    requested_ns: int
+
+
+class EpisodeBuffer:
+    """The running episode. IDLE -start-> RECORDING -request_end-> ENDING -poll-> IDLE.
+
+    Args:
+        cameras: number of cameras.
+        end_wait_ns: steady time that the end waits at most for the command answering the last observation.
+    """
+
+    def __init__(self, cameras: int, end_wait_ns: int):
+        self._cameras, self._end_wait_ns = cameras, end_wait_ns
+        self.phase = Phase.IDLE
+        self.info: EpisodeInfo | None = None
+
+    def start(self, info: EpisodeInfo) -> str:
+        """Begins an episode; returns "" or why it cannot."""
+        if self.phase is not Phase.IDLE:
+            return f"episode {self.info.episode_id} is {self.phase}; end it first"
+        self.phase, self.info = Phase.RECORDING, info
+        self._losses = Losses()
+        self._last_tick = self._last_stamp_ns = -1
+        self._answered_ns = 0
+        self._end: _EndRequest | None = None
+        return ""
+
+    def add(self, pairing: Pairing, now_ns: int) -> Step | None:
+        """Takes a command; returns the step to write, if it gives one to this episode."""
+        command, end = pairing.command, self._end
+        if self.phase is Phase.IDLE:
+            return None
+        if end is not None:
+            is_late = (
+                command.observation_stamp_ns > end.until_ns if end.until_ns else command.receive_ns > end.requested_ns
+            )
+            if is_late:
+                self._answered_ns = max(self._answered_ns, command.observation_stamp_ns)
+                return None
+        if command.tick <= self._last_tick:
+            if command.stamp_ns <= self._last_stamp_ns:
+                self._count(out_of_order=1)
+            else:
+                self.request_end(Outcome.UNLABELED, "arbiter_restarted", now_ns)
+            return None
+        if self._last_tick >= 0:
+            self._count(commands_lost=command.tick - self._last_tick - 1)
+        self._last_tick, self._last_stamp_ns = command.tick, command.stamp_ns
+        self._answered_ns = max(self._answered_ns, command.observation_stamp_ns)
+        if pairing.observation is None:
+            self._count(steps_unpaired=1)
+            return None
+        return Step(
+            tick=command.tick,
+            observation=pairing.observation,
+            executed_action=command.action,
+            policy_action=command.policy_action,
+            human_action=command.human_action,
+            source=command.source,
+            reason=command.reason,
+            adapter_version=command.adapter_version,
+            command_stamp_ns=command.stamp_ns,
+            chunk_stamp_ns=command.chunk_stamp_ns,
+            receive_ns=command.receive_ns,
+        )
+
+    def count_dropped(self) -> None:
+        """The writer could not take the last step."""
+        self._count(steps_dropped=1)
+
+    def count_out_of_order(self, messages: int) -> None:
+        """Camera or state messages came out of order."""
+        self._count(out_of_order=messages)
+
+    def request_end(
+        self,
+        outcome: Outcome | None,
+        reason: str,
+        now_ns: int,
+        *,
+        truncated: bool = False,
+        until_ns: int = 0,
+    ) -> str:
+        """Asks for the end; returns "" or why there is none.
+
+        Args:
+            outcome: None throws the episode away.
+            reason: why it ends.
+            now_ns: steady time; without `until_ns`, commands that arrived later do not belong to the episode.
+            truncated: cut by a limit instead of ended by the task or the operator.
+            until_ns: newest observation stamp that belongs to the episode.
+        """
+        if self.phase is not Phase.RECORDING:
+            return "no episode is being recorded" if self.phase is Phase.IDLE else "the episode is ending already"
+        terminated = not truncated and outcome in (Outcome.SUCCESS, Outcome.FAILURE)
+        end = None if outcome is None else EpisodeOutcome(outcome, reason, terminated, truncated)
+        self._end = _EndRequest(end, reason, until_ns, now_ns)
+        self.phase = Phase.ENDING
+        return ""
+
+    def poll(self, now_ns: int, oldest_waiting_ns: int | None, force: bool = False) -> EpisodeEnd | None:
+        """How to complete the episode, once its last command was taken or waited for long enough.
+
+        Args:
+            now_ns: steady time.
+            oldest_waiting_ns: steady arrival of the oldest command that is not paired yet; None when none waits.
+            force: wait no longer.
+        """
+        if self.phase is not Phase.ENDING:
+            return None
+        end = self._end
+        if end.until_ns:
+            complete = self._answered_ns >= end.until_ns
+        else:
+            complete = oldest_waiting_ns is None or oldest_waiting_ns > end.requested_ns
+        if not (complete or force or now_ns - end.requested_ns >= self._end_wait_ns):
+            return None
+        if not complete and end.until_ns:
+            self._count(commands_lost=1)
+        self.phase = Phase.IDLE
+        return EpisodeEnd(end.outcome, end.reason, end.until_ns, self._losses)
+
+    def abort(self) -> None:
+        """The episode cannot be written."""
+        self.phase = Phase.IDLE
+
+    def _count(self, **increments: int) -> None:
+        losses = self._losses
+        values = {name: getattr(losses, name) + value for name, value in increments.items()}
+        steps = sum(value for name, value in increments.items() if name != "out_of_order")
+        self._losses = replace(losses, **values, frames_lost=losses.frames_lost + steps * self._cameras)

@@ -1,0 +1,211 @@
+"""Writes episodes on a thread of its own, so that the control path never waits for the disk."""
+
+from __future__ import annotations
+
+import enum
+import queue
+import threading
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from apo_core.contract import Contract
+from apo_core.episode_file import EpisodeWriter
+from apo_core.errors import ObservationError
+from apo_core.labeling import intervention_share, takeovers
+from apo_core.types import ControlSource, EpisodeInfo, Outcome, Step
+from apo_recorder.episode_buffer import EpisodeEnd
+
+WriterFactory = Callable[[Path, EpisodeInfo, Contract, str], EpisodeWriter]
+
+
+class EventKind(enum.StrEnum):
+    """What became of an episode."""
+
+    STARTED = "STARTED"
+    SAVED = "SAVED"
+    DISCARDED = "DISCARDED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class WriterEvent:
+    """One episode began or ended on disk."""
+
+    kind: EventKind
+    episode_id: str
+    outcome: Outcome = Outcome.UNLABELED
+    reason: str = ""
+    path: Path | None = None  # SAVED only
+    steps: int = 0
+    takeovers: int = 0
+    intervention_share: float = 0.0  # 0..1
+    losses: Mapping[str, int] = field(default_factory=dict)  # frames_recorded and the fields of Losses
+
+    def message_fields(self) -> dict[str, object]:
+        """Fields of apo_interfaces/EpisodeEvent, without the header."""
+        return {
+            "event": self.kind.value,
+            "episode_id": self.episode_id,
+            "outcome": self.outcome.value,
+            "reason": self.reason,
+            "path": str(self.path or ""),
+            "steps": self.steps,
+            "takeovers": self.takeovers,
+            "intervention_share": self.intervention_share,
+            "frames_recorded": self.losses.get("frames_recorded", 0),
+            "frames_lost": self.losses.get("frames_lost", 0),
+        }
+
+
+@dataclass(slots=True)
+class _Open:
+    """The episode in work, owned by the thread."""
+
+    info: EpisodeInfo
+    file: EpisodeWriter
+    stamps_ns: list[int] = field(default_factory=list)  # observation stamp of each written step
+    sources: list[ControlSource] = field(default_factory=list)
+    refused: int = 0  # steps that do not fit the contract
+
+
+class EpisodeWriterThread:
+    """A queue of work and the thread that does it; `begin`, `append` and `end` return at once.
+
+    Args:
+        directory: where finished files go.
+        contract: what a step looks like.
+        compression: see EpisodeWriter.
+        queue_steps: steps that may wait; `append` refuses what comes on top.
+        notify: called from the thread when `events` has something new; must return at once.
+        open_file: makes the writer of a file.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        contract: Contract,
+        compression: str,
+        queue_steps: int,
+        notify: Callable[[], None] = lambda: None,
+        open_file: WriterFactory = EpisodeWriter,
+    ):
+        self._directory, self._contract, self._compression = directory, contract, compression
+        self._notify, self._open_file = notify, open_file
+        self._cameras = len(contract.images)
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._room = threading.Semaphore(queue_steps)
+        self._events: queue.SimpleQueue[WriterEvent] = queue.SimpleQueue()
+        self._episode: _Open | None = None
+        self._thread = threading.Thread(target=self._run, name="episode_writer")
+        self._thread.start()
+
+    def begin(self, info: EpisodeInfo) -> None:
+        """Opens a file; STARTED or FAILED follows."""
+        self._work.put(lambda: self._begin(info))
+
+    def append(self, step: Step) -> bool:
+        """Adds a step to the file begun last; False when the queue is full, which loses the step."""
+        if not self._room.acquire(blocking=False):
+            return False
+        self._work.put(lambda: self._append(step))
+        return True
+
+    def end(self, end: EpisodeEnd) -> None:
+        """Completes the file; SAVED, DISCARDED or FAILED follows, unless FAILED came before."""
+        self._work.put(lambda: self._end(end))
+
+    def events(self) -> list[WriterEvent]:
+        """What happened since the last call, oldest first."""
+        events = []
+        while not self._events.empty():
+            events.append(self._events.get())
+        return events
+
+    def close(self) -> None:
+        """Does all work that is queued, then ends the thread. An episode that was not ended stays a partial file."""
+        self._work.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            try:
+                work()
+            except Exception as error:  # a full disk, a missing folder, whatever HDF5 raises: the recorder lives on
+                self._fail(f"{type(error).__name__}: {error}")
+        if self._episode is not None:
+            self._episode.file.abandon()
+
+    def _report(self, event: WriterEvent) -> None:
+        self._events.put(event)
+        self._notify()
+
+    def _fail(self, reason: str) -> None:
+        episode, self._episode = self._episode, None
+        if episode is None:
+            return
+        episode.file.abandon()
+        self._report(
+            WriterEvent(
+                EventKind.FAILED,
+                episode.info.episode_id,
+                reason=f"{reason} (what was written is in {episode.file.partial_path})",
+                steps=len(episode.sources),
+            )
+        )
+
+    def _begin(self, info: EpisodeInfo) -> None:
+        try:
+            self._episode = _Open(info, self._open_file(self._directory, info, self._contract, self._compression))
+        except Exception as error:
+            self._report(WriterEvent(EventKind.FAILED, info.episode_id, reason=f"{type(error).__name__}: {error}"))
+            return
+        self._report(WriterEvent(EventKind.STARTED, info.episode_id))
+
+    def _append(self, step: Step) -> None:
+        self._room.release()
+        episode = self._episode
+        if episode is None:
+            return
+        try:
+            episode.file.append(step)
+        except ObservationError:
+            episode.refused += 1
+            return
+        episode.stamps_ns.append(step.observation.stamp_ns)
+        episode.sources.append(step.source)
+
+    def _end(self, end: EpisodeEnd) -> None:
+        episode = self._episode
+        if episode is None:
+            return
+        steps = bisect_right(episode.stamps_ns, end.until_ns) if end.until_ns else len(episode.sources)
+        if end.outcome is None or not steps:
+            episode.file.discard()
+            self._episode = None
+            reason = end.reason if end.outcome is None else f"no step was recorded ({end.reason})"
+            losses = asdict(end.losses)
+            self._report(WriterEvent(EventKind.DISCARDED, episode.info.episode_id, reason=reason, losses=losses))
+            return
+        losses = asdict(end.losses)
+        losses["steps_dropped"] += episode.refused
+        losses["frames_lost"] += episode.refused * self._cameras
+        losses["frames_recorded"] = steps * self._cameras
+        episode.file.truncate(steps)
+        path = episode.file.finish(end.outcome, losses)
+        self._episode = None
+        sources = episode.sources[:steps]
+        self._report(
+            WriterEvent(
+                EventKind.SAVED,
+                episode.info.episode_id,
+                outcome=end.outcome.outcome,
+                reason=end.reason,
+                path=path,
+                steps=steps,
+                takeovers=len(takeovers(sources)),
+                intervention_share=intervention_share(sources),
+                losses=losses,
+            )
+        )

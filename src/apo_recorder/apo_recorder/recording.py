@@ -1,0 +1,152 @@
+"""The recorder without ROS: samples, commands and requests in, episodes handed to a writer. Pure; time is passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+
+from apo_core.contract import Contract
+from apo_core.observation_sync import ObservationSync
+from apo_core.types import EpisodeInfo, EpisodeKind, Outcome, Step
+from apo_recorder.alignment import CommandAlignment, ExecutedCommand
+from apo_recorder.config import RecorderConfig
+from apo_recorder.episode_buffer import EpisodeBuffer, EpisodeEnd, Phase
+from apo_recorder.episode_request import AutoEpisodes, AutoStart, TaskProgress, episode_id, parse_tags
+
+_END_OF_TIME_NS = 2**63
+
+
+class Writer(Protocol):
+    """What a recording needs of a writer (EpisodeWriterThread); every call returns at once."""
+
+    def begin(self, info: EpisodeInfo) -> None: ...
+
+    def append(self, step: Step) -> bool: ...
+
+    def end(self, end: EpisodeEnd) -> None: ...
+
+
+class Recording:
+    """Follows the streams and records an episode whenever one is asked for. Times are of the steady clock.
+
+    Args:
+        config: how to pair, how long to wait.
+        contract: the streams.
+        writer: takes the episodes.
+    """
+
+    def __init__(self, config: RecorderConfig, contract: Contract, writer: Writer):
+        self._config, self._contract, self._writer = config, contract, writer
+        tolerance_ns = 0 if config.lockstep else round(config.pairing_tolerance_s * 1e9)
+        self._sync = ObservationSync(contract)
+        self._out_of_order = 0
+        self._alignment = CommandAlignment(tolerance_ns, round(config.observation_wait_s * 1e9), config.auto)
+        self._buffer = EpisodeBuffer(len(contract.images), round(config.end_wait_s * 1e9))
+        self._auto = AutoEpisodes()
+
+    @property
+    def episode_id(self) -> str:
+        """The running episode; empty when there is none."""
+        return "" if self._buffer.phase is Phase.IDLE else self._buffer.info.episode_id
+
+    def on_sample(self, stream: str, stamp_ns: int, value: np.ndarray, now_ns: int) -> None:
+        """A sample of a stream of the contract."""
+        observation = self._sync.add(stream, stamp_ns, value)
+        if observation is not None:
+            self._alignment.add_observation(observation)
+            self.advance(now_ns)
+
+    def on_command(self, command: ExecutedCommand) -> None:
+        """A command of the arbiter."""
+        self._alignment.add_command(command)
+        self.advance(command.receive_ns)
+
+    def on_progress(self, progress: TaskProgress, now_ns: int, utc: datetime) -> None:
+        """A message of task/status."""
+        if self._config.auto:
+            self._follow(progress, now_ns, utc)
+        self._alignment.add_status(progress.stamp_ns, progress.running)
+        self.advance(now_ns)
+
+    def _follow(self, progress: TaskProgress, now_ns: int, utc: datetime) -> None:
+        config = self._config
+        for action in self._auto.on_progress(progress):
+            if isinstance(action, AutoStart):
+                self._complete(now_ns, progress.stamp_ns)
+                if not self.episode_id:
+                    self.begin(config.task, config.instruction, config.operator_name, action.seed, (), utc)
+            else:
+                self._buffer.request_end(
+                    action.outcome, action.reason, now_ns, truncated=action.truncated, until_ns=action.until_ns
+                )
+
+    def begin(self, task: str, instruction: str, operator: str, seed: int, tags: Sequence[str], utc: datetime) -> str:
+        """Begins an episode and returns its id.
+
+        Raises:
+            ValueError: an episode is running, or a tag is not "key=value".
+        """
+        info = EpisodeInfo(
+            episode_id=episode_id(utc, task),
+            kind=EpisodeKind.INTERACTION,
+            task=task,
+            instruction=instruction,
+            seed=seed,
+            operator=operator,
+            contract_json=self._contract.json,
+            created_utc=utc.isoformat(timespec="microseconds"),
+            tags=parse_tags(tags),
+        )
+        fault = self._buffer.start(info)
+        if fault:
+            raise ValueError(fault)
+        self._writer.begin(info)
+        return info.episode_id
+
+    def request_end(
+        self, outcome: Outcome | None, reason: str, now_ns: int, *, truncated: bool = False, until_ns: int = 0
+    ) -> str:
+        """Asks for the end of the running episode and returns its id; see EpisodeBuffer.request_end.
+
+        Raises:
+            ValueError: there is none, or it is ending already.
+        """
+        episode = self.episode_id
+        fault = self._buffer.request_end(outcome, reason, now_ns, truncated=truncated, until_ns=until_ns)
+        if fault:
+            raise ValueError(fault)
+        self.advance(now_ns)
+        return episode
+
+    def abort(self, episode: str) -> None:
+        """The writer gave this episode up."""
+        if self.episode_id == episode:
+            self._buffer.abort()
+
+    def stop(self, reason: str, now_ns: int) -> None:
+        """Completes the running episode, if any, with what has come so far; its outcome is UNLABELED."""
+        self._buffer.request_end(Outcome.UNLABELED, reason, now_ns)
+        self._complete(now_ns, _END_OF_TIME_NS)
+
+    def _complete(self, now_ns: int, before_ns: int) -> None:
+        """Ends an episode that is ENDING without waiting for commands that answer observations before `before_ns`."""
+        self.advance(now_ns, before_ns)
+        self._hand_over(self._buffer.poll(now_ns, None, force=True))
+
+    def advance(self, now_ns: int, flush_before_ns: int = 0) -> None:
+        """Moves everything on that can be. Call it now and then: waits end here."""
+        seen, self._out_of_order = self._out_of_order, sum(self._sync.out_of_order.values())
+        if self.episode_id:
+            self._buffer.count_out_of_order(self._out_of_order - seen)
+        for pairing in self._alignment.ready(now_ns, flush_before_ns):
+            step = self._buffer.add(pairing, now_ns)
+            if step is not None and not self._writer.append(step):
+                self._buffer.count_dropped()
+        self._hand_over(self._buffer.poll(now_ns, self._alignment.oldest_receive_ns))
+
+    def _hand_over(self, end: EpisodeEnd | None) -> None:
+        if end is not None:
+            self._writer.end(end)
