@@ -1,0 +1,34 @@
+"""Parameters of the arbiter (config/arbiter.yaml)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from apo_core.config import parameter
+
+
+@dataclass(frozen=True, slots=True)
+class ArbiterConfig:
+    """When the operator has control, when an input is too old, and how motion ends."""
+
+    contract_file: str = parameter("config/contract.yaml", "the contract; gives rate, shapes, age and motion limits")
+    lockstep: bool = parameter(
+        False, "true: one tick per ee_pose, once policy and operator have answered it; false: a timer at the rate"
+    )
+    lockstep_deadline_s: float = parameter(
+        5.0, "lockstep: wall time a tick waits for policy and operator before it is HOLD", low=0.01, high=600.0
+    )
+    start_enabled: bool = parameter(False, "true: the policy may drive from the start; false: wait for ~/enable")
+    hand_back_s: float = parameter(0.5, "s of rest of the operator after which control goes back", low=0.0, high=60.0)
+    operator_stale_s: float = parameter(
+        0.3, "s without a sample of an operator in control after which it counts as lost", low=0.01, high=10.0
+    )
+    operator_required: bool = parameter(False, "true: the policy drives only while an operator device is connected")
+    policy_silent_s: float = parameter(0.5, "s without a chunk message after which the policy counts as lost", low=0.01)
+    future_tolerance_s: float = parameter(
+        0.1, "s that a stamp may lie ahead of the arbiter's clock", low=0.0, high=10.0
+    )
+    linear_deceleration: float = parameter(8.0, "m/s^2 at which HOLD ends translation", low=0.01, high=1000.0)
+    angular_deceleration: float = parameter(80.0, "rad/s^2 at which HOLD ends rotation", low=0.01, high=10000.0)
+    publisher_check_s: float = parameter(0.5, "s between counts of the publishers on each input", low=0.05, high=60.0)
+    sensor_reliability: str = parameter("reliable", "QoS of ee_pose", choices=("reliable", "best_effort"))

@@ -1,0 +1,93 @@
+"""What goes into the arbiter and what comes out. Frozen; times are nanoseconds."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+import numpy as np
+
+from apo_core.types import ActionChunk, ControlSource
+
+
+class ControlState(enum.StrEnum):
+    """State of the arbiter."""
+
+    IDLE = "IDLE"  # not enabled: holds
+    POLICY = "POLICY"  # the policy drives
+    HUMAN = "HUMAN"  # the operator drives, or rests within the hold window
+    HOLD = "HOLD"  # nobody may drive: decelerates, then stands still
+    ESTOP = "ESTOP"  # emergency stop: as HOLD, until cleared
+
+
+class OperatorEvent(enum.StrEnum):
+    """Button events of an operator device; the arbiter acts on the first four."""
+
+    GRIPPER_TOGGLE = "gripper_toggle"
+    HAND_BACK = "hand_back"
+    ESTOP = "estop"
+    CLEAR = "clear"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    DISCARD = "discard"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyInput:
+    """Newest message of the policy."""
+
+    chunk: ActionChunk | None  # None with a fault
+    fault: str  # empty, or why there is no chunk
+    receive_ns: int  # steady time of arrival
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorInput:
+    """Newest sample of the operator's device."""
+
+    stamp_ns: int  # ROS time at which the device reported
+    receive_ns: int  # steady time of arrival
+    connected: bool
+    active: bool  # deflected
+    values: np.ndarray | None  # float32 (A,), contract units; gripper 0 leaves the gripper as it is
+    events: tuple[str, ...] = ()  # OperatorEvent, all since the last step
+
+
+@dataclass(frozen=True, slots=True)
+class PoseInput:
+    """Newest observation, as far as the arbiter needs it."""
+
+    stamp_ns: int  # ROS time
+    receive_ns: int  # steady time of arrival
+    position: np.ndarray  # (3,) m, end effector, frame of the contract
+
+
+@dataclass(frozen=True, slots=True)
+class ArbiterInputs:
+    """Snapshot of everything the arbiter knows in one tick."""
+
+    steady_ns: int  # steady time now; in lockstep simulated time, as all receive_ns
+    policy: PolicyInput | None = None
+    operator: OperatorInput | None = None
+    pose: PoseInput | None = None
+    duplicate: str = ""  # topic with more than one publisher
+    late: tuple[str, ...] = ()  # lockstep: who had not answered at the deadline: policy, operator
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The command of one tick, with its cause."""
+
+    values: np.ndarray  # float32 (A,), contract units, within every limit of the contract
+    source: ControlSource
+    state: ControlState
+    reason: str  # transitions.Reason
+    detail: str  # more about the reason, for people; may be empty
+    latched: bool  # stays until cleared
+    takeover: bool  # the operator has just taken control
+    observation_stamp: int  # newest observation; 0 without one
+    chunk_stamp: int  # observation behind policy_values; 0 without one
+    policy_values: np.ndarray | None  # float32 (A,), the policy's action for this tick, executed or shadow
+    human_values: np.ndarray | None  # float32 (A,), the operator's action while in control
+    adapter_version: int  # adapter behind policy_values
+    clipped: tuple[str, ...]  # contract keys of the limits that changed the action

@@ -1,0 +1,143 @@
+"""No sequence of inputs, times and faults breaks what the arbiter promises."""
+
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apo_core.contract import load_contract
+from apo_core.types import ActionChunk, ControlSource
+from apo_teleop.arbiter import Arbiter
+from apo_teleop.arbiter_config import ArbiterConfig
+from apo_teleop.arbiter_types import ArbiterInputs, ControlState, OperatorInput, PolicyInput, PoseInput
+from apo_teleop.transitions import Reason
+
+CONTRACT = load_contract(Path(__file__).parents[2] / "config" / "contract.yaml")
+LIMITS, ACTION = CONTRACT.limits, CONTRACT.action
+PERIOD_S = 1 / CONTRACT.rate_hz
+MS = 1_000_000
+START = 10_000 * MS
+HAND_BACK_MS = 500
+
+number = st.one_of(st.floats(-3, 3), st.floats(allow_nan=True, allow_infinity=True, width=32))
+vector = st.one_of(st.lists(number, min_size=7, max_size=7), st.lists(number, max_size=9))
+age_ms = st.one_of(st.integers(0, 60), st.integers(-2000, 2000))
+policy = st.one_of(
+    st.none(),
+    st.tuples(st.just("fault"), age_ms),
+    st.tuples(st.lists(vector, max_size=5), age_ms, st.integers(0, 800), st.sampled_from([PERIOD_S, 0.1])),
+)
+operator = st.one_of(
+    st.none(),
+    st.tuples(
+        st.booleans(),
+        st.booleans(),
+        vector,
+        age_ms,
+        st.integers(0, 600),
+        st.lists(st.sampled_from(["gripper_toggle", "hand_back", "estop", "clear", "success"]), max_size=2),
+    ),
+)
+pose = st.one_of(st.none(), st.tuples(st.lists(st.floats(-2, 2), min_size=3, max_size=3), age_ms, st.integers(0, 800)))
+tick = st.tuples(
+    st.one_of(st.just(50), st.integers(-500, 1500)),  # ms of ROS time since the last tick
+    st.one_of(st.just(50), st.integers(0, 1500)),  # ms of steady time since the last tick
+    policy,
+    operator,
+    pose,
+    st.sampled_from(["", "", "", "operator/command"]),
+    st.sampled_from([(), (), (), ("policy",), ("operator",)]),
+    st.sampled_from(["", "", "", "enable", "disable", "clear", "estop"]),
+)
+
+
+def to_inputs(now, steady, policy, operator, pose, duplicate, late) -> ArbiterInputs:
+    chunk = sample = view = None
+    if policy is not None and policy[0] == "fault":
+        chunk = PolicyInput(None, "fault", steady - policy[1] * MS)
+    elif policy is not None:
+        rows, age, silence, period_s = policy
+        width = len(rows[0]) if rows else 7
+        values = np.array([(row * 7)[:width] if row else [0.0] * width for row in rows], np.float32)
+        values = values.reshape(len(rows), width)
+        stamp = now - age * MS
+        chunk = PolicyInput(
+            ActionChunk(stamp, round(period_s * 1e9), values, np.zeros(len(rows), np.float32), 1),
+            "",
+            steady - silence * MS,
+        )
+    if operator is not None:
+        connected, active, values, age, silence, events = operator
+        sample = OperatorInput(
+            now - age * MS, steady - silence * MS, connected, active, np.array(values, np.float32), tuple(events)
+        )
+    if pose is not None:
+        position, age, silence = pose
+        view = PoseInput(now - age * MS, steady - silence * MS, np.array(position))
+    return ArbiterInputs(steady, chunk, sample, view, duplicate, late)
+
+
+def assert_within_limits(decision, position):
+    values = decision.values.astype(np.float64)
+    assert values.shape == (7,) and np.all(np.isfinite(values))
+    assert np.all(values >= np.array(ACTION.low) - 1e-6) and np.all(values <= np.array(ACTION.high) + 1e-6)
+    assert np.linalg.norm(values[:3]) <= LIMITS.linear_speed * (1 + 1e-6)
+    assert np.linalg.norm(values[3:6]) <= LIMITS.angular_speed * (1 + 1e-6)
+    if position is not None:
+        low, high = np.array(LIMITS.workspace_low), np.array(LIMITS.workspace_high)
+        reached = position + values[:3] * PERIOD_S
+        assert np.all(reached <= np.maximum(high, position) + 1e-6)
+        assert np.all(reached >= np.minimum(low, position) - 1e-6)
+
+
+def is_motion(operator) -> bool:
+    """A sample that must put the operator in control."""
+    connected, active, values, age, silence, events = operator
+    acts = active or "gripper_toggle" in events
+    sound = not active or (len(values) == 7 and all(np.isfinite(np.array(values, np.float32))))
+    return connected and acts and sound and silence <= 300 and -100 <= age <= 300
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.lists(tick, max_size=25))
+def test_every_tick_has_a_command_within_the_limits_and_the_policy_never_overrides_the_operator(ticks):
+    arbiter = Arbiter(ArbiterConfig(start_enabled=True), CONTRACT)
+    now = steady = START
+    enabled, stopped, last_motion, hand_back = True, False, None, False
+    for ros_ms, steady_ms, policy, operator, pose, duplicate, late, service in ticks:
+        now, steady = now + ros_ms * MS, steady + steady_ms * MS
+        if service in ("enable", "disable"):
+            enabled = service == "enable"
+            arbiter.enable(enabled)
+        if service == "clear":
+            arbiter.clear()
+            stopped = False
+        if service == "estop":
+            arbiter.estop()
+        inputs = to_inputs(now, steady, policy, operator, pose, duplicate, late)
+        decision = arbiter.step(now, inputs)
+
+        assert_within_limits(decision, inputs.pose.position if inputs.pose is not None else None)
+        assert decision.reason in set(Reason)
+        assert (decision.source is ControlSource.POLICY) == (decision.state is ControlState.POLICY)
+        assert (decision.source is ControlSource.HUMAN) == (decision.state is ControlState.HUMAN)
+
+        events = operator[5] if operator is not None else []
+        stopped = (stopped and "clear" not in events) or service == "estop" or "estop" in events
+        if stopped:
+            assert decision.state is ControlState.ESTOP
+            last_motion = None
+        elif not enabled or decision.latched or ros_ms < 0:
+            assert decision.source is ControlSource.HOLD
+            last_motion = None
+        elif operator is not None and is_motion(operator):
+            assert decision.source is not ControlSource.POLICY
+            last_motion, hand_back = steady, "hand_back" in events
+        elif last_motion is not None:
+            # a button pressed while moving hands back at the first rest
+            hand_back = hand_back or "hand_back" in events
+            if not hand_back and steady - last_motion < HAND_BACK_MS * MS:
+                assert decision.source is not ControlSource.POLICY
+        if decision.source is ControlSource.POLICY:
+            last_motion = None
