@@ -10,10 +10,9 @@ import torch
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
 
-from apo_core import self_test
 from apo_core.adapter_store import AdapterStore
 from apo_core.contract import load_contract
-from apo_core.errors import AdapterError, CheckpointError, ConfigError
+from apo_core.errors import AdapterError, ConfigError
 from apo_core.observation_sync import ObservationSync
 from apo_core.ros.chunk_message import chunk_to_msg, fault_to_msg
 from apo_core.ros.conversions import to_ns
@@ -32,6 +31,7 @@ from apo_policy_node.config import NEWEST, PolicyConfig
 from apo_policy_node.inference_worker import InferenceWorker
 from apo_policy_node.policy_runner import Answer, PolicyRunner
 from apo_policy_node.reload_worker import ReloadWorker
+from apo_policy_node.start_up import check_policy, warm_up
 
 
 class PolicyNode(LifecycleBase):
@@ -55,11 +55,9 @@ class PolicyNode(LifecycleBase):
         torch.set_num_threads(config.torch_threads)
         self._contract = load_contract(config.contract_file)
         lora = LoraSettings(config.lora_rank, config.lora_alpha)
-        try:
-            self._policy, twin = (VlaPolicy.load(config.checkpoint_dir, config.device, lora) for _ in range(2))
-        except (RuntimeError, AssertionError) as error:  # what torch raises for a device that is not there
-            raise ConfigError("config/policy.yaml", [f"device = {config.device!r} cannot be used: {error}"]) from None
-        self._check_policy()
+        self._policy, twin = self._load_policy(lora), self._load_policy(lora)
+        check_policy(self._policy, self._contract, config)
+        warm_up(self._policy, self._contract, config)
         store = AdapterStore(config.adapter_dir)
         reloader = AdapterReloader(
             self._policy,
@@ -122,23 +120,12 @@ class PolicyNode(LifecycleBase):
             self._source.close()
             self._source = None
 
-    def _check_policy(self) -> None:
-        """Refuses a checkpoint made for another robot, or one that does not look at its images."""
-        config, policy = self._config, self._policy
-        if policy.contract_sha256 != self._contract.sha256:
-            raise CheckpointError(
-                f"checkpoint_dir = {config.checkpoint_dir} was trained for contract {policy.contract_sha256[:12]}..., "
-                f"{config.contract_file} is {self._contract.sha256[:12]}...: keys, shapes, units and rate must agree"
-            )
-        if config.replan_steps > policy.chunk:
-            fault = f"replan_steps = {config.replan_steps} is above the {policy.chunk} rows of a chunk"
-            raise ConfigError("config/policy.yaml", [fault])
-        faults = self_test.faults(policy, self._contract, config.instruction)
-        if faults:
-            raise CheckpointError(f"checkpoint_dir = {config.checkpoint_dir}: {'; '.join(faults)}")
-        probe = self_test.probe_observations(self._contract, config.instruction)[0]
-        for _ in range(config.warm_up):
-            policy.predict(probe)
+    def _load_policy(self, lora: LoraSettings) -> VlaPolicy:
+        device = self._config.device
+        try:
+            return VlaPolicy.load(self._config.checkpoint_dir, device, lora)
+        except (RuntimeError, AssertionError) as error:  # what torch raises for a device that is not there
+            raise ConfigError("config/policy.yaml", [f"device = {device!r} cannot be used: {error}"]) from None
 
     def _load_first(self, reloader: AdapterReloader, store: AdapterStore) -> None:
         version = store.latest() if self._config.adapter_version == NEWEST else self._config.adapter_version

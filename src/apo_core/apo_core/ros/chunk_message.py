@@ -11,7 +11,7 @@ from apo_interfaces.msg import ActionChunk as ActionChunkMessage
 def chunk_to_msg(
     chunk: ActionChunk, answered_stamp_ns: int, contract: Contract, inference_s: float
 ) -> ActionChunkMessage:
-    """The message that answers the observation of `answered_stamp_ns` with a chunk; inference_s 0 for a repeated one."""
+    """The message that answers the observation of `answered_stamp_ns`; inference_s is 0 for a chunk in force."""
     message = _answer(answered_stamp_ns, chunk.observation_stamp_ns, contract, chunk.adapter_version)
     message.inference_s = inference_s
     message.horizon, message.action_dim = chunk.values.shape

@@ -1,0 +1,122 @@
+"""A small contract and policies in memory that hold callers to it."""
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from apo_core.contract import Contract, contract_from_dict
+from apo_core.errors import AdapterError
+from apo_core.types import ActionChunk, Observation
+
+PERIOD_NS = 50_000_000
+START_NS = 7_000_000_000
+
+
+class FakePolicy:
+    """Answers with the mean of the image plus its bias; checks every observation against the contract."""
+
+    def __init__(self, contract: Contract):
+        self.contract = contract
+        self.base_sha256, self.statistics_sha256 = "a" * 64, "b" * 64
+        self.contract_sha256 = contract.sha256
+        self.adapter_version = 0
+        self.bias = 0.0
+        self.rows = 4
+        self.predicted: list[int] = []  # stamps
+        self.lock = threading.RLock()
+        self.change: Callable[[ActionChunk], object] = lambda chunk: chunk  # what a fault makes of the answer
+
+    def predict(self, observation: Observation) -> ActionChunk:
+        self.contract.check_observation(observation)
+        with self.lock:
+            self.predicted.append(observation.stamp_ns)
+            level = float(np.mean(observation.images["front"])) / 255 + self.bias
+            values = np.full((self.rows, self.contract.action.size), level, np.float32)
+            chunk = ActionChunk(
+                observation.stamp_ns, PERIOD_NS, values, np.full(self.rows, -1.0, np.float32), self.adapter_version
+            )
+            return self.change(chunk)
+
+    def stage(self, tensors):
+        if set(tensors) != {"bias"}:
+            raise AdapterError(f"adapter does not fit: {sorted(tensors)}")
+        if not np.isfinite(tensors["bias"]).all():
+            raise AdapterError("adapter does not fit: 'bias' has values that are not finite")
+        return float(tensors["bias"][0])
+
+    def swap(self, staged, version: int):
+        with self.lock:
+            before, self.bias, self.adapter_version = self.bias, staged, version
+        return before
+
+    def use_base(self):
+        return self.swap(0.0, 0)
+
+
+class Clock:
+    """Seconds; each reading is `step` later than the one before."""
+
+    def __init__(self, step: float = 0.0):
+        self.now, self.step = 0.0, step
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+@pytest.fixture
+def contract() -> Contract:
+    names = ["vx", "vy", "vz", "wx", "wy", "wz", "gripper"]
+    return contract_from_dict(
+        {
+            "version": 1,
+            "rate_hz": 20.0,
+            "frame_id": "base",
+            "tolerance_s": 0.02,
+            "max_age_s": 0.5,
+            "images": {"front": {"topic": "front", "height": 4, "width": 6, "encoding": "rgb8"}},
+            "state": {"ee_pose": {"topic": "ee_pose", "type": "geometry_msgs/msg/PoseStamped", "size": 7, "unit": "m"}},
+            "action": {"names": names, "units": ["m/s"] * 7, "low": [-1.0] * 7, "high": [1.0] * 7},
+            "limits": {
+                "linear_speed": 1.0,
+                "angular_speed": 1.0,
+                "workspace_low": [-1.0, -1.0, 0.0],
+                "workspace_high": [1.0, 1.0, 1.0],
+            },
+        },
+        "test contract",
+    )
+
+
+@pytest.fixture
+def policy(contract: Contract) -> FakePolicy:
+    return FakePolicy(contract)
+
+
+@pytest.fixture
+def twin(contract: Contract) -> FakePolicy:
+    return FakePolicy(contract)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def observe() -> Callable[..., Observation]:
+    """Makes the observation of a tick."""
+
+    def make(tick: float, level: int = 100, stamp_ns: int | None = None) -> Observation:
+        state = np.zeros(7, np.float32)
+        state[6] = 1.0
+        return Observation(
+            START_NS + round(tick * PERIOD_NS) if stamp_ns is None else stamp_ns,
+            {"front": np.full((4, 6, 3), level, np.uint8)},
+            {"ee_pose": state},
+            "lift",
+        )
+
+    return make

@@ -1,0 +1,261 @@
+"""Adapters are verified, tried on the twin and swapped, or refused with the old one serving on."""
+
+import dataclasses
+import queue
+import re
+import threading
+
+import numpy as np
+import pytest
+
+from apo_core import self_test
+from apo_core.adapter_store import AdapterStore, ManifestInput
+from apo_core.errors import AdapterError
+from apo_policy_node.adapter_reloader import AdapterReloader, ReloadResult, ReloadState, StagedAdapter
+from apo_policy_node.reload_worker import ReloadWorker
+
+CONFIG = {"peft_type": "LORA", "r": 8, "lora_alpha": 16}
+RECORD = {"probe": self_test.PROBE, "instruction": "lift"}
+WAIT_S = 10.0
+
+
+def check_config(config):
+    if config["lora_alpha"] != 16:
+        raise AdapterError(f"adapter_config.json: lora_alpha = {config['lora_alpha']}, the policy has 16")
+
+
+@pytest.fixture
+def manifest(policy, contract) -> ManifestInput:
+    return ManifestInput(
+        parent=0,
+        base_model_sha256=policy.base_sha256,
+        statistics_sha256=policy.statistics_sha256,
+        contract_sha256=contract.sha256,
+        episode_ids=("ep-1",),
+        config_sha256="d" * 64,
+        metrics={},
+        created_utc="2026-01-02T03:04:05+00:00",
+        method="apo",
+    )
+
+
+@pytest.fixture
+def store(tmp_path) -> AdapterStore:
+    return AdapterStore(tmp_path / "adapters")
+
+
+@pytest.fixture
+def publish(store, manifest):
+    def make(bias=0.5, name="bias", config=CONFIG, **changes) -> int:
+        tensors = {name: np.array([bias], np.float32)}
+        return store.publish(tensors, config, dataclasses.replace(manifest, **changes)).number
+
+    return make
+
+
+@pytest.fixture
+def reloader(policy, twin, store, contract, clock) -> AdapterReloader:
+    return AdapterReloader(policy, twin, store, contract, "lift", check_config, clock)
+
+
+def test_a_staged_adapter_serves_only_after_the_swap(reloader, policy, publish):
+    publish(0.5)
+    staged = reloader.stage(1)
+
+    assert isinstance(staged, StagedAdapter)
+    assert (policy.bias, policy.adapter_version) == (0.0, 0)
+    result = reloader.swap(staged)
+    assert (policy.bias, policy.adapter_version) == (0.5, 1)
+    assert (result.state, result.version, result.requested_version, result.reason) == (ReloadState.LOADED, 1, 1, "")
+
+
+def test_times_come_from_the_clock_passed_in(reloader, clock, publish):
+    publish()
+    clock.step = 0.002
+    result = reloader.load(1)
+
+    assert result.stage_ms == pytest.approx(2.0)
+    assert result.swap_ms == pytest.approx(2.0)
+
+
+def test_version_0_is_the_base_policy(reloader, policy, publish):
+    publish()
+    reloader.load(1)
+    result = reloader.load(0)
+
+    assert (result.state, result.version) == (ReloadState.LOADED, 0)
+    assert (policy.bias, policy.adapter_version) == (0.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "reason"),
+    [
+        ({"base_model_sha256": "1" * 64}, "base_model_sha256 = 111111111111... is not that of the policy's base model"),
+        ({"statistics_sha256": "2" * 64}, "statistics_sha256 = 222222222222... is not that of the policy's statistics"),
+        ({"contract_sha256": "3" * 64}, "contract_sha256 = 333333333333... is not that of test contract"),
+        ({"name": "other"}, r"adapter does not fit: \['other'\]"),
+        ({"bias": np.nan}, "not finite"),
+        ({"config": {**CONFIG, "lora_alpha": 32}}, "lora_alpha = 32, the policy has 16"),
+        (
+            {"self_test": {"probe": self_test.PROBE, "instruction": "lift", "values": [[9.0] * 7] * 4}},
+            "0% of the values",
+        ),
+        ({"self_test": RECORD | {"values": [[1.5] * 7]}}, r"shape \(4, 7\)"),
+        ({"self_test": {"probe": self_test.PROBE}}, "record in the manifest cannot be read"),
+    ],
+)
+def test_an_adapter_that_does_not_belong_is_refused_and_the_old_one_serves_on(
+    reloader, policy, publish, adapter, reason
+):
+    publish(0.25)
+    reloader.load(1)
+    publish(**adapter)
+    result = reloader.load(2)
+
+    assert result.state == ReloadState.REFUSED
+    assert (result.version, result.requested_version) == (1, 2)
+    assert re.search(reason, result.reason)
+    assert (policy.bias, policy.adapter_version) == (0.25, 1)
+
+
+def test_a_damaged_adapter_is_refused(reloader, store, publish):
+    publish()
+    path = store.path / "000001" / "adapter_model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+
+    result = reloader.load(1)
+
+    assert result.state == ReloadState.REFUSED
+    assert "the manifest says" in result.reason
+
+
+def test_a_version_not_in_the_store_is_refused(reloader):
+    assert "adapter 4 in" in reloader.load(4).reason
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda c: dataclasses.replace(c, values=c.values * np.inf), "not finite"),
+        (lambda c: dataclasses.replace(c, values=np.ones_like(c.values)), "does not look at its images"),
+    ],
+)
+def test_an_adapter_that_fails_on_the_twin_never_reaches_the_policy(reloader, policy, twin, publish, change, reason):
+    publish()
+    twin.change = change
+    result = reloader.load(1)
+
+    assert result.state == ReloadState.REFUSED
+    assert reason in result.reason
+    assert (policy.adapter_version, policy.predicted) == (0, [])
+
+
+def test_an_adapter_that_answers_as_its_trainer_recorded_is_loaded(reloader, contract, twin, publish):
+    twin.bias = 0.5
+    recorded = self_test.record(twin, contract, "lift")
+    publish(0.5, self_test=recorded)
+
+    assert reloader.load(1).state == ReloadState.LOADED
+
+
+def test_an_error_nobody_expected_is_a_refusal(reloader, policy, publish):
+    publish()
+
+    def broken(tensors):
+        raise MemoryError("no room")
+
+    policy.stage = broken
+    result = reloader.load(1)
+
+    assert (result.state, result.reason) == (ReloadState.REFUSED, "MemoryError: no room")
+
+
+def test_poll_names_each_new_version_once(reloader):
+    assert [reloader.poll(latest) for latest in (0, 1, 1, 3, 2)] == [None, 1, None, 3, None]
+
+
+def test_poll_does_not_try_a_refused_version_again(reloader, store, publish):
+    publish(name="other")
+
+    assert reloader.poll(store.latest()) == 1
+    assert reloader.load(1).state == ReloadState.REFUSED
+    assert reloader.poll(store.latest()) is None
+    publish()
+    assert reloader.poll(store.latest()) == 2
+
+
+def test_a_request_for_an_older_version_holds_until_a_newer_is_published(reloader, store, publish):
+    publish()
+    publish()
+    reloader.load(1)
+
+    assert reloader.poll(store.latest()) is None
+    publish()
+    assert reloader.poll(store.latest()) == 3
+
+
+@pytest.fixture
+def run_worker(reloader, store):
+    """Starts a ReloadWorker; results of all loads come in its queue, swaps run at once."""
+    workers = []
+
+    def start(auto_reload: bool, between=lambda job: job()) -> tuple[ReloadWorker, queue.Queue]:
+        results: queue.Queue = queue.Queue()
+        worker = ReloadWorker(reloader, between, store.latest, results.put, auto_reload, 0.01, results.put)
+        worker.start()
+        workers.append(worker)
+        return worker, results
+
+    yield start
+    for worker in workers:
+        worker.stop()
+
+
+def test_a_request_is_answered_from_another_thread(run_worker, publish):
+    publish()
+    worker, results = run_worker(auto_reload=False)
+    replies: queue.Queue = queue.Queue()
+    worker.request(1, replies.put)
+
+    reply = replies.get(timeout=WAIT_S)
+    assert (reply.state, reply.version) == (ReloadState.LOADED, 1)
+    assert results.get(timeout=WAIT_S) == reply
+
+
+def test_the_swap_waits_for_its_turn_between_two_inferences(run_worker, policy, publish):
+    publish()
+    jobs: queue.Queue = queue.Queue()
+    worker, results = run_worker(auto_reload=False, between=jobs.put)
+    worker.request(1, lambda _: None)
+    job = jobs.get(timeout=WAIT_S)
+
+    assert policy.adapter_version == 0
+    job()
+    assert policy.adapter_version == 1
+    assert results.get(timeout=WAIT_S).version == 1
+
+
+def test_what_appears_in_the_store_is_loaded_when_asked_to_watch(run_worker, publish):
+    _, results = run_worker(auto_reload=True)
+    publish(name="other")
+    refused: ReloadResult = results.get(timeout=WAIT_S)
+    publish()
+    loaded: ReloadResult = results.get(timeout=WAIT_S)
+
+    assert (refused.state, refused.requested_version) == (ReloadState.REFUSED, 1)
+    assert (loaded.state, loaded.version) == (ReloadState.LOADED, 2)
+
+
+def test_a_store_that_cannot_be_listed_is_reported_and_watched_on(reloader):
+    seen, reports = threading.Event(), []
+
+    def latest():
+        if reports:
+            seen.set()
+        raise AdapterError("cannot be listed")
+
+    worker = ReloadWorker(reloader, lambda job: job(), latest, lambda _: None, True, 0.01, reports.append)
+    worker.start()
+    assert seen.wait(WAIT_S)
+    worker.stop()
+    assert reports[0] == "adapter store: cannot be listed"

@@ -1,0 +1,366 @@
+"""The policy node as a process over DDS: chunks for observations, adapters exchanged while it serves, a clean end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rclpy
+import yaml
+from geometry_msgs.msg import Pose, PoseStamped
+from rclpy.executors import SingleThreadedExecutor
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image, JointState
+
+torch = pytest.importorskip("torch")
+
+from apo_core.adapter_store import AdapterStore, ManifestInput  # noqa: E402
+from apo_core.contract import load_contract  # noqa: E402
+from apo_core.ros.conversions import image_to_msg, to_ns, to_stamp  # noqa: E402
+from apo_core.ros.node_main import run  # noqa: E402
+from apo_core.ros.qos import COMMANDS, LATCHED, sensors  # noqa: E402
+from apo_core.vla.checkpoint import save_checkpoint  # noqa: E402
+from apo_core.vla.lora import LoraSettings, adapter_config, lora_state  # noqa: E402
+from apo_core.vla.policy import VlaPolicy  # noqa: E402
+from apo_core.vla.prompt import build_tokenizer  # noqa: E402
+from apo_core.vla.small_vla import SmallVla, SmallVlaConfig  # noqa: E402
+from apo_core.vla.statistics import DatasetStatistics  # noqa: E402
+from apo_interfaces.msg import ActionChunk, ActionCommand, AdapterStatus  # noqa: E402
+from apo_interfaces.srv import LoadAdapter  # noqa: E402
+from apo_policy_node.policy_node import PolicyNode  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+CONTRACT = load_contract(ROOT / "config" / "contract.yaml")
+PERIOD_NS = CONTRACT.period_ns
+LORA = LoraSettings(rank=2, alpha=4.0)
+WAIT_S = 60.0  # limit of a wait for something that will come
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    """A very small model of random weights."""
+    torch.manual_seed(3)
+    config = SmallVlaConfig(image_size=32, image_channels=(8, 8, 8), hidden=32, layers=1, heads=2, mlp=32, chunk=4)
+    zeros, ones = (0.0,) * 7, (1.0,) * 7
+    sizes = {"ee_pose": 7, "gripper_width": 1, "joint_position": 7}
+    statistics = DatasetStatistics(
+        action_q01=(-1.0,) * 7,
+        action_q99=ones,
+        action_mean=zeros,
+        action_std=ones,
+        action_mask=(True,) * 6 + (False,),
+        state_mean={name: (0.0,) * size for name, size in sizes.items()},
+        state_std={name: (1.0,) * size for name, size in sizes.items()},
+        num_frames=1,
+        contract_sha256=CONTRACT.sha256,
+    )
+    folder = tmp_path_factory.mktemp("checkpoint")
+    save_checkpoint(folder, SmallVla(config), build_tokenizer(["lift the red cube"]), statistics, {"made": "test"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> AdapterStore:
+    return AdapterStore(tmp_path_factory.mktemp("adapters"))
+
+
+@pytest.fixture(scope="module")
+def publish(checkpoint, store) -> Callable[..., int]:
+    """Publishes an adapter whose B is random, and gives its number."""
+    policy = VlaPolicy.load(checkpoint, lora=LORA)
+    shapes = lora_state(policy.model)
+
+    def make(seed: int = 0, base_model_sha256: str = policy.base_sha256) -> int:
+        rng = np.random.default_rng(seed)
+        tensors = {name: rng.normal(0, 0.3, value.shape).astype(np.float32) for name, value in shapes.items()}
+        manifest = ManifestInput(
+            parent=0,
+            base_model_sha256=base_model_sha256,
+            statistics_sha256=policy.statistics_sha256,
+            contract_sha256=CONTRACT.sha256,
+            episode_ids=("ep-1",),
+            config_sha256="d" * 64,
+            metrics={},
+            created_utc="2026-01-02T03:04:05+00:00",
+            method="apo",
+        )
+        return store.publish(tensors, adapter_config(LORA), manifest).number
+
+    return make
+
+
+class Robot:
+    """The node's counterpart: senses, commands, and listens."""
+
+    def __init__(self, domain: int):
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, domain_id=domain)
+        self.node = rclpy.create_node("robot", context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        reliable = sensors("reliable")
+        self.images = {s.name: self.node.create_publisher(Image, s.topic, reliable) for s in CONTRACT.images}
+        self.pose = self.node.create_publisher(PoseStamped, "ee_pose", reliable)
+        self.joints = self.node.create_publisher(JointState, "joint_states", reliable)
+        self.gripper = self.node.create_publisher(JointState, "gripper/joint_states", reliable)
+        self.command = self.node.create_publisher(ActionCommand, "command", COMMANDS)
+        self.clock = self.node.create_publisher(Clock, "/clock", COMMANDS)
+        self.chunks: list[ActionChunk] = []
+        self.statuses: list[AdapterStatus] = []
+        self.node.create_subscription(ActionChunk, "policy/chunk", self.chunks.append, COMMANDS)
+        self.node.create_subscription(AdapterStatus, "policy/adapter_status", self.statuses.append, LATCHED)
+        self.client = self.node.create_client(LoadAdapter, "policy/load_adapter")
+        self.stamp_ns = 100 * PERIOD_NS
+
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        """Spins until the condition holds."""
+        end = time.monotonic() + WAIT_S
+        while not condition():
+            assert time.monotonic() < end, f"waited {WAIT_S} s for {what}"
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def found(self) -> bool:
+        """Whether the node is active: it listens to every stream, and can be heard."""
+        publishers = (*self.images.values(), self.pose, self.joints, self.gripper, self.command, self.clock)
+        return (
+            all(p.get_subscription_count() for p in publishers)
+            and self.node.count_publishers("policy/chunk") > 0
+            and self.client.service_is_ready()
+            and bool(self.statuses)
+        )
+
+    def sense(self, gap: int = 1, level: int = 100) -> int:
+        """Publishes the observation `gap` ticks later; returns its stamp."""
+        self.stamp_ns += gap * PERIOD_NS
+        stamp = to_stamp(self.stamp_ns)
+        self.clock.publish(Clock(clock=stamp))
+        pose = PoseStamped(pose=Pose())
+        pose.header.stamp = stamp
+        pose.pose.orientation.w = 1.0
+        self.pose.publish(pose)
+        names = CONTRACT.state_spec("joint_position").joints
+        joints = JointState(name=list(names), position=[0.1] * 7, velocity=[0.0] * 7)
+        gripper = JointState(name=["gripper_width"], position=[0.04])
+        joints.header.stamp = gripper.header.stamp = stamp
+        self.joints.publish(joints)
+        self.gripper.publish(gripper)
+        for spec in CONTRACT.images:
+            image = np.full((spec.height, spec.width, 3), level, np.uint8)
+            self.images[spec.name].publish(image_to_msg(image, self.stamp_ns, spec.name))
+        return self.stamp_ns
+
+    def tick(self, source: str = "POLICY", gap: int = 1, level: int = 100) -> ActionChunk:
+        """One tick in lockstep: an observation, its chunk, the command of `source`."""
+        stamp_ns = self.sense(gap, level)
+        self.until(lambda: self.chunks and to_ns(self.chunks[-1].header.stamp) == stamp_ns, f"a chunk for {stamp_ns}")
+        command = ActionCommand(source=source, observation_stamp=to_stamp(stamp_ns))
+        self.command.publish(command)
+        return self.chunks[-1]
+
+    def load(self, version: int) -> LoadAdapter.Response:
+        """Asks for an adapter and waits for the answer."""
+        future = self.client.call_async(LoadAdapter.Request(version=version))
+        self.until(future.done, f"adapter {version}")
+        return future.result()
+
+    def close(self) -> None:
+        self.node.destroy_node()
+        self.executor.shutdown()
+        self.context.try_shutdown()
+
+
+def parameter_file(folder: Path, parameters: dict) -> Path:
+    file = folder / "policy.yaml"
+    file.write_text(yaml.safe_dump({"policy": {"ros__parameters": parameters}}))
+    return file
+
+
+def start(domain: int, folder: Path, parameters: dict) -> subprocess.Popen:
+    """The node as a process of its own."""
+    file = parameter_file(folder, parameters)
+    code = "from apo_policy_node.policy_node import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "--ros-args", "--params-file", str(file)],
+        env={**os.environ, "ROS_DOMAIN_ID": str(domain)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def parameters(checkpoint, store) -> dict:
+    return {
+        "contract_file": str(ROOT / "config" / "contract.yaml"),
+        "checkpoint_dir": str(checkpoint),
+        "adapter_dir": str(store.path),
+        "auto_reload": False,
+        "lora_rank": LORA.rank,
+        "lora_alpha": LORA.alpha,
+        "replan_steps": 3,
+        "lockstep": True,
+        "use_sim_time": True,
+        "command_wait_s": 20.0,
+    }
+
+
+@pytest.fixture(scope="module")
+def robot(tmp_path_factory, parameters) -> Iterator[Robot]:
+    """A robot beside one node that serves every test of this module."""
+    domain = 101 + os.getpid() % 100
+    process = start(domain, tmp_path_factory.mktemp("node"), parameters)
+    robot = Robot(domain)
+    try:
+        robot.until(lambda: robot.found() or process.poll() is not None, "the node")
+        assert process.poll() is None, process.stderr.read()
+        yield robot
+    finally:
+        robot.close()
+        process.send_signal(signal.SIGINT)
+        try:
+            process.communicate(timeout=WAIT_S)
+        finally:
+            process.kill()
+
+
+def test_a_chunk_answers_an_observation(robot):
+    chunk = robot.tick(gap=20)
+
+    assert chunk.fault == ""
+    assert to_ns(chunk.observation_stamp) == to_ns(chunk.header.stamp) == robot.stamp_ns
+    assert (chunk.horizon, chunk.action_dim) == (4, 7)
+    assert chunk.header.frame_id == "base"
+    assert chunk.period_s == pytest.approx(0.05)
+    assert chunk.inference_s > 0
+    assert len(chunk.values) == 28
+    assert len(chunk.log_probs) == 4
+    assert np.isfinite(chunk.values).all()
+    assert max(chunk.log_probs) < 0
+
+
+def test_a_chunk_serves_three_ticks_then_a_new_one_comes(robot):
+    chunks = [robot.tick(gap=20 if tick == 0 else 1) for tick in range(7)]
+    first_ns = to_ns(chunks[0].header.stamp)
+
+    assert [(to_ns(c.header.stamp) - first_ns) // PERIOD_NS for c in chunks] == [0, 1, 2, 3, 4, 5, 6]
+    assert [(to_ns(c.observation_stamp) - first_ns) // PERIOD_NS for c in chunks] == [0, 0, 0, 3, 3, 3, 6]
+
+
+def test_every_tick_is_predicted_anew_while_the_human_drives_and_once_after(robot):
+    sources = ["POLICY", "HUMAN", "HUMAN", "POLICY", "POLICY"]
+    chunks = [robot.tick(source, gap=20 if tick == 0 else 1) for tick, source in enumerate(sources)]
+    first_ns = to_ns(chunks[0].header.stamp)
+
+    assert [(to_ns(c.observation_stamp) - first_ns) // PERIOD_NS for c in chunks] == [0, 0, 2, 3, 3]
+
+
+def test_a_new_trial_drops_the_chunk(robot):
+    robot.tick(gap=20)
+    chunk = robot.tick(gap=20)
+
+    assert to_ns(chunk.observation_stamp) == robot.stamp_ns
+
+
+def test_an_adapter_is_exchanged_while_every_observation_is_answered(robot, publish):
+    version = publish(seed=1)
+    assert robot.load(0).accepted
+    base = robot.tick(gap=20)
+    future = robot.client.call_async(LoadAdapter.Request(version=version))
+    answered = []
+    while not future.done():
+        answered.append(robot.tick())
+    adapted = robot.tick(gap=20)
+
+    assert (future.result().accepted, future.result().version, future.result().message) == (True, version, "")
+    assert answered
+    assert all(chunk.fault == "" for chunk in answered)
+    assert (base.adapter_version, adapted.adapter_version) == (0, version)
+    assert list(base.log_probs) != list(adapted.log_probs)
+    robot.until(lambda: robot.statuses[-1].version == version, "the status")
+    status = robot.statuses[-1]
+    assert (status.state, status.requested_version, status.reason) == ("LOADED", version, "")
+    assert status.stage_ms > 0
+    assert status.swap_ms > 0
+
+
+def test_version_0_is_the_base_policy_again(robot, publish):
+    robot.load(0)
+    before = robot.tick(gap=20)
+    robot.load(publish(seed=2))
+    robot.tick(gap=20)
+    robot.load(0)
+    after = robot.tick(gap=20)
+
+    assert after.adapter_version == 0
+    assert list(after.log_probs) == list(before.log_probs)
+
+
+def test_an_adapter_of_another_base_is_refused_and_the_old_one_serves_on(robot, publish):
+    good, bad = publish(seed=3), publish(base_model_sha256="f" * 64)
+    robot.load(good)
+    before = robot.tick(gap=20)
+    refused = robot.load(bad)
+    after = robot.tick(gap=20)
+
+    assert (refused.accepted, refused.version) == (False, good)
+    assert "base_model_sha256 = ffffffffffff... is not that of the policy's base model" in refused.message
+    robot.until(lambda: robot.statuses[-1].state == "REFUSED", "the status")
+    assert (robot.statuses[-1].version, robot.statuses[-1].requested_version) == (good, bad)
+    assert robot.statuses[-1].reason == refused.message
+    assert after.adapter_version == before.adapter_version == good
+    assert list(after.values) == list(before.values)
+
+
+def test_an_image_that_does_not_fit_the_contract_is_no_observation(robot):
+    robot.tick(gap=20)
+    count = len(robot.chunks)
+    wrong = image_to_msg(np.zeros((10, 10, 3), np.uint8), robot.stamp_ns + PERIOD_NS, "agentview")
+    robot.images["agentview"].publish(wrong)
+    robot.tick()
+
+    assert len(robot.chunks) == count + 1
+
+
+def test_sigint_ends_it_with_status_0_after_taking_its_chunk_back(ros_domain, tmp_path, parameters, publish):
+    version = publish(seed=4)
+    process = start(ros_domain, tmp_path, {**parameters, "adapter_version": version, "auto_reload": True})
+    robot = Robot(ros_domain)
+    try:
+        robot.until(lambda: robot.found() or process.poll() is not None, "the node")
+        assert process.poll() is None, process.stderr.read()
+        assert robot.tick().adapter_version == version
+        newer = publish(seed=5)
+        robot.until(lambda: robot.statuses[-1].version == newer, "the newer adapter, unasked")
+        robot.tick()
+        process.send_signal(signal.SIGINT)
+        robot.until(lambda: robot.chunks[-1].fault != "", "the last message")
+        stderr = process.communicate(timeout=WAIT_S)[1]
+    finally:
+        process.kill()
+        robot.close()
+
+    assert "deactivated" in robot.chunks[-1].fault
+    assert len(robot.chunks[-1].values) == 0
+    assert process.returncode == 0, stderr
+    assert "Traceback" not in stderr
+
+
+def test_a_checkpoint_of_another_contract_does_not_start(ros_domain, tmp_path, parameters, checkpoint, capfd):
+    document = yaml.safe_load((ROOT / "config" / "contract.yaml").read_text())
+    document["rate_hz"] = 10.0
+    (tmp_path / "contract.yaml").write_text(json.dumps(document))
+    file = parameter_file(tmp_path, {**parameters, "contract_file": str(tmp_path / "contract.yaml")})
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        status = run(PolicyNode, ["--ros-args", "--params-file", str(file)])
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+    assert status == 2
+    assert f"checkpoint_dir = {checkpoint} was trained for contract {CONTRACT.sha256[:12]}" in capfd.readouterr().err
