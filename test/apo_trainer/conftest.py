@@ -98,3 +98,62 @@ def write_episode(tmp_path: Path):
         return writer.finish(EpisodeOutcome(outcome, "test", True, False))
 
     return write
+
+
+@pytest.fixture
+def tiny_model():
+    """A policy of 10,000 random weights for the small contract, chunk of 2 rows, and what belongs to it."""
+    import torch
+
+    from apo_core.vla.prompt import build_tokenizer
+    from apo_core.vla.small_vla import SmallVla, SmallVlaConfig
+    from apo_core.vla.statistics import DatasetStatistics
+
+    config = SmallVlaConfig(
+        cameras=("front",),
+        state_keys=("ee_pose",),
+        state_size=7,
+        chunk=2,
+        image_size=16,
+        image_channels=(8, 8, 8),
+        prompt_length=8,
+        prompt_vocabulary=16,
+        hidden=16,
+        layers=1,
+        heads=2,
+        mlp=32,
+    )
+    torch.set_num_threads(1)  # several threads only wait for each other on a model this small
+    statistics = DatasetStatistics(
+        action_q01=(-1.0,) * 7,
+        action_q99=(1.0,) * 7,
+        action_mean=(0.0,) * 7,
+        action_std=(1.0,) * 7,
+        action_mask=(True,) * 6 + (False,),
+        state_mean={"ee_pose": (5.0,) * 7},
+        state_std={"ee_pose": (3.0,) * 7},
+        num_frames=1,
+        contract_sha256=small_contract().sha256,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = SmallVla(config)
+    return model, build_tokenizer(["lift the cube"]), statistics
+
+
+@pytest.fixture
+def interactions(write_episode, tmp_path: Path) -> Path:
+    """A folder with eight episodes in which the operator takes over, sources PPPPPHHH."""
+    folder = tmp_path / "interactions"
+    for number in range(8):
+        write_episode(f"e{number}", "PPPPPHHH", directory=folder)
+    return folder
+
+
+@pytest.fixture
+def checkpoint(tiny_model, tmp_path: Path) -> Path:
+    """The tiny policy as a checkpoint folder."""
+    from apo_core.vla.checkpoint import save_checkpoint
+
+    save_checkpoint(tmp_path / "checkpoint", *tiny_model, facts={})
+    return tmp_path / "checkpoint"

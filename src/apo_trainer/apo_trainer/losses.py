@@ -1,6 +1,6 @@
 """Losses of preference optimisation from human interventions, as pure functions of tensors.
 
-Equations are those of Action Preference Optimization (arXiv 2506.07127); its value function is KTO's (arXiv 2402.01306).
+Equations are those of Action Preference Optimization (arXiv 2506.07127), whose value is KTO's (arXiv 2402.01306).
 
     r(o, a) = log pi_theta(a|o) - log pi_ref(a|o)                                              (R)
     z0      = max(0, mean_i r(o_i, a'_i)), a'_i an action of another sample, detached          (Z)
@@ -8,7 +8,7 @@ Equations are those of Action Preference Optimization (arXiv 2506.07127); its va
     L       = mean_i (lambda_i - v_i)                                                          (L)
     w_i     = l_i / sum_j l_j;  lambda_D = 1 - exp(-beta_D w_i);  lambda_U = exp(-beta_U w_i)  (W)
 
-(L) differs from the paper's E[1 - v] by a constant, since the weights carry no gradient. Everything is float32 or wider.
+(L) differs from the paper's E[1 - v] by a constant, since the weights carry no gradient. All is float32 or wider.
 B samples, T action tokens, K token classes.
 """
 

@@ -7,8 +7,10 @@ In the run folder: config.yaml, metrics.jsonl (a line an optimizer step), result
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import math
+import os
 import signal
 import sys
 import time
@@ -39,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda caught, _: stopped.append(caught))
+    _end_with_parent()
     names = ("checkpoint", "episodes", "expert", "adapters", "steps")
     try:
         overrides = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
@@ -46,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ApoError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         return EXIT_STATUS[FAILED]
+    os.nice(config.niceness)
     run_id = options.run_id or datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]
     run_dir = Path(options.run_dir or Path(config.runs) / run_id)
     reporter = _Reporter(config.progress_s)
@@ -105,6 +109,13 @@ def run(
         result["message"] += f" (result.json could not be written: {error})"
     report({"event": "result", **result})
     return result
+
+
+def _end_with_parent() -> None:
+    """Lets the kernel interrupt this process when the node that started it dies, so that no orphan goes on training."""
+    if os.environ.get("APO_END_WITH_PARENT") == "1":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGINT)
 
 
 def _train(config, parent, episode_ids, run_dir, report, should_stop, result) -> None:

@@ -1,0 +1,199 @@
+"""`apo base-policy`: makes the policy that the first round deploys, from scripted demonstrations; needs no ROS."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from apo_core.config import load, parameter
+from apo_core.contract import load_contract
+from apo_core.episode_file import read_episode
+from apo_core.errors import ApoError
+from apo_core.vla.checkpoint import read_manifest, save_checkpoint, write_manifest
+from apo_core.vla.small_vla import SmallVlaConfig
+from apo_trainer.behaviour_cloning import CloningSettings, join_demonstrations, new_policy, train
+from apo_trainer.rollouts import RolloutResult, RolloutSettings, evaluate_policy, wilson_interval
+
+CONFIG_FILE = "config/base_policy.yaml"
+
+
+@dataclasses.dataclass(frozen=True)
+class BasePolicyConfig:
+    """Everything the base policy depends on."""
+
+    task: str = parameter("Lift", "task of the simulation")
+    contract_file: str = parameter("config/contract.yaml", "the contract")
+    demonstrations: str = parameter("data/base_policy", "folder with a folder of demonstrations for each task")
+    output: str = parameter("models/lift_base", "checkpoint folder to write")
+    episodes: int = parameter(100, "demonstrations", low=1, high=100_000)
+    episode_seed: int = parameter(100_000, "seed of the first demonstration", low=0, high=2**31)
+    cameras: tuple[str, ...] = parameter(("agentview", "wrist"), "images of the contract that the policy sees")
+    state_keys: tuple[str, ...] = parameter(
+        ("ee_pose", "gripper_width", "joint_position"), "state of the contract that the policy sees"
+    )
+    image_size: int = parameter(64, "pixels a side after the crop", low=16, high=512)
+    chunk: int = parameter(4, "actions predicted from one observation", low=1, high=64)
+    steps: int = parameter(900, "optimizer steps", low=1, high=1_000_000)
+    batch_size: int = parameter(48, "frames a step", low=1, high=4096)
+    learning_rate: float = parameter(7e-4, "AdamW, after the warmup", low=1e-7, high=1.0)
+    warmup_steps: int = parameter(50, "steps of linear warmup", low=0, high=100_000)
+    weight_decay: float = parameter(0.01, "AdamW, on matrices", low=0.0, high=1.0)
+    max_grad_norm: float = parameter(1.0, "gradients are clipped to this norm", low=1e-6, high=1e6)
+    seed: int = parameter(0, "initial weights, batches, augmentation", low=0, high=2**31)
+    threads: int = parameter(2, "CPU threads; another number gives slightly different weights", low=1, high=256)
+    evaluate: int = parameter(100, "evaluation episodes, 0 for none", low=0, high=100_000)
+    evaluation_seed: int = parameter(200_000, "seed of the first evaluation episode", low=0, high=2**31)
+    horizon: int = parameter(100, "steps of an evaluation episode", low=1, high=100_000)
+    success_hold_steps: int = parameter(5, "consecutive steps that must show success", low=1, high=1000)
+
+
+class _Line:
+    """A line that is rewritten in place on a terminal, and repeated every few seconds elsewhere."""
+
+    def __init__(self, stream=sys.stdout, every_s: float = 10.0):
+        self._stream, self._every_s, self._last = stream, every_s, -every_s
+
+    def update(self, text: str) -> None:
+        if self._stream.isatty():
+            print(f"\r\x1b[K{text}", end="", file=self._stream, flush=True)
+        elif time.monotonic() - self._last >= self._every_s:
+            self._last = time.monotonic()
+            print(text, file=self._stream, flush=True)
+
+    def done(self, text: str) -> None:
+        print(f"\r\x1b[K{text}" if self._stream.isatty() else text, file=self._stream, flush=True)
+
+
+def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
+    """Collects demonstrations (what is there is kept), trains, saves, measures; returns the manifest.
+
+    Raises:
+        ApoError: a fault in the settings, the data or the simulation.
+    """
+    from apo_sim_bridge.demonstration_files import INSTRUCTIONS, ensure_demonstrations
+    from apo_sim_bridge.demonstrations import NoiseBursts
+
+    line, noise = _Line(), NoiseBursts()
+    torch.set_num_threads(config.threads)
+    contract = load_contract(config.contract_file)
+    folder = Path(config.demonstrations) / config.task.lower()
+    paths = ensure_demonstrations(
+        config.task, folder, config.episodes, config.episode_seed, noise, contract=contract, progress=line.update
+    )
+    data = join_demonstrations([read_episode(p) for p in paths], config.cameras, config.state_keys, config.chunk)
+    line.done(f"demonstrations: {len(paths)} episodes, {data.num_frames} frames in {folder}")
+
+    shape = SmallVlaConfig(
+        cameras=config.cameras,
+        state_keys=config.state_keys,
+        state_size=sum(contract.state_spec(key).size for key in config.state_keys),
+        action_size=contract.action.size,
+        chunk=config.chunk,
+        period_ns=contract.period_ns,
+        image_size=config.image_size,
+    )
+    policy = new_policy(shape, data, contract.sha256, config.seed)
+    smoothed: list[float] = []
+
+    def report(step: int, loss: float, seconds: float) -> None:
+        smoothed.append(loss if not smoothed else 0.95 * smoothed[-1] + 0.05 * loss)
+        left = seconds / step * (config.steps - step)
+        line.update(f"training: step {step}/{config.steps}, loss {smoothed[-1]:.3f}, {left:.0f} s left")
+
+    names = {spec.name for spec in dataclasses.fields(CloningSettings)}
+    settings = CloningSettings(**{k: v for k, v in dataclasses.asdict(config).items() if k in names})
+    started = time.monotonic()
+    train(policy, data, settings, report)
+    seconds = time.monotonic() - started
+    line.done(f"training: {config.steps} steps in {seconds:.0f} s, loss {smoothed[-1]:.3f}")
+
+    recipe = {k: v for k, v in dataclasses.asdict(config).items() if k not in ("demonstrations", "output")}
+    facts: dict[str, Any] = {
+        "made_by": "apo base-policy",
+        "task": config.task,
+        "instruction": INSTRUCTIONS[config.task],
+        "recipe": recipe,
+        "noise": dataclasses.asdict(noise),
+        "frames": data.num_frames,
+        "final_loss_nats": round(smoothed[-1], 4),
+        "train_seconds": round(seconds, 1),
+        "parameters": sum(p.numel() for p in policy.model.parameters()),
+        "torch": torch.__version__,
+    }
+    save_checkpoint(Path(config.output), policy.model, policy.tokenizer, policy.statistics, facts)
+    if config.evaluate:
+        facts["evaluation"] = _evaluate(config, INSTRUCTIONS[config.task], line)
+        write_manifest(Path(config.output), facts)
+    return read_manifest(Path(config.output))
+
+
+def _evaluate(config: BasePolicyConfig, instruction: str, line: _Line) -> dict[str, Any]:
+    started = time.monotonic()
+
+    def report(results: list[RolloutResult]) -> None:
+        left = (time.monotonic() - started) / len(results) * (config.evaluate - len(results))
+        count = sum(r.success for r in results)
+        line.update(f"evaluation: {count} of {len(results)} succeeded, {config.evaluate} wanted, {left:.0f} s left")
+
+    settings = RolloutSettings(
+        config.task, instruction, config.contract_file, config.horizon, config.success_hold_steps
+    )
+    seeds = range(config.evaluation_seed, config.evaluation_seed + config.evaluate)
+    results = evaluate_policy(config.output, settings, seeds, report)
+    successes = sum(r.success for r in results)
+    low, high = wilson_interval(successes, len(results))
+    line.done(
+        f"evaluation: {successes} of {len(results)} succeeded ({successes / len(results):.0%}, "
+        f"95 % interval {low:.0%} .. {high:.0%})"
+    )
+    return {
+        "n": len(results),
+        "successes": successes,
+        "success_rate": successes / len(results),
+        "ci95": [round(low, 4), round(high, 4)],
+        "first_seed": seeds.start,
+        "horizon": config.horizon,
+        "success_hold_steps": config.success_hold_steps,
+        "executed_steps_per_chunk": config.chunk,
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The program; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="apo base-policy", description=__doc__)
+    parser.add_argument("--config", default=CONFIG_FILE, help="parameter file (default %(default)s)")
+    parser.add_argument("--task", help="task of the simulation")
+    parser.add_argument("--output", help="checkpoint folder to write")
+    parser.add_argument("--demonstrations", help="folder of the demonstrations, one folder a task in it")
+    parser.add_argument("--contract", dest="contract_file", help="contract file")
+    for name, text in (
+        ("episodes", "demonstrations"),
+        ("steps", "optimizer steps"),
+        ("seed", "initial weights, batches, augmentation"),
+        ("threads", "CPU threads"),
+        ("evaluate", "evaluation episodes, 0 for none"),
+    ):
+        parser.add_argument(f"--{name}", type=int, help=text)
+    values = {k: v for k, v in vars(parser.parse_args(argv)).items() if v is not None}
+    file = values.pop("config")
+    try:
+        manifest = make_base_policy(load(BasePolicyConfig, Path(file), "base_policy", values))
+    except ApoError as error:
+        print(f"apo base-policy: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\napo base-policy: stopped; finished demonstrations are kept", file=sys.stderr)
+        return 130
+    print(f"checkpoint: {values.get('output', manifest['task'])}, {manifest['parameters'] / 1e6:.1f} M parameters")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,189 @@
+"""Behaviour cloning of the whole small VLA from demonstrations: cross-entropy of the expert's action tokens."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from apo_core.episode_file import Episode
+from apo_core.errors import ConfigError
+from apo_core.vla.policy import VlaPolicy
+from apo_core.vla.prompt import build_tokenizer
+from apo_core.vla.small_vla import SmallVla, SmallVlaConfig
+from apo_core.vla.statistics import DatasetStatistics, compute_statistics
+
+IGNORED = -100  # target of a token without a label
+
+
+@dataclass(frozen=True, slots=True)
+class CloningSettings:
+    """How to train."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    warmup_steps: int
+    weight_decay: float
+    max_grad_norm: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """Frames of all episodes in one sequence; N frames."""
+
+    images: dict[str, np.ndarray]  # {camera: uint8 (N, H, W, 3)}
+    states: dict[str, np.ndarray]  # {state key: float32 (N, n)}
+    actions: np.ndarray  # float32 (N, A): the expert's choice
+    instructions: tuple[str, ...]  # (N,)
+    rows: np.ndarray  # int64 (N,): rows of a chunk starting here that have a label, at least 1
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.actions)
+
+
+def join_demonstrations(
+    episodes: Sequence[Episode], cameras: Sequence[str], state_keys: Sequence[str], chunk: int
+) -> Demonstrations:
+    """Joins episodes.
+
+    A chunk ends with its episode, and after a step whose execution was disturbed: from there on the expert reacted to what
+    no camera had shown at the chunk's start.
+
+    Raises:
+        ConfigError: no episode, or one with steps that no expert labelled.
+    """
+    faults = [f"{e.path} has steps without an expert's action" for e in episodes if np.isnan(e.human_actions).any()]
+    if faults or not episodes:
+        raise ConfigError("demonstrations", faults or ["there are none"])
+    rows = []
+    for episode in episodes:
+        disturbed = np.any(np.abs(episode.executed_actions - episode.human_actions) > 1e-6, axis=1)
+        count = len(disturbed)
+        until = 0
+        lengths = np.empty(count, dtype=np.int64)
+        for index in reversed(range(count)):
+            until = 1 if disturbed[index] or index == count - 1 else until + 1
+            lengths[index] = min(until, chunk)
+        rows.append(lengths)
+    return Demonstrations(
+        images={name: np.concatenate([e.images[name] for e in episodes]) for name in cameras},
+        states={key: np.concatenate([e.state[key] for e in episodes]) for key in state_keys},
+        actions=np.concatenate([e.human_actions for e in episodes]),
+        instructions=tuple(e.info.instruction for e in episodes for _ in range(e.num_steps)),
+        rows=np.concatenate(rows),
+    )
+
+
+def statistics_of(data: Demonstrations, contract_sha256: str) -> DatasetStatistics:
+    """Action ranges and state moments; the gripper, last in an action, passes through un-normalised."""
+    mask = [True] * (data.actions.shape[1] - 1) + [False]
+    return compute_statistics(data.actions, data.states, mask, contract_sha256)
+
+
+def new_policy(
+    config: SmallVlaConfig, data: Demonstrations, contract_sha256: str, seed: int, device: str = "cpu"
+) -> VlaPolicy:
+    """An untrained policy for this data; `seed` fixes its weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = SmallVla(config)
+    return VlaPolicy(
+        model, build_tokenizer(set(data.instructions)), statistics_of(data, contract_sha256), device=device
+    )
+
+
+def targets(policy: VlaPolicy, data: Demonstrations, indices: np.ndarray) -> np.ndarray:
+    """Bins to predict at each index, int64 (B, chunk * A), IGNORED where the chunk has no label."""
+    chunk = policy.chunk
+    offsets = np.arange(chunk)
+    frames = np.minimum(indices[:, None] + offsets, data.num_frames - 1)
+    bins = policy.codec.encode(data.actions[frames])
+    bins[offsets >= data.rows[indices][:, None]] = IGNORED
+    return bins.reshape(len(indices), -1)
+
+
+def cloning_loss(
+    policy: VlaPolicy, data: Demonstrations, indices: np.ndarray, rng: np.random.Generator | None
+) -> torch.Tensor:
+    """Mean cross-entropy [nats a token] of the expert's chunks at `indices`; `rng` is the augmentation's."""
+    batch = policy.prepare(
+        [{name: frames[i] for name, frames in data.images.items()} for i in indices],
+        [{key: values[i] for key, values in data.states.items()} for i in indices],
+        [data.instructions[i] for i in indices],
+        rng,
+    )
+    wanted = torch.from_numpy(targets(policy, data, indices)).to(policy.device)
+    features = policy.model.features(batch.images, batch.state)
+    logits = policy.model.action_logits(features, batch.prompt_ids, wanted.clamp(min=0))
+    return F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED)
+
+
+def train(
+    policy: VlaPolicy,
+    data: Demonstrations,
+    settings: CloningSettings,
+    progress: Callable[[int, float, float], None] | None = None,
+) -> list[float]:
+    """Trains every weight of `policy.model` in place; the same seed and thread count give the same weights.
+
+    Args:
+        policy: without an adapter.
+        data: what to imitate.
+        settings: how.
+        progress: takes steps done, loss, seconds spent.
+
+    Returns:
+        Loss of each step.
+
+    Raises:
+        ArithmeticError: the loss is not finite.
+    """
+    model, rng = policy.model, np.random.default_rng(settings.seed)
+    decayed = [p for p in model.parameters() if p.ndim >= 2]
+    plain = [p for p in model.parameters() if p.ndim < 2]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+        lr=settings.learning_rate,
+        betas=(0.9, 0.95),
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: _learning_rate_factor(step, settings.warmup_steps, settings.steps)
+    )
+    model.train()
+    losses, started, order = [], time.monotonic(), np.empty(0, dtype=np.int64)
+    for step in range(settings.steps):
+        while len(order) < settings.batch_size:
+            order = np.concatenate([order, rng.permutation(data.num_frames)])
+        indices, order = order[: settings.batch_size], order[settings.batch_size :]
+        loss = cloning_loss(policy, data, indices, rng)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
+        optimizer.step()
+        schedule.step()
+        losses.append(loss.item())
+        if not math.isfinite(losses[-1]):
+            raise ArithmeticError(
+                f"loss is {losses[-1]} at step {step}: lower learning_rate = {settings.learning_rate} "
+                "(config/base_policy.yaml)"
+            )
+        if progress is not None:
+            progress(step + 1, losses[-1], time.monotonic() - started)
+    model.eval()
+    return losses
+
+
+def _learning_rate_factor(step: int, warmup: int, steps: int) -> float:
+    """Linear warmup, then half a cosine down to 2 %."""
+    if step < warmup:
+        return (step + 1) / warmup
+    share = (step - warmup) / max(1, steps - warmup)
+    return 0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * share))

@@ -1,0 +1,126 @@
+"""Measures a policy in the simulation, without ROS: each chunk is executed whole before the next observation is used."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from apo_core.contract import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutSettings:
+    """How an evaluation episode runs."""
+
+    task: str
+    instruction: str
+    contract_file: str
+    horizon: int  # steps
+    success_hold_steps: int  # consecutive steps that must show success
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutResult:
+    """What came of one episode."""
+
+    seed: int
+    success: bool
+    steps: int
+
+
+def evaluate_policy(
+    checkpoint: Path | str,
+    settings: RolloutSettings,
+    seeds: Sequence[int],
+    progress: Callable[[list[RolloutResult]], None] | None = None,
+    workers: int | None = None,
+) -> list[RolloutResult]:
+    """Runs one episode a seed with the base policy of a checkpoint folder; results by seed.
+
+    The simulation is imported in worker processes only.
+
+    Raises:
+        CheckpointError, ConfigError, RuntimeError: from a worker, about checkpoint, contract or simulation.
+    """
+    context = get_context("spawn")
+    pool = context.Pool(workers or min(2, os.cpu_count() or 1), initializer=_ignore_interrupt, maxtasksperchild=None)
+    results: list[RolloutResult] = []
+    try:
+        for result in pool.imap(_run, [(str(checkpoint), settings, seed) for seed in seeds]):
+            results.append(result)
+            if progress is not None:
+                progress(results)
+    finally:
+        pool.terminate()
+        pool.join()
+    return results
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """95 % interval of a success rate (Wilson 1927), each end 0..1; (0, 1) without trials."""
+    if trials == 0:
+        return 0.0, 1.0
+    z, rate = 1.959964, successes / trials
+    centre = rate + z * z / (2 * trials)
+    spread = z * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))
+    scale = 1 + z * z / trials
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+def within_limits(action: np.ndarray, limits: Limits) -> np.ndarray:
+    """The action (7,) with its translation and rotation shortened to the contract's speeds."""
+    scaled = np.array(action, dtype=np.float32)
+    for part, limit in ((slice(0, 3), limits.linear_speed), (slice(3, 6), limits.angular_speed)):
+        norm = float(np.linalg.norm(scaled[part]))
+        if norm > limit:
+            scaled[part] *= limit / norm
+    return scaled
+
+
+def _ignore_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+
+
+_worker: dict = {}
+
+
+def _run(job: tuple[str, RolloutSettings, int]) -> RolloutResult:
+    checkpoint, settings, seed = job
+    import torch
+
+    from apo_core.contract import load_contract
+    from apo_core.vla.policy import VlaPolicy
+    from apo_sim_bridge.bridge_config import SimBridgeConfig, sim_config
+    from apo_sim_bridge.demonstration_files import frame_observation
+    from apo_sim_bridge.sim_env import SimEnv
+
+    if _worker.get("key") != (checkpoint, settings):
+        torch.set_num_threads(1)
+        contract = load_contract(settings.contract_file)
+        bridge = SimBridgeConfig(task=settings.task, horizon=settings.horizon)
+        _worker.update(
+            key=(checkpoint, settings),
+            contract=contract,
+            policy=VlaPolicy.load(checkpoint, lora=None),
+            env=SimEnv(sim_config(bridge, contract)),
+        )
+    policy, env, contract = _worker["policy"], _worker["env"], _worker["contract"]
+    frame, held, step = env.reset(seed), 0, 0
+    while step < settings.horizon:
+        chunk = policy.predict(frame_observation(frame, (step + 1) * contract.period_ns, settings.instruction))
+        for action in chunk.values:
+            frame = env.step(within_limits(action, contract.limits))
+            step += 1
+            held = held + 1 if frame.success else 0
+            if held >= settings.success_hold_steps:
+                return RolloutResult(seed, True, step)
+            if step >= settings.horizon:
+                break
+    return RolloutResult(seed, False, step)

@@ -1,0 +1,205 @@
+"""The training program: what it prints, writes and publishes, and how it fails."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from apo_core.adapter_store import AdapterStore
+from apo_core.types import EpisodeKind
+from apo_core.vla.policy import VlaPolicy
+from apo_trainer import train
+from apo_trainer.config import read_config
+
+SETTINGS = {
+    "steps": 10,
+    "batch_size": 8,
+    "learning_rate": 0.01,
+    "warmup_steps": 0,
+    "undesirable_steps": 3,
+    "niceness": 0,
+    "threads": 1,
+    "progress_s": 0.0,
+}
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before():
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, handlers, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def arguments(checkpoint, interactions, tmp_path):
+    """Arguments of a run, with any parameter of the file changed."""
+
+    def make(run="run", parent=0, **changes) -> list[str]:
+        values = {
+            **SETTINGS,
+            "checkpoint": str(checkpoint),
+            "episodes": str(interactions),
+            "expert": str(tmp_path / "expert"),
+            "adapters": str(tmp_path / "adapters"),
+            **changes,
+        }
+        path = tmp_path / f"{run}.yaml"
+        path.write_text(yaml.safe_dump({"trainer": {"ros__parameters": values}}))
+        return ["--config", str(path), "--run-dir", str(tmp_path / run), "--parent", str(parent), "--run-id", run]
+
+    return make
+
+
+def result_of(tmp_path: Path, run="run") -> dict:
+    return json.loads((tmp_path / run / "result.json").read_text())
+
+
+def published(tmp_path: Path) -> list[int]:
+    return AdapterStore(tmp_path / "adapters").versions()
+
+
+def test_a_run_publishes_an_adapter_that_the_policy_loads(arguments, checkpoint, tmp_path, capsys):
+    assert train.main(arguments()) == 0
+    result = result_of(tmp_path)
+    assert (result["state"], result["version"], result["parent"], result["steps"]) == ("PUBLISHED", 1, 0, 10)
+    assert result["verdict"]["accepted"]
+    version, tensors = AdapterStore(tmp_path / "adapters").read(1)
+    policy = VlaPolicy.load(checkpoint)
+    policy.swap(policy.stage(tensors), 1)
+    assert (version.parent, version.method) == (0, "apo")
+    assert version.base_model_sha256 == policy.base_sha256
+    assert version.statistics_sha256 == policy.statistics_sha256
+    assert version.contract_sha256 == policy.contract_sha256
+    assert version.config_sha256 == read_config(tmp_path / "run.yaml").sha256
+    assert set(version.episode_ids) < {f"e{i}" for i in range(8)}
+    assert version.metrics["verdict"] == result["verdict"]
+    assert np.asarray(version.self_test["values"]).shape == (2, 7)
+    capsys.readouterr()
+
+
+def test_progress_is_json_lines_on_stdout_and_text_on_stderr(arguments, capsys):
+    train.main(arguments())
+    captured = capsys.readouterr()
+    messages = [json.loads(line) for line in captured.out.splitlines()]
+    assert [m["event"] for m in messages] == ["start"] + ["progress"] * 10 + ["result"]
+    assert [m["step"] for m in messages[1:-1]] == list(range(1, 11))
+    assert messages[-2]["eta_s"] == 0.0
+    assert {"steps", "loss", "z0", "log_ratio", "weight", "l1"} <= messages[1].keys()
+    assert "step 10/10" in captured.err
+    assert "PUBLISHED: published adapter 1 (10 steps" in captured.err
+
+
+def test_metrics_of_every_step_are_kept(arguments, tmp_path):
+    train.main(arguments())
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == list(range(1, 11))
+
+
+def test_the_next_round_starts_from_its_parent(arguments, tmp_path):
+    train.main(arguments("first"))
+    assert train.main(arguments("second", parent=1)) == 0
+    assert AdapterStore(tmp_path / "adapters").read(2)[0].parent == 1
+    first = json.loads((tmp_path / "second" / "metrics.jsonl").read_text().splitlines()[0])
+    assert first["log_ratio"]["HUMAN"] == 0.0
+
+
+def test_overrides_on_the_command_line_win(arguments, tmp_path):
+    train.main([*arguments(), "--steps", "3", "--set", "method=kto", "learning_rate=1e-3"])
+    config = read_config(tmp_path / "run" / "config.yaml")
+    assert (config.steps, config.method, config.learning_rate) == (3, "kto", 1e-3)
+    assert result_of(tmp_path)["steps"] == 3
+
+
+def test_only_the_named_episodes_are_used_and_missing_ones_are_reported(arguments, tmp_path):
+    train.main([*arguments(held_out_share=0.0), "--episode-ids", "e1", "e2", "gone"])
+    assert AdapterStore(tmp_path / "adapters").read(1)[0].episode_ids == ("e1", "e2")
+    assert result_of(tmp_path)["data"]["set_aside"][0]["reason"] == "requested but not found"
+
+
+def test_demonstrations_take_the_expert_share(arguments, write_episode, tmp_path):
+    for number in range(2):
+        write_episode(f"demo{number}", "H" * 12, kind=EpisodeKind.DEMONSTRATION, directory=tmp_path / "expert")
+    train.main(arguments())
+    assert result_of(tmp_path)["batch"] == {"EXPERT": 4, "HUMAN": 2, "UNDESIRABLE": 2}
+
+
+def test_a_bad_file_is_set_aside_and_the_run_goes_on(arguments, interactions, tmp_path):
+    (interactions / "broken.h5").write_bytes(b"not an episode")
+    assert train.main(arguments()) == 0
+    aside = result_of(tmp_path)["data"]["set_aside"]
+    assert [Path(item["path"]).name for item in aside] == ["broken.h5"]
+    assert "not a readable episode file" in aside[0]["reason"]
+
+
+def test_a_refused_adapter_is_not_published_and_its_metrics_are_kept(arguments, tmp_path):
+    assert train.main(arguments(gate_margin_nats=1000.0)) == 3
+    result = result_of(tmp_path)
+    assert (result["state"], result["version"]) == ("REFUSED", None)
+    assert "gate_margin_nats = 1000" in result["message"]
+    assert published(tmp_path) == []
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 10
+
+
+def test_a_loss_that_is_not_finite_publishes_nothing(arguments, tmp_path):
+    train.main(arguments("first"))
+    store = AdapterStore(tmp_path / "adapters")
+    version, tensors = store.read(1)
+    from apo_core.adapter_manifest import ManifestInput, fields_of
+
+    poisoned = {name: np.full_like(value, 1e30) for name, value in tensors.items()}
+    store.publish(poisoned, version.adapter_config, ManifestInput(**fields_of(version)))
+    assert train.main(arguments("second", parent=2)) == 2
+    assert "loss = nan" in result_of(tmp_path, "second")["message"]
+    assert published(tmp_path) == [1, 2]
+
+
+def test_without_data_it_says_so(arguments, tmp_path):
+    assert train.main(arguments(episodes=str(tmp_path / "nowhere"))) == 2
+    assert result_of(tmp_path)["message"].startswith("TrainingDataError: no sample to train on")
+    assert published(tmp_path) == []
+
+
+def test_a_missing_parent_is_named(arguments, tmp_path):
+    assert train.main(arguments(parent=7)) == 2
+    assert "adapter 7" in result_of(tmp_path)["message"]
+
+
+def test_a_parent_of_another_scale_is_refused(arguments, tmp_path):
+    train.main(arguments("first"))
+    assert train.main(arguments("second", parent=1, lora_alpha=32.0)) == 2
+    assert "lora_alpha" in result_of(tmp_path, "second")["message"]
+
+
+def test_a_missing_checkpoint_is_named(arguments, tmp_path):
+    assert train.main(arguments(checkpoint=str(tmp_path / "nothing"))) == 2
+    assert "CheckpointError" in result_of(tmp_path)["message"]
+
+
+def test_a_wrong_configuration_lists_every_fault(arguments, capsys):
+    assert train.main(arguments(steps=0, method="sarsa", batchsize=1)) == 2
+    assert "3 fault(s)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_publishes_nothing(arguments, tmp_path, number):
+    command = [sys.executable, "-m", "apo_trainer.train", *arguments(steps=1_000_000)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=os.environ)
+    with process:
+        for line in process.stdout:
+            if json.loads(line)["event"] == "progress":
+                process.send_signal(number)
+                break
+        rest = process.stdout.read()
+    assert process.returncode == 130
+    assert json.loads(rest.splitlines()[-1])["state"] == "INTERRUPTED"
+    assert result_of(tmp_path)["state"] == "INTERRUPTED"
+    assert result_of(tmp_path)["steps"] >= 1
+    assert published(tmp_path) == []

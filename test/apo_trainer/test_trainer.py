@@ -1,0 +1,182 @@
+"""The training loop, on a tiny random policy and on recorded episodes with the shipped one."""
+
+import numpy as np
+import pytest
+import torch
+
+from apo_core.errors import AdapterError
+from apo_core.labeling import LabelRule
+from apo_core.vla.policy import VlaPolicy
+from apo_trainer.config import METHOD_NAMES, TrainingConfig
+from apo_trainer.dataset import SampleClass, TrainingDataError, load_training_data
+from apo_trainer.losses import other_samples
+from apo_trainer.methods import METHODS
+from apo_trainer.trainer import Trainer, learning_rate
+
+E, P, H, U = SampleClass.EXPERT, SampleClass.POLICY, SampleClass.HUMAN, SampleClass.UNDESIRABLE
+
+
+def config(**changes):
+    values = {"steps": 20, "batch_size": 8, "learning_rate": 0.01, "warmup_steps": 0, "undesirable_steps": 3}
+    return TrainingConfig(**{**values, **changes})
+
+
+@pytest.fixture
+def make_trainer(tiny_model, interactions, contract):
+    """Makes a trainer on the tiny policy; a test may make several, each with the same initial weights."""
+    import copy
+
+    def make(settings=None, parent=None):
+        settings = settings or config()
+        model, tokenizer, statistics = tiny_model
+        policy = VlaPolicy(copy.deepcopy(model), tokenizer, statistics)
+        paths = sorted(interactions.glob("*.h5"))
+        data = load_training_data(paths, settings.label_rule, policy.chunk, settings.held_out_share, contract.sha256)
+        return Trainer(policy, data, settings, parent)
+
+    return make
+
+
+def run(trainer):
+    return list(trainer.steps())
+
+
+def equal(left, right):
+    return left.keys() == right.keys() and all(np.array_equal(left[name], right[name]) for name in left)
+
+
+def test_every_named_method_exists():
+    assert set(METHOD_NAMES) == set(METHODS)
+
+
+def test_at_first_policy_and_reference_agree(make_trainer):
+    first = next(iter(make_trainer().steps()))
+    assert first.step == 1
+    assert first.z0 == 0.0
+    assert first.log_ratio == {"EXPERT": None, "POLICY": None, "HUMAN": 0.0, "UNDESIRABLE": 0.0}
+    # both sigmoids are one half
+    assert first.loss == pytest.approx(0.25 * (first.weight["HUMAN"] + first.weight["UNDESIRABLE"]), rel=1e-4)
+
+
+@pytest.mark.parametrize("method", ["apo", "kto"])
+def test_training_raises_the_desirable_against_the_undesirable(make_trainer, method):
+    last = run(make_trainer(config(method=method)))[-1]
+    assert last.log_ratio["HUMAN"] > 0 > last.log_ratio["UNDESIRABLE"]
+
+
+def test_behaviour_cloning_raises_the_human_actions_and_draws_no_undesirable_ones(make_trainer):
+    trainer = make_trainer(config(method="bc"))
+    metrics = run(trainer)
+    assert trainer.sampler.counts == {H: 8}
+    assert metrics[-1].loss < metrics[0].loss
+    assert trainer.held_out_means()[H].log_ratio > 0
+
+
+def test_kto_weights_are_one_and_apo_weights_are_not(make_trainer):
+    assert next(iter(make_trainer(config(method="kto")).steps())).weight["HUMAN"] == 1.0
+    assert 0 < next(iter(make_trainer(config(method="apo")).steps())).weight["HUMAN"] < 1.0
+
+
+def test_only_the_adapter_changes(make_trainer):
+    trainer = make_trainer()
+    before = {name: value.clone() for name, value in trainer.policy.model.named_parameters()}
+    run(trainer)
+    changed = {name for name, value in trainer.policy.model.named_parameters() if not torch.equal(value, before[name])}
+    assert changed
+    assert all("lora_" in name for name in changed)
+
+
+def test_the_parent_adapter_is_start_and_reference(make_trainer):
+    parent = make_trainer()
+    run(parent)
+    child = make_trainer(config(seed=1), parent=parent.adapter())
+    assert equal(child.adapter(), parent.adapter())
+    first = next(iter(child.steps()))
+    assert first.log_ratio["HUMAN"] == 0.0
+    assert not equal(child.adapter(), parent.adapter())
+    # the held-out comparison is with the parent, not with the base policy
+    assert abs(make_trainer(parent=parent.adapter()).held_out_means()[H].log_ratio) == 0.0
+
+
+def test_evaluating_leaves_the_adapter_as_it_is(make_trainer):
+    trainer = make_trainer()
+    run(trainer)
+    before = trainer.adapter()
+    trainer.evaluate()
+    assert equal(before, trainer.adapter())
+
+
+def test_the_same_seed_gives_the_same_adapter_and_another_seed_another(make_trainer):
+    tensors = []
+    for seed in (0, 0, 1):
+        trainer = make_trainer(config(seed=seed))
+        run(trainer)
+        tensors.append(trainer.adapter())
+    assert equal(tensors[0], tensors[1])
+    assert not equal(tensors[0], tensors[2])
+
+
+def test_augmented_views_are_seeded_and_change_the_training(make_trainer):
+    tensors = []
+    for views in (4, 4, 1):
+        trainer = make_trainer(config(views=views))
+        run(trainer)
+        tensors.append(trainer.adapter())
+    assert equal(tensors[0], tensors[1])
+    assert not equal(tensors[0], tensors[2])
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(make_trainer):
+    parent = {name: np.full_like(value, 1e30) for name, value in make_trainer().adapter().items()}
+    with pytest.raises(FloatingPointError, match=r"step 1: loss = nan.*config/trainer\.yaml"):
+        run(make_trainer(parent=parent))
+
+
+def test_a_parent_of_another_rank_is_refused(make_trainer):
+    parent = make_trainer(config(lora_rank=4)).adapter()
+    with pytest.raises(AdapterError, match="shape"):
+        make_trainer(parent=parent)
+
+
+def test_a_runaway_stops_early_with_the_reason(make_trainer):
+    trainer = make_trainer(config(steps=200, guard_undesirable_nats=-1.0, guard_window=5))
+    metrics = run(trainer)
+    assert 5 <= len(metrics) < 200
+    assert "below guard_undesirable_nats = -1 (config/trainer.yaml)" in trainer.stop_reason
+
+
+def test_the_gate_judges_held_out_samples_only(make_trainer):
+    trainer = make_trainer()
+    run(trainer)
+    means = trainer.held_out_means()
+    # one of the eight episodes is kept out: two desirable policy steps, three undesirable, three human
+    assert {str(name): part.samples for name, part in means.items()} == {"POLICY": 2, "UNDESIRABLE": 3, "HUMAN": 3}
+    verdict = trainer.evaluate()
+    assert verdict.accepted
+    assert verdict.values["held_out_margin"] > 0
+
+
+def test_at_most_the_configured_number_of_held_out_samples_is_used(make_trainer):
+    means = make_trainer(config(held_out_samples=2)).held_out_means()
+    assert {part.samples for part in means.values()} == {2}
+
+
+def test_without_takeovers_there_is_nothing_to_train_on(tiny_model, write_episode, contract):
+    path = write_episode("quiet", "PPPPPP")
+    data = load_training_data([path], LabelRule(), 2, 0.0, contract.sha256)
+    with pytest.raises(TrainingDataError, match="6 POLICY, 0 HUMAN, 0 UNDESIRABLE"):
+        Trainer(VlaPolicy(*tiny_model), data, config())
+
+
+def test_a_batch_of_one_trains(make_trainer):
+    assert len(other_samples(1)) == 0
+    assert len(run(make_trainer(config(batch_size=1, steps=3)))) == 3
+
+
+def test_the_rate_warms_up_and_falls_to_its_end():
+    settings = config(steps=110, learning_rate=1.0, warmup_steps=10, learning_rate_end=0.2)
+    assert learning_rate(0, settings) == pytest.approx(0.1)
+    assert learning_rate(9, settings) == pytest.approx(1.0)
+    assert learning_rate(10, settings) == pytest.approx(1.0)
+    assert learning_rate(60, settings) == pytest.approx(0.6)
+    assert learning_rate(110, settings) == pytest.approx(0.2)
