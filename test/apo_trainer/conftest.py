@@ -54,7 +54,8 @@ def contract_of_rate():
 def write_episode(tmp_path: Path):
     """Writes an episode from a text of P (policy), H (human) and - (hold), one letter a step, and returns its path.
 
-    Executed actions are 0.01 * step, human ones 0.5 + 0.01 * step, in every dimension; the front image is all `step`.
+    Executed actions are 0.01 * step where the policy drove and 0.5 + 0.01 * step where a person did, in every dimension,
+    with 0.1 added to the execution of `noise` steps; the front image is all `step`.
     """
 
     def write(
@@ -65,6 +66,7 @@ def write_episode(tmp_path: Path):
         contract: Contract | None = None,
         lost_ticks: tuple[int, ...] = (),
         human_recorded: bool = True,
+        noise: tuple[int, ...] = (),
         directory: Path | None = None,
     ) -> Path:
         contract = contract or small_contract()
@@ -73,7 +75,8 @@ def write_episode(tmp_path: Path):
         tick = 0
         for step, letter in enumerate(sources):
             tick += 2 if step in lost_ticks else 1
-            executed = np.full(7, 0.01 * step, np.float32)
+            wanted = np.full(7, 0.01 * step + (0.5 if letter == "H" else 0.0), np.float32)
+            executed = wanted + np.float32(0.1 if step in noise else 0.0)
             is_human = letter == "H" and human_recorded
             writer.append(
                 Step(
@@ -85,8 +88,8 @@ def write_episode(tmp_path: Path):
                         instruction="lift the cube",
                     ),
                     executed_action=executed,
-                    policy_action=executed if letter == "P" else None,
-                    human_action=executed + 0.5 if is_human else None,
+                    policy_action=wanted if letter == "P" else None,
+                    human_action=wanted if is_human else None,
                     source=SOURCES[letter],
                     reason="test",
                     adapter_version=0,

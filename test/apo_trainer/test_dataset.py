@@ -21,24 +21,34 @@ RULE = LabelRule(undesirable_steps=3)
 D, C, U, X = StepLabel.DESIRABLE, StepLabel.CORRECTED, StepLabel.UNDESIRABLE, StepLabel.UNUSED
 
 
-def ticks(count):
-    return np.arange(count)
+def rows(labels, ticks=None, disturbed=(), horizon=4):
+    ticks = np.arange(len(labels)) if ticks is None else np.array(ticks)
+    return chunk_rows(labels, ticks, np.isin(np.arange(len(labels)), disturbed), horizon).tolist()
 
 
 def test_a_chunk_is_cut_where_the_label_changes():
-    assert chunk_rows([D, D, D, U, U, C, C], ticks(7), 4).tolist() == [3, 2, 1, 2, 1, 2, 1]
+    assert rows([D, D, D, U, U, C, C]) == [3, 2, 1, 2, 1, 2, 1]
 
 
 def test_a_chunk_is_at_most_the_horizon():
-    assert chunk_rows([C] * 6, ticks(6), 4).tolist() == [4, 4, 4, 3, 2, 1]
+    assert rows([C] * 6) == [4, 4, 4, 3, 2, 1]
 
 
 def test_a_chunk_is_cut_before_a_step_that_is_not_used():
-    assert chunk_rows([C, C, X, C], ticks(4), 4).tolist() == [2, 1, 0, 1]
+    assert rows([C, C, X, C]) == [2, 1, 0, 1]
 
 
 def test_a_chunk_is_cut_at_a_lost_tick():
-    assert chunk_rows([C, C, C], np.array([0, 1, 3]), 4).tolist() == [2, 1, 1]
+    assert rows([C, C, C], ticks=[0, 1, 3]) == [2, 1, 1]
+
+
+def test_a_chunk_ends_after_a_step_that_was_executed_otherwise():
+    assert rows([C] * 5, disturbed=[1, 2]) == [2, 1, 1, 2, 1]
+
+
+def test_a_human_step_with_noise_in_its_execution_ends_its_chunk(write_episode):
+    path = write_episode("a", "HHHHH", kind=EpisodeKind.DEMONSTRATION, noise=(2,))
+    assert episode_data(read_episode(path, images=False), RULE, 4).rows.tolist() == [3, 2, 1, 2, 1]
 
 
 def test_classes_follow_the_labels(write_episode):

@@ -30,6 +30,7 @@ class SampleClass(enum.StrEnum):
     UNDESIRABLE = "UNDESIRABLE"  # policy step shortly before a takeover
 
 
+_SAME_ACTION = 1e-3  # contract units; a limiter's rounding is no disturbance
 _CLASS_OF_LABEL = {
     StepLabel.DESIRABLE: SampleClass.POLICY,
     StepLabel.CORRECTED: SampleClass.HUMAN,
@@ -119,17 +120,24 @@ def _count(samples: Iterable[Sample]) -> dict[str, int]:
     return counts
 
 
-def chunk_rows(labels: Sequence[StepLabel], ticks: np.ndarray, horizon: int) -> np.ndarray:
+def chunk_rows(labels: Sequence[StepLabel], ticks: np.ndarray, disturbed: np.ndarray, horizon: int) -> np.ndarray:
     """How many rows of a chunk starting at each step may count, int64 (T,), 0..horizon.
 
-    A chunk ends where the label changes, before a step that is not used (HOLD), at a lost tick and with the episode.
+    A chunk ends where the label changes, before a step that is not used (HOLD), at a lost tick, with the episode, and
+    after a `disturbed` (T,) step, whose execution was not what the person wanted: from there on the person reacted to
+    what no camera had shown at the start of the chunk.
     """
     rows = np.zeros(len(labels), dtype=np.int64)
     for step in range(len(labels) - 1, -1, -1):
         if labels[step] == StepLabel.UNUSED:
             continue
-        follows = step + 1 < len(labels) and labels[step + 1] == labels[step] and ticks[step + 1] == ticks[step] + 1
-        rows[step] = min(horizon, 1 + (rows[step + 1] if follows else 0))
+        goes_on = (
+            step + 1 < len(labels)
+            and labels[step + 1] == labels[step]
+            and ticks[step + 1] == ticks[step] + 1
+            and not disturbed[step]
+        )
+        rows[step] = min(horizon, 1 + (rows[step + 1] if goes_on else 0))
     return rows
 
 
@@ -146,6 +154,7 @@ def episode_data(episode: Episode, rule: LabelRule, horizon: int) -> EpisodeData
     if missing.size:
         raise EpisodeFormatError(f"{episode.path}: step {missing[0]} was driven by HUMAN but has no human action")
     labels = episode.labels(rule)
+    disturbed = human & np.any(np.abs(episode.executed_actions - episode.human_actions) > _SAME_ACTION, axis=1)
     demonstration = episode.info.kind == EpisodeKind.DEMONSTRATION
     classes = tuple(
         None if label == StepLabel.UNUSED else SampleClass.EXPERT if demonstration else _CLASS_OF_LABEL[label]
@@ -160,7 +169,7 @@ def episode_data(episode: Episode, rule: LabelRule, horizon: int) -> EpisodeData
         stamps_ns=episode.stamps_ns["observation"],
         targets=np.where(human[:, None], episode.human_actions, episode.executed_actions).astype(np.float32),
         classes=classes,
-        rows=chunk_rows(labels, episode.ticks, horizon),
+        rows=chunk_rows(labels, episode.ticks, disturbed, horizon),
     )
 
 
