@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +25,7 @@ STATE_TYPES = {
 }
 JOINT_FIELDS = ("position", "velocity", "effort")
 ENCODINGS = ("rgb8", "bgr8")
+_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +191,11 @@ class _Reader:
     def __init__(self) -> None:
         self.faults: list[str] = []
 
-    def get(self, data: Mapping[str, Any], path: str, kind: type, default: Any = None) -> Any:
+    def get(self, data: Any, path: str, kind: type, default: Any = None, *, inside: str = "") -> Any:
         value: Any = data
         for part in path.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
+        path = inside + path
         if value is None:
             if default is None:
                 self.faults.append(f"{path} is missing")
@@ -199,10 +203,28 @@ class _Reader:
             return default
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
-        if not isinstance(value, kind):
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             self.faults.append(f"{path} = {value!r} must be of type {kind.__name__}")
             return kind() if kind is not float else 1.0
         return value
+
+    def section(self, data: Any, name: str) -> list[tuple[str, Any]]:
+        """Items of a mapping whose keys may become names of datasets and topics."""
+        items = self.get(data, name, dict).items()
+        for key in [key for key, _ in items if not (isinstance(key, str) and _NAME.fullmatch(key))]:
+            self.faults.append(f"{name}.{key} must be named with letters, digits and '_'")
+        return [(str(key), spec) for key, spec in items]
+
+    def texts(self, data: Any, path: str) -> tuple[str, ...]:
+        return tuple(map(str, self.get(data, path, list)))
+
+    def numbers(self, data: Any, path: str) -> tuple[float, ...]:
+        values = self.get(data, path, list)
+        wrong = [v for v in values if not isinstance(v, int | float) or isinstance(v, bool) or not math.isfinite(v)]
+        if wrong:
+            self.faults.append(f"{path} = {values!r} must be finite numbers")
+            return ()
+        return tuple(float(v) for v in values)
 
     def require(self, condition: bool, fault: str) -> None:
         if not condition:
@@ -223,13 +245,14 @@ def contract_from_dict(data: Any, source: str) -> Contract:
     rate_hz = r.get(data, "rate_hz", float)
     r.require(0 < rate_hz <= 1000, f"rate_hz = {rate_hz} must be above 0 and at most 1000")
     images = []
-    for name, spec in r.get(data, "images", dict).items():
+    for name, spec in r.section(data, "images"):
+        where = f"images.{name}."
         image = ImageSpec(
             name,
-            r.get(spec, "topic", str),
-            r.get(spec, "height", int),
-            r.get(spec, "width", int),
-            r.get(spec, "encoding", str),
+            r.get(spec, "topic", str, inside=where),
+            r.get(spec, "height", int, inside=where),
+            r.get(spec, "width", int, inside=where),
+            r.get(spec, "encoding", str, inside=where),
         )
         r.require(
             0 < image.height <= 8192 and 0 < image.width <= 8192,
@@ -238,17 +261,19 @@ def contract_from_dict(data: Any, source: str) -> Contract:
         r.require(image.encoding in ENCODINGS, f"images.{name}.encoding = {image.encoding!r} is not one of {ENCODINGS}")
         images.append(image)
     state = []
-    for name, spec in r.get(data, "state", dict).items():
+    for name, spec in r.section(data, "state"):
+        where = f"state.{name}."
         part = StateSpec(
             name,
-            r.get(spec, "topic", str),
-            r.get(spec, "type", str),
-            r.get(spec, "size", int),
-            r.get(spec, "unit", str),
-            r.get(spec, "field", str, ""),
-            tuple(r.get(spec, "joints", list, [])),
+            r.get(spec, "topic", str, inside=where),
+            r.get(spec, "type", str, inside=where),
+            r.get(spec, "size", int, inside=where),
+            r.get(spec, "unit", str, inside=where),
+            r.get(spec, "field", str, "", inside=where),
+            tuple(r.get(spec, "joints", list, [], inside=where)),
         )
         r.require(part.type in STATE_TYPES, f"state.{name}.type = {part.type!r} is not one of {list(STATE_TYPES)}")
+        r.require(0 < part.size <= 4096, f"state.{name}.size = {part.size} must be 1..4096")
         fixed = STATE_TYPES.get(part.type)
         r.require(fixed in (None, part.size), f"state.{name}.size = {part.size}, a {part.type} has {fixed}")
         if part.type == "sensor_msgs/msg/JointState":
@@ -259,24 +284,27 @@ def contract_from_dict(data: Any, source: str) -> Contract:
                 len(part.joints) == part.size, f"state.{name}.joints lists {len(part.joints)}, size says {part.size}"
             )
         state.append(part)
+    shared = sorted({image.name for image in images} & {part.name for part in state})
+    r.require(not shared, f"images and state share the names {shared}")
     action = ActionSpec(
-        tuple(r.get(data, "action.names", list)),
-        tuple(r.get(data, "action.units", list)),
-        tuple(float(v) for v in r.get(data, "action.low", list)),
-        tuple(float(v) for v in r.get(data, "action.high", list)),
+        r.texts(data, "action.names"),
+        r.texts(data, "action.units"),
+        r.numbers(data, "action.low"),
+        r.numbers(data, "action.high"),
     )
     r.require(
         len({len(action.names), len(action.units), len(action.low), len(action.high)}) == 1 and action.size >= 7,
         "action.names, units, low and high must have the same length, at least 7",
     )
     r.require(
-        all(low < high for low, high in zip(action.low, action.high, strict=False)), "action.low must be below action.high"
+        all(low < high for low, high in zip(action.low, action.high, strict=False)),
+        "action.low must be below action.high",
     )
     limits = Limits(
         r.get(data, "limits.linear_speed", float),
         r.get(data, "limits.angular_speed", float),
-        tuple(float(v) for v in r.get(data, "limits.workspace_low", list)),
-        tuple(float(v) for v in r.get(data, "limits.workspace_high", list)),
+        r.numbers(data, "limits.workspace_low"),
+        r.numbers(data, "limits.workspace_high"),
     )
     r.require(limits.linear_speed > 0, f"limits.linear_speed = {limits.linear_speed} must be above 0")
     r.require(limits.angular_speed > 0, f"limits.angular_speed = {limits.angular_speed} must be above 0")
@@ -293,9 +321,7 @@ def contract_from_dict(data: Any, source: str) -> Contract:
     frame_id = r.get(data, "frame_id", str)
     if r.faults:
         raise ConfigError(source, r.faults)
-    return Contract(
-        rate_hz, frame_id, tolerance_s, max_age_s, tuple(images), tuple(state), action, limits, source
-    )
+    return Contract(rate_hz, frame_id, tolerance_s, max_age_s, tuple(images), tuple(state), action, limits, source)
 
 
 def load_contract(path: Path | str) -> Contract:

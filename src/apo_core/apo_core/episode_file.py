@@ -42,6 +42,7 @@ SCHEMA = {
     "control/receive_ns": ("int64", "(T,) steady clock of the recorder on arrival"),
 }
 MAX_STEPS = 10_000_000
+_MAX_INFLATION = 2000  # gzip reaches 1032; what claims more never fits into memory
 _SOURCES = {source.value: code for code, source in enumerate(ControlSource)}
 _ROWS_PER_FLUSH = 20
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -288,24 +289,36 @@ def _read(path: Path, f: h5py.File, with_images: bool) -> Episode:
     contract = contract_from_dict(json.loads(attrs["contract"]), f"contract in {path}")
     size = contract.action.size
 
-    def column(name: str, shape: tuple[int, ...], kind: str) -> np.ndarray:
-        if f.get(name, getclass=True) is not h5py.Dataset or f.get(name, getlink=True).__class__ is not h5py.HardLink:
-            fail(f"dataset '{name}' is missing or is not stored in the file itself")
+    file_size = path.stat().st_size
+
+    def own(name: str) -> h5py.Dataset:
+        parts = name.split("/")
+        for depth in range(1, len(parts) + 1):
+            if not isinstance(f.get("/".join(parts[:depth]), getlink=True), h5py.HardLink):
+                fail(f"dataset '{name}' is missing or is not stored in the file itself")
         dataset = f[name]
-        if dataset.external or dataset.is_virtual:
-            fail(f"dataset '{name}' points outside the file")
-        if dataset.shape != (steps, *shape) or dataset.dtype.kind != kind:
-            fail(f"dataset '{name}' is {dataset.dtype} {dataset.shape}, expected {(steps, *shape)}")
+        if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
+            fail(f"'{name}' is not a dataset stored in the file itself")
+        return dataset
+
+    def column(name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+        dataset = own(name)
+        is_right = h5py.check_string_dtype(dataset.dtype) if dtype == "str" else dataset.dtype == np.dtype(dtype)
+        if dataset.shape != (steps, *shape) or not is_right:
+            fail(f"dataset '{name}' is {dataset.dtype} {dataset.shape}, expected {dtype} {(steps, *shape)}")
+        if dataset.nbytes > _MAX_INFLATION * file_size:
+            fail(f"dataset '{name}' claims {dataset.nbytes} bytes in a file of {file_size}")
         return dataset[()]
 
-    executed = column("action/executed", (size,), "f")
+    executed = column("action/executed", (size,), "f4")
     if not np.all(np.isfinite(executed)):
         fail("dataset 'action/executed' has values that are not finite")
-    codes = column("control/source", (), "u")
-    names = {code: ControlSource(name) for name, code in _SOURCES.items()}
+    codes = column("control/source", (), "u1")
+    enum = h5py.check_enum_dtype(own("control/source").dtype) or {}
+    names = {code: ControlSource(name) for name, code in enum.items()}
     if not set(codes.tolist()) <= set(names):
         fail(f"dataset 'control/source' has unknown codes {sorted(set(codes.tolist()) - set(names))}")
-    ticks = column("control/tick", (), "i")
+    ticks = column("control/tick", (), "i8")
     if np.any(np.diff(ticks) <= 0):
         fail("dataset 'control/tick' does not increase")
     info = EpisodeInfo(
@@ -328,22 +341,22 @@ def _read(path: Path, f: h5py.File, with_images: bool) -> Episode:
         outcome=outcome,
         contract=contract,
         losses=json.loads(attrs["losses"]),
-        images={s.name: column(f"observation/images/{s.name}", (s.height, s.width, 3), "u") for s in contract.images}
+        images={s.name: column(f"observation/images/{s.name}", (s.height, s.width, 3), "u1") for s in contract.images}
         if with_images
         else {},
-        state={s.name: column(f"observation/state/{s.name}", (s.size,), "f") for s in contract.state},
+        state={s.name: column(f"observation/state/{s.name}", (s.size,), "f4") for s in contract.state},
         executed_actions=executed,
-        policy_actions=column("action/policy", (size,), "f"),
-        human_actions=column("action/human", (size,), "f"),
+        policy_actions=column("action/policy", (size,), "f4"),
+        human_actions=column("action/human", (size,), "f4"),
         sources=tuple(names[code] for code in codes.tolist()),
-        reasons=tuple(text.decode() for text in column("control/reason", (), "O").tolist()),
-        adapter_versions=column("control/adapter_version", (), "u"),
+        reasons=tuple(text.decode() for text in column("control/reason", (), "str").tolist()),
+        adapter_versions=column("control/adapter_version", (), "u4"),
         ticks=ticks,
         stamps_ns={
-            "observation": column("observation/stamp_ns", (), "i"),
-            "command": column("control/command_stamp_ns", (), "i"),
-            "chunk": column("control/chunk_stamp_ns", (), "i"),
-            "receive": column("control/receive_ns", (), "i"),
+            "observation": column("observation/stamp_ns", (), "i8"),
+            "command": column("control/command_stamp_ns", (), "i8"),
+            "chunk": column("control/chunk_stamp_ns", (), "i8"),
+            "receive": column("control/receive_ns", (), "i8"),
         },
     )
 

@@ -1,4 +1,4 @@
-"""Derives preference labels from recorded facts (arXiv 2506.07127, section on c_t). Pure; nothing recorded is changed."""
+"""Derives preference labels from recorded facts (c_t of arXiv 2506.07127). Pure; nothing recorded is changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ class LabelRule:
     """The named rule that turns facts into labels."""
 
     undesirable_steps: int = parameter(10, "K: policy steps before a takeover that are undesirable", low=0, high=10000)
-    undesirable_seconds: float = parameter(0.0, "K in seconds; above 0 it replaces undesirable_steps", low=0.0, high=3600.0)
+    undesirable_seconds: float = parameter(
+        0.0, "K in seconds; above 0 it replaces undesirable_steps", low=0.0, high=3600.0
+    )
     failure_rule: str = parameter(
         "last_k_undesirable",
         "a failed episode without takeover: its last K steps undesirable, left out, or kept as desirable",

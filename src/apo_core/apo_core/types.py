@@ -18,7 +18,7 @@ class ControlSource(enum.StrEnum):
 
 
 class StepLabel(enum.StrEnum):
-    """Label of a step for preference optimisation (arXiv 2506.07127, c_t = 1, 2, 0); derived, never stored over a fact."""
+    """Label of a step for preference optimisation (c_t = 1, 2, 0 of arXiv 2506.07127); derived, never stored."""
 
     DESIRABLE = "DESIRABLE"
     CORRECTED = "CORRECTED"
@@ -74,7 +74,7 @@ class EpisodeOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One control tick of an episode: everything that was known and what was done. NaN-free; absent actions are None."""
+    """One control tick of an episode: what was known and what was done. NaN-free; absent actions are None."""
 
     tick: int
     observation: Observation

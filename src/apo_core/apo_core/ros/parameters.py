@@ -24,7 +24,9 @@ def _descriptor(spec: dataclasses.Field, annotation: object) -> ParameterDescrip
         if annotation is int:
             descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=0)]
         elif annotation is float:
-            descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)]
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)
+            ]
     if meta.get("choices"):
         descriptor.additional_constraints = f"one of {', '.join(map(str, meta['choices']))}"
     return descriptor
