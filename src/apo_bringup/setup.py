@@ -11,6 +11,10 @@ setup(
         ("share/apo_bringup", ["package.xml"]),
         ("share/apo_bringup/launch", sorted(glob("../../launch/*.launch.py"))),
         ("share/apo_bringup/config", sorted(glob("../../config/*"))),
+        *(
+            (f"share/apo_bringup/models/{folder.split('/')[-1]}", sorted(glob(f"{folder}/*")))
+            for folder in sorted(glob("../../models/*"))
+        ),
     ],
     install_requires=["setuptools"],
     extras_require={"test": ["pytest"]},

@@ -14,7 +14,19 @@ from apo_bringup.session_plan import Purpose
 
 def episode(purpose, round_index, seed, version, success, *, steps=40, takeovers=0, share=0.0):
     return EpisodeRecord(
-        f"e{seed}_{version}", f"e{seed}.h5", purpose, round_index, seed, version, success, steps, takeovers, share, 80, 1, 2.0
+        f"e{seed}_{version}",
+        f"e{seed}.h5",
+        purpose,
+        round_index,
+        seed,
+        version,
+        success,
+        steps,
+        takeovers,
+        share,
+        80,
+        1,
+        2.0,
     )
 
 

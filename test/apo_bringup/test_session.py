@@ -19,7 +19,19 @@ class FakeStack:
             raise SessionStopped("SIGINT received")
         self.calls.append(("trial", trial.purpose, trial.seed, adapter_version))
         return EpisodeRecord(
-            f"{trial.purpose}-{trial.seed}", "", trial.purpose, trial.round, trial.seed, adapter_version, True, 5, 0, 0, 1, 0, 0
+            f"{trial.purpose}-{trial.seed}",
+            "",
+            trial.purpose,
+            trial.round,
+            trial.seed,
+            adapter_version,
+            True,
+            5,
+            0,
+            0,
+            1,
+            0,
+            0,
         )
 
     def run_reload_trial(self, trial, version, update):

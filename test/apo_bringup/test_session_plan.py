@@ -13,7 +13,9 @@ CONFIG = SessionConfig(rounds=2, episodes_per_round=3, evaluation_episodes=4, ex
 
 
 def test_rounds_use_different_seeds():
-    seeds = [t.seed for r in range(2) for t in deployment_trials(CONFIG, r)] + [reload_trial(CONFIG, r).seed for r in range(2)]
+    seeds = [t.seed for r in range(2) for t in deployment_trials(CONFIG, r)] + [
+        reload_trial(CONFIG, r).seed for r in range(2)
+    ]
     assert seeds == [10000, 10001, 10002, 10003, 10004, 10005, 10006, 10007]
 
 

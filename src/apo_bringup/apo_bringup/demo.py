@@ -55,7 +55,7 @@ def programs(config: SessionConfig, run_dir: Path, expert_dir: Path, mode: str) 
     """Every node of the table, with the parameters of a session."""
     paths = nodes.default_paths(run_dir) | {"expert_dir": str(expert_dir)}
     special = {
-        "sim_bridge": {"task": config.task, "horizon": config.horizon, "mode": mode, "auto_reset": False},
+        "sim_bridge": {"task": config.task, "horizon": config.horizon, "auto_reset": False},
         "policy": {"instruction": config.instruction, "auto_reload": False},
         "teleop": {"task": config.task, "device": "scripted"},
         "recorder": {"auto": False},
@@ -65,7 +65,7 @@ def programs(config: SessionConfig, run_dir: Path, expert_dir: Path, mode: str) 
     for entry in nodes.NODES:
         parameters: dict[str, object] = {name: paths[name] for name in entry.path_parameters}
         parameters["use_sim_time"] = entry.name != "sim_bridge"
-        if entry.name in ("policy", "arbiter", "teleop"):
+        if entry.name in ("sim_bridge", "policy", "arbiter", "teleop"):
             parameters["lockstep"] = mode == "lockstep"
         parameters |= special.get(entry.name, {})
         made.append(Program(entry.name, nodes.command_line(entry, parameters), environment_for_nodes()))
