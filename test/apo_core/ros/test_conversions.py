@@ -1,0 +1,113 @@
+import array
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' or source a ROS 2 installation")
+
+from geometry_msgs.msg import PoseStamped
+from sensor_msgs.msg import JointState
+
+from apo_core.contract import ImageSpec, StateSpec
+from apo_core.errors import ObservationError
+from apo_core.ros.conversions import (
+    array_to_pose,
+    from_floats,
+    image_from_msg,
+    image_to_msg,
+    pose_to_array,
+    state_from_msg,
+    to_floats,
+    to_ns,
+    to_stamp,
+)
+
+FRONT = ImageSpec("front", "front/image_raw", 4, 6, "rgb8")
+FRONT_BGR = ImageSpec("front", "front/image_raw", 4, 6, "bgr8")
+JOINTS = StateSpec("q", "joint_states", "sensor_msgs/msg/JointState", 2, "rad", "position", ("b", "a"))
+IMAGE = np.arange(72, dtype=np.uint8).reshape(4, 6, 3)
+
+
+@pytest.mark.parametrize("ns", [0, 1, 999_999_999, 1_000_000_000, 1_795_254_107_425_036_768])
+def test_stamps_keep_every_nanosecond(ns):
+    assert to_ns(to_stamp(ns)) == ns
+
+
+def test_negative_time_becomes_zero():
+    assert to_ns(to_stamp(-5)) == 0
+
+
+def test_floats_survive():
+    values = np.array([0.1, -2.0, 3e-8], np.float32)
+    np.testing.assert_array_equal(from_floats(to_floats(values), 3), values)
+    assert to_floats(None) == array.array("f")
+    assert from_floats(array.array("f"), 3) is None
+
+
+def test_floats_of_another_size_are_refused():
+    with pytest.raises(ObservationError, match="got 2 values, the contract says 3"):
+        from_floats(array.array("f", [1, 2]), 3)
+
+
+def test_image_survives():
+    message = image_to_msg(IMAGE, 1_500_000_000, "front_optical_frame")
+    assert (message.encoding, message.height, message.width, message.step) == ("rgb8", 4, 6, 18)
+    assert to_ns(message.header.stamp) == 1_500_000_000
+    assert message.header.frame_id == "front_optical_frame"
+    np.testing.assert_array_equal(image_from_msg(message, FRONT), IMAGE)
+
+
+def test_rows_may_be_padded():
+    message = image_to_msg(IMAGE, 0, "f")
+    message.step = 20
+    message.data = array.array("B", np.pad(IMAGE.reshape(4, 18), ((0, 0), (0, 2)), constant_values=7).tobytes())
+    np.testing.assert_array_equal(image_from_msg(message, FRONT), IMAGE)
+
+
+def test_bgr_becomes_rgb():
+    message = image_to_msg(IMAGE, 0, "f")
+    message.encoding = "bgr8"
+    np.testing.assert_array_equal(image_from_msg(message, FRONT_BGR), IMAGE[:, :, ::-1])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("encoding", "mono8"), ("height", 5), ("width", 3), ("step", 10), ("data", array.array("B", bytes(71)))],
+)
+def test_misfitting_images_are_refused(field, value):
+    message = image_to_msg(IMAGE, 0, "f")
+    setattr(message, field, value)
+    with pytest.raises(ObservationError, match="'front' on front/image_raw"):
+        image_from_msg(message, FRONT)
+
+
+def test_pose_survives():
+    values = np.array([1, 2, 3, 0.5, -0.5, 0.5, 0.5], np.float32)
+    np.testing.assert_array_equal(pose_to_array(array_to_pose(values)), values)
+
+
+def test_both_signs_of_a_quaternion_are_one_rotation():
+    values = np.array([0, 0, 0, 0.1, 0.2, -0.9, 0.3], np.float32)
+    mirrored = values.copy()
+    mirrored[3:] *= -1
+    np.testing.assert_array_equal(pose_to_array(array_to_pose(values)), mirrored)
+    np.testing.assert_array_equal(pose_to_array(array_to_pose(mirrored)), mirrored)
+
+
+def test_joints_are_found_by_name():
+    message = JointState(name=["a", "x", "b"], position=[1.0, 2.0, 3.0])
+    assert state_from_msg(message, JOINTS).tolist() == [3.0, 1.0]
+
+
+def test_pose_state():
+    spec = StateSpec("p", "ee_pose", "geometry_msgs/msg/PoseStamped", 7, "m", "", ())
+    message = PoseStamped(pose=array_to_pose(np.array([1, 2, 3, 0, 0, 0, 1], np.float32)))
+    assert state_from_msg(message, spec).tolist() == [1, 2, 3, 0, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "message", [JointState(name=["a"], position=[1.0]), JointState(name=["a", "b"], velocity=[1.0])]
+)
+def test_missing_joints_are_named(message):
+    with pytest.raises(ObservationError, match=r"joints .* have no position"):
+        state_from_msg(message, JOINTS)

@@ -1,0 +1,152 @@
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from apo_core.contract import contract_from_dict, load_contract
+from apo_core.errors import ConfigError, ObservationError
+from apo_core.types import Observation
+
+SHIPPED = Path(__file__).parents[2] / "config" / "contract.yaml"
+
+
+@pytest.fixture
+def data() -> dict:
+    return {
+        "version": 1,
+        "rate_hz": 10,
+        "frame_id": "base",
+        "tolerance_s": 0.02,
+        "max_age_s": 0.5,
+        "images": {"front": {"topic": "front/image_raw", "height": 4, "width": 6, "encoding": "rgb8"}},
+        "state": {
+            "ee_pose": {"topic": "ee_pose", "type": "geometry_msgs/msg/PoseStamped", "size": 7, "unit": "m"},
+            "width": {
+                "topic": "gripper/joint_states",
+                "type": "sensor_msgs/msg/JointState",
+                "field": "position",
+                "joints": ["finger"],
+                "size": 1,
+                "unit": "m",
+            },
+        },
+        "action": {"names": list("abcdefg"), "units": ["m/s"] * 7, "low": [-1.0] * 7, "high": [1.0] * 7},
+        "limits": {
+            "linear_speed": 1.0,
+            "angular_speed": 10.0,
+            "workspace_low": [-1.0, -1.0, 0.0],
+            "workspace_high": [1.0, 1.0, 1.0],
+        },
+    }
+
+
+def observation(**changes) -> Observation:
+    parts = {
+        "images": {"front": np.zeros((4, 6, 3), np.uint8)},
+        "state": {"ee_pose": np.zeros(7, np.float32), "width": np.zeros(1, np.float32)},
+    }
+    return Observation(stamp_ns=1, instruction="", **{**parts, **changes})
+
+
+def test_shipped_contract_is_read():
+    contract = load_contract(SHIPPED)
+    assert contract.period_ns == 50_000_000
+    assert contract.image_names == ("agentview", "wrist")
+    assert contract.state_names == ("ee_pose", "gripper_width", "joint_position", "joint_velocity")
+    assert contract.state_spec("joint_velocity").field == "velocity"
+    assert contract.action.size == 7
+
+
+def test_json_builds_the_same_contract(data):
+    contract = contract_from_dict(data, "a")
+    again = contract_from_dict(yaml.safe_load(contract.json), "b")
+    assert again.json == contract.json and again.sha256 == contract.sha256
+
+
+def test_hash_ignores_topics_and_limits_only(data):
+    base = contract_from_dict(copy.deepcopy(data), "a").sha256
+    data["images"]["front"]["topic"] = "camera/front"
+    data["limits"]["linear_speed"] = 0.25
+    data["max_age_s"] = 1.0
+    assert contract_from_dict(data, "a").sha256 == base
+    data["images"]["front"]["height"] = 8
+    assert contract_from_dict(data, "a").sha256 != base
+
+
+def test_every_fault_is_listed_with_its_place(data):
+    data["rate_hz"] = 0
+    del data["images"]["front"]["height"]
+    data["state"]["ee_pose"]["size"] = 6
+    data["state"]["width"]["field"] = "colour"
+    data["action"]["low"][2] = "down"
+    data["limits"]["workspace_low"] = [2.0, -1.0, 0.0]
+    with pytest.raises(ConfigError) as caught:
+        contract_from_dict(data, "contract.yaml")
+    text = str(caught.value)
+    for part in (
+        "rate_hz = 0.0 must be above 0",
+        "images.front.height is missing",
+        "state.ee_pose.size = 6, a geometry_msgs/msg/PoseStamped has 7",
+        "state.width.field = 'colour'",
+        "action.low = [-1.0, -1.0, 'down', -1.0, -1.0, -1.0, -1.0] must be finite numbers",
+        "limits.workspace_low must be three numbers below limits.workspace_high",
+    ):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("version", 2),
+        ("rate_hz", float("nan")),
+        ("rate_hz", True),
+        ("images", {"front/../x": {"topic": "t", "height": 4, "width": 6, "encoding": "rgb8"}}),
+        ("images", {"ee_pose": {"topic": "t", "height": 4, "width": 6, "encoding": "rgb8"}}),
+        ("images", {"front": 3}),
+        ("images", {"front": {"topic": "t", "height": 4, "width": 6, "encoding": "jpeg"}}),
+        ("images", {"front": {"topic": "t", "height": 10_000, "width": 6, "encoding": "rgb8"}}),
+        ("state", []),
+        ("action", {"names": ["x"], "units": ["m/s"], "low": [0.0], "high": [1.0]}),
+        ("action", None),
+        ("tolerance_s", -0.1),
+        ("frame_id", 3),
+    ],
+)
+def test_faulty_values_are_refused(data, path, value):
+    data[path] = value
+    with pytest.raises(ConfigError, match=r"contract\.yaml"):
+        contract_from_dict(data, "contract.yaml")
+
+
+@pytest.mark.parametrize("data", [None, [], "text", 3])
+def test_what_is_no_mapping_is_refused(data):
+    with pytest.raises(ConfigError):
+        contract_from_dict(data, "contract.yaml")
+
+
+def test_unreadable_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"absent\.yaml"):
+        load_contract(tmp_path / "absent.yaml")
+
+
+def test_fitting_observation_passes(data):
+    contract_from_dict(data, "a").check_observation(observation())
+
+
+def test_every_misfit_of_an_observation_is_named(data):
+    wrong = observation(
+        images={"front": np.zeros((4, 5, 3), np.uint8)}, state={"ee_pose": np.full(7, np.nan, np.float32)}
+    )
+    with pytest.raises(ObservationError) as caught:
+        contract_from_dict(data, "a").check_observation(wrong)
+    text = str(caught.value)
+    assert "image 'front' is uint8 (4, 5, 3)" in text
+    assert "state 'ee_pose' is not finite" in text
+    assert "state 'width' is missing" in text
+
+
+def test_unknown_state_is_refused(data):
+    with pytest.raises(ObservationError, match="'torque' is not in the contract"):
+        contract_from_dict(data, "a").state_spec("torque")

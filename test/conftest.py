@@ -1,0 +1,103 @@
+"""Fixtures of more than one package: a small contract, and observations and steps that fit it."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from apo_core.contract import Contract, contract_from_dict
+from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, Observation, Step
+
+
+@pytest.fixture
+def small_contract() -> Contract:
+    """One 4 x 6 camera, a pose and a gripper at 10 Hz."""
+    return contract_from_dict(
+        {
+            "version": 1,
+            "rate_hz": 10.0,
+            "frame_id": "base",
+            "tolerance_s": 0.02,
+            "max_age_s": 0.5,
+            "images": {"front": {"topic": "front/image_raw", "height": 4, "width": 6, "encoding": "rgb8"}},
+            "state": {
+                "ee_pose": {"topic": "ee_pose", "type": "geometry_msgs/msg/PoseStamped", "size": 7, "unit": "m"},
+                "width": {
+                    "topic": "gripper/joint_states",
+                    "type": "sensor_msgs/msg/JointState",
+                    "field": "position",
+                    "joints": ["finger"],
+                    "size": 1,
+                    "unit": "m",
+                },
+            },
+            "action": {"names": list("abcdefg"), "units": ["m/s"] * 7, "low": [-1.0] * 7, "high": [1.0] * 7},
+            "limits": {
+                "linear_speed": 1.0,
+                "angular_speed": 10.0,
+                "workspace_low": [-1.0, -1.0, 0.0],
+                "workspace_high": [1.0, 1.0, 1.0],
+            },
+        },
+        "small_contract",
+    )
+
+
+@pytest.fixture
+def make_observation() -> Callable[..., Observation]:
+    """(stamp_ns) -> an observation of the small contract, its contents drawn from the stamp."""
+
+    def make(stamp_ns: int) -> Observation:
+        rng = np.random.default_rng(stamp_ns)
+        return Observation(
+            stamp_ns=stamp_ns,
+            images={"front": rng.integers(0, 256, (4, 6, 3), np.uint8)},
+            state={"ee_pose": rng.random(7, np.float32), "width": rng.random(1, np.float32)},
+            instruction="lift",
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_step(make_observation) -> Callable[..., Step]:
+    """(tick, source) -> a step of the small contract; its stamps are tick * 100 ms."""
+
+    def make(tick: int, source: ControlSource = ControlSource.POLICY) -> Step:
+        stamp_ns = tick * 100_000_000
+        action = np.full(7, tick / 1000, np.float32)
+        return Step(
+            tick=tick,
+            observation=make_observation(stamp_ns),
+            executed_action=action,
+            policy_action=None if source is ControlSource.HOLD else action,
+            human_action=action if source is ControlSource.HUMAN else None,
+            source=source,
+            reason=f"because {tick}",
+            adapter_version=2,
+            command_stamp_ns=stamp_ns + 7,
+            chunk_stamp_ns=stamp_ns,
+            receive_ns=stamp_ns + 9,
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_info(small_contract) -> Callable[..., EpisodeInfo]:
+    """(episode_id) -> what is known of an episode."""
+
+    def make(episode_id: str = "e1") -> EpisodeInfo:
+        return EpisodeInfo(
+            episode_id=episode_id,
+            kind=EpisodeKind.INTERACTION,
+            task="Lift",
+            instruction="lift the cube",
+            seed=5,
+            operator="ann",
+            contract_json=small_contract.json,
+            created_utc="2026-01-02T03:04:05+00:00",
+            tags={"round": "1"},
+        )
+
+    return make
