@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import signal
@@ -268,7 +267,9 @@ _worker: dict = {}
 def _start_worker(task: str, noise: NoiseBursts | None, instruction: str, contract: Contract) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
     bridge = SimBridgeConfig(task=task, horizon=MAX_STEPS[task])
-    _worker.update(config=sim_config(bridge, contract), task=task, noise=noise, instruction=instruction, contract=contract)
+    _worker.update(
+        config=sim_config(bridge, contract), task=task, noise=noise, instruction=instruction, contract=contract
+    )
 
 
 def _run_seed(seed: int) -> list[Step] | None:

@@ -54,8 +54,8 @@ def join_demonstrations(
 ) -> Demonstrations:
     """Joins episodes.
 
-    A chunk ends with its episode, and after a step whose execution was disturbed: from there on the expert reacted to what
-    no camera had shown at the chunk's start.
+    A chunk ends with its episode, and after a step whose execution was disturbed: from there on the expert reacted to
+    what no camera had shown at the chunk's start.
 
     Raises:
         ConfigError: no episode, or one with steps that no expert labelled.

@@ -14,7 +14,8 @@ _SMALLEST_RANGE = 1e-6  # contract units; a narrower dimension counts as constan
 class ActionCodec:
     """Maps actions (..., A) to bins 0..255 a dimension and back.
 
-    Edges are linspace(-1, 1, 256), values decode to one of the 255 centres between them. OpenVLA's token of bin b is 31999 - b.
+    Edges are linspace(-1, 1, 256), values decode to one of the 255 centres between them.
+    OpenVLA's token of bin b is 31999 - b.
 
     Args:
         q01: (A,) 1 % quantile of the training actions, contract units; becomes -1.
@@ -78,7 +79,7 @@ class ActionCodec:
             ValueError: a bin outside 0..bins-1, or A differs.
         """
         bins = np.asarray(bins)
-        if bins.size and not (0 <= bins.min() and bins.max() < self.bins):
+        if bins.size and (bins.min() < 0 or bins.max() >= self.bins):
             raise ValueError(f"action bins {bins.min()}..{bins.max()} must lie in 0..{self.bins - 1}")
         return self.denormalise(self.centres(bins))
 

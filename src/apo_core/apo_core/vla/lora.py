@@ -1,7 +1,7 @@
 """LoRA adapters of the language model: attach, save, verify, exchange. Files are PEFT's own.
 
-An adapter is attached once, with B = 0, which is the base policy exactly; every later policy is a copy of numbers into the
-same tensors, so base and adapters share one path and nothing is rebuilt while serving.
+An adapter is attached once, with B = 0, which is the base policy exactly; every later policy is a copy of numbers into
+the same tensors, so base and adapters share one path and nothing is rebuilt while serving.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A small vision-language-action model of OpenVLA's shape: image tokens, state token, prompt, Llama decoder, action bins.
+"""A small vision-language-action model of OpenVLA's shape: image and state tokens, prompt, Llama decoder, bins.
 
-Sequence: camera 1 tokens, camera 2 tokens, ..., state token, prompt (padded on the left), action tokens. Causal. The action
-token of dimension a in row r of the chunk stands at r * A + a.
+Sequence: camera 1 tokens, camera 2 tokens, ..., state token, prompt (padded on the left), action tokens. Causal. The
+action token of dimension a in row r of the chunk stands at r * A + a.
 """
 
 from __future__ import annotations

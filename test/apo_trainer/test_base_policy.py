@@ -1,0 +1,76 @@
+"""The program behind `apo base-policy`, and the checkpoint it made that is shipped."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from apo_core.config import load
+from apo_core.contract import load_contract
+from apo_core.types import Observation
+from apo_core.vla.checkpoint import HASHED_FILES, MANIFEST, read_manifest
+from apo_core.vla.policy import VlaPolicy
+from apo_trainer.base_policy import BasePolicyConfig, main
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = ROOT / "models" / "lift_base"
+
+
+@pytest.fixture(scope="module")
+def shipped() -> VlaPolicy:
+    return VlaPolicy.load(SHIPPED)
+
+
+def test_the_shipped_checkpoint_is_whole_and_small():
+    manifest = read_manifest(SHIPPED)  # checks the hashes
+    assert sum((SHIPPED / name).stat().st_size for name in (*HASHED_FILES, MANIFEST)) <= 12_000_000
+    assert manifest["task"] == "Lift" and manifest["instruction"] == "lift the red cube"
+
+
+def test_the_shipped_checkpoint_states_its_measured_success():
+    evaluation = read_manifest(SHIPPED)["evaluation"]
+    assert evaluation["n"] >= 100
+    assert evaluation["success_rate"] == evaluation["successes"] / evaluation["n"]
+    # good enough to deploy, bad enough to need its operator
+    assert 0.4 <= evaluation["success_rate"] <= 0.7
+    assert evaluation["ci95"][0] < evaluation["success_rate"] < evaluation["ci95"][1]
+
+
+def test_the_shipped_checkpoint_was_made_with_the_shipped_recipe():
+    recipe = read_manifest(SHIPPED)["recipe"]
+    config = load(BasePolicyConfig, ROOT / "config" / "base_policy.yaml", "base_policy")
+    assert {name: list(v) if isinstance(v, tuple) else v for name, v in recipe.items()} == {
+        name: list(value) if isinstance(value := getattr(config, name), tuple) else value for name in recipe
+    }
+
+
+def test_the_shipped_checkpoint_fits_the_contract_and_acts(shipped):
+    contract = load_contract(ROOT / "config" / "contract.yaml")
+    assert shipped.contract_sha256 == contract.sha256
+    rng = np.random.default_rng(0)
+    images = {s.name: rng.integers(0, 255, (s.height, s.width, 3), dtype=np.uint8) for s in contract.images}
+    state = {s.name: np.zeros(s.size, dtype=np.float32) for s in contract.state}
+    chunk = shipped.predict(Observation(1, images, state, "lift the red cube"))
+    assert chunk.values.shape == (4, 7) and chunk.period_ns == contract.period_ns
+    assert np.isfinite(chunk.values).all() and np.isfinite(chunk.log_probs).all()
+    assert (chunk.values >= contract.action.low).all() and (chunk.values <= contract.action.high).all()
+
+
+def test_the_shipped_policy_looks_at_both_cameras_and_reads_its_prompt(shipped):
+    contract = load_contract(ROOT / "config" / "contract.yaml")
+    images = {s.name: np.full((s.height, s.width, 3), 90, np.uint8) for s in contract.images}
+    state = {s.name: np.zeros(s.size, dtype=np.float32) for s in contract.state}
+    base = shipped.predict(Observation(1, images, state, "lift the red cube")).log_probs
+    for name in images:
+        changed = {**images, name: 255 - images[name]}
+        other = shipped.predict(Observation(1, changed, state, "lift the red cube")).log_probs
+        assert np.abs(other - base).max() > 1e-3
+    assert np.abs(shipped.predict(Observation(1, images, state, "push the cube")).log_probs - base).max() > 1e-4
+
+
+def test_faults_in_the_settings_are_reported(tmp_path, capsys):
+    config = tmp_path / "base_policy.yaml"
+    config.write_text("base_policy:\n  ros__parameters:\n    steps: 0\n    chunks: 4\n")
+    assert main(["--config", str(config)]) == 1
+    message = capsys.readouterr().err
+    assert "steps = 0 is below its limit 1" in message and "chunks is not a parameter" in message

@@ -1,0 +1,146 @@
+"""Cloning on synthetic demonstrations whose action follows from the image alone."""
+
+import numpy as np
+import pytest
+import torch
+
+from apo_core.episode_file import EpisodeWriter, read_episode
+from apo_core.errors import ConfigError
+from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
+from apo_core.vla.small_vla import SmallVlaConfig
+from apo_trainer.behaviour_cloning import (
+    CloningSettings,
+    Demonstrations,
+    cloning_loss,
+    join_demonstrations,
+    new_policy,
+    targets,
+    train,
+)
+
+TINY = SmallVlaConfig(
+    cameras=("front",),
+    state_keys=("ee_pose",),
+    state_size=7,
+    chunk=2,
+    image_size=16,
+    image_channels=(8, 8, 16),
+    prompt_length=8,
+    prompt_vocabulary=16,
+    hidden=32,
+    layers=1,
+    heads=2,
+    mlp=64,
+)
+SETTINGS = CloningSettings(
+    steps=50, batch_size=16, learning_rate=3e-3, warmup_steps=5, weight_decay=0.01, max_grad_norm=1.0, seed=1
+)
+
+
+def synthetic(seed: int, frames: int = 120) -> Demonstrations:
+    """Frames with a bright left or right half; the action is -0.4 or 0.4 accordingly, in every dimension."""
+    rng = np.random.default_rng(seed)
+    right = rng.integers(0, 2, frames)
+    images = rng.integers(0, 60, (frames, 8, 8, 3), dtype=np.uint8)
+    for image, side in zip(images, right, strict=True):
+        image[:, 4 * side : 4 * side + 4] += 150
+    return Demonstrations(
+        images={"front": images},
+        states={"ee_pose": rng.normal(size=(frames, 7)).astype(np.float32)},
+        actions=np.repeat((0.8 * right - 0.4).astype(np.float32)[:, None], 7, axis=1),
+        instructions=("lift the red cube",) * frames,
+        rows=np.ones(frames, dtype=np.int64),
+    )
+
+
+def held_out_loss(policy, data) -> float:
+    with torch.no_grad():
+        return cloning_loss(policy, data, np.arange(data.num_frames), None).item()
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def test_training_lowers_the_loss_on_frames_it_never_saw():
+    data, held_out = synthetic(0), synthetic(1)
+    policy = new_policy(TINY, data, "abc", seed=3)
+    before = held_out_loss(policy, held_out)
+    assert before == pytest.approx(np.log(256), abs=0.3)
+    steps = []
+    losses = train(policy, data, SETTINGS, lambda step, loss, seconds: steps.append(step))
+    assert len(losses) == 50 and steps == list(range(1, 51))
+    assert held_out_loss(policy, held_out) < before - 2.0
+    assert not policy.model.training
+
+
+def weights_after(seed: int, weights_seed: int = 3) -> dict[str, torch.Tensor]:
+    data = synthetic(0)
+    policy = new_policy(TINY, data, "abc", seed=weights_seed)
+    settings = CloningSettings(4, 8, 1e-3, 1, 0.0, 1.0, seed)
+    train(policy, data, settings)
+    return policy.model.state_dict()
+
+
+def test_the_same_seed_gives_the_same_weights():
+    one, again, other = weights_after(1), weights_after(1), weights_after(2)
+    assert all(torch.equal(value, again[name]) for name, value in one.items())
+    assert not torch.equal(one["action_head.weight"], other["action_head.weight"])
+    start = weights_after(1, weights_seed=4)
+    assert not torch.equal(one["action_head.weight"], start["action_head.weight"])
+
+
+@pytest.fixture
+def write_demonstration(tmp_path, contract):
+    def write(name: str, disturbed: str, labelled: bool = True):
+        """One step a letter, `x` where the executed action differs; the expert's action is 0.01 * step."""
+        info = EpisodeInfo(name, EpisodeKind.DEMONSTRATION, "Lift", f"lift {name}", 0, "test", contract.json, "now")
+        writer = EpisodeWriter(tmp_path, info, contract)
+        for index, letter in enumerate(disturbed):
+            expert = np.full(7, 0.01 * index, np.float32)
+            image, pose = np.full((8, 8, 3), index, np.uint8), np.full(7, index, np.float32)
+            writer.append(
+                Step(
+                    tick=index,
+                    observation=Observation(index + 1, {"front": image}, {"ee_pose": pose}, "lift"),
+                    executed_action=expert + (0.2 if letter == "x" else 0.0),
+                    policy_action=None,
+                    human_action=expert if labelled else None,
+                    source=ControlSource.HUMAN,
+                    reason="demonstration",
+                    adapter_version=0,
+                    command_stamp_ns=index + 1,
+                    chunk_stamp_ns=0,
+                    receive_ns=index + 1,
+                )
+            )
+        return read_episode(writer.finish(EpisodeOutcome(Outcome.SUCCESS, "test", True, False)))
+
+    return write
+
+
+def test_chunks_end_with_the_episode_and_after_a_disturbance(write_demonstration):
+    episodes = [write_demonstration("a", "..x...."), write_demonstration("b", "xx.")]
+    data = join_demonstrations(episodes, ["front"], ["ee_pose"], chunk=3)
+    assert data.rows.tolist() == [3, 2, 1, 3, 3, 2, 1, 1, 1, 1]
+    assert data.num_frames == 10
+    assert data.instructions == ("lift a",) * 7 + ("lift b",) * 3
+    assert data.images["front"].shape == (10, 8, 8, 3) and data.states["ee_pose"].shape == (10, 7)
+    np.testing.assert_allclose(data.actions[:, 0], [0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0, 0.01, 0.02], atol=1e-7)
+
+
+def test_targets_are_the_experts_bins_where_the_chunk_has_a_label(write_demonstration):
+    data = join_demonstrations([write_demonstration("a", ".x..")], ["front"], ["ee_pose"], chunk=2)
+    policy = new_policy(TINY, data, "abc", seed=0)
+    wanted = targets(policy, data, np.array([0, 1, 3])).reshape(3, 2, 7)
+    assert wanted[0, 0, 6] == policy.codec.encode(data.actions[0])[6] == 127
+    assert (wanted[0] == policy.codec.encode(data.actions[:2])).all()
+    assert (wanted[1:, 1] == -100).all() and (wanted[1:, 0] >= 0).all()
+
+
+def test_demonstrations_without_an_expert_are_refused(write_demonstration):
+    with pytest.raises(ConfigError, match=r"a\.h5 has steps without an expert's action"):
+        join_demonstrations([write_demonstration("a", "...", labelled=False)], ["front"], ["ee_pose"], 2)
+    with pytest.raises(ConfigError, match="there are none"):
+        join_demonstrations([], ["front"], ["ee_pose"], 2)
