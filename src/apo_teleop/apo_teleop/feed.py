@@ -1,0 +1,49 @@
+"""Decides when an operator's sample is published. Pure; steady time is passed in, nanoseconds."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from apo_teleop.arbiter_types import OperatorEvent
+from apo_teleop.mapping import OperatorSample
+
+NO_OPERATOR = OperatorSample(False, False, np.zeros(7, np.float32))
+
+
+class OperatorFeed:
+    """The newest sample of a device; each change goes out once, and a heartbeat in between.
+
+    A disabled operator never acts; only an emergency stop still counts.
+    """
+
+    def __init__(self, heartbeat_ns: int):
+        self.enabled = True
+        self._heartbeat_ns = heartbeat_ns
+        self._newest = NO_OPERATOR
+        self._changed = False
+        self._sent_ns: int | None = None
+
+    def put(self, sample: OperatorSample) -> None:
+        """Stores a sample; events of an unsent one before it are kept."""
+        self._newest = dataclasses.replace(sample, events=(*self._newest.events, *sample.events))
+        self._changed = True
+
+    def take(self, steady_ns: int) -> OperatorSample | None:
+        """The sample to publish now, or None when nothing has changed and the heartbeat is not due."""
+        quiet = self._sent_ns is not None and steady_ns - self._sent_ns < self._heartbeat_ns
+        return None if quiet and not self._changed else self.take_always(steady_ns)
+
+    def take_always(self, steady_ns: int) -> OperatorSample:
+        """The sample, changed or not; its events are given out once."""
+        sample = self._newest
+        self._newest = dataclasses.replace(sample, events=())
+        self._changed, self._sent_ns = False, steady_ns
+        return sample if self.enabled else disabled(sample)
+
+
+def disabled(sample: OperatorSample) -> OperatorSample:
+    """The sample of an operator who may not act."""
+    events = tuple(event for event in sample.events if event == OperatorEvent.ESTOP)
+    return OperatorSample(sample.connected, False, np.zeros(7, np.float32), events)
