@@ -6,7 +6,6 @@ file in the directory is always whole.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -21,6 +20,7 @@ import numpy as np
 from apo_core.contract import Contract, contract_from_dict
 from apo_core.errors import ConfigError, EpisodeFormatError
 from apo_core.labeling import LabelRule, derive_labels, intervention_share, takeovers
+from apo_core.safe_file import SafeFile
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Outcome, Step, StepLabel
 
 SCHEMA_NAME = "apo.episode"
@@ -81,7 +81,8 @@ class EpisodeWriter:
         self._room = 0  # rows the image datasets have
         self._rows: list[dict[str, object]] = []  # steps whose columns are not in the file yet
         self._datasets: dict[str, h5py.Dataset] = {}
-        self._file = h5py.File(self.partial_path, "w", libver="latest")
+        self._disk = SafeFile(self.partial_path)
+        self._file = h5py.File(self._disk, "w", libver="latest")
         self._create(None if compression == "none" else compression)
 
     def _create(self, compression: str | None) -> None:
@@ -158,6 +159,7 @@ class EpisodeWriter:
         if len(self._rows) >= _ROWS_PER_FLUSH:
             self._write_rows()
             self._file.flush()
+            self._disk.check()
 
     def _write_rows(self) -> None:
         # a row at a time costs 10 ms a step in HDF5 calls
@@ -190,9 +192,9 @@ class EpisodeWriter:
             num_steps=self._steps,
             losses=json.dumps(dict(losses or {}), sort_keys=True),
         )
-        self._file.flush()
         self._file.close()
-        _fsync(self.partial_path)
+        self._disk.sync()
+        self._disk.close()
         os.replace(self.partial_path, self.path)
         _fsync(self.directory)
         return self.path
@@ -203,9 +205,9 @@ class EpisodeWriter:
         self.partial_path.unlink(missing_ok=True)
 
     def abandon(self) -> None:
-        """Closes the partial file as it is, after an error; never raises."""
-        with contextlib.suppress(Exception):  # a full disk makes the last flush fail as well
-            self._file.close()
+        """Closes the partial file as it is."""
+        self._file.close()
+        self._disk.close()
 
 
 def _fsync(path: Path) -> None:

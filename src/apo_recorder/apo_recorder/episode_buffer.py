@@ -58,16 +58,20 @@ class EpisodeBuffer:
         self._cameras, self._end_wait_ns = cameras, end_wait_ns
         self.phase = Phase.IDLE
         self.info: EpisodeInfo | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._losses = Losses()
+        self._last_tick = self._last_stamp_ns = -1
+        self._answered_ns = 0
+        self._end: _EndRequest | None = None
 
     def start(self, info: EpisodeInfo) -> str:
         """Begins an episode; returns "" or why it cannot."""
         if self.phase is not Phase.IDLE:
             return f"episode {self.info.episode_id} is {self.phase}; end it first"
         self.phase, self.info = Phase.RECORDING, info
-        self._losses = Losses()
-        self._last_tick = self._last_stamp_ns = -1
-        self._answered_ns = 0
-        self._end: _EndRequest | None = None
+        self._forget()
         return ""
 
     def add(self, pairing: Pairing, now_ns: int) -> Step | None:

@@ -100,6 +100,7 @@ class Recording:
             created_utc=utc.isoformat(timespec="microseconds"),
             tags=parse_tags(tags),
         )
+        self._out_of_order = sum(self._sync.out_of_order.values())
         fault = self._buffer.start(info)
         if fault:
             raise ValueError(fault)

@@ -1,0 +1,212 @@
+import pickle
+import resource
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from apo_core.episode_file import EpisodeWriter, list_episodes, read_episode
+from apo_core.types import ControlSource, EpisodeOutcome, Outcome
+from apo_recorder.episode_buffer import EpisodeEnd, Losses
+from apo_recorder.episode_writer import EpisodeWriterThread, EventKind
+
+POLICY, HUMAN = ControlSource.POLICY, ControlSource.HUMAN
+WAIT_S = 30.0
+
+
+def end(outcome: Outcome | None = Outcome.SUCCESS, until_ns: int = 0, losses: Losses = Losses()) -> EpisodeEnd:  # noqa: B008
+    return EpisodeEnd(outcome and EpisodeOutcome(outcome, "because", True, False), "because", until_ns, losses)
+
+
+class BrokenFile(EpisodeWriter):
+    """A file on a disk that gets full after two steps."""
+
+    def append(self, step) -> None:
+        if self.num_steps == 2:
+            raise OSError(28, "No space left on device")
+        super().append(step)
+
+
+class GatedFile(EpisodeWriter):
+    """A file on a disk that hangs until the gate opens."""
+
+    gate = threading.Event()
+    entered = threading.Event()
+
+    def append(self, step) -> None:
+        self.entered.set()
+        assert self.gate.wait(WAIT_S)
+        super().append(step)
+
+
+@pytest.fixture
+def make_writer(tmp_path, small_contract):
+    writers = []
+
+    def make(queue_steps: int = 100, **options) -> EpisodeWriterThread:
+        writers.append(EpisodeWriterThread(tmp_path, small_contract, "gzip", queue_steps, **options))
+        return writers[-1]
+
+    yield make
+    GatedFile.gate.set()
+    for writer in writers:
+        writer.close()
+
+
+def finish(writer) -> dict[EventKind, object]:
+    writer.close()
+    return {event.kind: event for event in writer.events()}
+
+
+def test_episode_is_saved(make_writer, make_info, make_step):
+    notified = threading.Event()
+    writer = make_writer(notify=notified.set)
+    writer.begin(make_info())
+    for tick, source in enumerate((POLICY, HUMAN, HUMAN, POLICY), 1):
+        assert writer.append(make_step(tick, source))
+    writer.end(end(losses=Losses(frames_lost=2, commands_lost=2)))
+    writer.close()
+    started, saved = writer.events()
+    assert notified.is_set()
+    assert (started.kind, started.episode_id) == (EventKind.STARTED, "e1")
+    assert (saved.kind, saved.outcome, saved.reason, saved.steps) == (EventKind.SAVED, "SUCCESS", "because", 4)
+    assert (saved.takeovers, saved.intervention_share) == (1, 0.5)
+    episode = read_episode(saved.path)
+    assert episode.ticks.tolist() == [1, 2, 3, 4]
+    assert (
+        episode.losses
+        == saved.losses
+        == {
+            "commands_lost": 2,
+            "frames_lost": 2,
+            "frames_recorded": 4,
+            "out_of_order": 0,
+            "steps_dropped": 0,
+            "steps_unpaired": 0,
+        }
+    )
+    assert saved.message_fields()["frames_recorded"] == 4
+
+
+def test_steps_after_the_last_observation_are_cut_off(make_writer, make_info, make_step):
+    writer = make_writer()
+    writer.begin(make_info())
+    for tick, source in enumerate((POLICY, POLICY, HUMAN), 1):
+        writer.append(make_step(tick, source))
+    writer.end(end(until_ns=200_000_000))
+    saved = finish(writer)[EventKind.SAVED]
+    assert (saved.steps, saved.takeovers, saved.losses["frames_recorded"]) == (2, 0, 2)
+    assert read_episode(saved.path).ticks.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(("steps", "outcome"), [(2, None), (0, Outcome.SUCCESS)])
+def test_discarded_and_empty_episodes_leave_nothing(make_writer, make_info, make_step, tmp_path, steps, outcome):
+    writer = make_writer()
+    writer.begin(make_info())
+    for tick in range(1, steps + 1):
+        writer.append(make_step(tick))
+    writer.end(end(outcome))
+    events = finish(writer)
+    assert set(events) == {EventKind.STARTED, EventKind.DISCARDED}
+    assert "because" in events[EventKind.DISCARDED].reason
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_full_disk_fails_the_episode_and_the_next_one_is_written(make_writer, make_info, make_step):
+    files = {"e1": BrokenFile, "e2": EpisodeWriter}
+    writer = make_writer(open_file=lambda directory, info, *rest: files[info.episode_id](directory, info, *rest))
+    for episode in files:
+        writer.begin(make_info(episode))
+        for tick in range(1, 5):
+            writer.append(make_step(tick))
+        writer.end(end())
+    writer.close()
+    events = writer.events()
+    assert [(event.kind, event.episode_id) for event in events] == [
+        (EventKind.STARTED, "e1"),
+        (EventKind.FAILED, "e1"),
+        (EventKind.STARTED, "e2"),
+        (EventKind.SAVED, "e2"),
+    ]
+    assert "No space left on device" in events[1].reason and ".partial" in events[1].reason
+
+
+def test_file_that_cannot_be_opened_fails_the_episode(make_writer, make_info, make_step):
+    writer = make_writer()
+    for _ in range(2):
+        writer.begin(make_info())
+        writer.append(make_step(1))
+        writer.end(end())
+    writer.close()
+    events = writer.events()
+    assert [event.kind for event in events] == [EventKind.STARTED, EventKind.SAVED, EventKind.FAILED]
+    assert "exists already" in events[2].reason
+
+
+def test_control_path_never_waits_for_the_disk(make_writer, make_info, make_step):
+    GatedFile.gate.clear()
+    GatedFile.entered.clear()
+    writer = make_writer(queue_steps=3, open_file=GatedFile)
+    writer.begin(make_info())
+    assert writer.append(make_step(1))
+    assert GatedFile.entered.wait(WAIT_S)  # the thread hangs on the first step
+    assert [writer.append(make_step(tick)) for tick in range(2, 7)] == [True, True, True, False, False]
+    writer.end(end(losses=Losses(steps_dropped=2, frames_lost=2)))
+    GatedFile.gate.set()
+    saved = finish(writer)[EventKind.SAVED]
+    assert (saved.steps, saved.losses["steps_dropped"]) == (4, 2)
+
+
+def test_misfitting_step_is_a_loss_of_its_own(make_writer, make_info, make_step):
+    writer = make_writer()
+    writer.begin(make_info())
+    wrong = make_step(1)
+    wrong.observation.state["width"][0] = float("nan")
+    writer.append(wrong)
+    writer.append(make_step(2))
+    writer.end(end())
+    saved = finish(writer)[EventKind.SAVED]
+    assert (saved.steps, saved.losses["steps_dropped"], saved.losses["frames_lost"]) == (1, 1, 1)
+
+
+_FULL_DISK = """
+import dataclasses, pathlib, pickle, sys
+from apo_core.contract import contract_from_dict
+from apo_recorder.episode_writer import EpisodeWriterThread
+import json
+directory = pathlib.Path(sys.argv[1])
+info, steps, ending = pickle.loads((directory / "work.pickle").read_bytes())
+writer = EpisodeWriterThread(directory, contract_from_dict(json.loads(info.contract_json), "c"), "none", 10000)
+writer.begin(info)
+for _ in range(40):
+    for step in steps:
+        writer.append(step)
+writer.end(ending)
+writer.close()
+for event in writer.events():
+    print(event.kind, event.reason.splitlines()[0] if event.reason else "")
+"""
+
+
+def test_refused_writes_of_the_system_end_in_failed_not_in_a_crash(tmp_path, make_info, make_step):
+    steps = [make_step(tick) for tick in range(1, 100)]
+    (tmp_path / "work.pickle").write_bytes(pickle.dumps((make_info(), steps, end())))
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+    done = subprocess.run(
+        [sys.executable, "-c", _FULL_DISK, str(tmp_path)],
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+    kinds = [line.split()[0] for line in done.stdout.splitlines()]
+    assert kinds == ["STARTED", "FAILED"], (done.returncode, done.stderr)
+    assert done.returncode == 0, done.stderr
+    assert list_episodes(tmp_path) == []

@@ -1,0 +1,157 @@
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from apo_core.types import Outcome
+from apo_recorder.config import RecorderConfig
+from apo_recorder.episode_buffer import Losses
+from apo_recorder.episode_request import TaskProgress
+from apo_recorder.recording import Recording
+
+TICK = 100_000_000
+UTC_NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+class Rig:
+    """A recording and the streams around it; the steady clock reads as the stamps."""
+
+    def __init__(self, contract, writer, make_command, make_observation, **config):
+        self.writer, self._command, self._observation = writer, make_command, make_observation
+        self.recording = Recording(RecorderConfig(**{"lockstep": True, **config}), contract, writer)
+
+    def observe(self, tick: int) -> None:
+        observation = self._observation(tick * TICK)
+        for name, value in (observation.images | observation.state).items():
+            self.recording.on_sample(name, tick * TICK, value, tick * TICK)
+
+    def command(self, tick: int, **changes) -> None:
+        self.recording.on_command(self._command(tick, **changes))
+
+    def tick(self, tick: int) -> None:
+        self.observe(tick)
+        self.command(tick)
+
+    def progress(self, tick: int, trial: int, running: bool, **changes) -> None:
+        fields = {"success": False, "truncated": False, "last_observation_stamp_ns": (tick - 1) * TICK, **changes}
+        status = TaskProgress(stamp_ns=tick * TICK, trial=trial, seed=trial, running=running, **fields)
+        self.recording.on_progress(status, tick * TICK, UTC_NOW.replace(microsecond=tick))
+
+    def begin(self) -> str:
+        return self.recording.begin("Lift", "lift it", "ann", 5, ["round=1"], UTC_NOW)
+
+    def ticks(self) -> list[list[int]]:
+        return [[step.tick for step in steps] for steps in self.writer.steps]
+
+
+@pytest.fixture
+def make_rig(small_contract, writer, make_command, make_observation):
+    return lambda **config: Rig(small_contract, writer, make_command, make_observation, **config)
+
+
+def test_episode_from_start_to_end(make_rig, small_contract):
+    rig = make_rig()
+    rig.tick(1)
+    assert rig.begin() == rig.recording.episode_id == "20260102T030405_000000_Lift"
+    for tick in (2, 3, 4):
+        rig.tick(tick)
+    rig.recording.request_end(Outcome.SUCCESS, "done", 4 * TICK)
+    assert rig.recording.episode_id == ""
+    rig.tick(5)
+    assert rig.ticks() == [[2, 3, 4]]
+    (info,), (end,) = rig.writer.infos, rig.writer.ends
+    assert (info.task, info.instruction, info.operator, info.seed) == ("Lift", "lift it", "ann", 5)
+    assert info.tags == {"round": "1"} and info.contract_json == small_contract.json
+    assert info.created_utc == "2026-01-02T03:04:05.000000+00:00"
+    assert end.outcome.outcome is Outcome.SUCCESS and end.losses == Losses()
+
+
+def test_requests_out_of_turn_are_refused(make_rig):
+    rig = make_rig()
+    with pytest.raises(ValueError, match="no episode is being recorded"):
+        rig.recording.request_end(Outcome.SUCCESS, "done", 0)
+    rig.begin()
+    with pytest.raises(ValueError, match="end it first"):
+        rig.begin()
+
+
+def test_end_waits_for_the_observation_of_its_last_command(make_rig):
+    rig = make_rig()
+    rig.begin()
+    rig.tick(1)
+    rig.command(2)
+    rig.recording.request_end(Outcome.SUCCESS, "done", 2 * TICK, until_ns=2 * TICK)
+    assert rig.writer.ends == []
+    rig.observe(2)
+    assert rig.ticks() == [[1, 2]] and len(rig.writer.ends) == 1
+
+
+def test_step_the_writer_cannot_take_is_a_loss(make_rig):
+    rig = make_rig()
+    rig.begin()
+    rig.tick(1)
+    rig.writer.has_room = False
+    rig.tick(2)
+    rig.recording.request_end(Outcome.SUCCESS, "done", 2 * TICK)
+    assert rig.writer.ends[0].losses == Losses(frames_lost=1, steps_dropped=1)
+
+
+def test_out_of_order_samples_are_counted_within_the_episode_only(make_rig):
+    rig = make_rig()
+    rig.tick(1)
+    rig.observe(1)
+    rig.begin()
+    rig.observe(1)
+    rig.tick(2)
+    rig.recording.request_end(Outcome.SUCCESS, "done", 2 * TICK)
+    assert rig.writer.ends[0].losses == Losses(out_of_order=3)
+
+
+def test_stop_keeps_what_has_come(make_rig):
+    rig = make_rig()
+    rig.begin()
+    rig.tick(1)
+    rig.command(2)  # its observation will not come any more
+    rig.recording.stop("recorder_stopped", 2 * TICK)
+    (end,) = rig.writer.ends
+    assert (end.outcome.outcome, end.outcome.reason) == (Outcome.UNLABELED, "recorder_stopped")
+    assert rig.ticks() == [[1]] and end.losses == Losses(frames_lost=1, steps_unpaired=1)
+
+
+def test_stop_without_an_episode_does_nothing(make_rig):
+    rig = make_rig()
+    rig.recording.stop("recorder_stopped", 0)
+    assert rig.writer.ends == []
+
+
+def test_aborted_episode_makes_room_for_the_next(make_rig):
+    rig = make_rig()
+    rig.begin()
+    rig.recording.abort("another")
+    assert rig.recording.episode_id
+    rig.recording.abort(rig.recording.episode_id)
+    assert not rig.recording.episode_id
+
+
+def test_auto_records_every_trial(make_rig):
+    rig = make_rig(auto=True, task="Stack")
+    for trial, first in ((1, 10), (2, 20)):
+        for tick in (first, first + 1, first + 2):
+            rig.tick(tick)  # the command overtakes the status of its tick
+            rig.progress(tick, trial, running=tick < first + 2, success=True)
+    assert rig.ticks() == [[10, 11], [20, 21]]
+    assert [end.outcome.outcome for end in rig.writer.ends] == [Outcome.SUCCESS] * 2
+    assert [(info.task, info.seed) for info in rig.writer.infos] == [("Stack", 1), ("Stack", 2)]
+
+
+def test_auto_parts_a_trial_that_was_cut_off_from_the_next(make_rig):
+    rig = make_rig(auto=True)
+    rig.tick(1)
+    rig.progress(1, 1, running=True)
+    rig.command(2)
+    rig.tick(20)
+    rig.progress(20, 2, running=True)
+    rig.recording.stop("recorder_stopped", 20 * TICK)
+    assert rig.ticks() == [[1], [20]]
+    assert [end.outcome.reason for end in rig.writer.ends] == ["trial_abandoned", "recorder_stopped"]
+    assert np.all(rig.writer.steps[1][0].executed_action == np.float32(0.02))

@@ -1,0 +1,143 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apo_sim_bridge.trial import CommandInbox, Trial, TrialRules
+
+TICK = 50_000_000
+START = 1_000_000_000
+RULES = TrialRules(period_ns=TICK, horizon=5, success_hold_steps=2)
+LOW, HIGH = [-1.0] * 7, [1.0] * 7
+
+
+@pytest.fixture
+def trial():
+    running = Trial(RULES, START)
+    running.reset(7)
+    return running
+
+
+def test_before_the_first_reset_nothing_runs():
+    idle = Trial(RULES, START)
+    assert not idle.running and not idle.answers_this_tick(START) and not idle.belongs(START)
+
+
+def test_reset_starts_a_trial(trial):
+    assert (trial.seed, trial.number, trial.step, trial.stamp_ns) == (7, 1, 0, START)
+    assert trial.running and not trial.success and not trial.truncated
+    assert trial.last_observation_stamp_ns == 0
+
+
+def test_step_moves_the_stamp_on(trial):
+    trial.advance(False, START)
+    assert (trial.step, trial.stamp_ns, trial.last_observation_stamp_ns) == (1, START + TICK, START)
+
+
+def test_step_without_a_command_answers_nothing(trial):
+    trial.advance(False, START)
+    trial.advance(False, 0)
+    assert (trial.step, trial.last_observation_stamp_ns) == (2, START)
+
+
+def test_success_must_hold(trial):
+    for shows_success in (True, False, True):
+        trial.advance(shows_success)
+        assert trial.running and not trial.success
+    trial.advance(True)
+    assert trial.success and not trial.truncated and not trial.running
+
+
+def test_horizon_truncates(trial):
+    for _ in range(4):
+        trial.advance(False)
+    assert trial.running
+    trial.advance(False)
+    assert trial.truncated and not trial.success and not trial.running
+
+
+def test_success_on_the_last_step_is_a_success(trial):
+    for shows_success in (False, False, False, True, True):
+        trial.advance(shows_success)
+    assert trial.success and not trial.truncated
+
+
+def test_reset_puts_a_second_between_trials(trial):
+    trial.advance(True)
+    trial.reset(8)
+    assert (trial.seed, trial.number, trial.step, trial.stamp_ns) == (8, 2, 0, START + TICK + 1_000_000_000)
+    trial.advance(True)
+    assert not trial.success  # what was held before the reset does not count
+
+
+def test_lockstep_takes_the_answer_to_this_tick_only(trial):
+    trial.advance(False, START)
+    assert trial.answers_this_tick(START + TICK)
+    assert not trial.answers_this_tick(START)
+    assert not trial.answers_this_tick(START + 2 * TICK)
+
+
+def test_ended_trial_takes_no_command(trial):
+    for _ in range(5):
+        trial.advance(False)
+    assert not trial.answers_this_tick(trial.stamp_ns) and not trial.belongs(trial.stamp_ns)
+
+
+def test_real_time_takes_answers_to_this_trial_only(trial):
+    trial.advance(False)
+    assert trial.belongs(START) and trial.belongs(START + TICK)
+    assert not trial.belongs(0)  # no observation was known
+    before = trial.stamp_ns
+    trial.reset(8)
+    assert not trial.belongs(before) and trial.belongs(trial.stamp_ns)
+
+
+@given(st.lists(st.sampled_from(["reset", "advance", "idle"]), max_size=40))
+def test_stamps_strictly_increase(actions):
+    trial = Trial(RULES, START)
+    trial.reset(0)
+    stamps = [trial.stamp_ns]
+    for action in actions:
+        {"reset": lambda: trial.reset(1), "advance": lambda: trial.advance(False), "idle": trial.idle}[action]()
+        stamps.append(trial.stamp_ns)
+    assert stamps == sorted(set(stamps))
+
+
+@pytest.fixture
+def inbox():
+    return CommandInbox(LOW, HIGH, timeout_ns=200)
+
+
+def test_newest_command_is_executed_until_its_timeout(inbox):
+    assert inbox.put([0.1] * 7, 11, now_ns=0) == ""
+    assert inbox.put([0.2] * 7, 12, now_ns=100) == ""
+    execution = inbox.take(300)
+    np.testing.assert_array_equal(execution.action, np.full(7, 0.2, np.float32))
+    assert execution.observation_stamp_ns == 12
+    stale = inbox.take(301)
+    np.testing.assert_array_equal(stale.action, np.array([0, 0, 0, 0, 0, 0, 0.2], np.float32))
+    assert stale.observation_stamp_ns == 0
+
+
+def test_arm_stands_still_with_an_open_gripper_at_first(inbox):
+    np.testing.assert_array_equal(inbox.take(0).action, np.array([0, 0, 0, 0, 0, 0, -1], np.float32))
+
+
+def test_clear_forgets_command_and_gripper(inbox):
+    inbox.put([0.5] * 7, 11, 0)
+    inbox.take(0)
+    inbox.clear()
+    np.testing.assert_array_equal(inbox.take(0).action, np.array([0, 0, 0, 0, 0, 0, -1], np.float32))
+
+
+def test_values_beyond_the_limits_are_clipped(inbox):
+    inbox.put([3.0, -3.0, 0, 0, 0, 0, 9.0], 11, 0)
+    np.testing.assert_array_equal(inbox.take(0).action, np.array([1, -1, 0, 0, 0, 0, 1], np.float32))
+
+
+@pytest.mark.parametrize("values", [[0.0] * 6, [], [float("nan")] + [0.0] * 6, [0.0] * 6 + [float("inf")]])
+def test_unusable_command_stops_the_arm(inbox, values):
+    inbox.put([0.5] * 7, 11, 0)
+    inbox.take(0)
+    assert inbox.put(values, 12, 0) != ""
+    np.testing.assert_array_equal(inbox.take(0).action, np.array([0, 0, 0, 0, 0, 0, 0.5], np.float32))
