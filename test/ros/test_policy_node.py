@@ -177,7 +177,7 @@ class Robot:
 
 def parameter_file(folder: Path, parameters: dict) -> Path:
     file = folder / "policy.yaml"
-    file.write_text(yaml.safe_dump({"policy": {"ros__parameters": parameters}}))
+    file.write_text(yaml.safe_dump({"/**/policy": {"ros__parameters": parameters}}))
     return file
 
 

@@ -33,6 +33,8 @@ from apo_policy_node.policy_runner import Answer, PolicyRunner
 from apo_policy_node.reload_worker import ReloadWorker
 from apo_policy_node.start_up import check_policy, warm_up
 
+_DEACTIVATED = "the policy node was deactivated"
+
 
 class PolicyNode(LifecycleBase):
     """Serves a VLA policy; inference and loading of adapters run in threads of their own."""
@@ -104,7 +106,7 @@ class PolicyNode(LifecycleBase):
         self._end_source()
         now = self.get_clock().now().nanoseconds
         self._inference.clear()
-        self._inference.between(partial(self._publish_fault, now, "the policy node was deactivated"))
+        self._inference.between(partial(self._publish_fault, now, _DEACTIVATED))
 
     def cleanup(self) -> None:
         """Ends the threads and lets go of the model."""
@@ -182,7 +184,8 @@ class PolicyNode(LifecycleBase):
 
     def _publish_fault(self, stamp_ns: int, fault: str) -> None:
         self._chunk_pub.publish(fault_to_msg(fault, stamp_ns, self._contract, self._policy.adapter_version))
-        self.get_logger().error(f"no action: {fault}", throttle_duration_sec=1.0)
+        if fault != _DEACTIVATED:
+            self.get_logger().error(f"no action: {fault}", throttle_duration_sec=1.0)
 
 
 def main() -> None:
