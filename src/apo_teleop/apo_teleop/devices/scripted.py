@@ -37,6 +37,7 @@ class ScriptedConfig:
     min_drive_steps: int = parameter(10, "steps at least before handing back", low=1, high=100_000)
     lift_steps: int = parameter(2, "steps of carrying before handing back a grasped object", low=1, high=1000)
     resolved_m: float = parameter(0.05, "m of progress before handing back one that was held", low=0.0, high=10.0)
+    max_hand_backs: int = parameter(2, "per trial; after them the operator finishes the task", low=0, high=100_000)
     noise_linear: float = parameter(0.03, "m/s, standard deviation of the hand's tremor per axis", low=0.0, high=1.0)
     noise_angular: float = parameter(0.1, "rad/s, the same of its rotation", low=0.0, high=10.0)
     operator_seed: int = parameter(0, "seed of the tremor", low=0, high=2**53)
@@ -76,7 +77,7 @@ class ScriptedOperator:
         self._last: ScriptedInput | None = None
         self._rng = np.random.default_rng(config.operator_seed)
         self._mode = _Mode.WATCHING
-        self._helped_late = False
+        self._helped_late, self._hand_backs = False, 0
         self._watch_from(np.inf)
 
     def step(self, tick: ScriptedInput) -> OperatorSample:
@@ -89,7 +90,7 @@ class ScriptedOperator:
         if self._is_new_trial(tick):
             events = ("hand_back",) if self._mode is _Mode.DRIVING else ()
             self._rng = np.random.default_rng([self._config.operator_seed, max(tick.seed, 0), 2])
-            self._mode, self._helped_late = _Mode.WATCHING, False
+            self._mode, self._helped_late, self._hand_backs = _Mode.WATCHING, False, 0
             self._watch_from(np.inf)
         self._last = tick
         if not tick.running:
@@ -111,6 +112,7 @@ class ScriptedOperator:
         self._carried = self._carried + 1 if self._expert.phase is Phase.CARRY else 0
         if self._is_resolved(left):
             self._mode = _Mode.WATCHING
+            self._hand_backs += 1
             self._watch_from(left)
             return _resting(("hand_back",))
         self._steps += 1
@@ -151,6 +153,8 @@ class ScriptedOperator:
             return False
         if self._expert.phase is Phase.RETREAT:
             return True
+        if self._hand_backs >= self._config.max_hand_backs:
+            return False
         if self._held_before:
             return left <= max(self._left_before - self._config.resolved_m, _AT_GOAL_M)
         return self._carried >= self._config.lift_steps
