@@ -84,18 +84,14 @@ def test_it_drives_until_the_cube_is_lifted_then_hands_back():
 
 
 def test_it_takes_over_again_when_the_policy_fails_again_and_then_finishes():
-    world = World(max_hand_backs=1, lift_steps=1)
-    active = []
-    for _ in range(120):
-        active.append(world.tick().active)
-        if world.cube[2] > CUBE[2] + 0.02 and not active[-1]:
-            world.cube, world.width = CUBE.copy(), 0.08
-            world.hand = np.array([0.0, 0.0, 1.0])
-            break
-    assert active[-1] is False
-    second = [world.tick().active for _ in range(100)]
-    assert second.index(True) <= 20
-    assert all(second[second.index(True) :])
+    world = World(max_hand_backs=1)
+    while "hand_back" not in world.tick().events:
+        pass
+    world.hand, world.width, world.cube = np.array([0.0, 0.0, 1.0]), 0.08, CUBE.copy()
+    second = [world.tick() for _ in range(120)]
+    start = [sample.active for sample in second].index(True)
+    assert start <= 20
+    assert all(sample.active and not sample.events for sample in second[start:])
 
 
 def test_a_new_trial_ends_the_intervention_and_starts_the_watch_again():
