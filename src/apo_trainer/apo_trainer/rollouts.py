@@ -50,7 +50,7 @@ def evaluate_policy(
         CheckpointError, ConfigError, RuntimeError: from a worker, about checkpoint, contract or simulation.
     """
     context = get_context("spawn")
-    pool = context.Pool(workers or min(2, os.cpu_count() or 1), initializer=_ignore_interrupt, maxtasksperchild=None)
+    pool = context.Pool(workers or min(2, os.cpu_count() or 1), initializer=_ignore_interrupt)
     results: list[RolloutResult] = []
     try:
         for result in pool.imap(_run, [(str(checkpoint), settings, seed) for seed in seeds]):

@@ -72,6 +72,7 @@ def save_checkpoint(
         raise ValueError(f"weights {bad} are not finite in {dtype}")
     (folder / MANIFEST).unlink(missing_ok=True)
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / WEIGHTS).chmod(0o644)  # safetensors makes it readable by its owner only
     (folder / CONFIG).write_text(json.dumps(model.config.to_dict(), indent=2) + "\n")
     (folder / TOKENIZER).write_text(tokenizer.to_str(pretty=True) + "\n")
     (folder / STATISTICS).write_text(statistics.to_json() + "\n")
