@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.task import Future
 from std_msgs.msg import Header
@@ -42,8 +43,9 @@ class RecorderNode(LifecycleBase):
         self._ended: dict[str, Future] = {}  # episode id -> answer of ~/end_episode
         self._event_pub = self.create_publisher(EpisodeEvent, "recorder/event", COMMANDS)
         self._written = self.create_guard_condition(self._on_written)
-        self.create_service(StartEpisode, "~/start_episode", self._on_start)
-        self.create_service(EndEpisode, "~/end_episode", self._on_end)
+        waiting = ReentrantCallbackGroup()  # a service that waits for the disk would hold up all else in its group
+        self.create_service(StartEpisode, "~/start_episode", self._on_start, callback_group=waiting)
+        self.create_service(EndEpisode, "~/end_episode", self._on_end, callback_group=waiting)
 
     def configure(self) -> None:
         self._contract = load_contract(self._config.contract_file)
