@@ -11,7 +11,7 @@ from apo_trainer.losses import (
     bc_loss,
     kl_estimate,
     kto_loss,
-    other_samples,
+    mismatched_pairs,
     sequence_logps,
 )
 
@@ -41,14 +41,18 @@ def test_sequence_logps_of_bfloat16_logits_is_float32():
     assert value.item() == pytest.approx(-2 * math.log(256), abs=1e-5)
 
 
-def test_other_samples_never_gives_a_sample_its_own_action():
-    assert other_samples(2).tolist() == [1, 0]
-    assert other_samples(5).tolist() == [3, 4, 0, 1, 2]
-    assert other_samples(8).tolist() == [4, 5, 6, 7, 0, 1, 2, 3]
+def test_no_sample_is_paired_with_its_own_action():
+    assert mismatched_pairs(2) == ([0, 1], [1, 0])
+    assert mismatched_pairs(5) == ([0, 1, 2, 3, 4], [2, 3, 4, 0, 1])
 
 
-def test_other_samples_of_a_single_sample_is_empty_and_gives_zero_kl():
-    assert other_samples(1).tolist() == []
+def test_fewer_pairs_are_spread_over_the_batch():
+    assert mismatched_pairs(16, 4) == ([0, 4, 8, 12], [8, 12, 0, 4])
+    assert mismatched_pairs(3, 8) == ([0, 1, 2], [1, 2, 0])
+
+
+def test_a_single_sample_has_no_pair_and_its_kl_is_zero():
+    assert mismatched_pairs(1) == ([], [])
     assert kl_estimate(tensor(), tensor()).item() == 0.0
 
 

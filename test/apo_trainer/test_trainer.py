@@ -9,7 +9,6 @@ from apo_core.labeling import LabelRule
 from apo_core.vla.policy import VlaPolicy
 from apo_trainer.config import METHOD_NAMES, TrainingConfig
 from apo_trainer.dataset import SampleClass, TrainingDataError, load_training_data
-from apo_trainer.losses import other_samples
 from apo_trainer.methods import METHODS
 from apo_trainer.trainer import Trainer, learning_rate
 
@@ -169,7 +168,6 @@ def test_without_takeovers_there_is_nothing_to_train_on(tiny_model, write_episod
 
 
 def test_a_batch_of_one_trains(make_trainer):
-    assert len(other_samples(1)) == 0
     assert len(run(make_trainer(config(batch_size=1, steps=3)))) == 3
 
 

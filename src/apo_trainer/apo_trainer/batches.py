@@ -26,6 +26,7 @@ class Batch:
     actions: Tensor  # float32 (B, L) recorded actions in normalised space
     desirable: Tensor  # bool (B,)
     classes: tuple[SampleClass, ...]
+    draws: tuple[Draw, ...]
 
     def members(self, *names: SampleClass) -> Tensor:
         """Bool (B,): which samples are of one of these classes."""
@@ -65,6 +66,7 @@ class Batcher:
             actions=torch.from_numpy(codec.normalise(chunks).reshape(shape)).float().to(device),
             desirable=torch.tensor([sample.desirable for sample in samples], device=device),
             classes=tuple(sample.sample_class for sample in samples),
+            draws=tuple(draws),
         )
 
     def _inputs(self, draws: Sequence[Draw]) -> list[tuple[Tensor, Tensor]]:

@@ -40,6 +40,7 @@ class TrainingConfig:
         choices=("sum", "mean"),
     )
     kl_max: float = parameter(0.0, "upper limit of z0 in nats; 0 has none", low=0.0, high=1e6)
+    kl_pairs: int = parameter(4, "mismatched pairs a step behind z0; 0 takes one for every sample", low=0, high=4096)
     share_expert: float = parameter(0.5, "of a batch: demonstrations", low=0.0, high=1.0)
     share_human: float = parameter(0.25, "of a batch: steps driven by the operator", low=0.0, high=1.0)
     share_undesirable: float = parameter(0.25, "of a batch: policy steps before a takeover", low=0.0, high=1.0)

@@ -47,12 +47,19 @@ def sequence_logps(logits: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
     return (logps * mask).sum(-1)
 
 
-def other_samples(size: int, device: torch.device | str = "cpu") -> Tensor:
-    """Index (B,) of the sample whose action is a' for each sample of a batch: never its own. Empty for B < 2."""
+def mismatched_pairs(size: int, count: int = 0) -> tuple[list[int], list[int]]:
+    """Samples o of a batch, and for each the sample whose action is its a', never its own. Empty for a batch of one.
+
+    Args:
+        size: B.
+        count: pairs, spread evenly over the batch; 0 or more than B: one for every sample.
+    """
     if size < 2:
-        return torch.empty(0, dtype=torch.long, device=device)
+        return [], []
+    count = min(count, size) or size
+    chosen = [i * size // count for i in range(count)]
     # half a batch away: neighbours are of one class, and a short class repeats its samples
-    return torch.arange(size, device=device).roll(size // 2)
+    return chosen, [(i + size // 2) % size for i in chosen]
 
 
 def kl_estimate(policy_logps: Tensor, ref_logps: Tensor, maximum: float = float("inf")) -> Tensor:

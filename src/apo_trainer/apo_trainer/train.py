@@ -123,10 +123,12 @@ def _train(config, parent, episode_ids, run_dir, report, should_stop, result) ->
         if should_stop():
             raise Interrupted
 
-    # torch takes seconds to import: a wrong configuration is reported before that
     paths, missing = find_episodes(Path(config.episodes), Path(config.expert), episode_ids)
     store = AdapterStore(config.adapters)
     parent_version, parent_tensors = store.read(parent) if parent else (None, None)
+    # read by OpenMP when torch comes in: threads that wait by spinning make steps ten times slower on a busy machine
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # torch takes seconds to import: what is wrong so far was reported before that
     import torch
 
     from apo_core.vla.lora import adapter_config, check_adapter_config

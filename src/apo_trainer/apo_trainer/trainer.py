@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from apo_trainer.batches import Batch, Batcher
 from apo_trainer.config import TrainingConfig
 from apo_trainer.dataset import SampleClass, TrainingData
 from apo_trainer.gate import ClassMeans, Verdict, judge
-from apo_trainer.losses import kl_estimate, other_samples, sequence_logps
+from apo_trainer.losses import kl_estimate, mismatched_pairs, sequence_logps
 from apo_trainer.methods import METHODS, Terms
 from apo_trainer.sampler import BalancedSampler, Draw
 
@@ -79,6 +79,7 @@ class Trainer:
         self._parameters = list(lora_parameters(policy.model).values())
         self._reference = [p.detach().clone() for p in self._parameters]
         self._batcher = Batcher(policy, data.train, config.seed, config.views, cache_mb)
+        self._ref_logps: dict[Draw, Tensor] = {}  # the reference never changes within a run
         self._centres = torch.tensor(
             policy.codec.centres(np.arange(policy.codec.bins)), dtype=torch.float32, device=policy.device
         )
@@ -117,7 +118,7 @@ class Trainer:
         batch = self._batcher.batch(self.sampler.batch(step))
         ref_logps, z0 = self._reference_terms(batch)
         self.policy.model.train(self.config.lora_dropout > 0)
-        logits = self._logits(batch, batch.tokens)
+        logits = self._logits(batch)
         self.policy.model.eval()
         policy_logps = sequence_logps(logits, batch.tokens, batch.mask)
         l1 = self._l1(logits.detach(), batch)
@@ -148,14 +149,15 @@ class Trainer:
     def _reference_terms(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Log pi_ref(a|o), (B,), and z0, 0-d; zeros for a method that compares with no reference."""
         if not self._method.preference:
-            return batch.actions.new_zeros(len(batch.classes)), batch.actions.new_zeros(())
-        others = other_samples(len(batch.classes), batch.tokens.device)
-        tokens, mask = batch.tokens[others], batch.mask[others]
+            return batch.actions.new_zeros(len(batch.draws)), batch.actions.new_zeros(())
+        rows, others = mismatched_pairs(len(batch.draws), self.config.kl_pairs)
+        new = [i for i, draw in enumerate(batch.draws) if draw not in self._ref_logps]
         with self._as_reference():
-            ref_logps = self._logps(batch, batch.tokens, batch.mask)
-            ref_other = self._logps(batch, tokens, mask) if len(others) else ref_logps[:0]
-        policy_other = self._logps(batch, tokens, mask) if len(others) else ref_logps[:0]
-        return ref_logps, kl_estimate(policy_other, ref_other, self.config.kl_max or math.inf)
+            for i, value in zip(new, self._logps(batch, new, new), strict=True):
+                self._ref_logps[batch.draws[i]] = value
+            ref_other = self._logps(batch, rows, others)
+        ref_logps = torch.stack([self._ref_logps[draw] for draw in batch.draws])
+        return ref_logps, kl_estimate(self._logps(batch, rows, others), ref_other, self.config.kl_max or math.inf)
 
     def evaluate(self) -> Verdict:
         """Judges the adapter as it is now on the held-out samples and by the self-test of serving."""
@@ -181,8 +183,8 @@ class Trainer:
             batch = batcher.batch([Draw(i, 0) for i in chosen[first : first + _EVALUATION_BATCH]])
             with torch.no_grad():
                 with self._as_reference():
-                    ref = self._logits(batch, batch.tokens)
-                now = self._logits(batch, batch.tokens)
+                    ref = self._logits(batch)
+                now = self._logits(batch)
             ratios = sequence_logps(now, batch.tokens, batch.mask) - sequence_logps(ref, batch.tokens, batch.mask)
             columns = (ratios.tolist(), self._l1(now, batch).tolist(), self._l1(ref, batch).tolist())
             for name, *row in zip(batch.classes, *columns, strict=True):
@@ -215,11 +217,17 @@ class Trainer:
             finally:
                 torch._foreach_copy_(self._parameters, current)
 
-    def _logits(self, batch: Batch, tokens: Tensor) -> Tensor:
-        return self.policy.model.action_logits(batch.features, batch.prompt_ids, tokens)
+    def _logits(self, batch: Batch) -> Tensor:
+        """(B, L, bins) teacher-forced on the samples' own actions."""
+        return self.policy.model.action_logits(batch.features, batch.prompt_ids, batch.tokens)
 
-    def _logps(self, batch: Batch, tokens: Tensor, mask: Tensor) -> Tensor:
-        return sequence_logps(self._logits(batch, tokens), tokens, mask)
+    def _logps(self, batch: Batch, rows: Sequence[int], actions_of: Sequence[int]) -> Tensor:
+        """Log-probabilities, one a row, of the actions of samples `actions_of` on the observations of samples `rows`."""
+        if not rows:
+            return batch.actions.new_zeros(0)
+        tokens, mask = batch.tokens[actions_of], batch.mask[actions_of]
+        logits = self.policy.model.action_logits(batch.features[rows], batch.prompt_ids[rows], tokens)
+        return sequence_logps(logits, tokens, mask)
 
     def _l1(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean error (B,) of the teacher-forced argmax, decoded to bin centres, against the recorded action."""
