@@ -26,7 +26,6 @@ from apo_sim_bridge.sim_env import SimEnv, SimFrame
 from apo_sim_bridge.trial import CommandInbox, Trial, TrialRules
 
 GRIPPER_JOINT = "gripper_width"
-LOCKSTEP_START_NS = 1_000_000_000
 
 
 class SimBridgeNode(Node):
@@ -43,7 +42,7 @@ class SimBridgeNode(Node):
         except (RuntimeError, ValueError) as error:
             raise ConfigError("sim_bridge", [str(error)]) from error
         # in real time a bridge that was restarted must not go back in time; in lockstep runs must repeat exactly
-        start_ns = LOCKSTEP_START_NS if config.lockstep else time.time_ns()
+        start_ns = 0 if config.lockstep else time.time_ns()
         self._trial = Trial(TrialRules(contract.period_ns, config.horizon, config.success_hold_steps), start_ns)
         self._inbox = CommandInbox(contract.action.low, contract.action.high, round(config.command_timeout_s * 1e9))
         self._frame = self._env.reset(config.seed)

@@ -28,7 +28,7 @@ class Trial:
 
     Args:
         rules: when a trial ends.
-        start_ns: simulated time at the start, above 0.
+        start_ns: simulated time before the first tick.
     """
 
     def __init__(self, rules: TrialRules, start_ns: int):
@@ -46,8 +46,7 @@ class Trial:
 
     def reset(self, seed: int) -> None:
         """Starts a trial."""
-        if self.number:
-            self.stamp_ns += self._rules.reset_gap_ns
+        self.stamp_ns += self._rules.reset_gap_ns
         self._first_stamp_ns = self.stamp_ns
         self.last_observation_stamp_ns = 0
         self.seed = seed

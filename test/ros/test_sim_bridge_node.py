@@ -1,0 +1,268 @@
+"""The simulation bridge as a process over DDS, in lockstep and in real time."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import rclpy
+from geometry_msgs.msg import PoseArray, PoseStamped
+from rclpy.executors import SingleThreadedExecutor
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image, JointState
+
+pytest.importorskip("robosuite", reason="robosuite is missing: run 'make setup'")
+
+from apo_core.ros.conversions import to_floats, to_ns, to_stamp
+from apo_core.ros.qos import COMMANDS, sensors
+from apo_interfaces.msg import ActionCommand, TaskStatus
+from apo_interfaces.srv import ResetTask
+
+WAIT_S = 60.0  # limit of a wait for something that will come
+PERIOD_NS = 50_000_000
+HORIZON = 8
+STREAMS = {
+    "agentview/image_raw": Image,
+    "wrist/image_raw": Image,
+    "joint_states": JointState,
+    "gripper/joint_states": JointState,
+    "ee_pose": PoseStamped,
+    "ground_truth/objects": PoseArray,
+    "task/status": TaskStatus,
+}
+
+
+class Arm:
+    """What stands for all other nodes: takes every topic of the bridge, sends commands, resets."""
+
+    def __init__(self, domain: int):
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context, domain_id=domain)
+        self.node = rclpy.create_node("arm", context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self.ticks: dict[int, dict[str, object]] = {}  # stamp -> topic -> message
+        self.clock: list[int] = []
+        for topic, kind in STREAMS.items():
+            qos = COMMANDS if kind is TaskStatus else sensors("reliable")
+            self.node.create_subscription(kind, topic, self._store(topic), qos)
+        self.node.create_subscription(Clock, "/clock", lambda m: self.clock.append(to_ns(m.clock)), COMMANDS)
+        self._command = self.node.create_publisher(ActionCommand, "command", COMMANDS)
+        self._reset = self.node.create_client(ResetTask, "sim_bridge/reset")
+
+    def close(self) -> None:
+        self.node.destroy_node()
+        self._executor.shutdown()
+        rclpy.shutdown(context=self._context)
+
+    def _store(self, topic: str) -> Callable[[object], None]:
+        return lambda message: self.ticks.setdefault(to_ns(message.header.stamp), {}).__setitem__(topic, message)
+
+    def spin_until(self, condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + WAIT_S
+        while not condition():
+            assert time.monotonic() < deadline, "what was waited for did not come"
+            self._executor.spin_once(timeout_sec=0.05)
+
+    def wait_connected(self) -> None:
+        self.spin_until(
+            lambda: (
+                self._reset.service_is_ready()
+                and self._command.get_subscription_count()
+                and all(self.node.count_publishers(topic) for topic in STREAMS)
+            )
+        )
+
+    def complete(self) -> list[int]:
+        """Stamps of the ticks of which every topic has come."""
+        return [stamp for stamp, messages in sorted(self.ticks.items()) if len(messages) == len(STREAMS)]
+
+    def reset(self, seed: int) -> ResetTask.Response:
+        future = self._reset.call_async(ResetTask.Request(seed=seed))
+        self.spin_until(future.done)
+        return future.result()
+
+    def start(self, seed: int) -> int:
+        """Resets and returns the stamp of the first complete tick of the trial."""
+        before = max(self.ticks, default=0)
+        assert self.reset(seed).accepted
+        self.spin_until(lambda: [s for s in self.complete() if s > before and self.status(s).running])
+        return next(s for s in self.complete() if s > before and self.status(s).running)
+
+    def send(self, observation_ns: int, values=(0.0,) * 6 + (-1.0,)) -> None:
+        message = ActionCommand(
+            values=to_floats(np.array(values)), source="POLICY", observation_stamp=to_stamp(observation_ns)
+        )
+        self._command.publish(message)
+
+    def status(self, stamp_ns: int) -> TaskStatus:
+        return self.ticks[stamp_ns]["task/status"]
+
+    def follow(self, first_ns: int) -> list[int]:
+        """Answers every tick of a trial from its first one; returns the stamps of all of them."""
+        rng = np.random.default_rng(0)
+        stamps = [first_ns]
+        while self.status(stamps[-1]).running:
+            self.send(stamps[-1], [*rng.uniform(-0.3, 0.3, 6), 1.0])
+            self.spin_until(lambda: self.complete()[-1] > stamps[-1])
+            stamps.append(self.complete()[-1])
+        return stamps
+
+    def digest(self, stamp_ns: int) -> str:
+        """Hash of everything that was sensed in a tick."""
+        messages = self.ticks[stamp_ns]
+        digest = hashlib.sha256()
+        for topic in ("agentview/image_raw", "wrist/image_raw"):
+            digest.update(bytes(messages[topic].data))
+        for topic in ("joint_states", "gripper/joint_states"):
+            digest.update(repr((messages[topic].name, messages[topic].position, messages[topic].velocity)).encode())
+        digest.update(repr((messages["ee_pose"].pose, messages["ground_truth/objects"].poses)).encode())
+        return digest.hexdigest()
+
+
+def launch(domain: int, **parameters) -> subprocess.Popen:
+    values = {"contract_file": os.path.abspath("config/contract.yaml"), "horizon": HORIZON, **parameters}
+    command = [sys.executable, "-m", "apo_sim_bridge.sim_bridge_node", "--ros-args"]
+    for name, value in values.items():
+        command += ["-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}"]
+    return subprocess.Popen(command, env={**os.environ, "ROS_DOMAIN_ID": str(domain)})
+
+
+def session(domain: int, **parameters) -> Iterator[Arm]:
+    process = launch(domain, **parameters)
+    arm = Arm(domain)
+    try:
+        arm.wait_connected()
+        yield arm
+        process.send_signal(signal.SIGINT)
+        assert process.wait(WAIT_S) == 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        arm.close()
+
+
+@pytest.fixture(scope="module")
+def lockstep() -> Iterator[Arm]:
+    yield from session(101, lockstep=True)
+
+
+@pytest.fixture(scope="module")
+def real_time() -> Iterator[Arm]:
+    yield from session(102, lockstep=False)
+
+
+def test_tick_is_complete_and_has_one_stamp(lockstep):
+    first = lockstep.start(3)
+    messages = lockstep.ticks[first]
+    assert lockstep.clock[-1] == first
+    assert (messages["agentview/image_raw"].height, messages["agentview/image_raw"].encoding) == (84, "rgb8")
+    assert messages["joint_states"].name == [f"robot0_joint{i}" for i in range(1, 8)]
+    assert len(messages["joint_states"].position) == len(messages["joint_states"].velocity) == 7
+    assert messages["gripper/joint_states"].name == ["gripper_width"]
+    assert messages["ee_pose"].header.frame_id == "base"
+    assert len(messages["ground_truth/objects"].poses) == 1
+    status = messages["task/status"]
+    assert (status.seed, status.step, status.running, status.success) == (3, 0, True, False)
+
+
+def test_same_seed_and_commands_give_the_same_bits(lockstep):
+    first, second = (lockstep.follow(lockstep.start(11)) for _ in range(2))
+    assert len(first) == len(second) == HORIZON + 1
+    assert [lockstep.digest(stamp) for stamp in first] == [lockstep.digest(stamp) for stamp in second]
+    assert len({lockstep.digest(stamp) for stamp in first}) == HORIZON + 1
+    other = lockstep.start(12)
+    assert lockstep.digest(other) != lockstep.digest(first[0])
+
+
+def test_trial_runs_to_its_horizon_and_waits_for_a_reset(lockstep):
+    stamps = lockstep.follow(lockstep.start(5))
+    assert np.diff(stamps).tolist() == [PERIOD_NS] * HORIZON
+    last = lockstep.status(stamps[-1])
+    assert (last.step, last.truncated, last.success, last.running) == (HORIZON, True, False, False)
+    assert to_ns(last.last_observation_stamp) == stamps[-2]
+    lockstep.send(stamps[-1])  # answers the last observation: nothing is executed
+    after = lockstep.start(6)
+    assert after == stamps[-1] + 1_000_000_000
+    assert lockstep.status(after).trial == last.trial + 1
+    assert lockstep.complete()[-2:] == [stamps[-1], after]
+
+
+def test_only_the_answer_to_this_tick_moves_the_simulation(lockstep):
+    first = lockstep.start(7)
+    for stale in (first - PERIOD_NS, 0, first + PERIOD_NS):
+        lockstep.send(stale, [1.0] * 7)
+    lockstep.send(first)
+    lockstep.spin_until(lambda: lockstep.complete()[-1] > first)
+    lockstep.send(first, [1.0] * 7)  # the same tick a second time
+    lockstep.send(first + PERIOD_NS)
+    lockstep.spin_until(lambda: lockstep.complete()[-1] > first + PERIOD_NS)
+    assert [s for s in lockstep.complete() if s >= first] == [first + i * PERIOD_NS for i in range(3)]
+    assert [lockstep.status(first + i * PERIOD_NS).step for i in range(3)] == [0, 1, 2]
+
+
+def test_unusable_command_makes_the_arm_stand_still(lockstep):
+    first = lockstep.start(7)
+    lockstep.send(first, [float("nan")] * 7)
+    lockstep.spin_until(lambda: lockstep.complete()[-1] > first)
+    assert lockstep.status(first + PERIOD_NS).step == 1
+    before, after = (lockstep.ticks[s]["ee_pose"].pose.position for s in (first, first + PERIOD_NS))
+    assert abs(after.x - before.x) < 0.005 and abs(after.z - before.z) < 0.005
+
+
+def test_negative_seed_is_refused(lockstep):
+    response = lockstep.reset(-1)
+    assert not response.accepted and "seed = -1" in response.message
+
+
+def test_time_goes_on_between_trials(real_time):
+    real_time.spin_until(lambda: len(real_time.complete()) >= 3)
+    stamps = real_time.complete()[:3]
+    assert np.diff(stamps).tolist() == [PERIOD_NS] * 2
+    assert not any(real_time.status(stamp).running for stamp in stamps)
+    assert len({real_time.digest(stamp) for stamp in stamps}) == 1
+
+
+def test_real_time_ticks_without_commands(real_time):
+    first = real_time.start(3)
+    real_time.spin_until(lambda: not real_time.status(real_time.complete()[-1]).running)
+    trial = [real_time.status(s) for s in real_time.complete() if s >= first]
+    assert [status.step for status in trial[: HORIZON + 1]] == list(range(HORIZON + 1))
+    assert trial[HORIZON].truncated and to_ns(trial[HORIZON].last_observation_stamp) == 0
+
+
+def test_real_time_executes_the_newest_command(real_time):
+    first = real_time.start(3)
+    seen = first
+    while real_time.status(seen).running:
+        real_time.send(seen, [0.0, 0.0, 0.5, 0.0, 0.0, 0.0, -1.0])
+        real_time.spin_until(lambda: real_time.complete()[-1] > seen)  # noqa: B023
+        seen = real_time.complete()[-1]
+    stamps = [s for s in real_time.complete() if s >= first][: HORIZON + 1]
+    low, high = (real_time.ticks[s]["ee_pose"].pose.position.z for s in (stamps[0], stamps[-1]))
+    assert high - low > 0.03
+    assert to_ns(real_time.status(stamps[-1]).last_observation_stamp) >= first
+
+
+def test_automatic_trials_take_the_next_seed():
+    arms = session(103, lockstep=True, auto_reset=True, auto_reset_delay_s=0.0, seed=20)
+    arm = next(arms)
+    for seed in (20, 21):
+        arm.spin_until(lambda: arm.complete() and arm.status(arm.complete()[-1]).running)
+        stamp = arm.complete()[-1]
+        assert arm.status(stamp).seed == seed
+        arm.follow(stamp)
+    assert list(arms) == []
+
+
+def test_contract_that_does_not_fit_ends_the_process(tmp_path):
+    contract = tmp_path / "contract.yaml"
+    contract.write_text("version: 1\nrate_hz: 20.0\n")
+    process = launch(104, contract_file=contract)
+    assert process.wait(WAIT_S) == 2
