@@ -57,6 +57,7 @@ class Arbiter:
         self._human_gripper = _OPEN
         self._human_values: np.ndarray | None = None  # the operator's action in this tick
         self._adapter_version = 0
+        self._observation_ns = 0
 
     def enable(self, enabled: bool) -> None:
         """Whether anybody may drive; without, the state is IDLE."""
@@ -109,13 +110,25 @@ class Arbiter:
         return self._decide(reason, conditions.get(row.condition, ""), inputs, dt_s)
 
     def last(self, now_ns: int) -> Decision:
-        """The safe command to end with: no motion, the gripper as it is."""
+        """The safe command to end with: no motion, the gripper as it is. What is latched stays latched."""
         self._end_control(now_ns)
+        self._enabled = self._config.start_enabled
         self.state = ControlState.IDLE
         self._executed[TWIST] = 0.0
-        values = self._executed.astype(np.float32)
         return Decision(
-            values, ControlSource.HOLD, self.state, Reason.DEACTIVATED, "", False, False, 0, 0, None, None, 0, ()
+            values=self._executed.astype(np.float32),
+            source=ControlSource.HOLD,
+            state=self.state,
+            reason=Reason.DEACTIVATED,
+            detail="",
+            latched=self._latched is not None,
+            takeover=False,
+            observation_stamp=self._observation_ns,
+            chunk_stamp=0,
+            policy_values=None,
+            human_values=None,
+            adapter_version=self._adapter_version,
+            clipped=(),
         )
 
     def _may_drive(self) -> bool:
@@ -296,6 +309,8 @@ class Arbiter:
         chunk = inputs.policy.chunk if inputs.policy is not None else None
         if chunk is not None:
             self._adapter_version = chunk.adapter_version
+        if pose is not None:
+            self._observation_ns = pose.stamp_ns
         return Decision(
             values=values,
             source=source,
@@ -304,7 +319,7 @@ class Arbiter:
             detail=detail,
             latched=self._latched is not None,
             takeover=takeover,
-            observation_stamp=pose.stamp_ns if pose is not None else 0,
+            observation_stamp=self._observation_ns,
             chunk_stamp=chunk.observation_stamp_ns if row is not None else 0,
             policy_values=row,
             human_values=None if self._human_values is None else self._human_values.astype(np.float32),

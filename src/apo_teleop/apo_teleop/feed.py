@@ -40,10 +40,10 @@ class OperatorFeed:
         sample = self._newest
         self._newest = dataclasses.replace(sample, events=())
         self._changed, self._sent_ns = False, steady_ns
-        return sample if self.enabled else disabled(sample)
+        return sample if self.enabled else _disabled(sample)
 
 
-def disabled(sample: OperatorSample) -> OperatorSample:
+def _disabled(sample: OperatorSample) -> OperatorSample:
     """The sample of an operator who may not act."""
     events = tuple(event for event in sample.events if event == OperatorEvent.ESTOP)
     return OperatorSample(sample.connected, False, np.zeros(7, np.float32), events)

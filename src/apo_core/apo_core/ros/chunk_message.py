@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from apo_core.contract import Contract
-from apo_core.ros.conversions import to_floats, to_stamp
+from apo_core.ros.conversions import to_floats, to_ns, to_stamp
 from apo_core.types import ActionChunk
 from apo_interfaces.msg import ActionChunk as ActionChunkMessage
 
@@ -24,6 +26,24 @@ def fault_to_msg(fault: str, answered_stamp_ns: int, contract: Contract, adapter
     message = _answer(answered_stamp_ns, answered_stamp_ns, contract, adapter_version)
     message.action_dim, message.fault = contract.action.size, fault
     return message
+
+
+def chunk_from_msg(message: ActionChunkMessage) -> ActionChunk | None:
+    """The chunk as it was sent, None for a fault; whether its shape fits the contract is not checked.
+
+    Values that do not fill the rows come as one row, so that their number shows.
+    """
+    if message.fault:
+        return None
+    values = np.array(message.values, np.float32)
+    rows = message.horizon if message.horizon and values.size % message.horizon == 0 else 1
+    return ActionChunk(
+        observation_stamp_ns=to_ns(message.observation_stamp),
+        period_ns=round(message.period_s * 1e9),
+        values=values.reshape(rows, -1),
+        log_probs=np.array(message.log_probs, np.float32),
+        adapter_version=message.adapter_version,
+    )
 
 
 def _answer(answered_ns: int, observation_ns: int, contract: Contract, adapter_version: int) -> ActionChunkMessage:

@@ -97,7 +97,7 @@ class ScriptedOperator:
             events = ("hand_back",) if self._mode is _Mode.DRIVING else events
             self._mode = _Mode.WATCHING
             self._watch_from(np.inf)
-            return _resting(events)
+            return resting(events)
         left = progress(self._config.task, tick.state)
         if self._mode is _Mode.WATCHING and self._sees_need(tick, left):
             self._mode, self._steps = _Mode.REACTING, 0
@@ -107,14 +107,14 @@ class ScriptedOperator:
             else:
                 self._steps += 1
         if self._mode is not _Mode.DRIVING:
-            return _resting(events)
+            return resting(events)
         action = self._expert.act(tick.state)
         self._carried = self._carried + 1 if self._expert.phase is Phase.CARRY else 0
         if self._is_resolved(left):
             self._mode = _Mode.WATCHING
             self._hand_backs += 1
             self._watch_from(left)
-            return _resting(("hand_back",))
+            return resting(("hand_back",))
         self._steps += 1
         action[:3] += self._rng.normal(0.0, self._config.noise_linear, 3).astype(np.float32)
         action[3:6] += self._rng.normal(0.0, self._config.noise_angular, 3).astype(np.float32)
@@ -163,5 +163,6 @@ class ScriptedOperator:
         return Scene(TASKS[self._config.task], state).held
 
 
-def _resting(events: tuple[str, ...] = ()) -> OperatorSample:
+def resting(events: tuple[str, ...] = ()) -> OperatorSample:
+    """The sample of an operator who watches."""
     return OperatorSample(True, False, np.zeros(7, np.float32), events)

@@ -1,0 +1,196 @@
+"""The arbiter as a ROS node: newest inputs in, one command a tick out, a takeover at once."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
+from rclpy.clock import Clock, ClockType
+from std_srvs.srv import SetBool, Trigger
+
+from apo_core.contract import load_contract
+from apo_core.ros.chunk_message import chunk_from_msg
+from apo_core.ros.conversions import to_floats, to_ns, to_stamp
+from apo_core.ros.diagnostics import ERROR, OK, WARN, diagnostic_array
+from apo_core.ros.lifecycle import LifecycleBase
+from apo_core.ros.node_main import run
+from apo_core.ros.parameters import declare
+from apo_core.ros.qos import COMMANDS, sensors
+from apo_core.types import ControlSource
+from apo_interfaces.msg import ActionChunk, ActionCommand, ControlStatus, OperatorCommand
+from apo_teleop.arbiter import Arbiter
+from apo_teleop.arbiter_config import ArbiterConfig
+from apo_teleop.arbiter_types import ControlState, Decision
+from apo_teleop.control_loop import ControlLoop
+
+_INPUTS = ("policy/chunk", "operator/command")  # topics that must have one publisher
+_DEADLINE_CHECK_S = 0.02
+
+
+class ArbiterNode(LifecycleBase):
+    """Converts messages for a ControlLoop and publishes what it decides."""
+
+    def __init__(self):
+        super().__init__("arbiter")
+        self._config = declare(self, ArbiterConfig)
+        self._arbiter: Arbiter | None = None
+        self._command_pub = self.create_publisher(ActionCommand, "command", COMMANDS)
+        self._status_pub = self.create_publisher(ControlStatus, "control/status", COMMANDS)
+        self._diagnostics_pub = self.create_publisher(DiagnosticArray, "/diagnostics", COMMANDS)
+        self.create_service(SetBool, "~/enable", self._on_enable)
+        self.create_service(Trigger, "~/clear", self._on_clear)
+        self.create_service(Trigger, "~/estop", self._on_estop)
+
+    def configure(self) -> None:
+        self._contract = load_contract(self._config.contract_file)
+        # an emergency stop outlives a restart of the ticks
+        self._arbiter = Arbiter(self._config, self._contract)
+
+    def activate(self) -> None:
+        config = self._config
+        self._loop = ControlLoop(self._arbiter, config, self._contract)
+        self._device_wall_ns = self._pose_steady_ns = 0
+        pose = self._contract.state_spec("ee_pose")
+        self._inputs = [
+            self.create_subscription(PoseStamped, pose.topic, self._on_pose, sensors(config.sensor_reliability)),
+            self.create_subscription(ActionChunk, "policy/chunk", self._on_chunk, COMMANDS),
+            self.create_subscription(OperatorCommand, "operator/command", self._on_operator, COMMANDS),
+        ]
+        self._ticker, *_ = self._tickers = [
+            self.create_timer(period_s, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
+            for period_s, callback in (
+                (_DEADLINE_CHECK_S if config.lockstep else self._contract.period_ns * 1e-9, self._on_timer),
+                (1.0, self._publish_diagnostics),
+                (config.publisher_check_s, self._count_publishers),
+            )
+        ]
+
+    def deactivate(self) -> None:
+        for timer in self._tickers:
+            self.destroy_timer(timer)
+        for subscription in self._inputs:
+            self.destroy_subscription(subscription)
+        self._publish(self._loop.stop(self._now_ns(), time.monotonic_ns()))
+
+    def _now_ns(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+    def _on_pose(self, message: PoseStamped) -> None:
+        self._pose_steady_ns = time.monotonic_ns()
+        p = message.pose.position
+        self._publish(self._loop.on_pose(to_ns(message.header.stamp), np.array([p.x, p.y, p.z]), self._pose_steady_ns))
+
+    def _on_chunk(self, message: ActionChunk) -> None:
+        answered_ns = to_ns(message.header.stamp)
+        decision = self._loop.on_chunk(answered_ns, chunk_from_msg(message), message.fault, time.monotonic_ns())
+        self._publish(decision)
+
+    def _on_operator(self, message: OperatorCommand, info: dict) -> None:
+        stamp_ns = to_ns(message.header.stamp)
+        # simulated time is too coarse to measure with; then DDS's stamp of the sending counts
+        simulated = self.get_clock().ros_time_is_active
+        self._device_wall_ns = info["source_timestamp"] if simulated else stamp_ns
+        decision = self._loop.on_operator(
+            stamp_ns,
+            message.connected,
+            message.active,
+            np.array(message.values, np.float32),
+            tuple(message.events),
+            self._now_ns(),
+            time.monotonic_ns(),
+        )
+        self._publish(decision)
+        if decision is not None and not self._config.lockstep:
+            self._ticker.reset()
+
+    def _on_timer(self) -> None:
+        self._publish(self._loop.on_timer(self._now_ns(), time.monotonic_ns()))
+
+    def _publish(self, decision: Decision | None) -> None:
+        """Publishes the command first, all that is only told after it."""
+        if decision is None:
+            return
+        record, now_ns = self._loop.record, self._now_ns()
+        message = ActionCommand(
+            tick=record.ticks,
+            values=to_floats(decision.values),
+            source=decision.source.value,
+            reason=str(decision.reason),
+            observation_stamp=to_stamp(decision.observation_stamp),
+            chunk_stamp=to_stamp(decision.chunk_stamp),
+            policy_values=to_floats(decision.policy_values),
+            human_values=to_floats(decision.human_values),
+            adapter_version=decision.adapter_version,
+            clipped=",".join(decision.clipped),
+        )
+        message.header.stamp, message.header.frame_id = to_stamp(now_ns), self._contract.frame_id
+        self._command_pub.publish(message)
+        if decision.takeover:
+            record.latency.add(time.time_ns() - self._device_wall_ns)
+        status = ControlStatus(
+            state=decision.state.value,
+            reason=str(decision.reason),
+            latched=decision.latched,
+            tick=record.ticks,
+            ticks_missed=self._loop.ticks_missed,
+            takeovers=record.takeovers,
+            takeover_latency_p50_ms=record.latency.percentile_ms(50),
+            takeover_latency_p99_ms=record.latency.percentile_ms(99),
+            response_ms=(time.monotonic_ns() - self._pose_steady_ns) * 1e-6 if self._pose_steady_ns else float("nan"),
+            adapter_version=decision.adapter_version,
+        )
+        status.header.stamp = to_stamp(now_ns)
+        self._status_pub.publish(status)
+        if record.changed:
+            self._log(decision)
+
+    def _log(self, decision: Decision) -> None:
+        text = f"{decision.state}: {decision.reason} {decision.detail}{', until cleared' * decision.latched}"
+        if decision.source is ControlSource.HOLD and decision.state is not ControlState.IDLE:
+            self.get_logger().warning(text)
+        else:
+            self.get_logger().info(text)
+
+    def _count_publishers(self) -> None:
+        self._loop.on_duplicate(next((topic for topic in _INPUTS if self.count_publishers(topic) > 1), ""))
+
+    def _publish_diagnostics(self) -> None:
+        decision = self._loop.record.decision
+        level, message = WARN, "waits for its first tick"
+        if decision is not None:
+            level = ERROR if decision.latched else WARN if decision.state is ControlState.HOLD else OK
+            message = f"{decision.state}: {decision.reason}"
+        summary = self._loop.summary(time.monotonic_ns())
+        self._diagnostics_pub.publish(diagnostic_array(self, level, message, summary))
+
+    def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        response.success, response.message = self.is_active, "" if self.is_active else "the arbiter is not active"
+        if self.is_active:
+            self._arbiter.enable(request.data)
+        return response
+
+    def _on_clear(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self._arbiter is not None
+        cleared = self._arbiter.clear() if self._arbiter is not None else ""
+        response.message = f"cleared {cleared}" if cleared else "nothing was latched"
+        return response
+
+    def _on_estop(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self._arbiter is not None
+        if self._arbiter is not None:
+            self._arbiter.estop()
+        if self.is_active and not self._config.lockstep:
+            self._publish(self._loop.tick(self._now_ns(), time.monotonic_ns()))
+            self._ticker.reset()
+        return response
+
+
+def main() -> None:
+    """Console script."""
+    raise SystemExit(run(ArbiterNode))
+
+
+if __name__ == "__main__":
+    main()

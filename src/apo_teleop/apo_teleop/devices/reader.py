@@ -1,0 +1,91 @@
+"""Reads a device in a thread of its own, so that a slow one holds up nothing else. No ROS."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from apo_teleop.devices.device import Device, DeviceSample, disconnected
+from apo_teleop.feed import OperatorFeed
+from apo_teleop.mapping import AxisMapping, OperatorSample
+
+
+class NoDevice:
+    """A device that is never connected."""
+
+    name = "none"
+    problem = "no device is wanted"
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def poll(self, now_ns: int) -> DeviceSample | None:
+        """See Device."""
+        told, self._told = self._told, True
+        return None if told else disconnected(now_ns)
+
+    def close(self) -> None:
+        """See Device."""
+
+
+class DeviceReader:
+    """Polls, maps, and hands on what is to be published.
+
+    Args:
+        device: polled and closed by the thread.
+        mapping, feed: used under this reader's lock.
+        period_s: between two polls.
+        publish: called from the thread with each sample that is due; None: samples are fetched with `take_always`.
+        report: called from the thread with a line for people when the device comes or goes.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        mapping: AxisMapping,
+        feed: OperatorFeed,
+        period_s: float,
+        publish: Callable[[OperatorSample], None] | None,
+        report: Callable[[str], None],
+    ):
+        self._device, self._mapping, self._feed = device, mapping, feed
+        self._period_s, self._publish, self._report = period_s, publish, report
+        self._lock, self._stop = threading.Lock(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"read {device.name}", daemon=True)
+
+    def start(self) -> None:
+        """Begins to poll."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the thread and gives the device back."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def enable(self, enabled: bool) -> None:
+        """Whether the operator may act."""
+        with self._lock:
+            self._feed.enabled = enabled
+
+    def take_always(self) -> OperatorSample:
+        """The newest sample, with the events since the last one."""
+        with self._lock:
+            return self._feed.take_always(time.monotonic_ns())
+
+    def _run(self) -> None:
+        connected = None
+        while not self._stop.is_set():
+            sample = self._device.poll(time.monotonic_ns())
+            if sample is not None and sample.connected != connected:
+                connected = sample.connected
+                self._report(f"{self._device.name} {'connected' if connected else self._device.problem}")
+            with self._lock:
+                if sample is not None:
+                    self._feed.put(self._mapping.apply(sample))
+                due = self._feed.take(time.monotonic_ns()) if self._publish is not None else None
+            if due is not None:
+                self._publish(due)
+            self._stop.wait(self._period_s)
+        self._device.close()
