@@ -45,6 +45,8 @@ def _up(arguments: argparse.Namespace) -> int:
     for entry in map(nodes.node, wanted):
         parameters: dict[str, object] = {name: paths[name] for name in entry.path_parameters}
         parameters["use_sim_time"] = arguments.sim and entry.group != nodes.SIM
+        if arguments.sim:
+            parameters |= nodes.SIMULATED.get(entry.name, {})
         if entry.name == "teleop" and arguments.operator:
             parameters["device"] = arguments.operator
         command = nodes.command_line(

@@ -18,6 +18,7 @@ from apo_bringup.report import EpisodeRecord, SessionRecord, build_report, forma
 from apo_bringup.session import SessionStopped, run_session
 from apo_bringup.session_plan import Purpose, SessionConfig
 from apo_bringup.supervision import Program, Supervisor, environment_for_nodes
+from apo_core.contract import load_contract
 from apo_core.episode_file import read_episode
 from apo_core.errors import ApoError
 from apo_core.labeling import LabelRule
@@ -65,7 +66,7 @@ def programs(config: SessionConfig, run_dir: Path, expert_dir: Path, mode: str) 
     for entry in nodes.NODES:
         parameters: dict[str, object] = {name: paths[name] for name in entry.path_parameters}
         parameters["use_sim_time"] = entry.name != "sim_bridge"
-        if entry.name in ("sim_bridge", "policy", "arbiter", "teleop"):
+        if entry.name != "trainer":
             parameters["lockstep"] = mode == "lockstep"
         parameters |= special.get(entry.name, {})
         made.append(Program(entry.name, nodes.command_line(entry, parameters), environment_for_nodes()))
@@ -136,6 +137,7 @@ def run_demo(config: SessionConfig, run_dir: Path, expert_dir: Path, mode: str =
             episodes=config.expert_episodes,
             seed=config.expert_seed,
             instruction=config.instruction,
+            contract=load_contract(nodes.default_paths(run_dir)["contract_file"]),
             progress=lambda text: (watch.check(), console.update(text)),
         )
         console.note(f"expert demonstrations: {len(made)} in {expert_dir}")

@@ -40,6 +40,8 @@ def _overrides(context: LaunchContext, entry: nodes.NodeEntry) -> dict[str, obje
     sim_time = get("use_sim_time") or get("sim")
     values: dict[str, object] = {name: paths[name] for name in entry.path_parameters}
     values["use_sim_time"] = sim_time == "true" and entry.group != nodes.SIM
+    if get("sim") == "true":
+        values |= nodes.SIMULATED.get(entry.name, {})
     if entry.name == "teleop":
         values["device"] = get("operator")
     return values

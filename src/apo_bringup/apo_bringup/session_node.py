@@ -165,13 +165,13 @@ class SessionNode(Node):
                 tags=trial.tags(),
             ),
         )
-        self._latest.pop(TaskStatus, None)
+        before = self._latest[TaskStatus].trial if TaskStatus in self._latest else -1
         self._accepted("sim_bridge/reset", ResetTask.Request(seed=trial.seed), 60.0)
 
         def over() -> bool:
             on_spin()
             status = self._latest.get(TaskStatus)
-            return status is not None and status.seed == trial.seed and not status.running
+            return status is not None and status.trial > before and not status.running
 
         def show() -> None:
             status, control = self._latest.get(TaskStatus), self._latest.get(ControlStatus)

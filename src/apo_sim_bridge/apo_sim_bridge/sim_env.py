@@ -65,7 +65,7 @@ class SimConfig:
         if not _is_number(scale) or not 0 <= scale <= limit:
             faults.append(f"position_range_scale = {scale!r} must be in [0, {limit}] for task {self.task!r}")
         if faults:
-            raise ConfigError("SimConfig (config/sim.yaml)", faults)
+            raise ConfigError("SimConfig (config/sim_bridge.yaml)", faults)
 
 
 def _is_number(value) -> bool:
