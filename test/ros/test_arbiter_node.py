@@ -1,0 +1,324 @@
+"""The arbiter as a process over DDS: takeover, hand-back, watchdogs, emergency stop, lockstep, a safe end."""
+
+import math
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rclpy
+import yaml
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
+from rclpy.executors import SingleThreadedExecutor
+from std_srvs.srv import SetBool, Trigger
+
+from apo_core.contract import load_contract
+from apo_core.ros.chunk_message import chunk_to_msg, fault_to_msg
+from apo_core.ros.conversions import array_to_pose, to_floats, to_ns, to_stamp
+from apo_core.ros.qos import COMMANDS, sensors
+from apo_core.types import ActionChunk
+from apo_interfaces.msg import ActionChunk as ActionChunkMessage
+from apo_interfaces.msg import ActionCommand, ControlStatus, OperatorCommand
+
+CONTRACT_FILE = Path(__file__).parents[2] / "config" / "contract.yaml"
+CONTRACT = load_contract(CONTRACT_FILE)
+WAIT_S = 30.0  # limit of a wait for something that will come
+PERIOD_NS = CONTRACT.period_ns
+POSE = np.array([0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0])
+RIGHT = np.array([0.0, -0.3, 0.0, 0.0, 0.0, 0.0, 0.0], np.float32)
+
+
+class Cell:
+    """Robot, policy and operator in one; in real time it sends all three at the contract's rate."""
+
+    def __init__(self):
+        self.node = rclpy.create_node("cell")
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self.node)
+        self._pose = self.node.create_publisher(PoseStamped, "ee_pose", sensors("reliable"))
+        self._chunk = self.node.create_publisher(ActionChunkMessage, "policy/chunk", COMMANDS)
+        self._operator = self.node.create_publisher(OperatorCommand, "operator/command", COMMANDS)
+        self.commands: list[ActionCommand] = []
+        self.statuses: list[ControlStatus] = []
+        self.diagnostics: list[DiagnosticArray] = []
+        for kind, topic, into in (
+            (ActionCommand, "command", self.commands),
+            (ControlStatus, "control/status", self.statuses),
+            (DiagnosticArray, "/diagnostics", self.diagnostics),
+        ):
+            self.node.create_subscription(kind, topic, into.append, COMMANDS)
+        self._clients = {
+            name: self.node.create_client(kind, f"arbiter/{name}")
+            for name, kind in (("enable", SetBool), ("clear", Trigger), ("estop", Trigger))
+        }
+        self.contract = CONTRACT
+        self.active = False
+        self.connected = True
+        self.policy_speaks = True
+
+    def spin_until(self, condition: Callable[[], bool], what: str, flow: bool = False) -> None:
+        """Spins until the condition holds; with `flow`, sends the inputs of real time meanwhile."""
+        end, due = time.monotonic() + WAIT_S, 0.0
+        while not condition():
+            assert time.monotonic() < end, f"waited {WAIT_S} s for {what}; last: {self.commands[-1:]}"
+            if flow and time.monotonic() >= due:
+                due = time.monotonic() + PERIOD_NS * 1e-9
+                self.send_all()
+            self._executor.spin_once(timeout_sec=0.01)
+
+    def send_all(self) -> None:
+        now = self.node.get_clock().now().nanoseconds
+        self.send_pose(now)
+        if self.policy_speaks:
+            self.send_chunk(now)
+        self.send_operator(now)
+
+    def send_pose(self, stamp_ns: int) -> None:
+        message = PoseStamped(pose=array_to_pose(POSE))
+        message.header.stamp = to_stamp(stamp_ns)
+        self._pose.publish(message)
+
+    def send_chunk(self, stamp_ns: int) -> None:
+        rows = np.tile(np.array([0.1, 0, 0, 0, 0, 0, -1], np.float32), (4, 1))
+        chunk = ActionChunk(stamp_ns, PERIOD_NS, rows, np.zeros(4, np.float32), 6)
+        self._chunk.publish(chunk_to_msg(chunk, stamp_ns, self.contract, 0.01))
+
+    def send_fault(self, stamp_ns: int) -> None:
+        self._chunk.publish(fault_to_msg("the camera is dark", stamp_ns, CONTRACT, 6))
+
+    def send_operator(self, stamp_ns: int, events: tuple[str, ...] = ()) -> None:
+        message = OperatorCommand(
+            device="test",
+            connected=self.connected,
+            active=self.active,
+            values=to_floats(RIGHT if self.active else np.zeros(7)),
+            events=list(events),
+        )
+        message.header.stamp = to_stamp(stamp_ns)
+        self._operator.publish(message)
+
+    def call(self, name: str, request=None):
+        """The answer of one of the arbiter's services."""
+        client = self._clients[name]
+        self.spin_until(client.service_is_ready, f"service {name}")
+        future = client.call_async(request or Trigger.Request())
+        self.spin_until(future.done, f"the answer of {name}")
+        return future.result()
+
+    def until_state(self, state: str, reason: str) -> ActionCommand:
+        """Real time: the first command of that state and reason from now on."""
+        seen = len(self.statuses)
+        self.spin_until(
+            lambda: any((s.state, s.reason) == (state, reason) for s in self.statuses[seen:]),
+            f"{state} {reason}",
+            flow=True,
+        )
+        tick = next(s.tick for s in self.statuses[seen:] if (s.state, s.reason) == (state, reason))
+        self.spin_until(lambda: any(c.tick == tick for c in self.commands), f"command {tick}")
+        return next(c for c in self.commands if c.tick == tick)
+
+
+@pytest.fixture
+def cell(ros):
+    made = Cell()
+    yield made
+    made.node.destroy_node()
+
+
+@pytest.fixture
+def start(ros_domain, cell, tmp_path):
+    """(parameters) -> the arbiter as a process, connected to the cell."""
+    processes = []
+
+    def launch(**parameters):
+        arguments = {"contract_file": CONTRACT_FILE, **parameters}
+        command = [sys.executable, "-m", "apo_teleop.arbiter_node", "--ros-args"]
+        for name, value in arguments.items():
+            command += ["-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        processes.append(process)
+        publishers = (cell._pose, cell._chunk, cell._operator)
+        cell.spin_until(
+            lambda: (
+                all(publisher.get_subscription_count() for publisher in publishers)
+                and cell.node.count_publishers("command")
+                and cell.node.count_publishers("control/status")
+            ),
+            "the arbiter",
+        )
+        return process
+
+    yield launch
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_it_holds_until_enabled_then_the_policy_drives(cell, start):
+    start()
+    held = cell.until_state("IDLE", "disabled")
+    assert held.source == "HOLD" and list(held.values) == [0, 0, 0, 0, 0, 0, -1]
+    assert cell.call("enable", SetBool.Request(data=True)).success
+    command = cell.until_state("POLICY", "policy_in_control")
+    assert command.source == "POLICY" and command.adapter_version == 6
+    assert command.header.frame_id == "base"
+    assert list(command.values) == list(command.policy_values)
+    assert to_ns(command.chunk_stamp) > 0 and not command.human_values
+    ticks = [c.tick for c in cell.commands]
+    assert ticks == list(range(ticks[0], ticks[0] + len(ticks)))
+
+
+def test_takeover_and_hand_back(cell, start):
+    start(start_enabled=True)
+    cell.until_state("POLICY", "policy_in_control")
+    cell.active = True
+    command = cell.until_state("HUMAN", "operator_motion")
+    np.testing.assert_allclose(command.values, [0, -0.3, 0, 0, 0, 0, -1], atol=1e-6)
+    assert command.source == "HUMAN" and list(command.human_values) == list(command.values)
+    assert command.policy_values
+    cell.active = False
+    rest = cell.until_state("HUMAN", "operator_rest")
+    assert rest.source == "HUMAN" and not any(rest.values[:6])
+    back = cell.until_state("POLICY", "policy_in_control")
+    assert to_ns(back.chunk_stamp) > to_ns(rest.header.stamp)
+    status = cell.statuses[-1]
+    assert status.takeovers == 1
+    assert 0 <= status.takeover_latency_p50_ms < 1e3 * WAIT_S
+    cell.spin_until(lambda: len(cell.diagnostics) >= 1, "diagnostics", flow=True)
+    told = {pair.key: pair.value for pair in cell.diagnostics[-1].status[0].values}
+    assert told["operator_connected"] == "True" and not math.isnan(float(told["observation_age_s"]))
+
+
+def test_a_takeover_does_not_wait_for_the_next_tick(cell, start, tmp_path):
+    slow = yaml.safe_load(CONTRACT_FILE.read_text())
+    slow["rate_hz"], slow["max_age_s"] = 0.5, 30.0
+    file = tmp_path / "slow.yaml"
+    file.write_text(yaml.safe_dump(slow))
+    cell.contract = load_contract(file)
+    start(contract_file=file, start_enabled=True, operator_stale_s=10.0, policy_silent_s=30.0)
+    cell.send_all()
+    cell.spin_until(lambda: cell.commands, "the first tick")
+    cell.active = True
+    # a second sample of the same motion waits for the timer again, two seconds later
+    for _ in range(2):
+        cell.send_operator(cell.node.get_clock().now().nanoseconds)
+    cell.spin_until(lambda: any(c.source == "HUMAN" for c in cell.commands), "the takeover")
+    human = next(c for c in cell.commands if c.source == "HUMAN")
+    before = next(c for c in cell.commands if c.tick == human.tick - 1)
+    assert to_ns(human.header.stamp) - to_ns(before.header.stamp) < cell.contract.period_ns // 2
+
+
+def test_a_silent_policy_holds_and_comes_back(cell, start):
+    start(start_enabled=True, policy_silent_s=0.15)
+    cell.until_state("POLICY", "policy_in_control")
+    cell.policy_speaks = False
+    cell.until_state("HOLD", "policy_silent")
+    cell.policy_speaks = True
+    cell.until_state("POLICY", "policy_in_control")
+    assert not any(s.latched for s in cell.statuses)
+
+
+def test_a_device_lost_while_driving_latches_until_cleared(cell, start):
+    start(start_enabled=True)
+    cell.active = True
+    cell.until_state("HUMAN", "operator_motion")
+    cell.active = cell.connected = False
+    cell.until_state("HOLD", "device_lost")
+    cell.connected = cell.active = True
+    cell.until_state("HOLD", "device_lost")
+    assert cell.statuses[-1].latched
+    cell.active = False
+    assert cell.call("clear").message == "cleared device_lost"
+    cell.until_state("POLICY", "policy_in_control")
+
+
+def test_an_emergency_stop_latches_until_cleared(cell, start):
+    start(start_enabled=True)
+    cell.until_state("POLICY", "policy_in_control")
+    assert cell.call("estop").success
+    cell.active = True
+    command = cell.until_state("ESTOP", "estop")
+    assert command.source == "HOLD"
+    assert not any(cell.until_state("ESTOP", "estop").values[:6])
+    cell.active = False
+    cell.call("clear")
+    cell.until_state("POLICY", "policy_in_control")
+
+
+def test_a_second_publisher_on_an_input_holds(cell, start):
+    start(start_enabled=True, publisher_check_s=0.05)
+    cell.until_state("POLICY", "policy_in_control")
+    intruder = cell.node.create_publisher(ActionChunkMessage, "policy/chunk", COMMANDS)
+    cell.until_state("HOLD", "multiple_publishers")
+    cell.node.destroy_publisher(intruder)
+    cell.until_state("POLICY", "policy_in_control")
+
+
+def test_the_last_command_is_safe(cell, start):
+    process = start(start_enabled=True)
+    cell.active = True
+    cell.until_state("HUMAN", "operator_motion")
+    process.send_signal(signal.SIGINT)
+    cell.spin_until(lambda: process.poll() is not None, "the end of the arbiter", flow=True)
+    assert process.returncode == 0
+    cell.spin_until(lambda: cell.commands[-1].reason == "deactivated", "the last command")
+    last = cell.commands[-1]
+    assert last.source == "HOLD" and not any(last.values[:6])
+
+
+def test_lockstep_answers_each_observation_once_and_only_after_both(cell, start):
+    start(lockstep=True, start_enabled=True)
+    for tick in range(100, 120):
+        stamp = tick * PERIOD_NS
+        sends = [cell.send_pose, cell.send_chunk, cell.send_operator]
+        for send in sends[tick % 3 :] + sends[: tick % 3]:
+            # calls of a service give the arbiter time to answer too early
+            if tick < 103:
+                cell.call("clear")
+                cell.call("clear")
+            assert len(cell.commands) == tick - 100
+            send(stamp)
+        cell.spin_until(lambda tick=tick: len(cell.commands) > tick - 100, f"the answer to tick {tick}")
+    assert [to_ns(c.observation_stamp) for c in cell.commands] == [t * PERIOD_NS for t in range(100, 120)]
+    assert {c.source for c in cell.commands} == {"POLICY"}
+    cell.spin_until(lambda: len(cell.statuses) == 20, "every status")
+    assert cell.statuses[-1].ticks_missed == 0
+
+
+def test_lockstep_takes_over_and_hands_back_in_simulated_time(cell, start):
+    start(lockstep=True, start_enabled=True)
+    sources = []
+    for tick in range(200, 220):
+        cell.active = tick < 203
+        for send in (cell.send_pose, cell.send_chunk, cell.send_operator):
+            send(tick * PERIOD_NS)
+        cell.spin_until(lambda: len(cell.commands) > len(sources), f"the answer to tick {tick}")
+        sources.append(cell.commands[-1].source)
+    # half a second of rest is ten ticks after the last motion
+    assert sources == ["HUMAN"] * 12 + ["POLICY"] * 8
+
+
+def test_lockstep_deadline_holds_and_counts(cell, start):
+    start(lockstep=True, start_enabled=True, lockstep_deadline_s=0.2)
+    cell.send_pose(100 * PERIOD_NS)
+    cell.spin_until(lambda: len(cell.commands) == 1, "the answer without any input")
+    assert (cell.commands[0].source, cell.commands[0].reason) == ("HOLD", "operator_late")
+    cell.send_pose(101 * PERIOD_NS)
+    cell.send_operator(101 * PERIOD_NS)
+    cell.spin_until(lambda: len(cell.commands) == 2, "the answer without a policy")
+    assert cell.commands[1].reason == "policy_late"
+    cell.send_pose(102 * PERIOD_NS)
+    cell.send_operator(102 * PERIOD_NS)
+    cell.send_fault(102 * PERIOD_NS)
+    cell.spin_until(lambda: len(cell.commands) == 3, "the answer with a fault")
+    assert cell.commands[2].reason == "policy_fault"
+    cell.spin_until(lambda: len(cell.statuses) == 3, "the last status")
+    assert cell.statuses[-1].ticks_missed == 2
+    cell.send_pose(102 * PERIOD_NS)
+    cell.spin_until(lambda: len(cell.commands) == 4, "the answer to a repeated observation")
+    assert cell.commands[3].tick == cell.commands[2].tick
