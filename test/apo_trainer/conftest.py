@@ -54,8 +54,8 @@ def contract_of_rate():
 def write_episode(tmp_path: Path):
     """Writes an episode from a text of P (policy), H (human) and - (hold), one letter a step, and returns its path.
 
-    Executed actions are 0.01 * step where the policy drove and 0.5 + 0.01 * step where a person did, in every dimension,
-    with 0.1 added to the execution of `noise` steps; the front image is all `step`.
+    Executed actions are 0.01 * step where the policy drove and 0.5 + 0.01 * step where a person did, in every
+    dimension, with 0.1 added to the execution of `noise` steps; the front image is all `step`.
     """
 
     def write(

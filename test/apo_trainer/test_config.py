@@ -68,11 +68,11 @@ def test_a_broken_override_is_named():
 def test_the_hash_covers_the_method_and_not_the_place():
     base = TrainerConfig()
     assert base.sha256 == TrainingConfig().sha256
-    assert dataclasses.replace(base, checkpoint="elsewhere", niceness=3).sha256 == base.sha256
+    assert dataclasses.replace(base, checkpoint_dir="elsewhere", niceness=3).sha256 == base.sha256
     assert dataclasses.replace(base, learning_rate=3e-4).sha256 != base.sha256
 
 
 def test_a_written_configuration_reads_back(tmp_path):
-    config = dataclasses.replace(TrainerConfig(), steps=3, learning_rate=1e-5, episodes="/somewhere")
+    config = dataclasses.replace(TrainerConfig(), steps=3, learning_rate=1e-5, episode_dir="/somewhere")
     write_config(config, tmp_path / "config.yaml")
     assert read_config(tmp_path / "config.yaml") == config

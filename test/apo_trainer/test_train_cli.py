@@ -45,10 +45,10 @@ def arguments(checkpoint, interactions, tmp_path):
     def make(run="run", parent=0, **changes) -> list[str]:
         values = {
             **SETTINGS,
-            "checkpoint": str(checkpoint),
-            "episodes": str(interactions),
-            "expert": str(tmp_path / "expert"),
-            "adapters": str(tmp_path / "adapters"),
+            "checkpoint_dir": str(checkpoint),
+            "episode_dir": str(interactions),
+            "expert_dir": str(tmp_path / "expert"),
+            "adapter_dir": str(tmp_path / "adapters"),
             **changes,
         }
         path = tmp_path / f"{run}.yaml"
@@ -162,7 +162,7 @@ def test_a_loss_that_is_not_finite_publishes_nothing(arguments, tmp_path):
 
 
 def test_without_data_it_says_so(arguments, tmp_path):
-    assert train.main(arguments(episodes=str(tmp_path / "nowhere"))) == 2
+    assert train.main(arguments(episode_dir=str(tmp_path / "nowhere"))) == 2
     assert result_of(tmp_path)["message"].startswith("TrainingDataError: no sample to train on")
     assert published(tmp_path) == []
 
@@ -179,7 +179,7 @@ def test_a_parent_of_another_scale_is_refused(arguments, tmp_path):
 
 
 def test_a_missing_checkpoint_is_named(arguments, tmp_path):
-    assert train.main(arguments(checkpoint=str(tmp_path / "nothing"))) == 2
+    assert train.main(arguments(checkpoint_dir=str(tmp_path / "nothing"))) == 2
     assert "CheckpointError" in result_of(tmp_path)["message"]
 
 
