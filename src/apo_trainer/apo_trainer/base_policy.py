@@ -32,7 +32,7 @@ class BasePolicyConfig:
     contract_file: str = parameter("config/contract.yaml", "the contract")
     demonstrations: str = parameter("data/base_policy", "folder with a folder of demonstrations for each task")
     output: str = parameter("models/lift_base", "checkpoint folder to write")
-    episodes: int = parameter(100, "demonstrations", low=1, high=100_000)
+    episodes: int = parameter(28, "demonstrations", low=1, high=100_000)
     episode_seed: int = parameter(100_000, "seed of the first demonstration", low=0, high=2**31)
     cameras: tuple[str, ...] = parameter(("agentview", "wrist"), "images of the contract that the policy sees")
     state_keys: tuple[str, ...] = parameter(
@@ -40,7 +40,7 @@ class BasePolicyConfig:
     )
     image_size: int = parameter(64, "pixels a side after the crop", low=16, high=512)
     chunk: int = parameter(4, "actions predicted from one observation", low=1, high=64)
-    steps: int = parameter(800, "optimizer steps", low=1, high=1_000_000)
+    steps: int = parameter(350, "optimizer steps", low=1, high=1_000_000)
     batch_size: int = parameter(32, "frames a step", low=1, high=4096)
     learning_rate: float = parameter(7e-4, "AdamW, after the warmup", low=1e-7, high=1.0)
     warmup_steps: int = parameter(50, "steps of linear warmup", low=0, high=100_000)
