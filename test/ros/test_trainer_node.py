@@ -124,6 +124,7 @@ def start(client, checkpoint, tmp_path) -> Iterator[Callable[..., subprocess.Pop
             "learning_rate": 0.01,
             "gate_margin_nats": -1000.0,
             "gate_l1_tolerance": 100.0,
+            "niceness": 0,
             "threads": 1,
             "progress_s": 0.0,
             **changes,

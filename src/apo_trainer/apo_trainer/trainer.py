@@ -222,7 +222,7 @@ class Trainer:
         return self.policy.model.action_logits(batch.features, batch.prompt_ids, batch.tokens)
 
     def _logps(self, batch: Batch, rows: Sequence[int], actions_of: Sequence[int]) -> Tensor:
-        """Log-probabilities, one a row, of the actions of samples `actions_of` on the observations of samples `rows`."""
+        """Log-probabilities, one a row, of the actions of samples `actions_of` seen from samples `rows`."""
         if not rows:
             return batch.actions.new_zeros(0)
         tokens, mask = batch.tokens[actions_of], batch.mask[actions_of]
