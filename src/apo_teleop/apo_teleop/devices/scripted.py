@@ -37,7 +37,7 @@ class ScriptedConfig:
     min_drive_steps: int = parameter(10, "steps at least before handing back", low=1, high=100_000)
     lift_steps: int = parameter(2, "steps of carrying before handing back a grasped object", low=1, high=1000)
     resolved_m: float = parameter(0.05, "m of progress before handing back one that was held", low=0.0, high=10.0)
-    max_hand_backs: int = parameter(2, "per trial; after them the operator finishes the task", low=0, high=100_000)
+    max_hand_backs: int = parameter(1, "per trial; after them the operator finishes the task", low=0, high=100_000)
     noise_linear: float = parameter(0.03, "m/s, standard deviation of the hand's tremor per axis", low=0.0, high=1.0)
     noise_angular: float = parameter(0.1, "rad/s, the same of its rotation", low=0.0, high=10.0)
     operator_seed: int = parameter(0, "seed of the tremor", low=0, high=2**53)
