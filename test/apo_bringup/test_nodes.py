@@ -13,8 +13,8 @@ from apo_core import config as configuration
 CONFIG_CLASSES = {
     "sim_bridge": ("apo_sim_bridge.bridge_config", "SimBridgeConfig"),
     "policy": ("apo_policy_node.config", "PolicyConfig"),
-    "arbiter": ("apo_teleop.arbiter", "ArbiterConfig"),
-    "teleop": ("apo_teleop.config", "TeleopConfig"),
+    "arbiter": ("apo_teleop.arbiter_config", "ArbiterConfig"),
+    "teleop": ("apo_teleop.teleop_config", "TeleopConfig"),
     "recorder": ("apo_recorder.config", "RecorderConfig"),
     "trainer": ("apo_trainer.config", "TrainerConfig"),
 }

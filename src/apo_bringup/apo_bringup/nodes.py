@@ -56,7 +56,7 @@ NODES = (
         "trainer_node",
         LEARNING,
         "turns episodes into adapters",
-        ("contract_file", "checkpoint_dir", "adapter_dir", "episode_dir", "expert_dir", "run_dir"),
+        ("checkpoint_dir", "adapter_dir", "episode_dir", "expert_dir", "run_dir"),
     ),
 )
 

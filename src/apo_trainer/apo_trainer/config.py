@@ -91,11 +91,11 @@ class TrainingConfig:
 class TrainerConfig(TrainingConfig):
     """What the program and the node need around a training: where things are, and how much of the machine to use."""
 
-    checkpoint: str = parameter("models/lift_base", "folder of the base policy")
-    episodes: str = parameter("runs/episodes", "folder of the recorder's episode files")
-    expert: str = parameter("data/expert/lift", "folder of demonstrations; may be empty")
-    adapters: str = parameter("runs/adapters", "adapter store that receives the result")
-    runs: str = parameter("runs/training", "folder of the runs' metrics and results")
+    checkpoint_dir: str = parameter("models/lift_base", "folder of the base policy")
+    episode_dir: str = parameter("runs/episodes", "folder of the recorder's episode files")
+    expert_dir: str = parameter("data/expert/lift", "folder of demonstrations; may be empty")
+    adapter_dir: str = parameter("runs/adapters", "adapter store that receives the result")
+    run_dir: str = parameter("runs/training", "folder of the runs' metrics and results")
     device: str = parameter("cpu", "torch device")
     threads: int = parameter(0, "CPU threads; 0 leaves the choice to torch", low=0, high=1024)
     feature_cache_mb: int = parameter(512, "memory for vision features", low=0, high=1_000_000)

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda caught, _: stopped.append(caught))
     _end_with_parent()
-    names = ("checkpoint", "episodes", "expert", "adapters", "steps")
+    names = ("checkpoint_dir", "episode_dir", "expert_dir", "adapter_dir", "steps")
     try:
         overrides = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
         config = read_config(options.config, {**overrides, **parse_overrides(options.set)})
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_STATUS[FAILED]
     os.nice(config.niceness)
     run_id = options.run_id or datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]
-    run_dir = Path(options.run_dir or Path(config.runs) / run_id)
+    run_dir = Path(options.run_dir or Path(config.run_dir) / run_id)
     reporter = _Reporter(config.progress_s)
     result = run(config, options.parent, options.episode_ids, run_dir, run_id, reporter, lambda: bool(stopped))
     return EXIT_STATUS[result["state"]]
@@ -123,8 +123,8 @@ def _train(config, parent, episode_ids, run_dir, report, should_stop, result) ->
         if should_stop():
             raise Interrupted
 
-    paths, missing = find_episodes(Path(config.episodes), Path(config.expert), episode_ids)
-    store = AdapterStore(config.adapters)
+    paths, missing = find_episodes(Path(config.episode_dir), Path(config.expert_dir), episode_ids)
+    store = AdapterStore(config.adapter_dir)
     parent_version, parent_tensors = store.read(parent) if parent else (None, None)
     # read by OpenMP when torch comes in: threads that wait by spinning make steps ten times slower on a busy machine
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -137,7 +137,7 @@ def _train(config, parent, episode_ids, run_dir, report, should_stop, result) ->
 
     if config.threads:
         torch.set_num_threads(config.threads)
-    policy = VlaPolicy.load(Path(config.checkpoint), device=config.device, lora=None)
+    policy = VlaPolicy.load(Path(config.checkpoint_dir), device=config.device, lora=None)
     check()
     data = load_training_data(paths, config.label_rule, policy.chunk, config.held_out_share, policy.contract_sha256)
     data = replace(data, set_aside=(*missing, *data.set_aside))
@@ -248,13 +248,13 @@ def _text(message: dict[str, Any]) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m apo_trainer.train", description=__doc__.splitlines()[0])
     parser.add_argument("--config", type=Path, default=Path("config/trainer.yaml"), help="ROS parameter file")
-    parser.add_argument("--episodes", help="folder of recorded interactions")
+    parser.add_argument("--episodes", dest="episode_dir", help="folder of recorded interactions")
     parser.add_argument("--episode-ids", nargs="*", default=[], help="only these interactions")
-    parser.add_argument("--expert", help="folder of demonstrations")
-    parser.add_argument("--checkpoint", help="folder of the base policy")
-    parser.add_argument("--adapters", help="adapter store")
+    parser.add_argument("--expert", dest="expert_dir", help="folder of demonstrations")
+    parser.add_argument("--checkpoint", dest="checkpoint_dir", help="folder of the base policy")
+    parser.add_argument("--adapters", dest="adapter_dir", help="adapter store")
     parser.add_argument("--parent", type=int, default=0, help="adapter to start from and reference; 0: the base policy")
-    parser.add_argument("--run-dir", help="folder for this run's files; default: a new one in the parameter `runs`")
+    parser.add_argument("--run-dir", help="folder for this run's files; default: a new one in the parameter `run_dir`")
     parser.add_argument("--run-id", help="name of the run; default: the time")
     parser.add_argument("--steps", type=int, help="optimizer steps")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="any parameter of the file")

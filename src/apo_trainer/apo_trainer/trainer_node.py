@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from apo_core.adapter_store import AdapterStore
@@ -28,14 +29,15 @@ class TrainerNode(Node):
     def __init__(self):
         super().__init__("trainer")
         self._config = declare(self, TrainerConfig)
-        self._store = AdapterStore(self._config.adapters)
+        self._store = AdapterStore(self._config.adapter_dir)
         self._process: TrainingProcess | None = None
         self._new_episodes = 0
         self._step = 0
         self._status = self.create_publisher(TrainerStatus, "~/status", LATCHED)
         self.create_service(StartTraining, "~/train", self._on_train)
         self.create_subscription(EpisodeEvent, "recorder/event", self._on_episode, COMMANDS)
-        self.create_timer(_POLL_S, self._on_timer)
+        # simulated time stands still between trials, training goes on
+        self.create_timer(_POLL_S, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._publish(TrainerStatus.IDLE, "", message="ready")
 
     def _on_train(self, request: StartTraining.Request, response: StartTraining.Response) -> StartTraining.Response:
@@ -65,7 +67,7 @@ class TrainerNode(Node):
             return False, self._process.run_id, f"run {self._process.run_id} is still training; wait for its end"
         try:
             if parent and parent not in self._store.versions():
-                return False, "", f"parent = {parent} is not in the adapter store {self._config.adapters}"
+                return False, "", f"parent = {parent} is not in the adapter store {self._config.adapter_dir}"
             run_id = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + f"-from-{parent}"
             self._process = TrainingProcess(self._config, parent, episode_ids, run_id)
         except (ApoError, OSError) as error:

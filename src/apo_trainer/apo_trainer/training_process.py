@@ -24,7 +24,7 @@ class TrainingProcess:
         config: what to train and where things are.
         parent: adapter to start from; 0 is the base policy.
         episode_ids: interactions to use; empty: all.
-        run_id: name of the run, and of its folder below `config.runs`.
+        run_id: name of the run, and of its folder below `config.run_dir`.
 
     Raises:
         OSError: the folder cannot be made, or there is no room for a process.
@@ -32,7 +32,7 @@ class TrainingProcess:
 
     def __init__(self, config: TrainerConfig, parent: int, episode_ids: Sequence[str], run_id: str):
         self.run_id, self.steps, self.parent = run_id, config.steps, parent
-        self.folder = Path(config.runs) / run_id
+        self.folder = Path(config.run_dir) / run_id
         self.folder.mkdir(parents=True)
         self._log_path = self.folder / "log.txt"
         self._timeout_s = config.stop_timeout_s
