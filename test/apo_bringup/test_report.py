@@ -40,7 +40,7 @@ def record() -> SessionRecord:
             episode(Purpose.EVALUATION, -1, 50, 0, False),
             episode(Purpose.EVALUATION, -1, 50, 1, True),
         ],
-        trainings=[TrainingRecord(0, "r0", "PUBLISHED", "", 1, 30, 5.0, (0.5, 0.4))],
+        trainings=[TrainingRecord(0, "r0", "PUBLISHED", "", 1, 30, 5.0, ((10, 0.5), (30, 0.4)))],
         reloads=[ReloadRecord(1, True, "", 4, 0, 12.0, 1.5, 40.0)],
         ticks=200,
         ticks_missed=0,

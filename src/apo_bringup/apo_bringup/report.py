@@ -54,7 +54,7 @@ class TrainingRecord:
     adapter_version: int  # 0 when none was published
     steps: int
     seconds: float
-    losses: tuple[float, ...]  # one for each progress report
+    losses: tuple[tuple[int, float], ...]  # (step, loss) of each progress report
 
 
 @dataclass(frozen=True, slots=True)

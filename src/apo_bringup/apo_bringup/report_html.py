@@ -73,10 +73,10 @@ def plot_loss(report: dict) -> plt.Figure:
     figure, axes = plt.subplots(figsize=(10, 3))
     start = 0
     for run in report["train"]["runs"]:
-        losses = run["losses"]
-        axes.plot(range(start, start + len(losses)), losses, label=f"round {run['round']} ({run['state'].lower()})")
-        start += len(losses)
-    axes.set(title="training loss", xlabel="progress report", ylabel="loss")
+        steps, losses = zip(*run["losses"], strict=True) if run["losses"] else ((), ())
+        axes.plot([start + step for step in steps], losses, label=f"round {run['round']} ({run['state'].lower()})")
+        start += run["steps"]
+    axes.set(title="training loss", xlabel="optimizer step, all rounds", ylabel="loss")
     if start:
         axes.legend()
     return figure

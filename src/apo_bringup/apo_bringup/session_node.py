@@ -246,7 +246,7 @@ class SessionNode(Node):
             adapter_version=final.adapter_version,
             steps=final.step,
             seconds=time.monotonic() - started,
-            losses=tuple(losses[step] for step in sorted(losses)),
+            losses=tuple(sorted(losses.items())),
         )
 
     def measure(self, record: SessionRecord) -> None:

@@ -190,4 +190,9 @@ def run_in_foreground(programs: Sequence[Program], log_dir: Path) -> int:
 
 def environment_for_nodes() -> dict[str, str]:
     """What node processes need besides the inherited environment."""
-    return {"PYTHONUNBUFFERED": "1", "RCUTILS_COLORIZED_OUTPUT": os.environ.get("RCUTILS_COLORIZED_OUTPUT", "0")}
+    return {
+        "PYTHONUNBUFFERED": "1",
+        "RCUTILS_COLORIZED_OUTPUT": os.environ.get("RCUTILS_COLORIZED_OUTPUT", "0"),
+        # threads that spin while they wait would starve the other nodes of a small machine
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+    }

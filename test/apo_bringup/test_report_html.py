@@ -1,0 +1,27 @@
+import cv2
+import numpy as np
+import pytest
+
+from apo_bringup.report import SessionRecord, TrainingRecord, build_report
+from apo_bringup.report_html import plot_latency, render_html
+
+
+@pytest.fixture
+def report():
+    record = SessionRecord(
+        {}, trainings=[TrainingRecord(0, "r", "FAILED", "<no data>", 0, 0, 1.0, ())], versions={"torch": "2"}
+    )
+    return build_report(record)
+
+
+def test_a_session_without_any_episode_makes_a_page(report, tmp_path):
+    sheet = tmp_path / "sheet.png"
+    cv2.imwrite(str(sheet), np.zeros((4, 4, 3), np.uint8))
+    page = render_html(report, sheet, tmp_path / "episode.mp4")
+    assert page.count("data:image/png;base64,") == 4
+    assert "href='episode.mp4'" in page
+    assert "&lt;no data&gt;" in page
+
+
+def test_without_a_takeover_there_is_no_latency_plot(report):
+    assert plot_latency(report) is None
