@@ -24,14 +24,14 @@ class TrainingConfig:
     """Everything an adapter depends on beside its data; hashed into its manifest."""
 
     method: str = parameter("apo", "how preferences become a loss", choices=METHOD_NAMES)
-    steps: int = parameter(250, "optimizer steps of an update", low=1, high=1_000_000)
+    steps: int = parameter(120, "optimizer steps of an update", low=1, high=1_000_000)
     batch_size: int = parameter(16, "samples a step", low=1, high=4096)
-    learning_rate: float = parameter(1e-4, "AdamW, after the warmup", low=0.0, high=1.0)
-    warmup_steps: int = parameter(20, "steps of linear warmup", low=0, high=100_000)
+    learning_rate: float = parameter(5e-4, "AdamW, after the warmup", low=0.0, high=1.0)
+    warmup_steps: int = parameter(10, "steps of linear warmup", low=0, high=100_000)
     learning_rate_end: float = parameter(0.1, "share of the rate that is left at the last step", low=0.0, high=1.0)
     weight_decay: float = parameter(0.0, "AdamW", low=0.0, high=1.0)
     max_grad_norm: float = parameter(1.0, "gradients are clipped to this norm", low=1e-6, high=1e6)
-    beta: float = parameter(0.1, "sharpness of the preference value, 1/nats", low=1e-6, high=100.0)
+    beta: float = parameter(0.5, "sharpness of the preference value, 1/nats; the paper has 0.1 for 7 tokens", low=1e-6, high=100.0)
     beta_desirable: float = parameter(1.0, "beta_D of the adaptive weights (apo)", low=1e-6, high=1000.0)
     beta_undesirable: float = parameter(1.0, "beta_U of the adaptive weights (apo)", low=1e-6, high=1000.0)
     weights_relative_to: str = parameter(
@@ -63,7 +63,7 @@ class TrainingConfig:
         0.1, "held-out L1 error may exceed the reference's by this share of it", low=0.0, high=100.0
     )
     guard_undesirable_nats: float = parameter(
-        -20.0, "a mean undesirable log-ratio below this stops the run: it is running away", low=-1e6, high=0.0
+        -40.0, "a mean undesirable log-ratio below this stops the run: it is running away", low=-1e6, high=0.0
     )
     guard_window: int = parameter(10, "steps that the guard averages over", low=1, high=10_000)
     seed: int = parameter(0, "fixes batches, views and initial weights", low=0, high=2**31 - 1)
