@@ -23,6 +23,7 @@ SETTINGS = {
     "learning_rate": 0.01,
     "warmup_steps": 0,
     "undesirable_steps": 3,
+    "gate_l1_tolerance": 100.0,
     "niceness": 0,
     "threads": 1,
     "progress_s": 0.0,
