@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 import time
 from collections.abc import Sequence
@@ -25,18 +26,20 @@ def _assignment(text: str) -> tuple[str, object]:
 def _demo(arguments: argparse.Namespace) -> int:
     from apo_bringup.demo import run_demo
     from apo_bringup.session_plan import SessionConfig
+    from apo_sim_bridge.demonstration_files import INSTRUCTIONS
 
     file = Path(
         arguments.config or nodes.share_dir() / "config" / ("session_quick.yaml" if arguments.quick else "session.yaml")
     )
     config = configuration.load(SessionConfig, file, "session", dict(arguments.set))
+    config = dataclasses.replace(config, instruction=config.instruction or INSTRUCTIONS[config.task])
     run_dir = Path(arguments.output or Path("runs") / time.strftime("%Y%m%d_%H%M%S"))
     expert_dir = Path(arguments.expert_dir or Path("data") / "expert" / config.task.lower())
     return run_demo(config, run_dir.resolve(), expert_dir.resolve(), arguments.mode)
 
 
 def _up(arguments: argparse.Namespace) -> int:
-    from apo_bringup.supervision import Program, environment_for_nodes, run_in_foreground
+    from apo_bringup.supervision import Program, run_in_foreground
 
     data_dir = Path(arguments.data_dir).resolve()
     wanted = arguments.nodes or [e.name for e in nodes.NODES if arguments.sim or e.group != nodes.SIM]
@@ -52,7 +55,7 @@ def _up(arguments: argparse.Namespace) -> int:
         command = nodes.command_line(
             entry, parameters, namespace=arguments.namespace, params_file=arguments.params_file
         )
-        made.append(Program(entry.name, command, environment_for_nodes()))
+        made.append(Program(entry.name, command, nodes.environment_for_nodes()))
     return run_in_foreground(made, data_dir / "log")
 
 

@@ -17,7 +17,7 @@ from apo_bringup.episode_view import write_contact_sheet, write_video
 from apo_bringup.report import EpisodeRecord, SessionRecord, build_report, format_table
 from apo_bringup.session import SessionStopped, run_session
 from apo_bringup.session_plan import Purpose, SessionConfig
-from apo_bringup.supervision import Program, Supervisor, environment_for_nodes
+from apo_bringup.supervision import Program, Supervisor
 from apo_core.contract import load_contract
 from apo_core.episode_file import read_episode
 from apo_core.errors import ApoError
@@ -55,9 +55,12 @@ class _Watch:
 def programs(config: SessionConfig, run_dir: Path, expert_dir: Path, mode: str) -> list[Program]:
     """Every node of the table, with the parameters of a session."""
     paths = nodes.default_paths(run_dir) | {"expert_dir": str(expert_dir)}
+    lockstep = mode == "lockstep"
+    # where simulated time waits for the inference, a chunk is used to its end
+    replan = {"replan_steps": config.lockstep_replan_steps} if lockstep else {}
     special = {
         "sim_bridge": {"task": config.task, "horizon": config.horizon, "auto_reset": False},
-        "policy": {"instruction": config.instruction, "auto_reload": False},
+        "policy": {"instruction": config.instruction, "auto_reload": False, **replan},
         "teleop": {"task": config.task, "device": "scripted"},
         "recorder": {"auto": False},
         "trainer": {"every_n_episodes": 0, **({"steps": config.train_steps} if config.train_steps else {})},
@@ -67,9 +70,9 @@ def programs(config: SessionConfig, run_dir: Path, expert_dir: Path, mode: str) 
         parameters: dict[str, object] = {name: paths[name] for name in entry.path_parameters}
         parameters["use_sim_time"] = entry.name != "sim_bridge"
         if entry.name != "trainer":
-            parameters["lockstep"] = mode == "lockstep"
+            parameters["lockstep"] = lockstep
         parameters |= special.get(entry.name, {})
-        made.append(Program(entry.name, nodes.command_line(entry, parameters), environment_for_nodes()))
+        made.append(Program(entry.name, nodes.command_line(entry, parameters), nodes.environment_for_nodes()))
     return made
 
 

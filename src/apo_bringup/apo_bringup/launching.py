@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from apo_bringup import nodes
+from launch import LaunchContext, LaunchDescription
 
 # name, default, description
 ARGUMENTS = (
@@ -64,6 +64,7 @@ def _make(context: LaunchContext, names: Sequence[str]) -> list[Node]:
                 name=entry.name,
                 namespace=LaunchConfiguration("namespace").perform(context),
                 parameters=parameters,
+                additional_env=nodes.environment_for_nodes(),
                 output="screen",
                 respawn=LaunchConfiguration("respawn").perform(context) == "true",
                 respawn_delay=1.0,

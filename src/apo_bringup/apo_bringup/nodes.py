@@ -125,3 +125,13 @@ def command_line(
     if params_file:
         command += ["--params-file", os.path.abspath(params_file)]
     return command
+
+
+def environment_for_nodes() -> dict[str, str]:
+    """What node processes need besides the inherited environment."""
+    return {
+        "PYTHONUNBUFFERED": "1",
+        "RCUTILS_COLORIZED_OUTPUT": os.environ.get("RCUTILS_COLORIZED_OUTPUT", "0"),
+        # threads that spin while they wait would starve the other nodes of a small machine
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+    }

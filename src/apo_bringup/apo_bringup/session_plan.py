@@ -22,7 +22,7 @@ class SessionConfig:
     """Parameters of `apo demo` (config/session.yaml)."""
 
     task: str = parameter("Lift", "robosuite task", choices=("Lift", "Stack", "NutAssemblySquare"))
-    instruction: str = parameter("lift the red cube", "instruction given to the policy")
+    instruction: str = parameter("", "instruction given to the policy; empty: the usual one of the task")
     rounds: int = parameter(3, "deploy-train-reload rounds", low=1, high=1000)
     episodes_per_round: int = parameter(12, "deployment episodes a round", low=1, high=10000)
     evaluation_episodes: int = parameter(
@@ -35,6 +35,7 @@ class SessionConfig:
     )
     evaluation_seed: int = parameter(50000, "seed of the first evaluation trial", low=0, high=2**31 - 1)
     expert_seed: int = parameter(90000, "seed of the first demonstration", low=0, high=2**31 - 1)
+    lockstep_replan_steps: int = parameter(4, "rows of a chunk executed before the next, in lockstep", low=1, high=1000)
     horizon: int = parameter(100, "control steps after which a trial is cut", low=10, high=100000)
     trial_timeout_s: float = parameter(120.0, "wall time after which a trial counts as stuck", low=1.0, high=86400.0)
     training_timeout_s: float = parameter(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import configparser
 import ctypes
-import os
 import shlex
 import shutil
 import signal
@@ -186,13 +185,3 @@ def run_in_foreground(programs: Sequence[Program], log_dir: Path) -> int:
     finally:
         shutil.rmtree(runtime_dir, ignore_errors=True)
     return process.returncode
-
-
-def environment_for_nodes() -> dict[str, str]:
-    """What node processes need besides the inherited environment."""
-    return {
-        "PYTHONUNBUFFERED": "1",
-        "RCUTILS_COLORIZED_OUTPUT": os.environ.get("RCUTILS_COLORIZED_OUTPUT", "0"),
-        # threads that spin while they wait would starve the other nodes of a small machine
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
-    }

@@ -23,7 +23,7 @@ class PolicyConfig:
     auto_reload: bool = parameter(True, "load what appears in the adapter store without being asked")
     poll_s: float = parameter(1.0, "seconds between looks into the adapter store", low=0.05, high=3600.0)
     instruction: str = parameter("lift the red cube", "what the policy is told to do")
-    replan_steps: int = parameter(4, "ticks a chunk is used before the next prediction", low=1, high=1000)
+    replan_steps: int = parameter(2, "ticks a chunk is used before the next prediction", low=1, high=1000)
     lockstep: bool = parameter(False, "simulated time waits for each command")
     command_wait_s: float = parameter(
         1.0, "lockstep: longest wait for the command of the tick before, seconds", low=0.0, high=60.0
