@@ -154,9 +154,9 @@ def test_progress_is_zero_when_placed():
 
 
 def test_unknown_task_is_named():
-    with pytest.raises(ValueError, match="'Door'.*Lift"):
+    with pytest.raises(ValueError, match=r"'Door'.*Lift"):
         make_expert("Door")
-    with pytest.raises(ValueError, match="'Door'.*Lift"):
+    with pytest.raises(ValueError, match=r"'Door'.*Lift"):
         progress("Door", lift([0.0, 0.0, 1.0]))
 
 

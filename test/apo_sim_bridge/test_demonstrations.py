@@ -33,9 +33,7 @@ class FakeEnv:
     def _frame(self):
         zeros = np.zeros(7)
         success = self._success_at is not None and self._step >= self._success_at
-        return SimFrame(
-            {}, (), zeros, zeros, zeros[:3], np.eye(4)[3], 0.08, {}, success, self._step >= 30, self._step
-        )
+        return SimFrame({}, (), zeros, zeros, zeros[:3], np.eye(4)[3], 0.08, {}, success, self._step >= 30, self._step)
 
 
 class FakeExpert:

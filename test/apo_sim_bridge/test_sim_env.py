@@ -195,7 +195,7 @@ def test_config_refuses(change, match):
 
 
 def test_unknown_camera_is_named():
-    with pytest.raises(ValueError, match="backview.*agentview"):
+    with pytest.raises(ValueError, match=r"backview.*agentview"):
         SimEnv(SimConfig(cameras={"front": "backview"}))
 
 
@@ -255,7 +255,7 @@ def test_backend_keeps_the_users_choice_and_falls_back():
     assert rendering.choose_backend({"MUJOCO_GL": "glfw"}, probe=lambda backend: "unused") == "glfw"
     assert rendering.choose_backend({}, probe=lambda backend: "") == "egl"
     assert rendering.choose_backend({}, probe=lambda backend: "" if backend == "osmesa" else "no EGL") == "osmesa"
-    with pytest.raises(RuntimeError, match="(?s)libegl1 libgl1-mesa-dri libgles2.*libosmesa6"):
+    with pytest.raises(RuntimeError, match=r"(?s)libegl1 libgl1-mesa-dri libgles2.*libosmesa6"):
         rendering.choose_backend({}, probe=lambda backend: "missing")
 
 

@@ -20,7 +20,8 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto
 pre { background: #f6f6f6; padding: 1em; overflow-x: auto; }
 img, video { max-width: 100%; }
 figure { margin: 1.5em 0; } figcaption { color: #555; }
-td, th { padding: .15em .8em; text-align: right; } table { border-collapse: collapse; } tr:nth-child(even) { background: #f6f6f6; }
+table { border-collapse: collapse; } tr:nth-child(even) { background: #f6f6f6; }
+td, th { padding: .15em .8em; text-align: right; }
 """
 _BLUE, _ORANGE = "#2e7dc8", "#e87722"
 
@@ -122,7 +123,8 @@ def render_html(report: dict, sheet: Path | None, video: Path | None) -> str:
         data = base64.b64encode(sheet.read_bytes()).decode()
         caption = "An episode with a takeover. Blue: policy, red: policy, labelled undesirable, orange: operator."
         parts.append(
-            f"<figure><img src='data:image/png;base64,{data}' alt='{caption}'><figcaption>{caption}</figcaption></figure>"
+            f"<figure><img src='data:image/png;base64,{data}' alt='{caption}'>"
+            f"<figcaption>{caption}</figcaption></figure>"
         )
     if video is not None:
         parts.append(f"<p><a href='{html.escape(video.name)}'>The same episode as video</a></p>")

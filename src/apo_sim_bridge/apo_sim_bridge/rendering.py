@@ -79,7 +79,9 @@ class FrameRenderer:
         known = [model.camera(index).name for index in range(model.ncam)]
         unknown = [camera for camera in cameras.values() if camera not in known]
         if unknown:
-            raise ValueError(f"cameras {unknown} are not in the model; known: {known} (config/sim_bridge.yaml: cameras)")
+            raise ValueError(
+                f"cameras {unknown} are not in the model; known: {known} (config/sim_bridge.yaml: cameras)"
+            )
         self._cameras = dict(cameras)
         # multisampling, shadow maps and mirrors cost most of a software-rendered frame
         model.vis.quality.offsamples = 0
