@@ -7,7 +7,6 @@ from apo_bringup.report import (
     TrainingRecord,
     build_report,
     format_table,
-    wilson_interval,
 )
 from apo_bringup.session_plan import Purpose
 
@@ -47,15 +46,6 @@ def record() -> SessionRecord:
         takeover_latency_p50_ms=3.0,
         takeover_latency_p99_ms=5.0,
     )
-
-
-@pytest.mark.parametrize(
-    ("successes", "n", "low", "high"),
-    # Newcombe, Statistics in Medicine 17, 1998, table I, method 3
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
-)
-def test_wilson_interval_equals_published_values(successes, n, low, high):
-    assert wilson_interval(successes, n) == pytest.approx((low, high), abs=5e-5)
 
 
 def test_rounds_count_deployment_only_and_weigh_the_share_by_steps():

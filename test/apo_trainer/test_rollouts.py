@@ -1,18 +1,9 @@
 import numpy as np
-import pytest
 
 from apo_core.contract import Limits
-from apo_trainer.rollouts import wilson_interval, within_limits
+from apo_trainer.rollouts import within_limits
 
 LIMITS = Limits(1.0, 2.0, (-1.0, -1.0, 0.0), (1.0, 1.0, 2.0))
-
-
-@pytest.mark.parametrize(
-    ("successes", "trials", "low", "high"),
-    [(50, 100, 0.40383, 0.59617), (0, 10, 0.0, 0.27753), (10, 10, 0.72247, 1.0), (0, 0, 0.0, 1.0)],
-)
-def test_wilson_interval(successes, trials, low, high):
-    assert wilson_interval(successes, trials) == pytest.approx((low, high), abs=1e-5)
 
 
 def test_speeds_are_shortened_to_the_limits_in_their_direction():

@@ -16,10 +16,11 @@ from apo_core.config import load, parameter
 from apo_core.contract import load_contract
 from apo_core.episode_file import read_episode
 from apo_core.errors import ApoError
+from apo_core.proportion import wilson_interval
 from apo_core.vla.checkpoint import read_manifest, save_checkpoint, write_manifest
 from apo_core.vla.small_vla import SmallVlaConfig
 from apo_trainer.behaviour_cloning import CloningSettings, join_demonstrations, new_policy, train
-from apo_trainer.rollouts import RolloutResult, RolloutSettings, evaluate_policy, wilson_interval
+from apo_trainer.rollouts import RolloutResult, RolloutSettings, evaluate_policy
 
 CONFIG_FILE = "config/base_policy.yaml"
 

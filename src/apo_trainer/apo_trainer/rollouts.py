@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -61,17 +60,6 @@ def evaluate_policy(
         pool.terminate()
         pool.join()
     return results
-
-
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """95 % interval of a success rate (Wilson 1927), each end 0..1; (0, 1) without trials."""
-    if trials == 0:
-        return 0.0, 1.0
-    z, rate = 1.959964, successes / trials
-    centre = rate + z * z / (2 * trials)
-    spread = z * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))
-    scale = 1 + z * z / trials
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 
 def within_limits(action: np.ndarray, limits: Limits) -> np.ndarray:
