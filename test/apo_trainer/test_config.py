@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from apo_core.config import read_ros_parameters
 from apo_core.errors import ConfigError
 from apo_core.labeling import LabelRule
 from apo_trainer.config import TrainerConfig, TrainingConfig, parse_overrides, read_config, write_config
@@ -19,10 +20,7 @@ def write(tmp_path, text):
 
 
 def test_the_shipped_file_names_every_parameter():
-    import yaml
-
-    section = yaml.safe_load(SHIPPED.read_text())["trainer"]["ros__parameters"]
-    assert set(section) == {spec.name for spec in dataclasses.fields(TrainerConfig)}
+    assert set(read_ros_parameters(SHIPPED, "trainer")) == {spec.name for spec in dataclasses.fields(TrainerConfig)}
     assert read_config(SHIPPED).method == "apo"
 
 
