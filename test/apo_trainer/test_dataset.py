@@ -90,6 +90,13 @@ def test_a_failed_episode_without_takeover_follows_the_rule(write_episode):
     assert left_out.rows.tolist() == [0] * 5
 
 
+def test_undesirable_steps_of_another_adapter_are_left_out(write_episode):
+    episode = read_episode(write_episode("a", "PPPPPHH"), images=False)
+    assert SampleClass.UNDESIRABLE in episode_data(episode, RULE, 4, undesirable_version=0).classes
+    other = episode_data(episode, RULE, 4, undesirable_version=1)
+    assert other.classes == (SampleClass.POLICY,) * 2 + (None,) * 3 + (SampleClass.HUMAN,) * 2
+
+
 def test_a_human_step_without_a_human_action_is_refused(write_episode):
     episode = read_episode(write_episode("a", "PPH", human_recorded=False), images=False)
     with pytest.raises(EpisodeFormatError, match="step 2 was driven by HUMAN but has no human action"):

@@ -50,6 +50,11 @@ class TrainingConfig:
     failure_rule: str = parameter(
         "last_k_undesirable", "a failed episode without takeover", choices=tuple(FAILURE_RULES)
     )
+    undesirable_of: str = parameter(
+        "parent",
+        "whose undesirable steps are used: those of the parent adapter, which is the reference, or of all",
+        choices=("parent", "all"),
+    )
     lora_rank: int = parameter(8, "rank of the adapter; a parent adapter must have the same", low=1, high=1024)
     lora_alpha: float = parameter(16.0, "scale of the adapter times its rank", low=1e-3, high=4096.0)
     lora_dropout: float = parameter(0.0, "dropout in front of the adapter", low=0.0, high=0.9)

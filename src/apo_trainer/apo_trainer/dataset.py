@@ -141,8 +141,16 @@ def chunk_rows(labels: Sequence[StepLabel], ticks: np.ndarray, disturbed: np.nda
     return rows
 
 
-def episode_data(episode: Episode, rule: LabelRule, horizon: int) -> EpisodeData:
+def episode_data(
+    episode: Episode, rule: LabelRule, horizon: int, undesirable_version: int | None = None
+) -> EpisodeData:
     """Labels an episode and cuts its chunks.
+
+    Args:
+        episode: read from its file.
+        rule: how steps are labelled.
+        horizon: rows of the policy's action chunk.
+        undesirable_version: adapter whose undesirable steps are used; those of others are left out. None uses all.
 
     Raises:
         EpisodeFormatError: no step, or a step driven by a person without a recorded human action.
@@ -156,10 +164,13 @@ def episode_data(episode: Episode, rule: LabelRule, horizon: int) -> EpisodeData
     labels = episode.labels(rule)
     disturbed = human & np.any(np.abs(episode.executed_actions - episode.human_actions) > _SAME_ACTION, axis=1)
     demonstration = episode.info.kind == EpisodeKind.DEMONSTRATION
-    classes = tuple(
+    classes = [
         None if label == StepLabel.UNUSED else SampleClass.EXPERT if demonstration else _CLASS_OF_LABEL[label]
         for label in labels
-    )
+    ]
+    for step, version in enumerate(episode.adapter_versions.tolist()):
+        if classes[step] is SampleClass.UNDESIRABLE and undesirable_version not in (None, version):
+            classes[step] = None
     return EpisodeData(
         path=episode.path,
         episode_id=episode.info.episode_id,
@@ -168,7 +179,7 @@ def episode_data(episode: Episode, rule: LabelRule, horizon: int) -> EpisodeData
         state=episode.state,
         stamps_ns=episode.stamps_ns["observation"],
         targets=np.where(human[:, None], episode.human_actions, episode.executed_actions).astype(np.float32),
-        classes=classes,
+        classes=tuple(classes),
         rows=chunk_rows(labels, episode.ticks, disturbed, horizon),
     )
 
@@ -204,6 +215,7 @@ def load_training_data(
     horizon: int,
     held_out_share: float,
     contract_sha256: str,
+    undesirable_version: int | None = None,
 ) -> TrainingData:
     """Reads episode files, in the given order; a bad file is set aside and the rest is used.
 
@@ -213,6 +225,7 @@ def load_training_data(
         horizon: rows of the policy's action chunk.
         held_out_share: 0..1.
         contract_sha256: contract of the policy; episodes recorded under another one are set aside.
+        undesirable_version: see `episode_data`.
     """
     episodes: dict[str, EpisodeData] = {}
     set_aside = []
@@ -229,7 +242,7 @@ def load_training_data(
                 raise EpisodeFormatError(
                     f"{path}: same episode id as {episodes[episode.info.episode_id].path}: {episode.info.episode_id}"
                 )
-            episodes[episode.info.episode_id] = episode_data(episode, rule, horizon)
+            episodes[episode.info.episode_id] = episode_data(episode, rule, horizon, undesirable_version)
             contract = episode.contract
         except EpisodeFormatError as error:
             set_aside.append(SetAside(Path(path), str(error)))

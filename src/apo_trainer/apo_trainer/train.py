@@ -139,7 +139,14 @@ def _train(config, parent, episode_ids, run_dir, report, should_stop, result) ->
         torch.set_num_threads(config.threads)
     policy = VlaPolicy.load(Path(config.checkpoint_dir), device=config.device, lora=None)
     check()
-    data = load_training_data(paths, config.label_rule, policy.chunk, config.held_out_share, policy.contract_sha256)
+    data = load_training_data(
+        paths,
+        config.label_rule,
+        policy.chunk,
+        config.held_out_share,
+        policy.contract_sha256,
+        parent if config.undesirable_of == "parent" else None,
+    )
     data = replace(data, set_aside=(*missing, *data.set_aside))
     result["data"] = data.report()
     trainer = Trainer(policy, data, config, parent_tensors, config.feature_cache_mb)
