@@ -31,7 +31,9 @@ class TrainingConfig:
     learning_rate_end: float = parameter(0.1, "share of the rate that is left at the last step", low=0.0, high=1.0)
     weight_decay: float = parameter(0.0, "AdamW", low=0.0, high=1.0)
     max_grad_norm: float = parameter(1.0, "gradients are clipped to this norm", low=1e-6, high=1e6)
-    beta: float = parameter(0.5, "sharpness of the preference value, 1/nats; 0.1 for 7 tokens", low=1e-6, high=100.0)
+    beta: float = parameter(
+        0.5, "sharpness of the preference value, 1/nats; the paper has 0.1 for 7 tokens", low=1e-6, high=100.0
+    )
     beta_desirable: float = parameter(1.0, "beta_D of the adaptive weights (apo)", low=1e-6, high=1000.0)
     beta_undesirable: float = parameter(1.0, "beta_U of the adaptive weights (apo)", low=1e-6, high=1000.0)
     weights_relative_to: str = parameter(
