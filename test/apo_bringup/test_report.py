@@ -8,7 +8,7 @@ from apo_bringup.report import (
     build_report,
     format_table,
 )
-from apo_bringup.session_plan import Purpose
+from apo_core.types import Purpose
 
 
 def episode(purpose, round_index, seed, version, success, *, steps=40, takeovers=0, share=0.0):

@@ -2,7 +2,8 @@ import pytest
 
 from apo_bringup.report import EpisodeRecord, ReloadRecord, SessionRecord, TrainingRecord
 from apo_bringup.session import SessionStopped, run_session
-from apo_bringup.session_plan import Purpose, SessionConfig
+from apo_bringup.session_plan import SessionConfig
+from apo_core.types import Purpose
 
 CONFIG = SessionConfig(rounds=2, episodes_per_round=2, evaluation_episodes=2)
 

@@ -1,13 +1,13 @@
 import pytest
 
 from apo_bringup.session_plan import (
-    Purpose,
     SessionConfig,
     deployment_trials,
     evaluation_trials,
     reload_trial,
 )
 from apo_core.errors import ConfigError
+from apo_core.types import Purpose
 
 CONFIG = SessionConfig(rounds=2, episodes_per_round=3, evaluation_episodes=4, expert_episodes=5)
 

@@ -68,9 +68,12 @@ def write_episode(tmp_path: Path):
         human_recorded: bool = True,
         noise: tuple[int, ...] = (),
         directory: Path | None = None,
+        tags: dict[str, str] | None = None,
     ) -> Path:
         contract = contract or small_contract()
-        info = EpisodeInfo(episode_id, kind, "Lift", "lift the cube", 0, "test", contract.json, "2025-01-01T00:00:00Z")
+        info = EpisodeInfo(
+            episode_id, kind, "Lift", "lift the cube", 0, "test", contract.json, "2025-01-01T00:00:00Z", tags or {}
+        )
         writer = EpisodeWriter(directory or tmp_path / "episodes", info, contract)
         tick = 0
         for step, letter in enumerate(sources):

@@ -123,6 +123,26 @@ def test_bad_files_are_set_aside_with_the_reason_and_the_rest_is_used(
     assert data.report()["train_samples"] == {"EXPERT": 0, "POLICY": 0, "HUMAN": 2, "UNDESIRABLE": 2}
 
 
+@pytest.mark.parametrize("purpose", ["evaluation", "reload"])
+def test_what_was_recorded_for_another_purpose_is_never_trained_on(write_episode, purpose):
+    deployed = write_episode("deployed", "PPPHH", tags={"purpose": "deployment"})
+    other = write_episode("other", "PPPHH", tags={"purpose": purpose})
+    contract = read_episode(deployed, images=False).contract
+    data = load_training_data([deployed, other], RULE, 4, 0.0, contract.sha256)
+    assert data.episode_ids == ("deployed",)
+    assert f"recorded for {purpose}" in data.set_aside[0].reason
+
+
+def test_what_is_held_out_does_not_depend_on_the_parent(write_episode):
+    paths = [write_episode(f"e{i}", "PPPHH") for i in range(5)]
+    contract = read_episode(paths[0], images=False).contract
+    held_out = [
+        load_training_data(paths, RULE, 4, 1e-9, contract.sha256, version).held_out_ids for version in (None, 0, 7)
+    ]
+    assert len(held_out[0]) == 1
+    assert held_out[0] == held_out[1] == held_out[2]
+
+
 def episodes(write_episode, names, sources="PPPHH", kind=EpisodeKind.INTERACTION):
     return [episode_data(read_episode(write_episode(n, sources, kind=kind), images=False), RULE, 4) for n in names]
 

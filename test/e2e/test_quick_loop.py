@@ -24,7 +24,7 @@ pytestmark = pytest.mark.e2e
 def start(run_dir: Path, expert_dir: Path, *arguments: str) -> subprocess.Popen:
     environment = {
         **os.environ,
-        "ROS_DOMAIN_ID": str(101 + os.getpid() % 100),
+        "ROS_DOMAIN_ID": str(1 + os.getpid() % 100),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
     }
     return subprocess.Popen(
@@ -160,8 +160,11 @@ def test_expert_demonstrations_are_shared_between_runs(run, expert_dir):
     assert read_episode(files[0], images=False).info.kind == EpisodeKind.DEMONSTRATION
 
 
-def test_ctrl_c_stops_every_process_and_keeps_the_data(run, expert_dir, tmp_path):
+def test_ctrl_c_stops_every_process_and_keeps_the_data(run, expert_dir, tmp_path, monkeypatch):
     run_dir = tmp_path / "run"
+    # every process of a run inherits it, so that none that is left can hide
+    mark = f"run-{os.getpid()}-{tmp_path}"
+    monkeypatch.setenv("APO_TEST_RUN", mark)
     process = start(run_dir, expert_dir)
     deadline = time.monotonic() + 180
     partial = run_dir / "episodes" / ".partial"
@@ -178,12 +181,12 @@ def test_ctrl_c_stops_every_process_and_keeps_the_data(run, expert_dir, tmp_path
     assert read_episode(path).info.kind == EpisodeKind.INTERACTION
     assert not list(partial.iterdir())
     assert json.loads((run_dir / "report.json").read_text())["stopped"] == "SIGINT received"
-    left = [p.name for p in Path("/proc").iterdir() if p.name.isdigit() and str(run_dir).encode() in _command_line(p)]
+    left = [p.name for p in Path("/proc").iterdir() if p.name.isdigit() and mark.encode() in _environment(p)]
     assert left == []
 
 
-def _command_line(process: Path) -> bytes:
+def _environment(process: Path) -> bytes:
     try:
-        return (process / "cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
+        return (process / "environ").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return b""

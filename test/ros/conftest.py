@@ -1,5 +1,6 @@
 """A ROS domain of its own for each test process, on loopback only."""
 
+import itertools
 import os
 
 import pytest
@@ -8,10 +9,14 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 rclpy = pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' or source a ROS 2 installation")
 
 
+# processes that test at the same time begin at different ids
+_DOMAINS = itertools.count(os.getpid() * 31)
+
+
 @pytest.fixture
-def ros_domain(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> int:
-    """A domain id that no other test of this run uses; child processes inherit it."""
-    domain = 1 + (os.getpid() * 31 + hash(request.node.nodeid)) % 100
+def ros_domain(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A domain id that no other test of this run used before it had a hundred; child processes inherit it."""
+    domain = 1 + next(_DOMAINS) % 100
     monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
     return domain
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from apo_bringup import nodes
 from apo_core import config as configuration
-from apo_core.errors import ApoError
+from apo_core.errors import ApoError, ConfigError
 
 
 def _assignment(text: str) -> tuple[str, object]:
@@ -35,7 +36,10 @@ def _demo(arguments: argparse.Namespace) -> int:
     config = dataclasses.replace(config, instruction=config.instruction or INSTRUCTIONS[config.task])
     run_dir = Path(arguments.output or Path("runs") / time.strftime("%Y%m%d_%H%M%S"))
     expert_dir = Path(arguments.expert_dir or Path("data") / "expert" / config.task.lower())
-    return run_demo(config, run_dir.resolve(), expert_dir.resolve(), arguments.mode)
+    if run_dir.exists():
+        raise ConfigError("apo demo", [f"--output {run_dir} exists already: name a new folder"])
+    checkpoint = Path(arguments.checkpoint).resolve() if arguments.checkpoint else None
+    return run_demo(config, run_dir.resolve(), expert_dir.resolve(), arguments.mode, checkpoint)
 
 
 def _up(arguments: argparse.Namespace) -> int:
@@ -43,7 +47,19 @@ def _up(arguments: argparse.Namespace) -> int:
 
     data_dir = Path(arguments.data_dir).resolve()
     wanted = arguments.nodes or [e.name for e in nodes.NODES if arguments.sim or e.group != nodes.SIM]
+    unknown = [name for name in wanted if name not in {e.name for e in nodes.NODES}]
+    if unknown:
+        raise ConfigError(
+            "apo up", [f"no node {name!r}; known: {', '.join(e.name for e in nodes.NODES)}" for name in unknown]
+        )
     paths = nodes.default_paths(data_dir)
+    for name, value in (
+        ("contract_file", arguments.robot),
+        ("checkpoint_dir", arguments.checkpoint),
+        ("expert_dir", arguments.expert_dir),
+    ):
+        if value:
+            paths[name] = str(Path(value).resolve())
     made = []
     for entry in map(nodes.node, wanted):
         parameters: dict[str, object] = {name: paths[name] for name in entry.path_parameters}
@@ -52,6 +68,11 @@ def _up(arguments: argparse.Namespace) -> int:
             parameters |= nodes.SIMULATED.get(entry.name, {})
         if entry.name == "teleop" and arguments.operator:
             parameters["device"] = arguments.operator
+            if arguments.operator == "keyboard":
+                if not sys.stdin.isatty():
+                    raise ConfigError("apo up", ["--operator keyboard needs a terminal to read keys from"])
+                # nodes run in a session of their own, which has no terminal
+                parameters["keyboard_terminal"] = os.ttyname(sys.stdin.fileno())
         command = nodes.command_line(
             entry, parameters, namespace=arguments.namespace, params_file=arguments.params_file
         )
@@ -95,6 +116,7 @@ def parser() -> argparse.ArgumentParser:
         default="lockstep",
         help="lockstep: simulated time waits for each command",
     )
+    demo.add_argument("--checkpoint", help="folder of the base policy (default: the shipped one of Lift)")
     demo.set_defaults(run=_demo)
 
     up = commands.add_parser("up", help="start the nodes and keep them running (as `ros2 launch` does)")
@@ -104,6 +126,9 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--params-file", default="", help="ROS parameter file that wins over config/")
     up.add_argument("--namespace", default="", help="ROS namespace of every node")
     up.add_argument("--data-dir", default="runs/live", help="where episodes, adapters and logs go")
+    up.add_argument("--robot", default="", help="contract file of the robot (default config/contract.yaml)")
+    up.add_argument("--checkpoint", default="", help="folder of the base policy (default: the shipped one of Lift)")
+    up.add_argument("--expert-dir", default="data/expert/lift", help="expert demonstrations for the trainer")
     up.set_defaults(run=_up)
 
     for name, run, text in (

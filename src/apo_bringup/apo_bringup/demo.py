@@ -8,6 +8,7 @@ import platform
 import signal
 import sys
 import time
+import traceback
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -16,12 +17,13 @@ from apo_bringup.console import Console
 from apo_bringup.episode_view import write_contact_sheet, write_video
 from apo_bringup.report import EpisodeRecord, SessionRecord, build_report, format_table
 from apo_bringup.session import SessionStopped, run_session
-from apo_bringup.session_plan import Purpose, SessionConfig
+from apo_bringup.session_plan import SessionConfig
 from apo_bringup.supervision import Program, Supervisor
 from apo_core.contract import load_contract
 from apo_core.episode_file import read_episode
 from apo_core.errors import ApoError
 from apo_core.labeling import LabelRule
+from apo_core.types import Purpose
 
 _START_TIMEOUT_S = 180.0
 _VERSIONS = ("torch", "transformers", "peft", "numpy", "h5py", "robosuite", "mujoco", "ros-rclpy")
@@ -52,9 +54,11 @@ class _Watch:
             raise SessionStopped(f"node '{state.name}' ended with status {state.exit_status}; {state.log}:\n{tail}")
 
 
-def programs(config: SessionConfig, run_dir: Path, expert_dir: Path, mode: str) -> list[Program]:
+def programs(config: SessionConfig, run_dir: Path, mode: str, checkpoint_dir: Path | None = None) -> list[Program]:
     """Every node of the table, with the parameters of a session."""
-    paths = nodes.default_paths(run_dir) | {"expert_dir": str(expert_dir)}
+    paths = nodes.default_paths(run_dir)
+    if checkpoint_dir is not None:
+        paths["checkpoint_dir"] = str(checkpoint_dir)
     lockstep = mode == "lockstep"
     # where simulated time waits for the inference, a chunk is used to its end
     replan = {"replan_steps": config.lockstep_replan_steps} if lockstep else {}
@@ -102,22 +106,29 @@ def write_report(record: SessionRecord, final_version: int, run_dir: Path) -> di
     sheet = video = None
     shown = shown_episode(record.episodes)
     if shown is not None:
-        episode = read_episode(shown.path)
-        sheet, video = run_dir / "contact_sheet.png", run_dir / "episode.mp4"
-        write_contact_sheet(episode, LabelRule(), sheet)
-        write_video(episode, LabelRule(), video)
+        try:
+            episode = read_episode(shown.path)
+            write_contact_sheet(episode, LabelRule(), run_dir / "contact_sheet.png")
+            sheet = run_dir / "contact_sheet.png"
+            write_video(episode, LabelRule(), run_dir / "episode.mp4")
+            video = run_dir / "episode.mp4"
+        except (ApoError, OSError) as error:  # pictures are the lesser part of the report
+            print(f"no picture of {shown.path}: {error}", file=sys.stderr)
     (run_dir / "report.html").write_text(render_html(report, sheet, video))
     return report
 
 
-def run_demo(config: SessionConfig, run_dir: Path, expert_dir: Path, mode: str = "lockstep") -> int:
-    """Runs a session; returns the exit status: 0 when it ran to its end, 130 after Ctrl-C, else 1.
+def run_demo(
+    config: SessionConfig, run_dir: Path, expert_dir: Path, mode: str = "lockstep", checkpoint_dir: Path | None = None
+) -> int:
+    """Runs a session; returns 0 when it ran to its end and no training failed, 130 after Ctrl-C, else 1.
 
     Args:
         config: the plan.
         run_dir: folder of this run; everything is kept there.
         expert_dir: expert demonstrations, made when missing and shared between runs.
         mode: `lockstep` or `realtime`.
+        checkpoint_dir: base policy; None is the shipped one.
     """
     import rclpy
     from rclpy.signals import SignalHandlerOptions
@@ -129,7 +140,7 @@ def run_demo(config: SessionConfig, run_dir: Path, expert_dir: Path, mode: str =
     run_dir.mkdir(parents=True)
     console.note(f"run folder: {run_dir}")
     record = SessionRecord(dataclasses.asdict(config), versions=versions())
-    supervisor = Supervisor(programs(config, run_dir, expert_dir, mode), run_dir / "log")
+    supervisor = Supervisor(programs(config, run_dir, mode, checkpoint_dir), run_dir / "log")
     watch = _Watch(supervisor)
     final, node = 0, None
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
@@ -143,6 +154,11 @@ def run_demo(config: SessionConfig, run_dir: Path, expert_dir: Path, mode: str =
             contract=load_contract(nodes.default_paths(run_dir)["contract_file"]),
             progress=lambda text: (watch.check(), console.update(text)),
         )
+        # the trainer takes a whole folder; this one holds what the session asked for, however many there are
+        linked = Path(nodes.default_paths(run_dir)["expert_dir"])
+        linked.mkdir()
+        for path in made:
+            (linked / path.name).symlink_to(path)
         console.note(f"expert demonstrations: {len(made)} in {expert_dir}")
         node = SessionNode(config, watch.check)
         node.wait_ready(_START_TIMEOUT_S, console.update)
@@ -152,20 +168,25 @@ def run_demo(config: SessionConfig, run_dir: Path, expert_dir: Path, mode: str =
         record.stopped = str(error)
         console.note(f"stopping: {error}")
         final = max((r.version for r in record.reloads if r.accepted), default=0)
-    except ApoError as error:
+    except Exception as error:  # the report of what was measured until then must not be lost
         record.stopped = f"{type(error).__name__}: {error}"
+        if not isinstance(error, ApoError):
+            traceback.print_exc()
         console.note(f"stopping: {record.stopped}")
     finally:
-        if node is not None:
-            if record.stopped:
+        try:
+            if node is not None and record.stopped:
                 node.end_recording()
-            node.destroy_node()
-        rclpy.try_shutdown()
-        supervisor.stop()
+        finally:
+            supervisor.stop()
+            if node is not None:
+                node.destroy_node()
+            rclpy.try_shutdown()
     record.seconds = time.monotonic() - started
     report = write_report(record, final, run_dir)
     console.note(format_table(report))
     console.note(f"\nreport: {run_dir / 'report.html'}")
     if watch.signal_name:
         return 130
-    return 1 if record.stopped else 0
+    failed = any(t.state == "FAILED" for t in record.trainings)
+    return 1 if record.stopped or failed else 0

@@ -19,6 +19,7 @@ ARGUMENTS = (
     ("params_file", "", "ROS parameter file that wins over config/"),
     ("checkpoint_dir", "", "folder of the base policy; empty: the one of the simulation"),
     ("adapter_dir", "", "adapter store that trainer and policy share; empty: adapters/ under data_dir"),
+    ("expert_dir", "data/expert/lift", "expert demonstrations for the trainer"),
     ("data_dir", "runs/live", "where episodes, adapters and training runs go"),
     ("use_sim_time", "", "true: time comes from /clock; empty: true with the simulation, else false"),
     ("operator", "auto", "device of the operator: auto, spacemouse, keyboard, scripted or none"),
@@ -34,13 +35,13 @@ def _overrides(context: LaunchContext, entry: nodes.NodeEntry) -> dict[str, obje
     paths = nodes.default_paths(Path(get("data_dir")).resolve())
     if get("robot"):
         paths["contract_file"] = str(Path(get("robot")).resolve())
-    for name in ("checkpoint_dir", "adapter_dir"):
+    for name in ("checkpoint_dir", "adapter_dir", "expert_dir"):
         if get(name):
             paths[name] = str(Path(get(name)).resolve())
     sim_time = get("use_sim_time") or get("sim")
     values: dict[str, object] = {name: paths[name] for name in entry.path_parameters}
-    values["use_sim_time"] = sim_time == "true" and entry.group != nodes.SIM
-    if get("sim") == "true":
+    values["use_sim_time"] = sim_time.lower() == "true" and entry.group != nodes.SIM
+    if get("sim").lower() == "true":
         values |= nodes.SIMULATED.get(entry.name, {})
     if entry.name == "teleop":
         values["device"] = get("operator")
@@ -48,7 +49,7 @@ def _overrides(context: LaunchContext, entry: nodes.NodeEntry) -> dict[str, obje
 
 
 def _make(context: LaunchContext, names: Sequence[str]) -> list[Node]:
-    simulated = LaunchConfiguration("sim").perform(context) == "true"
+    simulated = LaunchConfiguration("sim").perform(context).lower() == "true"
     params_file = LaunchConfiguration("params_file").perform(context)
     made = []
     for entry in map(nodes.node, names):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
-from apo_bringup.session_plan import Purpose
 from apo_core.proportion import wilson_interval
+from apo_core.types import Purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class ReloadRecord:
     ticks_missed: int
     stage_ms: float
     swap_ms: float
-    response_max_ms: float  # slowest tick of the trial
+    response_max_ms: float  # slowest of these ticks, observation to command
 
 
 @dataclass
@@ -183,9 +183,14 @@ def format_table(report: dict) -> str:
     control, latency = report["control"], report["control"]["takeover_latency_ms"]
     lines.append("")
     lines.append(
-        f"control: {control['ticks']} ticks, {control['ticks_missed']} missed; "
-        f"{control['reload_ticks_missed']} of {control['reload_ticks']} ticks missed while adapters were swapped"
+        f"control: {control['ticks']} ticks, {control['ticks_missed']} without an answer in time; "
+        f"{control['reload_ticks_missed']} of {control['reload_ticks']} ticks while adapters were swapped"
     )
+    if report["reloads"]:
+        slowest = max(r["response_max_ms"] for r in report["reloads"])
+        lines.append(
+            f"reload: swap {max(control['reload_swap_ms']):.1f} ms; slowest answer to an observation {slowest:.0f} ms"
+        )
     if latency["p50"] is not None:
         lines.append(f"takeover: p50 {latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms from device to command")
     frames, train = report["frames"], report["train"]

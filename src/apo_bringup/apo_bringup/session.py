@@ -7,13 +7,13 @@ from typing import Protocol
 
 from apo_bringup.report import EpisodeRecord, ReloadRecord, SessionRecord, TrainingRecord
 from apo_bringup.session_plan import (
-    Purpose,
     SessionConfig,
     Trial,
     deployment_trials,
     evaluation_trials,
     reload_trial,
 )
+from apo_core.types import Purpose
 
 Update = Callable[[str], None]
 
@@ -83,7 +83,7 @@ def run_session(config: SessionConfig, stack: Stack, record: SessionRecord, note
             serving = training.adapter_version
             note(
                 f"  reloaded while the robot was driven: {reload.ticks_missed} of {reload.ticks} ticks missed, "
-                f"swap {reload.swap_ms:.1f} ms"
+                f"swap {reload.swap_ms:.1f} ms, slowest answer {reload.response_max_ms:.0f} ms"
             )
         else:
             note(f"  the policy node refused adapter {reload.version}: {reload.message}")

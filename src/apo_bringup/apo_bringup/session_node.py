@@ -20,6 +20,7 @@ from apo_interfaces.msg import AdapterStatus, ControlStatus, EpisodeEvent, TaskS
 from apo_interfaces.srv import EndEpisode, LoadAdapter, ResetTask, StartEpisode, StartTraining
 
 _TICKS_BEFORE_RELOAD = 5
+_ONE_PUBLISHER = ("task/status", "command", "policy/chunk", "trainer/status")
 
 
 class SessionNode(Node):
@@ -108,6 +109,12 @@ class SessionNode(Node):
                 f"starting the nodes, {time.monotonic() - started:.0f} s; waiting for {', '.join(missing())}"
             ),
         )
+        double = [topic for topic in _ONE_PUBLISHER if self.count_publishers(topic) > 1]
+        if double:
+            raise SessionStopped(
+                f"{', '.join(double)} come from more than one node: another stack runs in this ROS domain; "
+                "stop it, or set another ROS_DOMAIN_ID"
+            )
         self._accepted("arbiter/enable", SetBool.Request(data=True))
 
     def load_adapter(self, version: int) -> None:
@@ -149,7 +156,7 @@ class SessionNode(Node):
             ticks_missed=last.ticks_missed - begin.ticks_missed,
             stage_ms=status.stage_ms,
             swap_ms=status.swap_ms,
-            response_max_ms=max(tick.response_ms for tick in window),
+            response_max_ms=max(tick.response_ms for tick in window if begin.tick <= tick.tick <= last.tick),
         )
 
     def _trial(self, trial: Trial, adapter_version: int, update: Update, on_spin: Callable[[], None]) -> EpisodeRecord:
@@ -222,7 +229,7 @@ class SessionNode(Node):
             latest = self._latest.get(TrainerStatus)
             if latest is None or latest.run_id != response.run_id:
                 return None
-            if latest.step:
+            if latest.step and math.isfinite(latest.loss):
                 losses[latest.step] = latest.loss
             return latest
 

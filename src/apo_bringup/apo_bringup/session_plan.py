@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 
 from apo_core.config import parameter
 from apo_core.errors import ConfigError
-
-
-class Purpose(enum.StrEnum):
-    """Why a trial is run; stored with its episode."""
-
-    DEPLOYMENT = "deployment"  # policy with its operator at hand; training data
-    RELOAD = "reload"  # the robot is driven while an adapter is swapped in
-    EVALUATION = "evaluation"  # policy alone on held-out seeds; never trained on
+from apo_core.types import Purpose
+from apo_sim_bridge.demonstration_files import TRIES_PER_EPISODE
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +40,7 @@ class SessionConfig:
         ranges = [
             ("deployment_seed", self.deployment_seed, self.rounds * self.episodes_per_round + self.rounds),
             ("evaluation_seed", self.evaluation_seed, self.evaluation_episodes),
-            ("expert_seed", self.expert_seed, self.expert_episodes),
+            ("expert_seed", self.expert_seed, TRIES_PER_EPISODE * self.expert_episodes),
         ]
         for i, (name, start, count) in enumerate(ranges):
             for other, other_start, other_count in ranges[i + 1 :]:

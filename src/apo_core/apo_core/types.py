@@ -34,6 +34,14 @@ class Outcome(enum.StrEnum):
     UNLABELED = "UNLABELED"
 
 
+class Purpose(enum.StrEnum):
+    """Why an interaction was recorded: the tag `purpose` of its file."""
+
+    DEPLOYMENT = "deployment"  # policy with its operator at hand; training data
+    RELOAD = "reload"  # the robot is driven while an adapter is swapped in
+    EVALUATION = "evaluation"  # policy alone on held-out seeds; never trained on
+
+
 class EpisodeKind(enum.StrEnum):
     """What an episode file holds: a demonstration by an expert, or a deployed policy with its operator."""
 

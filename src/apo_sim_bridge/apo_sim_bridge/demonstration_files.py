@@ -33,7 +33,7 @@ OPERATOR = "scripted_expert"
 MAX_STEPS = {"Lift": 150, "Stack": 300, "NutAssemblySquare": 400}
 HOLD_STEPS = 6  # after the first success, so that the data shows what to do then
 _LEDGER = "demonstrations.json"
-_TRIES_PER_EPISODE = 10
+TRIES_PER_EPISODE = 10  # seeds, when the expert fails
 
 
 def frame_state(frame: SimFrame) -> dict[str, np.ndarray]:
@@ -195,7 +195,7 @@ def _collect_missing(ledger: _Ledger, episodes: int, report: Callable[[str], Non
     ledger.save()
     started, before = time.monotonic(), len(ledger.successes)
     first = ledger.next_seed
-    last = first + _TRIES_PER_EPISODE * episodes
+    last = first + TRIES_PER_EPISODE * episodes
 
     def line() -> str:
         done = len(ledger.successes)

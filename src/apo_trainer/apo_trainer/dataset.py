@@ -14,7 +14,7 @@ from apo_core.contract import Contract
 from apo_core.episode_file import Episode, list_episodes, read_episode, read_frames
 from apo_core.errors import ApoError, EpisodeFormatError
 from apo_core.labeling import LabelRule
-from apo_core.types import ControlSource, EpisodeKind, Observation, StepLabel
+from apo_core.types import ControlSource, EpisodeKind, Observation, Purpose, StepLabel
 
 
 class TrainingDataError(ApoError):
@@ -50,6 +50,7 @@ class EpisodeData:
     stamps_ns: np.ndarray  # int64 (T,)
     targets: np.ndarray  # float32 (T, A): the operator's action where a person drove, else the executed one
     classes: tuple[SampleClass | None, ...]  # (T,) None: not used
+    has_undesirable: bool  # of any adapter, used or not: what is held out must not depend on the parent
     rows: np.ndarray  # int64 (T,): rows from each step on that belong to its chunk, 0 where it is not used
 
 
@@ -168,6 +169,7 @@ def episode_data(
         None if label == StepLabel.UNUSED else SampleClass.EXPERT if demonstration else _CLASS_OF_LABEL[label]
         for label in labels
     ]
+    has_undesirable = SampleClass.UNDESIRABLE in classes
     for step, version in enumerate(episode.adapter_versions.tolist()):
         if classes[step] is SampleClass.UNDESIRABLE and undesirable_version not in (None, version):
             classes[step] = None
@@ -180,6 +182,7 @@ def episode_data(
         stamps_ns=episode.stamps_ns["observation"],
         targets=np.where(human[:, None], episode.human_actions, episode.executed_actions).astype(np.float32),
         classes=tuple(classes),
+        has_undesirable=has_undesirable,
         rows=chunk_rows(labels, episode.ticks, disturbed, horizon),
     )
 
@@ -200,7 +203,7 @@ def held_out_ids(episodes: Sequence[EpisodeData], share: float) -> tuple[str, ..
         return ()
     chosen = {e.episode_id for e in episodes if hash_fraction(e.episode_id) < share}
     groups = (
-        [e for e in episodes if e.kind == EpisodeKind.INTERACTION and SampleClass.UNDESIRABLE in e.classes],
+        [e for e in episodes if e.kind == EpisodeKind.INTERACTION and e.has_undesirable],
         [e for e in episodes if e.kind == EpisodeKind.DEMONSTRATION],
     )
     for group in groups:
@@ -238,6 +241,9 @@ def load_training_data(
                     f"{path}: recorded under contract {episode.contract.sha256[:12]}, "
                     f"the policy has {contract_sha256[:12]}"
                 )
+            purpose = episode.info.tags.get("purpose", Purpose.DEPLOYMENT)
+            if episode.info.kind == EpisodeKind.INTERACTION and purpose != Purpose.DEPLOYMENT:
+                raise EpisodeFormatError(f"{path}: recorded for {purpose}, which is never trained on")
             if episode.info.episode_id in episodes:
                 raise EpisodeFormatError(
                     f"{path}: same episode id as {episodes[episode.info.episode_id].path}: {episode.info.episode_id}"
