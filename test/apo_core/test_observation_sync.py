@@ -67,6 +67,34 @@ def test_repeated_and_older_samples_are_counted_and_dropped(sync):
     assert sync.out_of_order == {"front": 2, "ee_pose": 1, "width": 0}
 
 
+def test_stream_with_one_wrong_stamp_ahead_flows_again(sync):
+    feed(sync, ("front", 100), ("ee_pose", 100), ("width", 100))
+    samples = [(name, stamp) for stamp in (200, 300) for name in ("front", "ee_pose", "width")]
+    assert feed(sync, ("front", 60_000), *samples) == [200, 300]
+    assert sync.out_of_order == {"front": 1, "ee_pose": 0, "width": 0}
+
+
+def test_clock_that_was_set_back_is_followed(sync):
+    names = ("front", "ee_pose", "width")
+    assert feed(sync, *((name, 60_000) for name in names)) == [60_000]
+    assert feed(sync, *((name, stamp) for stamp in (100, 200) for name in names)) == [100, 200]
+    assert sync.out_of_order == {"front": 1, "ee_pose": 1, "width": 1}
+
+
+def test_step_back_of_a_second_is_still_out_of_order(sync):
+    names = ("front", "ee_pose", "width")
+    feed(sync, *((name, 2000) for name in names))
+    assert feed(sync, *((name, 1000) for name in names)) == []
+    assert feed(sync, *((name, 2100) for name in names)) == [2100]
+
+
+def test_late_sample_after_a_wrong_stamp_repeats_no_observation(sync):
+    names = ("front", "ee_pose", "width")
+    feed(sync, *((name, stamp) for stamp in (100, 200) for name in names))
+    assert feed(sync, ("front", 60_000), ("front", 100), ("front", 200)) == []
+    assert feed(sync, *((name, 300) for name in names)) == [300]
+
+
 def test_unknown_stream_is_an_error(sync):
     with pytest.raises(KeyError):
         sync.add("torque", 1, value(1))

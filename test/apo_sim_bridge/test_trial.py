@@ -71,6 +71,18 @@ def test_reset_puts_a_second_between_trials(trial):
     assert not trial.success  # what was held before the reset does not count
 
 
+def test_reset_in_real_time_follows_wall_time(trial):
+    trial.reset(8, wall_ns=START + 3_000_000_000)
+    assert trial.stamp_ns == START + 3_000_000_000
+    assert trial.belongs(trial.stamp_ns) and not trial.belongs(START)
+
+
+def test_resets_in_real_time_do_not_run_ahead_of_a_clock_behind(trial):
+    for number in (1, 2, 3):
+        trial.reset(8, wall_ns=BEFORE)
+        assert trial.stamp_ns == START + number * TICK
+
+
 def test_lockstep_takes_the_answer_to_this_tick_only(trial):
     trial.advance(False, START)
     assert trial.answers_this_tick(START + TICK)
@@ -93,14 +105,20 @@ def test_real_time_takes_answers_to_this_trial_only(trial):
     assert not trial.belongs(before) and trial.belongs(trial.stamp_ns)
 
 
-@given(st.lists(st.sampled_from(["reset", "advance", "idle"]), max_size=40))
+@given(st.lists(st.sampled_from(["reset", "reset_behind", "reset_ahead", "advance", "idle"]), max_size=40))
 def test_stamps_strictly_increase(actions):
     trial = Trial(RULES, BEFORE)
     stamps = [trial.stamp_ns]
     for action in actions:
         if action == "advance" and not trial.running:
             continue
-        {"reset": lambda: trial.reset(1), "advance": lambda: trial.advance(False), "idle": trial.idle}[action]()
+        {
+            "reset": lambda: trial.reset(1),
+            "reset_behind": lambda: trial.reset(1, trial.stamp_ns - TICK),
+            "reset_ahead": lambda: trial.reset(1, trial.stamp_ns + 7 * TICK),
+            "advance": lambda: trial.advance(False),
+            "idle": trial.idle,
+        }[action]()
         stamps.append(trial.stamp_ns)
     assert stamps == sorted(set(stamps))
 

@@ -74,9 +74,9 @@ class Cell:
         self._gripper.publish(gripper)
         self._image.publish(image_to_msg(observation.images["front"], tick * PERIOD_NS, "front"))
 
-    def command(self, tick: int, source: ControlSource = POLICY) -> None:
+    def command(self, tick: int, source: ControlSource = POLICY, fill: float | None = None) -> None:
         stamp = to_stamp(tick * PERIOD_NS)
-        action = np.full(7, tick / 1000, np.float32)
+        action = np.full(7, tick / 1000 if fill is None else fill, np.float32)
         message = ActionCommand(
             tick=tick,
             values=to_floats(action),
@@ -208,6 +208,22 @@ def test_missing_commands_and_observations_are_counted(launch, cell, episodes):
     losses = episode.losses
     assert (losses["commands_lost"], losses["steps_unpaired"], losses["frames_lost"]) == (2, 1, 3)
     assert cell.event("SAVED").frames_lost == 3
+
+
+def test_command_that_is_not_finite_is_refused_and_counted(launch, cell, episodes):
+    launch(end_wait_s=WAIT_S)
+    cell.start()
+    for tick, fill in ((1, None), (2, float("nan")), (3, None), (4, float("inf"))):
+        cell.observe(tick)
+        cell.command(tick, fill=fill)
+    assert cell.end(until=4).accepted
+    (episode,) = episodes()
+    assert episode.ticks.tolist() == [1, 3]
+    assert (episode.losses["steps_dropped"], episode.losses["commands_lost"], episode.losses["frames_lost"]) == (
+        2,
+        0,
+        2,
+    )
 
 
 def test_end_waits_for_the_last_command_and_takes_none_after_it(launch, cell, episodes):

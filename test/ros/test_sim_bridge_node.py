@@ -250,6 +250,12 @@ def test_real_time_executes_the_newest_command(real_time):
     assert to_ns(real_time.status(stamps[-1]).last_observation_stamp) >= first
 
 
+def test_resets_in_real_time_do_not_run_ahead_of_wall_time(real_time):
+    for seed in (3, 4, 5):
+        stamp = real_time.start(seed)
+    assert stamp < time.time_ns() + 1_000_000_000
+
+
 def test_automatic_trials_take_the_next_seed():
     arms = session(103, lockstep=True, auto_reset=True, auto_reset_delay_s=0.0, seed=20)
     arm = next(arms)

@@ -11,13 +11,16 @@ from apo_core.contract import Contract
 from apo_core.types import Observation
 
 _HISTORY = 64
+# a step back beyond what the network reorders: the clock was set back, or the stamp before was wrong
+_SET_BACK_NS = 1_000_000_000
 
 
 class ObservationSync:
     """Collects samples of every stream of a contract and emits aligned observations, oldest first.
 
     The reference stamp of an observation is the newest stamp that the slowest stream has reached; every part is the
-    sample nearest to it and at most `tolerance_s` away. Samples that arrive out of order or twice are counted.
+    sample nearest to it and at most `tolerance_s` away. Samples that arrive out of order or twice are dropped and
+    counted; a stream whose stamps go back by more than a second begins anew, which counts as well.
 
     Args:
         contract: which streams there are, and the tolerance.
@@ -43,7 +46,12 @@ class ObservationSync:
         stream = self._streams[name]
         if stream and stamp_ns <= stream[-1][0]:
             self.out_of_order[name] += 1
-            return None
+            if stream[-1][0] - stamp_ns <= _SET_BACK_NS:
+                return None
+            stream.clear()
+            # a late sample must not repeat what was emitted
+            if self._emitted_ns - stamp_ns > _SET_BACK_NS:
+                self._emitted_ns = stamp_ns - 1
         stream.append((stamp_ns, value))
         if not all(self._streams.values()):
             return None

@@ -31,6 +31,11 @@ class ExecutedCommand:
     reason: str
     adapter_version: int
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether the action can have been executed; one that is not finite must not be recorded."""
+        return bool(np.all(np.isfinite(self.action)))
+
 
 @dataclass(frozen=True, slots=True)
 class Pairing:

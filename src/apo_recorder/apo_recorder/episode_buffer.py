@@ -24,7 +24,7 @@ class Losses:
     frames_lost: int = 0  # expected and not in the file, for whatever cause below
     commands_lost: int = 0  # gaps in the arbiter's tick
     steps_unpaired: int = 0  # commands without their observation
-    steps_dropped: int = 0  # complete steps that the writer could not take
+    steps_dropped: int = 0  # steps that the writer could not take, or whose command is not finite
     out_of_order: int = 0  # messages older than one that came before
 
 
@@ -98,6 +98,9 @@ class EpisodeBuffer:
         self._answered_ns = max(self._answered_ns, command.observation_stamp_ns)
         if pairing.observation is None:
             self._count(steps_unpaired=1)
+            return None
+        if not command.is_finite:  # no reader would open the file
+            self._count(steps_dropped=1)
             return None
         return Step(
             tick=command.tick,

@@ -95,6 +95,9 @@ class RecorderNode(LifecycleBase):
         except (ObservationError, ValueError) as error:
             self.get_logger().error(f"command {message.tick} dropped: {error}", throttle_duration_sec=1.0)
             return
+        if not command.is_finite:
+            text = f"command {message.tick} refused: values = {command.action.tolist()} must be finite"
+            self.get_logger().error(text, throttle_duration_sec=1.0)
         self._recording.on_command(command)
 
     def _on_status(self, message: TaskStatus) -> None:

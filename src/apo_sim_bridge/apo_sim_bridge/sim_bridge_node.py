@@ -79,7 +79,7 @@ class SimBridgeNode(Node):
 
     def _start_trial(self, seed: int) -> None:
         self._frame = self._env.reset(seed)
-        self._trial.reset(seed)
+        self._trial.reset(seed, None if self._config.lockstep else time.time_ns())
         self._inbox.clear()
         self._next_seed = seed + 1
         self._published_ns = None

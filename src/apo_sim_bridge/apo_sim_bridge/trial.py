@@ -18,7 +18,7 @@ class TrialRules:
     period_ns: int  # simulated time of a control step
     horizon: int  # steps after which a trial without success is truncated
     success_hold_steps: int  # consecutive frames that must show success
-    reset_gap_ns: int = 1_000_000_000  # simulated time a reset takes; longer than any tolerance or age limit
+    reset_gap_ns: int = 1_000_000_000  # lockstep: simulated time of a reset; longer than any tolerance or age limit
 
 
 class Trial:
@@ -44,9 +44,18 @@ class Trial:
         self.truncated = False
         self.running = False
 
-    def reset(self, seed: int) -> None:
-        """Starts a trial."""
-        self.stamp_ns += self._rules.reset_gap_ns
+    def reset(self, seed: int, wall_ns: int | None = None) -> None:
+        """Starts a trial.
+
+        Args:
+            seed: of the trial.
+            wall_ns: real time: wall time, which the stamps then follow, so that a bridge that is started again later
+                does not go back; None in lockstep: the stamps leave a gap.
+        """
+        if wall_ns is None:
+            self.stamp_ns += self._rules.reset_gap_ns
+        else:
+            self.stamp_ns = max(self.stamp_ns + self._rules.period_ns, wall_ns)
         self._first_stamp_ns = self.stamp_ns
         self.last_observation_stamp_ns = 0
         self.seed = seed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from apo_core.contract import Contract
@@ -31,15 +33,17 @@ def fault_to_msg(fault: str, answered_stamp_ns: int, contract: Contract, adapter
 def chunk_from_msg(message: ActionChunkMessage) -> ActionChunk | None:
     """The chunk as it was sent, None for a fault; whether its shape fits the contract is not checked.
 
-    Values that do not fill the rows come as one row, so that their number shows.
+    Values that do not fill the rows come as one row, so that their number shows; a period that is not
+    finite comes as 0, which fits no contract.
     """
     if message.fault:
         return None
     values = np.array(message.values, np.float32)
+    period_ns = message.period_s * 1e9
     rows = message.horizon if message.horizon and values.size % message.horizon == 0 else 1
     return ActionChunk(
         observation_stamp_ns=to_ns(message.observation_stamp),
-        period_ns=round(message.period_s * 1e9),
+        period_ns=round(period_ns) if math.isfinite(period_ns) else 0,
         values=values.reshape(rows, -1),
         log_probs=np.array(message.log_probs, np.float32),
         adapter_version=message.adapter_version,

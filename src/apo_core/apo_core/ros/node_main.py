@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 
 import rclpy
@@ -26,12 +27,21 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
 
 
+def _deactivate(node: Node) -> None:
+    """Deactivates an active node; a failure is logged, so that it hides no earlier error and the node is closed."""
+    try:
+        if getattr(node, "is_active", False):
+            node.trigger_deactivate()
+    except Exception:
+        node.get_logger().error(f"deactivate failed:\n{traceback.format_exc()}")
+
+
 def run(factory: Callable[[], Node], args: list[str] | None = None) -> int:
     """Makes a node, spins it until SIGINT or SIGTERM, ends it; returns the exit status.
 
     A lifecycle node with the parameter `autostart` true is configured and activated at once; an active one is
-    deactivated at the end, while it can still publish its last command. A node may have `close()`, called after that,
-    to join its threads.
+    deactivated at the end, while it can still publish its last command, also when a callback raised. A node may have
+    `close()`, called after that, to join its threads.
     """
     _end_with_parent()
     stop = threading.Event()
@@ -52,13 +62,12 @@ def run(factory: Callable[[], Node], args: list[str] | None = None) -> int:
         # spin() can miss a signal that arrives before its first wait: poll instead
         while rclpy.ok() and not stop.is_set():
             executor.spin_once(timeout_sec=0.1)
-        if getattr(node, "is_active", False):
-            node.trigger_deactivate()
     except ApoError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         status = 2
     finally:
         if node is not None:
+            _deactivate(node)
             close = getattr(node, "close", None)
             if close is not None:
                 close()
