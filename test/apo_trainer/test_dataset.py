@@ -90,11 +90,14 @@ def test_a_failed_episode_without_takeover_follows_the_rule(write_episode):
     assert left_out.rows.tolist() == [0] * 5
 
 
-def test_undesirable_steps_of_another_adapter_are_left_out(write_episode):
-    episode = read_episode(write_episode("a", "PPPPPHH"), images=False)
-    assert SampleClass.UNDESIRABLE in episode_data(episode, RULE, 4, undesirable_version=0).classes
-    other = episode_data(episode, RULE, 4, undesirable_version=1)
-    assert other.classes == (SampleClass.POLICY,) * 2 + (None,) * 3 + (SampleClass.HUMAN,) * 2
+def test_undesirable_steps_of_another_adapter_are_held_out_but_not_trained_on(write_episode, contract):
+    paths = [write_episode(f"e{i}", "PPPHH") for i in range(5)]
+    same = load_training_data(paths, RULE, 4, 1e-9, contract.sha256, undesirable_version=0).report()
+    other = load_training_data(paths, RULE, 4, 1e-9, contract.sha256, undesirable_version=1).report()
+    assert same["train_samples"] == {"EXPERT": 0, "POLICY": 0, "HUMAN": 8, "UNDESIRABLE": 12}
+    assert other["train_samples"] == {"EXPERT": 0, "POLICY": 0, "HUMAN": 8, "UNDESIRABLE": 0}
+    assert same["held_out_samples"] == other["held_out_samples"]
+    assert other["held_out_samples"]["UNDESIRABLE"] == 3
 
 
 def test_a_human_step_without_a_human_action_is_refused(write_episode):

@@ -50,7 +50,7 @@ class EpisodeData:
     stamps_ns: np.ndarray  # int64 (T,)
     targets: np.ndarray  # float32 (T, A): the operator's action where a person drove, else the executed one
     classes: tuple[SampleClass | None, ...]  # (T,) None: not used
-    has_undesirable: bool  # of any adapter, used or not: what is held out must not depend on the parent
+    adapter_versions: np.ndarray  # uint32 (T,): adapter behind the policy's action
     rows: np.ndarray  # int64 (T,): rows from each step on that belong to its chunk, 0 where it is not used
 
 
@@ -142,16 +142,13 @@ def chunk_rows(labels: Sequence[StepLabel], ticks: np.ndarray, disturbed: np.nda
     return rows
 
 
-def episode_data(
-    episode: Episode, rule: LabelRule, horizon: int, undesirable_version: int | None = None
-) -> EpisodeData:
+def episode_data(episode: Episode, rule: LabelRule, horizon: int) -> EpisodeData:
     """Labels an episode and cuts its chunks.
 
     Args:
         episode: read from its file.
         rule: how steps are labelled.
         horizon: rows of the policy's action chunk.
-        undesirable_version: adapter whose undesirable steps are used; those of others are left out. None uses all.
 
     Raises:
         EpisodeFormatError: no step, or a step driven by a person without a recorded human action.
@@ -165,14 +162,10 @@ def episode_data(
     labels = episode.labels(rule)
     disturbed = human & np.any(np.abs(episode.executed_actions - episode.human_actions) > _SAME_ACTION, axis=1)
     demonstration = episode.info.kind == EpisodeKind.DEMONSTRATION
-    classes = [
+    classes = tuple(
         None if label == StepLabel.UNUSED else SampleClass.EXPERT if demonstration else _CLASS_OF_LABEL[label]
         for label in labels
-    ]
-    has_undesirable = SampleClass.UNDESIRABLE in classes
-    for step, version in enumerate(episode.adapter_versions.tolist()):
-        if classes[step] is SampleClass.UNDESIRABLE and undesirable_version not in (None, version):
-            classes[step] = None
+    )
     return EpisodeData(
         path=episode.path,
         episode_id=episode.info.episode_id,
@@ -181,8 +174,8 @@ def episode_data(
         state=episode.state,
         stamps_ns=episode.stamps_ns["observation"],
         targets=np.where(human[:, None], episode.human_actions, episode.executed_actions).astype(np.float32),
-        classes=tuple(classes),
-        has_undesirable=has_undesirable,
+        classes=classes,
+        adapter_versions=episode.adapter_versions,
         rows=chunk_rows(labels, episode.ticks, disturbed, horizon),
     )
 
@@ -203,7 +196,7 @@ def held_out_ids(episodes: Sequence[EpisodeData], share: float) -> tuple[str, ..
         return ()
     chosen = {e.episode_id for e in episodes if hash_fraction(e.episode_id) < share}
     groups = (
-        [e for e in episodes if e.kind == EpisodeKind.INTERACTION and e.has_undesirable],
+        [e for e in episodes if e.kind == EpisodeKind.INTERACTION and SampleClass.UNDESIRABLE in e.classes],
         [e for e in episodes if e.kind == EpisodeKind.DEMONSTRATION],
     )
     for group in groups:
@@ -228,7 +221,8 @@ def load_training_data(
         horizon: rows of the policy's action chunk.
         held_out_share: 0..1.
         contract_sha256: contract of the policy; episodes recorded under another one are set aside.
-        undesirable_version: see `episode_data`.
+        undesirable_version: only undesirable steps of this adapter are trained on; None takes those of all. What is held
+            out does not depend on it.
     """
     episodes: dict[str, EpisodeData] = {}
     set_aside = []
@@ -248,7 +242,7 @@ def load_training_data(
                 raise EpisodeFormatError(
                     f"{path}: same episode id as {episodes[episode.info.episode_id].path}: {episode.info.episode_id}"
                 )
-            episodes[episode.info.episode_id] = episode_data(episode, rule, horizon, undesirable_version)
+            episodes[episode.info.episode_id] = episode_data(episode, rule, horizon)
             contract = episode.contract
         except EpisodeFormatError as error:
             set_aside.append(SetAside(Path(path), str(error)))
@@ -260,7 +254,12 @@ def load_training_data(
         if sample_class is not None
     ]
     return TrainingData(
-        train=tuple(s for s in samples if s.episode.episode_id not in out),
+        train=tuple(
+            s
+            for s in samples
+            if s.episode.episode_id not in out
+            and (s.desirable or undesirable_version in (None, int(s.episode.adapter_versions[s.step])))
+        ),
         held_out=tuple(s for s in samples if s.episode.episode_id in out),
         episode_ids=tuple(name for name in episodes if name not in out),
         held_out_ids=tuple(sorted(out)),
