@@ -24,6 +24,7 @@ SETTINGS = {
     "warmup_steps": 0,
     "undesirable_steps": 3,
     "gate_l1_tolerance": 100.0,
+    "gate_margin_nats": -1000.0,
     "niceness": 0,
     "threads": 1,
     "progress_s": 0.0,

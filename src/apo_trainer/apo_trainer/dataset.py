@@ -221,8 +221,8 @@ def load_training_data(
         horizon: rows of the policy's action chunk.
         held_out_share: 0..1.
         contract_sha256: contract of the policy; episodes recorded under another one are set aside.
-        undesirable_version: only undesirable steps of this adapter are trained on; None takes those of all. What is held
-            out does not depend on it.
+        undesirable_version: only undesirable steps of this adapter are trained on; None takes those of all. What is
+            held out does not depend on it.
     """
     episodes: dict[str, EpisodeData] = {}
     set_aside = []
