@@ -18,14 +18,7 @@ demo: setup  ## the whole loop in simulation (QUICK=1 for a short one, ARGS="...
 	@./apo demo $(if $(QUICK),--quick) $(ARGS)
 
 test: setup  ## all tests (ARGS="-k name -x" for pytest)
-ifdef ARGS
 	@$(ENV) python -m pytest $(ARGS)
-else
-	@# the renderer has a process to itself: libraries that other tests load can take its OpenGL away
-	@$(ENV) python -m pytest test/apo_sim_bridge
-	@# a node test that fails once is run again, and counted as "rerun": discovery on a busy machine can be late
-	@$(ENV) python -m pytest --ignore=test/apo_sim_bridge --reruns 1
-endif
 
 lint: setup  ## ruff: rules and format
 	@.venv/bin/ruff check .

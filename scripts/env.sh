@@ -31,7 +31,13 @@ if [ "$_apo_ros" != wheels ]; then
     [ -n "${ROS_DISTRO:-}" ] || . "/opt/ros/$_apo_ros/setup.bash"
 else
     # Set up without an installed ROS 2: the wheels inside .venv are the underlay.
-    [ -z "${ROS_DISTRO:-}" ] || echo "scripts/env.sh: ROS 2 $ROS_DISTRO is sourced, but this checkout was set up on the ROS wheels; to build on $ROS_DISTRO type:  make -C $_apo_root setup" >&2
+    if [ -n "${ROS_DISTRO:-}" ]; then
+        # two underlays at once would mix their libraries in one process
+        echo "scripts/env.sh: ROS 2 $ROS_DISTRO is sourced, but this checkout was set up on the ROS wheels; to build on $ROS_DISTRO type:  make -C $_apo_root setup     (or use a shell without it)" >&2
+        [ -z "$_apo_nounset" ] || set -u
+        unset _apo_root _apo_nounset _apo_ros
+        return 1
+    fi
     case ":${AMENT_PREFIX_PATH:-}:" in
         *":$VIRTUAL_ENV:"*) ;;
         *) export AMENT_PREFIX_PATH="$VIRTUAL_ENV${AMENT_PREFIX_PATH:+:$AMENT_PREFIX_PATH}" ;;

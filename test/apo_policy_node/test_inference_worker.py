@@ -159,3 +159,19 @@ def test_stop_does_not_wait_for_a_command(bench, observe):
     stopper.join(WAIT_S)
 
     assert not stopper.is_alive()
+
+
+def test_the_summary_counts_answers_and_tells_the_fault(bench, policy, observe):
+    b = bench(lockstep=False)
+    b.now_ns = observe(0).stamp_ns
+    b.worker.observe(observe(0))
+    b.answer()
+    b.worker.observe(observe(1))
+    b.answer()
+    b.now_ns = observe(100).stamp_ns
+    b.worker.observe(observe(2))
+    fault = b.answer().fault
+    summary = b.worker.summary()
+    assert (summary["answers_no_chunk"], summary["answers_in_force"], summary["answers_fault"]) == ("1", "1", "1")
+    assert summary["fault"] == b.worker.fault == fault
+    assert "s old, max_age_s" in fault

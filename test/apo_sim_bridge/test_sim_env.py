@@ -259,6 +259,17 @@ def test_backend_keeps_the_users_choice_and_falls_back():
         rendering.choose_backend({}, probe=lambda backend: "missing")
 
 
+def test_a_mujoco_that_took_another_gl_library_before_is_refused():
+    code = (
+        "import os; os.environ.pop('MUJOCO_GL', None)\n"
+        "import robosuite\n"
+        "from apo_sim_bridge.rendering import prepare_backend\n"
+        "try:\n    prepare_backend()\nexcept RuntimeError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "mujoco was imported before SimEnv and has taken the GL library 'glfw', not 'egl'" in done.stdout
+
+
 def test_swap_textures_by_name_and_by_suffix():
     xml = (
         '<mujoco><asset><texture name="texplane" file="/a/floor.png"/><texture name="cube_redwood" file="/a/red.png"/>'

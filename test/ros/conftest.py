@@ -2,12 +2,18 @@
 
 import itertools
 import os
+import time
+from collections.abc import Callable
 
 import pytest
 
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 rclpy = pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' or source a ROS 2 installation")
 
+from rcl_interfaces.srv import GetParameters  # noqa: E402
+from rclpy.node import Node  # noqa: E402
+
+_ASK_AGAIN_S = 2.0
 
 # processes that test at the same time begin at different ids
 _DOMAINS = itertools.count(os.getpid() * 31)
@@ -27,3 +33,30 @@ def ros(ros_domain: int):
     rclpy.init(domain_id=ros_domain)
     yield ros_domain
     rclpy.try_shutdown()
+
+
+@pytest.fixture
+def meet() -> Callable[..., None]:
+    """(node, name, until) -> waits until the node `name` spins and knows every endpoint that `node` has by now.
+
+    DDS announces the endpoints of a participant in order: who answers through the last one knows those before it.
+    `until(condition, what)` spins `node`.
+    """
+
+    def wait(node: Node, name: str, until: Callable[[Callable[[], object], str], None]) -> None:
+        client = node.create_client(GetParameters, f"{name}/get_parameters")
+        until(client.service_is_ready, f"the services of {name}")
+        futures, asked = [], 0.0
+
+        def answered() -> bool:
+            nonlocal asked
+            # an answer to a client that the server has not discovered yet is lost
+            if time.monotonic() - asked > _ASK_AGAIN_S:
+                futures.append(client.call_async(GetParameters.Request()))
+                asked = time.monotonic()
+            return any(future.done() for future in futures)
+
+        until(answered, f"an answer of {name}")
+        node.destroy_client(client)
+
+    return wait

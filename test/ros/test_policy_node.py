@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import rclpy
 import yaml
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Pose, PoseStamped
 from rclpy.executors import SingleThreadedExecutor
 from rosgraph_msgs.msg import Clock
@@ -115,8 +116,17 @@ class Robot:
         self.statuses: list[AdapterStatus] = []
         self.node.create_subscription(ActionChunk, "policy/chunk", self.chunks.append, COMMANDS)
         self.node.create_subscription(AdapterStatus, "policy/adapter_status", self.statuses.append, LATCHED)
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, COMMANDS)
+        self._diagnostics: DiagnosticArray | None = None
         self.client = self.node.create_client(LoadAdapter, "policy/load_adapter")
         self.stamp_ns = 100 * PERIOD_NS
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        self._diagnostics = message
+
+    def diagnostics(self) -> dict[str, str]:
+        """Key and value of the newest message."""
+        return {} if self._diagnostics is None else {p.key: p.value for p in self._diagnostics.status[0].values}
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
         """Spins until the condition holds."""
@@ -324,6 +334,9 @@ def test_an_image_that_does_not_fit_the_contract_is_no_observation(robot):
     robot.tick()
 
     assert len(robot.chunks) == count + 1
+    robot.until(lambda: robot.diagnostics().get("messages_refused") == "1", "the count of refused messages")
+    assert robot.diagnostics()["adapter_version"] == str(robot.chunks[-1].adapter_version)
+    assert int(robot.diagnostics()["answers_new_trial"]) >= 1
 
 
 def test_sigint_ends_it_with_status_0_after_taking_its_chunk_back(ros_domain, tmp_path, parameters, publish):

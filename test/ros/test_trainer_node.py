@@ -107,7 +107,7 @@ def client(ros_domain) -> Iterator[Client]:
 
 
 @pytest.fixture
-def start(client, checkpoint, tmp_path) -> Iterator[Callable[..., subprocess.Popen]]:
+def start(client, checkpoint, tmp_path, meet) -> Iterator[Callable[..., subprocess.Popen]]:
     """Starts the node with these parameters on top of a small run of 5 steps."""
     processes = []
 
@@ -135,6 +135,7 @@ def start(client, checkpoint, tmp_path) -> Iterator[Callable[..., subprocess.Pop
         command += ["--ros-args", "--params-file", str(path)]
         process = subprocess.Popen(command, env=os.environ.copy(), stderr=subprocess.PIPE, text=True)
         processes.append(process)
+        meet(client.node, "trainer", client.until)
         return process
 
     yield make

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 
 from apo_core.types import ControlSource, Observation
-from apo_policy_node.policy_runner import Answer, PolicyRunner
+from apo_policy_node.policy_runner import Answer, Cause, PolicyRunner
 
 
 class InferenceWorker:
@@ -40,6 +41,9 @@ class InferenceWorker:
         self._stopping = False
         self.skipped = 0  # observations replaced by a newer one before their turn
         self.commands_missed = 0  # waits in lockstep that ended without the command
+        self._answers: Counter[str] = Counter()  # by cause
+        self._last: Answer | None = None
+        self._inference_s = float("nan")  # of the newest chunk
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
 
     def start(self) -> None:
@@ -79,6 +83,21 @@ class InferenceWorker:
             self._newest, self._command = None, None
         self.between(self._runner.reset)
 
+    @property
+    def fault(self) -> str:
+        """Why the newest answer had no action; empty if it had one."""
+        return self._last.fault if self._last is not None else ""
+
+    def summary(self) -> dict[str, str]:
+        """Key and value for /diagnostics."""
+        return {
+            "inference_ms": f"{self._inference_s * 1e3:.1f}",
+            "observations_skipped": str(self.skipped),
+            "commands_missed": str(self.commands_missed),
+            "fault": self.fault,
+            **{f"answers_{cause}": str(self._answers[cause]) for cause in Cause},
+        }
+
     def _run(self) -> None:
         while True:
             with self._changed:
@@ -111,6 +130,10 @@ class InferenceWorker:
             # the message of the clock may be behind the observation it belongs to, and time waits for the answer
             now_ns = max(now_ns, observation.stamp_ns)
         answer = self._runner.answer(observation, now_ns)
+        self._last = answer
+        self._answers[answer.cause] += 1
+        if answer.inference_s:
+            self._inference_s = answer.inference_s
         self._guarded("publish", lambda: self._publish(answer))
 
     def _guarded(self, what: str, function: Callable[[], None]) -> None:

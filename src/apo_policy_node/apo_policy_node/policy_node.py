@@ -7,7 +7,9 @@ from functools import partial
 
 import numpy as np
 import torch
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.task import Future
 
 from apo_core.adapter_store import AdapterStore
@@ -16,6 +18,7 @@ from apo_core.errors import AdapterError, ConfigError
 from apo_core.observation_sync import ObservationSync
 from apo_core.ros.chunk_message import chunk_to_msg, fault_to_msg
 from apo_core.ros.conversions import to_ns
+from apo_core.ros.diagnostics import OK, WARN, diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.node_main import run
 from apo_core.ros.observation_source import ObservationSource
@@ -46,6 +49,9 @@ class PolicyNode(LifecycleBase):
         self._source: ObservationSource | None = None
         self._chunk_pub = self.create_publisher(ActionChunk, "policy/chunk", COMMANDS)
         self._status_pub = self.create_publisher(AdapterStatus, "policy/adapter_status", LATCHED)
+        self._diagnostics_pub = self.create_publisher(DiagnosticArray, "/diagnostics", COMMANDS)
+        # simulated time stands still between trials, watching goes on
+        self.create_timer(1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.create_subscription(ActionCommand, "command", self._on_command, COMMANDS)
         # a group of its own: a call that awaits its adapter must not hold up the other callbacks
         group = ReentrantCallbackGroup()
@@ -174,6 +180,18 @@ class PolicyNode(LifecycleBase):
             log.info(f"adapter {result.version} serves: staged {result.stage_ms:.1f} ms, swap {result.swap_ms:.2f} ms")
         else:
             log.error(f"adapter {result.requested_version} refused, {result.version} serves on: {result.reason}")
+
+    def _publish_diagnostics(self) -> None:
+        if self._source is None:
+            return
+        values = {
+            "adapter_version": str(self._policy.adapter_version),
+            "messages_refused": str(self._source.refused),
+            "messages_out_of_order": str(sum(self._sync.out_of_order.values())),
+            **self._inference.summary(),
+        }
+        fault = self._inference.fault
+        self._diagnostics_pub.publish(diagnostic_array(self, WARN if fault else OK, fault or "serves", values))
 
     def _publish(self, answer: Answer) -> None:
         if answer.chunk is None:

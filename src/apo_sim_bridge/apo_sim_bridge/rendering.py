@@ -55,13 +55,24 @@ def prepare_backend() -> str:
     """Sets MUJOCO_GL in this process; call it before anything imports mujoco. Returns the backend.
 
     Raises:
-        RuntimeError: mujoco is imported already without MUJOCO_GL, or no backend works.
+        RuntimeError: mujoco is imported already with another GL library, or no backend works.
     """
-    if "mujoco" in sys.modules and not os.environ.get("MUJOCO_GL"):
-        raise RuntimeError("mujoco was imported before SimEnv and MUJOCO_GL is not set; set MUJOCO_GL=egl or osmesa")
     backend = choose_backend(os.environ)
+    loaded = _loaded_backend(sys.modules)
+    if loaded and loaded != backend:
+        raise RuntimeError(
+            f"mujoco was imported before SimEnv and has taken the GL library '{loaded}', not '{backend}'; "
+            f"import SimEnv's user first, or set MUJOCO_GL={backend} for the whole process"
+        )
     os.environ["MUJOCO_GL"] = backend
     return backend
+
+
+def _loaded_backend(modules: Mapping[str, object]) -> str:
+    """The GL library of a mujoco that is imported already; "" without one: MUJOCO_GL alone does not tell, since
+    importing robosuite sets it after mujoco has chosen."""
+    context = getattr(modules.get("mujoco.gl_context"), "GLContext", None)
+    return context.__module__.rpartition(".")[2] if context is not None else ""
 
 
 class FrameRenderer:
