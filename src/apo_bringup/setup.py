@@ -2,6 +2,8 @@ from glob import glob
 
 from setuptools import find_packages, setup
 
+# Links to the folders at the root of the repository. With a path that leaves this package, `colcon build --symlink-install`
+# links the files into folders of these names in the workspace, over what is there.
 setup(
     name="apo_bringup",
     version="0.1.0",
@@ -9,11 +11,11 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/apo_bringup"]),
         ("share/apo_bringup", ["package.xml"]),
-        ("share/apo_bringup/launch", sorted(glob("../../launch/*.launch.py"))),
-        ("share/apo_bringup/config", sorted(glob("../../config/*"))),
+        ("share/apo_bringup/launch", sorted(glob("launch/*.launch.py"))),
+        ("share/apo_bringup/config", sorted(glob("config/*"))),
         *(
             (f"share/apo_bringup/models/{folder.split('/')[-1]}", sorted(glob(f"{folder}/*")))
-            for folder in sorted(glob("../../models/*"))
+            for folder in sorted(glob("models/*"))
         ),
     ],
     install_requires=["setuptools"],
