@@ -49,6 +49,7 @@ fi
 
 export ROS_AUTOMATIC_DISCOVERY_RANGE="${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST}"
 # Jazzy reads the first name, Kilted and later the second.
-export FASTRTPS_DEFAULT_PROFILES_FILE="${FASTRTPS_DEFAULT_PROFILES_FILE:-$_apo_root/config/fastdds_loopback.xml}"
+case "$ROS_AUTOMATIC_DISCOVERY_RANGE" in LOCALHOST | OFF) _apo_dds=loopback ;; *) _apo_dds=network ;; esac
+export FASTRTPS_DEFAULT_PROFILES_FILE="${FASTRTPS_DEFAULT_PROFILES_FILE:-$_apo_root/config/fastdds_$_apo_dds.xml}"
 export FASTDDS_DEFAULT_PROFILES_FILE="${FASTDDS_DEFAULT_PROFILES_FILE:-$FASTRTPS_DEFAULT_PROFILES_FILE}"
-unset _apo_root _apo_nounset _apo_ros
+unset _apo_root _apo_nounset _apo_ros _apo_dds

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Prepares this checkout: .venv with the pinned packages, then the colcon workspace in build/ and install/.
-# usage: scripts/setup.sh [--build]      --build: run colcon even where nothing that it reads has changed
+# usage: scripts/setup.sh [--build | --packages]
+#   --build: run colcon even where nothing that it reads has changed; --packages: stop before colcon
 # Each step keeps a stamp with a hash of its inputs in .venv/.apo, so a second run only does what changed.
 set -euo pipefail
 trap 'echo "setup: line $LINENO of scripts/setup.sh failed: $BASH_COMMAND" >&2' ERR
@@ -11,10 +12,12 @@ SELF="$ROOT/scripts/setup.sh"
 VENV="$ROOT/.venv"
 STATE="$VENV/.apo"
 FORCE_BUILD=0
+PACKAGES_ONLY=0
 case "${1:-}" in
     "") ;;
     --build) FORCE_BUILD=1 ;;
-    *) echo "setup: unknown argument '$1'; usage: scripts/setup.sh [--build]" >&2; exit 2 ;;
+    --packages) PACKAGES_ONLY=1 ;;
+    *) echo "setup: unknown argument '$1'; usage: scripts/setup.sh [--build | --packages]" >&2; exit 2 ;;
 esac
 
 # Inherited from a parent that runs on the ROS wheels, it would stop this venv's Python from finding its libraries.
@@ -251,6 +254,8 @@ if ! stamp_is pip "$pip_key"; then
     run_logged "$ROOT/log/setup/pip.log" "pip install" install_packages
     set_stamp pip "$pip_key"
 fi
+
+if ((PACKAGES_ONLY)); then exit 0; fi
 
 # ---- workspace
 # Python modules are linked, not copied: only what colcon itself reads counts here.
