@@ -2,8 +2,8 @@ from glob import glob
 
 from setuptools import find_packages, setup
 
-# Links to the folders at the root of the repository. With a path that leaves this package, `colcon build --symlink-install`
-# links the files into folders of these names in the workspace, over what is there.
+# launch, config and models link to the folders at the root of the repository. From a path that leaves this package,
+# `colcon build --symlink-install` would link the files into the workspace's folders of these names, over what is there.
 setup(
     name="apo_bringup",
     version="0.1.0",

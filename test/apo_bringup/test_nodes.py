@@ -1,8 +1,12 @@
 import dataclasses
 import importlib
+import json
 import os
+import subprocess
+import sys
 
 import pytest
+import yaml
 
 pytest.importorskip("ament_index_python", reason="ROS 2 is missing: run 'make setup' or source a ROS 2 installation")
 
@@ -23,6 +27,14 @@ CONFIG_CLASSES = {
     "recorder": ["apo_recorder.config.RecorderConfig"],
     "trainer": ["apo_trainer.config.TrainerConfig"],
 }
+
+# prints the parameters that a node was given
+_PARAMETERS = """
+import json, sys, rclpy
+rclpy.init(args=sys.argv)
+node = rclpy.create_node("recorder", automatically_declare_parameters_from_overrides=True)
+print(json.dumps({name: one.value for name, one in node.get_parameters_by_prefix("given").items()}))
+"""
 
 
 def known_parameters(name: str) -> set[str]:
@@ -57,8 +69,43 @@ def test_later_sources_win_on_the_command_line():
     )
     text = " ".join(command)
     assert "-r __ns:=/arm1" in text
-    assert "-p auto:=false -p episode_dir:=/e" in text
+    assert '-p auto:=false -p episode_dir:="/e"' in text
     assert text.index("recorder.yaml") < text.index("auto:=false") < text.index("/my.yaml")
+
+
+TEXTS = ["1e3", "true", "007", "a: b", "", "~", "[1]", 'it\'s "quoted"', "back\\slash", "two\nlines", "lift # 3; é"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("/e", '"/e"'),
+        (True, "true"),
+        (7, "7"),
+        (0.5, "0.5"),
+        (["0=hand_back", "1"], '["0=hand_back", "1"]'),
+        ((1, 2), "[1, 2]"),
+    ],
+)
+def test_values_are_written_as_yaml_that_keeps_their_type(value, text):
+    assert nodes.yaml_text(value) == text
+
+
+@pytest.mark.parametrize("value", TEXTS)
+def test_a_text_stays_a_text_in_yaml(value):
+    assert yaml.safe_load(nodes.yaml_text(value)) == value
+
+
+def test_texts_and_numbers_reach_a_node_through_the_command_line(monkeypatch):
+    values = {f"v{i}": text for i, text in enumerate(TEXTS)} | {"yes": True, "n": 3, "x": 1e-05, "list": ["1", "a: b"]}
+    pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' or source a ROS 2 installation")
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    arguments = nodes.command_line(nodes.node("recorder"), {f"given.{name}": value for name, value in values.items()})
+    arguments = arguments[arguments.index("-p") :]
+    done = subprocess.run(
+        [sys.executable, "-c", _PARAMETERS, "--ros-args", *arguments], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == values
 
 
 def test_an_unknown_node_lists_the_known_ones():

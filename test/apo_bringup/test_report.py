@@ -8,10 +8,10 @@ from apo_bringup.report import (
     build_report,
     format_table,
 )
-from apo_core.types import Purpose
+from apo_core.types import Outcome, Purpose
 
 
-def episode(purpose, round_index, seed, version, success, *, steps=40, takeovers=0, share=0.0):
+def episode(purpose, round_index, seed, version, outcome, *, steps=40, takeovers=0, share=0.0):
     return EpisodeRecord(
         f"e{seed}_{version}",
         f"e{seed}.h5",
@@ -19,7 +19,7 @@ def episode(purpose, round_index, seed, version, success, *, steps=40, takeovers
         round_index,
         seed,
         version,
-        success,
+        Outcome(outcome),
         steps,
         takeovers,
         share,
@@ -33,11 +33,11 @@ def record() -> SessionRecord:
     return SessionRecord(
         config={"expert_seed": 90000},
         episodes=[
-            episode(Purpose.DEPLOYMENT, 0, 1, 0, True, steps=30, takeovers=1, share=0.5),
-            episode(Purpose.DEPLOYMENT, 0, 2, 0, False, steps=90),
-            episode(Purpose.RELOAD, 0, 3, 0, True),
-            episode(Purpose.EVALUATION, -1, 50, 0, False),
-            episode(Purpose.EVALUATION, -1, 50, 1, True),
+            episode(Purpose.DEPLOYMENT, 0, 1, 0, "SUCCESS", steps=30, takeovers=1, share=0.5),
+            episode(Purpose.DEPLOYMENT, 0, 2, 0, "FAILURE", steps=90),
+            episode(Purpose.RELOAD, 0, 3, 0, "SUCCESS"),
+            episode(Purpose.EVALUATION, -1, 50, 0, "FAILURE"),
+            episode(Purpose.EVALUATION, -1, 50, 1, "SUCCESS"),
         ],
         trainings=[TrainingRecord(0, "r0", "PUBLISHED", "", 1, 30, 5.0, ((10, 0.5), (30, 0.4)))],
         reloads=[ReloadRecord(1, True, "", 4, 0, 12.0, 1.5, 40.0)],
@@ -80,3 +80,23 @@ def test_a_refused_adapter_is_in_the_table():
     refused = record()
     refused.trainings[0] = TrainingRecord(0, "r0", "REFUSED", "held-out L1 rose", 0, 30, 5.0, ())
     assert "round 0: REFUSED: held-out L1 rose" in format_table(build_report(refused, 0, 0))
+
+
+def test_an_interrupted_episode_is_listed_and_counts_neither_as_success_nor_as_failure():
+    stopped = record()
+    stopped.stopped = "SIGINT received"
+    stopped.episodes.append(episode(Purpose.EVALUATION, -1, 51, 1, "UNLABELED", steps=7))
+    report = build_report(stopped, 0, 1)
+    assert report["episodes"][-1]["outcome"] == "UNLABELED"
+    assert report["evaluation"]["final"]["n"] == 1
+    assert report["evaluation"]["final"]["success_rate"] == 1.0
+    assert report["seeds"]["evaluation"] == [50, 51]
+    assert report["frames"] == {"recorded": 480, "lost": 6}
+    assert "interrupted, kept without a label: evaluation episode e51_1, seed 51, 7 steps" in format_table(report)
+
+
+def test_a_round_whose_only_episode_was_interrupted_has_no_row():
+    stopped = SessionRecord({}, [episode(Purpose.DEPLOYMENT, 0, 1, 0, "UNLABELED")])
+    report = build_report(stopped)
+    assert report["rounds"] == []
+    assert report["seeds"]["deployment"] == [1]

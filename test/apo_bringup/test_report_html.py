@@ -2,8 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
-from apo_bringup.report import SessionRecord, TrainingRecord, build_report
+from apo_bringup.report import EpisodeRecord, SessionRecord, TrainingRecord, build_report
 from apo_bringup.report_html import plot_latency, render_html
+from apo_core.types import Outcome, Purpose
 
 
 @pytest.fixture
@@ -25,3 +26,13 @@ def test_a_session_without_any_episode_makes_a_page(report, tmp_path):
 
 def test_without_a_takeover_there_is_no_latency_plot(report):
     assert plot_latency(report) is None
+
+
+def test_every_episode_has_its_outcome_in_the_list():
+    episodes = [
+        EpisodeRecord(f"e{i}", "", Purpose.DEPLOYMENT, 0, i, 0, outcome, 9, 0, 0.0, 1, 0, 1.0)
+        for i, outcome in enumerate(Outcome)
+    ]
+    page = render_html(build_report(SessionRecord({}, episodes)), None, None)
+    for number, outcome in enumerate(("success", "failure", "interrupted")):
+        assert f"<td>e{number}</td><td>deployment</td><td>0</td><td>{number}</td><td>0</td><td>{outcome}</td>" in page

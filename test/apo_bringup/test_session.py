@@ -1,9 +1,10 @@
 import pytest
 
 from apo_bringup.report import EpisodeRecord, ReloadRecord, SessionRecord, TrainingRecord
-from apo_bringup.session import SessionStopped, run_session
+from apo_bringup.session import SessionStopped, conduct, run_session
 from apo_bringup.session_plan import SessionConfig
-from apo_core.types import Purpose
+from apo_core.errors import ApoError
+from apo_core.types import Outcome, Purpose
 
 CONFIG = SessionConfig(rounds=2, episodes_per_round=2, evaluation_episodes=2)
 
@@ -26,7 +27,7 @@ class FakeStack:
             trial.round,
             trial.seed,
             adapter_version,
-            True,
+            Outcome.SUCCESS,
             5,
             0,
             0,
@@ -92,3 +93,120 @@ def test_an_early_end_keeps_what_was_measured():
         run(FakeStack(stop_at_seed=10002), record)
     assert [e.seed for e in record.episodes if e.purpose == Purpose.DEPLOYMENT] == [10000, 10001]
     assert len(record.trainings) == 1
+
+
+class InterruptedStack(FakeStack):
+    """Ctrl-C comes in the call of that name; an episode is being recorded then, if it is a trial."""
+
+    def __init__(self, phase):
+        super().__init__()
+        self._phase = phase
+        self._recording = None
+
+    def _reached(self, phase):
+        if phase == self._phase:
+            raise SessionStopped("SIGINT received")
+
+    def wait_ready(self, update):
+        self._reached("start of the nodes")
+
+    def run_trial(self, trial, adapter_version, update):
+        self._recording = trial
+        self._reached(f"{trial.purpose} trial")
+        self._recording = None
+        return super().run_trial(trial, adapter_version, update)
+
+    def load_adapter(self, version):
+        self._reached("load of an adapter")
+
+    def train(self, parent, episode_ids, round_index, update):
+        self._reached("training")
+        return super().train(parent, episode_ids, round_index, update)
+
+    def end_recording(self):
+        self.calls.append(("end",))
+        trial = self._recording
+        if trial is None:
+            return None
+        return EpisodeRecord(
+            "cut", "cut.h5", trial.purpose, trial.round, trial.seed, 0, Outcome.UNLABELED, 3, 0, 0, 6, 0, 1.0
+        )
+
+
+def conducted(stack, prepare=lambda: None, connect=None):
+    record, notes = SessionRecord({}), []
+    final = conduct(CONFIG, record, prepare, connect or (lambda: stack), notes.append, lambda text: None)
+    return record, notes, final
+
+
+def test_an_undisturbed_session_runs_through_every_phase():
+    stack = InterruptedStack("never")
+    record, notes, final = conducted(stack)
+    assert (record.stopped, final) == ("", 2)
+    assert ("end",) not in stack.calls
+    assert notes[0] == "all nodes are up"
+
+
+@pytest.mark.parametrize(
+    ("phase", "episodes", "final"),
+    [
+        ("start of the nodes", [], 0),
+        ("deployment trial", ["cut"], 0),
+        ("training", ["deployment-10000", "deployment-10001"], 0),
+        ("reload trial", ["deployment-10000", "deployment-10001", "cut"], 0),
+        (
+            "load of an adapter",
+            [f"deployment-{i}" for i in (10000, 10001)]
+            + ["reload-10004"]
+            + [f"deployment-{i}" for i in (10002, 10003)]
+            + ["reload-10005"],
+            2,
+        ),
+        (
+            "evaluation trial",
+            [f"deployment-{i}" for i in (10000, 10001)]
+            + ["reload-10004"]
+            + [f"deployment-{i}" for i in (10002, 10003)]
+            + ["reload-10005", "cut"],
+            2,
+        ),
+    ],
+)
+def test_ctrl_c_ends_every_phase_and_lists_the_interrupted_episode(phase, episodes, final):
+    stack = InterruptedStack(phase)
+    record, notes, serving = conducted(stack)
+    assert record.stopped == "SIGINT received"
+    assert [e.episode_id for e in record.episodes] == episodes
+    assert serving == final
+    assert stack.calls[-1] == ("end",)
+    assert "stopping: SIGINT received" in notes
+    kept = "  the episode that was being recorded is kept, 3 steps: cut.h5"
+    assert (kept in notes) == ("cut" in episodes)
+
+
+def test_ctrl_c_before_the_nodes_starts_none():
+    def prepare():
+        raise SessionStopped("SIGINT received")
+
+    stack = InterruptedStack("never")
+    record, notes, final = conducted(stack, prepare)
+    assert (record.stopped, stack.calls, final) == ("SIGINT received", [], 0)
+    assert notes == ["stopping: SIGINT received"]
+
+
+def test_a_failure_is_kept_for_the_report(capsys):
+    def connect():
+        raise ValueError("no such thing")
+
+    record, _, _ = conducted(None, connect=connect)
+    assert record.stopped == "ValueError: no such thing"
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_error_of_apo_is_told_without_a_traceback(capsys):
+    def prepare():
+        raise ApoError("the expert fails too often")
+
+    record, _, _ = conducted(None, prepare)
+    assert record.stopped == "ApoError: the expert fails too often"
+    assert capsys.readouterr().err == ""

@@ -1,3 +1,6 @@
+import dataclasses
+from pathlib import Path
+
 import pytest
 
 from apo_bringup.session_plan import (
@@ -6,9 +9,11 @@ from apo_bringup.session_plan import (
     evaluation_trials,
     reload_trial,
 )
+from apo_core.config import read_ros_parameters
 from apo_core.errors import ConfigError
 from apo_core.types import Purpose
 
+CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
 CONFIG = SessionConfig(rounds=2, episodes_per_round=3, evaluation_episodes=4, expert_episodes=5)
 
 
@@ -36,3 +41,22 @@ def test_tags_name_purpose_and_round():
 def test_overlapping_seeds_are_refused_because_held_out_would_be_seen():
     with pytest.raises(ConfigError, match=r"deployment_seed = 50000 and evaluation_seed = 50001 overlap"):
         SessionConfig(deployment_seed=50000, evaluation_seed=50001)
+
+
+@pytest.mark.parametrize("file", ["session.yaml", "session_quick.yaml"])
+def test_every_parameter_stands_in_the_file_with_a_comment(file):
+    text = (CONFIG_DIR / file).read_text()
+    assert set(read_ros_parameters(CONFIG_DIR / file, "session")) == {f.name for f in dataclasses.fields(SessionConfig)}
+    for name in ("start_timeout_s", "answer_timeout_s", "trial_timeout_s", "training_timeout_s"):
+        (line,) = (line for line in text.splitlines() if line.strip().startswith(f"{name}:"))
+        assert "#" in line
+
+
+def test_timeouts_are_those_parameters_that_limit_a_wait():
+    config = SessionConfig(start_timeout_s=1.0, answer_timeout_s=2.0, trial_timeout_s=3.0, training_timeout_s=4.0)
+    assert config.timeouts() == {
+        "start_timeout_s": 1.0,
+        "answer_timeout_s": 2.0,
+        "trial_timeout_s": 3.0,
+        "training_timeout_s": 4.0,
+    }

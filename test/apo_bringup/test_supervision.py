@@ -75,6 +75,14 @@ def test_environment_and_special_characters_reach_the_program(supervisor, tmp_pa
     assert log.read_text() == "a b%c ok\n"
 
 
+@pytest.mark.parametrize("word", ["lift # 3 ; now", 'it\'s "100 %"', "back\\slash", "", "é", "a; b #c", "%(x)s"])
+def test_an_argument_reaches_the_program_as_it_is(supervisor, tmp_path, word):
+    supervisor(Program("echo", [sys.executable, "-c", "import sys; print(repr(sys.argv[1:]))", word], {}))
+    log = tmp_path / "log" / "echo.log"
+    wait_for(lambda: log.exists() and "\n" in log.read_text(), "the output")
+    assert log.read_text() == f"{[word]!r}\n"
+
+
 def test_kill_9_of_the_runner_leaves_no_process(tmp_path):
     script = (
         "import sys, time; from pathlib import Path; from apo_bringup.supervision import Program, Supervisor; "

@@ -29,9 +29,8 @@ def _demo(arguments: argparse.Namespace) -> int:
     from apo_bringup.session_plan import SessionConfig
     from apo_sim_bridge.demonstration_files import INSTRUCTIONS
 
-    file = Path(
-        arguments.config or nodes.share_dir() / "config" / ("session_quick.yaml" if arguments.quick else "session.yaml")
-    )
+    shipped = "session_quick.yaml" if arguments.quick else "session.yaml"
+    file = Path(arguments.config or nodes.share_dir() / "config" / shipped)
     config = configuration.load(SessionConfig, file, "session", dict(arguments.set))
     config = dataclasses.replace(config, instruction=config.instruction or INSTRUCTIONS[config.task])
     run_dir = Path(arguments.output or Path("runs") / time.strftime("%Y%m%d_%H%M%S"))
@@ -39,7 +38,8 @@ def _demo(arguments: argparse.Namespace) -> int:
     if run_dir.exists():
         raise ConfigError("apo demo", [f"--output {run_dir} exists already: name a new folder"])
     checkpoint = Path(arguments.checkpoint).resolve() if arguments.checkpoint else None
-    return run_demo(config, run_dir.resolve(), expert_dir.resolve(), arguments.mode, checkpoint)
+    config_file = arguments.config or f"config/{shipped}"
+    return run_demo(config, run_dir.resolve(), expert_dir.resolve(), arguments.mode, checkpoint, config_file)
 
 
 def _up(arguments: argparse.Namespace) -> int:
@@ -141,7 +141,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a subcommand; errors of apo go to stderr with exit status 2."""
+    """Runs a subcommand; errors of apo go to stderr with exit status 2, Ctrl-C ends with 130."""
     arguments, rest = parser().parse_known_args(argv)
     if rest and arguments.command not in ("base-policy", "train"):
         parser().error(f"unrecognized arguments: {' '.join(rest)}")
@@ -151,3 +151,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ApoError as error:
         print(f"apo: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("apo: interrupted", file=sys.stderr)
+        return 130

@@ -5,53 +5,28 @@ from __future__ import annotations
 import dataclasses
 import json
 import platform
-import signal
 import sys
 import time
-import traceback
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from apo_bringup import nodes
 from apo_bringup.console import Console
 from apo_bringup.episode_view import write_contact_sheet, write_video
+from apo_bringup.readiness import expected_listeners
 from apo_bringup.report import EpisodeRecord, SessionRecord, build_report, format_table
-from apo_bringup.session import SessionStopped, run_session
+from apo_bringup.session import conduct
 from apo_bringup.session_plan import SessionConfig
 from apo_bringup.supervision import Program, Supervisor
+from apo_bringup.watch import Watch
 from apo_core.contract import load_contract
 from apo_core.episode_file import read_episode
 from apo_core.errors import ApoError
 from apo_core.labeling import LabelRule
 from apo_core.types import Purpose
+from apo_trainer.config import read_config
 
-_START_TIMEOUT_S = 180.0
 _VERSIONS = ("torch", "transformers", "peft", "numpy", "h5py", "robosuite", "mujoco", "ros-rclpy")
-
-
-class _Watch:
-    """Ends the session on Ctrl-C or when a node dies."""
-
-    def __init__(self, supervisor: Supervisor):
-        self._supervisor = supervisor
-        self._next = 0.0
-        self.signal_name = ""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
-
-    def _on_signal(self, number: int, _frame: object) -> None:
-        self.signal_name = signal.Signals(number).name
-
-    def check(self) -> None:
-        """Raises SessionStopped when the session must end."""
-        if self.signal_name:
-            raise SessionStopped(f"{self.signal_name} received")
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + 0.5
-        for state in self._supervisor.dead():
-            tail = "\n".join(state.log.read_text(errors="replace").splitlines()[-8:]) if state.log.exists() else ""
-            raise SessionStopped(f"node '{state.name}' ended with status {state.exit_status}; {state.log}:\n{tail}")
 
 
 def programs(config: SessionConfig, run_dir: Path, mode: str, checkpoint_dir: Path | None = None) -> list[Program]:
@@ -97,6 +72,24 @@ def shown_episode(episodes: list[EpisodeRecord]) -> EpisodeRecord | None:
     return next((e for e in taken if e.success), taken[0] if taken else None)
 
 
+def label_rule(record: SessionRecord, run_dir: Path) -> LabelRule:
+    """The rule by which this run's trainer labelled: that of its last training, before any that of config/trainer.yaml.
+
+    Raises:
+        ConfigError: the file is wrong.
+    """
+    written = [run_dir / "training" / training.run_id / "config.yaml" for training in record.trainings]
+    files = [file for file in written if file.is_file()]
+    return read_config(files[-1] if files else nodes.share_dir() / "config" / "trainer.yaml").label_rule
+
+
+def exit_status(record: SessionRecord, signal_name: str) -> int:
+    """0 when the session ran to its end and no training failed, 130 after Ctrl-C, else 1."""
+    if signal_name:
+        return 130
+    return 1 if record.stopped or any(training.state == "FAILED" for training in record.trainings) else 0
+
+
 def write_report(record: SessionRecord, final_version: int, run_dir: Path) -> dict:
     """Writes report.json, report.html, contact_sheet.png and episode.mp4; returns the report."""
     from apo_bringup.report_html import render_html
@@ -108,9 +101,10 @@ def write_report(record: SessionRecord, final_version: int, run_dir: Path) -> di
     if shown is not None:
         try:
             episode = read_episode(shown.path)
-            write_contact_sheet(episode, LabelRule(), run_dir / "contact_sheet.png")
+            rule = label_rule(record, run_dir)
+            write_contact_sheet(episode, rule, run_dir / "contact_sheet.png")
             sheet = run_dir / "contact_sheet.png"
-            write_video(episode, LabelRule(), run_dir / "episode.mp4")
+            write_video(episode, rule, run_dir / "episode.mp4")
             video = run_dir / "episode.mp4"
         except (ApoError, OSError) as error:  # pictures are the lesser part of the report
             print(f"no picture of {shown.path}: {error}", file=sys.stderr)
@@ -119,9 +113,14 @@ def write_report(record: SessionRecord, final_version: int, run_dir: Path) -> di
 
 
 def run_demo(
-    config: SessionConfig, run_dir: Path, expert_dir: Path, mode: str = "lockstep", checkpoint_dir: Path | None = None
+    config: SessionConfig,
+    run_dir: Path,
+    expert_dir: Path,
+    mode: str = "lockstep",
+    checkpoint_dir: Path | None = None,
+    config_file: str = "config/session.yaml",
 ) -> int:
-    """Runs a session; returns 0 when it ran to its end and no training failed, 130 after Ctrl-C, else 1.
+    """Runs a session; returns its exit status, see `exit_status`.
 
     Args:
         config: the plan.
@@ -129,6 +128,7 @@ def run_demo(
         expert_dir: expert demonstrations, made when missing and shared between runs.
         mode: `lockstep` or `realtime`.
         checkpoint_dir: base policy; None is the shipped one.
+        config_file: where the plan comes from, for messages.
     """
     import rclpy
     from rclpy.signals import SignalHandlerOptions
@@ -137,56 +137,46 @@ def run_demo(
     from apo_sim_bridge.demonstration_files import ensure_demonstrations
 
     console, started = Console(sys.stdout), time.monotonic()
+    watch = Watch(lambda: supervisor.dead(), time.monotonic)
+    watch.listen()
+    contract = load_contract(nodes.default_paths(run_dir)["contract_file"])
     run_dir.mkdir(parents=True)
     console.note(f"run folder: {run_dir}")
     record = SessionRecord(dataclasses.asdict(config), versions=versions())
     supervisor = Supervisor(programs(config, run_dir, mode, checkpoint_dir), run_dir / "log")
-    watch = _Watch(supervisor)
-    final, node = 0, None
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        made = ensure_demonstrations(
+    made: list[SessionNode] = []
+
+    def prepare() -> None:
+        files = ensure_demonstrations(
             task=config.task,
             directory=expert_dir,
             episodes=config.expert_episodes,
             seed=config.expert_seed,
             instruction=config.instruction,
-            contract=load_contract(nodes.default_paths(run_dir)["contract_file"]),
+            contract=contract,
             progress=lambda text: (watch.check(), console.update(text)),
         )
         # the trainer takes a whole folder; this one holds what the session asked for, however many there are
         linked = Path(nodes.default_paths(run_dir)["expert_dir"])
         linked.mkdir()
-        for path in made:
+        for path in files:
             (linked / path.name).symlink_to(path)
-        console.note(f"expert demonstrations: {len(made)} in {expert_dir}")
-        node = SessionNode(config, watch.check)
-        node.wait_ready(_START_TIMEOUT_S, console.update)
-        console.note(f"all nodes are up after {time.monotonic() - started:.0f} s")
-        final = run_session(config, node, record, console.note, console.update)
-    except SessionStopped as error:
-        record.stopped = str(error)
-        console.note(f"stopping: {error}")
-        final = max((r.version for r in record.reloads if r.accepted), default=0)
-    except Exception as error:  # the report of what was measured until then must not be lost
-        record.stopped = f"{type(error).__name__}: {error}"
-        if not isinstance(error, ApoError):
-            traceback.print_exc()
-        console.note(f"stopping: {record.stopped}")
+        console.note(f"expert demonstrations: {len(files)} in {expert_dir}")
+
+    def connect() -> SessionNode:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        made.append(SessionNode(config, expected_listeners(contract), watch.check, config_file))
+        return made[0]
+
+    try:
+        final = conduct(config, record, prepare, connect, console.note, console.update)
     finally:
-        try:
-            if node is not None and record.stopped:
-                node.end_recording()
-        finally:
-            supervisor.stop()
-            if node is not None:
-                node.destroy_node()
-            rclpy.try_shutdown()
+        supervisor.stop()
+        for node in made:
+            node.destroy_node()
+        rclpy.try_shutdown()
     record.seconds = time.monotonic() - started
     report = write_report(record, final, run_dir)
     console.note(format_table(report))
     console.note(f"\nreport: {run_dir / 'report.html'}")
-    if watch.signal_name:
-        return 130
-    failed = any(t.state == "FAILED" for t in record.trainings)
-    return 1 if record.stopped or failed else 0
+    return exit_status(record, watch.signal_name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -108,6 +109,21 @@ def executable_path(entry: NodeEntry) -> Path:
     return Path(get_package_prefix(entry.package)) / "lib" / entry.package / entry.executable
 
 
+def yaml_text(value: object) -> str:
+    """A parameter value as `-p name:=value` takes it: YAML that keeps its type.
+
+    Args:
+        value: str, bool, int, float, or a list or tuple of them.
+    """
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)  # a YAML string in double quotes, whatever is in it
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(yaml_text, value))}]"
+    return str(value)
+
+
 def command_line(
     entry: NodeEntry,
     parameters: Mapping[str, object],
@@ -121,8 +137,7 @@ def command_line(
         command += ["-r", f"__ns:=/{namespace.strip('/')}"]
     command += ["--params-file", str(share_dir() / "config" / entry.config_file)]
     for name, value in parameters.items():
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        command += ["-p", f"{name}:={text}"]
+        command += ["-p", f"{name}:={yaml_text(value)}"]
     if params_file:
         command += ["--params-file", os.path.abspath(params_file)]
     return command

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from apo_core.proportion import wilson_interval
-from apo_core.types import Purpose
+from apo_core.types import Outcome, Purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +19,17 @@ class EpisodeRecord:
     round: int
     seed: int
     adapter_version: int  # serving at the start of the trial
-    success: bool
+    outcome: Outcome  # UNLABELED: interrupted, so neither a success nor a failure
     steps: int
     takeovers: int
     intervention_share: float  # human steps / steps
     frames_recorded: int
     frames_lost: int
     seconds: float  # wall time
+
+    @property
+    def success(self) -> bool:
+        return self.outcome == Outcome.SUCCESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +102,9 @@ def build_report(record: SessionRecord, base_version: int = 0, final_version: in
         base_version: adapter evaluated as the base.
         final_version: adapter evaluated as the final one; equal to the base when none was published.
     """
-    deployed = [e for e in record.episodes if e.purpose == Purpose.DEPLOYMENT]
-    evaluated = [e for e in record.episodes if e.purpose == Purpose.EVALUATION]
+    judged = [e for e in record.episodes if e.outcome != Outcome.UNLABELED]
+    deployed = [e for e in judged if e.purpose == Purpose.DEPLOYMENT]
+    evaluated = [e for e in judged if e.purpose == Purpose.EVALUATION]
     rounds = []
     for index in sorted({e.round for e in deployed}):
         episodes = [e for e in deployed if e.round == index]
@@ -142,8 +147,8 @@ def build_report(record: SessionRecord, base_version: int = 0, final_version: in
         "episodes": [asdict(e) for e in record.episodes],
         "versions": record.versions,
         "seeds": {
-            "deployment": [e.seed for e in deployed],
-            "evaluation": sorted({e.seed for e in evaluated}),
+            "deployment": [e.seed for e in record.episodes if e.purpose == Purpose.DEPLOYMENT],
+            "evaluation": sorted({e.seed for e in record.episodes if e.purpose == Purpose.EVALUATION}),
             "expert_first": record.config.get("expert_seed"),
         },
         "config": record.config,
@@ -201,6 +206,12 @@ def format_table(report: dict) -> str:
     for run in train["runs"]:
         if run["state"] != "PUBLISHED":
             lines.append(f"  round {run['round']}: {run['state']}: {run['message']}")
+    lines += [
+        f"interrupted, kept without a label: {e['purpose']} episode {e['episode_id']}, seed {e['seed']}, "
+        f"{e['steps']} steps"
+        for e in report["episodes"]
+        if e["outcome"] == Outcome.UNLABELED
+    ]
     if report["stopped"]:
         lines.append(f"stopped early: {report['stopped']}; everything recorded so far is kept")
     return "\n".join(lines)

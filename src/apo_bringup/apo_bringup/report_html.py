@@ -15,6 +15,7 @@ import numpy as np
 
 from apo_bringup.report import format_table
 from apo_core.proportion import wilson_interval
+from apo_core.types import Outcome
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em; color: #222; }
@@ -24,6 +25,7 @@ figure { margin: 1.5em 0; } figcaption { color: #555; }
 table { border-collapse: collapse; } tr:nth-child(even) { background: #f6f6f6; }
 td, th { padding: .15em .8em; text-align: right; }
 """
+_OUTCOMES = {Outcome.SUCCESS: "success", Outcome.FAILURE: "failure", Outcome.UNLABELED: "interrupted"}
 _BLUE, _ORANGE = "#2e7dc8", "#e87722"
 
 
@@ -131,7 +133,7 @@ def render_html(report: dict, sheet: Path | None, video: Path | None) -> str:
         parts.append(f"<p><a href='{html.escape(video.name)}'>The same episode as video</a></p>")
     rows = "".join(
         f"<tr><td>{e['episode_id']}</td><td>{e['purpose']}</td><td>{e['round']}</td><td>{e['seed']}</td>"
-        f"<td>{e['adapter_version']}</td><td>{'success' if e['success'] else 'failure'}</td><td>{e['steps']}</td>"
+        f"<td>{e['adapter_version']}</td><td>{_OUTCOMES[e['outcome']]}</td><td>{e['steps']}</td>"
         f"<td>{e['takeovers']}</td><td>{100 * e['intervention_share']:.0f} %</td></tr>"
         for e in report["episodes"]
     )

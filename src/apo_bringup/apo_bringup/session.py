@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from apo_bringup.session_plan import (
     evaluation_trials,
     reload_trial,
 )
+from apo_core.errors import ApoError
 from apo_core.types import Purpose
 
 Update = Callable[[str], None]
@@ -24,6 +26,9 @@ class SessionStopped(Exception):
 
 class Stack(Protocol):
     """The running nodes, as the session sees them. Every call blocks and may raise SessionStopped."""
+
+    def wait_ready(self, update: Update) -> None:
+        """Returns when trials may begin."""
 
     def run_trial(self, trial: Trial, adapter_version: int, update: Update) -> EpisodeRecord:
         """Resets, records until the task is over, saves."""
@@ -39,6 +44,9 @@ class Stack(Protocol):
 
     def measure(self, record: SessionRecord) -> None:
         """Fills in what the arbiter counted."""
+
+    def end_recording(self) -> EpisodeRecord | None:
+        """Saves the episode of a trial that was interrupted, if there is one; never raises SessionStopped."""
 
 
 def _describe(episode: EpisodeRecord, total: int, index: int, what: str) -> str:
@@ -100,3 +108,48 @@ def run_session(config: SessionConfig, stack: Stack, record: SessionRecord, note
             successes += episode.success
         note(f"  {successes} of {len(trials)} succeeded")
     return serving
+
+
+def conduct(
+    config: SessionConfig,
+    record: SessionRecord,
+    prepare: Callable[[], None],
+    connect: Callable[[], Stack],
+    note: Update,
+    update: Update,
+) -> int:
+    """Every phase of a session: what must be made before, the start of the nodes, the session.
+
+    Whatever ends it early is written into `record.stopped`, and an episode that was being recorded into `record`.
+
+    Args:
+        config: the plan.
+        record: what is measured goes here.
+        prepare: makes what the nodes need.
+        connect: gives the stack.
+        note: takes lines that stay.
+        update: takes the live line.
+
+    Returns:
+        The adapter that serves in the end.
+    """
+    stack = None
+    try:
+        prepare()
+        stack = connect()
+        stack.wait_ready(update)
+        note("all nodes are up")
+        return run_session(config, stack, record, note, update)
+    except SessionStopped as error:
+        record.stopped = str(error)
+    except Exception as error:  # the report of what was measured until then must not be lost
+        record.stopped = f"{type(error).__name__}: {error}"
+        if not isinstance(error, ApoError):
+            traceback.print_exc()
+    note(f"stopping: {record.stopped}")
+    if stack is not None:
+        interrupted = stack.end_recording()
+        if interrupted is not None:
+            record.episodes.append(interrupted)
+            note(f"  the episode that was being recorded is kept, {interrupted.steps} steps: {interrupted.path}")
+    return max((reload.version for reload in record.reloads if reload.accepted), default=0)

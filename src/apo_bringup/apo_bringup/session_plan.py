@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from apo_core.config import parameter
@@ -30,6 +31,10 @@ class SessionConfig:
     expert_seed: int = parameter(90000, "seed of the first demonstration", low=0, high=2**31 - 1)
     lockstep_replan_steps: int = parameter(4, "rows of a chunk executed before the next, in lockstep", low=1, high=1000)
     horizon: int = parameter(100, "control steps after which a trial is cut", low=10, high=100000)
+    start_timeout_s: float = parameter(180.0, "wall time the nodes have to start", low=1.0, high=86400.0)
+    answer_timeout_s: float = parameter(
+        60.0, "wall time a node has to answer a call, and to report what came of it", low=1.0, high=86400.0
+    )
     trial_timeout_s: float = parameter(120.0, "wall time after which a trial counts as stuck", low=1.0, high=86400.0)
     training_timeout_s: float = parameter(
         900.0, "wall time after which a training run counts as stuck", low=1.0, high=86400.0
@@ -50,6 +55,11 @@ class SessionConfig:
                     )
         if faults:
             raise ConfigError("session", faults)
+
+    def timeouts(self) -> dict[str, float]:
+        """Parameter -> seconds, of all that limit a wait."""
+        values = dataclasses.asdict(self)
+        return {name: value for name, value in values.items() if name.endswith("_timeout_s")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import configparser
 import ctypes
-import shlex
+import re
 import shutil
 import signal
 import subprocess
@@ -45,6 +45,11 @@ class ProgramState:
         return self.state in ("EXITED", "FATAL", "STOPPED", "BACKOFF")
 
 
+def _word(text: str) -> str:
+    """One word of a command for supervisord, which takes ` #` and ` ;` for comments even between quotes."""
+    return re.sub(r"([^\w@%+=:,./-])", r"\\\1", text, flags=re.ASCII) or "''"
+
+
 def configuration(
     programs: Sequence[Program], log_dir: Path, socket: Path, *, restart: bool, echo: bool
 ) -> configparser.RawConfigParser:
@@ -75,7 +80,7 @@ def configuration(
     for program in programs:
         environment = {"APO_END_WITH_PARENT": "1", **program.environment}
         config[f"program:{program.name}"] = {
-            "command": escape(shlex.join(program.command)),
+            "command": escape(" ".join(map(_word, program.command))),
             "environment": escape(",".join(f'{key}="{value}"' for key, value in environment.items())),
             "autorestart": "unexpected" if restart else "false",
             "exitcodes": "0",

@@ -1,0 +1,158 @@
+import platform
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytest.importorskip("ament_index_python", reason="ROS 2 is missing: run 'make setup' or source a ROS 2 installation")
+
+from apo_bringup import nodes
+from apo_bringup.demo import exit_status, label_rule, programs, shown_episode, versions
+from apo_bringup.report import EpisodeRecord, SessionRecord, TrainingRecord
+from apo_bringup.session_plan import SessionConfig
+from apo_core.errors import ConfigError
+from apo_core.labeling import LabelRule
+from apo_core.types import Outcome, Purpose
+from apo_trainer.config import TrainerConfig, write_config
+
+CONFIG = SessionConfig(task="Stack", instruction="stack: it", horizon=80, train_steps=0, lockstep_replan_steps=5)
+
+
+def parameters(program) -> dict:
+    """What the command line of a program sets."""
+    words = list(program.command)
+    pairs = [words[i + 1].split(":=", 1) for i, word in enumerate(words) if word == "-p"]
+    return {name: yaml.safe_load(value) for name, value in pairs}
+
+
+def by_name(config=CONFIG, run_dir="/run", mode="lockstep", **options) -> dict[str, dict]:
+    return {p.name: parameters(p) for p in programs(config, Path(run_dir), mode, **options)}
+
+
+def episode(name, purpose, outcome, takeovers):
+    return EpisodeRecord(name, "", purpose, 0, 1, 0, outcome, 9, takeovers, 0.1, 1, 0, 1.0)
+
+
+def test_every_node_of_the_table_is_started_with_its_configuration():
+    made = programs(CONFIG, Path("/run"), "lockstep")
+    assert [p.name for p in made] == [entry.name for entry in nodes.NODES]
+    for program, entry in zip(made, nodes.NODES, strict=True):
+        assert program.command[0] == str(nodes.executable_path(entry))
+        file = program.command[program.command.index("--params-file") + 1]
+        assert file == str(nodes.share_dir() / "config" / f"{entry.name}.yaml")
+        assert program.environment == nodes.environment_for_nodes()
+
+
+def test_parameters_in_lockstep():
+    share = nodes.share_dir()
+    contract, model = str(share / "config" / "contract.yaml"), str(share / "models" / "lift_base")
+    common = {"contract_file": contract, "use_sim_time": True, "lockstep": True}
+    assert by_name() == {
+        "sim_bridge": {**common, "use_sim_time": False, "task": "Stack", "horizon": 80, "auto_reset": False},
+        "policy": {
+            **common,
+            "checkpoint_dir": model,
+            "adapter_dir": "/run/adapters",
+            "instruction": "stack: it",
+            "auto_reload": False,
+            "replan_steps": 5,
+        },
+        "arbiter": common,
+        "teleop": {**common, "task": "Stack", "device": "scripted"},
+        "recorder": {**common, "episode_dir": "/run/episodes", "auto": False},
+        "trainer": {
+            "checkpoint_dir": model,
+            "adapter_dir": "/run/adapters",
+            "episode_dir": "/run/episodes",
+            "expert_dir": "/run/expert",
+            "run_dir": "/run/training",
+            "use_sim_time": True,
+            "every_n_episodes": 0,
+        },
+    }
+
+
+def test_in_realtime_the_policy_replans_as_its_configuration_says():
+    made = by_name(mode="realtime")
+    assert {name: values["lockstep"] for name, values in made.items() if name != "trainer"} == dict.fromkeys(
+        ("sim_bridge", "policy", "arbiter", "teleop", "recorder"), False
+    )
+    assert "replan_steps" not in made["policy"]
+
+
+def test_steps_of_the_session_win_over_those_of_the_trainer():
+    assert by_name(SessionConfig(train_steps=30))["trainer"]["steps"] == 30
+    assert "steps" not in by_name(SessionConfig(train_steps=0))["trainer"]
+
+
+def test_policy_and_trainer_use_the_same_given_checkpoint():
+    made = by_name(checkpoint_dir=Path("/models/mine"))
+    assert made["policy"]["checkpoint_dir"] == made["trainer"]["checkpoint_dir"] == "/models/mine"
+
+
+@pytest.mark.parametrize(
+    ("episodes", "shown"),
+    [
+        ([], None),
+        ([("a", Purpose.DEPLOYMENT, Outcome.SUCCESS, 0)], None),
+        ([("a", Purpose.RELOAD, Outcome.SUCCESS, 1)], None),
+        ([("a", Purpose.DEPLOYMENT, Outcome.FAILURE, 1), ("b", Purpose.DEPLOYMENT, Outcome.SUCCESS, 1)], "b"),
+        ([("a", Purpose.DEPLOYMENT, Outcome.UNLABELED, 1), ("b", Purpose.DEPLOYMENT, Outcome.FAILURE, 2)], "a"),
+    ],
+    ids=["no episode", "no takeover", "not deployed", "a success first", "else any with a takeover"],
+)
+def test_the_shown_episode_is_a_deployment_with_a_takeover(episodes, shown):
+    best = shown_episode([episode(*one) for one in episodes])
+    assert (best and best.episode_id) == shown
+
+
+def test_versions_of_what_is_installed():
+    found = versions()
+    assert found["python"] == platform.python_version()
+    assert {"torch", "numpy", "h5py"} <= set(found)
+    assert "" not in found.values()
+
+
+def training(run_id="r1", state="PUBLISHED"):
+    return TrainingRecord(0, run_id, state, "", 1, 30, 1.0, ())
+
+
+@pytest.mark.parametrize(
+    ("stopped", "state", "signal_name", "status"),
+    [
+        ("", "PUBLISHED", "", 0),
+        ("", "REFUSED", "", 0),
+        ("", "FAILED", "", 1),
+        ("node 'policy' ended", "PUBLISHED", "", 1),
+        ("SIGINT received", "PUBLISHED", "SIGINT", 130),
+    ],
+)
+def test_exit_status(stopped, state, signal_name, status):
+    record = SessionRecord({}, trainings=[training(state=state)], stopped=stopped)
+    assert exit_status(record, signal_name) == status
+
+
+def test_pictures_are_labelled_by_the_rule_of_the_last_training(tmp_path):
+    for run_id, steps in (("r1", 3), ("r2", 4)):
+        folder = tmp_path / "training" / run_id
+        folder.mkdir(parents=True)
+        write_config(TrainerConfig(undesirable_steps=steps, failure_rule="keep"), folder / "config.yaml")
+    record = SessionRecord({}, trainings=[training("r1"), training("r2"), training("never written")])
+    assert label_rule(record, tmp_path) == LabelRule(4, 0.0, "keep")
+
+
+def test_without_a_training_pictures_are_labelled_by_the_trainers_configuration(tmp_path):
+    shipped = yaml.safe_load((nodes.share_dir() / "config" / "trainer.yaml").read_text())
+    values = shipped["/**/trainer"]["ros__parameters"]
+    assert label_rule(SessionRecord({}), tmp_path) == LabelRule(
+        values["undesirable_steps"], values["undesirable_seconds"], values["failure_rule"]
+    )
+
+
+def test_a_wrong_rule_is_an_error_that_names_the_file(tmp_path):
+    file = tmp_path / "training" / "r1" / "config.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("trainer: {ros__parameters: {undesirable_steps: -1}}")
+    with pytest.raises(ConfigError, match="undesirable_steps = -1 is below its limit 0") as error:
+        label_rule(SessionRecord({}, trainings=[training("r1")]), tmp_path)
+    assert str(file) in str(error.value)
