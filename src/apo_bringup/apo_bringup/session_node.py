@@ -149,6 +149,7 @@ class SessionNode(BlockingNode):
         if not window.is_requested:
             request()
         answer = self._answer("policy/load_adapter", answers[0])
+        window.answer()  # the callback above may still be waiting for its turn
         self._spin_until(
             lambda: self._latest[AdapterStatus].requested_version == version, "answer_timeout_s", "the adapter status"
         )
