@@ -9,7 +9,6 @@ from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
 
 from apo_bringup import nodes
 
@@ -46,11 +45,7 @@ def _overrides(context: LaunchContext, entry: nodes.NodeEntry) -> dict[str, obje
         values |= nodes.SIMULATED.get(entry.name, {})
     if entry.name == "teleop":
         values["device"] = get("operator")
-    # launch_ros would read a text such as 007 as YAML
-    return {
-        name: ParameterValue(value, value_type=str) if isinstance(value, str) else value
-        for name, value in values.items()
-    }
+    return values
 
 
 def _make(context: LaunchContext, names: Sequence[str]) -> list[Node]:
