@@ -24,3 +24,36 @@ def test_an_unknown_option_is_an_error(capsys):
         main(["demo", "--fast"])
     assert exit_.value.code == 2
     assert "--fast" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "file", "rounds"),
+    [
+        ([], "config/session.yaml", 3),
+        (["--quick"], "config/session_quick.yaml", 1),
+        (["--quick", "--set", "rounds=2"], "config/session_quick.yaml", 2),
+    ],
+)
+def test_a_demo_is_told_its_plan_and_the_file_it_comes_from(monkeypatch, tmp_path, arguments, file, rounds):
+    calls = []
+    monkeypatch.setattr("apo_bringup.demo.run_demo", lambda *given: calls.append(given) or 130)
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--output", "out", *arguments]) == 130
+    ((config, run_dir, expert_dir, mode, checkpoint, config_file),) = calls
+    assert (config_file, config.rounds, config.instruction) == (file, rounds, "lift the red cube")
+    assert (run_dir, expert_dir) == (tmp_path / "out", tmp_path / "data" / "expert" / "lift")
+    assert (mode, checkpoint) == ("lockstep", None)
+
+
+def test_a_run_folder_is_never_used_twice(tmp_path, capsys):
+    assert main(["demo", "--output", str(tmp_path)]) == 2
+    assert "exists already: name a new folder" in capsys.readouterr().err
+
+
+def test_ctrl_c_before_a_session_has_begun_is_told_in_a_line(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("apo_bringup.supervision.run_in_foreground", interrupted)
+    assert main(["up", "recorder"]) == 130
+    assert capsys.readouterr().err == "apo: interrupted\n"

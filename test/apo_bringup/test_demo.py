@@ -1,3 +1,4 @@
+import json
 import platform
 from pathlib import Path
 
@@ -7,12 +8,14 @@ import yaml
 pytest.importorskip("ament_index_python", reason="ROS 2 is missing: run 'make setup' or source a ROS 2 installation")
 
 from apo_bringup import nodes
-from apo_bringup.demo import exit_status, label_rule, programs, shown_episode, versions
+from apo_bringup.demo import exit_status, label_rule, programs, shown_episode, versions, write_report
+from apo_bringup.episode_view import write_contact_sheet
 from apo_bringup.report import EpisodeRecord, SessionRecord, TrainingRecord
 from apo_bringup.session_plan import SessionConfig
+from apo_core.episode_file import EpisodeWriter, read_episode
 from apo_core.errors import ConfigError
 from apo_core.labeling import LabelRule
-from apo_core.types import Outcome, Purpose
+from apo_core.types import ControlSource, EpisodeOutcome, Outcome, Purpose
 from apo_trainer.config import TrainerConfig, write_config
 
 CONFIG = SessionConfig(task="Stack", instruction="stack: it", horizon=80, train_steps=0, lockstep_replan_steps=5)
@@ -156,3 +159,33 @@ def test_a_wrong_rule_is_an_error_that_names_the_file(tmp_path):
     with pytest.raises(ConfigError, match="undesirable_steps = -1 is below its limit 0") as error:
         label_rule(SessionRecord({}, trainings=[training("r1")]), tmp_path)
     assert str(file) in str(error.value)
+
+
+def test_the_report_has_pictures_by_the_trainers_rule_and_lists_the_interrupted_episode(
+    tmp_path, small_contract, make_step, make_info
+):
+    writer = EpisodeWriter(tmp_path / "episodes", make_info(), small_contract)
+    for tick in range(1, 9):
+        writer.append(make_step(tick, ControlSource.HUMAN if tick in (6, 7) else ControlSource.POLICY))
+    path = writer.finish(EpisodeOutcome(Outcome.UNLABELED, "session_stopped", False, True))
+    folder = tmp_path / "training" / "r1"
+    folder.mkdir(parents=True)
+    write_config(TrainerConfig(undesirable_steps=2), folder / "config.yaml")
+    cut = EpisodeRecord("e1", str(path), Purpose.DEPLOYMENT, 1, 5, 1, Outcome.UNLABELED, 8, 1, 0.25, 8, 0, 1.0)
+    record = SessionRecord({}, [cut], [training("r1")], stopped="SIGINT received")
+    report = write_report(record, 1, tmp_path)
+    assert json.loads((tmp_path / "report.json").read_text()) == json.loads(json.dumps(report))
+    assert [(e["episode_id"], e["outcome"]) for e in report["episodes"]] == [("e1", "UNLABELED")]
+    assert "<td>interrupted</td>" in (tmp_path / "report.html").read_text()
+    drawn = (tmp_path / "contact_sheet.png").read_bytes()
+    for steps in (2, 10):
+        write_contact_sheet(read_episode(path), LabelRule(steps), tmp_path / f"{steps}.png")
+    assert drawn == (tmp_path / "2.png").read_bytes() != (tmp_path / "10.png").read_bytes()
+    assert (tmp_path / "episode.mp4").stat().st_size > 0
+
+
+def test_an_unreadable_episode_leaves_the_report_without_pictures(tmp_path, capsys):
+    shown = EpisodeRecord("e1", "/none/e1.h5", Purpose.DEPLOYMENT, 0, 5, 0, Outcome.SUCCESS, 8, 1, 0.2, 8, 0, 1.0)
+    write_report(SessionRecord({}, [shown]), 0, tmp_path)
+    assert "no picture of /none/e1.h5" in capsys.readouterr().err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "report.json"]
