@@ -1,5 +1,6 @@
 """Small episode files with chosen sources."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,8 @@ def write_episode(tmp_path: Path):
     """Writes an episode from a text of P (policy), H (human) and - (hold), one letter a step, and returns its path.
 
     Executed actions are 0.01 * step where the policy drove and 0.5 + 0.01 * step where a person did, in every
-    dimension, with 0.1 added to the execution of `noise` steps; the front image is all `step`.
+    dimension, with 0.1 added to the execution of `noise` steps; the front image is all `step`; each id has a
+    seed of its own.
     """
 
     def write(
@@ -71,9 +73,8 @@ def write_episode(tmp_path: Path):
         tags: dict[str, str] | None = None,
     ) -> Path:
         contract = contract or small_contract()
-        info = EpisodeInfo(
-            episode_id, kind, "Lift", "lift the cube", 0, "test", contract.json, "2025-01-01T00:00:00Z", tags or {}
-        )
+        seed, created = zlib.crc32(episode_id.encode()), "2025-01-01T00:00:00Z"
+        info = EpisodeInfo(episode_id, kind, "Lift", "lift the cube", seed, "test", contract.json, created, tags or {})
         writer = EpisodeWriter(directory or tmp_path / "episodes", info, contract)
         tick = 0
         for step, letter in enumerate(sources):

@@ -1,5 +1,8 @@
 """Samples from episode files: labels, chunk masks, held-out split, files set aside."""
 
+import shutil
+
+import h5py
 import numpy as np
 import pytest
 
@@ -72,7 +75,7 @@ def test_a_sample_gives_its_chunk_and_observation(write_episode, contract):
     data = load_training_data([write_episode("a", "PPPPPPHH")], RULE, 4, 0.0, contract.sha256)
     sample = data.train[4]
     actions, mask = sample.chunk(4)
-    assert sample.key == "a:4"
+    assert sample.key == f"{sample.episode.fingerprint}:4"
     assert not sample.desirable
     assert mask.tolist() == [True, True, False, False]
     assert actions[:, 3].tolist() == pytest.approx([0.04, 0.05, 0.05, 0.05], abs=1e-6)
@@ -150,21 +153,36 @@ def episodes(write_episode, names, sources="PPPHH", kind=EpisodeKind.INTERACTION
     return [episode_data(read_episode(write_episode(n, sources, kind=kind), images=False), RULE, 4) for n in names]
 
 
-def test_hash_fraction_is_fixed():
+def test_hash_fraction_is_fixed(write_episode):
     # another value would move episodes between training and held-out
-    assert hash_fraction("episode-1") == pytest.approx(0.0480391468, abs=1e-9)
+    (episode,) = episodes(write_episode, ["episode-1"])
+    assert hash_fraction(episode) == pytest.approx(0.2815887833, abs=1e-9)
+
+
+def test_the_same_happening_under_another_name_is_held_out_alike(write_episode, tmp_path):
+    path = write_episode("e1", "PPPHH")
+    renamed = tmp_path / "e2.h5"
+    shutil.copy(path, renamed)
+    with h5py.File(renamed, "r+") as file:
+        file.attrs["episode_id"] = "e2"
+        file.attrs["created_utc"] = "2031-01-01T00:00:00Z"
+    same, other, changed = (
+        episode_data(read_episode(p, images=False), RULE, 4) for p in (path, renamed, write_episode("e3", "PPPHP"))
+    )
+    assert (same.episode_id, other.episode_id) == ("e1", "e2")
+    assert same.fingerprint == other.fingerprint != changed.fingerprint
 
 
 def test_held_out_episodes_are_those_with_a_small_hash(write_episode):
     group = episodes(write_episode, [f"e{i}" for i in range(12)])
     out = held_out_ids(group, 0.3)
-    assert out == tuple(sorted(e.episode_id for e in group if hash_fraction(e.episode_id) < 0.3))
+    assert out == tuple(sorted(e.episode_id for e in group if hash_fraction(e) < 0.3))
     assert 0 < len(out) < 12
 
 
 def test_one_episode_with_undesirable_steps_is_held_out_when_no_hash_is_small(write_episode):
     group = episodes(write_episode, [f"e{i}" for i in range(5)])
-    assert held_out_ids(group, 1e-9) == (min((e.episode_id for e in group), key=hash_fraction),)
+    assert held_out_ids(group, 1e-9) == (min(group, key=hash_fraction).episode_id,)
 
 
 def test_a_growing_set_never_holds_out_what_it_trained_on(write_episode):

@@ -44,6 +44,7 @@ class EpisodeData:
 
     path: Path
     episode_id: str
+    fingerprint: str  # hex, of what happened: the same in a repeated run, whose ids hold other times
     kind: EpisodeKind
     instruction: str
     state: Mapping[str, np.ndarray]  # {key: float32 (T, n)}
@@ -64,7 +65,7 @@ class Sample:
 
     @property
     def key(self) -> str:
-        return f"{self.episode.episode_id}:{self.step}"
+        return f"{self.episode.fingerprint}:{self.step}"
 
     @property
     def desirable(self) -> bool:
@@ -169,6 +170,7 @@ def episode_data(episode: Episode, rule: LabelRule, horizon: int) -> EpisodeData
     return EpisodeData(
         path=episode.path,
         episode_id=episode.info.episode_id,
+        fingerprint=fingerprint(episode),
         kind=episode.info.kind,
         instruction=episode.info.instruction,
         state=episode.state,
@@ -180,9 +182,19 @@ def episode_data(episode: Episode, rule: LabelRule, horizon: int) -> EpisodeData
     )
 
 
-def hash_fraction(episode_id: str) -> float:
-    """A fixed number in [0, 1) for an episode id."""
-    return int.from_bytes(hashlib.sha256(episode_id.encode()).digest()[:8], "big") / 2**64
+def fingerprint(episode: Episode) -> str:
+    """SHA-256 of an episode's task, states, actions and sources, not of its times, name or place."""
+    digest = hashlib.sha256(f"{episode.info.kind}\0{episode.info.instruction}\0{episode.info.seed}".encode())
+    for source in episode.sources:
+        digest.update(source.encode())
+    for values in (episode.executed_actions, *(episode.state[name] for name in sorted(episode.state))):
+        digest.update(np.ascontiguousarray(values, "<f4").tobytes())
+    return digest.hexdigest()
+
+
+def hash_fraction(episode: EpisodeData) -> float:
+    """A fixed number in [0, 1) for what happened in an episode."""
+    return int(episode.fingerprint[:16], 16) / 2**64
 
 
 def held_out_ids(episodes: Sequence[EpisodeData], share: float) -> tuple[str, ...]:
@@ -194,14 +206,14 @@ def held_out_ids(episodes: Sequence[EpisodeData], share: float) -> tuple[str, ..
     """
     if share <= 0:
         return ()
-    chosen = {e.episode_id for e in episodes if hash_fraction(e.episode_id) < share}
+    chosen = {e.episode_id for e in episodes if hash_fraction(e) < share}
     groups = (
         [e for e in episodes if e.kind == EpisodeKind.INTERACTION and SampleClass.UNDESIRABLE in e.classes],
         [e for e in episodes if e.kind == EpisodeKind.DEMONSTRATION],
     )
     for group in groups:
         if len(group) >= 3 and not any(e.episode_id in chosen for e in group):
-            chosen.add(min((e.episode_id for e in group), key=hash_fraction))
+            chosen.add(min(group, key=hash_fraction).episode_id)
     return tuple(sorted(chosen))
 
 
