@@ -1,4 +1,5 @@
 import copy
+import json
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,63 @@ def test_hash_ignores_topics_and_limits_only(data):
     assert contract_from_dict(data, "a").sha256 == base
     data["images"]["front"]["height"] = 8
     assert contract_from_dict(data, "a").sha256 != base
+
+
+OPTIONAL = {
+    "linear_acceleration": 2.0,
+    "angular_acceleration": 8,
+    "linear_jerk": 40.0,
+    "angular_jerk": 200.0,
+    "step": [0.02, 0.02, 0.01, 0.1, 0.1, 0.2],
+}
+FEEDBACK = {"topic": "ee_twist", "type": "geometry_msgs/msg/TwistStamped"}
+
+
+def test_optional_limits_and_feedback_survive_json_and_change_no_hash(data):
+    plain = contract_from_dict(copy.deepcopy(data), "a")
+    assert plain.limits.absent == (
+        "limits.linear_acceleration",
+        "limits.angular_acceleration",
+        "limits.linear_jerk",
+        "limits.angular_jerk",
+        "limits.step",
+    )
+    assert plain.feedback is None and "feedback" not in plain.as_dict() and "step" not in plain.as_dict()["limits"]
+    data["limits"] |= OPTIONAL
+    data["feedback"] = FEEDBACK
+    full = contract_from_dict(data, "a")
+    assert full.limits.absent == ()
+    assert (full.limits.angular_acceleration, full.limits.step[5], full.feedback.topic) == (8.0, 0.2, "ee_twist")
+    assert full.sha256 == plain.sha256
+    assert contract_from_dict(yaml.safe_load(full.json), "b").json == full.json
+
+
+def test_the_shipped_base_policy_was_made_for_the_shipped_contract():
+    statistics = json.loads((SHIPPED.parents[1] / "models" / "lift_base" / "dataset_statistics.json").read_text())
+    assert load_contract(SHIPPED).sha256 == statistics["contract_sha256"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("linear_acceleration", 0, "limits.linear_acceleration = 0.0 must be finite and above 0"),
+        ("angular_jerk", float("inf"), "limits.angular_jerk = inf must be finite and above 0"),
+        ("linear_jerk", "soft", "limits.linear_jerk = 'soft' must be of type float"),
+        ("step", [0.1, 0.1, 0.1], r"limits.step = \(0.1, 0.1, 0.1\) must be six numbers above 0"),
+        ("step", [0.1, 0.1, 0.1, 0.1, 0.1, -0.1], "must be six numbers above 0"),
+        ("linear_acceleratoin", 2.0, "limits.linear_acceleratoin is not a limit; known: linear_speed"),
+    ],
+)
+def test_a_faulty_limit_is_refused(data, name, value, fault):
+    data["limits"][name] = value
+    with pytest.raises(ConfigError, match=fault):
+        contract_from_dict(data, "contract.yaml")
+
+
+def test_feedback_of_another_type_is_refused(data):
+    data["feedback"] = {**FEEDBACK, "type": "geometry_msgs/msg/Twist"}
+    with pytest.raises(ConfigError, match=r"feedback\.type = 'geometry_msgs/msg/Twist' is not one of"):
+        contract_from_dict(data, "contract.yaml")
 
 
 def test_every_fault_is_listed_with_its_place(data):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -25,6 +26,7 @@ STATE_TYPES = {
 }
 JOINT_FIELDS = ("position", "velocity", "effort")
 ENCODINGS = ("rgb8", "bgr8")
+FEEDBACK_TYPES = ("geometry_msgs/msg/TwistStamped",)
 _NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 
@@ -66,14 +68,41 @@ class ActionSpec:
         return len(self.names)
 
 
+OPTIONAL_LIMITS = ("linear_acceleration", "angular_acceleration", "linear_jerk", "angular_jerk", "step")
+
+
+def _limit(unit: str, description: str, **default: Any) -> Any:
+    return dataclasses.field(metadata={"unit": unit, "description": description}, **default)
+
+
 @dataclass(frozen=True)
 class Limits:
-    """Safety limits applied to every executed command."""
+    """Safety limits applied to every executed command; None: no such limit."""
 
-    linear_speed: float  # m/s, norm of the translation
-    angular_speed: float  # rad/s, norm of the rotation
-    workspace_low: tuple[float, float, float]  # m, frame of the end-effector pose
-    workspace_high: tuple[float, float, float]
+    linear_speed: float = _limit("m/s", "speed of the end effector, norm")
+    angular_speed: float = _limit("rad/s", "rotation of the end effector, norm")
+    workspace_low: tuple[float, float, float] = _limit("m", "lower corner of the workspace box, frame of the pose")
+    workspace_high: tuple[float, float, float] = _limit("m", "upper corner of the workspace box")
+    linear_acceleration: float | None = _limit("m/s^2", "change of the commanded velocity, norm", default=None)
+    angular_acceleration: float | None = _limit("rad/s^2", "change of the commanded rotation, norm", default=None)
+    linear_jerk: float | None = _limit("m/s^3", "jerk of the blend when control changes hands, norm", default=None)
+    angular_jerk: float | None = _limit("rad/s^3", "the same of the rotation", default=None)
+    step: tuple[float, ...] | None = _limit(
+        "m, rad", "displacement in one control tick, for each of the six dimensions of the twist", default=None
+    )
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Keys of the contract file for limits that are not set."""
+        return tuple(f"limits.{name}" for name in OPTIONAL_LIMITS if getattr(self, name) is None)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackSpec:
+    """Where the robot reports the measured twist of its end effector."""
+
+    topic: str
+    type: str  # ROS message type
 
 
 @dataclass(frozen=True)
@@ -89,6 +118,7 @@ class Contract:
     action: ActionSpec
     limits: Limits
     source: str  # file it was read from, for messages
+    feedback: FeedbackSpec | None = None  # None: the robot does not report what it does
 
     @property
     def period_ns(self) -> int:
@@ -121,13 +151,19 @@ class Contract:
         for section in ("images", "state"):
             for spec in core[section].values():
                 spec.pop("topic")
-        for section in ("limits", "tolerance_s", "max_age_s"):
-            core.pop(section)
+        for section in ("limits", "tolerance_s", "max_age_s", "feedback"):
+            core.pop(section, None)
         text = json.dumps(core, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, the shape of the YAML file."""
+        """Plain data, the shape of the YAML file; what is not set has no key."""
+        limits = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self.limits).items()
+            if value is not None
+        }
+        feedback = {} if self.feedback is None else {"feedback": dataclasses.asdict(self.feedback)}
         return {
             "version": CONTRACT_VERSION,
             "rate_hz": self.rate_hz,
@@ -155,12 +191,8 @@ class Contract:
                 "low": list(self.action.low),
                 "high": list(self.action.high),
             },
-            "limits": {
-                "linear_speed": self.limits.linear_speed,
-                "angular_speed": self.limits.angular_speed,
-                "workspace_low": list(self.limits.workspace_low),
-                "workspace_high": list(self.limits.workspace_high),
-            },
+            "limits": limits,
+            **feedback,
         }
 
     def check_observation(self, observation: Observation) -> None:
@@ -229,6 +261,39 @@ class _Reader:
     def require(self, condition: bool, fault: str) -> None:
         if not condition:
             self.faults.append(fault)
+
+
+def _read_limits(r: _Reader, data: Any) -> Limits:
+    given = r.get(data, "limits", dict)
+    known = [spec.name for spec in dataclasses.fields(Limits)]
+    # a limit with a misspelt name would not protect anybody
+    for name in [name for name in given if name not in known]:
+        r.require(False, f"limits.{name} is not a limit; known: {', '.join(known)}")
+    set_here = {name for name in OPTIONAL_LIMITS if given.get(name) is not None}
+    limits = Limits(
+        linear_speed=r.get(data, "limits.linear_speed", float),
+        angular_speed=r.get(data, "limits.angular_speed", float),
+        workspace_low=r.numbers(data, "limits.workspace_low"),
+        workspace_high=r.numbers(data, "limits.workspace_high"),
+        step=r.numbers(data, "limits.step") if "step" in set_here else None,
+        **{name: r.get(data, f"limits.{name}", float) for name in OPTIONAL_LIMITS[:-1] if name in set_here},
+    )
+    for name in ("linear_speed", "angular_speed", *OPTIONAL_LIMITS[:-1]):
+        value = getattr(limits, name)
+        r.require(
+            value is None or (value > 0 and math.isfinite(value)), f"limits.{name} = {value} must be finite and above 0"
+        )
+    r.require(
+        len(limits.workspace_low) == 3
+        and len(limits.workspace_high) == 3
+        and all(low < high for low, high in zip(limits.workspace_low, limits.workspace_high, strict=False)),
+        "limits.workspace_low must be three numbers below limits.workspace_high",
+    )
+    r.require(
+        limits.step is None or (len(limits.step) == 6 and min(limits.step) > 0),
+        f"limits.step = {limits.step} must be six numbers above 0: x y z [m], rotation about x y z [rad]",
+    )
+    return limits
 
 
 def contract_from_dict(data: Any, source: str) -> Contract:
@@ -300,20 +365,13 @@ def contract_from_dict(data: Any, source: str) -> Contract:
         all(low < high for low, high in zip(action.low, action.high, strict=False)),
         "action.low must be below action.high",
     )
-    limits = Limits(
-        r.get(data, "limits.linear_speed", float),
-        r.get(data, "limits.angular_speed", float),
-        r.numbers(data, "limits.workspace_low"),
-        r.numbers(data, "limits.workspace_high"),
-    )
-    r.require(limits.linear_speed > 0, f"limits.linear_speed = {limits.linear_speed} must be above 0")
-    r.require(limits.angular_speed > 0, f"limits.angular_speed = {limits.angular_speed} must be above 0")
-    r.require(
-        len(limits.workspace_low) == 3
-        and len(limits.workspace_high) == 3
-        and all(low < high for low, high in zip(limits.workspace_low, limits.workspace_high, strict=False)),
-        "limits.workspace_low must be three numbers below limits.workspace_high",
-    )
+    limits = _read_limits(r, data)
+    feedback = None
+    if "feedback" in data:
+        feedback = FeedbackSpec(r.get(data, "feedback.topic", str), r.get(data, "feedback.type", str))
+        r.require(
+            feedback.type in FEEDBACK_TYPES, f"feedback.type = {feedback.type!r} is not one of {list(FEEDBACK_TYPES)}"
+        )
     tolerance_s = r.get(data, "tolerance_s", float)
     max_age_s = r.get(data, "max_age_s", float)
     r.require(tolerance_s > 0, f"tolerance_s = {tolerance_s} must be above 0")
@@ -321,7 +379,9 @@ def contract_from_dict(data: Any, source: str) -> Contract:
     frame_id = r.get(data, "frame_id", str)
     if r.faults:
         raise ConfigError(source, r.faults)
-    return Contract(rate_hz, frame_id, tolerance_s, max_age_s, tuple(images), tuple(state), action, limits, source)
+    return Contract(
+        rate_hz, frame_id, tolerance_s, max_age_s, tuple(images), tuple(state), action, limits, source, feedback
+    )
 
 
 def load_contract(path: Path | str) -> Contract:
