@@ -1,16 +1,18 @@
 """The arbiter's table: who drives, every reason, and what the command is."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from apo_core.contract import load_contract
+from apo_core.contract import FeedbackSpec, load_contract
+from apo_core.errors import ConfigError
 from apo_core.types import ActionChunk, ControlSource
 from apo_teleop.arbiter import Arbiter
 from apo_teleop.arbiter_config import ArbiterConfig
-from apo_teleop.arbiter_types import ArbiterInputs, ControlState, OperatorInput, PolicyInput, PoseInput
+from apo_teleop.arbiter_types import ArbiterInputs, ControlState, FeedbackInput, OperatorInput, PolicyInput, PoseInput
 from apo_teleop.transitions import TRANSITIONS, Condition, Reason, next_transition
 
 CONTRACT = load_contract(Path(__file__).parents[2] / "config" / "contract.yaml")
@@ -19,19 +21,26 @@ SECOND = 1_000_000_000
 START = 100 * SECOND
 ROWS = np.array([[0.1 * (i + 1), 0, 0, 0, 0, 0, -1] for i in range(4)], np.float32)
 RIGHT = np.array([0, -0.3, 0, 0, 0, 0.5, 0], np.float32)
+STILL = (0.0,) * 6
+WITH_FEEDBACK = dataclasses.replace(CONTRACT, feedback=FeedbackSpec("ee_twist", "geometry_msgs/msg/TwistStamped"))
+
+
+def with_limits(**limits):
+    """The shipped contract with other limits."""
+    return dataclasses.replace(CONTRACT, limits=dataclasses.replace(CONTRACT.limits, **limits))
 
 
 class Rig:
     """An arbiter with fresh inputs at every tick; a test spoils what it is about."""
 
-    def __init__(self, **config):
-        self.arbiter = Arbiter(ArbiterConfig(**{"start_enabled": True, **config}), CONTRACT)
+    def __init__(self, contract=CONTRACT, **config):
+        self.arbiter = Arbiter(ArbiterConfig(**{"start_enabled": True, **config}), contract)
         self.now = START
         self.events = ()
         self.deflection = None
         self.rows = ROWS
         self.chunk_stamp = None  # None: the current tick
-        self.position = np.array([0.0, 0.0, 1.0])
+        self.position = (0.0, 0.0, 1.0)
 
     def inputs(self) -> ArbiterInputs:
         stamp = self.now if self.chunk_stamp is None else self.chunk_stamp
@@ -43,6 +52,7 @@ class Rig:
             policy=PolicyInput(chunk, "", self.now),
             operator=OperatorInput(self.now, self.now, True, active, values, self.events),
             pose=PoseInput(self.now, self.now, self.position),
+            adapters=frozenset({3}),
         )
 
     def tick(self, deflection=None, events=(), advance=PERIOD, policy=None, operator=None, pose=None, **spoiled):
@@ -137,6 +147,24 @@ def test_hand_back_button_ends_the_window():
     assert rig.tick(events=("hand_back",)).source is ControlSource.POLICY
 
 
+def test_with_hand_back_by_button_rest_never_gives_control_back():
+    rig = Rig(hand_back="button", hand_back_s=0.0)
+    rig.tick(RIGHT)
+    for _ in range(200):
+        assert rig.tick().reason == "operator_rest"
+    assert rig.tick(events=("hand_back",)).source is ControlSource.POLICY
+
+
+def test_hand_back_by_service_counts_for_an_operator_in_control_only():
+    rig = Rig(hand_back="button")
+    rig.tick()
+    assert not rig.arbiter.hand_back()
+    rig.tick(RIGHT)
+    rig.tick()
+    assert rig.arbiter.hand_back()
+    assert rig.tick().source is ControlSource.POLICY
+
+
 def test_hand_back_pressed_while_moving_counts_from_the_first_rest():
     rig = Rig()
     rig.tick(RIGHT)
@@ -206,13 +234,15 @@ def test_hold_decelerates_and_keeps_the_gripper():
         ({"pose": {"stamp_ns": START + PERIOD - 501_000_000}}, "observation_stale"),
         ({"pose": {"receive_ns": START + PERIOD - 501_000_000}}, "observation_stale"),
         ({"pose": {"stamp_ns": START + PERIOD + 101_000_000}}, "observation_future"),
-        ({"pose": {"position": np.array([0.0, np.nan, 1.0])}}, "observation_invalid"),
+        ({"pose": {"position": (0.0, math.nan, 1.0)}}, "observation_invalid"),
         ({"late": ("operator",)}, "operator_late"),
         ({"deflection": np.full(7, np.nan, np.float32)}, "operator_invalid"),
         ({"deflection": np.zeros(6, np.float32)}, "operator_invalid"),
         ({"deflection": RIGHT, "operator": {"stamp_ns": START + PERIOD + 101_000_000}}, "operator_future"),
         ({"deflection": RIGHT, "operator": {"stamp_ns": START + PERIOD - 301_000_000}}, "operator_delayed"),
         ({"late": ("policy",)}, "policy_late"),
+        ({"adapters": frozenset()}, "adapter_unknown"),
+        ({"adapters": frozenset({2, 4}), "late": ("policy",)}, "adapter_unknown"),
         ({"policy": False}, "no_chunk"),
         ({"policy": {"receive_ns": START + PERIOD - 501_000_000}}, "policy_silent"),
         ({"policy": {"chunk": None, "fault": "camera is dark"}}, "policy_fault"),
@@ -262,9 +292,9 @@ def test_an_operator_lost_in_control_latches_until_cleared(spoiled, reason):
     )
     assert rig.tick(RIGHT).reason == reason
     assert rig.tick().latched
-    assert rig.arbiter.clear() == reason
+    assert rig.arbiter.clear() == (reason, "")
     assert rig.tick().source is ControlSource.POLICY
-    assert rig.arbiter.clear() == ""
+    assert rig.arbiter.clear() == ("", "")
 
 
 def test_a_passing_fault_does_not_hide_a_lost_device():
@@ -336,6 +366,103 @@ def test_emergency_stop_works_while_disabled_and_while_latched():
     assert rig.tick().state is ControlState.ESTOP
 
 
+def test_nothing_of_an_unknown_adapter_is_executed_or_shown():
+    decision = Rig().tick(adapters=frozenset({2}))
+    assert (decision.reason, decision.detail, decision.policy_values) == ("adapter_unknown", "adapter 3", None)
+
+
+def test_a_stop_that_somebody_goes_on_asking_for_cannot_be_cleared():
+    rig = Rig()
+    rig.tick()
+    assert rig.tick(estop=True).state is ControlState.ESTOP
+    assert rig.arbiter.clear() == ("", "a publisher of the topic estop says stop")
+    assert rig.tick(estop=True, events=("clear",)).state is ControlState.ESTOP
+    assert rig.tick().state is ControlState.ESTOP
+    assert rig.arbiter.clear() == ("estop", "")
+    assert rig.tick().source is ControlSource.POLICY
+
+
+@pytest.mark.parametrize(
+    ("feedback", "reason"),
+    [
+        (None, "feedback_missing"),
+        (FeedbackInput(START + PERIOD - 501_000_000, START + PERIOD, STILL), "feedback_stale"),
+        (FeedbackInput(START + PERIOD, START + PERIOD - 501_000_000, STILL), "feedback_stale"),
+        (FeedbackInput(START + PERIOD + 101_000_000, START + PERIOD, STILL), "feedback_future"),
+        (FeedbackInput(START + PERIOD, START + PERIOD, (0, 0, math.inf, 0, 0, 0)), "feedback_invalid"),
+    ],
+)
+def test_faults_of_the_feedback_hold_and_end_by_themselves(feedback, reason):
+    rig = Rig(contract=WITH_FEEDBACK)
+    decision = rig.tick(feedback=feedback)
+    assert (decision.source, decision.reason, decision.latched) == (ControlSource.HOLD, reason, False)
+    assert rig.tick(feedback=FeedbackInput(rig.now + PERIOD, rig.now + PERIOD, STILL)).source is ControlSource.POLICY
+
+
+def test_feedback_that_the_contract_does_not_name_is_not_looked_at():
+    assert Rig().tick(feedback=FeedbackInput(0, 0, (math.nan,) * 6)).source is ControlSource.POLICY
+
+
+def measured(rig, speed):
+    return {"feedback": FeedbackInput(rig.now + PERIOD, rig.now + PERIOD, (speed, 0, 0, 0, 0, 0))}
+
+
+@pytest.mark.parametrize("deflection", [None, RIGHT], ids=["policy", "operator"])
+def test_a_robot_that_does_not_follow_holds_until_cleared(deflection):
+    rig = Rig(contract=WITH_FEEDBACK, following_s=0.2, following_share=0.5, following_speed=0.05)
+    rig.rows = np.tile(np.array([0.3, 0, 0, 0, 0, 0, -1], np.float32), (4, 1))
+    rig.tick(deflection, **measured(rig, 0.0))
+    reasons = [rig.tick(deflection, **measured(rig, 0.14)).reason for _ in range(6)]
+    driving = "policy_in_control" if deflection is None else "operator_motion"
+    # commanded 0.3 m/s, so 0.15 m/s would do; more than 0.2 s of less is four ticks after the first
+    assert reasons == [driving] * 5 + ["robot_not_following"]
+    decision = rig.tick(**measured(rig, 0.3))
+    assert decision.latched and decision.state is ControlState.HOLD
+    rig.arbiter.clear()
+    assert rig.tick(**measured(rig, 0.0)).source is ControlSource.POLICY
+
+
+@pytest.mark.parametrize(
+    ("config", "speed"),
+    [({"following_s": 0.0}, 0.0), ({"following_share": 0.5}, 0.151), ({"following_speed": 0.31}, 0.0)],
+    ids=["switched off", "fast enough", "slow command"],
+)
+def test_a_robot_that_need_not_follow_further_drives_on(config, speed):
+    rig = Rig(contract=WITH_FEEDBACK, **config)
+    rig.rows = np.tile(np.array([0.3, 0, 0, 0, 0, 0, -1], np.float32), (4, 1))
+    assert {rig.tick(**measured(rig, speed)).reason for _ in range(40)} == {"policy_in_control"}
+
+
+def test_a_robot_that_keeps_its_hand_still_while_told_to_rotate_does_not_follow():
+    rig = Rig(contract=WITH_FEEDBACK, following_s=0.1)
+    rig.rows = np.tile(np.array([0, 0, 0, 0, 0, 1.0, -1], np.float32), (4, 1))
+    decisions = [rig.tick(**measured(rig, 0.5)) for _ in range(5)]
+    assert decisions[-1].reason == "robot_not_following"
+    assert decisions[-1].detail == "commanded 1.000 rad/s, measured 0.000"
+
+
+def test_braking_harder_than_the_contract_allows_is_refused():
+    contract = with_limits(linear_acceleration=7.0, angular_acceleration=60.0)
+    with pytest.raises(ConfigError) as caught:
+        Arbiter(ArbiterConfig(), contract)
+    assert "linear_deceleration = 8.0 is above limits.linear_acceleration = 7.0 in " in str(caught.value)
+    assert "angular_deceleration = 80.0 is above limits.angular_acceleration = 60.0 in " in str(caught.value)
+
+
+def test_a_takeover_blends_and_says_which_limit_asks_for_it():
+    rig = Rig(contract=with_limits(linear_acceleration=8.0, linear_jerk=40.0, angular_acceleration=None))
+    rig.rows = np.tile(np.array([0.4, 0, 0, 0, 0, 0, -1], np.float32), (4, 1))
+    for _ in range(10):
+        rig.tick()
+    decisions = [rig.tick(np.array([-0.4, 0, 0, 0, 0, 0, 0], np.float32)) for _ in range(8)]
+    # 0.8 m/s at a peak jerk of 40 m/s^3 take 0.3398 s; a tick is 0.1472 of it
+    speeds = [decision.values[0] for decision in decisions]
+    expected = [0.380, 0.276, 0.087, -0.130, -0.305, -0.389, -0.4, -0.4]
+    np.testing.assert_allclose(speeds, expected, atol=1e-3)
+    assert decisions[0].takeover and decisions[0].human_values[0] == pytest.approx(-0.4)
+    assert [decision.clipped for decision in decisions] == [("limits.linear_jerk",)] * 6 + [()] * 2
+
+
 def test_a_clock_that_goes_back_holds_and_ends_the_intervention():
     rig = Rig()
     rig.tick(RIGHT)
@@ -349,7 +476,7 @@ def test_commands_are_brought_within_the_limits_and_say_so():
     rig.rows = np.array([[3, 0, 0, 0, 0, -20, 5]], np.float32)
     decision = rig.tick()
     np.testing.assert_allclose(decision.values, [1, 0, 0, 0, 0, -10, 1])
-    assert decision.clipped == ("action.high.vx", "action.high.gripper", "action.low.wz")
+    assert decision.clipped == ("action.high.vx", "action.low.wz", "action.high.gripper")
     np.testing.assert_array_equal(decision.policy_values, rig.rows[0])
     rig.rows = np.array([[0.8, 0.8, 0, 9, 9, 0, 0]], np.float32)
     decision = rig.tick()
@@ -359,7 +486,7 @@ def test_commands_are_brought_within_the_limits_and_say_so():
 
 def test_nothing_leads_out_of_the_workspace():
     rig = Rig()
-    rig.position = np.array([0.4, -0.6, 0.81])
+    rig.position = (0.4, -0.6, 0.81)
     decision = rig.tick(np.array([0.5, -0.5, -0.5, 0, 0, 0, 0], np.float32))
     np.testing.assert_allclose(decision.values[:3], [0, 0, -0.2], atol=1e-6)
     assert decision.clipped == (

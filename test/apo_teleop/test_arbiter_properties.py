@@ -1,19 +1,33 @@
 """No sequence of inputs, times and faults breaks what the arbiter promises."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apo_core.contract import load_contract
+from apo_core.contract import FeedbackSpec, load_contract
 from apo_core.types import ActionChunk, ControlSource
 from apo_teleop.arbiter import Arbiter
 from apo_teleop.arbiter_config import ArbiterConfig
-from apo_teleop.arbiter_types import ArbiterInputs, ControlState, OperatorInput, PolicyInput, PoseInput
+from apo_teleop.arbiter_types import ArbiterInputs, ControlState, FeedbackInput, OperatorInput, PolicyInput, PoseInput
 from apo_teleop.transitions import Reason
 
-CONTRACT = load_contract(Path(__file__).parents[2] / "config" / "contract.yaml")
+SHIPPED = load_contract(Path(__file__).parents[2] / "config" / "contract.yaml")
+# limits of a real arm: every one of them takes part
+CONTRACT = dataclasses.replace(
+    SHIPPED,
+    feedback=FeedbackSpec("ee_twist", "geometry_msgs/msg/TwistStamped"),
+    limits=dataclasses.replace(
+        SHIPPED.limits,
+        linear_acceleration=8.0,
+        angular_acceleration=80.0,
+        linear_jerk=60.0,
+        angular_jerk=600.0,
+        step=(0.04, 0.04, 0.03, 0.4, 0.4, 0.5),
+    ),
+)
 LIMITS, ACTION = CONTRACT.limits, CONTRACT.action
 PERIOD_S = 1 / CONTRACT.rate_hz
 MS = 1_000_000
@@ -39,6 +53,7 @@ operator = st.one_of(
         st.lists(st.sampled_from(["gripper_toggle", "hand_back", "estop", "clear", "success"]), max_size=2),
     ),
 )
+feedback = st.one_of(st.none(), st.tuples(vector, age_ms, st.integers(0, 800)))
 pose = st.one_of(st.none(), st.tuples(st.lists(st.floats(-2, 2), min_size=3, max_size=3), age_ms, st.integers(0, 800)))
 tick = st.tuples(
     st.one_of(st.just(50), st.integers(-500, 1500)),  # ms of ROS time since the last tick
@@ -46,14 +61,17 @@ tick = st.tuples(
     policy,
     operator,
     pose,
+    st.one_of(st.just(([0.0] * 6, 0, 0)), feedback),
+    st.sampled_from([1, 1, 1, 2]),  # adapter of the chunk; 1 is announced
+    st.sampled_from([False, False, False, True]),  # the emergency stop topic
     st.sampled_from(["", "", "", "operator/command"]),
     st.sampled_from([(), (), (), ("policy",), ("operator",)]),
     st.sampled_from(["", "", "", "enable", "disable", "clear", "estop"]),
 )
 
 
-def to_inputs(now, steady, policy, operator, pose, duplicate, late) -> ArbiterInputs:
-    chunk = sample = view = None
+def to_inputs(now, steady, policy, operator, pose, feedback, adapter, estop, duplicate, late) -> ArbiterInputs:
+    chunk = sample = view = motion = None
     if policy is not None and policy[0] == "fault":
         chunk = PolicyInput(None, "fault", steady - policy[1] * MS)
     elif policy is not None:
@@ -63,7 +81,7 @@ def to_inputs(now, steady, policy, operator, pose, duplicate, late) -> ArbiterIn
         values = values.reshape(len(rows), width)
         stamp = now - age * MS
         chunk = PolicyInput(
-            ActionChunk(stamp, round(period_s * 1e9), values, np.zeros(len(rows), np.float32), 1),
+            ActionChunk(stamp, round(period_s * 1e9), values, np.zeros(len(rows), np.float32), adapter),
             "",
             steady - silence * MS,
         )
@@ -74,21 +92,38 @@ def to_inputs(now, steady, policy, operator, pose, duplicate, late) -> ArbiterIn
         )
     if pose is not None:
         position, age, silence = pose
-        view = PoseInput(now - age * MS, steady - silence * MS, np.array(position))
-    return ArbiterInputs(steady, chunk, sample, view, duplicate, late)
+        view = PoseInput(now - age * MS, steady - silence * MS, tuple(position))
+    if feedback is not None:
+        twist, age, silence = feedback
+        motion = FeedbackInput(now - age * MS, steady - silence * MS, tuple(twist))
+    return ArbiterInputs(steady, chunk, sample, view, motion, frozenset({1}), estop, duplicate, late)
 
 
-def assert_within_limits(decision, position):
-    values = decision.values.astype(np.float64)
-    assert values.shape == (7,) and np.all(np.isfinite(values))
-    assert np.all(values >= np.array(ACTION.low) - 1e-6) and np.all(values <= np.array(ACTION.high) + 1e-6)
-    assert np.linalg.norm(values[:3]) <= LIMITS.linear_speed * (1 + 1e-6)
-    assert np.linalg.norm(values[3:6]) <= LIMITS.angular_speed * (1 + 1e-6)
-    if position is not None:
-        low, high = np.array(LIMITS.workspace_low), np.array(LIMITS.workspace_high)
-        reached = position + values[:3] * PERIOD_S
-        assert np.all(reached <= np.maximum(high, position) + 1e-6)
-        assert np.all(reached >= np.minimum(low, position) - 1e-6)
+class LimitsWatch:
+    """Holds every command against the limits and against the command before."""
+
+    def __init__(self):
+        self.before = np.zeros(7)
+
+    def check(self, decision, position):
+        values = decision.values.astype(np.float64)
+        assert values.shape == (7,) and np.all(np.isfinite(values))
+        assert np.all(values >= np.array(ACTION.low) - 1e-6) and np.all(values <= np.array(ACTION.high) + 1e-6)
+        assert np.all(np.abs(values[:6]) * PERIOD_S <= np.array(LIMITS.step) + 1e-6)
+        assert np.linalg.norm(values[:3]) <= LIMITS.linear_speed * (1 + 1e-6)
+        assert np.linalg.norm(values[3:6]) <= LIMITS.angular_speed * (1 + 1e-6)
+        change = values - self.before
+        if position is not None:
+            low, high = np.array(LIMITS.workspace_low), np.array(LIMITS.workspace_high)
+            reached = position + values[:3] * PERIOD_S
+            assert np.all(reached <= np.maximum(high, position) + 1e-6)
+            assert np.all(reached >= np.minimum(low, position) - 1e-6)
+            # only the border of the workspace may stop it sooner, and it does no more than slow down
+            slowed = np.abs(values[:3]) < np.abs(self.before[:3])
+            change[:3][slowed & ("limits.workspace" in ",".join(decision.clipped))] = 0.0
+        assert np.linalg.norm(change[:3]) <= LIMITS.linear_acceleration * PERIOD_S * (1 + 1e-5)
+        assert np.linalg.norm(change[3:6]) <= LIMITS.angular_acceleration * PERIOD_S * (1 + 1e-5)
+        self.before = values
 
 
 def is_motion(operator) -> bool:
@@ -104,27 +139,30 @@ def is_motion(operator) -> bool:
 def test_every_tick_has_a_command_within_the_limits_and_the_policy_never_overrides_the_operator(ticks):
     arbiter = Arbiter(ArbiterConfig(start_enabled=True), CONTRACT)
     now = steady = START
-    enabled, stopped, last_motion, hand_back = True, False, None, False
-    for index, (ros_ms, steady_ms, policy, operator, pose, duplicate, late, service) in enumerate(ticks):
+    enabled, stopped, held, last_motion, hand_back = True, False, False, None, False
+    watch = LimitsWatch()
+    for index, (ros_ms, steady_ms, policy, operator, pose, *rest, service) in enumerate(ticks):
         now, steady = now + ros_ms * MS, steady + steady_ms * MS
         if service in ("enable", "disable"):
             enabled = service == "enable"
             arbiter.enable(enabled)
         if service == "clear":
-            arbiter.clear()
-            stopped = False
+            refused = arbiter.clear().refused
+            assert bool(refused) == held
+            stopped = stopped and held
         if service == "estop":
             arbiter.estop()
-        inputs = to_inputs(now, steady, policy, operator, pose, duplicate, late)
+        inputs = to_inputs(now, steady, policy, operator, pose, *rest)
         decision = arbiter.step(now, inputs)
 
-        assert_within_limits(decision, inputs.pose.position if inputs.pose is not None else None)
+        watch.check(decision, inputs.pose.position if inputs.pose is not None else None)
         assert decision.reason in set(Reason)
         assert (decision.source is ControlSource.POLICY) == (decision.state is ControlState.POLICY)
         assert (decision.source is ControlSource.HUMAN) == (decision.state is ControlState.HUMAN)
 
         events = operator[5] if operator is not None else []
-        stopped = (stopped and "clear" not in events) or service == "estop" or "estop" in events
+        held = inputs.estop
+        stopped = (stopped and "clear" not in events) or held or service == "estop" or "estop" in events
         if stopped:
             assert decision.state is ControlState.ESTOP
             last_motion = None
@@ -141,3 +179,8 @@ def test_every_tick_has_a_command_within_the_limits_and_the_policy_never_overrid
                 assert decision.source is not ControlSource.POLICY
         if decision.source is ControlSource.POLICY:
             last_motion = None
+            chunk = inputs.policy.chunk
+            assert chunk.adapter_version == 1 and np.all(np.isfinite(chunk.values))
+            assert -100 * MS <= now - chunk.observation_stamp_ns <= CONTRACT.max_age_s * 1e9
+            assert decision.chunk_stamp == chunk.observation_stamp_ns
+        assert (decision.policy_values is None) == (decision.chunk_stamp == 0)

@@ -1,5 +1,6 @@
 """From messages to ticks: real time and lockstep."""
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -10,17 +11,20 @@ from apo_core.types import ActionChunk, ControlSource
 from apo_teleop.arbiter import Arbiter
 from apo_teleop.arbiter_config import ArbiterConfig
 from apo_teleop.control_loop import ControlLoop
+from apo_teleop.estop import EstopSignal
 
 CONTRACT = load_contract(Path(__file__).parents[2] / "config" / "contract.yaml")
 MS = 1_000_000
 PERIOD = 50 * MS
-POSITION = np.array([0.0, 0.0, 1.0])
+POSITION = (0.0, 0.0, 1.0)
 REST, MOTION = np.zeros(7, np.float32), np.array([0, 0.2, 0, 0, 0, 0, 0], np.float32)
 
 
 def make(**config):
     settings = ArbiterConfig(**{"start_enabled": True, **config})
-    return ControlLoop(Arbiter(settings, CONTRACT), settings, CONTRACT)
+    loop = ControlLoop(Arbiter(settings, CONTRACT), settings, CONTRACT, EstopSignal())
+    loop.on_adapter((2,), 0)
+    return loop
 
 
 def chunk(stamp_ns):
@@ -110,7 +114,7 @@ def test_the_summary_tells_ages_counts_and_clips():
     loop = make()
     assert loop.summary(0) == {"state": "no tick yet", "ticks_missed": "0"}
     now = 1000 * MS
-    loop.on_pose(now, np.array([0.4, 0.0, 1.0]), now)
+    loop.on_pose(now, (0.4, 0.0, 1.0), now)
     loop.on_chunk(now, chunk(now), "", now)
     loop.on_timer(now, now)
     summary = loop.summary(now + 20 * MS)
@@ -126,3 +130,64 @@ def test_the_end_is_a_safe_command():
     decision = loop.stop(0, 0)
     assert decision.reason == "deactivated" and not decision.values[:6].any()
     assert loop.record.ticks == 1
+
+
+def test_an_emergency_stop_by_topic_comes_at_once_and_only_once():
+    loop = make()
+    loop.on_timer(0, 0)
+    assert loop.on_estop(False, 10 * MS, 10 * MS) is None
+    assert loop.on_estop(True, 20 * MS, 20 * MS).reason == "estop"
+    assert loop.on_estop(True, 30 * MS, 30 * MS) is None
+    assert loop.on_timer(50 * MS, 50 * MS).state == "ESTOP"
+
+
+def test_in_lockstep_an_emergency_stop_holds_the_next_tick():
+    loop = make(lockstep=True)
+    stamp = 5000 * MS
+    assert loop.on_estop(True, 0, 0) is None
+    loop.on_pose(stamp, POSITION, 7)
+    loop.on_chunk(stamp, chunk(stamp), "", 8)
+    assert operator(loop, stamp, 9).reason == "estop"
+
+
+def test_in_lockstep_a_tick_waits_for_the_announcement_of_its_adapter():
+    loop = make(lockstep=True)
+    stamp = 5000 * MS
+    loop.on_pose(stamp, POSITION, 7)
+    operator(loop, stamp, 8)
+    unknown = dataclasses.replace(chunk(stamp), adapter_version=9)
+    assert loop.on_chunk(stamp, unknown, "", 9) is None
+    assert loop.on_adapter((4,), 10) is None
+    decision = loop.on_adapter((9,), 11)
+    assert (decision.source, decision.adapter_version) == (ControlSource.POLICY, 9)
+    # what was announced before stays known
+    loop.on_pose(stamp + PERIOD, POSITION, 12)
+    operator(loop, stamp + PERIOD, 13)
+    assert loop.on_chunk(stamp + PERIOD, chunk(stamp + PERIOD), "", 14).source is ControlSource.POLICY
+
+
+def test_in_lockstep_an_adapter_that_is_never_announced_holds_at_the_deadline():
+    loop = make(lockstep=True, lockstep_deadline_s=1.0)
+    stamp = 5000 * MS
+    loop.on_pose(stamp, POSITION, 0)
+    operator(loop, stamp, 1)
+    loop.on_chunk(stamp, dataclasses.replace(chunk(stamp), adapter_version=9), "", 2)
+    assert loop.on_timer(0, 999 * MS) is None
+    assert loop.on_timer(0, 1000 * MS).reason == "adapter_unknown"
+
+
+def test_in_real_time_an_unknown_adapter_holds_until_it_is_announced():
+    loop = make()
+    now = 1000 * MS
+    loop.on_pose(now, POSITION, now)
+    loop.on_chunk(now, dataclasses.replace(chunk(now), adapter_version=9), "", now)
+    assert loop.on_timer(now, now).reason == "adapter_unknown"
+    assert loop.on_adapter((9,), now) is None
+    assert loop.on_timer(now + PERIOD, now + PERIOD).source is ControlSource.POLICY
+
+
+def test_the_age_of_the_feedback_is_told():
+    loop = make()
+    loop.on_feedback(1000 * MS, (0.1, 0, 0, 0, 0, 0), 1000 * MS)
+    loop.on_timer(1000 * MS, 1000 * MS)
+    assert loop.summary(1030 * MS)["feedback_age_s"] == "0.030"

@@ -20,10 +20,10 @@ from std_srvs.srv import SetBool, Trigger
 from apo_core.contract import load_contract
 from apo_core.ros.chunk_message import chunk_to_msg, fault_to_msg
 from apo_core.ros.conversions import array_to_pose, to_floats, to_ns, to_stamp
-from apo_core.ros.qos import COMMANDS, sensors
+from apo_core.ros.qos import COMMANDS, LATCHED, sensors
 from apo_core.types import ActionChunk
 from apo_interfaces.msg import ActionChunk as ActionChunkMessage
-from apo_interfaces.msg import ActionCommand, ControlStatus, OperatorCommand
+from apo_interfaces.msg import ActionCommand, AdapterStatus, ControlStatus, OperatorCommand
 
 CONTRACT_FILE = Path(__file__).parents[2] / "config" / "contract.yaml"
 CONTRACT = load_contract(CONTRACT_FILE)
@@ -43,6 +43,8 @@ class Cell:
         self._pose = self.node.create_publisher(PoseStamped, "ee_pose", sensors("reliable"))
         self._chunk = self.node.create_publisher(ActionChunkMessage, "policy/chunk", COMMANDS)
         self._operator = self.node.create_publisher(OperatorCommand, "operator/command", COMMANDS)
+        self._adapter = self.node.create_publisher(AdapterStatus, "policy/adapter_status", LATCHED)
+        self._adapter.publish(AdapterStatus(state="LOADED", version=6, requested_version=6))
         self.commands: list[ActionCommand] = []
         self.statuses: list[ControlStatus] = []
         self.diagnostics: list[DiagnosticArray] = []
@@ -147,7 +149,7 @@ def start(ros_domain, cell, tmp_path):
             command += ["-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         processes.append(process)
-        publishers = (cell._pose, cell._chunk, cell._operator)
+        publishers = (cell._pose, cell._chunk, cell._operator, cell._adapter)
         cell.spin_until(
             lambda: (
                 all(publisher.get_subscription_count() for publisher in publishers)

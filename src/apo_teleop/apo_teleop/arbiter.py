@@ -2,47 +2,58 @@
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import numpy as np
 
 from apo_core.contract import Contract
-from apo_core.types import ActionChunk, ControlSource
+from apo_core.errors import ConfigError
+from apo_core.types import ControlSource
 from apo_teleop.arbiter_config import ArbiterConfig
-from apo_teleop.arbiter_types import (
-    ArbiterInputs,
-    ControlState,
-    Decision,
-    OperatorEvent,
-    OperatorInput,
-    PolicyInput,
-    PoseInput,
-)
-from apo_teleop.limits import GRIPPER, TWIST, MotionLimits, decelerate
+from apo_teleop.arbiter_types import ArbiterInputs, ControlState, Decision, OperatorEvent, OperatorInput
+from apo_teleop.following import FollowingMonitor
+from apo_teleop.limits import GRIPPER, TWIST
+from apo_teleop.shaping import GRIPPER_CLOSED, GRIPPER_OPEN, MotionShaper
 from apo_teleop.transitions import Condition, Reason, next_transition
+from apo_teleop.watchdogs import Found, Watchdogs, is_position, seconds
 
-_OPEN, _CLOSED = -1.0, 1.0
-_PERIOD_TOLERANCE = 0.01  # share of the contract's period
 _SOURCES = {ControlState.POLICY: ControlSource.POLICY, ControlState.HUMAN: ControlSource.HUMAN}
 
 
+class Clearance(NamedTuple):
+    """The answer to a wish to clear."""
+
+    cleared: str  # what was latched; empty if nothing was, or if it was refused
+    refused: str = ""  # why it stays latched
+
+
 class Arbiter:
-    """The state table of transitions.py with its memory: who is in control, what is latched, what moved last.
+    """The state table of transitions.py with its memory: who is in control, what is latched.
 
     Args:
         config: times and rates.
         contract: shapes, rate, age and motion limits.
+
+    Raises:
+        ConfigError: HOLD would brake harder than the contract allows.
     """
 
     def __init__(self, config: ArbiterConfig, contract: Contract):
-        self._config, self._contract = config, contract
-        self._limits = MotionLimits(contract)
-        self._size = contract.action.size
-        self._max_age_ns = round(contract.max_age_s * 1e9)
+        _check_braking(config, contract)
+        self._config, self._size = config, contract.action.size
+        self._period_s = contract.period_ns * 1e-9
         self._future_ns = round(config.future_tolerance_s * 1e9)
         self._stale_ns = round(config.operator_stale_s * 1e9)
+        self._rest_ns = config.hand_back_s * 1e9 if config.hand_back == "rest" else math.inf
+        self._watchdogs = Watchdogs(config, contract)
+        self._following = FollowingMonitor(config)
+        self._shaper = MotionShaper(contract, config.linear_deceleration, config.angular_deceleration)
         self.state = ControlState.IDLE
         self.takeovers = 0
         self._enabled = config.start_enabled
         self._estop_requested = False
+        self._estop_held = False  # somebody goes on saying stop
         self._latched: Reason | None = None
         self._in_control = False  # the operator has acted and not handed back
         self._hand_back_requested = False
@@ -52,10 +63,8 @@ class Arbiter:
         self._last_mover: ControlSource | None = None
         self._now_ns: int | None = None
         self._steady_ns: int | None = None
-        self._executed = np.zeros(self._size)
-        self._executed[GRIPPER] = _OPEN
-        self._human_gripper = _OPEN
-        self._human_values: np.ndarray | None = None  # the operator's action in this tick
+        self._human_gripper = GRIPPER_OPEN
+        self._human_values: list[float] | None = None  # the operator's action in this tick
         self._adapter_version = 0
         self._observation_ns = 0
 
@@ -63,14 +72,21 @@ class Arbiter:
         """Whether anybody may drive; without, the state is IDLE."""
         self._enabled = enabled
 
-    def clear(self) -> str:
-        """Ends a latched fault or emergency stop; returns what was cleared, empty if nothing was."""
+    def clear(self) -> Clearance:
+        """Ends a latched fault or emergency stop, unless somebody goes on saying stop."""
+        if self._estop_held:
+            return Clearance("", "a publisher of the topic estop says stop")
         cleared, self._latched = self._latched, None
-        return cleared or ""
+        return Clearance(cleared or "")
 
     def estop(self) -> None:
         """Emergency stop from the next step on, until cleared."""
         self._estop_requested = True
+
+    def hand_back(self) -> bool:
+        """The operator gives control back as soon as the device rests; whether there is an operator in control."""
+        self._hand_back_requested = self._in_control
+        return self._in_control
 
     def is_urgent(self, sample: OperatorInput) -> bool:
         """Whether a sample must lead to a command at once instead of at the next tick."""
@@ -88,18 +104,19 @@ class Arbiter:
             inputs: what is known; the operator's events are all those since the last step.
         """
         went_back = self._now_ns is not None and now_ns < self._now_ns
-        dt_s = 0.0 if self._steady_ns is None else max(0, inputs.steady_ns - self._steady_ns) * 1e-9
+        elapsed_s = self._elapsed_s(inputs.steady_ns)
         self._now_ns, self._steady_ns = now_ns, inputs.steady_ns
         self._human_values = None
-        self._heed_buttons(inputs.operator)
+        self._heed_stops(inputs)
         if went_back or not self._may_drive():
             self._end_control(now_ns)
-        conditions = self._judge_arbiter(went_back, inputs.duplicate)
-        conditions |= self._judge_pose(now_ns, inputs)
+        found = self._judge_arbiter(went_back, inputs.duplicate)
+        found |= self._watchdogs.pose(now_ns, inputs.steady_ns, inputs.pose)
+        found |= self._judge_feedback(now_ns, inputs)
         if self._may_drive():
-            conditions |= self._judge_operator(now_ns, inputs)
-        conditions |= self._judge_policy(now_ns, inputs)
-        row = next_transition(conditions)
+            found |= self._judge_operator(now_ns, inputs)
+        found |= self._watchdogs.policy(now_ns, inputs, self._fresh_after_ns)
+        row = next_transition(found)
         if row.target is not None:
             self.state = row.target
         reason = row.reason or self._latched
@@ -107,16 +124,15 @@ class Arbiter:
         self._estop_requested = False
         if not self._may_drive():
             self._end_control(now_ns)
-        return self._decide(reason, conditions.get(row.condition, ""), inputs, dt_s)
+        return self._decide(reason, found.get(row.condition, ""), inputs, elapsed_s)
 
     def last(self, now_ns: int) -> Decision:
         """The safe command to end with: no motion, the gripper as it is. What is latched stays latched."""
         self._end_control(now_ns)
         self._enabled = self._config.start_enabled
         self.state = ControlState.IDLE
-        self._executed[TWIST] = 0.0
         return Decision(
-            values=self._executed.astype(np.float32),
+            values=self._shaper.stop(),
             source=ControlSource.HOLD,
             state=self.state,
             reason=Reason.DEACTIVATED,
@@ -131,6 +147,12 @@ class Arbiter:
             clipped=(),
         )
 
+    def _elapsed_s(self, steady_ns: int) -> float:
+        """Since the last command; a first one, and time that starts over, count as one period."""
+        if self._steady_ns is None or steady_ns < self._steady_ns:
+            return self._period_s
+        return (steady_ns - self._steady_ns) * 1e-9
+
     def _may_drive(self) -> bool:
         return self._enabled and self._latched is None and not self._estop_requested
 
@@ -139,15 +161,15 @@ class Arbiter:
         self._in_control = self._hand_back_requested = False
         self._fresh_after_ns = now_ns
 
-    def _heed_buttons(self, sample: OperatorInput | None) -> None:
-        if sample is None:
-            return
-        if OperatorEvent.CLEAR in sample.events:
+    def _heed_stops(self, inputs: ArbiterInputs) -> None:
+        self._estop_held = inputs.estop
+        events = inputs.operator.events if inputs.operator is not None else ()
+        if OperatorEvent.CLEAR in events:
             self.clear()
-        if OperatorEvent.ESTOP in sample.events:
+        if inputs.estop or OperatorEvent.ESTOP in events:
             self.estop()
 
-    def _judge_arbiter(self, went_back: bool, duplicate: str) -> dict[Condition, str]:
+    def _judge_arbiter(self, went_back: bool, duplicate: str) -> Found:
         holds = {
             Condition.ESTOP_REQUESTED: self._estop_requested,
             Condition.LATCHED: self._latched is not None,
@@ -159,21 +181,17 @@ class Arbiter:
             found[Condition.DUPLICATE_PUBLISHER] = duplicate
         return found
 
-    def _judge_pose(self, now_ns: int, inputs: ArbiterInputs) -> dict[Condition, str]:
-        pose = inputs.pose
-        if pose is None:
-            return {Condition.NO_OBSERVATION: ""}
-        found = {}
-        age_ns = max(now_ns - pose.stamp_ns, inputs.steady_ns - pose.receive_ns)
-        if pose.stamp_ns - now_ns > self._future_ns:
-            found[Condition.OBSERVATION_AHEAD] = _seconds(pose.stamp_ns - now_ns, "ahead")
-        if age_ns > self._max_age_ns:
-            found[Condition.OBSERVATION_OLD] = _seconds(age_ns, "old")
-        if not _is_position(pose):
-            found[Condition.OBSERVATION_BROKEN] = f"position {pose.position}"
+    def _judge_feedback(self, now_ns: int, inputs: ArbiterInputs) -> Found:
+        found = self._watchdogs.feedback(now_ns, inputs.steady_ns, inputs.feedback)
+        if self.state not in _SOURCES:
+            self._following.forget()
+        elif inputs.feedback is not None and not found:
+            behind = self._following.judge(self._shaper.executed[TWIST], inputs.feedback.twist, inputs.steady_ns)
+            if behind:
+                return {Condition.NOT_FOLLOWING: behind}
         return found
 
-    def _judge_operator(self, now_ns: int, inputs: ArbiterInputs) -> dict[Condition, str]:
+    def _judge_operator(self, now_ns: int, inputs: ArbiterInputs) -> Found:
         """What holds of the operator; updates who is in control."""
         sample, found = inputs.operator, {}
         if "operator" in inputs.late:
@@ -184,7 +202,7 @@ class Arbiter:
         if self._in_control and not connected:
             found[Condition.DEVICE_GONE] = ""
         if self._in_control and not heard:
-            found[Condition.OPERATOR_QUIET] = _seconds(quiet_ns, "silent")
+            found[Condition.OPERATOR_QUIET] = seconds(quiet_ns, "silent")
         if not (connected and heard):
             if self._config.operator_required:
                 found[Condition.NO_OPERATOR] = ""
@@ -193,120 +211,64 @@ class Arbiter:
             found |= self._judge_motion(now_ns, sample)
         self._motion_refused = _acts(sample) and Condition.OPERATOR_ACTS not in found
         if OperatorEvent.HAND_BACK in sample.events:
-            self._hand_back_requested = self._in_control
+            self.hand_back()
         if Condition.OPERATOR_ACTS in found:
             self._last_active_ns = inputs.steady_ns
             self._human_values = self._drive(sample)
         elif self._in_control:
-            rest_ns = inputs.steady_ns - self._last_active_ns
-            if self._hand_back_requested or rest_ns >= self._config.hand_back_s * 1e9:
+            if self._hand_back_requested or inputs.steady_ns - self._last_active_ns >= self._rest_ns:
                 self._end_control(now_ns)
             else:
                 found[Condition.OPERATOR_RESTS] = ""
                 self._human_values = self._rest()
         return found
 
-    def _judge_motion(self, now_ns: int, sample: OperatorInput) -> dict[Condition, str]:
+    def _judge_motion(self, now_ns: int, sample: OperatorInput) -> Found:
         fault = _values_fault(sample, self._size)
         if fault:
             return {Condition.OPERATOR_BROKEN if self._in_control else Condition.NEWCOMER_BROKEN: fault}
         if sample.stamp_ns - now_ns > self._future_ns:
-            return {Condition.OPERATOR_AHEAD: _seconds(sample.stamp_ns - now_ns, "ahead")}
+            return {Condition.OPERATOR_AHEAD: seconds(sample.stamp_ns - now_ns, "ahead")}
         if now_ns - sample.stamp_ns > self._stale_ns:
-            return {Condition.OPERATOR_BEHIND: _seconds(now_ns - sample.stamp_ns, "old")}
+            return {Condition.OPERATOR_BEHIND: seconds(now_ns - sample.stamp_ns, "old")}
         if not self._in_control:
-            self._human_gripper = float(self._executed[GRIPPER])
+            self._human_gripper = self._shaper.executed[GRIPPER]
         self._in_control, self._hand_back_requested = True, False
         return {Condition.OPERATOR_ACTS: ""}
 
-    def _drive(self, sample: OperatorInput) -> np.ndarray:
+    def _drive(self, sample: OperatorInput) -> list[float]:
         """The operator's action (A,); a gripper value of 0 leaves the gripper to the toggle button."""
         values = self._rest()
         if sample.active:
-            values = np.asarray(sample.values, np.float64).copy()
+            values = sample.values.tolist()
             if values[GRIPPER] != 0.0:
-                self._human_gripper = float(values[GRIPPER])
+                self._human_gripper = values[GRIPPER]
         if sample.events.count(OperatorEvent.GRIPPER_TOGGLE) % 2:
-            self._human_gripper = _OPEN if self._human_gripper > 0 else _CLOSED
+            self._human_gripper = GRIPPER_OPEN if self._human_gripper > 0 else GRIPPER_CLOSED
         values[GRIPPER] = self._human_gripper
         return values
 
-    def _rest(self) -> np.ndarray:
-        values = self._executed.copy()
-        values[TWIST] = 0.0
+    def _rest(self) -> list[float]:
+        values = list(self._shaper.executed)
+        values[TWIST] = [0.0] * 6
         values[GRIPPER] = self._human_gripper
         return values
 
-    def _judge_policy(self, now_ns: int, inputs: ArbiterInputs) -> dict[Condition, str]:
-        newest, found = inputs.policy, {}
-        if "policy" in inputs.late:
-            found[Condition.POLICY_MISSED_DEADLINE] = ""
-        if newest is None:
-            return found | {Condition.NO_CHUNK_YET: ""}
-        silent_ns = inputs.steady_ns - newest.receive_ns
-        if silent_ns > self._config.policy_silent_s * 1e9:
-            found[Condition.POLICY_QUIET] = _seconds(silent_ns, "silent")
-        chunk = newest.chunk
-        if chunk is None or newest.fault:
-            return found | {Condition.POLICY_REPORTS_FAULT: newest.fault or "no chunk"}
-        age_ns = now_ns - chunk.observation_stamp_ns
-        fault = self._shape_fault(chunk)
-        if fault:
-            return found | {Condition.CHUNK_MISSHAPEN: fault}
-        if not np.all(np.isfinite(chunk.values)):
-            found[Condition.CHUNK_NOT_FINITE] = ""
-        if -age_ns > self._future_ns:
-            found[Condition.CHUNK_AHEAD] = _seconds(-age_ns, "ahead")
-        if chunk.observation_stamp_ns < self._fresh_after_ns:
-            found[Condition.CHUNK_FROM_BEFORE] = ""
-        if age_ns > self._max_age_ns:
-            found[Condition.CHUNK_OLD] = _seconds(age_ns, "old")
-        if self._row_index(chunk, now_ns) >= len(chunk.values):
-            found[Condition.CHUNK_USED_UP] = f"{len(chunk.values)} rows"
-        return found
-
-    def _shape_fault(self, chunk: ActionChunk) -> str:
-        period = self._contract.period_ns
-        if chunk.values.ndim != 2 or chunk.values.shape[1] != self._size or not len(chunk.values):
-            return f"shape {chunk.values.shape}, the contract says (horizon, {self._size})"
-        if abs(chunk.period_ns - period) > _PERIOD_TOLERANCE * period:
-            return f"period {chunk.period_ns * 1e-9:.4f} s, the contract says {period * 1e-9:.4f} s"
-        return ""
-
-    def _row_index(self, chunk: ActionChunk, now_ns: int) -> int:
-        # a stamp ahead within the tolerance belongs to the first row
-        return max(0, round((now_ns - chunk.observation_stamp_ns) / self._contract.period_ns))
-
-    def _policy_row(self, newest: PolicyInput | None, now_ns: int) -> np.ndarray | None:
-        """The policy's action (A,) for this tick, whether or not it may drive."""
-        if newest is None or newest.chunk is None or newest.fault or self._shape_fault(newest.chunk):
-            return None
-        chunk, age_ns = newest.chunk, now_ns - newest.chunk.observation_stamp_ns
-        index = self._row_index(chunk, now_ns)
-        if age_ns > self._max_age_ns or -age_ns > self._future_ns or index >= len(chunk.values):
-            return None
-        row = np.asarray(chunk.values[index], np.float32)
-        return row if np.all(np.isfinite(row)) else None
-
-    def _decide(self, reason: Reason, detail: str, inputs: ArbiterInputs, dt_s: float) -> Decision:
-        row, pose = self._policy_row(inputs.policy, self._now_ns), inputs.pose
-        if self.state is ControlState.POLICY:
-            wanted = row
-        elif self.state is ControlState.HUMAN:
-            wanted = self._human_values
-        else:
-            wanted = self._executed.copy()
-            braking = (self._config.linear_deceleration, self._config.angular_deceleration)
-            wanted[TWIST] = decelerate(wanted[TWIST], dt_s, *braking)
-        position = pose.position if pose is not None and _is_position(pose) else None
-        values, clipped = self._limits.apply(wanted, position)
-        self._executed = values.astype(np.float64)
+    def _decide(self, reason: Reason, detail: str, inputs: ArbiterInputs, elapsed_s: float) -> Decision:
+        pose, newest = inputs.pose, inputs.policy
+        row = self._watchdogs.policy_row(self._now_ns, newest, inputs.adapters)
+        position = pose.position if pose is not None and is_position(pose) else None
         source = _SOURCES.get(self.state, ControlSource.HOLD)
+        if source is ControlSource.HOLD:
+            values, clipped = self._shaper.brake(position, elapsed_s)
+        else:
+            wanted = row.tolist() if source is ControlSource.POLICY else self._human_values
+            values, clipped = self._shaper.drive(wanted, source, position, elapsed_s)
         takeover = source is ControlSource.HUMAN and self._last_mover is not ControlSource.HUMAN
         self.takeovers += takeover
         if source is not ControlSource.HOLD:
             self._last_mover = source
-        chunk = inputs.policy.chunk if inputs.policy is not None else None
+        chunk = newest.chunk if newest is not None else None
         if chunk is not None:
             self._adapter_version = chunk.adapter_version
         if pose is not None:
@@ -322,10 +284,22 @@ class Arbiter:
             observation_stamp=self._observation_ns,
             chunk_stamp=chunk.observation_stamp_ns if row is not None else 0,
             policy_values=row,
-            human_values=None if self._human_values is None else self._human_values.astype(np.float32),
+            human_values=None if self._human_values is None else np.array(self._human_values, np.float32),
             adapter_version=self._adapter_version,
             clipped=clipped,
         )
+
+
+def _check_braking(config: ArbiterConfig, contract: Contract) -> None:
+    faults = []
+    for name in ("linear", "angular"):
+        rate, limit = getattr(config, f"{name}_deceleration"), getattr(contract.limits, f"{name}_acceleration")
+        if limit is not None and rate > limit:
+            faults.append(
+                f"{name}_deceleration = {rate} is above limits.{name}_acceleration = {limit} in {contract.source}"
+            )
+    if faults:
+        raise ConfigError("config/arbiter.yaml", faults)
 
 
 def _acts(sample: OperatorInput) -> bool:
@@ -338,12 +312,4 @@ def _values_fault(sample: OperatorInput, size: int) -> str:
     if sample.values is None or sample.values.shape != (size,):
         got = "none" if sample.values is None else str(sample.values.shape)
         return f"values {got}, the contract says ({size},)"
-    return "" if np.all(np.isfinite(sample.values)) else "values are not finite"
-
-
-def _is_position(pose: PoseInput) -> bool:
-    return pose.position.shape == (3,) and bool(np.all(np.isfinite(pose.position)))
-
-
-def _seconds(ns: int, what: str) -> str:
-    return f"{ns * 1e-9:.3f} s {what}"
+    return "" if np.isfinite(sample.values).all() else "values are not finite"

@@ -19,7 +19,15 @@ class ArbiterConfig:
         5.0, "lockstep: wall time a tick waits for policy and operator before it is HOLD", low=0.01, high=600.0
     )
     start_enabled: bool = parameter(False, "true: the policy may drive from the start; false: wait for ~/enable")
-    hand_back_s: float = parameter(0.5, "s of rest of the operator after which control goes back", low=0.0, high=60.0)
+    hand_back: str = parameter(
+        "rest",
+        "rest: control goes back after hand_back_s of rest, or by button; button: by the event hand_back or the "
+        "service ~/hand_back alone",
+        choices=("rest", "button"),
+    )
+    hand_back_s: float = parameter(
+        0.5, "hand_back rest: s of rest of the operator after which control goes back", low=0.0, high=60.0
+    )
     operator_stale_s: float = parameter(
         0.3, "s without a sample of an operator in control after which it counts as lost", low=0.01, high=10.0
     )
@@ -28,7 +36,23 @@ class ArbiterConfig:
     future_tolerance_s: float = parameter(
         0.1, "s that a stamp may lie ahead of the arbiter's clock", low=0.0, high=10.0
     )
+    following_s: float = parameter(
+        0.5,
+        "s that the measured motion may stay behind the commanded before the robot counts as not following; 0: never "
+        "(needs feedback in the contract)",
+        low=0.0,
+        high=60.0,
+    )
+    following_share: float = parameter(
+        0.2, "share of the commanded speed that the measured one must reach", low=0.0, high=1.0
+    )
+    following_speed: float = parameter(0.03, "m/s, commands below it need not be followed", low=0.0, high=10.0)
+    following_angular_speed: float = parameter(
+        0.1, "rad/s, commands below it need not be followed", low=0.0, high=100.0
+    )
     linear_deceleration: float = parameter(8.0, "m/s^2 at which HOLD ends translation", low=0.01, high=1000.0)
     angular_deceleration: float = parameter(80.0, "rad/s^2 at which HOLD ends rotation", low=0.01, high=10000.0)
     publisher_check_s: float = parameter(0.5, "s between counts of the publishers on each input", low=0.05, high=60.0)
-    sensor_reliability: str = parameter("reliable", "QoS of ee_pose", choices=("reliable", "best_effort"))
+    sensor_reliability: str = parameter(
+        "reliable", "QoS of ee_pose and of the feedback", choices=("reliable", "best_effort")
+    )

@@ -6,8 +6,9 @@ import time
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, TwistStamped
 from rclpy.clock import Clock, ClockType
+from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
 from apo_core.contract import load_contract
@@ -17,15 +18,17 @@ from apo_core.ros.diagnostics import ERROR, OK, WARN, diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.node_main import run
 from apo_core.ros.parameters import declare
-from apo_core.ros.qos import COMMANDS, sensors
+from apo_core.ros.qos import COMMANDS, LATCHED, sensors
 from apo_core.types import ControlSource
-from apo_interfaces.msg import ActionChunk, ActionCommand, ControlStatus, OperatorCommand
+from apo_interfaces.msg import ActionChunk, ActionCommand, AdapterStatus, ControlStatus, OperatorCommand
 from apo_teleop.arbiter import Arbiter
 from apo_teleop.arbiter_config import ArbiterConfig
 from apo_teleop.arbiter_types import ControlState, Decision
 from apo_teleop.control_loop import ControlLoop
+from apo_teleop.estop import EstopSignal
 
-_INPUTS = ("policy/chunk", "operator/command")  # topics that must have one publisher
+_ESTOP = "estop"
+_SHADOW = "the policy's action while it does not drive"
 _DEADLINE_CHECK_S = 0.02
 
 
@@ -36,28 +39,42 @@ class ArbiterNode(LifecycleBase):
         super().__init__("arbiter")
         self._config = declare(self, ArbiterConfig)
         self._arbiter: Arbiter | None = None
+        self._loop: ControlLoop | None = None
+        self._estop = EstopSignal()
         self._command_pub = self.create_publisher(ActionCommand, "command", COMMANDS)
+        self._shadow_pub = self.create_publisher(ActionCommand, "shadow_action", COMMANDS)
         self._status_pub = self.create_publisher(ControlStatus, "control/status", COMMANDS)
         self._diagnostics_pub = self.create_publisher(DiagnosticArray, "/diagnostics", COMMANDS)
         self.create_service(SetBool, "~/enable", self._on_enable)
         self.create_service(Trigger, "~/clear", self._on_clear)
-        self.create_service(Trigger, "~/estop", self._on_estop)
+        self.create_service(Trigger, "~/estop", self._on_estop_service)
+        self.create_service(Trigger, "~/hand_back", self._on_hand_back)
+        # heard whether or not the arbiter is active; the second also gets what was said before it started
+        for qos in (COMMANDS, LATCHED):
+            self.create_subscription(Bool, _ESTOP, self._on_estop, qos)
 
     def configure(self) -> None:
         self._contract = load_contract(self._config.contract_file)
         # an emergency stop outlives a restart of the ticks
         self._arbiter = Arbiter(self._config, self._contract)
+        for key in self._contract.limits.absent:
+            self.get_logger().warning(f"{key} is not set in {self._contract.source}: no such limit applies")
 
     def activate(self) -> None:
         config = self._config
-        self._loop = ControlLoop(self._arbiter, config, self._contract)
+        self._loop = ControlLoop(self._arbiter, config, self._contract, self._estop)
         self._device_wall_ns = self._pose_steady_ns = 0
         pose = self._contract.state_spec("ee_pose")
+        measured, feedback = sensors(config.sensor_reliability), self._contract.feedback
+        # of two messages that wait, the announcement of an adapter comes before its chunk
         self._inputs = [
-            self.create_subscription(PoseStamped, pose.topic, self._on_pose, sensors(config.sensor_reliability)),
+            self.create_subscription(AdapterStatus, "policy/adapter_status", self._on_adapter, LATCHED),
+            self.create_subscription(PoseStamped, pose.topic, self._on_pose, measured),
             self.create_subscription(ActionChunk, "policy/chunk", self._on_chunk, COMMANDS),
             self.create_subscription(OperatorCommand, "operator/command", self._on_operator, COMMANDS),
         ]
+        if feedback is not None:
+            self._inputs.append(self.create_subscription(TwistStamped, feedback.topic, self._on_feedback, measured))
         self._ticker, *_ = self._tickers = [
             self.create_timer(period_s, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
             for period_s, callback in (
@@ -80,7 +97,14 @@ class ArbiterNode(LifecycleBase):
     def _on_pose(self, message: PoseStamped) -> None:
         self._pose_steady_ns = time.monotonic_ns()
         p = message.pose.position
-        self._publish(self._loop.on_pose(to_ns(message.header.stamp), np.array([p.x, p.y, p.z]), self._pose_steady_ns))
+        self._publish(self._loop.on_pose(to_ns(message.header.stamp), (p.x, p.y, p.z), self._pose_steady_ns))
+
+    def _on_feedback(self, message: TwistStamped) -> None:
+        v, w = message.twist.linear, message.twist.angular
+        self._loop.on_feedback(to_ns(message.header.stamp), (v.x, v.y, v.z, w.x, w.y, w.z), time.monotonic_ns())
+
+    def _on_adapter(self, message: AdapterStatus) -> None:
+        self._publish(self._loop.on_adapter((message.version,), time.monotonic_ns()))
 
     def _on_chunk(self, message: ActionChunk) -> None:
         answered_ns = to_ns(message.header.stamp)
@@ -101,12 +125,24 @@ class ArbiterNode(LifecycleBase):
             self._now_ns(),
             time.monotonic_ns(),
         )
-        self._publish(decision)
-        if decision is not None and not self._config.lockstep:
-            self._ticker.reset()
+        self._publish_between(decision)
+
+    def _on_estop(self, message: Bool) -> None:
+        if self.is_active:
+            self._publish_between(self._loop.on_estop(message.data, self._now_ns(), time.monotonic_ns()))
+            return
+        self._estop.hear(message.data, time.monotonic_ns())
+        if message.data and self._arbiter is not None:
+            self._arbiter.estop()
 
     def _on_timer(self) -> None:
         self._publish(self._loop.on_timer(self._now_ns(), time.monotonic_ns()))
+
+    def _publish_between(self, decision: Decision | None) -> None:
+        """Publishes what could not wait for the tick; the next tick is a period later."""
+        self._publish(decision)
+        if decision is not None and not self._config.lockstep:
+            self._ticker.reset()
 
     def _publish(self, decision: Decision | None) -> None:
         """Publishes the command first, all that is only told after it."""
@@ -127,6 +163,10 @@ class ArbiterNode(LifecycleBase):
         )
         message.header.stamp, message.header.frame_id = to_stamp(now_ns), self._contract.frame_id
         self._command_pub.publish(message)
+        if decision.source is not ControlSource.POLICY and decision.policy_values is not None:
+            message.values, message.human_values, message.clipped = message.policy_values, to_floats(None), ""
+            message.source, message.reason = ControlSource.POLICY.value, _SHADOW
+            self._shadow_pub.publish(message)
         if decision.takeover:
             record.latency.add(time.time_ns() - self._device_wall_ns)
         status = ControlStatus(
@@ -154,7 +194,11 @@ class ArbiterNode(LifecycleBase):
             self.get_logger().info(text)
 
     def _count_publishers(self) -> None:
-        self._loop.on_duplicate(next((topic for topic in _INPUTS if self.count_publishers(topic) > 1), ""))
+        # the images are the policy's input; joint states may come from several drivers
+        inputs = [subscription.topic_name for subscription in self._inputs]
+        inputs += [image.topic for image in self._contract.images]
+        self._loop.on_duplicate(next((topic for topic in inputs if self.count_publishers(topic) > 1), ""))
+        self._estop.count(self.count_publishers(_ESTOP))
 
     def _publish_diagnostics(self) -> None:
         decision = self._loop.record.decision
@@ -173,17 +217,23 @@ class ArbiterNode(LifecycleBase):
 
     def _on_clear(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self._arbiter is not None
-        cleared = self._arbiter.clear() if self._arbiter is not None else ""
-        response.message = f"cleared {cleared}" if cleared else "nothing was latched"
+        if self._arbiter is not None:
+            cleared, refused = self._arbiter.clear()
+            response.success = not refused
+            response.message = refused or (f"cleared {cleared}" if cleared else "nothing was latched")
         return response
 
-    def _on_estop(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+    def _on_hand_back(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self._arbiter is not None and self._arbiter.hand_back()
+        response.message = "" if response.success else "no operator is in control"
+        return response
+
+    def _on_estop_service(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self._arbiter is not None
         if self._arbiter is not None:
             self._arbiter.estop()
         if self.is_active and not self._config.lockstep:
-            self._publish(self._loop.tick(self._now_ns(), time.monotonic_ns()))
-            self._ticker.reset()
+            self._publish_between(self._loop.tick(self._now_ns(), time.monotonic_ns()))
         return response
 
 

@@ -59,7 +59,16 @@ class PoseInput:
 
     stamp_ns: int  # ROS time
     receive_ns: int  # steady time of arrival
-    position: np.ndarray  # (3,) m, end effector, frame of the contract
+    position: tuple[float, ...]  # (3,) m, end effector, frame of the contract
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackInput:
+    """Newest measurement of what the robot does."""
+
+    stamp_ns: int  # ROS time
+    receive_ns: int  # steady time of arrival
+    twist: tuple[float, ...]  # (6,) m/s, rad/s, end effector
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,9 @@ class ArbiterInputs:
     policy: PolicyInput | None = None
     operator: OperatorInput | None = None
     pose: PoseInput | None = None
+    feedback: FeedbackInput | None = None
+    adapters: frozenset[int] = frozenset()  # versions the policy node has announced
+    estop: bool = False  # somebody on the emergency stop topic says stop now
     duplicate: str = ""  # topic with more than one publisher
     late: tuple[str, ...] = ()  # lockstep: who had not answered at the deadline: policy, operator
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from apo_core.contract import Contract
 from apo_core.types import ActionChunk
 from apo_teleop.arbiter import Arbiter
 from apo_teleop.arbiter_config import ArbiterConfig
-from apo_teleop.arbiter_types import Decision, OperatorInput, PolicyInput, PoseInput
+from apo_teleop.arbiter_types import (
+    ControlState,
+    Decision,
+    FeedbackInput,
+    OperatorInput,
+    PolicyInput,
+    PoseInput,
+)
 from apo_teleop.cadence import LockstepGate, TimerCadence
 from apo_teleop.diagnostics import ControlRecord
+from apo_teleop.estop import EstopSignal
 from apo_teleop.inbox import InputInbox
 
 
@@ -24,10 +34,13 @@ class ControlLoop:
     Args:
         arbiter: decides; it outlives the loop.
         config, contract: cadence.
+        estop: what the emergency stop topic says; it outlives the loop too.
     """
 
-    def __init__(self, arbiter: Arbiter, config: ArbiterConfig, contract: Contract):
+    def __init__(self, arbiter: Arbiter, config: ArbiterConfig, contract: Contract, estop: EstopSignal):
         self.record = ControlRecord()
+        self._estop = estop
+        self._unannounced: tuple[int, int] | None = None  # adapter and stamp of an answer that cannot count yet
         self._arbiter, self._lockstep = arbiter, config.lockstep
         self._inbox = InputInbox()
         self._gate = LockstepGate(round(config.lockstep_deadline_s * 1e9))
@@ -42,9 +55,29 @@ class ControlLoop:
         """Which input has more than one publisher; empty: none."""
         self._inbox.duplicate = topic
 
-    def on_pose(self, stamp_ns: int, position: np.ndarray, steady_ns: int) -> Decision | None:
+    def on_estop(self, stop: bool, now_ns: int, steady_ns: int) -> Decision | None:
+        """Somebody on the emergency stop topic has spoken; a stop is decided at once."""
+        self._estop.hear(stop, steady_ns)
+        if self._lockstep or not stop or self._arbiter.state is ControlState.ESTOP:
+            return None
+        return self.tick(now_ns, steady_ns)
+
+    def on_adapter(self, versions: Sequence[int], steady_ns: int) -> Decision | None:
+        """The policy node has announced adapters; lockstep: a tick may have waited for it."""
+        self._inbox.adapters |= frozenset(versions)
+        if self._unannounced is None or self._unannounced[0] not in self._inbox.adapters:
+            return None
+        self._gate.answer("policy", self._unannounced[1])
+        self._unannounced = None
+        return self._answer(steady_ns) if self._lockstep else None
+
+    def on_feedback(self, stamp_ns: int, twist: Sequence[float], steady_ns: int) -> None:
+        """The robot has measured its motion, (6,) m/s, rad/s."""
+        self._inbox.feedback = FeedbackInput(stamp_ns, self._arrival(stamp_ns, steady_ns), tuple(twist))
+
+    def on_pose(self, stamp_ns: int, position: Sequence[float], steady_ns: int) -> Decision | None:
         """The robot's end effector, (3,) m, arrived."""
-        self._inbox.pose = PoseInput(stamp_ns, self._arrival(stamp_ns, steady_ns), position)
+        self._inbox.pose = PoseInput(stamp_ns, self._arrival(stamp_ns, steady_ns), tuple(position))
         if not self._lockstep:
             return None
         if self._gate.observe(stamp_ns, steady_ns):
@@ -52,9 +85,16 @@ class ControlLoop:
         return self._answer(steady_ns)
 
     def on_chunk(self, answered_ns: int, chunk: ActionChunk | None, fault: str, steady_ns: int) -> Decision | None:
-        """The policy has answered every observation up to `answered_ns`, with a chunk or a fault."""
+        """The policy has answered every observation up to `answered_ns`, with a chunk or a fault.
+
+        DDS keeps no order across topics: in lockstep the tick waits for the announcement of the chunk's adapter too.
+        """
         self._inbox.policy = PolicyInput(chunk, fault, self._arrival(answered_ns, steady_ns))
-        self._gate.answer("policy", answered_ns)
+        self._unannounced = None
+        if chunk is None or chunk.adapter_version in self._inbox.adapters:
+            self._gate.answer("policy", answered_ns)
+        else:
+            self._unannounced = (chunk.adapter_version, answered_ns)
         return self._answer(steady_ns) if self._lockstep else None
 
     def on_operator(
@@ -82,7 +122,7 @@ class ControlLoop:
     def tick(self, now_ns: int, steady_ns: int) -> Decision:
         """Real time: decides now."""
         self._cadence.tick(steady_ns)
-        return self._step(now_ns, steady_ns)
+        return self._step(now_ns, steady_ns, self._estop.held(steady_ns))
 
     def stop(self, now_ns: int, steady_ns: int) -> Decision:
         """The safe command to end with."""
@@ -100,10 +140,12 @@ class ControlLoop:
 
     def _answer(self, steady_ns: int) -> Decision | None:
         tick = self._gate.take(steady_ns)
-        return None if tick is None else self._step(tick.stamp_ns, tick.stamp_ns, tick.late)
+        if tick is None:
+            return None
+        return self._step(tick.stamp_ns, tick.stamp_ns, self._estop.held(steady_ns), tick.late)
 
-    def _step(self, now_ns: int, steady_ns: int, late: tuple[str, ...] = ()) -> Decision:
-        inputs = self._inbox.take(steady_ns, late)
+    def _step(self, now_ns: int, steady_ns: int, estop: bool, late: tuple[str, ...] = ()) -> Decision:
+        inputs = self._inbox.take(steady_ns, late, estop)
         decision = self._arbiter.step(now_ns, inputs)
         self.record.add(decision, inputs)
         return decision

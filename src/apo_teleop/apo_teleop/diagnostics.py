@@ -38,7 +38,12 @@ class ControlRecord:
         decision, inputs = self.decision, self._inputs
         if decision is None:
             return {"state": "no tick yet", "ticks_missed": str(ticks_missed)}
-        arrivals = {"policy": inputs.policy, "operator": inputs.operator, "observation": inputs.pose}
+        arrivals = {
+            "policy": inputs.policy,
+            "operator": inputs.operator,
+            "observation": inputs.pose,
+            "feedback": inputs.feedback,
+        }
         return {
             "state": decision.state,
             "reason": decision.reason,
@@ -49,6 +54,7 @@ class ControlRecord:
                 for name, got in arrivals.items()
             },
             "operator_connected": str(inputs.operator is not None and inputs.operator.connected),
+            "estop_held": str(inputs.estop),
             "adapter_version": str(decision.adapter_version),
             "ticks": str(self.ticks),
             "ticks_missed": str(ticks_missed),

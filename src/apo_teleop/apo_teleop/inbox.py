@@ -4,27 +4,39 @@ from __future__ import annotations
 
 import dataclasses
 
-from apo_teleop.arbiter_types import ArbiterInputs, OperatorInput, PolicyInput, PoseInput
+from apo_teleop.arbiter_types import ArbiterInputs, FeedbackInput, OperatorInput, PolicyInput, PoseInput
 
 
 class InputInbox:
-    """Newest message of the policy, the operator and the observation."""
+    """Newest message of the policy, the operator, the observation and the feedback."""
 
     def __init__(self) -> None:
         self.policy: PolicyInput | None = None
         self.operator: OperatorInput | None = None
         self.pose: PoseInput | None = None
+        self.feedback: FeedbackInput | None = None
+        self.adapters: frozenset[int] = frozenset()  # versions the policy node has announced
         self.duplicate = ""  # topic with more than one publisher
 
     def put_operator(self, sample: OperatorInput) -> OperatorInput:
         """Stores a sample; returns it with the events of those before it that no step has seen."""
         earlier = self.operator.events if self.operator is not None else ()
-        self.operator = dataclasses.replace(sample, events=(*earlier, *sample.events))
+        self.operator = dataclasses.replace(sample, events=(*earlier, *sample.events)) if earlier else sample
         return self.operator
 
-    def take(self, steady_ns: int, late: tuple[str, ...] = ()) -> ArbiterInputs:
+    def take(self, steady_ns: int, late: tuple[str, ...] = (), estop: bool = False) -> ArbiterInputs:
         """The snapshot for one step; the events in it are not given out again."""
-        inputs = ArbiterInputs(steady_ns, self.policy, self.operator, self.pose, self.duplicate, late)
-        if self.operator is not None:
+        inputs = ArbiterInputs(
+            steady_ns=steady_ns,
+            policy=self.policy,
+            operator=self.operator,
+            pose=self.pose,
+            feedback=self.feedback,
+            adapters=self.adapters,
+            estop=estop,
+            duplicate=self.duplicate,
+            late=late,
+        )
+        if self.operator is not None and self.operator.events:
             self.operator = dataclasses.replace(self.operator, events=())
         return inputs

@@ -1,72 +1,102 @@
-"""Motion limits of the contract, and the ramp that ends a motion. Pure."""
+"""Motion limits of the contract that hold for each command by itself: range, step, speed, workspace box. Pure."""
 
 from __future__ import annotations
 
-import numpy as np
+import math
+from collections.abc import Sequence
 
 from apo_core.contract import Contract
 
 TWIST = slice(0, 6)
 LINEAR, ANGULAR = slice(0, 3), slice(3, 6)
 GRIPPER = 6
-_NOTICEABLE = 1e-5  # share of the limit; less is rounding and not reported
+NOTICEABLE = 1e-5  # share of the limit; less is rounding and not reported
 
 
 class MotionLimits:
-    """Brings an action within every limit of the contract."""
+    """Brings an action within the limits of the contract. Plain floats: seven of them are faster than an array."""
 
     def __init__(self, contract: Contract):
-        self._names = contract.action.names
-        self._low = np.asarray(contract.action.low, np.float64)
-        self._high = np.asarray(contract.action.high, np.float64)
-        self._speeds = (
-            ("limits.linear_speed", LINEAR, contract.limits.linear_speed),
-            ("limits.angular_speed", ANGULAR, contract.limits.angular_speed),
-        )
-        self._box_low = np.asarray(contract.limits.workspace_low, np.float64)
-        self._box_high = np.asarray(contract.limits.workspace_high, np.float64)
+        limits, names = contract.limits, contract.action.names
         self._period_s = 1.0 / contract.rate_hz
+        self._range = []  # low, high, tolerance, key of each
+        for i, (name, low, high) in enumerate(zip(names, contract.action.low, contract.action.high, strict=True)):
+            keys = [f"action.low.{name}", f"action.high.{name}"]
+            if limits.step is not None and i < len(limits.step):
+                speed = limits.step[i] * contract.rate_hz
+                if speed < high * (1 - NOTICEABLE):
+                    high, keys[1] = speed, f"limits.step.{name}"
+                if -speed > low * (1 - NOTICEABLE):
+                    low, keys[0] = -speed, f"limits.step.{name}"
+            self._range.append((low, high, NOTICEABLE * (high - low), *keys))
+        self._speeds = (
+            ("limits.linear_speed", LINEAR, limits.linear_speed),
+            ("limits.angular_speed", ANGULAR, limits.angular_speed),
+        )
+        self._box = tuple(zip("xyz", limits.workspace_low, limits.workspace_high, strict=True))
+        # three axes may brake at once, and their norm is limited
+        braking = limits.linear_acceleration
+        self._braking = None if braking is None else braking / math.sqrt(3.0)
 
-    def apply(self, values: np.ndarray, position: np.ndarray | None) -> tuple[np.ndarray, tuple[str, ...]]:
-        """The nearest allowed action, float32 (A,), and the contract keys of the limits that changed it.
+    def bound(self, values: Sequence[float]) -> tuple[list[float], list[str]]:
+        """The action (A,) within range, step and speed, and the contract keys of the limits that changed it.
 
         Args:
             values: (A,) finite, contract units.
-            position: (3,) m, end effector; None applies no workspace box.
         """
-        wanted = np.asarray(values, np.float64)
-        action = np.clip(wanted, self._low, self._high)
-        span = _NOTICEABLE * (self._high - self._low)
-        clipped = [f"action.high.{self._names[i]}" for i in np.flatnonzero(wanted > self._high + span)]
-        clipped += [f"action.low.{self._names[i]}" for i in np.flatnonzero(wanted < self._low - span)]
+        action, clipped = [], []
+        for value, (low, high, tolerance, low_key, high_key) in zip(values, self._range, strict=True):
+            if value > high:
+                if value > high + tolerance:
+                    clipped.append(high_key)
+                value = high
+            elif value < low:
+                if value < low - tolerance:
+                    clipped.append(low_key)
+                value = low
+            action.append(float(value))
         for key, part, limit in self._speeds:
-            speed = float(np.linalg.norm(action[part]))
+            speed = math.hypot(*action[part])
             if speed > limit:
-                action[part] *= limit / speed
-                if speed > limit * (1 + _NOTICEABLE):
+                action[part] = [value * limit / speed for value in action[part]]
+                if speed > limit * (1 + NOTICEABLE):
                     clipped.append(key)
-        if position is not None:
-            clipped += self._keep_in_box(action, np.asarray(position, np.float64))
-        return action.astype(np.float32), tuple(clipped)
+        return action, clipped
 
-    def _keep_in_box(self, action: np.ndarray, position: np.ndarray) -> list[str]:
-        """Slows what would leave the box within a tick; at the border and beyond nothing leads further out."""
+    def keep_in_box(self, action: list[float], position: Sequence[float]) -> list[str]:
+        """Slows, in place, what could not stop within the box; at the border and beyond nothing leads further out.
+
+        Args:
+            action: (A,) contract units.
+            position: (3,) m, end effector.
+
+        Returns:
+            Contract keys of the sides that changed it.
+        """
         clipped = []
-        up = np.maximum(self._box_high - position, 0.0) / self._period_s
-        down = np.maximum(position - self._box_low, 0.0) / self._period_s
-        for i, axis in enumerate("xyz"):
-            if action[i] > up[i] + _NOTICEABLE:
-                clipped.append(f"limits.workspace_high.{axis}")
-            elif action[i] < -down[i] - _NOTICEABLE:
-                clipped.append(f"limits.workspace_low.{axis}")
-            action[i] = np.clip(action[i], -down[i], up[i])
+        for i, (axis, low, high) in enumerate(self._box):
+            up, down = self._stoppable(high - position[i]), -self._stoppable(position[i] - low)
+            if action[i] > up:
+                if action[i] > up + NOTICEABLE:
+                    clipped.append(f"limits.workspace_high.{axis}")
+                action[i] = up
+            elif action[i] < down:
+                if action[i] < down - NOTICEABLE:
+                    clipped.append(f"limits.workspace_low.{axis}")
+                action[i] = down
         return clipped
 
+    def _stoppable(self, distance: float) -> float:
+        """The largest speed [m/s] that ends within `distance` [m] when each later tick brakes at the acceleration.
 
-def decelerate(twist: np.ndarray, dt_s: float, linear: float, angular: float) -> np.ndarray:
-    """The twist (6,) [m/s, rad/s] after braking for `dt_s` at `linear` [m/s^2] and `angular` [rad/s^2]."""
-    slower = np.array(twist, np.float64)
-    for part, rate in ((LINEAR, linear), (ANGULAR, angular)):
-        speed = float(np.linalg.norm(slower[part]))
-        slower[part] *= max(0.0, 1.0 - rate * dt_s / speed) if speed > 1e-9 else 0.0
-    return slower
+        With n whole decrements q = a * period, the way is period * ((n + 1) r + q n (n + 1) / 2) for the speed
+        n q + r; solved for the speed.
+        """
+        if distance <= 0:
+            return 0.0
+        if self._braking is None:
+            return distance / self._period_s
+        decrement = self._braking * self._period_s
+        ticks = distance / self._period_s / decrement
+        n = math.floor((math.sqrt(1.0 + 8.0 * ticks) - 1.0) / 2.0)
+        return decrement * (n + (ticks - n * (n + 1) / 2.0) / (n + 1))

@@ -28,6 +28,11 @@ class Reason(enum.StrEnum):
     OBSERVATION_STALE = "observation_stale"
     OBSERVATION_FUTURE = "observation_future"
     OBSERVATION_INVALID = "observation_invalid"
+    FEEDBACK_MISSING = "feedback_missing"
+    FEEDBACK_STALE = "feedback_stale"
+    FEEDBACK_FUTURE = "feedback_future"
+    FEEDBACK_INVALID = "feedback_invalid"
+    ROBOT_NOT_FOLLOWING = "robot_not_following"
     DEVICE_LOST = "device_lost"
     OPERATOR_STALE = "operator_stale"
     OPERATOR_INVALID = "operator_invalid"
@@ -35,6 +40,7 @@ class Reason(enum.StrEnum):
     OPERATOR_DELAYED = "operator_delayed"
     OPERATOR_LATE = "operator_late"
     OPERATOR_ABSENT = "operator_absent"
+    ADAPTER_UNKNOWN = "adapter_unknown"
     POLICY_LATE = "policy_late"
     NO_CHUNK = "no_chunk"
     POLICY_SILENT = "policy_silent"
@@ -56,19 +62,25 @@ class Condition(enum.Enum):
     DEVICE_GONE = "the operator in control has lost the device"
     OPERATOR_QUIET = "the operator in control has sent nothing for operator_stale_s"
     OPERATOR_BROKEN = "the operator in control sends values of wrong length or not finite"
+    NOT_FOLLOWING = "the measured motion has stayed behind the commanded for following_s"
     CLOCK_WENT_BACK = "time is before that of the last tick"
     DUPLICATE_PUBLISHER = "an input has more than one publisher"
     NO_OBSERVATION = "no end-effector pose has arrived"
-    OBSERVATION_OLD = "its stamp or its arrival is older than max_age_s of the contract"
-    OBSERVATION_AHEAD = "its stamp lies in the future beyond the tolerance"
-    OBSERVATION_BROKEN = "its position is not finite"
+    OBSERVATION_OLD = "the pose's stamp or its arrival is older than max_age_s of the contract"
+    OBSERVATION_AHEAD = "the pose's stamp lies in the future beyond the tolerance"
+    OBSERVATION_BROKEN = "the pose's position is not finite"
+    NO_FEEDBACK = "the contract names feedback, and none has arrived"
+    FEEDBACK_OLD = "the feedback's stamp or its arrival is older than max_age_s of the contract"
+    FEEDBACK_AHEAD = "the feedback's stamp lies in the future beyond the tolerance"
+    FEEDBACK_BROKEN = "the feedback's twist is not finite"
     OPERATOR_MISSED_DEADLINE = "lockstep: the operator has not answered the tick in time"
     NEWCOMER_BROKEN = "an operator not in control sends values of wrong length or not finite"
     OPERATOR_AHEAD = "the sample's stamp lies in the future beyond the tolerance"
     OPERATOR_BEHIND = "the sample's stamp is older than operator_stale_s"
     OPERATOR_ACTS = "the device is deflected or its gripper button was pressed"
-    OPERATOR_RESTS = "the operator in control rests within the hold window"
+    OPERATOR_RESTS = "the operator in control rests and has not handed back"
     NO_OPERATOR = "operator_required, and no device is connected"
+    ADAPTER_NOT_ANNOUNCED = "the chunk's adapter is none that the policy node has announced"
     POLICY_MISSED_DEADLINE = "lockstep: the policy has not answered the tick in time"
     NO_CHUNK_YET = "the policy has sent nothing yet"
     POLICY_QUIET = "the policy has sent nothing for policy_silent_s"
@@ -102,6 +114,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(Condition.DEVICE_GONE, _HOLD, Reason.DEVICE_LOST, latches=True),
     Transition(Condition.OPERATOR_QUIET, _HOLD, Reason.OPERATOR_STALE, latches=True),
     Transition(Condition.OPERATOR_BROKEN, _HOLD, Reason.OPERATOR_INVALID, latches=True),
+    Transition(Condition.NOT_FOLLOWING, _HOLD, Reason.ROBOT_NOT_FOLLOWING, latches=True),
     # nobody drives without a view of the robot, or when it is unclear who speaks
     Transition(Condition.CLOCK_WENT_BACK, _HOLD, Reason.CLOCK_JUMP),
     Transition(Condition.DUPLICATE_PUBLISHER, _HOLD, Reason.MULTIPLE_PUBLISHERS),
@@ -109,6 +122,10 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(Condition.OBSERVATION_AHEAD, _HOLD, Reason.OBSERVATION_FUTURE),
     Transition(Condition.OBSERVATION_OLD, _HOLD, Reason.OBSERVATION_STALE),
     Transition(Condition.OBSERVATION_BROKEN, _HOLD, Reason.OBSERVATION_INVALID),
+    Transition(Condition.NO_FEEDBACK, _HOLD, Reason.FEEDBACK_MISSING),
+    Transition(Condition.FEEDBACK_AHEAD, _HOLD, Reason.FEEDBACK_FUTURE),
+    Transition(Condition.FEEDBACK_OLD, _HOLD, Reason.FEEDBACK_STALE),
+    Transition(Condition.FEEDBACK_BROKEN, _HOLD, Reason.FEEDBACK_INVALID),
     # the operator comes before the policy
     Transition(Condition.OPERATOR_MISSED_DEADLINE, _HOLD, Reason.OPERATOR_LATE),
     Transition(Condition.NEWCOMER_BROKEN, _HOLD, Reason.OPERATOR_INVALID),
@@ -118,6 +135,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(Condition.OPERATOR_RESTS, _HUMAN, Reason.OPERATOR_REST),
     Transition(Condition.NO_OPERATOR, _HOLD, Reason.OPERATOR_ABSENT),
     # faults of the policy end by themselves
+    Transition(Condition.ADAPTER_NOT_ANNOUNCED, _HOLD, Reason.ADAPTER_UNKNOWN),
     Transition(Condition.POLICY_MISSED_DEADLINE, _HOLD, Reason.POLICY_LATE),
     Transition(Condition.NO_CHUNK_YET, _HOLD, Reason.NO_CHUNK),
     Transition(Condition.POLICY_QUIET, _HOLD, Reason.POLICY_SILENT),
@@ -131,10 +149,10 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(Condition.ALWAYS, ControlState.POLICY, Reason.POLICY_IN_CONTROL),
 )
 
+_PRIORITY = {row.condition: index for index, row in enumerate(TRANSITIONS)}
+
 
 def next_transition(conditions: Collection[Condition]) -> Transition:
     """The first row of the table that applies; ALWAYS holds without being named."""
-    for row in TRANSITIONS:
-        if row.condition in conditions or row.condition is Condition.ALWAYS:
-            return row
-    raise AssertionError("the last row of TRANSITIONS always applies")
+    first = min((_PRIORITY[condition] for condition in conditions), default=len(TRANSITIONS) - 1)
+    return TRANSITIONS[first]
