@@ -1,9 +1,12 @@
 """No sequence of inputs, times and faults breaks what the arbiter promises."""
 
 import dataclasses
+import math
+import random
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +15,8 @@ from apo_core.types import ActionChunk, ControlSource
 from apo_teleop.arbiter import Arbiter
 from apo_teleop.arbiter_config import ArbiterConfig
 from apo_teleop.arbiter_types import ArbiterInputs, ControlState, FeedbackInput, OperatorInput, PolicyInput, PoseInput
+from apo_teleop.control_loop import ControlLoop
+from apo_teleop.estop import EstopSignal
 from apo_teleop.transitions import Reason
 
 SHIPPED = load_contract(Path(__file__).parents[2] / "config" / "contract.yaml")
@@ -184,3 +189,134 @@ def test_every_tick_has_a_command_within_the_limits_and_the_policy_never_overrid
             assert -100 * MS <= now - chunk.observation_stamp_ns <= CONTRACT.max_age_s * 1e9
             assert decision.chunk_stamp == chunk.observation_stamp_ns
         assert (decision.policy_values is None) == (decision.chunk_stamp == 0)
+
+
+class FaultySession:
+    """Messages of a healthy robot, policy and operator for a ControlLoop, and faults drawn at random."""
+
+    def __init__(self, seed: int, lockstep: bool):
+        self.random = random.Random(seed)
+        self.config = ArbiterConfig(
+            start_enabled=self.random.random() < 0.95,
+            lockstep=lockstep,
+            operator_required=self.random.random() < 0.2,
+            hand_back=self.random.choice(("rest", "button")),
+            hand_back_s=0.1,
+            following_s=0.1,
+            policy_silent_s=0.2,
+        )
+        self.arbiter = Arbiter(self.config, CONTRACT)
+        self.loop = ControlLoop(self.arbiter, self.config, CONTRACT, EstopSignal())
+        self.now = self.steady = START
+        self.rows = np.zeros((4, 7), np.float32)
+        self.loop.on_adapter((1,), self.steady)
+        self.driving = False  # the operator
+        self.executed = np.zeros(7)
+        self.said: list = []  # (decision, its inputs) of the tick
+
+    def chance(self, share: float) -> bool:
+        return self.random.random() < share
+
+    def stamp(self) -> int:
+        """Now, or what a wrong clock or a slow network makes of it."""
+        return self.now + (self.random.choice((-2000, -700, -320, 150, 3000)) * MS if self.chance(0.02) else 0)
+
+    def note(self, decision) -> None:
+        """Keeps a decision with what the arbiter knew."""
+        if decision is not None:
+            self.said.append((decision, self.loop.record.inputs))
+            self.executed = decision.values.astype(np.float64)
+
+    def tick(self) -> None:
+        """One control tick of messages."""
+        self.said = []
+        period = CONTRACT.period_ns
+        jump = self.random.choice((-1000, 900, 4000)) * MS if self.chance(0.01) else 0
+        self.now, self.steady = self.now + period + jump, self.steady + period + max(0, jump)
+        loop = self.loop
+        if self.chance(0.03):
+            self.arbiter.enable(not self.chance(0.3))
+        if self.chance(0.1):
+            self.arbiter.clear()
+        if self.chance(0.01):
+            self.arbiter.estop()
+        if self.chance(0.02):
+            self.note(loop.on_estop(self.chance(0.5), self.now, self.steady))
+        loop.on_duplicate("ee_pose" if self.chance(0.02) else "")
+        if not self.chance(0.04):
+            self.measure()
+        if not self.chance(0.04):
+            self.note(self.observe())
+        if not self.chance(0.05):
+            self.note(self.answer())
+        if not self.chance(0.05):
+            self.note(self.operate())
+        wait_ns = 0 if not self.config.lockstep else round(self.config.lockstep_deadline_s * 1e9)
+        self.note(loop.on_timer(self.now, self.steady + wait_ns))
+
+    def measure(self) -> None:
+        twist = self.executed[:6] * (0.0 if self.chance(0.3) else 1.0)
+        if self.chance(0.02):
+            twist = twist + self.random.choice((math.nan, math.inf))
+        self.loop.on_feedback(self.stamp(), twist.tolist(), self.steady)
+
+    def observe(self):
+        position = [self.random.uniform(-0.6, 0.6), self.random.uniform(-0.6, 0.6), self.random.uniform(0.7, 1.6)]
+        if self.chance(0.02):
+            position[1] = math.nan
+        return self.loop.on_pose(self.stamp(), position, self.steady)
+
+    def answer(self):
+        if self.chance(0.03):
+            return self.loop.on_chunk(self.now, None, "the camera is dark", self.steady)
+        rows = np.array([[self.random.uniform(-2, 2) for _ in range(7)] for _ in range(2)], np.float32)
+        if self.chance(0.03):
+            rows[self.random.randrange(2), self.random.randrange(7)] = self.random.choice((math.nan, math.inf))
+        if self.chance(0.02):
+            rows = rows[:, :6]
+        stamp = self.now - self.random.choice((120, 320)) * MS if self.chance(0.05) else self.stamp()
+        version = 2 if self.chance(0.02) else 1
+        chunk = ActionChunk(stamp, CONTRACT.period_ns, rows, np.zeros(len(rows), np.float32), version)
+        return self.loop.on_chunk(self.now, chunk, "", self.steady)
+
+    def operate(self):
+        if self.chance(0.15):
+            self.driving = not self.driving
+        values = np.array([self.random.uniform(-2, 2) for _ in range(7)], np.float32)
+        if self.chance(0.02):
+            values = self.random.choice((values[:3], values * math.inf, values * math.nan))
+        events = ("gripper_toggle", "hand_back", "estop", "clear")
+        pressed = tuple(self.random.choices(events, (2, 2, 1, 4))) if self.chance(0.1) else ()
+        connected = not self.chance(0.02)
+        stamp = self.now if self.config.lockstep and not self.chance(0.05) else self.stamp()
+        return self.loop.on_operator(stamp, connected, self.driving, values, pressed, self.now, self.steady)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
+def test_ten_thousand_sessions_with_faults_break_no_promise_and_reach_every_reason():
+    reasons, clips = set(), set()
+    for seed in range(10_000):
+        lockstep = seed % 2 == 1
+        session, watch = FaultySession(seed, lockstep), LimitsWatch()
+        for _ in range(8):
+            session.tick()
+            assert session.said or lockstep, "a tick without a command"
+            for decision, inputs in session.said:
+                pose = inputs.pose
+                known = pose is not None and all(map(math.isfinite, pose.position))
+                watch.check(decision, np.array(pose.position) if known else None)
+                assert not inputs.estop or decision.state is ControlState.ESTOP
+                if decision.source is ControlSource.POLICY:
+                    assert inputs.policy.chunk.adapter_version == 1 and np.isfinite(inputs.policy.chunk.values).all()
+                reasons.add(decision.reason)
+                clips.update(decision.clipped)
+    assert reasons == set(Reason) - {Reason.DEACTIVATED}
+    assert {name.rpartition(".")[0] if name.count(".") > 1 else name for name in clips} >= {
+        "limits.linear_speed",
+        "limits.angular_acceleration",
+        "limits.linear_acceleration",
+        "limits.linear_jerk",
+        "limits.step",
+        "limits.workspace_high",
+        "limits.workspace_low",
+    }

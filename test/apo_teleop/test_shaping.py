@@ -1,10 +1,12 @@
 """From wanted to executed: acceleration, step, workspace, braking, and which limit is named."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from apo_core.contract import OPTIONAL_LIMITS, load_contract
 from apo_core.types import ControlSource
 from apo_teleop.shaping import MotionShaper
 
@@ -123,6 +125,23 @@ def test_after_braking_the_next_source_starts_from_the_speed_that_is_left(make):
     shaper.brake(None, 0.1)
     first = shaper.drive(FAST, POLICY, None, 0.1)
     assert 0.7 < first[0][0] < 0.9 and first[1] == ("limits.linear_jerk",)
+
+
+def test_the_limits_of_the_simulation_change_nothing_that_its_speeds_allow():
+    shipped = load_contract(Path(__file__).parents[2] / "config" / "contract.yaml")
+    bare = dataclasses.replace(shipped, limits=dataclasses.replace(shipped.limits, **dict.fromkeys(OPTIONAL_LIMITS)))
+    rng = np.random.default_rng(0)
+    limited, free = MotionShaper(shipped, 8.0, 80.0), MotionShaper(bare, 8.0, 80.0)
+    for _ in range(3000):
+        kind, position = rng.integers(4), rng.uniform([-0.5, -0.5, 0.8], [0.4, 0.5, 1.5])
+        wanted = np.sign(rng.uniform(-1, 1, 7)) * shipped.action.high if kind == 3 else rng.uniform(-1, 1, 7) * 12
+        if kind == 0:
+            results = [shaper.brake(position, 0.05) for shaper in (limited, free)]
+        else:
+            source = ControlSource.POLICY if kind == 1 else ControlSource.HUMAN
+            results = [shaper.drive(wanted, source, position, 0.05) for shaper in (limited, free)]
+        np.testing.assert_array_equal(results[0][0], results[1][0])
+        assert results[0][1] == results[1][1]
 
 
 def test_the_end_stands_still_at_once(make):

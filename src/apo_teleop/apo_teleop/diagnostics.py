@@ -19,14 +19,14 @@ class ControlRecord:
         self.takeovers = 0
         self.decision: Decision | None = None
         self.changed = False  # whether the newest tick has another state or reason than the one before
-        self._inputs: ArbiterInputs | None = None
+        self.inputs: ArbiterInputs | None = None  # behind the newest decision
         self._clips: Counter[str] = Counter()
         self._states: Counter[str] = Counter()
 
     def add(self, decision: Decision, inputs: ArbiterInputs) -> None:
         """Counts a tick."""
         before = self.decision
-        self.decision, self._inputs = decision, inputs
+        self.decision, self.inputs = decision, inputs
         self.ticks += 1
         self.takeovers += decision.takeover
         self._clips.update(decision.clipped)
@@ -35,7 +35,7 @@ class ControlRecord:
 
     def summary(self, steady_ns: int, ticks_missed: int) -> dict[str, str]:
         """Key and value, for people; ages in seconds of the clock that the inputs' arrival is measured with."""
-        decision, inputs = self.decision, self._inputs
+        decision, inputs = self.decision, self.inputs
         if decision is None:
             return {"state": "no tick yet", "ticks_missed": str(ticks_missed)}
         arrivals = {

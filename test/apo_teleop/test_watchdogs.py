@@ -1,0 +1,92 @@
+"""What the watchdogs say of inputs at the limits of their age, and of rows to show."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from apo_core.contract import load_contract
+from apo_core.types import ActionChunk
+from apo_teleop.arbiter_config import ArbiterConfig
+from apo_teleop.arbiter_types import ArbiterInputs, FeedbackInput, PolicyInput, PoseInput
+from apo_teleop.transitions import Condition
+from apo_teleop.watchdogs import Watchdogs
+
+CONTRACT = load_contract(Path(__file__).parents[2] / "config" / "contract.yaml")
+MS = 1_000_000
+NOW = 100_000 * MS
+ROWS = np.arange(28, dtype=np.float32).reshape(4, 7)
+ADAPTERS = frozenset({3})
+
+
+@pytest.fixture
+def watchdogs():
+    return Watchdogs(ArbiterConfig(future_tolerance_s=0.1, policy_silent_s=0.2), CONTRACT)
+
+
+def newest(stamp=NOW, receive=NOW, rows=ROWS, version=3):
+    chunk = ActionChunk(stamp, 50 * MS, rows, np.zeros(len(rows), np.float32), version)
+    return PolicyInput(chunk, "", receive)
+
+
+@pytest.mark.parametrize(
+    ("stamp", "receive", "condition"),
+    [
+        (NOW, NOW, None),
+        (NOW - 500 * MS, NOW - 500 * MS, None),
+        (NOW + 100 * MS, NOW, None),
+        (NOW - 501 * MS, NOW, Condition.OBSERVATION_OLD),
+        (NOW, NOW - 501 * MS, Condition.OBSERVATION_OLD),
+        (NOW + 101 * MS, NOW, Condition.OBSERVATION_AHEAD),
+    ],
+)
+def test_the_age_of_an_observation_counts_by_stamp_and_by_arrival(watchdogs, stamp, receive, condition):
+    assert list(watchdogs.pose(NOW, NOW, PoseInput(stamp, receive, (0.0, 0.0, 1.0)))) == [condition] * bool(condition)
+
+
+def test_details_say_how_much(watchdogs):
+    found = watchdogs.pose(NOW, NOW, PoseInput(NOW - 700 * MS, NOW, (0.0, 0.0, 1.0)))
+    assert found == {Condition.OBSERVATION_OLD: "0.700 s old"}
+    found = watchdogs.policy(NOW, ArbiterInputs(NOW, newest(receive=NOW - 300 * MS), adapters=ADAPTERS), 0)
+    assert found == {Condition.POLICY_QUIET: "0.300 s silent"}
+
+
+def test_feedback_is_judged_only_where_the_contract_names_it(watchdogs):
+    assert watchdogs.feedback(NOW, NOW, None) == {}
+    assert watchdogs.feedback(NOW, NOW, FeedbackInput(0, 0, (0.0,))) == {}
+
+
+def test_several_faults_of_one_chunk_are_all_found(watchdogs):
+    rows = np.full((2, 7), np.nan, np.float32)
+    inputs = ArbiterInputs(NOW, newest(NOW - 600 * MS, rows=rows, version=5), adapters=ADAPTERS, late=("policy",))
+    assert set(watchdogs.policy(NOW, inputs, NOW)) == {
+        Condition.POLICY_MISSED_DEADLINE,
+        Condition.ADAPTER_NOT_ANNOUNCED,
+        Condition.CHUNK_NOT_FINITE,
+        Condition.CHUNK_FROM_BEFORE,
+        Condition.CHUNK_OLD,
+        Condition.CHUNK_USED_UP,
+    }
+
+
+def test_the_row_of_a_tick_is_the_nearest(watchdogs):
+    chunk = newest(NOW)
+    first = [watchdogs.policy_row(NOW + age * MS, chunk, ADAPTERS)[0] for age in (-90, 0, 24, 26, 76, 174)]
+    assert first == [0, 0, 0, 7, 14, 21]
+    assert watchdogs.policy_row(NOW + 176 * MS, chunk, ADAPTERS) is None
+
+
+def test_a_sound_row_of_a_chunk_with_another_that_is_not_finite_may_be_shown(watchdogs):
+    rows = ROWS.copy()
+    rows[1, 2] = np.nan
+    assert watchdogs.policy_row(NOW, newest(rows=rows), ADAPTERS) is not None
+    assert watchdogs.policy_row(NOW + 50 * MS, newest(rows=rows), ADAPTERS) is None
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [None, PolicyInput(None, "dark", NOW), newest(version=4), newest(rows=ROWS[:, :6]), newest(NOW - 501 * MS)],
+    ids=["nothing", "fault", "unknown adapter", "misshapen", "old"],
+)
+def test_there_is_no_row_of_what_cannot_be_trusted(watchdogs, policy):
+    assert watchdogs.policy_row(NOW, policy, ADAPTERS) is None
