@@ -22,6 +22,8 @@ CONFIG_CLASSES = {
     "teleop": [
         "apo_teleop.teleop_config.TeleopConfig",
         "apo_teleop.mapping.MappingConfig",
+        "apo_teleop.devices.profiles.ProfileConfig",
+        "apo_teleop.devices.joy.JoyConfig",
         "apo_teleop.devices.scripted.ScriptedConfig",
     ],
     "recorder": ["apo_recorder.config.RecorderConfig"],

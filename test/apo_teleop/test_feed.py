@@ -1,5 +1,7 @@
 """When an operator's sample is published."""
 
+import dataclasses
+
 import numpy as np
 
 from apo_teleop.feed import OperatorFeed
@@ -24,6 +26,23 @@ def test_a_change_goes_out_at_once_and_then_the_heartbeat():
     assert repeated.active and repeated.events == ()
     feed.put(RESTING)
     assert not feed.take(101 * MS).active
+
+
+def test_the_same_again_is_no_change():
+    feed = OperatorFeed(100 * MS)
+    feed.put(RESTING)
+    assert feed.take(0) is not None
+    feed.put(RESTING)
+    assert feed.take(1) is None
+    feed.put(MOVING)
+    assert feed.take(2).active
+
+
+def test_a_change_has_its_own_stamp_and_a_heartbeat_that_of_its_time():
+    feed = OperatorFeed(100 * MS)
+    feed.put(dataclasses.replace(MOVING, stamp_ns=3 * MS))
+    assert feed.take(5 * MS).stamp_ns == 3 * MS
+    assert feed.take(105 * MS).stamp_ns == 105 * MS
 
 
 def test_no_event_is_lost_between_two_publications():

@@ -2,6 +2,8 @@
 
 import os
 import pty
+import subprocess
+import sys
 import termios
 
 import numpy as np
@@ -43,6 +45,9 @@ def test_the_first_sample_says_connected_and_at_rest(keyboard):
 
 
 def test_help_is_shown(terminal, keyboard):
+    assert b"EMERGENCY STOP" in os.read(terminal[0], 4096)
+    typed(terminal, "?")
+    keyboard.poll(0)
     assert b"EMERGENCY STOP" in os.read(terminal[0], 4096)
 
 
@@ -133,6 +138,15 @@ def test_the_terminal_is_given_back_as_it_was(terminal):
     device.close()
     assert termios.tcgetattr(terminal[2]) == before
     assert device.poll(0) is None
+
+
+def test_a_process_that_crashes_gives_the_terminal_back(terminal):
+    before = termios.tcgetattr(terminal[2])
+    code = f"from apo_teleop.devices.keyboard import Keyboard; Keyboard({terminal[1]!r}); raise RuntimeError('crash')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "RuntimeError: crash" in done.stderr
+    assert b"EMERGENCY STOP" in os.read(terminal[0], 4096)
+    assert termios.tcgetattr(terminal[2]) == before
 
 
 def test_a_closed_terminal_is_a_lost_device(terminal, keyboard):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from apo_core.experts import ExpertInput
-from apo_teleop.devices.scripted import OBJECT_NAMES, ScriptedConfig, ScriptedInput, ScriptedOperator
+from apo_teleop.devices.scripted import OBJECT_NAMES, ScriptedConfig, ScriptedDevice, ScriptedInput, ScriptedOperator
 
 PERIOD = 50_000_000
 DOWN = np.array([1.0, 0.0, 0.0, 0.0])  # hand pointing down
@@ -135,3 +135,19 @@ def test_the_tremor_depends_on_the_seeds_alone():
 def test_object_names_are_those_of_the_simulation(task):
     sim_env = pytest.importorskip("apo_sim_bridge.sim_env")
     assert tuple(sim_env.TASK_BODIES[task]) == OBJECT_NAMES[task]
+
+
+def test_as_a_device_it_answers_each_tick_once_with_its_stamp():
+    device = ScriptedDevice(ScriptedConfig(**QUIET, takeover_step=10, reaction_steps=0), PERIOD)
+    state = ExpertInput(np.array([0.0, 0.0, 1.0]), DOWN, 0.08, {"cube": np.concatenate([CUBE, [0, 0, 0, 1]])})
+    assert device.poll(0) is None
+    device.see(ScriptedInput(PERIOD, state, 1, 5, 1, True))
+    watching = device.poll(PERIOD)
+    assert watching.connected and watching.values is None and watching.stamp_ns == PERIOD
+    assert device.poll(PERIOD) is None
+    device.see(ScriptedInput(2 * PERIOD, state, 1, 5, 10, True))
+    driving = device.poll(2 * PERIOD)
+    assert driving.values[0] > 0.05 and driving.values[6] == -1.0
+    device.enabled = False
+    device.see(ScriptedInput(3 * PERIOD, state, 1, 5, 11, True))
+    assert device.poll(3 * PERIOD).values is None

@@ -1,160 +1,357 @@
-"""The SpaceMouse through the real driver, fed with raw HID reports in place of a USB port."""
+"""The SpaceMouse through the whole driver, pyspacemouse and easyhid, over a made-up libhidapi giving HID reports."""
 
 import struct
+import threading
 
 import numpy as np
 import pytest
 
 pyspacemouse = pytest.importorskip("pyspacemouse")
-from easyhid import HIDException  # noqa: E402
+import easyhid.easyhid as hid  # noqa: E402
 
+from apo_core.errors import ConfigError  # noqa: E402
+from apo_teleop.devices.profiles import ProfileConfig, Profiles  # noqa: E402
+from apo_teleop.devices.reader import DeviceReader  # noqa: E402
 from apo_teleop.devices.spacemouse import SpaceMouse, is_attached  # noqa: E402
+from apo_teleop.feed import OperatorFeed  # noqa: E402
+from apo_teleop.mapping import AxisMapping, MappingConfig  # noqa: E402
 
-SECOND = 1_000_000_000
-COMPACT = (0x256F, 0xC635)  # wired: translation and rotation in reports of their own
+MS, SECOND = 1_000_000, 1_000_000_000
+NAVIGATOR = (0x046D, 0xC626)  # wired; translation and rotation in reports of their own
+COMPACT = (0x256F, 0xC635)  # the same
+PRO = (0x046D, 0xC62B)  # the same, 15 buttons
 WIRELESS = (0x256F, 0xC62E)  # all six axes in one report
+RECEIVER = (0x256F, 0xC652)
+MULTI_AXIS = (0x01, 0x08)
+PROFILES = Profiles(ProfileConfig())
 
 
-class Port:
-    """What is plugged in."""
+class Hidapi:
+    """The C functions of libhidapi that easyhid calls; a device is plugged in, gives reports, is pulled out."""
 
     def __init__(self):
-        self.plugged = None
+        self.interfaces = []  # ((vendor, product), (usage page, usage))
         self.reports = []
-        self.opened = 0
+        self.opened = []  # index of the interface, each time
+        self._kept = []  # memory that C code would own
 
-    def plug(self, ids):
-        self.plugged = ids
+    def plug(self, ids, usages=(MULTI_AXIS,)):
+        self.reports.clear()
+        self.interfaces = [(ids, usage) for usage in usages]
 
     def unplug(self):
-        self.plugged = None
+        self.interfaces = []
 
+    def hid_enumerate(self, vendor, product):
+        assert (vendor, product) == (0, 0)
+        head = hid.ffi.NULL
+        for number, ((vendor_id, product_id), (page, usage)) in reversed(list(enumerate(self.interfaces))):
+            text = [hid.ffi.new("wchar_t[]", word) for word in ("3Dconnexion", "puck", "")]
+            path = hid.ffi.new("char[]", b"/dev/hidraw%d" % number)
+            info = hid.ffi.new(
+                "struct hid_device_info *",
+                {
+                    "path": path,
+                    "vendor_id": vendor_id,
+                    "product_id": product_id,
+                    "manufacturer_string": text[0],
+                    "product_string": text[1],
+                    "serial_number": text[2],
+                    "usage_page": page,
+                    "usage": usage,
+                    "next": head,
+                },
+            )
+            self._kept += [info, path, *text]
+            head = info
+        return head
 
-class HidDevice:
-    """One USB device, as easyhid shows it."""
-
-    product_string, manufacturer_string, serial_number, release_number, path = "puck", "maker", "1", 1, "/dev/hidraw0"
-
-    def __init__(self, port):
-        self._port = port
-        self.vendor_id, self.product_id = port.plugged
-
-    def open(self):
-        self._port.opened += 1
-
-    def close(self):
+    def hid_free_enumeration(self, head):
         pass
 
-    def set_nonblocking(self, enable):
-        assert enable is True
+    def hid_open_path(self, path):
+        self.opened.append(int(path.decode()[-1]))
+        return hid.ffi.cast("hid_device *", 1)
 
-    def read(self, size):
-        if self._port.plugged is None:
-            raise HIDException("Failed to read from HID device: -1")
-        return bytearray(self._port.reports.pop(0)[:size]) if self._port.reports else bytearray()
+    def hid_set_nonblocking(self, device, enable):
+        assert enable
+        return 0
+
+    def hid_read(self, device, data, length):
+        """As hidraw: -1 once the device is gone, 0 without a report, else its length; a long one is cut."""
+        if not self.interfaces:
+            return -1
+        if not self.reports:
+            return 0
+        report = self.reports.pop(0)[:length]
+        hid.ffi.memmove(data, report, len(report))
+        return len(report)
+
+    def hid_close(self, device):
+        pass
 
 
 @pytest.fixture
 def port(monkeypatch):
-    port = Port()
-
-    class Enumeration:
-        def find(self, *_, **__):
-            return [HidDevice(port)] if port.plugged else []
-
-    monkeypatch.setattr("pyspacemouse.api.Enumeration", Enumeration)
-    return port
+    made = Hidapi()
+    monkeypatch.setattr(hid, "hidapi", made)
+    return made
 
 
 def axes_report(channel, *values):
     return bytes([channel]) + struct.pack(f"<{len(values)}h", *values)
 
 
-def test_nothing_attached_is_reported_once_with_its_cause(port):
-    mouse = SpaceMouse()
-    sample = mouse.poll(0)
-    assert not sample.connected
-    assert "libhidapi" in mouse.problem
-    assert mouse.poll(1) is None
-    assert not is_attached()
-
-
-@pytest.mark.parametrize(
-    ("model", "reports", "axes"),
-    [
-        # HID is x right, y towards the user, z down; REP 103 is x forward, y left, z up
-        (COMPACT, [axes_report(1, 350, 0, 0)], [0, -1, 0, 0, 0, 0]),
-        (COMPACT, [axes_report(1, 0, 350, 0)], [-1, 0, 0, 0, 0, 0]),
-        (COMPACT, [axes_report(1, 0, 0, 350)], [0, 0, -1, 0, 0, 0]),
-        (COMPACT, [axes_report(2, 350, 0, 0)], [0, 0, 0, 0, -1, 0]),
-        (COMPACT, [axes_report(2, 0, 350, 0)], [0, 0, 0, -1, 0, 0]),
-        (COMPACT, [axes_report(2, 0, 0, 350)], [0, 0, 0, 0, 0, -1]),
-        (WIRELESS, [axes_report(1, 350, 0, 0, 0, 0, 0)], [0, -1, 0, 0, 0, 0]),
-        (WIRELESS, [axes_report(1, 0, 350, 0, 0, 0, 0)], [-1, 0, 0, 0, 0, 0]),
-        (WIRELESS, [axes_report(1, 0, 0, 350, 0, 0, 0)], [0, 0, -1, 0, 0, 0]),
-        (WIRELESS, [axes_report(1, 0, 0, 0, 350, 0, 0)], [0, 0, 0, 0, -1, 0]),
-        (WIRELESS, [axes_report(1, 0, 0, 0, 0, 350, 0)], [0, 0, 0, -1, 0, 0]),
-        (WIRELESS, [axes_report(1, 0, 0, 0, 0, 0, 350)], [0, 0, 0, 0, 0, -1]),
-    ],
-)
-def test_axes_follow_rep_103(port, model, reports, axes):
+def opened(port, model, at_ns=0, **options):
+    """A mouse whose cap has rested, ready at `at_ns` + 1 s."""
     port.plug(model)
-    mouse = SpaceMouse()
-    assert mouse.poll(0).connected
-    port.reports += reports
-    np.testing.assert_allclose(mouse.poll(1).axes, axes, atol=1e-9)
+    mouse = SpaceMouse(PROFILES, **options)
+    assert mouse.poll(at_ns).connected
+    mouse.poll(at_ns + 1)
+    mouse.poll(at_ns + SECOND)
+    return mouse
+
+
+def test_nothing_attached_is_reported_once_with_its_cause(port):
+    mouse = SpaceMouse(PROFILES)
+    assert not mouse.poll(0).connected
+    assert "none is plugged in" in mouse.problem and "libhidapi" in mouse.problem
+    assert mouse.poll(1) is None
+    assert not is_attached(PROFILES)
+
+
+# What the person does to the cap -> HID report of its axis at full deflection, sign -> axis of REP 103, sign.
+# HID has x right, y towards the person, z down; rx ry rz turn about them by the right-hand rule.
+GESTURES = {
+    "push forward": ("y", -1, 0, 1),
+    "pull back": ("y", 1, 0, -1),
+    "push left": ("x", -1, 1, 1),
+    "push right": ("x", 1, 1, -1),
+    "pull up": ("z", -1, 2, 1),
+    "push down": ("z", 1, 2, -1),
+    "tip to the right": ("ry", -1, 3, 1),
+    "tip to the left": ("ry", 1, 3, -1),
+    "tip forward": ("rx", -1, 4, 1),
+    "tip back": ("rx", 1, 4, -1),
+    "turn left": ("rz", -1, 5, 1),
+    "turn right": ("rz", 1, 5, -1),
+}
+
+
+@pytest.mark.parametrize("model", [NAVIGATOR, COMPACT, PRO, WIRELESS, RECEIVER])
+@pytest.mark.parametrize("gesture", GESTURES)
+def test_each_gesture_moves_its_axis_of_rep_103(port, model, gesture):
+    mouse = opened(port, model)
+    hid_axis, sign, axis, wanted = GESTURES[gesture]
+    values = [0] * 6
+    values[("x", "y", "z", "rx", "ry", "rz").index(hid_axis)] = 350 * sign
+    if model in (WIRELESS, RECEIVER):
+        port.reports.append(axes_report(1, *values))
+    else:
+        port.reports += [axes_report(1, *values[:3]), axes_report(2, *values[3:])]
+    expected = np.zeros(6)
+    expected[axis] = wanted
+    np.testing.assert_array_equal(mouse.poll(2 * SECOND).axes, expected)
+
+
+def test_a_model_may_have_an_axis_map_of_its_own(port):
+    profiles = Profiles(
+        ProfileConfig(axis_maps=("default: +x +y +z +rx +ry +rz", "SpaceNavigator: +z none -x +rz -y none"))
+    )
+    port.plug(NAVIGATOR)
+    mouse = SpaceMouse(profiles)
+    mouse.poll(0)
+    mouse.poll(1)
+    mouse.poll(SECOND)
+    port.reports += [axes_report(1, 35, 70, 105), axes_report(2, 0, 0, 140)]
+    np.testing.assert_allclose(mouse.poll(2 * SECOND).axes, [0.3, 0, -0.1, 0.4, -0.2, 0])
 
 
 def test_every_queued_report_is_drained_and_parts_add_up(port):
-    port.plug(COMPACT)
-    mouse = SpaceMouse()
-    mouse.poll(0)
+    mouse = opened(port, COMPACT)
     port.reports += [axes_report(1, 0, -35 * i, 0) for i in range(11)] + [axes_report(2, 0, 0, -175)]
-    sample = mouse.poll(5)
+    sample = mouse.poll(2 * SECOND)
     np.testing.assert_allclose(sample.axes, [1, 0, 0, 0, 0, 0.5])
-    assert sample.stamp_ns == 5
+    assert sample.stamp_ns == 2 * SECOND
     assert port.reports == []
-    assert mouse.poll(6) is None
+    assert mouse.poll(2 * SECOND + MS) is None
+
+
+def test_each_report_is_news_though_it_says_the_same(port):
+    mouse = opened(port, WIRELESS)
+    for step in range(3):
+        port.reports.append(axes_report(1, 0, -350, 0, 0, 0, 0))
+        assert mouse.poll(2 * SECOND + step * 16 * MS).stamp_ns == 2 * SECOND + step * 16 * MS
 
 
 def test_a_button_released_before_the_poll_still_counts(port):
-    port.plug(COMPACT)
-    mouse = SpaceMouse()
-    mouse.poll(0)
+    mouse = opened(port, COMPACT)
     port.reports += [bytes([3, 0b01]), bytes([3, 0b00]), bytes([3, 0b10])]
-    assert mouse.poll(1).pressed == ("0", "1")
+    assert mouse.poll(2 * SECOND).events == ("gripper_toggle", "hand_back")
     port.reports.append(bytes([3, 0b10]))
-    assert mouse.poll(2).pressed == ()
+    assert mouse.poll(2 * SECOND + 1).events == ()
 
 
-def test_unplug_and_replug(port):
-    port.plug(WIRELESS)
-    mouse = SpaceMouse(reconnect_s=0.5)
-    mouse.poll(0)
+@pytest.mark.parametrize(
+    ("model", "report", "event"),
+    [
+        (NAVIGATOR, [3, 0b01], "gripper_toggle"),
+        (WIRELESS, [3, 0b10], "hand_back"),
+        (PRO, [3, 0, 0b0001_0000, 0, 0], "gripper_toggle"),
+        (PRO, [3, 0, 0b0010_0000, 0, 0], "hand_back"),
+        (PRO, [3, 0, 0b0100_0000, 0, 0], "success"),
+        (PRO, [3, 0, 0b1000_0000, 0, 0], "failure"),
+        (PRO, [3, 0, 0, 0b1000_0000, 0], "discard"),
+        (PRO, [3, 0, 0, 0b0100_0000, 0], "estop"),
+        (PRO, [3, 0b0000_0001, 0, 0, 0], "clear"),
+        (RECEIVER, [3, 0b0000_0001, 0, 0, 0], "gripper_toggle"),
+        (RECEIVER, [3, 0b0000_0010, 0, 0, 0], "hand_back"),
+    ],
+)
+def test_button_roles_by_model(port, model, report, event):
+    mouse = opened(port, model)
+    port.reports.append(bytes(report))
+    assert mouse.poll(2 * SECOND).events == (event,)
+
+
+@pytest.mark.parametrize("model", [NAVIGATOR, WIRELESS])
+def test_unplugging_is_noticed_at_the_next_poll_and_replugging_by_itself(port, model):
+    mouse = opened(port, model, reconnect_s=0.5)
     port.reports.append(axes_report(1, 0, -350, 0, 0, 0, 0))
-    assert mouse.poll(1).axes[0] == 1
+    assert mouse.poll(2 * SECOND).axes[0] == 1
     port.unplug()
-    lost = mouse.poll(2)
+    lost = mouse.poll(2 * SECOND + 5 * MS)
     assert not lost.connected and not lost.axes.any()
     assert "HIDException" in mouse.problem
-    assert mouse.poll(SECOND) is None
-    port.plug(WIRELESS)
-    assert mouse.poll(SECOND + SECOND // 4) is None
-    back = mouse.poll(2 * SECOND)
+    assert mouse.poll(3 * SECOND) is None
+    port.plug(model)
+    assert mouse.poll(3 * SECOND + 250 * MS) is None
+    back = mouse.poll(4 * SECOND)
     assert back.connected and not back.axes.any()
     assert mouse.problem == ""
-    assert port.opened == 2
+    assert len(port.opened) == 2
+
+
+@pytest.mark.parametrize("model", [NAVIGATOR, WIRELESS])
+def test_replugged_with_its_cap_deflected_it_moves_nothing_before_it_has_rested(port, model):
+    mouse = opened(port, model)
+    port.unplug()
+    assert not mouse.poll(2 * SECOND).connected
+    port.plug(model)
+    assert mouse.poll(3 * SECOND).connected
+    now = 3 * SECOND
+    for _ in range(40):  # the parts come one after the other: the first alone would look like rest
+        now += 16 * MS
+        split = [axes_report(1, 0, 0, 0), axes_report(2, 0, 0, -350)]
+        port.reports += split if model is NAVIGATOR else [axes_report(1, 0, 0, 0, 0, 0, -350)]
+        assert not mouse.poll(now).axes.any()
+    assert "let go" in mouse.problem
+    port.reports += [axes_report(1, *[0] * 6), axes_report(2, 0, 0, 0)]
+    assert not mouse.poll(now + 16 * MS).axes.any()
+    mouse.poll(now + 300 * MS)
+    assert mouse.problem == ""
+    port.reports.append(axes_report(1, 0, -350, 0, 0, 0, 0))
+    assert mouse.poll(now + 400 * MS).axes[0] == 1
+
+
+def test_buttons_work_before_the_cap_has_rested(port):
+    port.plug(PRO)
+    mouse = SpaceMouse(PROFILES)
+    mouse.poll(0)
+    port.reports += [axes_report(1, 350, 0, 0), bytes([3, 0, 0, 0b0100_0000, 0])]
+    sample = mouse.poll(1)
+    assert sample.events == ("estop",) and not sample.axes.any()
+
+
+def test_a_deflected_cap_that_falls_silent_is_lost_and_must_rest_anew(port):
+    mouse = opened(port, WIRELESS, stale_s=0.2)
+    deflected = axes_report(1, 0, -350, 0, 0, 0, 0)
+    port.reports.append(deflected)
+    assert mouse.poll(2 * SECOND).axes[0] == 1
+    assert mouse.poll(2 * SECOND + 200 * MS) is None
+    assert not mouse.poll(2 * SECOND + 201 * MS).connected
+    assert "silent for 0.20 s" in mouse.problem
+    assert mouse.poll(2 * SECOND + 300 * MS) is None
+    port.reports.append(deflected)
+    back = mouse.poll(2 * SECOND + 400 * MS)
+    assert back.connected and not back.axes.any()
+    assert len(port.opened) == 1
+
+
+def test_a_resting_cap_may_be_silent_for_ever_and_silence_may_be_allowed(port):
+    assert opened(port, WIRELESS).poll(3600 * SECOND) is None
+    mouse = opened(port, WIRELESS, stale_s=0.0)
+    port.reports.append(axes_report(1, 0, -350, 0, 0, 0, 0))
+    mouse.poll(2 * SECOND)
+    assert mouse.poll(3600 * SECOND) is None
+    assert mouse.problem == ""
+
+
+def test_of_several_interfaces_the_one_with_the_axes_is_opened(port):
+    port.plug(RECEIVER, usages=((0x01, 0x02), (0x01, 0x06), MULTI_AXIS))
+    assert SpaceMouse(PROFILES).poll(0).connected
+    assert port.opened == [2]
+    port.plug(RECEIVER, usages=((0, 0), (0, 0)))  # an old libhidapi does not tell them
+    assert SpaceMouse(PROFILES).poll(0).connected
+    assert port.opened == [2, 0]
 
 
 def test_a_model_by_name(port):
     port.plug(COMPACT)
-    assert not SpaceMouse(model="SpaceMouseWireless").poll(0).connected
-    assert SpaceMouse(model="SpaceMouseCompact").poll(0).connected
-    assert not SpaceMouse(model="NoSuchMouse").poll(0).connected
-    assert is_attached()
+    assert not SpaceMouse(PROFILES, model="SpaceMouseWireless").poll(0).connected
+    mouse = SpaceMouse(PROFILES, model="SpaceMouseCompact")
+    assert mouse.poll(0).connected
+    assert mouse.name == "SpaceMouseCompact"
+    assert is_attached(PROFILES)
+    with pytest.raises(ConfigError, match=r"spacemouse_model = 'NoSuchMouse' is not one of .*SpaceMouseCompact"):
+        SpaceMouse(PROFILES, model="NoSuchMouse")
+
+
+def test_an_axis_map_that_does_not_fit_keeps_it_closed(port):
+    port.plug(COMPACT)
+    mouse = SpaceMouse(Profiles(ProfileConfig(axis_maps=("default: +9 none none none none none",))))
+    assert not mouse.poll(0).connected
+    assert "names axis 9" in mouse.problem
 
 
 def test_opening_prints_nothing(port, capsys):
     port.plug(COMPACT)
-    SpaceMouse().poll(0)
+    SpaceMouse(PROFILES).poll(0)
     assert capsys.readouterr().out == ""
+
+
+def test_the_reading_thread_tells_of_a_pulled_plug_and_of_the_return(port):
+    published, news, lines = [], threading.Condition(), []
+
+    def publish(sample):
+        with news:
+            published.append(sample)
+            news.notify_all()
+
+    def wait_for(condition):
+        with news:
+            assert news.wait_for(lambda: condition(published[-1]), 10.0), (published[-1:], lines)
+
+    deflected = axes_report(1, 0, -350, 0, 0, 0, 0)
+    port.plug(WIRELESS)
+    mouse = SpaceMouse(PROFILES, reconnect_s=0.01, stale_s=0.0, settle_s=0.0)
+    feed = OperatorFeed(20 * MS)
+    reading = DeviceReader(mouse, AxisMapping(MappingConfig()), feed, 0.001, publish, lines.append)
+    publish(feed.take_always(0))
+    reading.start()
+    try:
+        wait_for(lambda sample: sample.connected)
+        port.reports.append(axes_report(1, *[0] * 6))
+        wait_for(lambda _: not port.reports)
+        port.reports.append(deflected)
+        wait_for(lambda sample: sample.active and sample.values[0] > 0.1)
+        port.unplug()
+        wait_for(lambda sample: not sample.connected and not sample.active)
+        port.plug(WIRELESS)
+        wait_for(lambda sample: sample.connected and not sample.active)
+    finally:
+        reading.close()
+    assert not published[-1].connected
+    assert lines[0] == "SpaceMouseWireless: connected"
+    assert lines[1].startswith("SpaceMouseWireless: not connected, lost: HIDException")
+    assert lines[-1] == "SpaceMouseWireless: connected"

@@ -1,4 +1,4 @@
-"""The operator's node as a process over DDS: the scripted operator, a keyboard in a pseudo terminal, no device."""
+"""The operator's node as a process over DDS: scripted operator, joystick, keyboard in a pseudo terminal, no device."""
 
 import os
 import pty
@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import rclpy
 from geometry_msgs.msg import PoseArray, PoseStamped
+from rcl_interfaces.srv import GetParameters
 from rclpy.executors import SingleThreadedExecutor
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import JointState, Joy
 from std_srvs.srv import SetBool
 
 from apo_core.contract import load_contract
@@ -28,6 +29,22 @@ PERIOD_NS = load_contract(CONTRACT_FILE).period_ns
 WAIT_S = 30.0  # limit of a wait for something that will come
 HAND = np.array([0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0])
 CUBE = np.array([0.1, 0.05, 0.82, 0.0, 0.0, 0.0, 1.0])
+
+
+FORWARD = [0, 1, 0, 0, 0, 0]  # of preset gamepad: left stick up
+REST = [0] * 6
+
+
+def moves(sample: OperatorCommand) -> bool:
+    return sample.active and sample.values[0] > 0.3
+
+
+def rests(sample: OperatorCommand) -> bool:
+    return sample.connected and not sample.active
+
+
+def is_lost(sample: OperatorCommand) -> bool:
+    return not sample.connected and not sample.active and not any(sample.values)
 
 
 class Cell:
@@ -44,7 +61,16 @@ class Cell:
         self.status = self.node.create_publisher(TaskStatus, "task/status", COMMANDS)
         self.samples: list[OperatorCommand] = []
         self.node.create_subscription(OperatorCommand, "operator/command", self.samples.append, COMMANDS)
+        self.joy = None
         self._enable = self.node.create_client(SetBool, "teleop/enable")
+        # made last: who answers it has heard of everything made before
+        self._ready = self.node.create_client(GetParameters, "teleop/get_parameters")
+
+    def until_ready(self) -> None:
+        """Until the node has discovered this one's publishers and subscriptions."""
+        self.spin_until(self._ready.service_is_ready, "service teleop/get_parameters")
+        future = self._ready.call_async(GetParameters.Request(names=["device"]))
+        self.spin_until(future.done, "the parameters of the teleop node")
 
     def spin_until(self, condition: Callable[[], bool], what: str) -> None:
         end = time.monotonic() + WAIT_S
@@ -73,6 +99,30 @@ class Cell:
         assert to_ns(self.samples[-1].header.stamp) == tick * PERIOD_NS
         return self.samples[-1]
 
+    def publish_joy(self, axes, buttons=(), ahead_s: float = 0.0) -> None:
+        message = Joy(axes=list(map(float, axes)), buttons=list(buttons))
+        message.header.stamp = to_stamp(self.node.get_clock().now().nanoseconds + round(ahead_s * 1e9))
+        self.joy.publish(message)
+
+    def until_joy(self, axes, condition: Callable[[OperatorCommand], bool], what: str, **other) -> OperatorCommand:
+        """Publishes as joy_node repeats itself, until there is a sample that fulfils the condition."""
+        seen, due = len(self.samples), 0.0
+
+        def found() -> bool:
+            nonlocal due
+            if time.monotonic() >= due:
+                self.publish_joy(axes, **other)
+                due = time.monotonic() + 0.03
+            return any(map(condition, self.samples[seen:]))
+
+        self.spin_until(found, what)
+        return next(filter(condition, self.samples[seen:]))
+
+    def rest_joy(self, seconds: float = 0.5) -> None:
+        """Publishes a joystick at rest until the node has said for so long that it is; then it may move."""
+        first = to_ns(self.until_joy([0] * 6, rests, "a resting joystick").header.stamp)
+        self.until_joy([0] * 6, lambda sample: to_ns(sample.header.stamp) - first > seconds * 1e9, "later samples")
+
     def enable(self, enabled: bool) -> None:
         self.spin_until(self._enable.service_is_ready, "service teleop/enable")
         future = self._enable.call_async(SetBool.Request(data=enabled))
@@ -94,34 +144,45 @@ def cell(ros):
 
 
 @pytest.fixture
-def start(cell):
-    """(publishers to connect, parameters) -> the node as a process."""
-    processes = []
+def joy_cell(cell):
+    """A cell that publishes what a joystick says."""
+    cell.joy = cell.node.create_publisher(Joy, "joy", 10)
+    cell.node.destroy_client(cell._ready)
+    cell._ready = cell.node.create_client(GetParameters, "teleop/get_parameters")
+    return cell
 
-    def launch(*publishers, **parameters):
+
+@pytest.fixture
+def processes():
+    """Processes that end with the test."""
+    made: list[subprocess.Popen] = []
+    yield made
+    for process in made:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+@pytest.fixture
+def start(cell, processes):
+    """(parameters) -> the node as a process, connected both ways."""
+
+    def launch(**parameters):
         command = [sys.executable, "-m", "apo_teleop.teleop_node", "--ros-args"]
         for name, value in {"contract_file": CONTRACT_FILE, **parameters}.items():
             command += ["-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         processes.append(process)
-        cell.spin_until(
-            lambda: (
-                all(publisher.get_subscription_count() for publisher in publishers)
-                and cell.node.count_publishers("operator/command")
-            ),
-            "the teleop node",
-        )
+        cell.until_ready()
         return process
 
-    yield launch
-    for process in processes:
-        process.kill()
-        process.communicate()
+    return launch
 
 
 @pytest.mark.parametrize("lockstep", [True, False])
 def test_the_scripted_operator_answers_every_tick_and_takes_over(cell, start, lockstep):
-    start(cell.pose, cell.gripper, cell.objects, cell.status, device="scripted", lockstep=lockstep)
+    start(device="scripted", lockstep=lockstep)
     samples = [cell.answer(tick) for tick in range(20, 42)]
     assert [sample.active for sample in samples] == [False] * 20 + [True] * 2
     assert {sample.device for sample in samples} == {"scripted"} and all(sample.connected for sample in samples)
@@ -135,12 +196,12 @@ def test_the_scripted_operator_answers_every_tick_and_takes_over(cell, start, lo
 
 
 def test_auto_in_simulation_without_a_spacemouse_is_the_scripted_operator(cell, start):
-    start(cell.pose, cell.gripper, cell.objects, cell.status, device="auto", use_sim_time=True)
+    start(device="auto", auto_wait_s=0.1, use_sim_time=True)
     assert cell.answer(20).device == "scripted"
 
 
 def test_no_device_in_lockstep_answers_every_tick(cell, start):
-    start(cell.pose, device="none", lockstep=True)
+    start(device="none", lockstep=True)
     for tick in range(5, 10):
         cell.send_pose(tick)
         cell.spin_until(lambda tick=tick: len(cell.samples) == tick - 4, f"the answer to tick {tick}")
@@ -156,12 +217,144 @@ def test_a_missing_spacemouse_is_told_by_heartbeats(cell, start):
     assert {sample.device for sample in cell.samples} == {"spacemouse"}
 
 
-def test_a_keyboard_moves_presses_and_gives_the_terminal_back(cell, start):
+def is_estop(sample: OperatorCommand) -> bool:
+    return list(sample.events) == ["estop"]
+
+
+def test_a_joystick_drives_with_the_stamps_of_its_messages(joy_cell, start):
+    start(device="joy")
+    joy_cell.rest_joy()
+    before = joy_cell.node.get_clock().now().nanoseconds
+    moving = joy_cell.until_joy(FORWARD, moves, "motion")
+    assert moving.device == "joy"
+    np.testing.assert_allclose(moving.values, [0.4, 0, 0, 0, 0, 0, 0], rtol=1e-5)
+    assert before < to_ns(moving.header.stamp) < joy_cell.node.get_clock().now().nanoseconds
+    joy_cell.until_joy(REST, rests, "rest")
+    joy_cell.publish_joy(REST, [0, 1])
+    joy_cell.until_sample(is_estop, "the emergency stop button")
+
+
+def test_a_joystick_that_was_deflected_from_the_start_must_rest_first(joy_cell, start):
+    process = start(device="joy")
+    seen = len(joy_cell.samples)
+    joy_cell.until_joy(FORWARD, lambda sample: sample.connected, "the joystick")
+    joy_cell.until_joy(FORWARD, lambda sample: len(joy_cell.samples) > seen + 20, "heartbeats")
+    assert not any(sample.active for sample in joy_cell.samples)
+    joy_cell.rest_joy()
+    joy_cell.until_joy(FORWARD, moves, "motion")
+    process.terminate()
+    assert "let go of it once" in process.communicate()[0]
+
+
+def test_zeros_of_spacenav_stop_the_motion_and_keep_the_control(cell, start):
+    cell.joy = cell.node.create_publisher(Joy, "spacenav/joy", 10)
+    start(device="joy", joy_preset="spacenav", joy_presets="['spacenav: spacenav/joy 6 0.3']")
+    cell.spin_until(lambda: cell.joy.get_subscription_count() == 1, "the subscription to spacenav/joy")
+    cell.rest_joy()
+    cell.until_joy([1, 0, 0, 0, 0, 0], moves, "motion")
+    still = cell.until_joy(REST, lambda sample: not any(sample.values), "a stop")
+    assert still.connected and still.active
+    cell.until_joy([1, 0, 0, 0, 0, 0], moves, "motion goes on")
+    cell.until_joy(REST, rests, "rest after zeros that last")
+
+
+_PUBLISHER = """
+import sys, time, rclpy
+from sensor_msgs.msg import Joy
+rclpy.init()
+node = rclpy.create_node("pad")
+publisher = node.create_publisher(Joy, "joy", 10)
+for line in sys.stdin:
+    pass
+started = time.monotonic()
+while True:
+    forward = float(time.monotonic() - started > 0.6)
+    message = Joy(axes=[0.0, forward, 0.0, 0.0, 0.0, 0.0], buttons=[0, 0])
+    message.header.stamp = node.get_clock().now().to_msg()
+    publisher.publish(message)
+    time.sleep(0.02)
+"""
+
+
+def test_a_joystick_publisher_that_is_killed_while_deflected_is_a_lost_device(cell, start, processes):
+    pad = subprocess.Popen([sys.executable, "-c", _PUBLISHER], stdin=subprocess.PIPE, text=True)
+    processes.append(pad)
+    start(device="joy")
+    cell.spin_until(lambda: cell.node.count_publishers("joy") == 1, "the joystick's publisher")
+    pad.stdin.close()
+    pad.stdin = None
+    cell.until_sample(moves, "motion")
+    pad.kill()
+    pad.wait()
+    cell.until_sample(is_lost, "the loss of the joystick")
+
+
+def test_a_second_publisher_of_the_joystick_topic_ends_the_control(joy_cell, start):
+    process = start(device="joy")
+    joy_cell.rest_joy()
+    joy_cell.until_joy(FORWARD, moves, "motion")
+    second = joy_cell.node.create_publisher(Joy, "joy", 10)
+    joy_cell.until_joy(FORWARD, is_lost, "the loss")
+    joy_cell.node.destroy_publisher(second)
+    joy_cell.until_joy(FORWARD, lambda sample: sample.connected and not sample.active, "the return")
+    process.terminate()
+    assert "2 publishers on joy" in process.communicate()[0]
+
+
+@pytest.mark.parametrize(
+    ("axes", "ahead_s", "reason"),
+    [
+        (FORWARD, 2.0, "s ahead"),
+        (FORWARD, -2.0, "s old"),
+        ([float("nan")] * 6, 0.0, "not finite"),
+        ([1], 0.0, "1 axes"),
+    ],
+)
+def test_what_a_joystick_may_not_say_is_refused_with_its_reason(joy_cell, start, axes, ahead_s, reason):
+    process = start(device="joy")
+    joy_cell.until_joy(REST, rests, "a resting joystick")
+    joy_cell.until_joy(axes, is_lost, "the refusal", ahead_s=ahead_s)
+    assert not any(sample.active for sample in joy_cell.samples)
+    process.terminate()
+    assert reason in process.communicate()[0]
+
+
+def test_a_joystick_in_lockstep_answers_every_tick(joy_cell, start):
+    start(device="joy", lockstep=True)
+    samples = []
+
+    def tick(axes) -> OperatorCommand:
+        seen = len(joy_cell.samples)
+        number = len(samples) + 1
+        joy_cell.publish_joy(axes)
+        joy_cell.send_pose(number)
+        joy_cell.spin_until(lambda: len(joy_cell.samples) > seen, f"the answer to tick {number}")
+        samples.append(joy_cell.samples[-1])
+        assert to_ns(samples[-1].header.stamp) == number * PERIOD_NS
+        return samples[-1]
+
+    end = time.monotonic() + WAIT_S
+    while not tick(REST).connected or len(samples) < 300:
+        assert time.monotonic() < end
+    while not moves(tick(FORWARD)):
+        assert time.monotonic() < end
+    while tick(REST).active:
+        assert time.monotonic() < end
+    assert len(joy_cell.samples) == len(samples)
+
+
+def test_auto_takes_a_joystick_that_is_published(joy_cell, start):
+    start(device="auto", auto_wait_s=30.0)
+    assert joy_cell.until_joy(REST, rests, "a resting joystick").device == "joy"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_keyboard_moves_presses_and_gives_the_terminal_back(cell, start, number):
     master, slave = pty.openpty()
     before = termios.tcgetattr(slave)
     try:
         process = start(device="keyboard", keyboard_terminal=os.ttyname(slave))
-        cell.until_sample(lambda sample: sample.connected and not sample.active, "a resting keyboard")
+        cell.until_sample(rests, "a resting keyboard")
         os.write(master, b"a")
         moving = cell.until_sample(lambda sample: sample.active, "motion")
         assert moving.values[1] > 0.01 and not any(np.delete(moving.values, 1))
@@ -171,12 +364,13 @@ def test_a_keyboard_moves_presses_and_gives_the_terminal_back(cell, start):
         cell.enable(False)
         seen = len(cell.samples)
         os.write(master, b"a0")
-        cell.until_sample(lambda sample: list(sample.events) == ["estop"], "an emergency stop while disabled")
+        cell.until_sample(is_estop, "an emergency stop while disabled")
         assert not any(sample.active for sample in cell.samples[seen + 1 :])
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         cell.spin_until(lambda: process.poll() is not None, "the end of the node")
         assert process.returncode == 0
         assert termios.tcgetattr(slave) == before
+        cell.spin_until(lambda: is_lost(cell.samples[-1]), "the last word of the node")
     finally:
         os.close(master)
         os.close(slave)

@@ -27,13 +27,18 @@ class OperatorFeed:
 
     def put(self, sample: OperatorSample) -> None:
         """Stores a sample; events of an unsent one before it are kept."""
-        self._newest = dataclasses.replace(sample, events=(*self._newest.events, *sample.events))
-        self._changed = True
+        before, self._newest = self._newest, dataclasses.replace(sample, events=(*self._newest.events, *sample.events))
+        self._changed = self._changed or bool(self._newest.events) or not _is_same(before, sample)
 
     def take(self, steady_ns: int) -> OperatorSample | None:
-        """The sample to publish now, or None when nothing has changed and the heartbeat is not due."""
+        """The sample to publish now, or None when nothing has changed and the heartbeat is not due.
+
+        A change carries its own stamp. A heartbeat says that it is still so: it carries the time of the poll.
+        """
+        if self._changed:
+            return self.take_always(steady_ns)
         quiet = self._sent_ns is not None and steady_ns - self._sent_ns < self._heartbeat_ns
-        return None if quiet and not self._changed else self.take_always(steady_ns)
+        return None if quiet else dataclasses.replace(self.take_always(steady_ns), stamp_ns=steady_ns)
 
     def take_always(self, steady_ns: int) -> OperatorSample:
         """The sample, changed or not; its events are given out once."""
@@ -43,7 +48,12 @@ class OperatorFeed:
         return sample if self.enabled else _disabled(sample)
 
 
+def _is_same(before: OperatorSample, after: OperatorSample) -> bool:
+    state = (before.connected, before.active) == (after.connected, after.active)
+    return state and np.array_equal(before.values, after.values)
+
+
 def _disabled(sample: OperatorSample) -> OperatorSample:
     """The sample of an operator who may not act."""
     events = tuple(event for event in sample.events if event == OperatorEvent.ESTOP)
-    return OperatorSample(sample.connected, False, np.zeros(7, np.float32), events)
+    return OperatorSample(sample.connected, False, np.zeros(7, np.float32), events, sample.stamp_ns)

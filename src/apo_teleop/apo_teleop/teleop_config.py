@@ -1,4 +1,4 @@
-"""Parameters of the teleop node (config/teleop.yaml), beside those of MappingConfig and ScriptedConfig."""
+"""Parameters of the teleop node (config/teleop.yaml), beside those of its devices."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from apo_core.config import parameter
 
-SPACEMOUSE, KEYBOARD, SCRIPTED, NONE, AUTO = "spacemouse", "keyboard", "scripted", "none", "auto"
+SPACEMOUSE, JOY, KEYBOARD, SCRIPTED, NONE, AUTO = "spacemouse", "joy", "keyboard", "scripted", "none", "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +18,19 @@ class TeleopConfig:
     lockstep: bool = parameter(False, "true: one sample per ee_pose, with its stamp; false: on change and as heartbeat")
     device: str = parameter(
         AUTO,
-        "auto: a SpaceMouse if one is attached, else the scripted operator in simulation, else wait for a SpaceMouse",
-        choices=(AUTO, SPACEMOUSE, KEYBOARD, SCRIPTED, NONE),
+        "auto: a SpaceMouse if one is attached, else the joystick topic if it has a publisher, else the scripted "
+        "operator in simulation, else wait for a SpaceMouse",
+        choices=(AUTO, SPACEMOUSE, JOY, KEYBOARD, SCRIPTED, NONE),
     )
     start_enabled: bool = parameter(True, "false: the operator never acts until ~/enable; an emergency stop counts")
     poll_hz: float = parameter(200.0, "reads of the device per second", low=1.0, high=1000.0)
     heartbeat_s: float = parameter(0.05, "s after which an unchanged sample is sent again", low=0.001, high=1.0)
     reconnect_s: float = parameter(0.5, "s between attempts to find a lost SpaceMouse", low=0.05, high=60.0)
     spacemouse_model: str = parameter("", "name in pyspacemouse's list, such as SpaceMouseCompact; empty: any")
+    spacemouse_stale_s: float = parameter(
+        0.2, "s of silence of a deflected SpaceMouse after which it is lost; 0: never", low=0.0, high=10.0
+    )
+    auto_wait_s: float = parameter(1.0, "s that auto looks for a publisher on the joystick topic", low=0.0, high=60.0)
     keyboard_terminal: str = parameter("", "terminal to read keys from; empty: the controlling one")
     key_tap_s: float = parameter(0.2, "s that one press of a motion key moves", low=0.01, high=2.0)
     key_repeat_s: float = parameter(0.15, "s that a held key goes on after its last repetition", low=0.01, high=2.0)
@@ -34,10 +39,14 @@ class TeleopConfig:
     )
 
 
-def choose_device(wanted: str, simulated: bool, spacemouse_attached: Callable[[], bool]) -> str:
+def choose_device(
+    wanted: str, simulated: bool, spacemouse_attached: Callable[[], bool], joy_published: Callable[[], bool]
+) -> str:
     """The device that `auto` stands for; any other name stands for itself."""
     if wanted != AUTO:
         return wanted
-    if not spacemouse_attached() and simulated:
-        return SCRIPTED
-    return SPACEMOUSE
+    if spacemouse_attached():
+        return SPACEMOUSE
+    if joy_published():
+        return JOY
+    return SCRIPTED if simulated else SPACEMOUSE

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 from geometry_msgs.msg import PoseArray, PoseStamped
+from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
 from rclpy.node import Node
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import JointState, Joy
 from std_srvs.srv import SetBool
 
 from apo_core.contract import load_contract
@@ -18,14 +21,19 @@ from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, sensors
 from apo_interfaces.msg import OperatorCommand, TaskStatus
 from apo_teleop.devices.device import Device
+from apo_teleop.devices.joy import JoyConfig, JoyDevice
 from apo_teleop.devices.keyboard import Keyboard
+from apo_teleop.devices.profiles import ProfileConfig, Profiles
 from apo_teleop.devices.reader import DeviceReader, NoDevice
-from apo_teleop.devices.scripted import OBJECT_NAMES, ScriptedConfig, ScriptedInput, ScriptedOperator, resting
+from apo_teleop.devices.scripted import OBJECT_NAMES, ScriptedConfig, ScriptedDevice, ScriptedInput
 from apo_teleop.devices.spacemouse import SpaceMouse, is_attached
 from apo_teleop.feed import OperatorFeed
 from apo_teleop.mapping import AxisMapping, MappingConfig, OperatorSample
-from apo_teleop.teleop_config import KEYBOARD, NONE, SCRIPTED, TeleopConfig, choose_device
+from apo_teleop.teleop_config import JOY, KEYBOARD, NONE, SCRIPTED, TeleopConfig, choose_device
 from apo_teleop.tick_join import TickJoin
+
+_PUBLISHER_CHECK_S = 0.1
+_LAST_WORD_S = 0.5  # for the last sample to arrive
 
 
 class TeleopNode(Node):
@@ -34,49 +42,81 @@ class TeleopNode(Node):
     def __init__(self):
         super().__init__("teleop")
         config = self._config = declare(self, TeleopConfig)
-        mapping, self._scripted = declare(self, MappingConfig), declare(self, ScriptedConfig)
+        self._mapping, self._joy_config = declare(self, MappingConfig), declare(self, JoyConfig)
+        self._profiles, self._scripted = Profiles(declare(self, ProfileConfig)), declare(self, ScriptedConfig)
         self._contract = load_contract(config.contract_file)
         if self._contract.action.size != 7:
             raise ConfigError(
                 self._contract.source, [f"action has {self._contract.action.size} values, devices give 7"]
             )
-        self._enabled = config.start_enabled
         self._command_pub = self.create_publisher(OperatorCommand, "operator/command", COMMANDS)
         self.create_service(SetBool, "~/enable", self._on_enable)
         simulated = self.get_parameter("use_sim_time").value
-        self._device = choose_device(config.device, simulated, is_attached)
+        self._device = choose_device(
+            config.device, simulated, partial(is_attached, self._profiles), self._is_joy_published
+        )
         self.get_logger().info(f"the operator's device is {self._device}")
         self._reader: DeviceReader | None = None
         if self._device == SCRIPTED:
             self._watch_ticks()
         else:
-            self._read_device(mapping)
+            self._read_device()
 
     def close(self) -> None:
         """Ends the device's thread and gives the device back."""
         if self._reader is not None:
             self._reader.close()
+            self._command_pub.wait_for_all_acked(Duration(seconds=_LAST_WORD_S))
 
-    def _read_device(self, mapping: MappingConfig) -> None:
+    def _read_device(self) -> None:
         config = self._config
         feed = OperatorFeed(round(config.heartbeat_s * 1e9))
-        feed.enabled = self._enabled
+        feed.enabled = config.start_enabled
         publish = None if config.lockstep else self._publish_now
         report = self.get_logger().info
-        period_s = 1.0 / config.poll_hz
-        self._reader = DeviceReader(self._open(), AxisMapping(mapping), feed, period_s, publish, report)
-        self._reader.start()
+        device, mapping = self._open(), AxisMapping(self._mapping)
+        self._reader = DeviceReader(device, mapping, feed, 1.0 / config.poll_hz, publish, report)
+        if isinstance(device, JoyDevice):
+            self._listen_to(device)
         if config.lockstep:
             self._subscribe(PoseStamped, self._contract.state_spec("ee_pose").topic, self._on_tick)
+        self._reader.start()
 
     def _open(self) -> Device:
-        config = self._config
+        config, rest = self._config, self._mapping.activity_off
         if self._device == KEYBOARD:
             return Keyboard(config.keyboard_terminal, config.key_tap_s, config.key_repeat_s)
-        return NoDevice() if self._device == NONE else SpaceMouse(config.spacemouse_model, config.reconnect_s)
+        if self._device == JOY:
+            return JoyDevice(self._joy_config, self._profiles, rest)
+        if self._device == NONE:
+            return NoDevice()
+        stale_s = config.spacemouse_stale_s
+        return SpaceMouse(self._profiles, config.spacemouse_model, config.reconnect_s, stale_s, rest)
+
+    def _is_joy_published(self) -> bool:
+        topic, end = self.resolve_topic_name(self._joy_config.preset.topic), time.monotonic() + self._config.auto_wait_s
+        # discovery takes a moment after the start
+        while not (found := self.count_publishers(topic)) and time.monotonic() < end:
+            time.sleep(0.02)
+        return found > 0
+
+    def _listen_to(self, joy: JoyDevice) -> None:
+        subscription = self._subscribe(Joy, joy.preset.topic, partial(self._on_joy, joy))
+        self.create_timer(
+            _PUBLISHER_CHECK_S,
+            lambda: setattr(joy, "publishers", self.count_publishers(subscription.topic_name)),
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
+
+    def _on_joy(self, joy: JoyDevice, message: Joy) -> None:
+        now_ns = self.get_clock().now().nanoseconds
+        joy.put(to_ns(message.header.stamp), now_ns, time.monotonic_ns(), message.axes, message.buttons)
+        self._reader.wake()
 
     def _watch_ticks(self) -> None:
-        self._operator = ScriptedOperator(self._scripted, self._contract.period_ns)
+        self._operator = ScriptedDevice(self._scripted, self._contract.period_ns)
+        self._operator.enabled = self._config.start_enabled
+        self._operator_mapping = AxisMapping(self._mapping)
         try:
             self._pose, self._gripper = (self._contract.state_spec(name) for name in ("ee_pose", "gripper_width"))
         except ObservationError as error:
@@ -90,8 +130,8 @@ class TeleopNode(Node):
             self._subscribe(kind, topic, partial(self._on_part, name))
         self.create_subscription(TaskStatus, "task/status", partial(self._on_part, "status"), COMMANDS)
 
-    def _subscribe(self, kind, topic, callback) -> None:
-        self.create_subscription(kind, topic, callback, sensors(self._config.sensor_reliability))
+    def _subscribe(self, kind, topic, callback):
+        return self.create_subscription(kind, topic, callback, sensors(self._config.sensor_reliability))
 
     def _on_part(self, name: str, message) -> None:
         stamp_ns = to_ns(message.header.stamp)
@@ -99,12 +139,11 @@ class TeleopNode(Node):
         if parts is None:
             return
         try:
-            tick = self._scripted_input(stamp_ns, parts)
+            self._operator.see(self._scripted_input(stamp_ns, parts))
         except ObservationError as error:
             self.get_logger().error(f"the scripted operator cannot see: {error}", throttle_duration_sec=5.0)
             return
-        # not stepped while disabled: the gap makes it start anew afterwards
-        self._publish(self._operator.step(tick) if self._enabled else resting(), stamp_ns)
+        self._publish(self._operator_mapping.apply(self._operator.poll(stamp_ns)), stamp_ns)
 
     def _scripted_input(self, stamp_ns: int, parts: dict) -> ScriptedInput:
         names, poses, status = OBJECT_NAMES[self._scripted.task], parts["objects"].poses, parts["status"]
@@ -122,7 +161,10 @@ class TeleopNode(Node):
         self._publish(self._reader.take_always(), to_ns(message.header.stamp))
 
     def _publish_now(self, sample: OperatorSample) -> None:
-        self._publish(sample, self.get_clock().now().nanoseconds)
+        clock = self.get_clock()
+        # simulated time goes on in steps and at another pace than the steady clock of the device
+        age_ns = 0 if clock.ros_time_is_active else max(0, time.monotonic_ns() - sample.stamp_ns)
+        self._publish(sample, clock.now().nanoseconds - age_ns)
 
     def _publish(self, sample: OperatorSample, stamp_ns: int) -> None:
         message = OperatorCommand(
@@ -136,9 +178,10 @@ class TeleopNode(Node):
         self._command_pub.publish(message)
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        self._enabled = request.data
         if self._reader is not None:
             self._reader.enable(request.data)
+        else:
+            self._operator.enabled = request.data
         response.success = True
         return response
 

@@ -7,28 +7,33 @@ from typing import Protocol
 
 import numpy as np
 
-AXES = ("x", "y", "z", "roll", "pitch", "yaw")  # REP 103: x forward, y left, z up, as seen by the operator
+AXES = ("vx", "vy", "vz", "wx", "wy", "wz")  # REP 103: x forward, y left, z up, as seen by the operator
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceSample:
-    """Raw state of a device."""
+    """State of a device."""
 
-    stamp_ns: int  # clock of `poll`, when the newest report was read
+    stamp_ns: int  # clock of `poll`: when the device reported this
     connected: bool
     axes: np.ndarray  # float64 (6,), AXES, share of full deflection; not clamped, zero when disconnected
-    pressed: tuple[str, ...] = ()  # buttons pressed since the sample before
-    events: tuple[str, ...] = ()  # OperatorEvent, from devices that name them themselves
+    events: tuple[str, ...] = ()  # OperatorEvent of the buttons pressed since the sample before
+    held: bool = False  # the operator has not let go, though no axis is deflected
+    values: np.ndarray | None = None  # float32 (7,) contract units, from a device that commands in them; else None
 
 
 class Device(Protocol):
     """A device that is read from one thread."""
 
     name: str
-    problem: str  # why it is not connected, for people; empty while it is
+    problem: str  # what keeps it from being used, for people; empty if nothing
 
     def poll(self, now_ns: int) -> DeviceSample | None:
-        """The state if it has changed since the last call, else None; never blocks, never raises for a lost device."""
+        """The state if the device has told one since the last call, else None; never blocks, never raises.
+
+        Args:
+            now_ns: steady time; simulated time for a device that answers ticks.
+        """
 
     def close(self) -> None:
         """Gives the device back; safe to call twice."""

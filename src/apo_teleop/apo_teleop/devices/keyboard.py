@@ -46,6 +46,7 @@ SPEEDS = (0.25, 0.5, 1.0)  # share of full deflection, changed with - and +
 HELP = (
     "move: w/s forward/back  a/d left/right (or arrows)  r/f up/down   turn: u/o roll  i/k pitch  j/l yaw\r\n"
     "- + speed   space gripper   b hand back   y success   n failure   x discard   0 EMERGENCY STOP   c clear\r\n"
+    "? this help   Ctrl-C end\r\n"
 )
 _ARROWS = {"A": "up", "B": "down", "C": "right", "D": "left"}
 _REPEAT_GAP_NS = 700_000_000  # a key that comes again within this is being held; longer than terminals wait at first
@@ -110,6 +111,8 @@ class Keyboard:
                 self._speed = min(self._speed + 1, len(SPEEDS) - 1)
             elif key in "-_":
                 self._speed = max(self._speed - 1, 0)
+            elif key == "?":
+                self._write(HELP)
         axes = np.zeros(6)
         for key, until_ns in self._held_until.items():
             if now_ns < until_ns:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
+import traceback
 from collections.abc import Callable
 
 from apo_teleop.devices.device import Device, DeviceSample, disconnected
-from apo_teleop.feed import OperatorFeed
+from apo_teleop.feed import NO_OPERATOR, OperatorFeed
 from apo_teleop.mapping import AxisMapping, OperatorSample
 
 
@@ -29,15 +31,18 @@ class NoDevice:
         """See Device."""
 
 
+_RETRY_S = 1.0  # after a device that raised
+
+
 class DeviceReader:
-    """Polls, maps, and hands on what is to be published.
+    """Polls, maps, and hands on what is to be published. What it publishes last says that the operator is gone.
 
     Args:
         device: polled and closed by the thread.
         mapping, feed: used under this reader's lock.
         period_s: between two polls.
         publish: called from the thread with each sample that is due; None: samples are fetched with `take_always`.
-        report: called from the thread with a line for people when the device comes or goes.
+        report: called from the thread with a line for people when the device comes, goes or has another problem.
     """
 
     def __init__(
@@ -51,7 +56,8 @@ class DeviceReader:
     ):
         self._device, self._mapping, self._feed = device, mapping, feed
         self._period_s, self._publish, self._report = period_s, publish, report
-        self._lock, self._stop = threading.Lock(), threading.Event()
+        self._lock, self._stop, self._news = threading.Lock(), threading.Event(), threading.Event()
+        self._failure = ""
         self._thread = threading.Thread(target=self._run, name=f"read {device.name}", daemon=True)
 
     def start(self) -> None:
@@ -61,8 +67,13 @@ class DeviceReader:
     def close(self) -> None:
         """Ends the thread and gives the device back."""
         self._stop.set()
+        self._news.set()
         if self._thread.is_alive():
             self._thread.join()
+
+    def wake(self) -> None:
+        """Polls now; for a device that has been given something."""
+        self._news.set()
 
     def enable(self, enabled: bool) -> None:
         """Whether the operator may act."""
@@ -75,17 +86,35 @@ class DeviceReader:
             return self._feed.take_always(time.monotonic_ns())
 
     def _run(self) -> None:
-        connected = None
+        told = None
         while not self._stop.is_set():
-            sample = self._device.poll(time.monotonic_ns())
-            if sample is not None and sample.connected != connected:
-                connected = sample.connected
-                self._report(f"{self._device.name} {'connected' if connected else self._device.problem}")
+            self._news.clear()
+            sample, wait_s = self._poll()
+            connected = told[0] if sample is None and told is not None else sample is not None and sample.connected
+            state = (connected, self._device.problem)
+            if state != told:
+                told = state
+                words = ("connected" if connected else "not connected", self._device.problem)
+                self._report(f"{self._device.name}: {', '.join(filter(None, words))}")
             with self._lock:
                 if sample is not None:
                     self._feed.put(self._mapping.apply(sample))
                 due = self._feed.take(time.monotonic_ns()) if self._publish is not None else None
             if due is not None:
                 self._publish(due)
-            self._stop.wait(self._period_s)
+            self._news.wait(wait_s)
         self._device.close()
+        if self._publish is not None:
+            self._publish(dataclasses.replace(NO_OPERATOR, stamp_ns=time.monotonic_ns()))
+
+    def _poll(self) -> tuple[DeviceSample | None, float]:
+        """The device's sample, and how long to wait for the next; a device that raises counts as lost."""
+        now_ns = time.monotonic_ns()
+        try:
+            return self._device.poll(now_ns), self._period_s
+        except Exception:  # a fault of the device's class must not silence the operator's topic
+            failure = traceback.format_exc()
+            if failure != self._failure:
+                self._report(f"{self._device.name} failed:\n{failure}")
+            self._failure = failure
+            return disconnected(now_ns), _RETRY_S

@@ -13,6 +13,7 @@ import numpy as np
 from apo_core.config import parameter
 from apo_core.experts import ExpertInput, Phase, Scene, make_expert, progress
 from apo_core.grasp_tasks import TASKS
+from apo_teleop.devices.device import DeviceSample
 from apo_teleop.mapping import OperatorSample
 
 # order of the poses on ground_truth/objects
@@ -68,8 +69,6 @@ class ScriptedOperator:
         config: behaviour.
         period_ns: of the control ticks.
     """
-
-    name = "scripted"
 
     def __init__(self, config: ScriptedConfig, period_ns: int):
         self._config, self._period_ns = config, period_ns
@@ -166,3 +165,35 @@ class ScriptedOperator:
 def resting(events: tuple[str, ...] = ()) -> OperatorSample:
     """The sample of an operator who watches."""
     return OperatorSample(True, False, np.zeros(7, np.float32), events)
+
+
+class ScriptedDevice:
+    """The scripted operator as a device that answers the ticks it is shown.
+
+    Args:
+        config, period_ns: see ScriptedOperator.
+    """
+
+    name, problem = "scripted", ""
+
+    def __init__(self, config: ScriptedConfig, period_ns: int):
+        self.enabled = True
+        self._operator = ScriptedOperator(config, period_ns)
+        self._tick: ScriptedInput | None = None
+
+    def see(self, tick: ScriptedInput) -> None:
+        """Shows a tick; the next poll answers it."""
+        self._tick = tick
+
+    def poll(self, now_ns: int) -> DeviceSample | None:
+        """See Device; the stamp is that of the tick."""
+        tick, self._tick = self._tick, None
+        if tick is None:
+            return None
+        # not stepped while disabled: the gap makes it start anew afterwards
+        sample = self._operator.step(tick) if self.enabled else resting()
+        values = sample.values if sample.active else None
+        return DeviceSample(tick.stamp_ns, True, np.zeros(6), sample.events, values=values)
+
+    def close(self) -> None:
+        """See Device."""
