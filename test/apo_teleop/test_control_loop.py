@@ -191,3 +191,19 @@ def test_the_age_of_the_feedback_is_told():
     loop.on_feedback(1000 * MS, (0.1, 0, 0, 0, 0, 0), 1000 * MS)
     loop.on_timer(1000 * MS, 1000 * MS)
     assert loop.summary(1030 * MS)["feedback_age_s"] == "0.030"
+
+
+def test_an_output_that_cannot_move_the_robot_holds_until_it_can():
+    settings, faults = ArbiterConfig(start_enabled=True), ["joint state is 0.200 s old"]
+    loop = ControlLoop(
+        Arbiter(settings, CONTRACT), settings, CONTRACT, EstopSignal(), lambda: faults[0] if faults else ""
+    )
+    loop.on_adapter((2,), 0)
+    now = 1000 * MS
+    loop.on_pose(now, POSITION, now)
+    loop.on_chunk(now, chunk(now), "", now)
+    held = loop.on_timer(now, now)
+    assert (held.source, held.reason, held.detail) == (ControlSource.HOLD, "output_blocked", faults[0])
+    assert not held.latched and not any(held.values[:6])
+    faults.clear()
+    assert loop.on_timer(now + PERIOD, now + PERIOD).source is ControlSource.POLICY

@@ -110,7 +110,7 @@ class Arbiter:
         self._heed_stops(inputs)
         if went_back or not self._may_drive():
             self._end_control(now_ns)
-        found = self._judge_arbiter(went_back, inputs.duplicate)
+        found = self._judge_arbiter(went_back, inputs)
         found |= self._watchdogs.pose(now_ns, inputs.steady_ns, inputs.pose)
         found |= self._judge_feedback(now_ns, inputs)
         if self._may_drive():
@@ -169,7 +169,7 @@ class Arbiter:
         if inputs.estop or OperatorEvent.ESTOP in events:
             self.estop()
 
-    def _judge_arbiter(self, went_back: bool, duplicate: str) -> Found:
+    def _judge_arbiter(self, went_back: bool, inputs: ArbiterInputs) -> Found:
         holds = {
             Condition.ESTOP_REQUESTED: self._estop_requested,
             Condition.LATCHED: self._latched is not None,
@@ -177,8 +177,10 @@ class Arbiter:
             Condition.CLOCK_WENT_BACK: went_back,
         }
         found = {condition: "" for condition, held in holds.items() if held}
-        if duplicate:
-            found[Condition.DUPLICATE_PUBLISHER] = duplicate
+        if inputs.duplicate:
+            found[Condition.DUPLICATE_PUBLISHER] = inputs.duplicate
+        if inputs.output_fault:
+            found[Condition.NO_OUTPUT] = inputs.output_fault
         return found
 
     def _judge_feedback(self, now_ns: int, inputs: ArbiterInputs) -> Found:

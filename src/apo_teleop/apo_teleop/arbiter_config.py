@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apo_core.config import parameter
+from apo_core.errors import ConfigError
+from apo_teleop.output_config import OutputConfig
 
 
 @dataclass(frozen=True, slots=True)
-class ArbiterConfig:
-    """When the operator has control, when an input is too old, and how motion ends."""
+class ArbiterConfig(OutputConfig):
+    """When the operator has control, when an input is too old, how motion ends, and what the robot is sent."""
 
     contract_file: str = parameter("config/contract.yaml", "the contract; gives rate, shapes, age and motion limits")
     lockstep: bool = parameter(
@@ -56,3 +58,10 @@ class ArbiterConfig:
     sensor_reliability: str = parameter(
         "reliable", "QoS of ee_pose and of the feedback", choices=("reliable", "best_effort")
     )
+
+    def __post_init__(self):
+        OutputConfig.__post_init__(self)
+        sends = self.output != "none" or self.gripper_output != "none"
+        if self.lockstep and sends and self.output_stamp != "observation":
+            fault = f"output_stamp = {self.output_stamp!r} must be 'observation' with lockstep = true"
+            raise ConfigError("config/arbiter.yaml", [fault])

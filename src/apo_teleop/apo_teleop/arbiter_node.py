@@ -12,6 +12,7 @@ from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
 from apo_core.contract import load_contract
+from apo_core.gripper import GripperScale
 from apo_core.ros.chunk_message import chunk_from_msg
 from apo_core.ros.conversions import to_floats, to_ns, to_stamp
 from apo_core.ros.diagnostics import ERROR, OK, WARN, diagnostic_array
@@ -19,6 +20,7 @@ from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.node_main import run
 from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, LATCHED, sensors
+from apo_core.ros.robot_output import RobotOutput
 from apo_core.types import ControlSource
 from apo_interfaces.msg import ActionChunk, ActionCommand, AdapterStatus, ControlStatus, OperatorCommand
 from apo_teleop.arbiter import Arbiter
@@ -26,6 +28,7 @@ from apo_teleop.arbiter_config import ArbiterConfig
 from apo_teleop.arbiter_types import ControlState, Decision
 from apo_teleop.control_loop import ControlLoop
 from apo_teleop.estop import EstopSignal
+from apo_teleop.outputs import make_output
 
 _ESTOP = "estop"
 _SHADOW = "the policy's action while it does not drive"
@@ -57,12 +60,16 @@ class ArbiterNode(LifecycleBase):
         self._contract = load_contract(self._config.contract_file)
         # an emergency stop outlives a restart of the ticks
         self._arbiter = Arbiter(self._config, self._contract)
+        gripper = GripperScale(self._config.gripper_open_m, self._config.gripper_closed_m)
+        output = make_output(self._config, self._contract)
+        self._robot = RobotOutput(self, self._config, self._contract, output, gripper.position)
         for key in self._contract.limits.absent:
             self.get_logger().warning(f"{key} is not set in {self._contract.source}: no such limit applies")
 
     def activate(self) -> None:
         config = self._config
-        self._loop = ControlLoop(self._arbiter, config, self._contract, self._estop)
+        self._loop = ControlLoop(self._arbiter, config, self._contract, self._estop, self._robot.fault)
+        self._robot.restart()
         self._device_wall_ns = self._pose_steady_ns = 0
         pose = self._contract.state_spec("ee_pose")
         measured, feedback = sensors(config.sensor_reliability), self._contract.feedback
@@ -90,6 +97,9 @@ class ArbiterNode(LifecycleBase):
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         self._publish(self._loop.stop(self._now_ns(), time.monotonic_ns()))
+
+    def cleanup(self) -> None:
+        self._robot.close()
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
@@ -145,9 +155,11 @@ class ArbiterNode(LifecycleBase):
             self._ticker.reset()
 
     def _publish(self, decision: Decision | None) -> None:
-        """Publishes the command first, all that is only told after it."""
+        """Moves the robot first; all that is only told comes after it."""
         if decision is None:
             return
+        clock_ns = decision.observation_stamp if self._config.lockstep else time.monotonic_ns()
+        self._robot.publish(decision.values, decision.source, decision.observation_stamp, clock_ns)
         record, now_ns = self._loop.record, self._now_ns()
         message = ActionCommand(
             tick=record.ticks,
@@ -206,7 +218,7 @@ class ArbiterNode(LifecycleBase):
         if decision is not None:
             level = ERROR if decision.latched else WARN if decision.state is ControlState.HOLD else OK
             message = f"{decision.state}: {decision.reason}"
-        summary = self._loop.summary(time.monotonic_ns())
+        summary = self._loop.summary(time.monotonic_ns()) | self._robot.summary()
         self._diagnostics_pub.publish(diagnostic_array(self, level, message, summary))
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:

@@ -83,6 +83,7 @@ class ArbiterInputs:
     adapters: frozenset[int] = frozenset()  # versions the policy node has announced
     estop: bool = False  # somebody on the emergency stop topic says stop now
     duplicate: str = ""  # topic with more than one publisher
+    output_fault: str = ""  # why the output to the robot cannot compute motion
     late: tuple[str, ...] = ()  # lockstep: who had not answered at the deadline: policy, operator
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -35,11 +35,19 @@ class ControlLoop:
         arbiter: decides; it outlives the loop.
         config, contract: cadence.
         estop: what the emergency stop topic says; it outlives the loop too.
+        output_fault: asked in every tick why the output to the robot cannot compute motion; empty: it can.
     """
 
-    def __init__(self, arbiter: Arbiter, config: ArbiterConfig, contract: Contract, estop: EstopSignal):
+    def __init__(
+        self,
+        arbiter: Arbiter,
+        config: ArbiterConfig,
+        contract: Contract,
+        estop: EstopSignal,
+        output_fault: Callable[[], str] = lambda: "",
+    ):
         self.record = ControlRecord()
-        self._estop = estop
+        self._estop, self._output_fault = estop, output_fault
         self._unannounced: tuple[int, int] | None = None  # adapter and stamp of an answer that cannot count yet
         self._arbiter, self._lockstep = arbiter, config.lockstep
         self._inbox = InputInbox()
@@ -145,6 +153,7 @@ class ControlLoop:
         return self._step(tick.stamp_ns, tick.stamp_ns, self._estop.held(steady_ns), tick.late)
 
     def _step(self, now_ns: int, steady_ns: int, estop: bool, late: tuple[str, ...] = ()) -> Decision:
+        self._inbox.output_fault = self._output_fault()
         inputs = self._inbox.take(steady_ns, late, estop)
         decision = self._arbiter.step(now_ns, inputs)
         self.record.add(decision, inputs)

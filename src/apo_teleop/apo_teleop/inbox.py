@@ -17,6 +17,7 @@ class InputInbox:
         self.feedback: FeedbackInput | None = None
         self.adapters: frozenset[int] = frozenset()  # versions the policy node has announced
         self.duplicate = ""  # topic with more than one publisher
+        self.output_fault = ""  # why the output to the robot cannot compute motion
 
     def put_operator(self, sample: OperatorInput) -> OperatorInput:
         """Stores a sample; returns it with the events of those before it that no step has seen."""
@@ -35,6 +36,7 @@ class InputInbox:
             adapters=self.adapters,
             estop=estop,
             duplicate=self.duplicate,
+            output_fault=self.output_fault,
             late=late,
         )
         if self.operator is not None and self.operator.events:

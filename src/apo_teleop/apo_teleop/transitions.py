@@ -33,6 +33,7 @@ class Reason(enum.StrEnum):
     FEEDBACK_FUTURE = "feedback_future"
     FEEDBACK_INVALID = "feedback_invalid"
     ROBOT_NOT_FOLLOWING = "robot_not_following"
+    OUTPUT_BLOCKED = "output_blocked"
     DEVICE_LOST = "device_lost"
     OPERATOR_STALE = "operator_stale"
     OPERATOR_INVALID = "operator_invalid"
@@ -73,6 +74,7 @@ class Condition(enum.Enum):
     FEEDBACK_OLD = "the feedback's stamp or its arrival is older than max_age_s of the contract"
     FEEDBACK_AHEAD = "the feedback's stamp lies in the future beyond the tolerance"
     FEEDBACK_BROKEN = "the feedback's twist is not finite"
+    NO_OUTPUT = "the output to the robot cannot compute motion"
     OPERATOR_MISSED_DEADLINE = "lockstep: the operator has not answered the tick in time"
     NEWCOMER_BROKEN = "an operator not in control sends values of wrong length or not finite"
     OPERATOR_AHEAD = "the sample's stamp lies in the future beyond the tolerance"
@@ -126,6 +128,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(Condition.FEEDBACK_AHEAD, _HOLD, Reason.FEEDBACK_FUTURE),
     Transition(Condition.FEEDBACK_OLD, _HOLD, Reason.FEEDBACK_STALE),
     Transition(Condition.FEEDBACK_BROKEN, _HOLD, Reason.FEEDBACK_INVALID),
+    Transition(Condition.NO_OUTPUT, _HOLD, Reason.OUTPUT_BLOCKED),
     # the operator comes before the policy
     Transition(Condition.OPERATOR_MISSED_DEADLINE, _HOLD, Reason.OPERATOR_LATE),
     Transition(Condition.NEWCOMER_BROKEN, _HOLD, Reason.OPERATOR_INVALID),

@@ -1,0 +1,151 @@
+"""Messages to and from a robot: commands of every kind of controller, and what the robot reports."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from builtin_interfaces.msg import Duration, Time
+from geometry_msgs.msg import PoseStamped, TwistStamped
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray, Header, MultiArrayDimension, MultiArrayLayout, String
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from apo_core.contract import Contract
+from apo_core.errors import ObservationError
+from apo_core.ros.conversions import array_to_pose, state_from_msg, to_ns, to_stamp
+from apo_core.ros.qos import COMMANDS, LATCHED
+
+_MESSAGES = {
+    "twist": TwistStamped,
+    "pose": PoseStamped,
+    "position": Float64MultiArray,
+    "joint_velocity": Float64MultiArray,
+    "joint_position": Float64MultiArray,
+    "joint_trajectory": JointTrajectory,
+}
+
+
+class RobotCommandPublisher:
+    """Publishes arrays as the message of one kind of controller.
+
+    Args:
+        node: owns the publisher.
+        kind: twist (6,), pose (7,), joint_velocity, joint_position or joint_trajectory (n,), position (1,).
+        topic: of the controller.
+        frame: of a twist or pose.
+        joints: names, for the kinds that have joints.
+        trajectory_time_s: time in which the point of a joint_trajectory is reached.
+    """
+
+    def __init__(
+        self, node: Node, kind: str, topic: str, frame: str, joints: Sequence[str] = (), trajectory_time_s: float = 0.0
+    ):
+        self._node, self._kind, self._frame, self._joints = node, kind, frame, list(joints)
+        seconds, nanoseconds = divmod(round(trajectory_time_s * 1e9), 1_000_000_000)
+        self._duration = Duration(sec=seconds, nanosec=nanoseconds)
+        self._publisher = node.create_publisher(_MESSAGES[kind], topic, COMMANDS)
+
+    def publish(self, values: np.ndarray, stamp: Time) -> None:
+        """Sends one command. Float64MultiArray has no stamp."""
+        self._publisher.publish(self._message(values, stamp))
+
+    def _message(self, values: np.ndarray, stamp: Time):
+        numbers = np.asarray(values, np.float64).tolist()
+        if self._kind == "twist":
+            message = TwistStamped(header=Header(stamp=stamp, frame_id=self._frame))
+            linear, angular = message.twist.linear, message.twist.angular
+            linear.x, linear.y, linear.z, angular.x, angular.y, angular.z = numbers
+            return message
+        if self._kind == "pose":
+            return PoseStamped(header=Header(stamp=stamp, frame_id=self._frame), pose=array_to_pose(values))
+        if self._kind == "joint_trajectory":
+            # no velocities: controllers refuse a trajectory that does not end at rest
+            point = JointTrajectoryPoint(positions=numbers, time_from_start=self._duration)
+            return JointTrajectory(header=Header(stamp=stamp), joint_names=self._joints, points=[point])
+        dimension = MultiArrayDimension(label=self._kind, size=len(numbers), stride=len(numbers))
+        return Float64MultiArray(layout=MultiArrayLayout(dim=[dimension]), data=numbers)
+
+    def close(self) -> None:
+        """Ends the publisher."""
+        self._node.destroy_publisher(self._publisher)
+
+
+class RobotListener(Protocol):
+    """Who is told what the robot reports; times are of the steady clock."""
+
+    def on_pose(self, position: np.ndarray, quaternion: np.ndarray) -> None: ...
+
+    def on_joints(self, positions: np.ndarray | None, fault: str, receive_ns: int) -> None: ...
+
+    def on_description(self, urdf: str) -> None: ...
+
+
+class RobotStateSource:
+    """Subscribes to what an output must know of the robot.
+
+    Args:
+        node: owns the subscriptions.
+        contract: topics and names of ee_pose and joint_position.
+        qos: of both.
+        listener: is told.
+        description_topic: latched URDF; empty: not needed.
+        with_joints: whether joint states are needed.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        contract: Contract,
+        qos: QoSProfile,
+        listener: RobotListener,
+        *,
+        description_topic: str = "",
+        with_joints: bool = False,
+    ):
+        self._node, self._listener = node, listener
+        pose = contract.state_spec("ee_pose")
+        self._subscriptions = [node.create_subscription(PoseStamped, pose.topic, self._on_pose, qos)]
+        if with_joints:
+            self._joints = contract.state_spec("joint_position")
+            self._subscriptions.append(node.create_subscription(JointState, self._joints.topic, self._on_joints, qos))
+        if description_topic:
+            self._subscriptions.append(
+                node.create_subscription(String, description_topic, self._on_description, LATCHED)
+            )
+
+    def close(self) -> None:
+        """Ends the subscriptions."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions = []
+
+    def _on_pose(self, message: PoseStamped) -> None:
+        p, q = message.pose.position, message.pose.orientation
+        self._listener.on_pose(np.array([p.x, p.y, p.z]), np.array([q.x, q.y, q.z, q.w]))
+
+    def _on_joints(self, message: JointState) -> None:
+        # a robot may publish its gripper's joints on the same topic in messages of their own
+        if self._joints.joints and not set(self._joints.joints) & set(message.name):
+            return
+        try:
+            values, fault = state_from_msg(message, self._joints), ""
+        except ObservationError as error:
+            values, fault = None, str(error)
+        # a driver that repeats an old state must not make it young
+        lag_ns = max(0, self._node.get_clock().now().nanoseconds - to_ns(message.header.stamp))
+        self._listener.on_joints(values, fault, time.monotonic_ns() - lag_ns)
+
+    def _on_description(self, message: String) -> None:
+        self._listener.on_description(message.data)
+
+
+def stamp_of(policy: str, kind: str, observation_ns: int, now_ns: int) -> Time:
+    """Stamp of a command: `observation` or `now`; of a joint trajectory `now` is 0, its controller's word for it."""
+    if policy == "observation":
+        return to_stamp(observation_ns)
+    return Time() if kind == "joint_trajectory" else to_stamp(now_ns)

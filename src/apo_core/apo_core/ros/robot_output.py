@@ -1,0 +1,146 @@
+"""Sends the robot what an output computes for each command, and tells the output what the robot reports."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from rclpy.node import Node
+
+from apo_core.contract import Contract
+from apo_core.ros.qos import sensors
+from apo_core.ros.robot_messages import RobotCommandPublisher, RobotListener, RobotStateSource, stamp_of
+from apo_core.types import ControlSource
+
+_JOINT_KINDS = ("joint_trajectory", "joint_velocity", "joint_position")
+_TWIST, _GRIPPER = slice(0, 6), 6  # of an action
+
+
+class Output(RobotListener, Protocol):
+    """What computes the arm's value; see apo_teleop.outputs."""
+
+    joints: tuple[str, ...]
+
+    def restart(self) -> None: ...
+
+    def fault(self, steady_ns: int) -> str: ...
+
+    def command(self, twist: np.ndarray, source: ControlSource, clock_ns: int, steady_ns: int) -> np.ndarray | None: ...
+
+    def summary(self) -> dict[str, str]: ...
+
+
+class Settings(Protocol):
+    """Parameters; see apo_teleop.output_config."""
+
+    output: str
+    output_topic: str
+    output_frame: str
+    output_stamp: str
+    gripper_output: str
+    gripper_topic: str
+    gripper_joint: str
+    trajectory_time_s: float
+    urdf_file: str
+    robot_description_topic: str
+    sensor_reliability: str
+
+
+class RobotOutput:
+    """One message to the arm and one to the gripper for every command.
+
+    Args:
+        node: owns publishers and subscriptions.
+        settings: kinds, topics, frame, stamps.
+        contract: frame, topics of what the robot reports.
+        output: computes the arm's value; None sends the arm nothing.
+        gripper_position: position [m] of the gripper's value in an action.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        settings: Settings,
+        contract: Contract,
+        output: Output | None,
+        gripper_position: Callable[[float], float],
+    ):
+        self._node, self._settings, self._output = node, settings, output
+        self._gripper_position = gripper_position
+        self._fault = ""
+        kind, frame = settings.output, settings.output_frame or contract.frame_id
+        self._arm = self._gripper = self._source = None
+        if output is not None:
+            self._arm = RobotCommandPublisher(
+                node, kind, settings.output_topic, frame, output.joints, settings.trajectory_time_s
+            )
+        if settings.gripper_output != "none":
+            self._gripper = RobotCommandPublisher(
+                node,
+                settings.gripper_output,
+                settings.gripper_topic,
+                frame,
+                [settings.gripper_joint],
+                settings.trajectory_time_s,
+            )
+        with_joints = kind in _JOINT_KINDS
+        if with_joints or kind == "pose":
+            self._source = RobotStateSource(
+                node,
+                contract,
+                sensors(settings.sensor_reliability),
+                output,
+                description_topic=settings.robot_description_topic if with_joints and not settings.urdf_file else "",
+                with_joints=with_joints,
+            )
+
+    def restart(self) -> None:
+        """Control begins (again)."""
+        if self._output is not None:
+            self._output.restart()
+
+    def fault(self) -> str:
+        """Why the arm cannot be moved now; empty when it can. Logged when it begins and ends."""
+        fault = self._output.fault(time.monotonic_ns()) if self._output is not None else ""
+        if bool(fault) != bool(self._fault):
+            logger = self._node.get_logger()
+            if fault:
+                logger.error(f"output {self._settings.output}: {fault}")
+            else:
+                logger.info(f"output {self._settings.output}: can move the arm again")
+        self._fault = fault
+        return fault
+
+    def publish(self, values: np.ndarray, source: ControlSource, observation_ns: int, clock_ns: int) -> None:
+        """Sends one command; nothing to an arm of which it is not known where it is.
+
+        Args:
+            values: (A,) contract units.
+            source: who decided them.
+            observation_ns: stamp of the observation they answer.
+            clock_ns: when they were decided, on the clock that motion is measured with.
+        """
+        settings, now_ns = self._settings, self._node.get_clock().now().nanoseconds
+        if self._gripper is not None:
+            position = np.array([self._gripper_position(values[_GRIPPER])])
+            stamp = stamp_of(settings.output_stamp, settings.gripper_output, observation_ns, now_ns)
+            self._gripper.publish(position, stamp)
+        if self._arm is not None:
+            target = self._output.command(values[_TWIST], source, clock_ns, time.monotonic_ns())
+            if target is not None:
+                self._arm.publish(target, stamp_of(settings.output_stamp, settings.output, observation_ns, now_ns))
+
+    def summary(self) -> dict[str, str]:
+        """Key and value for /diagnostics."""
+        if self._output is None:
+            return {"output": self._settings.output}
+        told = {"output": self._settings.output, "output_fault": self._fault}
+        return told | {f"output_{key}": value for key, value in self._output.summary().items()}
+
+    def close(self) -> None:
+        """Ends publishers and subscriptions."""
+        for part in (self._source, self._arm, self._gripper):
+            if part is not None:
+                part.close()

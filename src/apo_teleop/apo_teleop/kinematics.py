@@ -1,0 +1,215 @@
+"""Kinematics of an arm from its URDF, and joint motion for a wanted twist. Pure; computed by MuJoCo."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from apo_core.errors import ConfigError
+from apo_core.rotations import canonical_quaternion
+from apo_teleop.output_config import OutputConfig
+
+_MOVING = ("revolute", "continuous", "prismatic")
+_PROBE = 1e-3  # rad, length of the step in joint space that tells whether a singularity comes closer
+_SMALL = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Posture:
+    """Where the tip is, in the base link's axes."""
+
+    position: np.ndarray  # (3,) m
+    quaternion: np.ndarray  # (4,) xyzw, canonical
+    jacobian: np.ndarray  # (6, n): linear [m/s] above angular velocity [rad/s] per joint velocity
+
+
+class Arm:
+    """The joints between two links of a URDF.
+
+    Args:
+        urdf: the robot's description, XML.
+        base_link, tip_link: ends of the chain; the joints in between that can move are those of `joints`.
+        joints: their names, in the order of every joint vector here.
+        source: where the URDF comes from, for messages.
+
+    Raises:
+        ConfigError: every fault found in the URDF, or MuJoCo is missing.
+    """
+
+    def __init__(self, urdf: str, base_link: str, tip_link: str, joints: Sequence[str], source: str):
+        chain = _chain(urdf, base_link, tip_link, source)
+        moving = [joint for joint in chain if joint.get("type") in _MOVING]
+        names = [joint.get("name") for joint in moving]
+        faults = [
+            f"joint {joint.get('name')!r} is of type {joint.get('type')!r}, must be fixed or one of {list(_MOVING)}"
+            for joint in chain
+            if joint.get("type") not in (*_MOVING, "fixed")
+        ]
+        if sorted(names) != sorted(joints):
+            faults.append(
+                f"the joints from {base_link!r} to {tip_link!r} are {names}, those of joint_position in the contract "
+                f"{list(joints)}"
+            )
+        limits = [_limits(joint, faults) for joint in moving]
+        if faults:
+            raise ConfigError(source, faults)
+        order = [names.index(name) for name in joints]
+        self.joints = tuple(joints)
+        self.lower, self.upper, self.speed = np.array(limits)[order].T  # (n,) rad (m) and rad/s (m/s)
+        self._order, self._columns = np.empty(len(order), int), order
+        self._order[order] = np.arange(len(order))
+        self._mujoco, self._model = _compile(chain, source)
+        self._data = self._mujoco.MjData(self._model)
+        self._tip = self._model.nbody - 1
+        self._linear, self._angular = np.zeros((3, len(order))), np.zeros((3, len(order)))
+
+    def at(self, positions: np.ndarray) -> Posture:
+        """The tip's pose and Jacobian at joint positions (n,) [rad, m]."""
+        mujoco, model, data = self._mujoco, self._model, self._data
+        data.qpos[:] = np.asarray(positions, np.float64)[self._order]
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        mujoco.mj_jacBody(model, data, self._linear, self._angular, self._tip)
+        return Posture(
+            position=data.xpos[self._tip].copy(),
+            quaternion=canonical_quaternion(np.roll(data.xquat[self._tip], -1)),
+            jacobian=np.vstack([self._linear, self._angular])[:, self._columns],
+        )
+
+
+def _chain(urdf: str, base_link: str, tip_link: str, source: str) -> list[ET.Element]:
+    """The joints from base to tip."""
+    try:
+        robot = ET.fromstring(urdf)
+    except ET.ParseError as error:
+        hint = "; a .xacro file must go through xacro first" if "xacro" in urdf[:2000] else ""
+        raise ConfigError(source, [f"is not XML: {error}{hint}"]) from None
+    links = [link.get("name") for link in robot.findall("link")]
+    missing = [
+        f"{name} = {link!r} is not a link of the robot; known: {', '.join(map(str, links))}"
+        for name, link in (("base_link", base_link), ("tip_link", tip_link))
+        if link not in links
+    ]
+    if missing:
+        raise ConfigError(source, missing)
+    above = {child.get("link"): joint for joint in robot.findall("joint") if (child := joint.find("child")) is not None}
+    chain: list[ET.Element] = []
+    link = tip_link
+    while link != base_link:
+        joint = above.get(link)
+        parent = joint.find("parent") if joint is not None else None
+        if parent is None or joint in chain:
+            raise ConfigError(source, [f"tip_link = {tip_link!r} does not hang on base_link = {base_link!r}"])
+        chain.insert(0, joint)
+        link = parent.get("link")
+    return chain
+
+
+def _limits(joint: ET.Element, faults: list[str]) -> tuple[float, float, float]:
+    """Lower, upper and speed limit of a joint; what is wrong is added to `faults`."""
+    limit, name = joint.find("limit"), joint.get("name")
+    values = {}
+    wanted = ("velocity",) if joint.get("type") == "continuous" else ("lower", "upper", "velocity")
+    for key in wanted:
+        text = None if limit is None else limit.get(key, "0" if key != "velocity" else None)
+        try:
+            values[key] = float(text)
+        except (TypeError, ValueError):
+            values[key] = np.nan
+    lower, upper = values.get("lower", -np.inf), values.get("upper", np.inf)
+    if not lower < upper:
+        faults.append(f"joint {name!r}: limit lower = {lower}, upper = {upper} must be two numbers, the lower first")
+    if not 0 < values["velocity"] < np.inf:
+        faults.append(f"joint {name!r}: limit velocity = {values['velocity']} must be above 0 and finite")
+    return lower, upper, values["velocity"]
+
+
+def _compile(chain: list[ET.Element], source: str):
+    """MuJoCo and its model of a chain: nothing but frames and axes goes in, so that no mesh is looked for."""
+    try:
+        import mujoco
+    except ImportError as error:
+        fault = f"a joint output needs MuJoCo: pip install -r requirements/kinematics.in ({error})"
+        raise ConfigError("config/arbiter.yaml", [fault]) from None
+    robot = ET.Element("robot", name="arm")
+    options = ET.SubElement(robot, "mujoco")
+    ET.SubElement(options, "compiler", fusestatic="false", boundmass="1", boundinertia="1")
+    ET.SubElement(robot, "link", name="link0")
+    for i, joint in enumerate(chain):
+        ET.SubElement(robot, "link", name=f"link{i + 1}")
+        kind = joint.get("type")
+        made = ET.SubElement(robot, "joint", name=f"joint{i}", type="continuous" if kind == "revolute" else kind)
+        ET.SubElement(made, "parent", link=f"link{i}")
+        ET.SubElement(made, "child", link=f"link{i + 1}")
+        made.extend(part for tag in ("origin", "axis") if (part := joint.find(tag)) is not None)
+        if kind == "prismatic":
+            made.append(joint.find("limit"))
+    try:
+        return mujoco, mujoco.MjModel.from_xml_string(ET.tostring(robot, encoding="unicode"))
+    except ValueError as error:
+        raise ConfigError(source, [f"MuJoCo refuses the chain: {error}"]) from None
+
+
+@dataclass(frozen=True, slots=True)
+class JointMotion:
+    """Joint velocity for a twist."""
+
+    velocity: np.ndarray  # (n,) rad/s (m/s)
+    scale: float  # share of the wanted speed that was possible, 0..1
+    limits: tuple[str, ...]  # what was in the way: singularity, joint_speed.<joint>, joint_position.<joint>
+
+
+class TwistSolver:
+    """Joint velocity for a twist: the pseudo-inverse of the Jacobian, then the whole motion slowed until every limit is
+    kept, which leaves its direction as it was. Motion into a singularity slows from `singularity_slow` on and ends at
+    `singularity_stop`; below that the inverse is damped, (J^T J + lambda^2 I) q' = J^T v with lambda^2 rising as the
+    smallest singular value falls (Chiaverini, Siciliano, Egeland 1994, IEEE Trans. Control Systems Technology 2(2)).
+
+    Args:
+        arm: at least six joints.
+        config: limits.
+
+    Raises:
+        ConfigError: the arm has too few joints.
+    """
+
+    def __init__(self, arm: Arm, config: OutputConfig):
+        if len(arm.joints) < 6:
+            fault = f"the arm has {len(arm.joints)} joints {list(arm.joints)}, a joint output needs at least 6"
+            raise ConfigError("config/contract.yaml: state.joint_position", [fault])
+        margin = config.joint_limit_margin_rad
+        tight = [name for name, gap in zip(arm.joints, arm.upper - arm.lower, strict=True) if gap <= 2 * margin]
+        if tight:
+            fault = f"joint_limit_margin_rad = {margin} leaves no room for {tight}"
+            raise ConfigError("config/arbiter.yaml", [fault])
+        self._arm, self._config = arm, config
+        self.lower, self.upper = arm.lower + margin, arm.upper - margin  # (n,) where a target may lie
+        self._speed = arm.speed * config.joint_speed_share
+
+    def solve(self, positions: np.ndarray, twist: np.ndarray) -> JointMotion:
+        """Joint velocity for a twist (6,) [m/s, rad/s] in the base link's axes, at joint positions (n,)."""
+        if not np.any(twist):
+            return JointMotion(np.zeros(len(self._speed)), 1.0, ())
+        config = self._config
+        u, values, vt = np.linalg.svd(self._arm.at(positions).jacobian, full_matrices=False)
+        damping = max(0.0, 1.0 - (values[-1] / config.singularity_stop) ** 2) * config.singularity_damping**2
+        velocity = vt.T @ (values / (values**2 + damping) * (u.T @ np.asarray(twist, np.float64)))
+        limits: dict[str, float] = {}
+        if values[-1] < config.singularity_slow and self._comes_closer(positions, velocity, values[-1]):
+            room = config.singularity_slow - config.singularity_stop
+            limits["singularity"] = max(0.0, (values[-1] - config.singularity_stop) / room)
+        towards = np.where(velocity > 0, self.upper - positions, positions - self.lower)
+        room = np.maximum(towards, 0.0) / config.joint_limit_brake_s
+        for name, bound in (("joint_speed", self._speed), ("joint_position", room)):
+            for i in np.flatnonzero(np.abs(velocity) > bound + _SMALL):
+                limits[f"{name}.{self._arm.joints[i]}"] = bound[i] / abs(velocity[i])
+        scale = min(limits.values(), default=1.0)
+        return JointMotion(velocity * scale, scale, tuple(limits))
+
+    def _comes_closer(self, positions: np.ndarray, velocity: np.ndarray, value: float) -> bool:
+        step = _PROBE / max(float(np.linalg.norm(velocity)), _SMALL)
+        ahead = self._arm.at(positions + step * velocity).jacobian
+        return np.linalg.svd(ahead, compute_uv=False)[-1] < value
