@@ -12,23 +12,27 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 import rclpy
-from geometry_msgs.msg import PoseArray, PoseStamped
+from geometry_msgs.msg import PoseArray, PoseStamped, TwistStamped
 from rclpy.executors import SingleThreadedExecutor
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 # looked for, not imported: an import would take MuJoCo's default GL library for the whole test process
 if importlib.util.find_spec("robosuite") is None:
     pytest.skip("robosuite is missing: run 'make setup'", allow_module_level=True)
 
-from apo_core.ros.conversions import to_floats, to_ns, to_stamp
+from apo_core.gripper import GripperScale
+from apo_core.ros.conversions import to_ns, to_stamp
 from apo_core.ros.qos import COMMANDS, sensors
-from apo_interfaces.msg import ActionCommand, TaskStatus
+from apo_interfaces.msg import TaskStatus
 from apo_interfaces.srv import ResetTask
 
 WAIT_S = 60.0  # limit of a wait for something that will come
 PERIOD_NS = 50_000_000
 HORIZON = 8
+STILL = (0.0,) * 6
+GRIPPER = GripperScale(0.08, 0.0)
 STREAMS = {
     "agentview/image_raw": Image,
     "wrist/image_raw": Image,
@@ -55,7 +59,8 @@ class Arm:
             qos = COMMANDS if kind is TaskStatus else sensors("reliable")
             self.node.create_subscription(kind, topic, self._store(topic), qos)
         self.node.create_subscription(Clock, "/clock", lambda m: self.clock.append(to_ns(m.clock)), COMMANDS)
-        self._command = self.node.create_publisher(ActionCommand, "command", COMMANDS)
+        self._twist = self.node.create_publisher(TwistStamped, "cartesian_command", COMMANDS)
+        self._gripper = self.node.create_publisher(JointTrajectory, "gripper_command", COMMANDS)
         self._reset = self.node.create_client(ResetTask, "sim_bridge/reset")
 
     def close(self) -> None:
@@ -76,7 +81,8 @@ class Arm:
         self.spin_until(
             lambda: (
                 self._reset.service_is_ready()
-                and self._command.get_subscription_count()
+                and self._twist.get_subscription_count()
+                and self._gripper.get_subscription_count()
                 and all(self.node.count_publishers(topic) for topic in STREAMS)
             )
         )
@@ -97,11 +103,27 @@ class Arm:
         self.spin_until(lambda: [s for s in self.complete() if s > before and self.status(s).running])
         return next(s for s in self.complete() if s > before and self.status(s).running)
 
-    def send(self, observation_ns: int, values=(0.0,) * 6 + (-1.0,)) -> None:
-        message = ActionCommand(
-            values=to_floats(np.array(values)), source="POLICY", observation_stamp=to_stamp(observation_ns)
-        )
-        self._command.publish(message)
+    def send(self, observation_ns: int, values=(*STILL, -1.0)) -> None:
+        """Sends arm and gripper the action (7,), the gripper first."""
+        self.send_gripper(observation_ns, GRIPPER.position(np.float32(values[6])))
+        self.send_twist(observation_ns, values[:6])
+
+    def send_twist(self, stamp_ns: int, twist=STILL, frame_id: str = "base") -> None:
+        message = TwistStamped()
+        message.header.stamp, message.header.frame_id = to_stamp(stamp_ns), frame_id
+        linear, angular = message.twist.linear, message.twist.angular
+        numbers = np.array(twist, np.float32).astype(float).tolist()
+        linear.x, linear.y, linear.z, angular.x, angular.y, angular.z = numbers
+        self._twist.publish(message)
+
+    def send_gripper(self, stamp_ns: int, position: float, joint: str = "gripper_width") -> None:
+        message = JointTrajectory(joint_names=[joint], points=[JointTrajectoryPoint(positions=[float(position)])])
+        message.header.stamp = to_stamp(stamp_ns)
+        self._gripper.publish(message)
+
+    def steps_on(self, stamp_ns: int) -> None:
+        """Lockstep: waits for the tick after that of `stamp_ns`."""
+        self.spin_until(lambda: self.complete()[-1] > stamp_ns)
 
     def status(self, stamp_ns: int) -> TaskStatus:
         return self.ticks[stamp_ns]["task/status"]
@@ -210,13 +232,45 @@ def test_only_the_answer_to_this_tick_moves_the_simulation(lockstep):
     assert [lockstep.status(first + i * PERIOD_NS).step for i in range(3)] == [0, 1, 2]
 
 
-def test_unusable_command_makes_the_arm_stand_still(lockstep):
+@pytest.mark.parametrize(
+    ("twist", "frame"), [([float("nan")] * 6, "base"), ([2.0, 0, 0, 0, 0, 0], "base"), ([1.0, 0, 0, 0, 0, 0], "world")]
+)
+def test_unusable_twist_makes_the_arm_stand_still(lockstep, twist, frame):
     first = lockstep.start(7)
-    lockstep.send(first, [float("nan")] * 7)
-    lockstep.spin_until(lambda: lockstep.complete()[-1] > first)
+    lockstep.send_twist(first, twist, frame)
+    lockstep.send_gripper(first, 0.08)
+    lockstep.steps_on(first)
     assert lockstep.status(first + PERIOD_NS).step == 1
     before, after = (lockstep.ticks[s]["ee_pose"].pose.position for s in (first, first + PERIOD_NS))
     assert abs(after.x - before.x) < 0.005 and abs(after.z - before.z) < 0.005
+
+
+def test_unusable_gripper_position_leaves_the_gripper_as_it_was(lockstep):
+    def width(stamp_ns: int) -> float:
+        return lockstep.ticks[stamp_ns]["gripper/joint_states"].position[0]
+
+    stamp = lockstep.start(7)
+    for position, joint in [(0.0, "gripper_width"), (0.5, "gripper_width"), (0.08, "another_joint")]:
+        lockstep.send_gripper(stamp, position, joint)
+        lockstep.send_twist(stamp)
+        lockstep.steps_on(stamp)
+        stamp += PERIOD_NS
+    assert width(stamp) < width(stamp - PERIOD_NS) < width(stamp - 2 * PERIOD_NS)  # it goes on closing
+
+
+def test_a_tick_waits_for_arm_and_gripper(lockstep):
+    stamp = lockstep.start(7)
+    for gripper_first in (True, False):
+        sends = [lambda at=stamp: lockstep.send_gripper(at, 0.08), lambda at=stamp: lockstep.send_twist(at)]
+        first, second = sends if gripper_first else reversed(sends)
+        first()
+        # the answer of a service comes after what was sent before it
+        assert not lockstep.reset(-1).accepted
+        assert lockstep.complete()[-1] == stamp
+        second()
+        lockstep.steps_on(stamp)
+        stamp += PERIOD_NS
+    assert lockstep.status(stamp).step == 2
 
 
 def test_negative_seed_is_refused(lockstep):

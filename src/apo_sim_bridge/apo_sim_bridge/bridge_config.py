@@ -25,10 +25,14 @@ class SimBridgeConfig:
     cameras: tuple[str, ...] = parameter(
         ("agentview=agentview", "wrist=robot0_eye_in_hand"), "image of the contract = camera of the simulation"
     )
+    command_topic: str = parameter("cartesian_command", "geometry_msgs/TwistStamped for the arm, the contract's frame")
+    gripper_topic: str = parameter(
+        "gripper_command", "trajectory_msgs/JointTrajectory for the gripper, joint gripper_width, 0 .. 0.08 m"
+    )
     horizon: int = parameter(100, "steps after which a trial without success is truncated", low=1, high=100_000)
     success_hold_steps: int = parameter(5, "consecutive steps that must show success", low=1, high=1000)
     command_timeout_s: float = parameter(
-        0.2, "real time: s without a command after which the arm stands still", low=0.01, high=10.0
+        0.2, "real time: s without a twist after which the arm stands still", low=0.01, high=10.0
     )
     lockstep_repeat_s: float = parameter(
         8.0, "lockstep: s without an answer after which a tick is published again (late joiners)", low=0.5, high=600.0

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 
 import numpy as np
-from geometry_msgs.msg import PoseArray, PoseStamped
+from geometry_msgs.msg import PoseArray, PoseStamped, TwistStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Header
+from trajectory_msgs.msg import JointTrajectory
 
 from apo_core.contract import load_contract
 from apo_core.errors import ConfigError
+from apo_core.gripper import GripperScale
 from apo_core.ros.conversions import array_to_pose, image_to_msg, to_ns, to_stamp
 from apo_core.ros.node_main import run
 from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, sensors
-from apo_interfaces.msg import ActionCommand, TaskStatus
+from apo_interfaces.msg import TaskStatus
 from apo_interfaces.srv import ResetTask
 from apo_sim_bridge.bridge_config import SimBridgeConfig, sim_config
 from apo_sim_bridge.sim_env import SimEnv, SimFrame
 from apo_sim_bridge.trial import CommandInbox, Trial, TrialRules
 
 GRIPPER_JOINT = "gripper_width"
+GRIPPER_OPEN_M, GRIPPER_CLOSED_M = 0.08, 0.0
 
 
 class SimBridgeNode(Node):
@@ -44,7 +48,13 @@ class SimBridgeNode(Node):
         # in real time a bridge that was restarted must not go back in time; in lockstep runs must repeat exactly
         start_ns = 0 if config.lockstep else time.time_ns()
         self._trial = Trial(TrialRules(contract.period_ns, config.horizon, config.success_hold_steps), start_ns)
-        self._inbox = CommandInbox(contract.action.low, contract.action.high, round(config.command_timeout_s * 1e9))
+        self._inbox = CommandInbox(
+            contract.action.low,
+            contract.action.high,
+            contract.frame_id,
+            GripperScale(GRIPPER_OPEN_M, GRIPPER_CLOSED_M),
+            round(config.command_timeout_s * 1e9),
+        )
         self._frame = self._env.reset(config.seed)
         self._next_seed = config.seed
         self._idle_since_ns = time.monotonic_ns()
@@ -57,7 +67,8 @@ class SimBridgeNode(Node):
         self._objects_pub = self.create_publisher(PoseArray, "ground_truth/objects", qos)
         self._status_pub = self.create_publisher(TaskStatus, "task/status", COMMANDS)
         self._clock_pub = self.create_publisher(ClockMessage, "/clock", COMMANDS)
-        self.create_subscription(ActionCommand, "command", self._on_command, COMMANDS)
+        self.create_subscription(TwistStamped, config.command_topic, self._on_twist, COMMANDS)
+        self.create_subscription(JointTrajectory, config.gripper_topic, self._on_gripper, COMMANDS)
         self.create_service(ResetTask, "~/reset", self._on_reset)
         self.create_timer(1.0 / contract.rate_hz, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
         mode = "lockstep" if config.lockstep else "real time"
@@ -85,16 +96,48 @@ class SimBridgeNode(Node):
         self._published_ns = None
         self._publish_when_heard()
 
-    def _on_command(self, message: ActionCommand) -> None:
-        stamp_ns, now_ns = to_ns(message.observation_stamp), time.monotonic_ns()
-        lockstep = self._config.lockstep
-        if not (self._trial.answers_this_tick(stamp_ns) if lockstep else self._trial.belongs(stamp_ns)):
+    def _on_twist(self, message: TwistStamped) -> None:
+        stamp_ns, linear, angular = to_ns(message.header.stamp), message.twist.linear, message.twist.angular
+        if not self._is_current(stamp_ns, self._config.command_topic):
             return
-        fault = self._inbox.put(message.values, stamp_ns, now_ns)
+        twist = (linear.x, linear.y, linear.z, angular.x, angular.y, angular.z)
+        fault = self._inbox.put_twist(twist, message.header.frame_id, stamp_ns, self._command_time(stamp_ns))
+        self._refuse(self._config.command_topic, fault, "the arm stands still")
+        self._answer(stamp_ns)
+
+    def _on_gripper(self, message: JointTrajectory) -> None:
+        stamp_ns = to_ns(message.header.stamp)
+        if not self._is_current(stamp_ns, self._config.gripper_topic):
+            return
+        self._refuse(
+            self._config.gripper_topic,
+            self._inbox.put_gripper(_gripper_position(message), stamp_ns),
+            "the gripper stays as it is",
+        )
+        self._answer(stamp_ns)
+
+    def _is_current(self, stamp_ns: int, topic: str) -> bool:
+        """Whether a command belongs to the tick, in real time to the trial; what comes between trials is not told."""
+        trial = self._trial
+        if trial.answers_this_tick(stamp_ns) if self._config.lockstep else trial.belongs(stamp_ns):
+            return True
+        if trial.running:
+            text = f"{topic}: stamp {stamp_ns * 1e-9:.3f} s is not of an observation of this trial, command refused"
+            self.get_logger().warning(text, throttle_duration_sec=5.0)
+        return False
+
+    def _refuse(self, topic: str, fault: str, consequence: str) -> None:
         if fault:
-            self.get_logger().error(f"command {message.tick} {fault}; the arm stands still", throttle_duration_sec=1.0)
-        if lockstep:
-            self._step(now_ns, stamp_ns)
+            self.get_logger().error(f"{topic}: {fault}; {consequence}", throttle_duration_sec=1.0)
+
+    def _command_time(self, stamp_ns: int) -> int:
+        """Time that the age of a command is measured with; in lockstep none goes by within a tick."""
+        return stamp_ns if self._config.lockstep else time.monotonic_ns()
+
+    def _answer(self, stamp_ns: int) -> None:
+        """Lockstep: a tick is executed once arm and gripper have answered it, even with what was refused."""
+        if self._config.lockstep and self._inbox.answers(stamp_ns):
+            self._step(stamp_ns, stamp_ns)
 
     def _on_timer(self) -> None:
         now_ns = time.monotonic_ns()
@@ -123,11 +166,14 @@ class SimBridgeNode(Node):
 
     def _publish_when_heard(self) -> None:
         """Lockstep: holds back a trial's first tick until somebody is there who could answer it."""
-        heard = self._pose_pub.get_subscription_count() and self.count_publishers("command")
+        topics = (self._config.command_topic, self._config.gripper_topic)
+        heard = self._pose_pub.get_subscription_count() and all(map(self.count_publishers, topics))
         if heard or not self._config.lockstep:
             self._publish()
         else:
-            self.get_logger().info("waits for an arbiter on ee_pose and command", throttle_duration_sec=5.0)
+            self.get_logger().info(
+                f"waits for an arbiter on ee_pose, {topics[0]} and {topics[1]}", throttle_duration_sec=5.0
+            )
 
     def _publish(self) -> None:
         frame, trial = self._frame, self._trial
@@ -165,6 +211,14 @@ class SimBridgeNode(Node):
         self._objects_pub.publish(
             PoseArray(header=header, poses=[array_to_pose(values) for values in frame.objects.values()])
         )
+
+
+def _gripper_position(message: JointTrajectory) -> float:
+    """Where a trajectory ends [m]; NaN when it says nothing of the gripper's joint."""
+    if GRIPPER_JOINT not in message.joint_names or not message.points:
+        return math.nan
+    positions, index = message.points[-1].positions, message.joint_names.index(GRIPPER_JOINT)
+    return positions[index] if index < len(positions) else math.nan
 
 
 def main() -> None:
