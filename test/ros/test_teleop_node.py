@@ -1,7 +1,8 @@
-"""The operator's node as a process over DDS: scripted operator, joystick, keyboard in a pseudo terminal, no device."""
+"""The operator's node as a process over DDS: each device, as close to the real one as there is no hardware."""
 
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,13 +18,14 @@ from geometry_msgs.msg import PoseArray, PoseStamped
 from rcl_interfaces.srv import GetParameters
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import JointState, Joy
-from std_srvs.srv import SetBool
+from std_srvs.srv import SetBool, Trigger
 
 from apo_core.contract import load_contract
 from apo_core.ros.conversions import array_to_pose, to_ns, to_stamp
 from apo_core.ros.qos import COMMANDS, sensors
-from apo_interfaces.msg import OperatorCommand, TaskStatus
+from apo_interfaces.msg import ControlStatus, OperatorCommand, TaskStatus
 
+FAKE_HIDAPI = Path(__file__).parent / "fake_hidapi.c"
 CONTRACT_FILE = Path(__file__).parents[2] / "config" / "contract.yaml"
 PERIOD_NS = load_contract(CONTRACT_FILE).period_ns
 WAIT_S = 30.0  # limit of a wait for something that will come
@@ -62,6 +64,9 @@ class Cell:
         self.samples: list[OperatorCommand] = []
         self.node.create_subscription(OperatorCommand, "operator/command", self.samples.append, COMMANDS)
         self.joy = None
+        self.statuses: list[ControlStatus] = []
+        self.node.create_subscription(ControlStatus, "control/status", self.statuses.append, COMMANDS)
+        self.clear = self.node.create_client(Trigger, "arbiter/clear")
         self._enable = self.node.create_client(SetBool, "teleop/enable")
         # made last: who answers it has heard of everything made before
         self._ready = self.node.create_client(GetParameters, "teleop/get_parameters")
@@ -81,6 +86,11 @@ class Cell:
     def send_pose(self, tick: int) -> None:
         message = PoseStamped(pose=array_to_pose(HAND))
         message.header.stamp = to_stamp(tick * PERIOD_NS)
+        self.pose.publish(message)
+
+    def send_pose_now(self) -> None:
+        message = PoseStamped(pose=array_to_pose(HAND))
+        message.header.stamp = self.node.get_clock().now().to_msg()
         self.pose.publish(message)
 
     def answer(self, tick: int, **status) -> OperatorCommand:
@@ -106,22 +116,42 @@ class Cell:
 
     def until_joy(self, axes, condition: Callable[[OperatorCommand], bool], what: str, **other) -> OperatorCommand:
         """Publishes as joy_node repeats itself, until there is a sample that fulfils the condition."""
-        seen, due = len(self.samples), 0.0
+        seen = len(self.samples)
+        self.repeat_until(
+            lambda: self.publish_joy(axes, **other), lambda: any(map(condition, self.samples[seen:])), what
+        )
+        return next(filter(condition, self.samples[seen:]))
 
-        def found() -> bool:
+    def repeat_until(self, send: Callable[[], None], condition: Callable[[], bool], what: str) -> None:
+        """Sends again and again, as a device does, until the condition holds."""
+        due = 0.0
+
+        def holds() -> bool:
             nonlocal due
             if time.monotonic() >= due:
-                self.publish_joy(axes, **other)
-                due = time.monotonic() + 0.03
-            return any(map(condition, self.samples[seen:]))
+                send()
+                due = time.monotonic() + 0.016
+            return condition()
 
-        self.spin_until(found, what)
-        return next(filter(condition, self.samples[seen:]))
+        self.spin_until(holds, what)
 
     def rest_joy(self, seconds: float = 0.5) -> None:
         """Publishes a joystick at rest until the node has said for so long that it is; then it may move."""
-        first = to_ns(self.until_joy([0] * 6, rests, "a resting joystick").header.stamp)
-        self.until_joy([0] * 6, lambda sample: to_ns(sample.header.stamp) - first > seconds * 1e9, "later samples")
+        self.until_ready_to_move(lambda: self.publish_joy([0] * 6), seconds)
+
+    def until_ready_to_move(self, send_rest: Callable[[], None], seconds: float = 0.5) -> None:
+        """Sends that the device rests until the node has said so for this long."""
+        rest_ns: list[int] = []
+        seen = len(self.samples)
+
+        def has_rested() -> bool:
+            nonlocal seen, rest_ns
+            for sample in self.samples[seen:]:
+                rest_ns = [*rest_ns, to_ns(sample.header.stamp)] if rests(sample) else []
+            seen = len(self.samples)
+            return bool(rest_ns) and rest_ns[-1] - rest_ns[0] > seconds * 1e9
+
+        self.repeat_until(send_rest, has_rested, "a resting device")
 
     def enable(self, enabled: bool) -> None:
         self.spin_until(self._enable.service_is_ready, "service teleop/enable")
@@ -219,6 +249,98 @@ def test_a_missing_spacemouse_is_told_by_heartbeats(cell, start):
 
 def is_estop(sample: OperatorCommand) -> bool:
     return list(sample.events) == ["estop"]
+
+
+class Usb:
+    """A USB port for a libhidapi made of files (fake_hidapi.c)."""
+
+    def __init__(self, directory: Path):
+        self._plugged, self._reports = directory / "plugged", directory / "reports"
+        self._reports.touch()
+
+    def plug(self, vendor: int, product: int) -> None:
+        whole = self._plugged.with_suffix(".new")
+        whole.write_text(f"{vendor:x} {product:x}")
+        whole.rename(self._plugged)
+
+    def unplug(self) -> None:
+        self._plugged.unlink()
+
+    def report(self, *data: int) -> None:
+        with self._reports.open("ab", buffering=0) as file:
+            file.write(bytes([len(data), *data]).ljust(16, b"\0"))
+
+
+@pytest.fixture
+def usb(tmp_path, monkeypatch) -> Usb:
+    """The node's driver finds this port's library in place of the system's."""
+    pytest.importorskip("pyspacemouse")
+    compiler = shutil.which("gcc") or pytest.skip("no gcc to build the library with")
+    library = tmp_path / "libhidapi-hidraw.so.0"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, FAKE_HIDAPI], check=True)
+    (tmp_path / "libhidapi-hidraw.so").symlink_to(library)
+    monkeypatch.setenv("LD_LIBRARY_PATH", f"{tmp_path}:{os.environ.get('LD_LIBRARY_PATH', '')}")
+    monkeypatch.setenv("FAKE_HID", str(tmp_path))
+    return Usb(tmp_path)
+
+
+FORWARD_LITTLE_ENDIAN = (0xA2, 0xFE)  # -350: y of a SpaceMouse points towards the person
+
+
+@pytest.mark.parametrize(
+    ("ids", "pushed", "released"),
+    [
+        ((0x046D, 0xC626), (1, 0, 0, *FORWARD_LITTLE_ENDIAN, 0, 0), (1, 0, 0, 0, 0, 0, 0)),
+        ((0x256F, 0xC62E), (1, 0, 0, *FORWARD_LITTLE_ENDIAN, *[0] * 8), (1, *[0] * 12)),
+    ],
+    ids=["SpaceNavigator", "SpaceMouseWireless"],
+)
+def test_a_spacemouse_drives_is_pulled_out_and_must_be_cleared_and_rest(
+    cell, start, processes, usb, ids, pushed, released
+):
+    """The whole driver from HID reports to the arbiter's state."""
+    arbiter = [sys.executable, "-m", "apo_teleop.arbiter_node", "--ros-args", "-p", f"contract_file:={CONTRACT_FILE}"]
+    arbiter += ["-p", "start_enabled:=true", "-p", "operator_stale_s:=10.0"]
+    processes.append(subprocess.Popen(arbiter))
+    usb.plug(*ids)
+    start(device="spacemouse", reconnect_s=0.05, spacemouse_stale_s=5.0)
+    cell.spin_until(cell.clear.service_is_ready, "the arbiter")
+
+    def send(*report: int) -> None:
+        usb.report(*report)
+        cell.send_pose_now()
+
+    def until_state(report: tuple[int, ...], state: str, reason: str) -> None:
+        seen = len(cell.statuses)
+        cell.repeat_until(
+            lambda: send(*report),
+            lambda: any((s.state, s.reason) == (state, reason) for s in cell.statuses[seen:]),
+            f"{state} {reason}",
+        )
+
+    until_state(released, "HOLD", "no_chunk")
+    cell.until_ready_to_move(lambda: send(*released))
+    until_state(pushed, "HUMAN", "operator_motion")
+    assert cell.samples[-1].values[0] == pytest.approx(0.4)
+    usb.unplug()
+    until_state(pushed, "HOLD", "device_lost")
+    assert cell.statuses[-1].latched
+    usb.plug(*ids)
+    back = len(cell.samples)
+    cell.repeat_until(
+        lambda: send(*pushed), lambda: any(sample.connected for sample in cell.samples[back:]), "the return"
+    )
+    assert cell.statuses[-1].latched
+    cleared = cell.clear.call_async(Trigger.Request())
+    cell.repeat_until(lambda: send(*pushed), cleared.done, "the answer of arbiter/clear")
+    seen, until_ns = len(cell.statuses), cell.node.get_clock().now().nanoseconds + 500_000_000
+    cell.repeat_until(
+        lambda: send(*pushed), lambda: to_ns(cell.statuses[-1].header.stamp) > until_ns, "ticks of the arbiter"
+    )
+    assert {status.state for status in cell.statuses[seen:]} == {"HOLD"}
+    assert not any(sample.active for sample in cell.samples[back:])
+    cell.until_ready_to_move(lambda: send(*released))
+    until_state(pushed, "HUMAN", "operator_motion")
 
 
 def test_a_joystick_drives_with_the_stamps_of_its_messages(joy_cell, start):

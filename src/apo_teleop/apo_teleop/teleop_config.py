@@ -28,7 +28,7 @@ class TeleopConfig:
     reconnect_s: float = parameter(0.5, "s between attempts to find a lost SpaceMouse", low=0.05, high=60.0)
     spacemouse_model: str = parameter("", "name in pyspacemouse's list, such as SpaceMouseCompact; empty: any")
     spacemouse_stale_s: float = parameter(
-        0.2, "s of silence of a deflected SpaceMouse after which it is lost; 0: never", low=0.0, high=10.0
+        0.15, "s of silence of a deflected SpaceMouse after which it is lost; 0: never", low=0.0, high=10.0
     )
     auto_wait_s: float = parameter(1.0, "s that auto looks for a publisher on the joystick topic", low=0.0, high=60.0)
     keyboard_terminal: str = parameter("", "terminal to read keys from; empty: the controlling one")

@@ -41,7 +41,7 @@ class SpaceMouse:
         profiles: Profiles,
         model: str = "",
         reconnect_s: float = 0.5,
-        stale_s: float = 0.2,
+        stale_s: float = 0.15,
         rest: float = 0.06,
         settle_s: float = 0.2,
     ):
@@ -74,8 +74,7 @@ class SpaceMouse:
         if reported:
             self._reported_ns, self._told_gone = now_ns, False
         elif self._is_stale(now_ns):
-            silent_s = (now_ns - self._reported_ns) * 1e-9
-            self.problem = f"lost: deflected, but silent for {silent_s:.2f} s; out of range, or its battery is empty?"
+            self.problem = f"lost: deflected, but silent for {self._stale_ns * 1e-9} s; out of range, or battery empty?"
             self._gate.reset()
             return self._tell_gone(now_ns)
         self._gate.update(now_ns, self._axes)
