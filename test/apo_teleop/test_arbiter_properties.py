@@ -206,7 +206,7 @@ class FaultySession:
             policy_silent_s=0.2,
         )
         self.arbiter = Arbiter(self.config, CONTRACT)
-        self.loop = ControlLoop(self.arbiter, self.config, CONTRACT, EstopSignal())
+        self.loop = ControlLoop(self.arbiter, self.config, CONTRACT, EstopSignal(), self.output_fault)
         self.now = self.steady = START
         self.rows = np.zeros((4, 7), np.float32)
         self.loop.on_adapter((1,), self.steady)
@@ -220,6 +220,9 @@ class FaultySession:
     def stamp(self) -> int:
         """Now, or what a wrong clock or a slow network makes of it."""
         return self.now + (self.random.choice((-2000, -700, -320, 150, 3000)) * MS if self.chance(0.02) else 0)
+
+    def output_fault(self) -> str:
+        return "no joint state" if self.chance(0.01) else ""
 
     def note(self, decision) -> None:
         """Keeps a decision with what the arbiter knew."""
