@@ -1,0 +1,275 @@
+"""Every output of a running arbiter over DDS, to an arm that stands for the robot and its policy."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from math import pi
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rclpy
+import yaml
+from geometry_msgs.msg import PoseStamped, TwistStamped
+from rclpy.executors import SingleThreadedExecutor
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray, String
+from trajectory_msgs.msg import JointTrajectory
+
+pytest.importorskip("mujoco", reason="MuJoCo is missing: run 'make setup'")
+
+from apo_core.contract import Contract, load_contract
+from apo_core.ros.chunk_message import chunk_to_msg
+from apo_core.ros.conversions import array_to_pose, to_ns, to_stamp
+from apo_core.ros.qos import COMMANDS, LATCHED, sensors
+from apo_core.types import ActionChunk
+from apo_interfaces.msg import ActionChunk as ActionChunkMessage
+from apo_interfaces.msg import ActionCommand, AdapterStatus
+from apo_teleop.kinematics import Arm
+
+ROOT = Path(__file__).parents[2]
+URDF = ROOT / "test" / "data" / "urdf" / "panda.urdf"
+WAIT_S = 30.0  # limit of a wait for something that will come
+JOINTS = [f"panda_joint{i}" for i in range(1, 8)]
+READY = np.array([0, -pi / 4, 0, -3 * pi / 4, 0, pi / 2, pi / 4])
+MODEL = Arm(URDF.read_text(), "panda_link0", "panda_link8", JOINTS, "panda.urdf")
+POSTURE = MODEL.at(READY)
+FORWARD = np.array([0.1, 0, 0, 0, 0, 0, -1], np.float32)
+LINKS = {"base_link": "panda_link0", "tip_link": "panda_link8"}
+
+
+class Robot:
+    """An arm that stands still at READY, with a policy that wants it to go forward."""
+
+    def __init__(self, contract: Contract):
+        self.node, self._contract = rclpy.create_node("robot"), contract
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self.node)
+        self._pose = self.node.create_publisher(PoseStamped, "ee_pose", sensors("reliable"))
+        self._joints = self.node.create_publisher(JointState, "joint_states", sensors("reliable"))
+        self._chunk = self.node.create_publisher(ActionChunkMessage, "policy/chunk", COMMANDS)
+        self._adapter = self.node.create_publisher(AdapterStatus, "policy/adapter_status", LATCHED)
+        self._description = self.node.create_publisher(String, "robot_description", LATCHED)
+        self._adapter.publish(AdapterStatus(state=AdapterStatus.LOADED, version=0))
+        self.commands: list[ActionCommand] = []
+        self.arm: list = []
+        self.gripper: list = []
+        self.node.create_subscription(ActionCommand, "command", self.commands.append, COMMANDS)
+        self.reports_joints = True
+        self.always_sent = True  # whether each command leads to a message from the first on
+
+    def listen(self, arm: type, gripper: type | None = None) -> None:
+        self.node.create_subscription(arm, "arm/commands", self.arm.append, COMMANDS)
+        if gripper is not None:
+            self.node.create_subscription(gripper, "gripper/commands", self.gripper.append, COMMANDS)
+
+    def describe(self) -> None:
+        self._description.publish(String(data=URDF.read_text()))
+
+    def send(self) -> None:
+        now_ns = self.node.get_clock().now().nanoseconds
+        pose = PoseStamped(pose=array_to_pose(np.concatenate([POSTURE.position, POSTURE.quaternion])))
+        joints = JointState(name=[*reversed(JOINTS), "finger"], position=[*READY[::-1].tolist(), 0.04])
+        pose.header.stamp = joints.header.stamp = to_stamp(now_ns)
+        self._pose.publish(pose)
+        if self.reports_joints:
+            self._joints.publish(joints)
+        chunk = ActionChunk(now_ns, self._contract.period_ns, np.tile(FORWARD, (4, 1)), np.zeros(4, np.float32), 0)
+        self._chunk.publish(chunk_to_msg(chunk, now_ns, self._contract, 0.01))
+
+    def spin_until(self, condition: Callable[[], object], what: str) -> None:
+        """Reports and predicts at the contract's rate until the condition holds."""
+        end, due = time.monotonic() + WAIT_S, 0.0
+        while not condition():
+            assert time.monotonic() < end, f"waited {WAIT_S} s for {what}; last: {self.commands[-1:]}"
+            if time.monotonic() >= due:
+                due = time.monotonic() + 1.0 / self._contract.rate_hz
+                self.send()
+            self._executor.spin_once(timeout_sec=0.01)
+
+    def until_reason(self, reason: str) -> ActionCommand:
+        """The first command with that reason from now on."""
+        seen = len(self.commands)
+        self.spin_until(lambda: any(c.reason == reason for c in self.commands[seen:]), reason)
+        return next(c for c in self.commands[seen:] if c.reason == reason)
+
+
+@pytest.fixture
+def contract(tmp_path) -> Contract:
+    """That of the simulation, with the joints and the workspace of this arm."""
+    data = yaml.safe_load((ROOT / "config" / "contract.yaml").read_text())
+    for part in ("joint_position", "joint_velocity"):
+        data["state"][part]["joints"] = JOINTS
+    data["limits"]["workspace_low"], data["limits"]["workspace_high"] = [-1.0, -1.0, 0.0], [1.0, 1.0, 1.5]
+    file = tmp_path / "contract.yaml"
+    file.write_text(yaml.safe_dump(data))
+    return load_contract(file)
+
+
+@pytest.fixture
+def robot(ros, contract):
+    made = Robot(contract)
+    yield made
+    made.node.destroy_node()
+
+
+@pytest.fixture
+def start(ros_domain, robot, contract):
+    """(parameters) -> the arbiter as a process."""
+    processes = []
+
+    def launch(**parameters) -> subprocess.Popen:
+        arguments = {
+            "contract_file": contract.source,
+            "start_enabled": True,
+            "policy_silent_s": 10.0,  # on a slow machine inputs may pause
+            "joint_state_max_age_s": 2.0,
+            "output_topic": "arm/commands",
+            "gripper_topic": "gripper/commands",
+            **parameters,
+        }
+        command = [sys.executable, "-m", "apo_teleop.arbiter_node", "--ros-args"]
+        for name, value in arguments.items():
+            command += ["-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}"]
+        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        return processes[-1]
+
+    yield launch
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def end(robot: Robot, process: subprocess.Popen) -> None:
+    """Ends the arbiter and waits for its last command, and for as many messages as commands.
+
+    A target is first sent when it is known where the arm is: there may be fewer, the newest counts.
+    """
+    process.send_signal(signal.SIGINT)
+    robot.spin_until(lambda: process.poll() is not None, "the end of the arbiter")
+    robot.spin_until(lambda: robot.commands[-1].reason == "deactivated", "the last command")
+    known = [c for c in robot.commands if c.reason not in ("observation_missing", "output_blocked")]
+    wanted = len(robot.commands) if robot.always_sent else len(known)
+    robot.spin_until(lambda: len(robot.arm) >= wanted, "a message for each command")
+    assert len(robot.arm) <= len(robot.commands) and process.returncode == 0
+
+
+def driven(robot: Robot) -> tuple[ActionCommand, object]:
+    """A command by which the policy drives at its full speed, and the arm's message for it."""
+    robot.until_reason("policy_in_control")
+    robot.spin_until(lambda: robot.commands[-1].values[0] == FORWARD[0], "full speed")
+    if not robot.always_sent:
+        seen = len(robot.arm)
+        robot.spin_until(lambda: len(robot.arm) > seen, "a message")
+        return robot.commands[-1], robot.arm[-1]
+    index = len(robot.commands) - 1
+    robot.spin_until(lambda: len(robot.arm) > index, "the message")
+    return robot.commands[index], robot.arm[index]
+
+
+def joint_velocity(positions: np.ndarray, twist: np.ndarray) -> np.ndarray:
+    """The least joint velocity that gives the twist."""
+    return np.linalg.pinv(MODEL.at(positions).jacobian) @ twist
+
+
+def test_twist_and_gripper_trajectory_with_the_observations_stamp(robot, start):
+    robot.listen(TwistStamped, JointTrajectory)
+    process = start(output="twist", gripper_joint="finger")
+    command, message = driven(robot)
+    assert message.header.frame_id == "base" and message.header.stamp == command.observation_stamp
+    assert (message.twist.linear.x, message.twist.linear.y) == (float(FORWARD[0]), 0.0)
+    end(robot, process)
+    linear, angular = robot.arm[-1].twist.linear, robot.arm[-1].twist.angular
+    assert (linear.x, linear.y, linear.z, angular.x, angular.y, angular.z) == (0.0,) * 6
+    robot.spin_until(lambda: len(robot.gripper) == len(robot.commands), "a gripper message for each command")
+    last = robot.gripper[-1]
+    assert last.joint_names == ["finger"] and list(last.points[0].positions) == [0.08]
+    assert last.header.stamp == robot.commands[-1].observation_stamp
+
+
+def test_pose_in_the_controllers_frame(robot, start):
+    robot.listen(PoseStamped)
+    robot.always_sent = False
+    process = start(output="pose", output_frame="panda_link0", output_stamp="now", gripper_output="none")
+    command, message = driven(robot)
+    assert message.header.frame_id == "panda_link0"
+    assert to_ns(message.header.stamp) >= to_ns(command.observation_stamp)
+    p, q = message.pose.position, message.pose.orientation
+    assert 0.0 < p.x - POSTURE.position[0] < 0.061  # the lead and a step
+    assert (p.y, p.z) == pytest.approx((POSTURE.position[1], POSTURE.position[2]), abs=1e-6)
+    assert [q.x, q.y, q.z, q.w] == pytest.approx(POSTURE.quaternion.tolist(), abs=1e-6)
+    end(robot, process)
+    at_rest = pytest.approx(POSTURE.position[0], abs=1e-6)
+    robot.spin_until(lambda: robot.arm[-1].pose.position.x == at_rest, "the safe message")
+
+
+def test_joint_velocities_and_gripper_position(robot, start):
+    robot.listen(Float64MultiArray, Float64MultiArray)
+    process = start(output="joint_velocity", urdf_file=URDF, gripper_output="position", gripper_open_m=0.04, **LINKS)
+    _, message = driven(robot)
+    np.testing.assert_allclose(message.data, joint_velocity(READY, FORWARD[:6]), atol=1e-5)
+    end(robot, process)
+    assert list(robot.arm[-1].data) == [0.0] * 7
+    robot.spin_until(lambda: len(robot.gripper) == len(robot.commands), "a gripper message for each command")
+    assert list(robot.gripper[-1].data) == [0.04]
+
+
+def test_joint_positions(robot, start):
+    robot.listen(Float64MultiArray)
+    robot.always_sent = False
+    process = start(output="joint_position", urdf_file=URDF, gripper_output="none", **LINKS)
+    _, message = driven(robot)
+    moved = MODEL.at(np.array(message.data)).position - POSTURE.position
+    assert moved[0] > 1e-3 and np.max(np.abs(moved[1:])) < 1e-2 * moved[0]
+    end(robot, process)
+    robot.spin_until(lambda: np.allclose(robot.arm[-1].data, READY, atol=1e-6), "the safe message")
+
+
+def test_joint_trajectories(robot, start):
+    robot.listen(JointTrajectory)
+    robot.always_sent = False
+    process = start(output="joint_trajectory", urdf_file=URDF, output_stamp="now", gripper_output="none", **LINKS)
+    _, message = driven(robot)
+    assert message.joint_names == JOINTS and to_ns(message.header.stamp) == 0
+    (point,) = message.points
+    assert (point.time_from_start.sec, point.time_from_start.nanosec) == (0, 50_000_000)
+    assert not point.velocities
+    moved = MODEL.at(np.array(point.positions)).position - POSTURE.position
+    assert moved[0] > 1e-3 and np.max(np.abs(moved[1:])) < 1e-2 * moved[0]
+    end(robot, process)
+    robot.spin_until(lambda: np.allclose(robot.arm[-1].points[0].positions, READY, atol=1e-6), "the safe message")
+
+
+def test_no_output_sends_nothing(robot, start):
+    robot.listen(TwistStamped, JointTrajectory)
+    start(output="none", gripper_output="none")
+    robot.until_reason("policy_in_control")
+    assert not robot.arm and not robot.gripper
+    assert robot.node.count_publishers("arm/commands") == 0
+
+
+def test_the_arm_is_held_while_its_joints_are_not_known(robot, start):
+    robot.listen(Float64MultiArray)
+    robot.reports_joints = False
+    start(output="joint_velocity", gripper_output="none", joint_state_max_age_s=0.3, **LINKS)
+    held = robot.until_reason("output_blocked")
+    assert held.source == "HOLD"
+    robot.describe()
+    robot.reports_joints = True
+    robot.until_reason("policy_in_control")
+    robot.reports_joints = False
+    held = robot.until_reason("output_blocked")
+    index = robot.commands.index(held)
+    robot.spin_until(lambda: len(robot.arm) > index, "the message of the hold")
+    assert list(robot.arm[index].data) == [0.0] * 7
+    robot.reports_joints = True
+    robot.until_reason("policy_in_control")
+
+
+def test_a_urdf_that_does_not_fit_ends_the_arbiter(start):
+    process = start(output="joint_velocity", urdf_file=URDF, base_link="panda_link0", tip_link="flange")
+    output, _ = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 2
+    assert "tip_link = 'flange' is not a link of the robot" in output
