@@ -57,3 +57,10 @@ def test_ctrl_c_before_a_session_has_begun_is_told_in_a_line(monkeypatch, capsys
     monkeypatch.setattr("apo_bringup.supervision.run_in_foreground", interrupted)
     assert main(["up", "recorder"]) == 130
     assert capsys.readouterr().err == "apo: interrupted\n"
+
+
+def test_an_unknown_operator_device_names_the_known_ones(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["up", "--operator", "mouse"])
+    assert exit_.value.code == 2
+    assert "'spacemouse', 'joy', 'keyboard'" in capsys.readouterr().err

@@ -111,6 +111,7 @@ def test_speed_keys_change_the_deflection_within_bounds(terminal, keyboard):
     assert keyboard.poll(0).axes[0] == 1.0
     typed(terminal, "-----")
     assert keyboard.poll(1).axes[0] == 0.25
+    assert b"speed 25%" in os.read(terminal[0], 4096)
 
 
 def test_event_keys(terminal, keyboard):

@@ -14,6 +14,8 @@ from apo_bringup import nodes
 from apo_core import config as configuration
 from apo_core.errors import ApoError, ConfigError
 
+_DEVICES = ("auto", "spacemouse", "joy", "keyboard", "scripted", "none")
+
 
 def _assignment(text: str) -> tuple[str, object]:
     import yaml
@@ -43,6 +45,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _up(arguments: argparse.Namespace) -> int:
+    from apo_bringup.console import kept_terminal
     from apo_bringup.supervision import Program, run_in_foreground
 
     data_dir = Path(arguments.data_dir).resolve()
@@ -77,7 +80,8 @@ def _up(arguments: argparse.Namespace) -> int:
             entry, parameters, namespace=arguments.namespace, params_file=arguments.params_file
         )
         made.append(Program(entry.name, command, nodes.environment_for_nodes()))
-    return run_in_foreground(made, data_dir / "log")
+    with kept_terminal(sys.stdin.fileno()):
+        return run_in_foreground(made, data_dir / "log")
 
 
 def _base_policy(arguments: argparse.Namespace) -> int:
@@ -122,7 +126,7 @@ def parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="start the nodes and keep them running (as `ros2 launch` does)")
     up.add_argument("nodes", nargs="*", help=f"which nodes (default all): {', '.join(e.name for e in nodes.NODES)}")
     up.add_argument("--sim", action="store_true", help="with the simulation, on simulated time")
-    up.add_argument("--operator", help="operator device: auto, spacemouse, keyboard, scripted or none")
+    up.add_argument("--operator", choices=_DEVICES, help="operator device (default: that of the parameter files)")
     up.add_argument("--params-file", default="", help="ROS parameter file that wins over config/")
     up.add_argument("--namespace", default="", help="ROS namespace of every node")
     up.add_argument("--data-dir", default="runs/live", help="where episodes, adapters and logs go")

@@ -1,8 +1,11 @@
-"""One live line on a terminal, plain lines elsewhere."""
+"""One live line on a terminal, plain lines elsewhere; a terminal given back as it was."""
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import termios
+from collections.abc import Iterator
 from typing import TextIO
 
 
@@ -34,3 +37,18 @@ class Console:
             self._shown = False
         self._stream.write(text + "\n")
         self._stream.flush()
+
+
+@contextlib.contextmanager
+def kept_terminal(fd: int) -> Iterator[None]:
+    """Gives the terminal back as it was, also when a program that changed it was killed; does nothing for a file."""
+    try:
+        before = termios.tcgetattr(fd)
+    except termios.error:
+        before = None
+    try:
+        yield
+    finally:
+        if before is not None:
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(fd, termios.TCSANOW, before)

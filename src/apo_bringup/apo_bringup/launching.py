@@ -22,7 +22,7 @@ ARGUMENTS = (
     ("expert_dir", "data/expert/lift", "expert demonstrations for the trainer"),
     ("data_dir", "runs/live", "where episodes, adapters and training runs go"),
     ("use_sim_time", "", "true: time comes from /clock; empty: true with the simulation, else false"),
-    ("operator", "auto", "device of the operator: auto, spacemouse, keyboard, scripted or none"),
+    ("operator", "auto", "device of the operator: auto, spacemouse, joy, keyboard, scripted or none"),
     ("namespace", "", "ROS namespace of every node"),
     ("respawn", "true", "start a node again when it ends with an error"),
 )

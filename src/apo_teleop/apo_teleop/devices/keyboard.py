@@ -48,6 +48,7 @@ HELP = (
     "- + speed   space gripper   b hand back   y success   n failure   x discard   0 EMERGENCY STOP   c clear\r\n"
     "? this help   Ctrl-C end\r\n"
 )
+_SPEED_KEYS = {"+": 1, "=": 1, "-": -1, "_": -1}
 _ARROWS = {"A": "up", "B": "down", "C": "right", "D": "left"}
 _REPEAT_GAP_NS = 700_000_000  # a key that comes again within this is being held; longer than terminals wait at first
 
@@ -107,10 +108,9 @@ class Keyboard:
                 self._press(key, now_ns)
             elif key in EVENTS:
                 events.append(EVENTS[key])
-            elif key in "+=":
-                self._speed = min(self._speed + 1, len(SPEEDS) - 1)
-            elif key in "-_":
-                self._speed = max(self._speed - 1, 0)
+            elif key in _SPEED_KEYS:
+                self._speed = min(max(self._speed + _SPEED_KEYS[key], 0), len(SPEEDS) - 1)
+                self._write(f"speed {SPEEDS[self._speed]:.0%}\r\n")
             elif key == "?":
                 self._write(HELP)
         axes = np.zeros(6)
