@@ -17,7 +17,7 @@ from apo_core.ros.chunk_message import chunk_from_msg
 from apo_core.ros.conversions import to_floats, to_ns, to_stamp
 from apo_core.ros.diagnostics import ERROR, OK, WARN, diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
-from apo_core.ros.node_main import run
+from apo_core.ros.node_main import event_driven, run
 from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, LATCHED, sensors
 from apo_core.ros.robot_output import RobotOutput
@@ -73,12 +73,13 @@ class ArbiterNode(LifecycleBase):
         self._device_wall_ns = self._pose_steady_ns = 0
         pose = self._contract.state_spec("ee_pose")
         measured, feedback = sensors(config.sensor_reliability), self._contract.feedback
+        on_operator = self._on_operator if event_driven(self) else self._on_operator_simulated
         # of two messages that wait, the announcement of an adapter comes before its chunk
         self._inputs = [
             self.create_subscription(AdapterStatus, "policy/adapter_status", self._on_adapter, LATCHED),
             self.create_subscription(PoseStamped, pose.topic, self._on_pose, measured),
             self.create_subscription(ActionChunk, "policy/chunk", self._on_chunk, COMMANDS),
-            self.create_subscription(OperatorCommand, "operator/command", self._on_operator, COMMANDS),
+            self.create_subscription(OperatorCommand, "operator/command", on_operator, COMMANDS),
         ]
         if feedback is not None:
             self._inputs.append(self.create_subscription(TwistStamped, feedback.topic, self._on_feedback, measured))
@@ -121,11 +122,17 @@ class ArbiterNode(LifecycleBase):
         decision = self._loop.on_chunk(answered_ns, chunk_from_msg(message), message.fault, time.monotonic_ns())
         self._publish(decision)
 
-    def _on_operator(self, message: OperatorCommand, info: dict) -> None:
+    def _on_operator_simulated(self, message: OperatorCommand, info: dict) -> None:
+        # simulated time is too coarse to measure with; DDS's stamp of the sending counts
+        self._device_wall_ns = info["source_timestamp"]
+        self._take_operator(message)
+
+    def _on_operator(self, message: OperatorCommand) -> None:
+        self._device_wall_ns = to_ns(message.header.stamp)
+        self._take_operator(message)
+
+    def _take_operator(self, message: OperatorCommand) -> None:
         stamp_ns = to_ns(message.header.stamp)
-        # simulated time is too coarse to measure with; then DDS's stamp of the sending counts
-        simulated = self.get_clock().ros_time_is_active
-        self._device_wall_ns = info["source_timestamp"] if simulated else stamp_ns
         decision = self._loop.on_operator(
             stamp_ns,
             message.connected,
@@ -251,7 +258,7 @@ class ArbiterNode(LifecycleBase):
 
 def main() -> None:
     """Console script."""
-    raise SystemExit(run(ArbiterNode))
+    raise SystemExit(run(ArbiterNode, events=True))
 
 
 if __name__ == "__main__":
