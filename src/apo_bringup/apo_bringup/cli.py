@@ -84,6 +84,12 @@ def _up(arguments: argparse.Namespace) -> int:
         return run_in_foreground(made, data_dir / "log")
 
 
+def _operator(arguments: argparse.Namespace) -> int:
+    from apo_bringup.operator_view_node import view
+
+    return view(arguments.namespace)
+
+
 def _base_policy(arguments: argparse.Namespace) -> int:
     from apo_trainer.base_policy import main
 
@@ -134,6 +140,10 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--checkpoint", default="", help="folder of the base policy (default: the shipped one of Lift)")
     up.add_argument("--expert-dir", default="data/expert/lift", help="expert demonstrations for the trainer")
     up.set_defaults(run=_up)
+
+    operator = commands.add_parser("operator", help="show what the operator's device says, to try it (beside `up`)")
+    operator.add_argument("--namespace", default="", help="ROS namespace of the node teleop")
+    operator.set_defaults(run=_operator)
 
     for name, run, text in (
         ("base-policy", _base_policy, "make a base policy from scripted-expert demonstrations"),
