@@ -1,5 +1,6 @@
 """The arbiter as a process over DDS: takeover, hand-back, watchdogs, emergency stop, lockstep, a safe end."""
 
+import itertools
 import math
 import signal
 import subprocess
@@ -13,8 +14,14 @@ import pytest
 import rclpy
 import yaml
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, TwistStamped
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.publisher import Publisher
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image
+from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
 from apo_core.contract import load_contract
@@ -44,7 +51,7 @@ class Cell:
         self._chunk = self.node.create_publisher(ActionChunkMessage, "policy/chunk", COMMANDS)
         self._operator = self.node.create_publisher(OperatorCommand, "operator/command", COMMANDS)
         self._adapter = self.node.create_publisher(AdapterStatus, "policy/adapter_status", LATCHED)
-        self._adapter.publish(AdapterStatus(state="LOADED", version=6, requested_version=6))
+        self.announce(6)
         self.commands: list[ActionCommand] = []
         self.statuses: list[ControlStatus] = []
         self.diagnostics: list[DiagnosticArray] = []
@@ -56,9 +63,22 @@ class Cell:
             self.node.create_subscription(kind, topic, into.append, COMMANDS)
         self._clients = {
             name: self.node.create_client(kind, f"arbiter/{name}")
-            for name, kind in (("enable", SetBool), ("clear", Trigger), ("estop", Trigger))
+            for name, kind in (
+                ("enable", SetBool),
+                ("clear", Trigger),
+                ("estop", Trigger),
+                ("hand_back", Trigger),
+                ("change_state", ChangeState),
+            )
         }
+        self.shadow: list[ActionCommand] = []
+        self.node.create_subscription(ActionCommand, "shadow_action", self.shadow.append, COMMANDS)
+        self._feedback: Publisher | None = None
+        self._clock: Publisher | None = None
+        self.simulated_ns = 100 * 10**9  # with a clock of its own: time of the messages,
+        self.clock_ahead_ns = 0  # and how far /clock is ahead of them
         self.contract = CONTRACT
+        self.adapter = 6
         self.active = False
         self.connected = True
         self.policy_speaks = True
@@ -74,8 +94,45 @@ class Cell:
                 self.send_all()
             self._executor.spin_once(timeout_sec=0.01)
 
+    @property
+    def publishers(self) -> list[Publisher]:
+        """Of the arbiter's inputs."""
+        mine = (self._pose, self._chunk, self._operator, self._adapter, self._feedback, self._clock)
+        return [publisher for publisher in mine if publisher is not None]
+
+    def be_without_policy(self) -> None:
+        """Leaves the policy's topics to another process."""
+        for publisher in (self._chunk, self._adapter):
+            self.node.destroy_publisher(publisher)
+        self._chunk = self._adapter = None
+        self.policy_speaks = False
+
+    def make_clock(self) -> None:
+        """Simulated time, one period further with every sending."""
+        self._clock = self.node.create_publisher(Clock, "/clock", COMMANDS)
+
+    def make_feedback(self) -> None:
+        """A robot that says it stands still."""
+        self._feedback = self.node.create_publisher(TwistStamped, "ee_twist", sensors("reliable"))
+
+    def announce(self, version: int) -> None:
+        """Says that an adapter serves."""
+        self._adapter.publish(AdapterStatus(state="LOADED", version=version, requested_version=version))
+
+    def now_ns(self) -> int:
+        """Time of the messages to send now; moves simulated time on."""
+        if self._clock is None:
+            return self.node.get_clock().now().nanoseconds
+        self.simulated_ns += PERIOD_NS
+        self._clock.publish(Clock(clock=to_stamp(self.simulated_ns + self.clock_ahead_ns)))
+        return self.simulated_ns
+
     def send_all(self) -> None:
-        now = self.node.get_clock().now().nanoseconds
+        now = self.now_ns()
+        if self._feedback is not None:
+            message = TwistStamped()
+            message.header.stamp = to_stamp(now)
+            self._feedback.publish(message)
         self.send_pose(now)
         if self.policy_speaks:
             self.send_chunk(now)
@@ -88,7 +145,7 @@ class Cell:
 
     def send_chunk(self, stamp_ns: int) -> None:
         rows = np.tile(np.array([0.1, 0, 0, 0, 0, 0, -1], np.float32), (4, 1))
-        chunk = ActionChunk(stamp_ns, PERIOD_NS, rows, np.zeros(4, np.float32), 6)
+        chunk = ActionChunk(stamp_ns, PERIOD_NS, rows, np.zeros(4, np.float32), self.adapter)
         message = chunk_to_msg(chunk, stamp_ns, self.contract, 0.01)
         if self.period_s is not None:
             message.period_s = self.period_s
@@ -137,6 +194,20 @@ def cell(ros):
 
 
 @pytest.fixture
+def write_contract(tmp_path):
+    """(change) -> file of the shipped contract, changed."""
+
+    def write(change):
+        data = yaml.safe_load(CONTRACT_FILE.read_text())
+        change(data)
+        file = tmp_path / "contract.yaml"
+        file.write_text(yaml.safe_dump(data))
+        return file
+
+    return write
+
+
+@pytest.fixture
 def start(ros_domain, cell, tmp_path):
     """(parameters) -> the arbiter as a process, connected to the cell."""
     processes = []
@@ -149,10 +220,9 @@ def start(ros_domain, cell, tmp_path):
             command += ["-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         processes.append(process)
-        publishers = (cell._pose, cell._chunk, cell._operator, cell._adapter)
         cell.spin_until(
             lambda: (
-                all(publisher.get_subscription_count() for publisher in publishers)
+                all(publisher.get_subscription_count() for publisher in cell.publishers)
                 and cell.node.count_publishers("command")
                 and cell.node.count_publishers("control/status")
             ),
@@ -265,12 +335,207 @@ def test_an_emergency_stop_latches_until_cleared(cell, start):
     cell.until_state("POLICY", "policy_in_control")
 
 
-def test_a_second_publisher_on_an_input_holds(cell, start):
+def test_an_emergency_stop_by_topic_cannot_be_cleared_while_it_lasts(cell, start):
+    start(start_enabled=True)
+    cell.until_state("POLICY", "policy_in_control")
+    button = cell.node.create_publisher(Bool, "estop", COMMANDS)
+    cell.spin_until(button.get_subscription_count, "the arbiter's ear for the stop", flow=True)
+    button.publish(Bool(data=True))
+    assert cell.until_state("ESTOP", "estop").source == "HOLD"
+    refused = cell.call("clear")
+    assert (refused.success, refused.message) == (False, "a publisher of the topic estop says stop")
+    assert cell.until_state("ESTOP", "estop").source == "HOLD"
+    button.publish(Bool(data=False))
+    cell.spin_until(lambda: cell.call("clear").message == "cleared estop", "the clearing", flow=True)
+    cell.until_state("POLICY", "policy_in_control")
+
+
+def test_an_emergency_stop_pressed_before_the_start_holds(cell, start):
+    button = cell.node.create_publisher(Bool, "estop", LATCHED)
+    button.publish(Bool(data=True))
+    start(start_enabled=True)
+    cell.until_state("ESTOP", "estop")
+    # whoever said so is gone: a person may clear it
+    cell.node.destroy_publisher(button)
+    cell.spin_until(lambda: cell.call("clear").message == "cleared estop", "the clearing", flow=True)
+    cell.until_state("POLICY", "policy_in_control")
+
+
+def test_the_policys_action_goes_out_in_the_shadow_of_the_operator(cell, start):
+    start(start_enabled=True)
+    cell.spin_until(lambda: cell.node.count_publishers("shadow_action"), "the shadow topic")
+    cell.until_state("POLICY", "policy_in_control")
+    cell.active = True
+    command = cell.until_state("HUMAN", "operator_motion")
+    cell.spin_until(lambda: any(c.tick == command.tick for c in cell.shadow), "the shadow action", flow=True)
+    shadow = next(c for c in cell.shadow if c.tick == command.tick)
+    assert (shadow.source, shadow.adapter_version) == ("POLICY", command.adapter_version)
+    assert (shadow.header, shadow.observation_stamp, shadow.chunk_stamp) == (
+        command.header,
+        command.observation_stamp,
+        command.chunk_stamp,
+    )
+    np.testing.assert_allclose(shadow.values, [0.1, 0, 0, 0, 0, 0, -1], atol=1e-6)
+    executed = {c.tick for c in cell.commands if c.source == "POLICY"}
+    assert not executed & {c.tick for c in cell.shadow}
+
+
+def test_control_goes_back_by_service_alone_when_so_configured(cell, start):
+    start(start_enabled=True, hand_back="button", hand_back_s=0.0)
+    cell.active = True
+    cell.until_state("HUMAN", "operator_motion")
+    cell.active = False
+    cell.until_state("HUMAN", "operator_rest")
+    assert cell.until_state("HUMAN", "operator_rest").source == "HUMAN"
+    assert cell.call("hand_back").success
+    cell.until_state("POLICY", "policy_in_control")
+    assert cell.call("hand_back").message == "no operator is in control"
+
+
+def test_a_takeover_blends_from_one_motion_to_the_other(cell, start, write_contract):
+    file = write_contract(lambda data: data["limits"].update(linear_acceleration=1.0, linear_jerk=20.0))
+    start(contract_file=file, start_enabled=True, linear_deceleration=1.0)
+    cell.spin_until(lambda: any(c.values[0] > 0.0999 for c in cell.commands), "the policy at speed", flow=True)
+    cell.active = True
+    first = cell.until_state("HUMAN", "operator_motion")
+    cell.spin_until(lambda: cell.commands[-1].values[1] < -0.2999, "the operator at speed", flow=True)
+    assert first.clipped == "limits.linear_acceleration" and 0 > first.values[1] > -0.1
+    np.testing.assert_allclose(first.human_values, [0, -0.3, 0, 0, 0, 0, -1], atol=1e-6)
+    taken = np.array([c.values[:3] for c in cell.commands if c.tick >= first.tick - 1], np.float64)
+    # 1 m/s^2 at 20 Hz
+    assert np.linalg.norm(np.diff(taken, axis=0), axis=1).max() <= 0.05 + 1e-6
+    assert len(taken) > 7 and np.all(np.diff(taken[:, 1]) <= 1e-6) and np.all(np.diff(taken[:, 0]) <= 1e-6)
+
+
+def test_an_adapter_nobody_announced_does_not_drive(cell, start):
+    start(start_enabled=True)
+    cell.until_state("POLICY", "policy_in_control")
+    cell.adapter = 7
+    held = cell.until_state("HOLD", "adapter_unknown")
+    assert not held.policy_values
+    cell.announce(7)
+    assert cell.until_state("POLICY", "policy_in_control").adapter_version == 7
+    cell.adapter = 6
+    cell.until_state("POLICY", "policy_in_control")
+    assert cell.statuses[-1].reason == "policy_in_control"
+
+
+def test_lockstep_loses_no_tick_when_the_announcement_comes_after_the_chunk(cell, start):
+    start(lockstep=True, start_enabled=True)
+    cell.adapter = 9
+    cell.send_pose(100 * PERIOD_NS)
+    cell.send_operator(100 * PERIOD_NS)
+    cell.send_chunk(100 * PERIOD_NS)
+    cell.call("clear")
+    assert not cell.commands
+    cell.announce(9)
+    cell.spin_until(lambda: cell.commands, "the answer")
+    assert [(c.source, c.adapter_version) for c in cell.commands] == [("POLICY", 9)]
+
+
+def test_measured_motion_is_watched(cell, start, write_contract):
+    feedback = {"topic": "ee_twist", "type": "geometry_msgs/msg/TwistStamped"}
+    start(contract_file=write_contract(lambda data: data.update(feedback=feedback)), start_enabled=True)
+    cell.until_state("HOLD", "feedback_missing")
+    cell.make_feedback()
+    cell.until_state("POLICY", "policy_in_control")
+    cell.until_state("HOLD", "robot_not_following")
+    assert cell.statuses[-1].latched
+    assert cell.call("clear").message == "cleared robot_not_following"
+    cell.until_state("POLICY", "policy_in_control")
+
+
+POLICY_PROGRAM = """
+import sys, time
+import numpy as np
+import rclpy
+from apo_core.contract import load_contract
+from apo_core.ros.chunk_message import chunk_to_msg
+from apo_core.ros.qos import COMMANDS, LATCHED
+from apo_core.types import ActionChunk as Chunk
+from apo_interfaces.msg import ActionChunk, AdapterStatus
+
+contract = load_contract(sys.argv[1])
+rclpy.init()
+node = rclpy.create_node("policy")
+status = node.create_publisher(AdapterStatus, "policy/adapter_status", LATCHED)
+status.publish(AdapterStatus(state="LOADED", version=2))
+chunks = node.create_publisher(ActionChunk, "policy/chunk", COMMANDS)
+rows = np.tile(np.array([0.3, 0, 0, 0, 0, 0, -1], np.float32), (10, 1))
+while True:
+    now = node.get_clock().now().nanoseconds
+    chunks.publish(chunk_to_msg(Chunk(now, contract.period_ns, rows, np.zeros(10, np.float32), 2), now, contract, 0.0))
+    time.sleep(0.02)
+"""
+
+
+def test_a_policy_that_is_killed_while_it_drives_ends_in_a_ramp(cell, start):
+    cell.be_without_policy()
+    policy = subprocess.Popen([sys.executable, "-c", POLICY_PROGRAM, str(CONTRACT_FILE)])
+    try:
+        start(start_enabled=True, policy_silent_s=0.25, linear_deceleration=0.2)
+        cell.until_state("POLICY", "policy_in_control")
+        cell.spin_until(lambda: cell.commands[-1].source == "POLICY", "the policy's command", flow=True)
+    finally:
+        policy.kill()
+        policy.wait()
+    cell.until_state("HOLD", "policy_silent")
+    cell.spin_until(lambda: not any(cell.commands[-1].values[:6]), "standstill", flow=True)
+    driven = max(i for i, c in enumerate(cell.commands) if c.source == "POLICY")
+    ramp = cell.commands[driven:]
+    assert {(c.source, c.reason) for c in ramp[1:]} == {("HOLD", "policy_silent")}
+    speeds = [c.values[0] for c in ramp]
+    assert speeds[0] == pytest.approx(0.3) and len(speeds) > 3
+    assert all(later < earlier for earlier, later in itertools.pairwise(speeds) if earlier > 0)
+    assert not any(s.latched for s in cell.statuses)
+
+
+def test_a_clock_that_jumps_holds(cell, start):
+    cell.make_clock()
+    start(use_sim_time=True, start_enabled=True)
+    cell.until_state("POLICY", "policy_in_control")
+    cell.simulated_ns -= 20 * 10**9
+    cell.until_state("HOLD", "clock_jump")
+    cell.until_state("POLICY", "policy_in_control")
+    cell.clock_ahead_ns = 20 * 10**9
+    cell.until_state("HOLD", "observation_stale")
+    cell.simulated_ns, cell.clock_ahead_ns = cell.simulated_ns + cell.clock_ahead_ns, 0
+    cell.until_state("POLICY", "policy_in_control")
+
+
+def test_it_can_be_deactivated_and_activated_again(cell, start):
+    start(start_enabled=True)
+    cell.until_state("POLICY", "policy_in_control")
+    deactivate, activate = (
+        ChangeState.Request(transition=Transition(id=number))
+        for number in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE)
+    )
+    assert cell.call("change_state", deactivate).success
+    cell.spin_until(lambda: cell.commands[-1].reason == "deactivated", "the last command")
+    assert not any(cell.commands[-1].values[:6])
+    ended = len(cell.commands)
+    assert cell.call("change_state", activate).success
+    cell.until_state("POLICY", "policy_in_control")
+    assert cell.commands[ended].tick == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "topic", "qos"),
+    [
+        (ActionChunkMessage, "policy/chunk", COMMANDS),
+        (OperatorCommand, "operator/command", COMMANDS),
+        (AdapterStatus, "policy/adapter_status", LATCHED),
+        (PoseStamped, "ee_pose", COMMANDS),
+        (Image, "wrist/image_raw", COMMANDS),
+    ],
+)
+def test_a_second_publisher_on_an_input_holds(cell, start, kind, topic, qos):
     start(start_enabled=True, publisher_check_s=0.05)
     cell.until_state("POLICY", "policy_in_control")
-    intruder = cell.node.create_publisher(ActionChunkMessage, "policy/chunk", COMMANDS)
+    intruders = [cell.node.create_publisher(kind, topic, qos) for _ in range(2)]
     cell.until_state("HOLD", "multiple_publishers")
-    cell.node.destroy_publisher(intruder)
+    for intruder in intruders:
+        cell.node.destroy_publisher(intruder)
     cell.until_state("POLICY", "policy_in_control")
 
 
