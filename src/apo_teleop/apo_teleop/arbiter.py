@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -13,10 +12,11 @@ from apo_core.types import ControlSource
 from apo_teleop.arbiter_config import ArbiterConfig
 from apo_teleop.arbiter_types import ArbiterInputs, ControlState, Decision, OperatorEvent, OperatorInput
 from apo_teleop.following import FollowingMonitor
-from apo_teleop.limits import GRIPPER, TWIST
-from apo_teleop.shaping import GRIPPER_CLOSED, GRIPPER_OPEN, MotionShaper
+from apo_teleop.limits import TWIST
+from apo_teleop.operator_control import OperatorControl, acts
+from apo_teleop.shaping import MotionShaper
 from apo_teleop.transitions import Condition, Reason, next_transition
-from apo_teleop.watchdogs import Found, Watchdogs, is_position, seconds
+from apo_teleop.watchdogs import Found, Watchdogs, is_position
 
 _SOURCES = {ControlState.POLICY: ControlSource.POLICY, ControlState.HUMAN: ControlSource.HUMAN}
 
@@ -41,11 +41,9 @@ class Arbiter:
 
     def __init__(self, config: ArbiterConfig, contract: Contract):
         _check_braking(config, contract)
-        self._config, self._size = config, contract.action.size
+        self._start_enabled = config.start_enabled
         self._period_s = contract.period_ns * 1e-9
-        self._future_ns = round(config.future_tolerance_s * 1e9)
-        self._stale_ns = round(config.operator_stale_s * 1e9)
-        self._rest_ns = config.hand_back_s * 1e9 if config.hand_back == "rest" else math.inf
+        self._operator = OperatorControl(config, contract.action.size)
         self._watchdogs = Watchdogs(config, contract)
         self._following = FollowingMonitor(config)
         self._shaper = MotionShaper(contract, config.linear_deceleration, config.angular_deceleration)
@@ -55,16 +53,10 @@ class Arbiter:
         self._estop_requested = False
         self._estop_held = False  # somebody goes on saying stop
         self._latched: Reason | None = None
-        self._in_control = False  # the operator has acted and not handed back
-        self._hand_back_requested = False
-        self._motion_refused = False  # the operator acts, but may not take control
-        self._last_active_ns = 0
         self._fresh_after_ns = 0  # a chunk executes only if computed from an observation at or after this
         self._last_mover: ControlSource | None = None
         self._now_ns: int | None = None
         self._steady_ns: int | None = None
-        self._human_gripper = GRIPPER_OPEN
-        self._human_values: list[float] | None = None  # the operator's action in this tick
         self._adapter_version = 0
         self._observation_ns = 0
 
@@ -85,16 +77,15 @@ class Arbiter:
 
     def hand_back(self) -> bool:
         """The operator gives control back as soon as the device rests; whether there is an operator in control."""
-        self._hand_back_requested = self._in_control
-        return self._in_control
+        return self._operator.hand_back()
 
     def is_urgent(self, sample: OperatorInput) -> bool:
         """Whether a sample must lead to a command at once instead of at the next tick."""
         if OperatorEvent.ESTOP in sample.events:
             return self.state is not ControlState.ESTOP
-        if self._in_control:
+        if self._operator.in_control:
             return not sample.connected
-        return self._may_drive() and not self._motion_refused and sample.connected and _acts(sample)
+        return self._may_drive() and not self._operator.motion_refused and sample.connected and acts(sample)
 
     def step(self, now_ns: int, inputs: ArbiterInputs) -> Decision:
         """The command of this tick.
@@ -106,7 +97,7 @@ class Arbiter:
         went_back = self._now_ns is not None and now_ns < self._now_ns
         elapsed_s = self._elapsed_s(inputs.steady_ns)
         self._now_ns, self._steady_ns = now_ns, inputs.steady_ns
-        self._human_values = None
+        self._operator.values = None
         self._heed_stops(inputs)
         if went_back or not self._may_drive():
             self._end_control(now_ns)
@@ -114,7 +105,10 @@ class Arbiter:
         found |= self._watchdogs.pose(now_ns, inputs.steady_ns, inputs.pose)
         found |= self._judge_feedback(now_ns, inputs)
         if self._may_drive():
-            found |= self._judge_operator(now_ns, inputs)
+            in_control = self._operator.in_control
+            found |= self._operator.judge(now_ns, inputs, self._shaper.executed)
+            if in_control and not self._operator.in_control:
+                self._end_control(now_ns)
         found |= self._watchdogs.policy(now_ns, inputs, self._fresh_after_ns)
         row = next_transition(found)
         if row.target is not None:
@@ -129,7 +123,7 @@ class Arbiter:
     def last(self, now_ns: int) -> Decision:
         """The safe command to end with: no motion, the gripper as it is. What is latched stays latched."""
         self._end_control(now_ns)
-        self._enabled = self._config.start_enabled
+        self._enabled = self._start_enabled
         self.state = ControlState.IDLE
         return Decision(
             values=self._shaper.stop(),
@@ -158,7 +152,7 @@ class Arbiter:
 
     def _end_control(self, now_ns: int) -> None:
         """Ends an intervention or a stop: what the policy thought of before is out of date."""
-        self._in_control = self._hand_back_requested = False
+        self._operator.end()
         self._fresh_after_ns = now_ns
 
     def _heed_stops(self, inputs: ArbiterInputs) -> None:
@@ -193,78 +187,15 @@ class Arbiter:
                 return {Condition.NOT_FOLLOWING: behind}
         return found
 
-    def _judge_operator(self, now_ns: int, inputs: ArbiterInputs) -> Found:
-        """What holds of the operator; updates who is in control."""
-        sample, found = inputs.operator, {}
-        if "operator" in inputs.late:
-            found[Condition.OPERATOR_MISSED_DEADLINE] = ""
-        connected = sample is not None and sample.connected
-        quiet_ns = inputs.steady_ns - sample.receive_ns if sample is not None else 0
-        heard = sample is not None and quiet_ns <= self._stale_ns
-        if self._in_control and not connected:
-            found[Condition.DEVICE_GONE] = ""
-        if self._in_control and not heard:
-            found[Condition.OPERATOR_QUIET] = seconds(quiet_ns, "silent")
-        if not (connected and heard):
-            if self._config.operator_required:
-                found[Condition.NO_OPERATOR] = ""
-            return found
-        if _acts(sample):
-            found |= self._judge_motion(now_ns, sample)
-        self._motion_refused = _acts(sample) and Condition.OPERATOR_ACTS not in found
-        if OperatorEvent.HAND_BACK in sample.events:
-            self.hand_back()
-        if Condition.OPERATOR_ACTS in found:
-            self._last_active_ns = inputs.steady_ns
-            self._human_values = self._drive(sample)
-        elif self._in_control:
-            if self._hand_back_requested or inputs.steady_ns - self._last_active_ns >= self._rest_ns:
-                self._end_control(now_ns)
-            else:
-                found[Condition.OPERATOR_RESTS] = ""
-                self._human_values = self._rest()
-        return found
-
-    def _judge_motion(self, now_ns: int, sample: OperatorInput) -> Found:
-        fault = _values_fault(sample, self._size)
-        if fault:
-            return {Condition.OPERATOR_BROKEN if self._in_control else Condition.NEWCOMER_BROKEN: fault}
-        if sample.stamp_ns - now_ns > self._future_ns:
-            return {Condition.OPERATOR_AHEAD: seconds(sample.stamp_ns - now_ns, "ahead")}
-        if now_ns - sample.stamp_ns > self._stale_ns:
-            return {Condition.OPERATOR_BEHIND: seconds(now_ns - sample.stamp_ns, "old")}
-        if not self._in_control:
-            self._human_gripper = self._shaper.executed[GRIPPER]
-        self._in_control, self._hand_back_requested = True, False
-        return {Condition.OPERATOR_ACTS: ""}
-
-    def _drive(self, sample: OperatorInput) -> list[float]:
-        """The operator's action (A,); a gripper value of 0 leaves the gripper to the toggle button."""
-        values = self._rest()
-        if sample.active:
-            values = sample.values.tolist()
-            if values[GRIPPER] != 0.0:
-                self._human_gripper = values[GRIPPER]
-        if sample.events.count(OperatorEvent.GRIPPER_TOGGLE) % 2:
-            self._human_gripper = GRIPPER_OPEN if self._human_gripper > 0 else GRIPPER_CLOSED
-        values[GRIPPER] = self._human_gripper
-        return values
-
-    def _rest(self) -> list[float]:
-        values = list(self._shaper.executed)
-        values[TWIST] = [0.0] * 6
-        values[GRIPPER] = self._human_gripper
-        return values
-
     def _decide(self, reason: Reason, detail: str, inputs: ArbiterInputs, elapsed_s: float) -> Decision:
-        pose, newest = inputs.pose, inputs.policy
+        pose, newest, wished = inputs.pose, inputs.policy, self._operator.values
         row = self._watchdogs.policy_row(self._now_ns, newest, inputs.adapters)
         position = pose.position if pose is not None and is_position(pose) else None
         source = _SOURCES.get(self.state, ControlSource.HOLD)
         if source is ControlSource.HOLD:
             values, clipped = self._shaper.brake(position, elapsed_s)
         else:
-            wanted = row.tolist() if source is ControlSource.POLICY else self._human_values
+            wanted = row.tolist() if source is ControlSource.POLICY else wished
             values, clipped = self._shaper.drive(wanted, source, position, elapsed_s)
         takeover = source is ControlSource.HUMAN and self._last_mover is not ControlSource.HUMAN
         self.takeovers += takeover
@@ -286,7 +217,7 @@ class Arbiter:
             observation_stamp=self._observation_ns,
             chunk_stamp=chunk.observation_stamp_ns if row is not None else 0,
             policy_values=row,
-            human_values=None if self._human_values is None else np.array(self._human_values, np.float32),
+            human_values=None if wished is None else np.array(wished, np.float32),
             adapter_version=self._adapter_version,
             clipped=clipped,
         )
@@ -302,16 +233,3 @@ def _check_braking(config: ArbiterConfig, contract: Contract) -> None:
             )
     if faults:
         raise ConfigError("config/arbiter.yaml", faults)
-
-
-def _acts(sample: OperatorInput) -> bool:
-    return sample.active or OperatorEvent.GRIPPER_TOGGLE in sample.events
-
-
-def _values_fault(sample: OperatorInput, size: int) -> str:
-    if not sample.active:
-        return ""
-    if sample.values is None or sample.values.shape != (size,):
-        got = "none" if sample.values is None else str(sample.values.shape)
-        return f"values {got}, the contract says ({size},)"
-    return "" if np.isfinite(sample.values).all() else "values are not finite"

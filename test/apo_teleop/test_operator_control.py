@@ -1,0 +1,71 @@
+"""The operator's memory: in control, hand-back, gripper."""
+
+import numpy as np
+import pytest
+
+from apo_teleop.arbiter_config import ArbiterConfig
+from apo_teleop.arbiter_types import ArbiterInputs, OperatorInput
+from apo_teleop.operator_control import OperatorControl
+from apo_teleop.transitions import Condition
+
+MS = 1_000_000
+UP = np.array([0, 0, 0.2, 0, 0, 0, 0], np.float32)
+EXECUTED = [0.1, 0, 0, 0, 0, 0, 1.0]
+
+
+@pytest.fixture
+def step():
+    """(operator, ms, values or None, events) -> what holds at that time."""
+
+    def judge(operator, at_ms, values=None, events=(), executed=EXECUTED):
+        active = values is not None
+        sample = OperatorInput(at_ms * MS, at_ms * MS, True, active, values if active else np.zeros(7), tuple(events))
+        operator.values = None
+        return set(operator.judge(at_ms * MS, ArbiterInputs(at_ms * MS, operator=sample), executed))
+
+    return judge
+
+
+def test_motion_takes_control_with_the_gripper_as_it_is(step):
+    operator = OperatorControl(ArbiterConfig(), 7)
+    assert step(operator, 0) == set() and not operator.in_control
+    assert step(operator, 50, UP) == {Condition.OPERATOR_ACTS} and operator.in_control
+    assert operator.values == pytest.approx([0, 0, 0.2, 0, 0, 0, 1.0])
+    # what is executed later does not change what the operator holds
+    step(operator, 100, UP, executed=[0.0] * 6 + [-1.0])
+    assert operator.values[6] == 1.0
+
+
+def test_rest_stands_still_until_the_window_is_over(step):
+    operator = OperatorControl(ArbiterConfig(hand_back_s=0.1), 7)
+    step(operator, 0, UP)
+    assert step(operator, 99) == {Condition.OPERATOR_RESTS}
+    assert operator.values == [0, 0, 0, 0, 0, 0, 1.0]
+    assert step(operator, 100) == set()
+    assert not operator.in_control and operator.values is None
+
+
+def test_hand_back_is_forgotten_when_motion_goes_on(step):
+    operator = OperatorControl(ArbiterConfig(hand_back="button"), 7)
+    assert not operator.hand_back()
+    step(operator, 0, UP)
+    assert operator.hand_back()
+    step(operator, 50, UP)
+    assert step(operator, 100) == {Condition.OPERATOR_RESTS}
+    assert operator.hand_back()
+    assert step(operator, 150) == set()
+
+
+def test_whoever_may_not_take_control_is_remembered_until_rest(step):
+    operator = OperatorControl(ArbiterConfig(), 7)
+    assert step(operator, 0, np.full(7, np.nan)) == {Condition.NEWCOMER_BROKEN}
+    assert operator.motion_refused and not operator.in_control
+    step(operator, 50)
+    assert not operator.motion_refused
+
+
+def test_a_missing_device_matters_where_an_operator_is_required():
+    inputs = ArbiterInputs(0)
+    assert OperatorControl(ArbiterConfig(), 7).judge(0, inputs, EXECUTED) == {}
+    required = OperatorControl(ArbiterConfig(operator_required=True), 7)
+    assert set(required.judge(0, inputs, EXECUTED)) == {Condition.NO_OPERATOR}
