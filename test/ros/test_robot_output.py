@@ -268,6 +268,16 @@ def test_the_arm_is_held_while_its_joints_are_not_known(robot, start):
     robot.until_reason("policy_in_control")
 
 
+def test_somebody_else_who_sends_the_arm_commands_holds(robot, start):
+    robot.listen(TwistStamped)
+    start(output="twist", gripper_output="none", publisher_check_s=0.05)
+    robot.until_reason("policy_in_control")
+    intruder = robot.node.create_publisher(TwistStamped, "arm/commands", COMMANDS)
+    robot.until_reason("multiple_publishers")
+    robot.node.destroy_publisher(intruder)
+    robot.until_reason("policy_in_control")
+
+
 def test_a_urdf_that_does_not_fit_ends_the_arbiter(start):
     process = start(output="joint_velocity", urdf_file=URDF, base_link="panda_link0", tip_link="flange")
     output, _ = process.communicate(timeout=WAIT_S)

@@ -166,7 +166,7 @@ class ArbiterNode(LifecycleBase):
         if decision is None:
             return
         clock_ns = decision.observation_stamp if self._config.lockstep else time.monotonic_ns()
-        self._robot.publish(decision.values, decision.source, decision.observation_stamp, clock_ns)
+        self._robot.move(decision.values, decision.source, decision.observation_stamp, clock_ns)
         record, now_ns = self._loop.record, self._now_ns()
         message = ActionCommand(
             tick=record.ticks,
@@ -182,6 +182,7 @@ class ArbiterNode(LifecycleBase):
         )
         message.header.stamp, message.header.frame_id = to_stamp(now_ns), self._contract.frame_id
         self._command_pub.publish(message)
+        self._robot.grip(decision.values, decision.observation_stamp)
         if decision.source is not ControlSource.POLICY and decision.policy_values is not None:
             message.values, message.human_values, message.clipped = message.policy_values, to_floats(None), ""
             message.source, message.reason = ControlSource.POLICY.value, _SHADOW
@@ -213,10 +214,10 @@ class ArbiterNode(LifecycleBase):
             self.get_logger().info(text)
 
     def _count_publishers(self) -> None:
-        # the images are the policy's input; joint states may come from several drivers
-        inputs = [subscription.topic_name for subscription in self._inputs]
-        inputs += [image.topic for image in self._contract.images]
-        self._loop.on_duplicate(next((topic for topic in inputs if self.count_publishers(topic) > 1), ""))
+        # the images are the policy's input; joint states may come from several drivers; on the output this node is one
+        topics = [subscription.topic_name for subscription in self._inputs]
+        topics += [*(image.topic for image in self._contract.images), *self._robot.topics]
+        self._loop.on_duplicate(next((topic for topic in topics if self.count_publishers(topic) > 1), ""))
         self._estop.count(self.count_publishers(_ESTOP))
 
     def _publish_diagnostics(self) -> None:

@@ -65,7 +65,7 @@ class Condition(enum.Enum):
     OPERATOR_BROKEN = "the operator in control sends values of wrong length or not finite"
     NOT_FOLLOWING = "the measured motion has stayed behind the commanded for following_s"
     CLOCK_WENT_BACK = "time is before that of the last tick"
-    DUPLICATE_PUBLISHER = "an input has more than one publisher"
+    DUPLICATE_PUBLISHER = "an input has more than one publisher, or somebody else sends the robot commands"
     NO_OBSERVATION = "no end-effector pose has arrived"
     OBSERVATION_OLD = "the pose's stamp or its arrival is older than max_age_s of the contract"
     OBSERVATION_AHEAD = "the pose's stamp lies in the future beyond the tolerance"

@@ -12,7 +12,7 @@ from geometry_msgs.msg import PoseStamped, TwistStamped
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray, Header, MultiArrayDimension, MultiArrayLayout, String
+from std_msgs.msg import Float64MultiArray, String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from apo_core.contract import Contract
@@ -45,30 +45,33 @@ class RobotCommandPublisher:
     def __init__(
         self, node: Node, kind: str, topic: str, frame: str, joints: Sequence[str] = (), trajectory_time_s: float = 0.0
     ):
-        self._node, self._kind, self._frame, self._joints = node, kind, frame, list(joints)
-        seconds, nanoseconds = divmod(round(trajectory_time_s * 1e9), 1_000_000_000)
-        self._duration = Duration(sec=seconds, nanosec=nanoseconds)
+        self._node, self._kind, self.topic = node, kind, topic
+        # one message for all commands: making a nested one takes longer than sending it
+        self._message = _MESSAGES[kind]()
+        if kind == "joint_trajectory":
+            seconds, nanoseconds = divmod(round(trajectory_time_s * 1e9), 1_000_000_000)
+            # no velocities: controllers refuse a trajectory that does not end at rest
+            point = JointTrajectoryPoint(time_from_start=Duration(sec=seconds, nanosec=nanoseconds))
+            self._message.joint_names, self._message.points = list(joints), [point]
+        elif kind in ("twist", "pose"):
+            self._message.header.frame_id = frame
         self._publisher = node.create_publisher(_MESSAGES[kind], topic, COMMANDS)
 
     def publish(self, values: np.ndarray, stamp: Time) -> None:
         """Sends one command. Float64MultiArray has no stamp."""
-        self._publisher.publish(self._message(values, stamp))
-
-    def _message(self, values: np.ndarray, stamp: Time):
-        numbers = np.asarray(values, np.float64).tolist()
+        message, numbers = self._message, np.asarray(values, np.float64).tolist()
         if self._kind == "twist":
-            message = TwistStamped(header=Header(stamp=stamp, frame_id=self._frame))
             linear, angular = message.twist.linear, message.twist.angular
             linear.x, linear.y, linear.z, angular.x, angular.y, angular.z = numbers
-            return message
-        if self._kind == "pose":
-            return PoseStamped(header=Header(stamp=stamp, frame_id=self._frame), pose=array_to_pose(values))
-        if self._kind == "joint_trajectory":
-            # no velocities: controllers refuse a trajectory that does not end at rest
-            point = JointTrajectoryPoint(positions=numbers, time_from_start=self._duration)
-            return JointTrajectory(header=Header(stamp=stamp), joint_names=self._joints, points=[point])
-        dimension = MultiArrayDimension(label=self._kind, size=len(numbers), stride=len(numbers))
-        return Float64MultiArray(layout=MultiArrayLayout(dim=[dimension]), data=numbers)
+        elif self._kind == "pose":
+            message.pose = array_to_pose(values)
+        elif self._kind == "joint_trajectory":
+            message.points[0].positions = numbers
+        else:
+            message.data = numbers
+        if not isinstance(message, Float64MultiArray):
+            message.header.stamp = stamp
+        self._publisher.publish(message)
 
     def close(self) -> None:
         """Ends the publisher."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from rclpy.node import Node
 
 from apo_core.contract import Contract
@@ -49,7 +50,7 @@ class Settings(Protocol):
 
 
 class RobotOutput:
-    """One message to the arm and one to the gripper for every command.
+    """One message to the arm and one to the gripper for every command, apart: the arm must not wait for the other.
 
     Args:
         node: owns publishers and subscriptions.
@@ -96,6 +97,11 @@ class RobotOutput:
                 with_joints=with_joints,
             )
 
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """What is published on; nobody else may."""
+        return tuple(part.topic for part in (self._arm, self._gripper) if part is not None)
+
     def restart(self) -> None:
         """Control begins (again)."""
         if self._output is not None:
@@ -113,8 +119,8 @@ class RobotOutput:
         self._fault = fault
         return fault
 
-    def publish(self, values: np.ndarray, source: ControlSource, observation_ns: int, clock_ns: int) -> None:
-        """Sends one command; nothing to an arm of which it is not known where it is.
+    def move(self, values: np.ndarray, source: ControlSource, observation_ns: int, clock_ns: int) -> None:
+        """Sends the arm one command; nothing to an arm of which it is not known where it is.
 
         Args:
             values: (A,) contract units.
@@ -122,15 +128,20 @@ class RobotOutput:
             observation_ns: stamp of the observation they answer.
             clock_ns: when they were decided, on the clock that motion is measured with.
         """
-        settings, now_ns = self._settings, self._node.get_clock().now().nanoseconds
+        if self._arm is None:
+            return
+        target = self._output.command(values[_TWIST], source, clock_ns, time.monotonic_ns())
+        if target is not None:
+            self._arm.publish(target, self._stamp(self._settings.output, observation_ns))
+
+    def grip(self, values: np.ndarray, observation_ns: int) -> None:
+        """Sends the gripper one command; arguments as of `move`."""
         if self._gripper is not None:
             position = np.array([self._gripper_position(values[_GRIPPER])])
-            stamp = stamp_of(settings.output_stamp, settings.gripper_output, observation_ns, now_ns)
-            self._gripper.publish(position, stamp)
-        if self._arm is not None:
-            target = self._output.command(values[_TWIST], source, clock_ns, time.monotonic_ns())
-            if target is not None:
-                self._arm.publish(target, stamp_of(settings.output_stamp, settings.output, observation_ns, now_ns))
+            self._gripper.publish(position, self._stamp(self._settings.gripper_output, observation_ns))
+
+    def _stamp(self, kind: str, observation_ns: int) -> Time:
+        return stamp_of(self._settings.output_stamp, kind, observation_ns, self._node.get_clock().now().nanoseconds)
 
     def summary(self) -> dict[str, str]:
         """Key and value for /diagnostics."""
