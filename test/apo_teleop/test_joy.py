@@ -5,6 +5,8 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from apo_core.errors import ConfigError
 from apo_teleop.devices.joy import JoyConfig, JoyDevice
@@ -104,6 +106,16 @@ def test_what_is_refused_ends_the_control_with_its_reason(axes, other, reason):
     back = stick.sent(11 * SECOND + 40 * MS, [0, 1, 0, 0, 0, 0])
     assert back.connected and not back.axes.any()
     assert "let go" in stick.device.problem
+
+
+def test_the_same_fault_again_changes_no_word():
+    stick = Joystick().ready()
+    stick.sent(11 * SECOND, REST, age=300 * MS)
+    told = stick.device.problem
+    stick.sent(11 * SECOND + 20 * MS, REST, age=310 * MS)
+    assert stick.device.problem == told
+    stick.sent(11 * SECOND + 40 * MS, [math.nan] * 6)
+    assert "not finite" in stick.device.problem
 
 
 @pytest.mark.parametrize("age", [200 * MS, -100 * MS])
@@ -218,3 +230,65 @@ def test_every_fault_of_the_configuration_is_named():
         )
     assert len(error.value.faults) == 5
     assert error.value.faults[-1] == "joy_preset = 'other' is not one of ['e']"
+
+
+class Watcher:
+    """What must have happened before a joystick may move anything, told independently of the device."""
+
+    def __init__(self, settle_ns):
+        self.settle_ns, self.newest_ns, self.rest_from_ns, self.rested = settle_ns, None, None, False
+        self.state = None
+
+    def accepted(self, now, axes):
+        self.newest_ns = now
+        deflected = max(map(abs, axes)) > 0.06
+        self.rest_from_ns = None if deflected else now if self.rest_from_ns is None else self.rest_from_ns
+
+    def check(self, now, sample):
+        self.state = sample = self.state if sample is None else sample  # None: as before
+        if not sample.connected:
+            self.rest_from_ns, self.rested = None, False
+        if self.rest_from_ns is not None and now - self.rest_from_ns >= self.settle_ns:
+            self.rested = True
+        assert np.all(np.isfinite(sample.axes))
+        if sample.held or np.max(np.abs(sample.axes)) > 0.06:
+            assert sample.connected and self.rested and now - self.newest_ns <= 200 * MS
+
+
+_AXES = st.one_of(
+    st.just(REST),
+    st.just([0, 0.5, 0, 0, 0, 0]),
+    st.lists(st.sampled_from([-1.0, 0.0, 0.0, 0.05, 0.3, math.nan, math.inf]), min_size=5, max_size=7),
+)
+_STEPS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("message"), st.sampled_from([0, 16, 50, 199]), _AXES, st.sampled_from([-150, 0, 0, 150, 250])
+        ),
+        st.tuples(
+            st.just("good"), st.sampled_from([16, 100, 199]), st.sampled_from(([0, 0.5, 0, 0, 0, 0], REST)), st.just(0)
+        ),
+        st.tuples(st.just("silence"), st.sampled_from([1, 100, 201, 3000]), st.just(REST), st.just(0)),
+        st.tuples(st.just("publishers"), st.just(1), st.just(REST), st.sampled_from([0, 1, 1, 2])),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from([("gamepad", 200 * MS), ("spacenav", 2 * SECOND)]), _STEPS)
+def test_nothing_moves_but_by_fresh_good_messages_after_a_rest(preset, steps):
+    stick, watcher, now = Joystick(preset[0]), Watcher(preset[1]), SECOND
+    for kind, wait_ms, axes, extra in steps:
+        now += wait_ms * MS
+        watcher.check(now, stick.device.poll(now))
+        if kind == "publishers":
+            stick.device.publishers = extra
+        elif kind != "silence":
+            stick.put(now, axes, age=extra * MS)
+            good = len(axes) == 6 and np.all(np.isfinite(axes)) and -100 <= extra <= 200
+            counts = good and stick.device.publishers == 1
+            if counts:
+                watcher.accepted(now, axes)
+        watcher.check(now, stick.device.poll(now))
+        assert kind in ("silence", "publishers") or watcher.state.connected == counts

@@ -117,7 +117,9 @@ def test_nothing_attached_is_reported_once_with_its_cause(port):
     assert not mouse.poll(0).connected
     assert "none is plugged in" in mouse.problem and "libhidapi" in mouse.problem
     assert mouse.poll(1) is None
-    assert not is_attached(PROFILES)
+    told = []
+    assert not is_attached(PROFILES, report=told.append)
+    assert told == [mouse.problem]
 
 
 # What the person does to the cap -> HID report of its axis at full deflection, sign -> axis of REP 103, sign.
@@ -303,6 +305,7 @@ def test_a_model_by_name(port):
     assert mouse.poll(0).connected
     assert mouse.name == "SpaceMouseCompact"
     assert is_attached(PROFILES)
+    assert not is_attached(PROFILES, "SpaceMouseWireless")
     with pytest.raises(ConfigError, match=r"spacemouse_model = 'NoSuchMouse' is not one of .*SpaceMouseCompact"):
         SpaceMouse(PROFILES, model="NoSuchMouse")
 

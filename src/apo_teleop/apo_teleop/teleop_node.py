@@ -52,9 +52,8 @@ class TeleopNode(Node):
         self._command_pub = self.create_publisher(OperatorCommand, "operator/command", COMMANDS)
         self.create_service(SetBool, "~/enable", self._on_enable)
         simulated = self.get_parameter("use_sim_time").value
-        self._device = choose_device(
-            config.device, simulated, partial(is_attached, self._profiles), self._is_joy_published
-        )
+        attached = partial(is_attached, self._profiles, config.spacemouse_model, self.get_logger().info)
+        self._device = choose_device(config.device, simulated, attached, self._is_joy_published)
         self.get_logger().info(f"the operator's device is {self._device}")
         self._reader: DeviceReader | None = None
         if self._device == SCRIPTED:

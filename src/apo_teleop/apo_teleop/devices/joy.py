@@ -62,7 +62,7 @@ class JoyPreset:
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    fault: str  # empty: it counts
+    fault: tuple[str, str] | None  # kind and words; None: it counts
     stamp_ns: int = 0  # steady time of its header's stamp
     receive_ns: int = 0
     axes: tuple[float, ...] = ()
@@ -100,6 +100,7 @@ class JoyDevice:
         self._deflected_ns: int | None = None
         self._held = self._was_open = False
         self._told_gone = False
+        self._lost_by = ""
 
     def put(self, stamp_ns: int, ros_ns: int, steady_ns: int, axes: Sequence[float], buttons: Sequence[int]) -> None:
         """A message has arrived.
@@ -115,7 +116,7 @@ class JoyDevice:
             self._queue.append(_Message(fault))
         else:
             stamp_steady_ns = steady_ns - max(0, ros_ns - stamp_ns)
-            self._queue.append(_Message("", stamp_steady_ns, steady_ns, tuple(axes), tuple(buttons)))
+            self._queue.append(_Message(None, stamp_steady_ns, steady_ns, tuple(axes), tuple(buttons)))
 
     def poll(self, now_ns: int) -> DeviceSample | None:
         """See Device."""
@@ -123,15 +124,16 @@ class JoyDevice:
         while self._queue:
             message = self._queue.popleft()
             if message.fault:
-                self._lose(f"message refused: {message.fault}")
+                kind, words = message.fault
+                self._lose(kind, f"message refused: {words}")
                 continue
             news = True
             events += self._take(message)
         if self.publishers != 1 and self._last is not None:
-            self._lose(f"{self.publishers} publishers on {self.preset.topic}")
+            self._lose("publishers", f"{self.publishers} publishers on {self.preset.topic}")
         if self._last is not None and self._is_stale(now_ns):
             silent_s = (now_ns - self._last.receive_ns) * 1e-9
-            self._lose(f"silent for {silent_s:.2f} s while deflected (its autorepeat rate must be above 0)")
+            self._lose("silent", f"silent for {silent_s:.2f} s while deflected (its autorepeat rate must be above 0)")
         if self._last is None:
             told, self._told_gone = self._told_gone, True
             return None if told else disconnected(now_ns)
@@ -140,20 +142,22 @@ class JoyDevice:
     def close(self) -> None:
         """See Device."""
 
-    def _fault(self, age_ns: int, stamp_ns: int, axes: Sequence[float]) -> str:
+    def _fault(self, age_ns: int, stamp_ns: int, axes: Sequence[float]) -> tuple[str, str] | None:
+        clocks = "do both nodes have the same use_sim_time?"
         if self.publishers > 1:
-            return f"{self.publishers} publishers on {self.preset.topic}"
+            return "publishers", f"{self.publishers} publishers on {self.preset.topic}"
         if len(axes) != self.preset.size:
-            return f"{len(axes)} axes, preset {self.preset.name} has {self.preset.size} (joy_presets)"
+            wanted = f"preset {self.preset.name} has {self.preset.size} (joy_presets)"
+            return "size", f"{len(axes)} axes, {wanted}"
         if not np.all(np.isfinite(axes)):
-            return f"axes {list(axes)} are not finite"
+            return "finite", f"axes {list(axes)} are not finite"
         if stamp_ns == 0:
-            return "its header has no stamp"
+            return "stamp", "its header has no stamp"
         if -age_ns > self._ahead_ns:
-            return f"stamp {-age_ns * 1e-9:.3f} s ahead (joy_ahead_s; do both nodes have the same use_sim_time?)"
+            return "ahead", f"stamp {-age_ns * 1e-9:.3f} s ahead (joy_ahead_s; {clocks})"
         if age_ns > self._stale_ns:
-            return f"stamp {age_ns * 1e-9:.3f} s old (joy_stale_s; do both nodes have the same use_sim_time?)"
-        return ""
+            return "old", f"stamp {age_ns * 1e-9:.3f} s old (joy_stale_s; {clocks})"
+        return None
 
     def _take(self, message: _Message) -> list[str]:
         """Keeps a good message; returns the roles of the buttons pressed by it."""
@@ -170,8 +174,10 @@ class JoyDevice:
             self._deflected_ns = message.receive_ns
         return pressed
 
-    def _lose(self, problem: str) -> None:
-        self._last, self._deflected_ns, self.problem, self._held = None, None, problem, False
+    def _lose(self, kind: str, problem: str) -> None:
+        if self._last is not None or kind != self._lost_by:
+            self.problem = problem  # else it is told already, with other figures
+        self._last, self._deflected_ns, self._held, self._lost_by = None, None, False, kind
         self._buttons.clear()
         self._gate.reset()
 

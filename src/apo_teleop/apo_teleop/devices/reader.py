@@ -6,6 +6,7 @@ import dataclasses
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 
 from apo_teleop.devices.device import Device, DeviceSample, disconnected
@@ -32,6 +33,7 @@ class NoDevice:
 
 
 _RETRY_S = 1.0  # after a device that raised
+_REPORTS, _REPORTS_S = 20, 60.0  # so many lines for people at most in so long a time; a loose plug must not fill a disk
 
 
 class DeviceReader:
@@ -86,14 +88,16 @@ class DeviceReader:
             return self._feed.take_always(time.monotonic_ns())
 
     def _run(self) -> None:
-        told = None
+        connected, told, reports = False, None, deque(maxlen=_REPORTS)
         while not self._stop.is_set():
             self._news.clear()
             sample, wait_s = self._poll()
-            connected = told[0] if sample is None and told is not None else sample is not None and sample.connected
+            connected = sample.connected if sample is not None else connected
             state = (connected, self._device.problem)
-            if state != told:
+            now_s = time.monotonic()
+            if state != told and not (len(reports) == _REPORTS and now_s - reports[0] < _REPORTS_S):
                 told = state
+                reports.append(now_s)
                 words = ("connected" if connected else "not connected", self._device.problem)
                 self._report(f"{self._device.name}: {', '.join(filter(None, words))}")
             with self._lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Callable
 
 import numpy as np
 
@@ -126,7 +127,7 @@ class SpaceMouse:
                 )
             self._profile = self._profiles.get(model, len(HID_AXES))
         except Exception as error:  # a missing library shows as ImportError, OSError or AttributeError
-            self.problem = f"no SpaceMouse {self._model}: {error}; {_HELP}"
+            self.problem = f"no {self._model or 'SpaceMouse'}: {error}; {_HELP}"
             self.close()
             return
         self.name, self.problem = model, ""
@@ -180,11 +181,13 @@ def _known(model: str) -> str:
     return model
 
 
-def is_attached(profiles: Profiles) -> bool:
-    """Whether a SpaceMouse is plugged in that may be opened."""
-    device = SpaceMouse(profiles)
+def is_attached(profiles: Profiles, model: str = "", report: Callable[[str], None] = lambda _: None) -> bool:
+    """Whether a SpaceMouse of this model is plugged in that may be opened; `report` is told why not."""
+    device = SpaceMouse(profiles, model)
     try:
         sample = device.poll(0)
+        if device.problem:
+            report(device.problem)
         return sample is not None and sample.connected
     finally:
         device.close()
