@@ -108,26 +108,28 @@ class LimitsWatch:
     """Holds every command against the limits and against the command before."""
 
     def __init__(self):
-        self.before = np.zeros(7)
+        self.before = [0.0] * 7
 
     def check(self, decision, position):
-        values = decision.values.astype(np.float64)
-        assert values.shape == (7,) and np.all(np.isfinite(values))
-        assert np.all(values >= np.array(ACTION.low) - 1e-6) and np.all(values <= np.array(ACTION.high) + 1e-6)
-        assert np.all(np.abs(values[:6]) * PERIOD_S <= np.array(LIMITS.step) + 1e-6)
-        assert np.linalg.norm(values[:3]) <= LIMITS.linear_speed * (1 + 1e-6)
-        assert np.linalg.norm(values[3:6]) <= LIMITS.angular_speed * (1 + 1e-6)
-        change = values - self.before
+        assert decision.values.shape == (7,) and decision.values.dtype == np.float32
+        values = decision.values.tolist()
+        assert all(map(math.isfinite, values))
+        assert all(low - 1e-6 <= v <= high + 1e-6 for v, low, high in zip(values, ACTION.low, ACTION.high, strict=True))
+        assert all(abs(v) * PERIOD_S <= step + 1e-6 for v, step in zip(values[:6], LIMITS.step, strict=True))
+        assert math.hypot(*values[:3]) <= LIMITS.linear_speed * (1 + 1e-6)
+        assert math.hypot(*values[3:6]) <= LIMITS.angular_speed * (1 + 1e-6)
+        change = [now - before for now, before in zip(values[:6], self.before[:6], strict=True)]
         if position is not None:
-            low, high = np.array(LIMITS.workspace_low), np.array(LIMITS.workspace_high)
-            reached = position + values[:3] * PERIOD_S
-            assert np.all(reached <= np.maximum(high, position) + 1e-6)
-            assert np.all(reached >= np.minimum(low, position) - 1e-6)
-            # only the border of the workspace may stop it sooner, and it does no more than slow down
-            slowed = np.abs(values[:3]) < np.abs(self.before[:3])
-            change[:3][slowed & ("limits.workspace" in ",".join(decision.clipped))] = 0.0
-        assert np.linalg.norm(change[:3]) <= LIMITS.linear_acceleration * PERIOD_S * (1 + 1e-5)
-        assert np.linalg.norm(change[3:6]) <= LIMITS.angular_acceleration * PERIOD_S * (1 + 1e-5)
+            at_border = any(name.startswith("limits.workspace") for name in decision.clipped)
+            for i in range(3):
+                reached = position[i] + values[i] * PERIOD_S
+                assert reached <= max(LIMITS.workspace_high[i], position[i]) + 1e-6
+                assert reached >= min(LIMITS.workspace_low[i], position[i]) - 1e-6
+                # only the border of the workspace may stop it sooner, and it does no more than slow down
+                if at_border and abs(values[i]) < abs(self.before[i]):
+                    change[i] = 0.0
+        assert math.hypot(*change[:3]) <= LIMITS.linear_acceleration * PERIOD_S * (1 + 1e-5)
+        assert math.hypot(*change[3:]) <= LIMITS.angular_acceleration * PERIOD_S * (1 + 1e-5)
         self.before = values
 
 
@@ -307,7 +309,7 @@ def test_ten_thousand_sessions_with_faults_break_no_promise_and_reach_every_reas
             for decision, inputs in session.said:
                 pose = inputs.pose
                 known = pose is not None and all(map(math.isfinite, pose.position))
-                watch.check(decision, np.array(pose.position) if known else None)
+                watch.check(decision, pose.position if known else None)
                 assert not inputs.estop or decision.state is ControlState.ESTOP
                 if decision.source is ControlSource.POLICY:
                     assert inputs.policy.chunk.adapter_version == 1 and np.isfinite(inputs.policy.chunk.values).all()
