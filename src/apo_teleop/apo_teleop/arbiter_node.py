@@ -14,7 +14,8 @@ from std_srvs.srv import SetBool, Trigger
 from apo_core.contract import load_contract
 from apo_core.gripper import GripperScale
 from apo_core.ros.chunk_message import chunk_from_msg
-from apo_core.ros.conversions import to_floats, to_ns, to_stamp
+from apo_core.ros.control_messages import command_to_msg, shadow_of, status_to_msg
+from apo_core.ros.conversions import to_ns
 from apo_core.ros.diagnostics import ERROR, OK, WARN, diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.node_main import event_driven, run
@@ -31,7 +32,6 @@ from apo_teleop.estop import EstopSignal
 from apo_teleop.outputs import make_output
 
 _ESTOP = "estop"
-_SHADOW = "the policy's action while it does not drive"
 _DEADLINE_CHECK_S = 0.02
 
 
@@ -168,40 +168,16 @@ class ArbiterNode(LifecycleBase):
         clock_ns = decision.observation_stamp if self._config.lockstep else time.monotonic_ns()
         self._robot.move(decision.values, decision.source, decision.observation_stamp, clock_ns)
         record, now_ns = self._loop.record, self._now_ns()
-        message = ActionCommand(
-            tick=record.ticks,
-            values=to_floats(decision.values),
-            source=decision.source.value,
-            reason=str(decision.reason),
-            observation_stamp=to_stamp(decision.observation_stamp),
-            chunk_stamp=to_stamp(decision.chunk_stamp),
-            policy_values=to_floats(decision.policy_values),
-            human_values=to_floats(decision.human_values),
-            adapter_version=decision.adapter_version,
-            clipped=",".join(decision.clipped),
-        )
-        message.header.stamp, message.header.frame_id = to_stamp(now_ns), self._contract.frame_id
+        message = command_to_msg(decision, record.ticks, now_ns, self._contract.frame_id)
         self._command_pub.publish(message)
-        self._robot.grip(decision.values, decision.observation_stamp)
-        if decision.source is not ControlSource.POLICY and decision.policy_values is not None:
-            message.values, message.human_values, message.clipped = message.policy_values, to_floats(None), ""
-            message.source, message.reason = ControlSource.POLICY.value, _SHADOW
-            self._shadow_pub.publish(message)
         if decision.takeover:
             record.latency.add(time.time_ns() - self._device_wall_ns)
-        status = ControlStatus(
-            state=decision.state.value,
-            reason=str(decision.reason),
-            latched=decision.latched,
-            tick=record.ticks,
-            ticks_missed=self._loop.ticks_missed,
-            takeovers=record.takeovers,
-            takeover_latency_p50_ms=record.latency.percentile_ms(50),
-            takeover_latency_p99_ms=record.latency.percentile_ms(99),
-            response_ms=(time.monotonic_ns() - self._pose_steady_ns) * 1e-6 if self._pose_steady_ns else float("nan"),
-            adapter_version=decision.adapter_version,
-        )
-        status.header.stamp = to_stamp(now_ns)
+        self._robot.grip(decision.values, decision.observation_stamp)
+        shadow = shadow_of(message)
+        if shadow is not None:
+            self._shadow_pub.publish(shadow)
+        response_ns = time.monotonic_ns() - self._pose_steady_ns if self._pose_steady_ns else None
+        status = status_to_msg(decision, record, self._loop.ticks_missed, response_ns, now_ns)
         self._status_pub.publish(status)
         if record.changed:
             self._log(decision)

@@ -33,6 +33,10 @@ class ControlRecord:
         self._states[decision.state] += 1
         self.changed = before is None or (before.state, before.reason) != (decision.state, decision.reason)
 
+    def latency_ms(self, percent: float) -> float:
+        """Percentile of the takeover latency, milliseconds; NaN before the first."""
+        return self.latency.percentile_ms(percent)
+
     def summary(self, steady_ns: int, ticks_missed: int) -> dict[str, str]:
         """Key and value, for people; ages in seconds of the clock that the inputs' arrival is measured with."""
         decision, inputs = self.decision, self.inputs
