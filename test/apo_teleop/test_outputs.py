@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apo_core.contract import Contract, StateSpec, load_contract
@@ -151,6 +151,23 @@ def test_many_small_turns_are_one_large_one(rotation, parts):
     assert angle_between(q, rotated(LEVEL, rotation)) == pytest.approx(0.0, abs=1e-7)
 
 
+SPEEDS = st.lists(st.floats(-1, 1), min_size=3, max_size=3)
+POSES = st.lists(st.floats(-0.2, 0.2), min_size=3, max_size=3)
+COMMANDS = st.tuples(SPEEDS, SPEEDS, st.sampled_from([POLICY, HUMAN, HOLD]), st.integers(0, 400), POSES)
+
+
+@given(st.lists(COMMANDS, min_size=1, max_size=30))
+def test_no_course_of_commands_leads_a_pose_target_away_from_the_arm(commands):
+    arm = PoseArm(pose_lead_m=0.03, pose_lead_rad=0.2)
+    for linear, angular, source, dt_ms, position in commands:
+        arm.at(position)
+        target = arm.send([*linear, *angular], source, dt_ms * MS)
+        assert np.all(np.isfinite(target)) and np.linalg.norm(target[3:]) == pytest.approx(1.0, abs=1e-9)
+        # the lead, and what two periods of 0.05 s add at this speed
+        assert np.linalg.norm(target[:3] - position) <= 0.03 + 0.1 * np.linalg.norm(linear) + 1e-9
+        assert angle_between(target[3:], LEVEL) <= 0.2 + 0.1 * np.linalg.norm(angular) + 1e-6
+
+
 def arm_contract() -> Contract:
     joints = tuple(f"panda_joint{i}" for i in range(1, 8))
     spec = StateSpec("joint_position", "joint_states", "sensor_msgs/msg/JointState", 7, "rad", "position", joints)
@@ -199,6 +216,22 @@ def test_joint_targets_are_integrated_from_the_last_target():
     model = Arm(URDF.read_text(), "panda_link0", "panda_link8", arm.output.joints, "panda.urdf")
     path = np.array([model.at(target).position for target in targets]) - READY_POSITION
     np.testing.assert_allclose(path, [[0.005, 0, 0], [0.010, 0, 0], [0.015, 0, 0], [0.020, 0, 0]], atol=2e-4)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(SPEEDS, SPEEDS, st.sampled_from([POLICY, HUMAN, HOLD]), st.integers(0, 400)), max_size=30))
+def test_no_course_of_commands_leads_a_joint_target_beyond_speed_or_position_limits(commands):
+    arm = JointArm("joint_position", joint_lead_rad=0.1)
+    model = Arm(URDF.read_text(), "panda_link0", "panda_link8", arm.output.joints, "panda.urdf")
+    arm.at()
+    last = READY
+    for linear, angular, source, dt_ms in commands:
+        target = arm.send([*linear, *(3 * w for w in angular)], source, dt_ms * MS)
+        assert np.all(target >= model.lower + 0.05 - 1e-9) and np.all(target <= model.upper - 0.05 + 1e-9)
+        moved = np.minimum(np.abs(target - last), np.abs(target - READY))  # or it began at the arm again
+        assert np.all(moved <= 0.8 * model.speed * min(dt_ms * 1e-3, 0.1) + 1e-9) or last is READY
+        assert np.max(np.abs(target - READY)) <= 0.1 + 0.1 * np.max(model.speed)
+        last = target
 
 
 def test_joint_targets_begin_at_the_arm_when_control_changes_hands_or_it_is_left_behind():
