@@ -57,6 +57,7 @@ def test_changes_and_heartbeats_are_published_until_it_is_closed():
     published.wait_for(lambda sample: sample.active and sample.events == ())
     device.samples.append(DeviceSample(2, False, np.zeros(6)))
     published.wait_for(lambda sample: not sample.connected)
+    assert reading.summary == {"device": "fake", "connected": "false", "problem": "flat battery", "enabled": "true"}
     reading.close()
     reading.close()
     assert device.closed

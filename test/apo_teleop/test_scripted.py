@@ -3,8 +3,16 @@
 import numpy as np
 import pytest
 
+from apo_core.errors import ObservationError
 from apo_core.experts import ExpertInput
-from apo_teleop.devices.scripted import OBJECT_NAMES, ScriptedConfig, ScriptedDevice, ScriptedInput, ScriptedOperator
+from apo_teleop.devices.scripted import (
+    OBJECT_NAMES,
+    ScriptedConfig,
+    ScriptedDevice,
+    ScriptedInput,
+    ScriptedOperator,
+    see_objects,
+)
 
 PERIOD = 50_000_000
 DOWN = np.array([1.0, 0.0, 0.0, 0.0])  # hand pointing down
@@ -151,3 +159,11 @@ def test_as_a_device_it_answers_each_tick_once_with_its_stamp():
     device.enabled = False
     device.see(ScriptedInput(3 * PERIOD, state, 1, 5, 11, True))
     assert device.poll(3 * PERIOD).values is None
+    assert device.summary == {"device": "scripted", "connected": "true", "problem": "", "enabled": "false"}
+
+
+def test_objects_go_by_the_names_of_their_task():
+    pose = np.array([0.1, 0.2, 0.3, 0, 0, 0, 1])
+    assert list(see_objects("Stack", [pose, pose])) == ["cubeA", "cubeB"]
+    with pytest.raises(ObservationError, match=r"has 1 poses, task Stack has \('cubeA', 'cubeB'\)"):
+        see_objects("Stack", [pose])

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseArray, PoseStamped
 from rcl_interfaces.srv import GetParameters
 from rclpy.executors import SingleThreadedExecutor
@@ -64,6 +65,8 @@ class Cell:
         self.samples: list[OperatorCommand] = []
         self.node.create_subscription(OperatorCommand, "operator/command", self.samples.append, COMMANDS)
         self.joy = None
+        self.diagnostics: list[DiagnosticArray] = []
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self.diagnostics.append, COMMANDS)
         self.statuses: list[ControlStatus] = []
         self.node.create_subscription(ControlStatus, "control/status", self.statuses.append, COMMANDS)
         self.clear = self.node.create_client(Trigger, "arbiter/clear")
@@ -161,6 +164,17 @@ class Cell:
 
         self.repeat_until(send_rest, has_rested, "a resting device")
 
+    def until_diagnosed(self, send: Callable[[], None], level: bytes, message: str) -> dict[str, str]:
+        """Key and value of the first diagnosis from now on with this level and a message that has these words."""
+        seen = len(self.diagnostics)
+
+        def found() -> list[DiagnosticArray]:
+            return [d for d in self.diagnostics[seen:] if d.status[0].level == level and message in d.status[0].message]
+
+        self.repeat_until(send, lambda: bool(found()), f"the diagnosis {message}")
+        assert found()[0].status[0].name == "teleop"
+        return {pair.key: pair.value for pair in found()[0].status[0].values}
+
     def enable(self, enabled: bool) -> None:
         self.spin_until(self._enable.service_is_ready, "service teleop/enable")
         future = self._enable.call_async(SetBool.Request(data=enabled))
@@ -229,6 +243,7 @@ def test_the_scripted_operator_answers_every_tick_and_takes_over(cell, start, lo
     assert {sample.device for sample in samples} == {"scripted"} and all(sample.connected for sample in samples)
     assert samples[-1].values[0] > 0.1 and samples[-1].values[6] == -1.0
     cell.enable(False)
+    assert cell.until_diagnosed(lambda: None, DiagnosticStatus.OK, "connected")["enabled"] == "false"
     assert not cell.answer(42).active
     cell.enable(True)
     assert not cell.answer(43).active
@@ -254,6 +269,8 @@ def test_no_device_in_lockstep_answers_every_tick(cell, start):
 def test_a_missing_spacemouse_is_told_by_heartbeats(cell, start):
     start(device="spacemouse")
     cell.spin_until(lambda: len(cell.samples) >= 3, "heartbeats")
+    told = cell.until_diagnosed(lambda: None, DiagnosticStatus.WARN, "libhidapi")
+    assert (told["device"], told["connected"]) == ("SpaceMouse", "false")
     assert not any(sample.connected or sample.active for sample in cell.samples)
     assert {sample.device for sample in cell.samples} == {"spacemouse"}
 
@@ -366,6 +383,8 @@ def test_a_joystick_drives_with_the_stamps_of_its_messages(joy_cell, start):
     joy_cell.until_joy(REST, rests, "rest")
     joy_cell.publish_joy(REST, [0, 1])
     joy_cell.until_sample(is_estop, "the emergency stop button")
+    told = joy_cell.until_diagnosed(lambda: joy_cell.publish_joy(REST), DiagnosticStatus.OK, "connected")
+    assert told == {"device": "joystick (gamepad)", "connected": "true", "problem": "", "enabled": "true"}
 
 
 def test_a_joystick_that_was_deflected_from_the_start_must_rest_first(joy_cell, start):

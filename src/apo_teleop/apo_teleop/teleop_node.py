@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from functools import partial
 
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray, PoseStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
@@ -16,6 +17,7 @@ from apo_core.contract import load_contract
 from apo_core.errors import ConfigError, ObservationError
 from apo_core.experts import ExpertInput
 from apo_core.ros.conversions import pose_to_array, state_from_msg, to_floats, to_ns, to_stamp
+from apo_core.ros.diagnostics import OK, WARN, diagnostic_array
 from apo_core.ros.node_main import run
 from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, sensors
@@ -25,7 +27,7 @@ from apo_teleop.devices.joy import JoyConfig, JoyDevice
 from apo_teleop.devices.keyboard import Keyboard
 from apo_teleop.devices.profiles import ProfileConfig, Profiles
 from apo_teleop.devices.reader import DeviceReader, NoDevice
-from apo_teleop.devices.scripted import OBJECT_NAMES, ScriptedConfig, ScriptedDevice, ScriptedInput
+from apo_teleop.devices.scripted import ScriptedConfig, ScriptedDevice, ScriptedInput, see_objects
 from apo_teleop.devices.spacemouse import SpaceMouse, is_attached
 from apo_teleop.feed import OperatorFeed
 from apo_teleop.mapping import AxisMapping, MappingConfig, OperatorSample
@@ -60,6 +62,8 @@ class TeleopNode(Node):
             self._watch_ticks()
         else:
             self._read_device()
+        self._diagnostics_pub = self.create_publisher(DiagnosticArray, "/diagnostics", COMMANDS)
+        self._every(1.0, self._publish_diagnostics)
 
     def close(self) -> None:
         """Ends the device's thread and gives the device back."""
@@ -101,11 +105,12 @@ class TeleopNode(Node):
 
     def _listen_to(self, joy: JoyDevice) -> None:
         subscription = self._subscribe(Joy, joy.preset.topic, partial(self._on_joy, joy))
-        self.create_timer(
-            _PUBLISHER_CHECK_S,
-            lambda: setattr(joy, "publishers", self.count_publishers(subscription.topic_name)),
-            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        self._every(
+            _PUBLISHER_CHECK_S, lambda: setattr(joy, "publishers", self.count_publishers(subscription.topic_name))
         )
+
+    def _every(self, period_s: float, callback) -> None:
+        self.create_timer(period_s, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _on_joy(self, joy: JoyDevice, message: Joy) -> None:
         now_ns = self.get_clock().now().nanoseconds
@@ -145,15 +150,10 @@ class TeleopNode(Node):
         self._publish(self._operator_mapping.apply(self._operator.poll(stamp_ns)), stamp_ns)
 
     def _scripted_input(self, stamp_ns: int, parts: dict) -> ScriptedInput:
-        names, poses, status = OBJECT_NAMES[self._scripted.task], parts["objects"].poses, parts["status"]
-        if len(poses) != len(names):
-            raise ObservationError(
-                f"ground_truth/objects has {len(poses)} poses, task {self._scripted.task} has {names}"
-            )
         hand = pose_to_array(parts["pose"].pose).astype(float)
         width = float(state_from_msg(parts["gripper"], self._gripper)[0])
-        objects = {name: pose_to_array(pose).astype(float) for name, pose in zip(names, poses, strict=True)}
-        state = ExpertInput(hand[:3], hand[3:], width, objects)
+        poses, status = [pose_to_array(pose).astype(float) for pose in parts["objects"].poses], parts["status"]
+        state = ExpertInput(hand[:3], hand[3:], width, see_objects(self._scripted.task, poses))
         return ScriptedInput(stamp_ns, state, status.trial, status.seed, status.step, status.running)
 
     def _on_tick(self, message: PoseStamped) -> None:
@@ -175,6 +175,12 @@ class TeleopNode(Node):
         )
         message.header.stamp, message.header.frame_id = to_stamp(stamp_ns), self._contract.frame_id
         self._command_pub.publish(message)
+
+    def _publish_diagnostics(self) -> None:
+        told = (self._reader or self._operator).summary
+        message = told["problem"] or ("connected" if told["connected"] == "true" else "not connected")
+        level = OK if message == "connected" else WARN
+        self._diagnostics_pub.publish(diagnostic_array(self, level, message, told))
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         if self._reader is not None:

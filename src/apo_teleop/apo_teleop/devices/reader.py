@@ -60,7 +60,18 @@ class DeviceReader:
         self._period_s, self._publish, self._report = period_s, publish, report
         self._lock, self._stop, self._news = threading.Lock(), threading.Event(), threading.Event()
         self._failure = ""
+        self.connected = False
         self._thread = threading.Thread(target=self._run, name=f"read {device.name}", daemon=True)
+
+    @property
+    def summary(self) -> dict[str, str]:
+        """Key and value for /diagnostics."""
+        return {
+            "device": self._device.name,
+            "connected": str(self.connected).lower(),
+            "problem": self._device.problem,
+            "enabled": str(self._feed.enabled).lower(),
+        }
 
     def start(self) -> None:
         """Begins to poll."""
@@ -88,17 +99,17 @@ class DeviceReader:
             return self._feed.take_always(time.monotonic_ns())
 
     def _run(self) -> None:
-        connected, told, reports = False, None, deque(maxlen=_REPORTS)
+        told, reports = None, deque(maxlen=_REPORTS)
         while not self._stop.is_set():
             self._news.clear()
             sample, wait_s = self._poll()
-            connected = sample.connected if sample is not None else connected
-            state = (connected, self._device.problem)
+            self.connected = sample.connected if sample is not None else self.connected
+            state = (self.connected, self._device.problem)
             now_s = time.monotonic()
             if state != told and not (len(reports) == _REPORTS and now_s - reports[0] < _REPORTS_S):
                 told = state
                 reports.append(now_s)
-                words = ("connected" if connected else "not connected", self._device.problem)
+                words = ("connected" if self.connected else "not connected", self._device.problem)
                 self._report(f"{self._device.name}: {', '.join(filter(None, words))}")
             with self._lock:
                 if sample is not None:

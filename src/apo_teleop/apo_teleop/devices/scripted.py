@@ -6,11 +6,13 @@ Pure and repeatable: the noise of a trial depends on the configured seed and on 
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from apo_core.config import parameter
+from apo_core.errors import ObservationError
 from apo_core.experts import ExpertInput, Phase, Scene, make_expert, progress
 from apo_core.grasp_tasks import TASKS
 from apo_teleop.devices.device import DeviceSample
@@ -54,6 +56,22 @@ class ScriptedInput:
     seed: int  # of the trial
     step: int  # steps executed in the trial
     running: bool  # false: the trial is over
+
+
+def see_objects(task: str, poses: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Pose (7,) of each object of a task.
+
+    Args:
+        task: one of OBJECT_NAMES.
+        poses: of ground_truth/objects, each (7,): m, quaternion x y z w.
+
+    Raises:
+        ObservationError: there is another number of them.
+    """
+    names = OBJECT_NAMES[task]
+    if len(poses) != len(names):
+        raise ObservationError(f"ground_truth/objects has {len(poses)} poses, task {task} has {names}")
+    return dict(zip(names, poses, strict=True))
 
 
 class _Mode(enum.Enum):
@@ -180,6 +198,11 @@ class ScriptedDevice:
         self.enabled = True
         self._operator = ScriptedOperator(config, period_ns)
         self._tick: ScriptedInput | None = None
+
+    @property
+    def summary(self) -> dict[str, str]:
+        """Key and value for /diagnostics."""
+        return {"device": self.name, "connected": "true", "problem": "", "enabled": str(self.enabled).lower()}
 
     def see(self, tick: ScriptedInput) -> None:
         """Shows a tick; the next poll answers it."""
