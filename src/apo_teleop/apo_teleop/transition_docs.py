@@ -120,7 +120,8 @@ def parameter_table() -> str:
         if low is not None:
             allowed = f"{low:g} .. {high:g}" if high is not None else f"from {low:g}"
         default = str(spec.default).lower() if isinstance(spec.default, bool) else str(spec.default)
-        cells.append((f"`{spec.name}`", f"`{default}`", allowed, spec.metadata["description"]))
+        shown = f"`{default}`" if default else "empty"
+        cells.append((f"`{spec.name}`", shown, allowed, spec.metadata["description"]))
     return _table(("parameter", "default", "allowed", "meaning"), cells)
 
 
