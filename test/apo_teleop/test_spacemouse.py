@@ -1,15 +1,19 @@
 """The SpaceMouse through the whole driver, pyspacemouse and easyhid, over a made-up libhidapi giving HID reports."""
 
+import contextlib
 import struct
 import threading
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pyspacemouse = pytest.importorskip("pyspacemouse")
 import easyhid.easyhid as hid  # noqa: E402
 
 from apo_core.errors import ConfigError  # noqa: E402
+from apo_teleop.arbiter_types import OperatorEvent  # noqa: E402
 from apo_teleop.devices.profiles import ProfileConfig, Profiles  # noqa: E402
 from apo_teleop.devices.reader import DeviceReader  # noqa: E402
 from apo_teleop.devices.spacemouse import SpaceMouse, is_attached  # noqa: E402
@@ -22,6 +26,7 @@ COMPACT = (0x256F, 0xC635)  # the same
 PRO = (0x046D, 0xC62B)  # the same, 15 buttons
 WIRELESS = (0x256F, 0xC62E)  # all six axes in one report
 RECEIVER = (0x256F, 0xC652)
+MODELS = (NAVIGATOR, COMPACT, PRO, WIRELESS, RECEIVER)
 MULTI_AXIS = (0x01, 0x08)
 PROFILES = Profiles(ProfileConfig())
 
@@ -91,11 +96,28 @@ class Hidapi:
         pass
 
 
+@contextlib.contextmanager
+def made_up_hidapi():
+    port, devices, really_open = Hidapi(), [], hid.HIDDevice.open
+
+    def open_and_keep(device):
+        devices.append(device)
+        really_open(device)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hid, "hidapi", port)
+        patch.setattr(hid.HIDDevice, "open", open_and_keep)
+        try:
+            yield port
+        finally:  # one that is collected later would close itself with the real library
+            for device in devices:
+                device.close()
+
+
 @pytest.fixture
-def port(monkeypatch):
-    made = Hidapi()
-    monkeypatch.setattr(hid, "hidapi", made)
-    return made
+def port():
+    with made_up_hidapi() as made:
+        yield made
 
 
 def axes_report(channel, *values):
@@ -140,7 +162,7 @@ GESTURES = {
 }
 
 
-@pytest.mark.parametrize("model", [NAVIGATOR, COMPACT, PRO, WIRELESS, RECEIVER])
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("gesture", GESTURES)
 def test_each_gesture_moves_its_axis_of_rep_103(port, model, gesture):
     mouse = opened(port, model)
@@ -321,6 +343,26 @@ def test_opening_prints_nothing(port, capsys):
     port.plug(COMPACT)
     SpaceMouse(PROFILES).poll(0)
     assert capsys.readouterr().out == ""
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(MODELS),
+    st.lists(st.tuples(st.integers(1, 300), st.lists(st.binary(min_size=1, max_size=32), max_size=3)), max_size=30),
+)
+def test_whatever_bytes_come_motion_stays_within_its_scales_and_nothing_raises(model, polls):
+    with made_up_hidapi() as port:
+        mouse, mapping, now = opened(port, model), AxisMapping(MappingConfig()), SECOND
+        for wait_ms, reports in polls:
+            now += wait_ms * MS
+            port.reports += reports
+            sample = mouse.poll(now)
+            if sample is not None:
+                assert sample.connected or "silent" in mouse.problem
+                mapped = mapping.apply(sample)
+                assert np.all(np.abs(mapped.values[:3]) <= 0.4 + 1e-6)
+                assert np.all(np.abs(mapped.values[3:]) <= 1.5 + 1e-6)
+                assert set(mapped.events) <= set(OperatorEvent)
 
 
 def test_the_reading_thread_tells_of_a_pulled_plug_and_of_the_return(port):
