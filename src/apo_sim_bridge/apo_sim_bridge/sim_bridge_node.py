@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 
@@ -18,7 +17,7 @@ from trajectory_msgs.msg import JointTrajectory
 from apo_core.contract import load_contract
 from apo_core.errors import ConfigError
 from apo_core.gripper import GripperScale
-from apo_core.ros.conversions import array_to_pose, image_to_msg, to_ns, to_stamp
+from apo_core.ros.conversions import array_to_pose, image_to_msg, to_ns, to_stamp, trajectory_end, twist_to_array
 from apo_core.ros.node_main import run
 from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, sensors
@@ -99,11 +98,13 @@ class SimBridgeNode(Node):
         self._publish_when_heard()
 
     def _on_twist(self, message: TwistStamped) -> None:
-        stamp_ns, linear, angular = to_ns(message.header.stamp), message.twist.linear, message.twist.angular
+        stamp_ns = to_ns(message.header.stamp)
         if not self._is_current(stamp_ns, self._config.command_topic):
             return
-        twist = (linear.x, linear.y, linear.z, angular.x, angular.y, angular.z)
-        fault = self._inbox.put_twist(twist, message.header.frame_id, stamp_ns, self._command_time(stamp_ns))
+        # in lockstep no time goes by within a tick
+        received_ns = stamp_ns if self._config.lockstep else time.monotonic_ns()
+        twist = twist_to_array(message.twist)
+        fault = self._inbox.put_twist(twist, message.header.frame_id, stamp_ns, received_ns)
         self._refuse(self._config.command_topic, fault, "the arm stands still")
         self._answer(stamp_ns)
 
@@ -111,11 +112,8 @@ class SimBridgeNode(Node):
         stamp_ns = to_ns(message.header.stamp)
         if not self._is_current(stamp_ns, self._config.gripper_topic):
             return
-        self._refuse(
-            self._config.gripper_topic,
-            self._inbox.put_gripper(_gripper_position(message), stamp_ns),
-            "the gripper stays as it is",
-        )
+        fault = self._inbox.put_gripper(trajectory_end(message, GRIPPER_JOINT), stamp_ns)
+        self._refuse(self._config.gripper_topic, fault, "the gripper stays as it is")
         self._answer(stamp_ns)
 
     def _is_current(self, stamp_ns: int, topic: str) -> bool:
@@ -133,10 +131,6 @@ class SimBridgeNode(Node):
     def _refuse(self, topic: str, fault: str, consequence: str) -> None:
         if fault:
             self.get_logger().error(f"{topic}: {fault}; {consequence}", throttle_duration_sec=1.0)
-
-    def _command_time(self, stamp_ns: int) -> int:
-        """Time that the age of a command is measured with; in lockstep none goes by within a tick."""
-        return stamp_ns if self._config.lockstep else time.monotonic_ns()
 
     def _answer(self, stamp_ns: int) -> None:
         """Lockstep: a tick is executed once arm and gripper have answered it, even with what was refused."""
@@ -215,14 +209,6 @@ class SimBridgeNode(Node):
         self._objects_pub.publish(
             PoseArray(header=header, poses=[array_to_pose(values) for values in frame.objects.values()])
         )
-
-
-def _gripper_position(message: JointTrajectory) -> float:
-    """Where a trajectory ends [m]; NaN when it says nothing of the gripper's joint."""
-    if GRIPPER_JOINT not in message.joint_names or not message.points:
-        return math.nan
-    positions, index = message.points[-1].positions, message.joint_names.index(GRIPPER_JOINT)
-    return positions[index] if index < len(positions) else math.nan
 
 
 def main() -> None:

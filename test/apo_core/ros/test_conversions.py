@@ -5,8 +5,9 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' or source a ROS 2 installation")
 
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, Twist, Vector3
 from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from apo_core.contract import ImageSpec, StateSpec
 from apo_core.errors import ObservationError
@@ -20,6 +21,8 @@ from apo_core.ros.conversions import (
     to_floats,
     to_ns,
     to_stamp,
+    trajectory_end,
+    twist_to_array,
 )
 
 FRONT = ImageSpec("front", "front/image_raw", 4, 6, "rgb8")
@@ -111,3 +114,22 @@ def test_pose_state():
 def test_missing_joints_are_named(message):
     with pytest.raises(ObservationError, match=r"joints .* have no position"):
         state_from_msg(message, JOINTS)
+
+
+def test_twist_is_linear_before_angular():
+    twist = Twist(linear=Vector3(x=1.0, y=2.0, z=3.0), angular=Vector3(x=4.0, y=5.0, z=6.0))
+    assert twist_to_array(twist).tolist() == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+
+
+def test_a_trajectory_ends_where_its_last_point_puts_the_joint():
+    points = [JointTrajectoryPoint(positions=values) for values in ([0.1, 0.2], [0.3, 0.4])]
+    message = JointTrajectory(joint_names=["a", "b"], points=points)
+    assert (trajectory_end(message, "a"), trajectory_end(message, "b")) == (0.3, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("names", "points"), [(["a"], [[0.1]]), (["a", "b"], [[0.1]]), (["b"], []), ([], [[0.1]]), (["b"], [[]])]
+)
+def test_a_trajectory_without_the_joint_ends_nowhere(names, points):
+    message = JointTrajectory(joint_names=names, points=[JointTrajectoryPoint(positions=p) for p in points])
+    assert np.isnan(trajectory_end(message, "b"))

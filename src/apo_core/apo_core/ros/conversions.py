@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import array
+import math
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Pose, PoseStamped
+from geometry_msgs.msg import Pose, PoseStamped, Twist
 from sensor_msgs.msg import Image, JointState
+from trajectory_msgs.msg import JointTrajectory
 
 from apo_core.contract import ImageSpec, StateSpec
 from apo_core.errors import ObservationError
@@ -87,6 +89,20 @@ def array_to_pose(values: np.ndarray) -> Pose:
     q = pose.orientation
     q.x, q.y, q.z, q.w = (float(v) for v in values[3:7])
     return pose
+
+
+def twist_to_array(twist: Twist) -> np.ndarray:
+    """float64 (6,): linear x y z [m/s], angular x y z [rad/s]."""
+    linear, angular = twist.linear, twist.angular
+    return np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z])
+
+
+def trajectory_end(message: JointTrajectory, joint: str) -> float:
+    """Where a joint's trajectory ends [rad or m]; NaN when it says nothing of that joint."""
+    if joint not in message.joint_names or not message.points:
+        return math.nan
+    positions, index = message.points[-1].positions, message.joint_names.index(joint)
+    return positions[index] if index < len(positions) else math.nan
 
 
 def state_from_msg(message: PoseStamped | JointState, spec: StateSpec) -> np.ndarray:
