@@ -348,6 +348,18 @@ def test_emergency_stop_latches_in_every_state(how):
         assert rig.tick(RIGHT, events=("clear",)).source is ControlSource.HUMAN
 
 
+def test_an_emergency_stop_is_known_before_its_tick_and_until_cleared():
+    rig = Rig()
+    assert not rig.arbiter.estopped
+    rig.arbiter.estop()
+    assert rig.arbiter.estopped
+    rig.tick()
+    rig.arbiter.last(rig.now)
+    assert rig.arbiter.estopped
+    rig.arbiter.clear()
+    assert not rig.arbiter.estopped
+
+
 def test_stop_and_clear_together_stop():
     rig = Rig()
     rig.tick()

@@ -519,6 +519,33 @@ def test_it_can_be_deactivated_and_activated_again(cell, start):
     assert cell.commands[ended].tick == 1
 
 
+def test_an_emergency_stop_outlives_a_new_configuration(cell, start):
+    start(start_enabled=True)
+    cell.until_state("POLICY", "policy_in_control")
+    cell.call("estop")
+    for number in (
+        Transition.TRANSITION_DEACTIVATE,
+        Transition.TRANSITION_CLEANUP,
+        Transition.TRANSITION_CONFIGURE,
+        Transition.TRANSITION_ACTIVATE,
+    ):
+        assert cell.call("change_state", ChangeState.Request(transition=Transition(id=number))).success
+    seen = len(cell.commands)
+    cell.until_state("ESTOP", "estop")
+    assert {c.reason for c in cell.commands[seen:]} == {"estop"}
+    assert cell.call("clear").message == "cleared estop"
+    cell.until_state("POLICY", "policy_in_control")
+
+
+def test_limits_that_are_not_set_are_told_at_the_start(cell, start, write_contract):
+    file = write_contract(lambda data: data["limits"].pop("linear_jerk"))
+    process = start(contract_file=file)
+    process.send_signal(signal.SIGINT)
+    told = process.stdout.read()
+    assert told.count(f"limits.linear_jerk is not set in {file}: no such limit applies") == 1
+    assert "is not set" not in told.replace("limits.linear_jerk is not set", "")
+
+
 @pytest.mark.parametrize(
     ("kind", "topic", "qos"),
     [

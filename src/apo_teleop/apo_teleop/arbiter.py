@@ -75,6 +75,11 @@ class Arbiter:
         """Emergency stop from the next step on, until cleared."""
         self._estop_requested = True
 
+    @property
+    def estopped(self) -> bool:
+        """Whether an emergency stop is asked for or latched."""
+        return self._estop_requested or self._latched is Reason.ESTOP
+
     def hand_back(self) -> bool:
         """The operator gives control back as soon as the device rests; whether there is an operator in control."""
         return self._operator.hand_back()

@@ -58,8 +58,10 @@ class ArbiterNode(LifecycleBase):
 
     def configure(self) -> None:
         self._contract = load_contract(self._config.contract_file)
-        # an emergency stop outlives a restart of the ticks
+        stopped = self._arbiter is not None and self._arbiter.estopped
         self._arbiter = Arbiter(self._config, self._contract)
+        if stopped:
+            self._arbiter.estop()  # only a person ends it
         gripper = GripperScale(self._config.gripper_open_m, self._config.gripper_closed_m)
         output = make_output(self._config, self._contract)
         self._robot = RobotOutput(self, self._config, self._contract, output, gripper.position)
