@@ -326,6 +326,12 @@ def test_a_model_by_name(port):
     mouse = SpaceMouse(PROFILES, model="SpaceMouseCompact")
     assert mouse.poll(0).connected
     assert mouse.name == "SpaceMouseCompact"
+    profiles = Profiles(
+        ProfileConfig(axis_maps=("default: -y -x -z -ry -rx -rz", "SpaceMouseCompakt: +x +y +z none none none"))
+    )
+    mouse = SpaceMouse(profiles)
+    mouse.poll(0)
+    assert mouse.name == "SpaceMouseCompact (axis map default)"
     assert is_attached(PROFILES)
     assert not is_attached(PROFILES, "SpaceMouseWireless")
     with pytest.raises(ConfigError, match=r"spacemouse_model = 'NoSuchMouse' is not one of .*SpaceMouseCompact"):

@@ -10,7 +10,7 @@ import numpy as np
 
 from apo_core.errors import ConfigError
 from apo_teleop.devices.device import DeviceSample, disconnected
-from apo_teleop.devices.profiles import HID_AXES, Profile, Profiles
+from apo_teleop.devices.profiles import DEFAULT, HID_AXES, Profile, Profiles
 from apo_teleop.devices.rest_gate import RestGate
 
 _MAX_REPORTS = 1000  # in one poll; a device that sends more would never be drained
@@ -130,7 +130,8 @@ class SpaceMouse:
             self.problem = f"no {self._model or 'SpaceMouse'}: {error}; {_HELP}"
             self.close()
             return
-        self.name, self.problem = model, ""
+        self.name = model if self._profiles.has(model) else f"{model} (axis map {DEFAULT})"
+        self.problem = ""
         self._read_at = -1.0  # pyspacemouse's time of a device that has reported nothing
         self._buttons = [0] * len(self._device.info.button_specs)
         self._axes, self._was_open = np.zeros(6), False
