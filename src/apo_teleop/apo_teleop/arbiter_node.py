@@ -41,6 +41,7 @@ class ArbiterNode(LifecycleBase):
     def __init__(self):
         super().__init__("arbiter")
         self._config = declare(self, ArbiterConfig)
+        self._with_info = not event_driven(self)  # as the executor was chosen, whatever use_sim_time becomes later
         self._arbiter: Arbiter | None = None
         self._loop: ControlLoop | None = None
         self._estop = EstopSignal()
@@ -75,7 +76,7 @@ class ArbiterNode(LifecycleBase):
         self._device_wall_ns = self._pose_steady_ns = 0
         pose = self._contract.state_spec("ee_pose")
         measured, feedback = sensors(config.sensor_reliability), self._contract.feedback
-        on_operator = self._on_operator if event_driven(self) else self._on_operator_simulated
+        on_operator = self._on_operator_with_info if self._with_info else self._on_operator
         # of two messages that wait, the announcement of an adapter comes before its chunk
         self._inputs = [
             self.create_subscription(AdapterStatus, "policy/adapter_status", self._on_adapter, LATCHED),
@@ -124,17 +125,16 @@ class ArbiterNode(LifecycleBase):
         decision = self._loop.on_chunk(answered_ns, chunk_from_msg(message), message.fault, time.monotonic_ns())
         self._publish(decision)
 
-    def _on_operator_simulated(self, message: OperatorCommand, info: dict) -> None:
-        # simulated time is too coarse to measure with; DDS's stamp of the sending counts
-        self._device_wall_ns = info["source_timestamp"]
-        self._take_operator(message)
+    def _on_operator_with_info(self, message: OperatorCommand, info: dict) -> None:
+        # simulated time is too coarse to measure with; then DDS's stamp of the sending counts
+        self._take_operator(message, info["source_timestamp"] if self.get_clock().ros_time_is_active else None)
 
     def _on_operator(self, message: OperatorCommand) -> None:
-        self._device_wall_ns = to_ns(message.header.stamp)
-        self._take_operator(message)
+        self._take_operator(message, None)
 
-    def _take_operator(self, message: OperatorCommand) -> None:
+    def _take_operator(self, message: OperatorCommand, sent_ns: int | None) -> None:
         stamp_ns = to_ns(message.header.stamp)
+        self._device_wall_ns = stamp_ns if sent_ns is None else sent_ns
         decision = self._loop.on_operator(
             stamp_ns,
             message.connected,
