@@ -102,6 +102,17 @@ def test_nobody_drives_before_enable():
     assert rig.tick().state is ControlState.IDLE
 
 
+def test_after_a_pause_between_two_ticks_the_policy_needs_a_fresh_observation():
+    rig = Rig()
+    assert rig.tick().source is ControlSource.POLICY
+    rig.chunk_stamp = rig.now
+    rig.arbiter.enable(False)
+    rig.arbiter.enable(True)
+    assert rig.tick().reason == "awaiting_fresh_chunk"
+    rig.chunk_stamp = None
+    assert rig.tick().source is ControlSource.POLICY
+
+
 def test_first_motion_takes_over_at_once_and_the_policy_stays_in_the_shadow():
     rig = Rig()
     rig.tick()

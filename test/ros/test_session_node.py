@@ -189,11 +189,13 @@ def launch(ros) -> Iterator[Callable[..., FakeStack]]:
 
 @pytest.fixture
 def connect(ros) -> Iterator[Callable[..., SessionNode]]:
-    """(config, check) -> the node, ready to be told what to do."""
+    """(config, check, realtime) -> the node, ready to be told what to do."""
     made = []
 
-    def start(config: SessionConfig = CONFIG, check: Callable[[], None] = lambda: None) -> SessionNode:
-        made.append(SessionNode(config, LISTENERS, check))
+    def start(
+        config: SessionConfig = CONFIG, check: Callable[[], None] = lambda: None, realtime: bool = False
+    ) -> SessionNode:
+        made.append(SessionNode(config, LISTENERS, check, realtime=realtime))
         return made[-1]
 
     yield start
@@ -237,6 +239,16 @@ def test_another_stack_in_the_domain_is_refused(launch, connect):
     with pytest.raises(SessionStopped, match="command come from more than one node: another stack runs"):
         connect().wait_ready(ignore)
     assert stack.requests == []
+
+
+def test_in_real_time_nobody_drives_while_the_scene_is_reset(launch, connect):
+    stack = launch()
+    node = connect(realtime=True)
+    node.wait_ready(ignore)
+    stack.requests.clear()
+    node.run_trial(DEPLOYMENT, 0, ignore)
+    around = [(name, getattr(request, "data", None)) for name, request in stack.requests[2:5]]
+    assert around == [("arbiter/enable", False), ("sim_bridge/reset", None), ("arbiter/enable", True)]
 
 
 @pytest.mark.parametrize("with_operator", [True, False])

@@ -165,7 +165,8 @@ def run_demo(
 
     def connect() -> SessionNode:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-        made.append(SessionNode(config, expected_listeners(contract), watch.check, config_file))
+        listeners = expected_listeners(contract)
+        made.append(SessionNode(config, listeners, watch.check, config_file, realtime=mode == "realtime"))
         return made[0]
 
     try:

@@ -67,6 +67,7 @@ class SessionNode(BlockingNode):
         listeners: topic -> nodes that must subscribe to it before the first trial.
         check: called while waiting; raises SessionStopped when the session must end.
         config_file: where `config` comes from, for messages.
+        realtime: the robot goes on while the scene is reset.
     """
 
     def __init__(
@@ -75,9 +76,10 @@ class SessionNode(BlockingNode):
         listeners: Mapping[str, Collection[str]],
         check: Callable[[], None],
         config_file: str = "config/session.yaml",
+        realtime: bool = False,
     ):
         super().__init__("session", _TOPICS, _SERVICES, config.timeouts(), config_file, check)
-        self._config, self._listeners = config, listeners
+        self._config, self._listeners, self._realtime = config, listeners, realtime
         self._running: _Running | None = None
 
     def _missing(self) -> list[str]:
@@ -120,7 +122,7 @@ class SessionNode(BlockingNode):
         running = self._running = _Running(trial, adapter_version, time.monotonic())
         self._ask("recorder/start_episode", StartEpisode.Request(**start_fields(self._config, trial)))
         before = self._latest[TaskStatus].trial if TaskStatus in self._latest else -1
-        self._ask("sim_bridge/reset", ResetTask.Request(seed=trial.seed))
+        self._reset(trial.seed)
         self._spin_until(
             lambda: is_over(self._latest.get(TaskStatus), before),
             "trial_timeout_s",
@@ -129,6 +131,17 @@ class SessionNode(BlockingNode):
             update,
         )
         return self._saved(running, EndEpisode.Request(**end_fields(self._latest[TaskStatus])))
+
+    def _reset(self, seed: int) -> None:
+        """Resets the scene; in real time nobody drives meanwhile, and nothing seen in the old scene drives in the new.
+
+        In lockstep no tick is between two trials, and the policy begins anew by itself.
+        """
+        if self._realtime:
+            self._ask("arbiter/enable", SetBool.Request(data=False))
+        self._ask("sim_bridge/reset", ResetTask.Request(seed=seed))
+        if self._realtime:
+            self._ask("arbiter/enable", SetBool.Request(data=True))
 
     def run_reload_trial(self, trial: Trial, version: int, update: Update) -> tuple[EpisodeRecord, ReloadRecord]:
         """One recorded trial in which the adapter is swapped after a few ticks."""

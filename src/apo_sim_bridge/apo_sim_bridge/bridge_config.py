@@ -35,7 +35,7 @@ class SimBridgeConfig:
         0.2, "real time: s without a twist after which the arm stands still", low=0.01, high=10.0
     )
     lockstep_repeat_s: float = parameter(
-        8.0, "lockstep: s without an answer after which a tick is published again (late joiners)", low=0.5, high=600.0
+        2.0, "lockstep: s without an answer after which a tick is published again (late joiners)", low=0.5, high=600.0
     )
     seed: int = parameter(
         0, "seed of the scene before the first reset, and of the first automatic one", low=0, high=2**53

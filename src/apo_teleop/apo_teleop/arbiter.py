@@ -50,6 +50,7 @@ class Arbiter:
         self.state = ControlState.IDLE
         self.takeovers = 0
         self._enabled = config.start_enabled
+        self._paused = False  # disabled at some time since the last step
         self._estop_requested = False
         self._estop_held = False  # somebody goes on saying stop
         self._latched: Reason | None = None
@@ -61,8 +62,9 @@ class Arbiter:
         self._observation_ns = 0
 
     def enable(self, enabled: bool) -> None:
-        """Whether anybody may drive; without, the state is IDLE."""
+        """Whether anybody may drive; without, the state is IDLE. What was in force before a pause never drives on."""
         self._enabled = enabled
+        self._paused |= not enabled
 
     def clear(self) -> Clearance:
         """Ends a latched fault or emergency stop, unless somebody goes on saying stop."""
@@ -104,8 +106,9 @@ class Arbiter:
         self._now_ns, self._steady_ns = now_ns, inputs.steady_ns
         self._operator.values = None
         self._heed_stops(inputs)
-        if went_back or not self._may_drive():
+        if went_back or self._paused or not self._may_drive():
             self._end_control(now_ns)
+        self._paused = False
         found = self._judge_arbiter(went_back, inputs)
         found |= self._watchdogs.pose(now_ns, inputs.steady_ns, inputs.pose)
         found |= self._judge_feedback(now_ns, inputs)
