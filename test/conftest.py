@@ -1,12 +1,39 @@
 """Fixtures of more than one package: a small contract, and observations and steps that fit it."""
 
-from collections.abc import Callable
+import contextlib
+import fcntl
+import itertools
+import os
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
 from apo_core.contract import Contract, contract_from_dict
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, Observation, Step
+from apo_sim_bridge.rendering import prepare_backend
+
+# before any test imports MuJoCo, which takes its GL library then and keeps it; what renders says if there is none
+with contextlib.suppress(RuntimeError):
+    prepare_backend()
+
+_DOMAINS_OF_A_RUN = 20
+
+
+@pytest.fixture(scope="session")
+def next_domain() -> Iterator[Callable[[], int]]:
+    """() -> a ROS domain id, 1..100, that no other test run on this machine uses and this one has not used lately."""
+    for block in range(100 // _DOMAINS_OF_A_RUN):
+        with open(f"/tmp/apo-test-domains-{os.getuid()}-{block}.lock", "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            first = 1 + block * _DOMAINS_OF_A_RUN
+            ids = itertools.cycle(range(first, first + _DOMAINS_OF_A_RUN))
+            yield ids.__next__
+            return
+    pytest.fail("five other test runs on this machine use ROS; wait for one of them to end")
 
 
 @pytest.fixture

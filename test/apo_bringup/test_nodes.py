@@ -98,10 +98,10 @@ def test_a_text_stays_a_text_in_yaml(value):
     assert yaml.safe_load(nodes.yaml_text(value)) == value
 
 
-def test_texts_and_numbers_reach_a_node_through_the_command_line(monkeypatch):
+def test_texts_and_numbers_reach_a_node_through_the_command_line(monkeypatch, next_domain):
     values = {f"v{i}": text for i, text in enumerate(TEXTS)} | {"yes": True, "n": 3, "x": 1e-05, "list": ["1", "a: b"]}
     pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' or source a ROS 2 installation")
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(next_domain()))
     arguments = nodes.command_line(nodes.node("recorder"), {f"given.{name}": value for name, value in values.items()})
     arguments = arguments[arguments.index("-p") :]
     done = subprocess.run(

@@ -9,7 +9,7 @@ LISTENING = {"ee_pose": {"arbiter", "policy"}, "wrist": {"policy", "viewer"}}
 
 
 def test_every_sensor_of_the_contract_has_its_listeners():
-    assert expected_listeners(CONTRACT) == {
+    assert expected_listeners(CONTRACT, ["arm_command", "hand_command"]) == {
         "agentview/image_raw": ("policy", "recorder"),
         "wrist/image_raw": ("policy", "recorder"),
         "ee_pose": ("arbiter", "policy", "recorder", "teleop"),
@@ -19,7 +19,9 @@ def test_every_sensor_of_the_contract_has_its_listeners():
         "task/status": ("recorder", "teleop"),
         "policy/chunk": ("arbiter",),
         "operator/command": ("arbiter",),
-        "command": ("policy", "recorder", "sim_bridge"),
+        "command": ("policy", "recorder"),
+        "arm_command": ("sim_bridge",),
+        "hand_command": ("sim_bridge",),
     }
 
 

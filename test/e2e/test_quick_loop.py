@@ -21,14 +21,14 @@ TIMEOUT_S = 540
 pytestmark = pytest.mark.e2e
 
 
-def start(run_dir: Path, expert_dir: Path, *arguments: str) -> subprocess.Popen:
+def start(domain: int, run_dir: Path, expert_dir: Path) -> subprocess.Popen:
     environment = {
         **os.environ,
-        "ROS_DOMAIN_ID": str(1 + os.getpid() % 100),
+        "ROS_DOMAIN_ID": str(domain),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
     }
     return subprocess.Popen(
-        [str(ROOT / "apo"), "demo", "--quick", "--output", str(run_dir), "--expert-dir", str(expert_dir), *arguments],
+        [str(ROOT / "apo"), "demo", "--quick", "--output", str(run_dir), "--expert-dir", str(expert_dir)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -43,9 +43,9 @@ def expert_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, expert_dir):
+def run(tmp_path_factory, expert_dir, next_domain):
     run_dir = tmp_path_factory.mktemp("demo") / "run"
-    process = start(run_dir, expert_dir)
+    process = start(next_domain(), run_dir, expert_dir)
     try:
         output, _ = process.communicate(timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:
@@ -160,12 +160,12 @@ def test_expert_demonstrations_are_shared_between_runs(run, expert_dir):
     assert read_episode(files[0], images=False).info.kind == EpisodeKind.DEMONSTRATION
 
 
-def test_ctrl_c_stops_every_process_and_keeps_the_data(run, expert_dir, tmp_path, monkeypatch):
+def test_ctrl_c_stops_every_process_and_keeps_the_data(run, expert_dir, tmp_path, monkeypatch, next_domain):
     run_dir = tmp_path / "run"
     # every process of a run inherits it, so that none that is left can hide
     mark = f"run-{os.getpid()}-{tmp_path}"
     monkeypatch.setenv("APO_TEST_RUN", mark)
-    process = start(run_dir, expert_dir)
+    process = start(next_domain(), run_dir, expert_dir)
     deadline = time.monotonic() + 180
     partial = run_dir / "episodes" / ".partial"
     # some steps must be on their way to the disk: an episode without any is dropped

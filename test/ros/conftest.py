@@ -1,6 +1,5 @@
 """A ROS domain of its own for each test process, on loopback only."""
 
-import itertools
 import os
 import time
 from collections.abc import Callable
@@ -15,14 +14,11 @@ from rclpy.node import Node  # noqa: E402
 
 _ASK_AGAIN_S = 2.0
 
-# processes that test at the same time begin at different ids
-_DOMAINS = itertools.count(os.getpid() * 31)
-
 
 @pytest.fixture
-def ros_domain(monkeypatch: pytest.MonkeyPatch) -> int:
-    """A domain id that no other test of this run used before it had a hundred; child processes inherit it."""
-    domain = 1 + next(_DOMAINS) % 100
+def ros_domain(next_domain: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> int:
+    """A domain id of this test's own; child processes inherit it."""
+    domain = next_domain()
     monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
     return domain
 

@@ -220,9 +220,9 @@ def parameters(checkpoint, store) -> dict:
 
 
 @pytest.fixture(scope="module")
-def robot(tmp_path_factory, parameters) -> Iterator[Robot]:
+def robot(tmp_path_factory, parameters, next_domain) -> Iterator[Robot]:
     """A robot beside one node that serves every test of this module."""
-    domain = 101 + os.getpid() % 100
+    domain = next_domain()
     process = start(domain, tmp_path_factory.mktemp("node"), parameters)
     robot = Robot(domain)
     try:

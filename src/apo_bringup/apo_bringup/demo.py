@@ -19,11 +19,13 @@ from apo_bringup.session import conduct
 from apo_bringup.session_plan import SessionConfig
 from apo_bringup.supervision import Program, Supervisor
 from apo_bringup.watch import Watch
+from apo_core import config as configuration
 from apo_core.contract import load_contract
 from apo_core.episode_file import read_episode
 from apo_core.errors import ApoError
 from apo_core.labeling import LabelRule
 from apo_core.types import Purpose
+from apo_sim_bridge.bridge_config import SimBridgeConfig
 from apo_trainer.config import read_config
 
 _VERSIONS = ("torch", "transformers", "peft", "numpy", "h5py", "robosuite", "mujoco", "ros-rclpy")
@@ -165,7 +167,8 @@ def run_demo(
 
     def connect() -> SessionNode:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-        listeners = expected_listeners(contract)
+        bridge = configuration.load(SimBridgeConfig, nodes.share_dir() / "config" / "sim_bridge.yaml", "sim_bridge")
+        listeners = expected_listeners(contract, [bridge.command_topic, bridge.gripper_topic])
         made.append(SessionNode(config, listeners, watch.check, config_file, realtime=mode == "realtime"))
         return made[0]
 

@@ -10,10 +10,14 @@ from apo_core.contract import Contract
 ONE_PUBLISHER = ("task/status", "command", "policy/chunk", "trainer/status")
 
 
-def expected_listeners(contract: Contract) -> dict[str, tuple[str, ...]]:
+def expected_listeners(contract: Contract, robot_topics: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Topic -> nodes that must subscribe to it before the first trial, in a simulation with the scripted operator.
 
     What is published before its listener is there is lost: an episode would begin with a gap.
+
+    Args:
+        contract: the sensors.
+        robot_topics: what the simulated robot takes.
 
     Raises:
         ObservationError: the contract has no `ee_pose` or no `gripper_width`.
@@ -27,7 +31,8 @@ def expected_listeners(contract: Contract) -> dict[str, tuple[str, ...]]:
         "task/status": {"recorder", "teleop"},
         "policy/chunk": {"arbiter"},
         "operator/command": {"arbiter"},
-        "command": {"policy", "recorder", "sim_bridge"},
+        "command": {"policy", "recorder"},
+        **{topic: {"sim_bridge"} for topic in robot_topics},
     }
     return {topic: tuple(sorted(names)) for topic, names in wanted.items()}
 

@@ -38,11 +38,11 @@ raise SystemExit(run(Failing, events="events" in sys.argv))
 """
 
 
-def end_of(*arguments: str) -> subprocess.CompletedProcess:
+def end_of(domain: int, *arguments: str) -> subprocess.CompletedProcess:
     """A process whose node raises in a callback while it is active."""
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, *arguments],
-        env={**os.environ, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "ROS_DOMAIN_ID": str(1 + os.getpid() % 100)},
+        env={**os.environ, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "ROS_DOMAIN_ID": str(domain)},
         capture_output=True,
         text=True,
         timeout=WAIT_S,
@@ -51,15 +51,15 @@ def end_of(*arguments: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize("executor", ["waiting", "events"])
-def test_active_node_is_deactivated_before_it_closes_when_a_callback_raises(executor):
-    done = end_of(executor)
+def test_active_node_is_deactivated_before_it_closes_when_a_callback_raises(executor, next_domain):
+    done = end_of(next_domain(), executor)
     assert done.stdout.splitlines() == ["safe command True", "closed"]
     assert done.returncode == 1
     assert "ValueError: the first error" in done.stderr
 
 
-def test_failure_of_the_deactivation_is_logged_and_hides_nothing():
-    done = end_of("broken")
+def test_failure_of_the_deactivation_is_logged_and_hides_nothing(next_domain):
+    done = end_of(next_domain(), "broken")
     assert done.stdout.splitlines() == ["safe command True", "closed"]
     assert done.returncode == 1
     assert "RuntimeError: the second error" in done.stderr
