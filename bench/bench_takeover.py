@@ -1,4 +1,4 @@
-"""From the edge of the device to the command at a subscriber, over DDS, beside a bare relay of the same message."""
+"""From the edge of the device to the arm's command at a subscriber, over DDS, beside a bare relay of the message."""
 
 from __future__ import annotations
 
@@ -43,13 +43,14 @@ def main() -> None:
 
 def _measure(harness: Harness, relay: bool) -> float:
     """Milliseconds from the edge to what came of it. No other input is published meanwhile."""
-    received = harness.relayed if relay else harness.commands
+    received = harness.relayed if relay else harness.arm
     seen = len(received)
     begin = harness.edge(relay)
     answers: list[int] = []
 
     def answered() -> bool:
-        answers[:] = [at for at, message in received[seen:] if relay or message.source == "HUMAN"]
+        # the policy's commands go forwards, the operator's backwards
+        answers[:] = [at for at, message in received[seen:] if relay or message.twist.linear.x < 0]
         return bool(answers)
 
     harness.until(answered, "the relayed message" if relay else "the operator's command", flow=False)

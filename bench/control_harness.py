@@ -18,7 +18,7 @@ os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 import numpy as np
 import rclpy
 import yaml
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, TwistStamped
 from rclpy.executors import SingleThreadedExecutor
 
 from apo_core.contract import load_contract
@@ -29,6 +29,7 @@ from apo_core.types import ActionChunk as CoreChunk
 from apo_interfaces.msg import ActionChunk, ActionCommand, AdapterStatus, OperatorCommand
 
 ROOT = Path(__file__).resolve().parents[1]
+ARM = "cartesian_command"
 RELAY_IN, RELAY_OUT = "relay/in", "relay/out"
 WAIT_S = 30.0
 _POSE = np.array([0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0])
@@ -70,8 +71,10 @@ class Harness:
         self._operator = self.node.create_publisher(OperatorCommand, "operator/command", COMMANDS)
         self._relay = self.node.create_publisher(OperatorCommand, RELAY_IN, COMMANDS)
         self.commands: list[tuple[int, ActionCommand]] = []  # (steady ns of arrival, message)
+        self.arm: list[tuple[int, TwistStamped]] = []  # what the arm is told
         self.relayed: list[tuple[int, OperatorCommand]] = []
         self.node.create_subscription(ActionCommand, "command", self._collect(self.commands), COMMANDS)
+        self.node.create_subscription(TwistStamped, ARM, self._collect(self.arm), COMMANDS)
         self.node.create_subscription(OperatorCommand, RELAY_OUT, self._collect(self.relayed), COMMANDS)
         self._adapter.publish(AdapterStatus(state="LOADED", version=0, requested_version=0))
 

@@ -34,7 +34,7 @@ ARGUMENTS = {
     "expert_dir": "data/expert/lift",
     "data_dir": "runs/live",
     "use_sim_time": "",
-    "operator": "auto",
+    "operator": "",
     "namespace": "",
     "respawn": "true",
 }
@@ -171,6 +171,11 @@ def test_a_parameter_file_is_read_last(tmp_path):
 def test_every_node_is_in_the_namespace(namespace, expected):
     launched = Launched("hitl", namespace=namespace)
     assert {launched.namespace(name) for name in launched.nodes} == {expected}
+
+
+@pytest.mark.parametrize("name", ["teleop", "hitl"])
+def test_without_an_operator_the_device_is_that_of_the_parameter_files(name):
+    assert "device" not in Launched(name).parameters("teleop")
 
 
 @pytest.mark.parametrize("operator", ["007", "1e3", "true", "a: b"])

@@ -127,6 +127,21 @@ def test_a_faulty_limit_is_refused(data, name, value, fault):
         contract_from_dict(data, "contract.yaml")
 
 
+@pytest.mark.parametrize("i", range(6))
+@pytest.mark.parametrize(("low", "high"), [(0.1, 1.0), (-1.0, -0.1)])
+def test_a_range_in_which_the_arm_cannot_stand_still_is_refused(data, i, low, high):
+    data["action"]["low"][i], data["action"]["high"][i] = low, high
+    name = "abcdef"[i]
+    with pytest.raises(ConfigError, match=f"action.low of {name} = {low} must be at most 0 and action.high = {high}"):
+        contract_from_dict(data, "contract.yaml")
+
+
+def test_a_range_may_end_at_rest_and_that_of_the_gripper_is_free(data):
+    data["action"]["low"][:2], data["action"]["high"][:2] = [0.0, -1.0], [1.0, 0.0]
+    data["action"]["low"][6] = 0.5
+    assert contract_from_dict(data, "contract.yaml").action.low == (0.0, -1.0, -1.0, -1.0, -1.0, -1.0, 0.5)
+
+
 def test_feedback_of_another_type_is_refused(data):
     data["feedback"] = {**FEEDBACK, "type": "geometry_msgs/msg/Twist"}
     with pytest.raises(ConfigError, match=r"feedback\.type = 'geometry_msgs/msg/Twist' is not one of"):

@@ -180,6 +180,7 @@ def test_hand_back_pressed_while_moving_counts_from_the_first_rest():
     rig = Rig()
     rig.tick(RIGHT)
     assert rig.tick(RIGHT, events=("hand_back",)).source is ControlSource.HUMAN
+    assert rig.tick(RIGHT).source is ControlSource.HUMAN
     assert rig.tick().source is ControlSource.POLICY
 
 
@@ -356,7 +357,9 @@ def test_emergency_stop_latches_in_every_state(how):
             True,
         )
         assert rig.tick(RIGHT).state is ControlState.ESTOP
-        assert rig.tick(RIGHT, events=("clear",)).source is ControlSource.HUMAN
+        assert rig.tick(RIGHT, events=("clear",)).reason == "operator_not_at_rest"
+        rig.tick()
+        assert rig.tick(RIGHT).source is ControlSource.HUMAN
 
 
 def test_an_emergency_stop_is_known_before_its_tick_and_until_cleared():
@@ -376,6 +379,69 @@ def test_stop_and_clear_together_stop():
     rig.tick()
     assert rig.tick(events=("estop", "clear")).state is ControlState.ESTOP
     assert rig.tick(events=("clear", "estop")).state is ControlState.ESTOP
+
+
+@pytest.mark.parametrize(
+    ("operator", "duplicate"),
+    [
+        ({"stamp_ns": START - 30 * SECOND}, ""),  # delayed
+        ({"stamp_ns": START + PERIOD}, ""),  # pressed before the stop
+        ({"stamp_ns": START + 30 * SECOND}, ""),
+        ({}, "operator/command"),
+    ],
+)
+def test_a_clear_button_that_may_speak_of_something_else_ends_no_stop(operator, duplicate):
+    rig = Rig()
+    rig.tick()
+    rig.arbiter.estop()
+    assert rig.tick().state is ControlState.ESTOP
+    assert rig.tick(events=("clear",), operator=operator, duplicate=duplicate).state is ControlState.ESTOP
+    assert rig.tick(events=("clear",)).source is ControlSource.POLICY
+
+
+@pytest.mark.parametrize("how", ["enable", "clear"])
+def test_a_device_that_was_never_let_go_does_not_move_the_robot_after_a_stop(how):
+    rig = Rig()
+    rig.tick()
+    if how == "enable":
+        rig.arbiter.enable(False)
+    else:
+        rig.arbiter.estop()
+    rig.tick(RIGHT)
+    rig.arbiter.enable(True)
+    rig.arbiter.clear()
+    for _ in range(2):
+        decision = rig.tick(RIGHT)
+        assert (decision.source, decision.reason) == (ControlSource.HOLD, "operator_not_at_rest")
+    assert rig.tick().source is ControlSource.POLICY
+    assert rig.tick(RIGHT).source is ControlSource.HUMAN
+
+
+def test_rest_between_two_ticks_counts():
+    rig = Rig(start_enabled=False)
+    rig.tick(RIGHT)
+    rig.arbiter.enable(True)
+    assert not rig.arbiter.hear(OperatorInput(rig.now, rig.now, True, False, np.zeros(7)))
+    assert rig.tick(RIGHT).source is ControlSource.HUMAN
+
+
+def test_a_gripper_button_pressed_while_nobody_may_drive_does_nothing_later():
+    rig = Rig(hand_back="button")
+    rig.tick(RIGHT)
+    assert rig.tick(pose=False, events=("gripper_toggle",)).values[6] == -1.0
+    assert rig.tick().reason == "operator_rest"
+    assert rig.tick().values[6] == -1.0
+    assert rig.tick(events=("gripper_toggle",)).values[6] == 1.0
+
+
+def test_who_has_driven_and_the_gripper_within_its_range_before():
+    action = dataclasses.replace(CONTRACT.action, low=(*CONTRACT.action.low[:6], 0.0))
+    rig = Rig(dataclasses.replace(CONTRACT, action=action), start_enabled=False)
+    assert rig.tick().values[6] == 0.0
+    assert not rig.arbiter.has_driven
+    rig.arbiter.enable(True)
+    rig.tick()
+    assert rig.arbiter.has_driven
 
 
 def test_emergency_stop_works_while_disabled_and_while_latched():
@@ -539,23 +605,23 @@ def test_what_cannot_wait_for_the_next_tick():
     rig.tick()
     rest = OperatorInput(rig.now, rig.now, True, False, np.zeros(7, np.float32))
     moving = dataclasses.replace(rest, active=True, values=RIGHT)
-    assert not rig.arbiter.is_urgent(rest)
-    assert rig.arbiter.is_urgent(moving)
-    assert rig.arbiter.is_urgent(dataclasses.replace(rest, events=("gripper_toggle",)))
-    assert rig.arbiter.is_urgent(dataclasses.replace(rest, events=("estop",)))
-    assert not rig.arbiter.is_urgent(dataclasses.replace(moving, connected=False))
+    assert not rig.arbiter.hear(rest)
+    assert rig.arbiter.hear(moving)
+    assert rig.arbiter.hear(dataclasses.replace(rest, events=("gripper_toggle",)))
+    assert rig.arbiter.hear(dataclasses.replace(rest, events=("estop",)))
+    assert not rig.arbiter.hear(dataclasses.replace(moving, connected=False))
     rig.tick(RIGHT)
-    assert not rig.arbiter.is_urgent(moving)
-    assert rig.arbiter.is_urgent(dataclasses.replace(rest, connected=False))
+    assert not rig.arbiter.hear(moving)
+    assert rig.arbiter.hear(dataclasses.replace(rest, connected=False))
 
 
 def test_refused_motion_is_urgent_only_once():
     rig = Rig()
     rig.tick()
     broken = OperatorInput(rig.now, rig.now, True, True, np.full(7, np.nan, np.float32))
-    assert rig.arbiter.is_urgent(broken)
+    assert rig.arbiter.hear(broken)
     rig.tick(np.full(7, np.nan, np.float32))
-    assert not rig.arbiter.is_urgent(broken)
+    assert not rig.arbiter.hear(broken)
 
 
 def test_every_condition_has_one_row_and_rows_come_by_priority():

@@ -97,13 +97,45 @@ def test_jacobian_is_the_derivative_of_the_pose(seed):
             "base",
             "tip",
             ("shoulder", "elbow", "wrist"),
-            "MuJoCo",
+            "joint 'shoulder' from link 'base' to 'upper': axis = '0 0 0' has no direction",
         ),
+        (
+            PLANAR.replace('name="elbow"', ""),
+            "base",
+            "tip",
+            ("shoulder", "wrist"),
+            "from link 'upper' to 'fore' has no name",
+        ),
+        (
+            PLANAR.replace('"elbow"', '"wrist"'),
+            "base",
+            "tip",
+            ("shoulder", "wrist", "wrist"),
+            "are \\['shoulder', 'wrist'",
+        ),
+        (PLANAR.replace('link="fore"', ""), "base", "tip", ("shoulder", "elbow", "wrist"), "does not hang on"),
+        (
+            PLANAR.replace('xyz="0.4 0 0"', 'xyz="0.4 nan 0"'),
+            "base",
+            "tip",
+            ("shoulder", "elbow", "wrist"),
+            "joint 'wrist' from link 'fore' to 'hand': origin xyz = '0.4 nan 0' must be three numbers of at most 1000",
+        ),
+        (PLANAR.replace('xyz="0.3 0 0"', 'xyz="0.3"'), "base", "tip", ("shoulder", "elbow", "wrist"), "joint 'flange'"),
     ],
 )
 def test_a_description_that_does_not_fit_is_refused(urdf, base, tip, joints, fault):
     with pytest.raises(ConfigError, match=fault):
         Arm(urdf, base, tip, joints, "the URDF")
+
+
+def test_a_chain_without_end_is_refused():
+    links = "".join(f'<link name="l{i}"/>' for i in range(200))
+    joints = "".join(
+        f'<joint name="j{i}" type="fixed"><parent link="l{i}"/><child link="l{i + 1}"/></joint>' for i in range(199)
+    )
+    with pytest.raises(ConfigError, match="more than 100 joints lie between 'l0' and 'l199'"):
+        Arm(f"<robot>{links}{joints}</robot>", "l0", "l199", (), "the URDF")
 
 
 def test_without_mujoco_it_says_what_to_install(monkeypatch):

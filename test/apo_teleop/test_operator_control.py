@@ -1,13 +1,17 @@
 """The operator's memory: in control, hand-back, gripper."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from apo_core.contract import load_contract
 from apo_teleop.arbiter_config import ArbiterConfig
 from apo_teleop.arbiter_types import ArbiterInputs, OperatorInput
 from apo_teleop.operator_control import OperatorControl
 from apo_teleop.transitions import Condition
 
+CONTRACT = load_contract(Path(__file__).resolve().parents[2] / "config" / "contract.yaml")
 MS = 1_000_000
 UP = np.array([0, 0, 0.2, 0, 0, 0, 0], np.float32)
 EXECUTED = [0.1, 0, 0, 0, 0, 0, 1.0]
@@ -27,7 +31,7 @@ def step():
 
 
 def test_motion_takes_control_with_the_gripper_as_it_is(step):
-    operator = OperatorControl(ArbiterConfig(), 7)
+    operator = OperatorControl(ArbiterConfig(), CONTRACT)
     assert step(operator, 0) == set() and not operator.in_control
     assert step(operator, 50, UP) == {Condition.OPERATOR_ACTS} and operator.in_control
     assert operator.values == pytest.approx([0, 0, 0.2, 0, 0, 0, 1.0])
@@ -37,7 +41,7 @@ def test_motion_takes_control_with_the_gripper_as_it_is(step):
 
 
 def test_rest_stands_still_until_the_window_is_over(step):
-    operator = OperatorControl(ArbiterConfig(hand_back_s=0.1), 7)
+    operator = OperatorControl(ArbiterConfig(hand_back_s=0.1), CONTRACT)
     step(operator, 0, UP)
     assert step(operator, 99) == {Condition.OPERATOR_RESTS}
     assert operator.values == [0, 0, 0, 0, 0, 0, 1.0]
@@ -45,19 +49,45 @@ def test_rest_stands_still_until_the_window_is_over(step):
     assert not operator.in_control and operator.values is None
 
 
-def test_hand_back_is_forgotten_when_motion_goes_on(step):
-    operator = OperatorControl(ArbiterConfig(hand_back="button"), 7)
+def test_hand_back_asked_for_while_moving_comes_with_the_first_rest(step):
+    operator = OperatorControl(ArbiterConfig(hand_back="button"), CONTRACT)
     assert not operator.hand_back()
     step(operator, 0, UP)
+    assert step(operator, 50) == {Condition.OPERATOR_RESTS}
+    step(operator, 100, UP)
     assert operator.hand_back()
-    step(operator, 50, UP)
-    assert step(operator, 100) == {Condition.OPERATOR_RESTS}
-    assert operator.hand_back()
-    assert step(operator, 150) == set()
+    assert step(operator, 150, UP) == {Condition.OPERATOR_ACTS}
+    assert step(operator, 200) == set()
+    # the next intervention knows nothing of it
+    step(operator, 250, UP)
+    assert step(operator, 300) == {Condition.OPERATOR_RESTS}
+
+
+def test_a_device_that_must_rest_takes_control_only_afterwards(step):
+    operator = OperatorControl(ArbiterConfig(), CONTRACT)
+    operator.require_rest()
+    assert step(operator, 0, UP) == {Condition.OPERATOR_NOT_AT_REST}
+    assert operator.motion_refused and not operator.in_control
+    assert step(operator, 50, events=("gripper_toggle",)) == {Condition.OPERATOR_NOT_AT_REST}
+    assert step(operator, 100) == set()
+    assert step(operator, 150, UP) == {Condition.OPERATOR_ACTS}
+
+
+def test_the_gripper_stays_until_its_action_is_carried_out(step):
+    operator = OperatorControl(ArbiterConfig(hand_back="button"), CONTRACT)
+    step(operator, 0, UP)
+    step(operator, 50, events=("gripper_toggle",))
+    assert operator.values[6] == -1.0
+    step(operator, 100)
+    assert operator.values[6] == 1.0
+    step(operator, 150, events=("gripper_toggle",))
+    operator.executed()
+    step(operator, 200)
+    assert operator.values[6] == -1.0
 
 
 def test_whoever_may_not_take_control_is_remembered_until_rest(step):
-    operator = OperatorControl(ArbiterConfig(), 7)
+    operator = OperatorControl(ArbiterConfig(), CONTRACT)
     assert step(operator, 0, np.full(7, np.nan)) == {Condition.NEWCOMER_BROKEN}
     assert operator.motion_refused and not operator.in_control
     step(operator, 50)
@@ -66,6 +96,14 @@ def test_whoever_may_not_take_control_is_remembered_until_rest(step):
 
 def test_a_missing_device_matters_where_an_operator_is_required():
     inputs = ArbiterInputs(0)
-    assert OperatorControl(ArbiterConfig(), 7).judge(0, inputs, EXECUTED) == {}
-    required = OperatorControl(ArbiterConfig(operator_required=True), 7)
+    assert OperatorControl(ArbiterConfig(), CONTRACT).judge(0, inputs, EXECUTED) == {}
+    required = OperatorControl(ArbiterConfig(operator_required=True), CONTRACT)
     assert set(required.judge(0, inputs, EXECUTED)) == {Condition.NO_OPERATOR}
+
+
+def test_values_in_another_frame_give_no_control():
+    operator = OperatorControl(ArbiterConfig(), CONTRACT)
+    sample = OperatorInput(0, 0, True, True, UP, frame_id="world")
+    found = operator.judge(0, ArbiterInputs(0, operator=sample), EXECUTED)
+    assert list(found) == [Condition.NEWCOMER_BROKEN]
+    assert "has the frame 'world', must have frame_id = 'base'" in found[Condition.NEWCOMER_BROKEN]

@@ -1,16 +1,17 @@
 """What the watchdogs say of inputs at the limits of their age, and of rows to show."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from apo_core.contract import load_contract
+from apo_core.contract import FeedbackSpec, load_contract
 from apo_core.types import ActionChunk
 from apo_teleop.arbiter_config import ArbiterConfig
 from apo_teleop.arbiter_types import ArbiterInputs, FeedbackInput, PolicyInput, PoseInput
 from apo_teleop.transitions import Condition
-from apo_teleop.watchdogs import Watchdogs
+from apo_teleop.watchdogs import UnnamedFrames, Watchdogs, frame_fault
 
 CONTRACT = load_contract(Path(__file__).parents[2] / "config" / "contract.yaml")
 MS = 1_000_000
@@ -90,3 +91,43 @@ def test_a_sound_row_of_a_chunk_with_another_that_is_not_finite_may_be_shown(wat
 )
 def test_there_is_no_row_of_what_cannot_be_trusted(watchdogs, policy):
     assert watchdogs.policy_row(NOW, policy, ADAPTERS) is None
+
+
+@pytest.mark.parametrize("frame_id", ["", "base"])
+def test_the_contracts_frame_or_none_at_all_is_no_fault(watchdogs, frame_id):
+    assert frame_fault(frame_id, CONTRACT) == ""
+    assert watchdogs.pose(NOW, NOW, PoseInput(NOW, NOW, (0.0, 0.0, 1.0), frame_id)) == {}
+    policy = dataclasses.replace(newest(), frame_id=frame_id)
+    assert watchdogs.policy(NOW, ArbiterInputs(NOW, policy, adapters=ADAPTERS), 0) == {}
+
+
+def test_another_frame_is_a_fault_that_names_both_and_the_file(watchdogs):
+    fault = f"has the frame 'world', must have frame_id = 'base' in {CONTRACT.source}"
+    assert frame_fault("world", CONTRACT) == fault
+    pose = PoseInput(NOW, NOW, (0.0, 0.0, 1.0), "world")
+    assert watchdogs.pose(NOW, NOW, pose) == {Condition.OBSERVATION_BROKEN: fault}
+    policy = dataclasses.replace(newest(), frame_id="world")
+    inputs = ArbiterInputs(NOW, policy, adapters=ADAPTERS)
+    assert watchdogs.policy(NOW, inputs, 0) == {Condition.CHUNK_MISSHAPEN: fault}
+    assert watchdogs.policy_row(NOW, policy, ADAPTERS) is None
+    with_feedback = dataclasses.replace(CONTRACT, feedback=FeedbackSpec("ee_twist", "geometry_msgs/msg/TwistStamped"))
+    found = Watchdogs(ArbiterConfig(), with_feedback).feedback(NOW, NOW, FeedbackInput(NOW, NOW, (0.0,) * 6, "world"))
+    assert found == {Condition.FEEDBACK_BROKEN: fault}
+
+
+def test_what_the_robot_reports_may_have_its_own_name_for_the_frame_and_a_chunk_may_not():
+    watchdogs = Watchdogs(ArbiterConfig(output_frame="fr3_link0"), CONTRACT)
+    assert watchdogs.pose(NOW, NOW, PoseInput(NOW, NOW, (0.0, 0.0, 1.0), "fr3_link0")) == {}
+    found = watchdogs.pose(NOW, NOW, PoseInput(NOW, NOW, (0.0, 0.0, 1.0), "world"))
+    assert found[Condition.OBSERVATION_BROKEN].endswith(", output_frame = 'fr3_link0' in config/arbiter.yaml")
+    policy = dataclasses.replace(newest(), frame_id="fr3_link0")
+    found = watchdogs.policy(NOW, ArbiterInputs(NOW, policy, adapters=ADAPTERS), 0)
+    assert list(found) == [Condition.CHUNK_MISSHAPEN]
+
+
+def test_a_topic_without_frames_is_told_once():
+    frames = UnnamedFrames(CONTRACT)
+    assert frames.warning("ee_pose", "base") == ""
+    told = f"ee_pose: header.frame_id is empty, taken for 'base' of {CONTRACT.source}"
+    assert [frames.warning("ee_pose", "") for _ in range(2)] == [told, ""]
+    assert frames.warning("operator/command", "").startswith("operator/command: ")

@@ -23,6 +23,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
 
 from apo_core.contract import load_contract
 from apo_core.ros.chunk_message import chunk_to_msg, fault_to_msg
@@ -165,12 +166,18 @@ class Cell:
         message.header.stamp = to_stamp(stamp_ns)
         self._operator.publish(message)
 
-    def call(self, name: str, request=None):
-        """The answer of one of the arbiter's services."""
+    def call(self, name: str, request=None, flood: int = 0):
+        """The answer of one of the arbiter's services; so many operator samples at a time go out meanwhile."""
         client = self._clients[name]
         self.spin_until(client.service_is_ready, f"service {name}")
         future = client.call_async(request or Trigger.Request())
-        self.spin_until(future.done, f"the answer of {name}")
+
+        def done() -> bool:
+            for _ in range(flood):
+                self.send_operator(self.node.get_clock().now().nanoseconds)
+            return future.done()
+
+        self.spin_until(done, f"the answer of {name}")
         return future.result()
 
     def until_state(self, state: str, reason: str) -> ActionCommand:
@@ -212,12 +219,13 @@ def start(ros_domain, cell, tmp_path):
     """(parameters) -> the arbiter as a process, connected to the cell."""
     processes = []
 
-    def launch(**parameters):
+    def launch(remap="", **parameters):
         # on a slow machine inputs may pause; a test of their age gives its own
         arguments = {"contract_file": CONTRACT_FILE, "operator_stale_s": 10.0, "policy_silent_s": 10.0, **parameters}
         command = [sys.executable, "-m", "apo_teleop.arbiter_node", "--ros-args"]
         for name, value in arguments.items():
             command += ["-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}"]
+        command += ["-r", remap] if remap else []
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         processes.append(process)
         cell.spin_until(
@@ -286,6 +294,7 @@ def test_a_takeover_does_not_wait_for_the_next_tick(cell, start, tmp_path):
         stops += 1
         cell.spin_until(lambda stops=stops: len(cell.commands) == stops, "the stop")
     cell.call("clear")
+    cell.send_operator(cell.node.get_clock().now().nanoseconds)
     cell.active = True
     # a second sample of the same motion waits for the timer again
     for _ in range(2):
@@ -355,6 +364,56 @@ def test_an_emergency_stop_by_topic_cannot_be_cleared_while_it_lasts(cell, start
     button.publish(Bool(data=False))
     cell.spin_until(lambda: cell.call("clear").message == "cleared estop", "the clearing", flow=True)
     cell.until_state("POLICY", "policy_in_control")
+
+
+def test_a_stop_by_a_best_effort_publisher_under_another_name_holds_while_it_lasts(cell, start):
+    start(start_enabled=True, remap="estop:=cell/stop")
+    cell.until_state("POLICY", "policy_in_control")
+    button = cell.node.create_publisher(Bool, "cell/stop", sensors("best_effort"))
+    cell.spin_until(button.get_subscription_count, "the arbiter's ear for the stop", flow=True)
+    button.publish(Bool(data=True))
+    cell.until_state("ESTOP", "estop")
+    # longer than a stop counts without its publisher
+    seen = len(cell.commands)
+    cell.spin_until(lambda: len(cell.commands) > seen + 60, "three seconds of ticks", flow=True)
+    assert not cell.call("clear").success
+    button.publish(Bool(data=False))
+    cell.spin_until(lambda: cell.call("clear").message == "cleared estop", "the clearing", flow=True)
+
+
+def test_a_flood_of_motion_comes_to_nothing_after_the_last_command(cell, start):
+    process = start(start_enabled=True)
+    cell.active = True
+    cell.until_state("HUMAN", "operator_motion")
+    deactivate = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_DEACTIVATE))
+    assert cell.call("change_state", deactivate, flood=50).success
+    assert cell.call("estop").success  # it still answers
+    assert process.poll() is None
+    cell.spin_until(lambda: cell.commands[-1].reason == "deactivated", "the last command")
+
+
+def test_shutdown_of_the_lifecycle_ends_the_motion(cell, start):
+    start(start_enabled=True)
+    cell.until_state("POLICY", "policy_in_control")
+    shutdown = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_ACTIVE_SHUTDOWN))
+    assert cell.call("change_state", shutdown).success
+    cell.spin_until(lambda: cell.commands[-1].reason == "deactivated", "the last command")
+    ended = len(cell.commands)
+    for _ in range(5):
+        cell.send_all()
+        cell.call("estop")
+    assert len(cell.commands) == ended
+
+
+def test_no_gripper_moves_before_somebody_drives(cell, start):
+    gripper: list[JointTrajectory] = []
+    cell.node.create_subscription(JointTrajectory, "gripper_command", gripper.append, COMMANDS)
+    start()
+    held = cell.until_state("IDLE", "disabled")
+    cell.spin_until(lambda: cell.commands[-1].tick > held.tick + 5, "ticks", flow=True)
+    assert gripper == []
+    cell.call("enable", SetBool.Request(data=True))
+    cell.spin_until(lambda: gripper, "the gripper's command", flow=True)
 
 
 def test_an_emergency_stop_pressed_before_the_start_holds(cell, start):
@@ -561,6 +620,7 @@ def test_limits_that_are_not_set_are_told_at_the_start(cell, start, write_contra
         (AdapterStatus, "policy/adapter_status", LATCHED),
         (PoseStamped, "ee_pose", COMMANDS),
         (Image, "wrist/image_raw", COMMANDS),
+        (ActionCommand, "command", COMMANDS),
     ],
 )
 def test_a_second_publisher_on_an_input_holds(cell, start, kind, topic, qos):

@@ -22,7 +22,11 @@ ARGUMENTS = (
     ("expert_dir", "data/expert/lift", "expert demonstrations for the trainer"),
     ("data_dir", "runs/live", "where episodes, adapters and training runs go"),
     ("use_sim_time", "", "true: time comes from /clock; empty: true with the simulation, else false"),
-    ("operator", "auto", "device of the operator: auto, spacemouse, joy, keyboard, scripted or none"),
+    (
+        "operator",
+        "",
+        "device of the operator: auto, spacemouse, joy, keyboard, scripted or none; empty: that of the parameter files",
+    ),
     ("namespace", "", "ROS namespace of every node"),
     ("respawn", "true", "start a node again when it ends with an error"),
 )
@@ -43,7 +47,7 @@ def _overrides(context: LaunchContext, entry: nodes.NodeEntry) -> dict[str, obje
     values["use_sim_time"] = sim_time.lower() == "true" and entry.group != nodes.SIM
     if get("sim").lower() == "true":
         values |= nodes.SIMULATED.get(entry.name, {})
-    if entry.name == "teleop":
+    if entry.name == "teleop" and get("operator"):
         values["device"] = get("operator")
     return values
 

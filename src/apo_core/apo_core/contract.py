@@ -365,6 +365,12 @@ def contract_from_dict(data: Any, source: str) -> Contract:
         all(low < high for low, high in zip(action.low, action.high, strict=False)),
         "action.low must be below action.high",
     )
+    for name, low, high in list(zip(action.names, action.low, action.high, strict=False))[:6]:
+        r.require(
+            low <= 0 <= high,
+            f"action.low of {name} = {low} must be at most 0 and action.high = {high} at least 0: the arm must be able "
+            "to stand still",
+        )
     limits = _read_limits(r, data)
     feedback = None
     if "feedback" in data:

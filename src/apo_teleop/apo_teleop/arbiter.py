@@ -43,7 +43,7 @@ class Arbiter:
         _check_braking(config, contract)
         self._start_enabled = config.start_enabled
         self._period_s = contract.period_ns * 1e-9
-        self._operator = OperatorControl(config, contract.action.size)
+        self._operator = OperatorControl(config, contract)
         self._watchdogs = Watchdogs(config, contract)
         self._following = FollowingMonitor(config)
         self._shaper = MotionShaper(contract, config.linear_deceleration, config.angular_deceleration)
@@ -54,6 +54,10 @@ class Arbiter:
         self._estop_requested = False
         self._estop_held = False  # somebody goes on saying stop
         self._latched: Reason | None = None
+        self._latched_ns = 0
+        self._stale_ns = round(config.operator_stale_s * 1e9)
+        self._future_ns = round(config.future_tolerance_s * 1e9)
+        self.has_driven = False  # whether anybody has moved the robot since this arbiter was made
         self._fresh_after_ns = 0  # a chunk executes only if computed from an observation at or after this
         self._last_mover: ControlSource | None = None
         self._now_ns: int | None = None
@@ -86,8 +90,10 @@ class Arbiter:
         """The operator gives control back as soon as the device rests; whether there is an operator in control."""
         return self._operator.hand_back()
 
-    def is_urgent(self, sample: OperatorInput) -> bool:
-        """Whether a sample must lead to a command at once instead of at the next tick."""
+    def hear(self, sample: OperatorInput) -> bool:
+        """Takes note of a sample; whether it must lead to a command at once instead of at the next tick."""
+        if self._may_drive() and not acts(sample):
+            self._operator.rested()
         if OperatorEvent.ESTOP in sample.events:
             return self.state is not ControlState.ESTOP
         if self._operator.in_control:
@@ -108,6 +114,8 @@ class Arbiter:
         self._heed_stops(inputs)
         if went_back or self._paused or not self._may_drive():
             self._end_control(now_ns)
+        if self._paused or not self._may_drive():
+            self._operator.require_rest()
         self._paused = False
         found = self._judge_arbiter(went_back, inputs)
         found |= self._watchdogs.pose(now_ns, inputs.steady_ns, inputs.pose)
@@ -122,10 +130,17 @@ class Arbiter:
         if row.target is not None:
             self.state = row.target
         reason = row.reason or self._latched
+        if row.latches and self._latched is not reason:
+            self._latched_ns = now_ns
         self._latched = reason if row.latches else None
         self._estop_requested = False
         if not self._may_drive():
             self._end_control(now_ns)
+            self._operator.require_rest()
+        if self.state is ControlState.HUMAN:
+            self._operator.executed()
+        if inputs.pose is not None and is_position(inputs.pose) and Condition.OBSERVATION_BROKEN not in found:
+            self._shaper.estimate.observe(inputs.pose.position, inputs.pose.stamp_ns, now_ns)
         return self._decide(reason, found.get(row.condition, ""), inputs, elapsed_s)
 
     def last(self, now_ns: int) -> Decision:
@@ -134,7 +149,7 @@ class Arbiter:
         self._enabled = self._start_enabled
         self.state = ControlState.IDLE
         return Decision(
-            values=self._shaper.stop(),
+            values=self._shaper.stop(now_ns),
             source=ControlSource.HOLD,
             state=self.state,
             reason=Reason.DEACTIVATED,
@@ -166,10 +181,18 @@ class Arbiter:
     def _heed_stops(self, inputs: ArbiterInputs) -> None:
         self._estop_held = inputs.estop
         events = inputs.operator.events if inputs.operator is not None else ()
-        if OperatorEvent.CLEAR in events:
+        if OperatorEvent.CLEAR in events and self._is_timely(inputs):
             self.clear()
         if inputs.estop or OperatorEvent.ESTOP in events:
             self.estop()
+
+    def _is_timely(self, inputs: ArbiterInputs) -> bool:
+        """Whether a clear button speaks of what is latched now: a delayed one was pressed for an earlier fault."""
+        sample = inputs.operator
+        stamp_ns = sample.stamp_ns if sample.clear_stamp_ns is None else sample.clear_stamp_ns
+        age_ns = self._now_ns - stamp_ns
+        fresh = -self._future_ns <= age_ns <= self._stale_ns and stamp_ns >= self._latched_ns
+        return fresh and not inputs.duplicate
 
     def _judge_arbiter(self, went_back: bool, inputs: ArbiterInputs) -> Found:
         holds = {
@@ -198,17 +221,16 @@ class Arbiter:
     def _decide(self, reason: Reason, detail: str, inputs: ArbiterInputs, elapsed_s: float) -> Decision:
         pose, newest, wished = inputs.pose, inputs.policy, self._operator.values
         row = self._watchdogs.policy_row(self._now_ns, newest, inputs.adapters)
-        position = pose.position if pose is not None and is_position(pose) else None
         source = _SOURCES.get(self.state, ControlSource.HOLD)
         if source is ControlSource.HOLD:
-            values, clipped = self._shaper.brake(position, elapsed_s)
+            values, clipped = self._shaper.brake(self._now_ns, elapsed_s)
         else:
             wanted = row.tolist() if source is ControlSource.POLICY else wished
-            values, clipped = self._shaper.drive(wanted, source, position, elapsed_s)
+            values, clipped = self._shaper.drive(wanted, source, self._now_ns, elapsed_s)
         takeover = source is ControlSource.HUMAN and self._last_mover is not ControlSource.HUMAN
         self.takeovers += takeover
         if source is not ControlSource.HOLD:
-            self._last_mover = source
+            self._last_mover, self.has_driven = source, True
         chunk = newest.chunk if newest is not None else None
         if chunk is not None:
             self._adapter_version = chunk.adapter_version

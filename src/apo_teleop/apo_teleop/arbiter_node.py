@@ -30,6 +30,7 @@ from apo_teleop.arbiter_types import ControlState, Decision
 from apo_teleop.control_loop import ControlLoop
 from apo_teleop.estop import EstopSignal
 from apo_teleop.outputs import make_output
+from apo_teleop.watchdogs import UnnamedFrames
 
 _ESTOP = "estop"
 _DEADLINE_CHECK_S = 0.02
@@ -53,8 +54,9 @@ class ArbiterNode(LifecycleBase):
         self.create_service(Trigger, "~/clear", self._on_clear)
         self.create_service(Trigger, "~/estop", self._on_estop_service)
         self.create_service(Trigger, "~/hand_back", self._on_hand_back)
-        # heard whether or not the arbiter is active; the second also gets what was said before it started
-        for qos in (COMMANDS, LATCHED):
+        # heard whether or not the arbiter is active, and whatever the publisher's QoS: what is said from now on
+        # (COMMANDS), what was said before it started (LATCHED), and a publisher that is best effort
+        for qos in (COMMANDS, LATCHED, sensors("best_effort")):
             self.create_subscription(Bool, _ESTOP, self._on_estop, qos)
 
     def configure(self) -> None:
@@ -74,6 +76,7 @@ class ArbiterNode(LifecycleBase):
         self._loop = ControlLoop(self._arbiter, config, self._contract, self._estop, self._robot.fault)
         self._robot.restart()
         self._device_wall_ns = self._pose_steady_ns = 0
+        self._unnamed = UnnamedFrames(self._contract)
         pose = self._contract.state_spec("ee_pose")
         measured, feedback = sensors(config.sensor_reliability), self._contract.feedback
         on_operator = self._on_operator_with_info if self._with_info else self._on_operator
@@ -94,6 +97,7 @@ class ArbiterNode(LifecycleBase):
                 (config.publisher_check_s, self._count_publishers),
             )
         ]
+        self._count_publishers()
 
     def deactivate(self) -> None:
         for timer in self._tickers:
@@ -101,6 +105,7 @@ class ArbiterNode(LifecycleBase):
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         self._publish(self._loop.stop(self._now_ns(), time.monotonic_ns()))
+        self._robot.flush()
 
     def cleanup(self) -> None:
         self._robot.close()
@@ -108,22 +113,41 @@ class ArbiterNode(LifecycleBase):
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
 
+    def _header(self, what: str, message) -> tuple[int, str]:
+        """Stamp and frame of an input; that it names no frame is told once."""
+        frame_id = message.header.frame_id
+        if text := self._unnamed.warning(what, frame_id):
+            self.get_logger().warning(text)
+        return to_ns(message.header.stamp), frame_id
+
+    # Each input is checked for being active: messages that wait already still come after the last command.
+
     def _on_pose(self, message: PoseStamped) -> None:
+        if not self.is_active:
+            return
         self._pose_steady_ns = time.monotonic_ns()
         p = message.pose.position
-        self._publish(self._loop.on_pose(to_ns(message.header.stamp), (p.x, p.y, p.z), self._pose_steady_ns))
+        stamp_ns, frame_id = self._header("ee_pose", message)
+        self._publish(self._loop.on_pose(stamp_ns, (p.x, p.y, p.z), self._pose_steady_ns, frame_id))
 
     def _on_feedback(self, message: TwistStamped) -> None:
+        if not self.is_active:
+            return
         v, w = message.twist.linear, message.twist.angular
-        self._loop.on_feedback(to_ns(message.header.stamp), (v.x, v.y, v.z, w.x, w.y, w.z), time.monotonic_ns())
+        stamp_ns, frame_id = self._header("feedback", message)
+        self._loop.on_feedback(stamp_ns, (v.x, v.y, v.z, w.x, w.y, w.z), time.monotonic_ns(), frame_id)
 
     def _on_adapter(self, message: AdapterStatus) -> None:
+        if not self.is_active:
+            return
         self._publish(self._loop.on_adapter((message.version,), time.monotonic_ns()))
 
     def _on_chunk(self, message: ActionChunk) -> None:
-        answered_ns = to_ns(message.header.stamp)
-        decision = self._loop.on_chunk(answered_ns, chunk_from_msg(message), message.fault, time.monotonic_ns())
-        self._publish(decision)
+        if not self.is_active:
+            return
+        answered_ns, frame_id = self._header("policy/chunk", message)
+        chunk, steady_ns = chunk_from_msg(message), time.monotonic_ns()
+        self._publish(self._loop.on_chunk(answered_ns, chunk, message.fault, steady_ns, frame_id))
 
     def _on_operator_with_info(self, message: OperatorCommand, info: dict) -> None:
         # simulated time is too coarse to measure with; then DDS's stamp of the sending counts
@@ -133,7 +157,9 @@ class ArbiterNode(LifecycleBase):
         self._take_operator(message, None)
 
     def _take_operator(self, message: OperatorCommand, sent_ns: int | None) -> None:
-        stamp_ns = to_ns(message.header.stamp)
+        if not self.is_active:
+            return
+        stamp_ns, frame_id = self._header("operator/command", message)
         self._device_wall_ns = stamp_ns if sent_ns is None else sent_ns
         decision = self._loop.on_operator(
             stamp_ns,
@@ -143,6 +169,7 @@ class ArbiterNode(LifecycleBase):
             tuple(message.events),
             self._now_ns(),
             time.monotonic_ns(),
+            frame_id,
         )
         self._publish_between(decision)
 
@@ -155,7 +182,8 @@ class ArbiterNode(LifecycleBase):
             self._arbiter.estop()
 
     def _on_timer(self) -> None:
-        self._publish(self._loop.on_timer(self._now_ns(), time.monotonic_ns()))
+        if self.is_active:
+            self._publish(self._loop.on_timer(self._now_ns(), time.monotonic_ns()))
 
     def _publish_between(self, decision: Decision | None) -> None:
         """Publishes what could not wait for the tick; the next tick is a period later."""
@@ -168,13 +196,15 @@ class ArbiterNode(LifecycleBase):
         if decision is None:
             return
         clock_ns = decision.observation_stamp if self._config.lockstep else time.monotonic_ns()
-        self._robot.move(decision.values, decision.source, decision.observation_stamp, clock_ns)
+        self._robot.move(decision.values, decision.observation_stamp, clock_ns)
         record, now_ns = self._loop.record, self._now_ns()
         message = command_to_msg(decision, record.ticks, now_ns, self._contract.frame_id)
         self._command_pub.publish(message)
         if decision.takeover:
             record.latency.add(time.time_ns() - self._device_wall_ns)
-        self._robot.grip(decision.values, decision.observation_stamp)
+        # a gripper that holds something keeps it until somebody drives; a simulation in lockstep waits for both
+        if self._arbiter.has_driven or self._config.lockstep:
+            self._robot.grip(decision.values, decision.observation_stamp)
         shadow = shadow_of(message)
         if shadow is not None:
             self._shadow_pub.publish(shadow)
@@ -194,9 +224,11 @@ class ArbiterNode(LifecycleBase):
     def _count_publishers(self) -> None:
         # the images are the policy's input; joint states may come from several drivers; on the output this node is one
         topics = [subscription.topic_name for subscription in self._inputs]
-        topics += [*(image.topic for image in self._contract.images), *self._robot.topics]
+        others = [*(image.topic for image in self._contract.images), *self._robot.topics]
+        # counting applies no remapping
+        topics += [self._command_pub.topic_name, *map(self.resolve_topic_name, others)]
         self._loop.on_duplicate(next((topic for topic in topics if self.count_publishers(topic) > 1), ""))
-        self._estop.count(self.count_publishers(_ESTOP))
+        self._estop.count(self.count_publishers(self.resolve_topic_name(_ESTOP)))
 
     def _publish_diagnostics(self) -> None:
         decision = self._loop.record.decision

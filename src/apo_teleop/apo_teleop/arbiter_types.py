@@ -39,6 +39,7 @@ class PolicyInput:
     chunk: ActionChunk | None  # None with a fault
     fault: str  # empty, or why there is no chunk
     receive_ns: int  # steady time of arrival
+    frame_id: str = ""  # of the header; empty: not named
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class OperatorInput:
     active: bool  # deflected
     values: np.ndarray | None  # float32 (A,), contract units; gripper 0 leaves the gripper as it is
     events: tuple[str, ...] = ()  # OperatorEvent, all since the last step
+    clear_stamp_ns: int | None = None  # stamp of the newest sample with CLEAR among them; None: stamp_ns
+    frame_id: str = ""  # of the header; empty: not named
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,8 @@ class PoseInput:
 
     stamp_ns: int  # ROS time
     receive_ns: int  # steady time of arrival
-    position: tuple[float, ...]  # (3,) m, end effector, frame of the contract
+    position: tuple[float, ...]  # (3,) m, end effector
+    frame_id: str = ""  # of the header; empty: not named
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class FeedbackInput:
     stamp_ns: int  # ROS time
     receive_ns: int  # steady time of arrival
     twist: tuple[float, ...]  # (6,) m/s, rad/s, end effector
+    frame_id: str = ""  # of the header; empty: not named
 
 
 @dataclass(frozen=True, slots=True)

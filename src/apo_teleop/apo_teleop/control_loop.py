@@ -79,25 +79,27 @@ class ControlLoop:
         self._unannounced = None
         return self._answer(steady_ns) if self._lockstep else None
 
-    def on_feedback(self, stamp_ns: int, twist: Sequence[float], steady_ns: int) -> None:
+    def on_feedback(self, stamp_ns: int, twist: Sequence[float], steady_ns: int, frame_id: str = "") -> None:
         """The robot has measured its motion, (6,) m/s, rad/s."""
-        self._inbox.feedback = FeedbackInput(stamp_ns, self._arrival(stamp_ns, steady_ns), tuple(twist))
+        self._inbox.feedback = FeedbackInput(stamp_ns, self._arrival(stamp_ns, steady_ns), tuple(twist), frame_id)
 
-    def on_pose(self, stamp_ns: int, position: Sequence[float], steady_ns: int) -> Decision | None:
+    def on_pose(self, stamp_ns: int, position: Sequence[float], steady_ns: int, frame_id: str = "") -> Decision | None:
         """The robot's end effector, (3,) m, arrived."""
-        self._inbox.pose = PoseInput(stamp_ns, self._arrival(stamp_ns, steady_ns), tuple(position))
+        self._inbox.pose = PoseInput(stamp_ns, self._arrival(stamp_ns, steady_ns), tuple(position), frame_id)
         if not self._lockstep:
             return None
         if self._gate.observe(stamp_ns, steady_ns):
             return self.record.decision  # the simulation has not heard the answer
         return self._answer(steady_ns)
 
-    def on_chunk(self, answered_ns: int, chunk: ActionChunk | None, fault: str, steady_ns: int) -> Decision | None:
+    def on_chunk(
+        self, answered_ns: int, chunk: ActionChunk | None, fault: str, steady_ns: int, frame_id: str = ""
+    ) -> Decision | None:
         """The policy has answered every observation up to `answered_ns`, with a chunk or a fault.
 
         DDS keeps no order across topics: in lockstep the tick waits for the announcement of the chunk's adapter too.
         """
-        self._inbox.policy = PolicyInput(chunk, fault, self._arrival(answered_ns, steady_ns))
+        self._inbox.policy = PolicyInput(chunk, fault, self._arrival(answered_ns, steady_ns), frame_id)
         self._unannounced = None
         if chunk is None or chunk.adapter_version in self._inbox.adapters:
             self._gate.answer("policy", answered_ns)
@@ -114,14 +116,16 @@ class ControlLoop:
         events: tuple[str, ...],
         now_ns: int,
         steady_ns: int,
+        frame_id: str = "",
     ) -> Decision | None:
         """The operator's device has reported; a takeover is decided at once."""
         arrival_ns = self._arrival(stamp_ns, steady_ns)
-        sample = self._inbox.put_operator(OperatorInput(stamp_ns, arrival_ns, connected, active, values, events))
+        reported = OperatorInput(stamp_ns, arrival_ns, connected, active, values, events, frame_id=frame_id)
+        sample = self._inbox.put_operator(reported)
         self._gate.answer("operator", stamp_ns)
         if self._lockstep:
             return self._answer(steady_ns)
-        return self.tick(now_ns, steady_ns) if self._arbiter.is_urgent(sample) else None
+        return self.tick(now_ns, steady_ns) if self._arbiter.hear(sample) else None
 
     def on_timer(self, now_ns: int, steady_ns: int) -> Decision | None:
         """Real time: the tick. Lockstep: looks at the deadline."""

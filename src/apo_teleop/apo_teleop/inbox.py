@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from apo_teleop.arbiter_types import ArbiterInputs, FeedbackInput, OperatorInput, PolicyInput, PoseInput
+from apo_teleop.arbiter_types import (
+    ArbiterInputs,
+    FeedbackInput,
+    OperatorEvent,
+    OperatorInput,
+    PolicyInput,
+    PoseInput,
+)
 
 
 class InputInbox:
@@ -21,8 +28,13 @@ class InputInbox:
 
     def put_operator(self, sample: OperatorInput) -> OperatorInput:
         """Stores a sample; returns it with the events of those before it that no step has seen."""
-        earlier = self.operator.events if self.operator is not None else ()
-        self.operator = dataclasses.replace(sample, events=(*earlier, *sample.events)) if earlier else sample
+        before = self.operator
+        if before is not None and before.events:
+            clear_stamp_ns = sample.stamp_ns if OperatorEvent.CLEAR in sample.events else before.clear_stamp_ns
+            events = (*before.events, *sample.events)
+            self.operator = dataclasses.replace(sample, events=events, clear_stamp_ns=clear_stamp_ns)
+        else:
+            self.operator = dataclasses.replace(sample, clear_stamp_ns=sample.stamp_ns) if sample.events else sample
         return self.operator
 
     def take(self, steady_ns: int, late: tuple[str, ...] = (), estop: bool = False) -> ArbiterInputs:
@@ -40,5 +52,5 @@ class InputInbox:
             late=late,
         )
         if self.operator is not None and self.operator.events:
-            self.operator = dataclasses.replace(self.operator, events=())
+            self.operator = dataclasses.replace(self.operator, events=(), clear_stamp_ns=None)
         return inputs

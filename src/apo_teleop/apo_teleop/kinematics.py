@@ -13,6 +13,9 @@ from apo_core.rotations import canonical_quaternion
 from apo_teleop.output_config import OutputConfig
 
 _MOVING = ("revolute", "continuous", "prismatic")
+_VECTORS = (("origin", "xyz", "0 0 0"), ("origin", "rpy", "0 0 0"), ("axis", "xyz", "1 0 0"))  # with their defaults
+_LARGEST = 1000.0  # m, rad; a greater number is no part of an arm
+_LONGEST = 100  # joints
 _PROBE = 1e-3  # rad, length of the step in joint space that tells whether a singularity comes closer
 _SMALL = 1e-9
 
@@ -42,13 +45,17 @@ class Arm:
     def __init__(self, urdf: str, base_link: str, tip_link: str, joints: Sequence[str], source: str):
         chain = _chain(urdf, base_link, tip_link, source)
         moving = [joint for joint in chain if joint.get("type") in _MOVING]
+        unnamed = [f"the joint {_ends(joint)} has no name" for joint in moving if not joint.get("name")]
+        if unnamed:
+            raise ConfigError(source, unnamed)
         names = [joint.get("name") for joint in moving]
         faults = [
             f"joint {joint.get('name')!r} is of type {joint.get('type')!r}, must be fixed or one of {list(_MOVING)}"
             for joint in chain
             if joint.get("type") not in (*_MOVING, "fixed")
         ]
-        if sorted(names) != sorted(joints):
+        vectors = [_vectors(joint, faults) for joint in chain]
+        if sorted(names) != sorted(joints) or len(set(names)) < len(names):
             faults.append(
                 f"the joints from {base_link!r} to {tip_link!r} are {names}, those of joint_position in the contract "
                 f"{list(joints)}"
@@ -61,7 +68,7 @@ class Arm:
         self.lower, self.upper, self.speed = np.array(limits)[order].T  # (n,) rad (m) and rad/s (m/s)
         self._order, self._columns = np.empty(len(order), int), order
         self._order[order] = np.arange(len(order))
-        self._mujoco, self._model = _compile(chain, source)
+        self._mujoco, self._model = _compile(chain, vectors, source)
         self._data = self._mujoco.MjData(self._model)
         self._tip = self._model.nbody - 1
         self._linear, self._angular = np.zeros((3, len(order))), np.zeros((3, len(order)))
@@ -95,7 +102,11 @@ def _chain(urdf: str, base_link: str, tip_link: str, source: str) -> list[ET.Ele
     ]
     if missing:
         raise ConfigError(source, missing)
-    above = {child.get("link"): joint for joint in robot.findall("joint") if (child := joint.find("child")) is not None}
+    above = {
+        child.get("link"): joint
+        for joint in robot.findall("joint")
+        if (child := joint.find("child")) is not None and child.get("link")
+    }
     chain: list[ET.Element] = []
     link = tip_link
     while link != base_link:
@@ -103,9 +114,36 @@ def _chain(urdf: str, base_link: str, tip_link: str, source: str) -> list[ET.Ele
         parent = joint.find("parent") if joint is not None else None
         if parent is None or joint in chain:
             raise ConfigError(source, [f"tip_link = {tip_link!r} does not hang on base_link = {base_link!r}"])
+        if len(chain) == _LONGEST:
+            raise ConfigError(source, [f"more than {_LONGEST} joints lie between {base_link!r} and {tip_link!r}"])
         chain.insert(0, joint)
         link = parent.get("link")
     return chain
+
+
+def _ends(joint: ET.Element) -> str:
+    """Where a joint is, for people."""
+    return f"from link {joint.find('parent').get('link')!r} to {joint.find('child').get('link')!r}"
+
+
+def _vectors(joint: ET.Element, faults: list[str]) -> list[str]:
+    """Place, rotation and axis of a joint, three numbers each; what is wrong is added to `faults`."""
+    texts = []
+    for tag, key, default in _VECTORS:
+        part = joint.find(tag)
+        texts.append(default if part is None else part.get(key, default))
+        try:
+            numbers = [float(number) for number in texts[-1].split()]
+        except ValueError:
+            numbers = []
+        if len(numbers) != 3 or not all(abs(number) <= _LARGEST for number in numbers):
+            faults.append(
+                f"joint {joint.get('name')!r} {_ends(joint)}: {tag} {key} = {texts[-1]!r} must be three numbers of at "
+                f"most {_LARGEST:g}"
+            )
+        elif tag == "axis" and np.linalg.norm(numbers) < _SMALL:
+            faults.append(f"joint {joint.get('name')!r} {_ends(joint)}: axis = {texts[-1]!r} has no direction")
+    return texts
 
 
 def _limits(joint: ET.Element, faults: list[str]) -> tuple[float, float, float]:
@@ -127,7 +165,7 @@ def _limits(joint: ET.Element, faults: list[str]) -> tuple[float, float, float]:
     return lower, upper, values["velocity"]
 
 
-def _compile(chain: list[ET.Element], source: str):
+def _compile(chain: list[ET.Element], vectors: list[list[str]], source: str):
     """MuJoCo and its model of a chain: nothing but frames and axes goes in, so that no mesh is looked for."""
     try:
         import mujoco
@@ -138,15 +176,16 @@ def _compile(chain: list[ET.Element], source: str):
     options = ET.SubElement(robot, "mujoco")
     ET.SubElement(options, "compiler", fusestatic="false", boundmass="1", boundinertia="1")
     ET.SubElement(robot, "link", name="link0")
-    for i, joint in enumerate(chain):
+    for i, (joint, (xyz, rpy, axis)) in enumerate(zip(chain, vectors, strict=True)):
         ET.SubElement(robot, "link", name=f"link{i + 1}")
         kind = joint.get("type")
         made = ET.SubElement(robot, "joint", name=f"joint{i}", type="continuous" if kind == "revolute" else kind)
         ET.SubElement(made, "parent", link=f"link{i}")
         ET.SubElement(made, "child", link=f"link{i + 1}")
-        made.extend(part for tag in ("origin", "axis") if (part := joint.find(tag)) is not None)
+        ET.SubElement(made, "origin", xyz=xyz, rpy=rpy)
+        ET.SubElement(made, "axis", xyz=axis)
         if kind == "prismatic":
-            made.append(joint.find("limit"))
+            ET.SubElement(made, "limit", joint.find("limit").attrib)
     try:
         return mujoco, mujoco.MjModel.from_xml_string(ET.tostring(robot, encoding="unicode"))
     except ValueError as error:
@@ -187,12 +226,12 @@ class TwistSolver:
             raise ConfigError("config/arbiter.yaml", [fault])
         self._arm, self._config = arm, config
         self.lower, self.upper = arm.lower + margin, arm.upper - margin  # (n,) where a target may lie
-        self._speed = arm.speed * config.joint_speed_share
+        self.speed = arm.speed * config.joint_speed_share  # (n,) rad/s (m/s)
 
     def solve(self, positions: np.ndarray, twist: np.ndarray) -> JointMotion:
         """Joint velocity for a twist (6,) [m/s, rad/s] in the base link's axes, at joint positions (n,)."""
         if not np.any(twist):
-            return JointMotion(np.zeros(len(self._speed)), 1.0, ())
+            return JointMotion(np.zeros(len(self.speed)), 1.0, ())
         config = self._config
         u, values, vt = np.linalg.svd(self._arm.at(positions).jacobian, full_matrices=False)
         damping = max(0.0, 1.0 - (values[-1] / config.singularity_stop) ** 2) * config.singularity_damping**2
@@ -203,7 +242,7 @@ class TwistSolver:
             limits["singularity"] = max(0.0, (values[-1] - config.singularity_stop) / room)
         towards = np.where(velocity > 0, self.upper - positions, positions - self.lower)
         room = np.maximum(towards, 0.0) / config.joint_limit_brake_s
-        for name, bound in (("joint_speed", self._speed), ("joint_position", room)):
+        for name, bound in (("joint_speed", self.speed), ("joint_position", room)):
             for i in np.flatnonzero(np.abs(velocity) > bound + _SMALL):
                 limits[f"{name}.{self._arm.joints[i]}"] = bound[i] / abs(velocity[i])
         scale = min(limits.values(), default=1.0)

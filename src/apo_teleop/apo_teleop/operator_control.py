@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from apo_core.contract import Contract
 from apo_teleop.arbiter_config import ArbiterConfig
 from apo_teleop.arbiter_types import ArbiterInputs, OperatorEvent, OperatorInput
 from apo_teleop.limits import GRIPPER, TWIST
 from apo_teleop.shaping import GRIPPER_CLOSED, GRIPPER_OPEN
 from apo_teleop.transitions import Condition
-from apo_teleop.watchdogs import Found, seconds
+from apo_teleop.watchdogs import Found, frame_fault, seconds
 
 
 class OperatorControl:
@@ -20,11 +21,11 @@ class OperatorControl:
 
     Args:
         config: hand-back, largest age of a sample, tolerance of stamps ahead.
-        size: A, of an action.
+        contract: size and frame of an action.
     """
 
-    def __init__(self, config: ArbiterConfig, size: int):
-        self._required, self._size = config.operator_required, size
+    def __init__(self, config: ArbiterConfig, contract: Contract):
+        self._required, self._contract = config.operator_required, contract
         self._future_ns = round(config.future_tolerance_s * 1e9)
         self._stale_ns = round(config.operator_stale_s * 1e9)
         self._rest_ns = config.hand_back_s * 1e9 if config.hand_back == "rest" else math.inf
@@ -32,17 +33,30 @@ class OperatorControl:
         self.motion_refused = False  # the operator acts, but may not take control
         self.values: list[float] | None = None  # (A,) the operator's action in this tick
         self._hand_back_requested = False
+        self._must_rest = False
         self._last_active_ns = 0
-        self._gripper = GRIPPER_OPEN
+        self._gripper = self._wanted_gripper = GRIPPER_OPEN
 
     def end(self) -> None:
         """Control goes to somebody else."""
         self.in_control = self._hand_back_requested = False
 
+    def require_rest(self) -> None:
+        """From now on the device must have been at rest once before it can take control."""
+        self._must_rest = True
+
+    def rested(self) -> None:
+        """The device is at rest."""
+        self._must_rest = False
+
     def hand_back(self) -> bool:
         """Control goes back as soon as the device rests; whether the operator is in control."""
         self._hand_back_requested = self.in_control
         return self.in_control
+
+    def executed(self) -> None:
+        """The operator's action of this tick is carried out; the gripper stays where it leaves it."""
+        self._gripper = self._wanted_gripper
 
     def judge(self, now_ns: int, inputs: ArbiterInputs, executed: Sequence[float]) -> Found:
         """What holds of the operator in this tick; updates `in_control` and `values`.
@@ -66,7 +80,11 @@ class OperatorControl:
             if self._required:
                 found[Condition.NO_OPERATOR] = ""
             return found
-        if acts(sample):
+        if not acts(sample):
+            self.rested()
+        elif self._must_rest:
+            found[Condition.OPERATOR_NOT_AT_REST] = ""
+        else:
             found |= self._judge_motion(now_ns, sample, executed)
         self.motion_refused = acts(sample) and Condition.OPERATOR_ACTS not in found
         if OperatorEvent.HAND_BACK in sample.events:
@@ -83,7 +101,7 @@ class OperatorControl:
         return found
 
     def _judge_motion(self, now_ns: int, sample: OperatorInput, executed: Sequence[float]) -> Found:
-        fault = _values_fault(sample, self._size)
+        fault = _values_fault(sample, self._contract.action.size) or frame_fault(sample.frame_id, self._contract)
         if fault:
             return {Condition.OPERATOR_BROKEN if self.in_control else Condition.NEWCOMER_BROKEN: fault}
         if sample.stamp_ns - now_ns > self._future_ns:
@@ -92,25 +110,25 @@ class OperatorControl:
             return {Condition.OPERATOR_BEHIND: seconds(now_ns - sample.stamp_ns, "old")}
         if not self.in_control:
             self._gripper = executed[GRIPPER]
-        self.in_control, self._hand_back_requested = True, False
+            self.in_control, self._hand_back_requested = True, False
         return {Condition.OPERATOR_ACTS: ""}
 
     def _drive(self, sample: OperatorInput, executed: Sequence[float]) -> list[float]:
         """The operator's action (A,); a gripper value of 0 leaves the gripper to the toggle button."""
         values = self._rest(executed)
+        gripper = self._gripper
         if sample.active:
             values = sample.values.tolist()
-            if values[GRIPPER] != 0.0:
-                self._gripper = values[GRIPPER]
+            gripper = values[GRIPPER] or gripper
         if sample.events.count(OperatorEvent.GRIPPER_TOGGLE) % 2:
-            self._gripper = GRIPPER_OPEN if self._gripper > 0 else GRIPPER_CLOSED
-        values[GRIPPER] = self._gripper
+            gripper = GRIPPER_OPEN if gripper > 0 else GRIPPER_CLOSED
+        values[GRIPPER] = self._wanted_gripper = gripper
         return values
 
     def _rest(self, executed: Sequence[float]) -> list[float]:
         values = list(executed)
         values[TWIST] = [0.0] * 6
-        values[GRIPPER] = self._gripper
+        values[GRIPPER] = self._wanted_gripper = self._gripper
         return values
 
 

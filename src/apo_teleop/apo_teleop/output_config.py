@@ -20,7 +20,9 @@ class OutputConfig:
     output: str = parameter("twist", "what the arm is sent, see docs/real_arm.md", choices=OUTPUTS)
     output_topic: str = parameter("cartesian_command", "topic of the arm's controller")
     output_frame: str = parameter(
-        "", "the controller's name for the contract's frame_id, nothing is transformed; empty: the contract's"
+        "",
+        "the robot's name for the contract's frame_id: commands have it, ee_pose and feedback may; nothing is "
+        "transformed; empty: the contract's",
     )
     output_stamp: str = parameter(
         "observation",
@@ -40,7 +42,10 @@ class OutputConfig:
         high=1.0,
     )
     pose_lead_m: float = parameter(
-        0.05, "pose: m between target and measured pose beyond which the target begins there again", low=0.001, high=1.0
+        0.05,
+        "pose: m that the target may be ahead of the measured pose; no command leads it further",
+        low=0.001,
+        high=1.0,
     )
     pose_lead_rad: float = parameter(0.3, "pose: the same of the rotation, rad", low=0.001, high=3.0)
     urdf_file: str = parameter("", "joint outputs: URDF of the robot; empty: taken from robot_description_topic")
@@ -55,8 +60,8 @@ class OutputConfig:
     )
     joint_lead_rad: float = parameter(
         0.2,
-        "joint_position, joint_trajectory: rad (m) between target and measured joint beyond which the target begins "
-        "there again",
+        "joint_position, joint_trajectory: rad (m) that a target may be ahead of the measured joint; no command leads "
+        "it further",
         low=0.001,
         high=3.0,
     )

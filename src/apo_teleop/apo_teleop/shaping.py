@@ -10,7 +10,7 @@ import numpy as np
 from apo_core.contract import Contract
 from apo_core.types import ControlSource
 from apo_teleop.blending import Blend
-from apo_teleop.limits import ANGULAR, GRIPPER, LINEAR, NOTICEABLE, TWIST, MotionLimits
+from apo_teleop.limits import ANGULAR, GRIPPER, LINEAR, NOTICEABLE, TWIST, MotionLimits, PositionEstimate
 
 GRIPPER_OPEN, GRIPPER_CLOSED = -1.0, 1.0
 
@@ -70,20 +70,21 @@ class MotionShaper:
             AccelerationBudget("limits.linear_acceleration", LINEAR, limits.linear_acceleration, self._period_s),
             AccelerationBudget("limits.angular_acceleration", ANGULAR, limits.angular_acceleration, self._period_s),
         )
+        self.estimate = PositionEstimate()
         self._source = ControlSource.HOLD
         self._blend: Blend | None = None
         self.executed = [0.0] * contract.action.size  # (A,) contract units
-        self.executed[GRIPPER] = GRIPPER_OPEN
+        self.executed[GRIPPER] = min(max(GRIPPER_OPEN, contract.action.low[GRIPPER]), contract.action.high[GRIPPER])
 
     def drive(
-        self, wanted: Sequence[float], source: ControlSource, position: Sequence[float] | None, elapsed_s: float
+        self, wanted: Sequence[float], source: ControlSource, now_ns: int, elapsed_s: float
     ) -> tuple[np.ndarray, tuple[str, ...]]:
         """The command that follows a wanted action, float32 (A,), and the contract keys of the limits that changed it.
 
         Args:
             wanted: (A,) finite, contract units.
             source: who wants it; POLICY or HUMAN.
-            position: (3,) m, end effector; None applies no workspace box.
+            now_ns: time, on the clock of the poses' stamps; without any pose yet no workspace box applies.
             elapsed_s: since the command before.
         """
         action, clipped = self._limits.bound(wanted)
@@ -97,9 +98,9 @@ class MotionShaper:
             clipped += [cause] * bool(cause)
             if self._blend.done:
                 self._blend = None
-        return self._finish(action, clipped, position, elapsed_s)
+        return self._finish(action, clipped, now_ns, elapsed_s)
 
-    def brake(self, position: Sequence[float] | None, elapsed_s: float) -> tuple[np.ndarray, tuple[str, ...]]:
+    def brake(self, now_ns: int, elapsed_s: float) -> tuple[np.ndarray, tuple[str, ...]]:
         """The command that ends the motion, the gripper as it is; arguments and result as of `drive`."""
         self._source, self._blend = ControlSource.HOLD, None
         action = list(self.executed)
@@ -107,16 +108,17 @@ class MotionShaper:
             speed = math.hypot(*action[part])
             left = max(0.0, 1.0 - rate * elapsed_s / speed) if speed > 1e-9 else 0.0
             action[part] = [value * left for value in action[part]]
-        return self._finish(action, [], position, elapsed_s)
+        return self._finish(action, [], now_ns, elapsed_s)
 
-    def stop(self) -> np.ndarray:
+    def stop(self, now_ns: int) -> np.ndarray:
         """The last command of all, float32 (A,): no motion at once, since no tick follows to brake in."""
         self._source, self._blend = ControlSource.HOLD, None
         self.executed[TWIST] = [0.0] * 6
+        self.estimate.executed(self.executed, now_ns)
         return np.array(self.executed, np.float32)
 
     def _finish(
-        self, action: list[float], clipped: list[str], position: Sequence[float] | None, elapsed_s: float
+        self, action: list[float], clipped: list[str], now_ns: int, elapsed_s: float
     ) -> tuple[np.ndarray, tuple[str, ...]]:
         for budget in self._budgets:
             budget.refill(elapsed_s)
@@ -124,6 +126,7 @@ class MotionShaper:
             if key and key not in clipped:
                 clipped.append(key)
         # last: where the robot is nearer to the border than it can brake for, the border counts
+        position = self.estimate.towards(action, now_ns)
         if position is not None:
             clipped += self._limits.keep_in_box(action, position)
         values = np.array(action, np.float32)
@@ -131,4 +134,5 @@ class MotionShaper:
         for budget in self._budgets:
             budget.spend(self.executed, action)
         self.executed = action
+        self.estimate.executed(action, now_ns)
         return values, tuple(clipped)

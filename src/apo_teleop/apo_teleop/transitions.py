@@ -39,6 +39,7 @@ class Reason(enum.StrEnum):
     OPERATOR_INVALID = "operator_invalid"
     OPERATOR_FUTURE = "operator_future"
     OPERATOR_DELAYED = "operator_delayed"
+    OPERATOR_NOT_AT_REST = "operator_not_at_rest"
     OPERATOR_LATE = "operator_late"
     OPERATOR_ABSENT = "operator_absent"
     ADAPTER_UNKNOWN = "adapter_unknown"
@@ -62,23 +63,24 @@ class Condition(enum.Enum):
     DISABLED = "the service ~/enable has not allowed control"
     DEVICE_GONE = "the operator in control has lost the device"
     OPERATOR_QUIET = "the operator in control has sent nothing for operator_stale_s"
-    OPERATOR_BROKEN = "the operator in control sends values of wrong length or not finite"
+    OPERATOR_BROKEN = "the operator in control sends values of wrong length, not finite or in another frame"
     NOT_FOLLOWING = "the measured motion has stayed behind the commanded for following_s"
     CLOCK_WENT_BACK = "time is before that of the last tick"
     DUPLICATE_PUBLISHER = "an input has more than one publisher, or somebody else sends the robot commands"
     NO_OBSERVATION = "no end-effector pose has arrived"
     OBSERVATION_OLD = "the pose's stamp or its arrival is older than max_age_s of the contract"
     OBSERVATION_AHEAD = "the pose's stamp lies in the future beyond the tolerance"
-    OBSERVATION_BROKEN = "the pose's position is not finite"
+    OBSERVATION_BROKEN = "the pose's position is not finite, or in another frame"
     NO_FEEDBACK = "the contract names feedback, and none has arrived"
     FEEDBACK_OLD = "the feedback's stamp or its arrival is older than max_age_s of the contract"
     FEEDBACK_AHEAD = "the feedback's stamp lies in the future beyond the tolerance"
-    FEEDBACK_BROKEN = "the feedback's twist is not finite"
+    FEEDBACK_BROKEN = "the feedback's twist is not finite, or in another frame"
     NO_OUTPUT = "the output to the robot cannot compute motion"
     OPERATOR_MISSED_DEADLINE = "lockstep: the operator has not answered the tick in time"
-    NEWCOMER_BROKEN = "an operator not in control sends values of wrong length or not finite"
+    NEWCOMER_BROKEN = "an operator not in control sends values of wrong length, not finite or in another frame"
     OPERATOR_AHEAD = "the sample's stamp lies in the future beyond the tolerance"
     OPERATOR_BEHIND = "the sample's stamp is older than operator_stale_s"
+    OPERATOR_NOT_AT_REST = "the operator has not let go of the device since control was disabled or latched"
     OPERATOR_ACTS = "the device is deflected or its gripper button was pressed"
     OPERATOR_RESTS = "the operator in control rests and has not handed back"
     NO_OPERATOR = "operator_required, and no device is connected"
@@ -87,7 +89,7 @@ class Condition(enum.Enum):
     NO_CHUNK_YET = "the policy has sent nothing yet"
     POLICY_QUIET = "the policy has sent nothing for policy_silent_s"
     POLICY_REPORTS_FAULT = "the policy says why it has no action"
-    CHUNK_MISSHAPEN = "the chunk's shape or period is not that of the contract"
+    CHUNK_MISSHAPEN = "the chunk's shape, period or frame is not that of the contract"
     CHUNK_NOT_FINITE = "the chunk has a value that is not finite"
     CHUNK_AHEAD = "the chunk's observation lies in the future beyond the tolerance"
     CHUNK_FROM_BEFORE = "the chunk's observation is older than the end of the last intervention or stop"
@@ -134,6 +136,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(Condition.NEWCOMER_BROKEN, _HOLD, Reason.OPERATOR_INVALID),
     Transition(Condition.OPERATOR_AHEAD, _HOLD, Reason.OPERATOR_FUTURE),
     Transition(Condition.OPERATOR_BEHIND, _HOLD, Reason.OPERATOR_DELAYED),
+    Transition(Condition.OPERATOR_NOT_AT_REST, _HOLD, Reason.OPERATOR_NOT_AT_REST),
     Transition(Condition.OPERATOR_ACTS, _HUMAN, Reason.OPERATOR_MOTION),
     Transition(Condition.OPERATOR_RESTS, _HUMAN, Reason.OPERATOR_REST),
     Transition(Condition.NO_OPERATOR, _HOLD, Reason.OPERATOR_ABSENT),

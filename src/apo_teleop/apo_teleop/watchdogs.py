@@ -21,11 +21,12 @@ class Watchdogs:
     """Judges inputs by age, stamp, shape and value.
 
     Args:
-        config: how long an input may be silent, how far ahead a stamp may lie.
-        contract: shapes, rate, largest age; whether the robot gives feedback.
+        config: how long an input may be silent, how far ahead a stamp may lie, the robot's name for the frame.
+        contract: frame, shapes, rate, largest age; whether the robot gives feedback.
     """
 
     def __init__(self, config: ArbiterConfig, contract: Contract):
+        self._contract, self._robot_frame = contract, config.output_frame
         self._size, self._period_ns = contract.action.size, contract.period_ns
         self._max_age_ns = round(contract.max_age_s * 1e9)
         self._future_ns = round(config.future_tolerance_s * 1e9)
@@ -39,8 +40,11 @@ class Watchdogs:
         if pose is None:
             return {Condition.NO_OBSERVATION: ""}
         found = self._age(now_ns, steady_ns, pose, Condition.OBSERVATION_AHEAD, Condition.OBSERVATION_OLD)
+        fault = frame_fault(pose.frame_id, self._contract, self._robot_frame)
         if not is_position(pose):
-            found[Condition.OBSERVATION_BROKEN] = f"position {tuple(pose.position)}"
+            fault = f"position {tuple(pose.position)}"
+        if fault:
+            found[Condition.OBSERVATION_BROKEN] = fault
         return found
 
     def feedback(self, now_ns: int, steady_ns: int, feedback: FeedbackInput | None) -> Found:
@@ -50,8 +54,11 @@ class Watchdogs:
         if feedback is None:
             return {Condition.NO_FEEDBACK: ""}
         found = self._age(now_ns, steady_ns, feedback, Condition.FEEDBACK_AHEAD, Condition.FEEDBACK_OLD)
+        fault = frame_fault(feedback.frame_id, self._contract, self._robot_frame)
         if len(feedback.twist) != 6 or not all(map(math.isfinite, feedback.twist)):
-            found[Condition.FEEDBACK_BROKEN] = f"twist {feedback.twist}"
+            fault = f"twist {feedback.twist}"
+        if fault:
+            found[Condition.FEEDBACK_BROKEN] = fault
         return found
 
     def policy(self, now_ns: int, inputs: ArbiterInputs, fresh_after_ns: int) -> Found:
@@ -72,8 +79,9 @@ class Watchdogs:
         if chunk.adapter_version not in inputs.adapters:
             found[Condition.ADAPTER_NOT_ANNOUNCED] = f"adapter {chunk.adapter_version}"
         self._check(chunk)
-        if self._shape:
-            found[Condition.CHUNK_MISSHAPEN] = self._shape
+        misshapen = self._shape or frame_fault(newest.frame_id, self._contract)
+        if misshapen:
+            found[Condition.CHUNK_MISSHAPEN] = misshapen
             return found
         age_ns = now_ns - chunk.observation_stamp_ns
         if not self._finite:
@@ -90,7 +98,7 @@ class Watchdogs:
 
     def policy_row(self, now_ns: int, newest: PolicyInput | None, adapters: frozenset[int]) -> np.ndarray | None:
         """The policy's action (A,) for this tick, whether or not it may drive; None where there is none to trust."""
-        if newest is None or newest.chunk is None or newest.fault:
+        if newest is None or newest.chunk is None or newest.fault or frame_fault(newest.frame_id, self._contract):
             return None
         chunk, age_ns = newest.chunk, now_ns - newest.chunk.observation_stamp_ns
         self._check(chunk)
@@ -130,6 +138,39 @@ class Watchdogs:
     def _row_index(self, age_ns: int) -> int:
         # a stamp ahead within the tolerance belongs to the first row
         return max(0, round(age_ns / self._period_ns))
+
+
+def frame_fault(frame_id: str, contract: Contract, robot_frame: str = "") -> str:
+    """Why a message in this frame must not count, empty if it may; nothing is transformed.
+
+    A message that names no frame is taken to be in the contract's; see UnnamedFrames.
+
+    Args:
+        frame_id: of the message's header.
+        contract: the frame that all motion is in.
+        robot_frame: the robot's name for that frame (output_frame), for what the robot reports.
+    """
+    if not frame_id or frame_id in (contract.frame_id, robot_frame):
+        return ""
+    known = f"frame_id = {contract.frame_id!r} in {contract.source}"
+    if robot_frame:
+        known += f", output_frame = {robot_frame!r} in config/arbiter.yaml"
+    return f"has the frame {frame_id!r}, must have {known}"
+
+
+class UnnamedFrames:
+    """Tells once for each topic that its messages name no frame."""
+
+    def __init__(self, contract: Contract):
+        self._contract = contract
+        self._told: set[str] = set()
+
+    def warning(self, topic: str, frame_id: str) -> str:
+        """What to log about a message, empty if nothing."""
+        if frame_id or topic in self._told:
+            return ""
+        self._told.add(topic)
+        return f"{topic}: header.frame_id is empty, taken for {self._contract.frame_id!r} of {self._contract.source}"
 
 
 def is_position(pose: PoseInput) -> bool:

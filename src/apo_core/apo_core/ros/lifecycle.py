@@ -17,6 +17,7 @@ class LifecycleBase(LifecycleNode):
     def __init__(self, name: str):
         super().__init__(name)
         self.is_active = False
+        self._is_configured = False
         self.declare_parameter(
             "autostart", True, ParameterDescriptor(description="configure and activate at start", read_only=True)
         )
@@ -45,7 +46,9 @@ class LifecycleBase(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._attempt("configure", self.configure)
+        result = self._attempt("configure", self.configure)
+        self._is_configured = result == TransitionCallbackReturn.SUCCESS
+        return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         result = self._attempt("activate", self.activate)
@@ -54,10 +57,30 @@ class LifecycleBase(LifecycleNode):
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        result = self._attempt("deactivate", self.deactivate)
-        self.is_active = False
+        result = self._stop()
         super().on_deactivate(state)
         return result
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._is_configured = False
         return self._attempt("cleanup", self.cleanup)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._end()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._end()
+        return super().on_error(state)
+
+    def _stop(self) -> TransitionCallbackReturn:
+        # first of all: messages that wait already must not lead to work after the last command
+        self.is_active = False
+        return self._attempt("deactivate", self.deactivate)
+
+    def _end(self) -> None:
+        if self.is_active:
+            self._stop()
+        if self._is_configured:
+            self._is_configured = False
+            self._attempt("cleanup", self.cleanup)

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from geometry_msgs.msg import PoseStamped, TwistStamped
+from rclpy.duration import Duration as ClockDuration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
@@ -73,17 +74,21 @@ class RobotCommandPublisher:
             message.header.stamp = stamp
         self._publisher.publish(message)
 
+    def flush(self, seconds: float) -> None:
+        """Waits until every listener has acknowledged what was sent, at most so long."""
+        self._publisher.wait_for_all_acked(ClockDuration(seconds=seconds))
+
     def close(self) -> None:
         """Ends the publisher."""
         self._node.destroy_publisher(self._publisher)
 
 
 class RobotListener(Protocol):
-    """Who is told what the robot reports; times are of the steady clock."""
+    """Who is told what the robot reports, and when it was taken: steady time, in lockstep the stamp."""
 
-    def on_pose(self, position: np.ndarray, quaternion: np.ndarray) -> None: ...
+    def on_pose(self, position: np.ndarray, quaternion: np.ndarray, taken_ns: int) -> None: ...
 
-    def on_joints(self, positions: np.ndarray | None, fault: str, receive_ns: int) -> None: ...
+    def on_joints(self, positions: np.ndarray | None, fault: str, taken_ns: int) -> None: ...
 
     def on_description(self, urdf: str) -> None: ...
 
@@ -98,6 +103,7 @@ class RobotStateSource:
         listener: is told.
         description_topic: latched URDF; empty: not needed.
         with_joints: whether joint states are needed.
+        lockstep: time is that of the stamps: a tick may take as long as it takes.
     """
 
     def __init__(
@@ -109,8 +115,10 @@ class RobotStateSource:
         *,
         description_topic: str = "",
         with_joints: bool = False,
+        lockstep: bool = False,
     ):
-        self._node, self._listener = node, listener
+        self._node, self._listener, self._lockstep = node, listener, lockstep
+        self._pose_ns = 0
         pose = contract.state_spec("ee_pose")
         self._subscriptions = [node.create_subscription(PoseStamped, pose.topic, self._on_pose, qos)]
         if with_joints:
@@ -127,9 +135,21 @@ class RobotStateSource:
             self._node.destroy_subscription(subscription)
         self._subscriptions = []
 
+    def now_ns(self) -> int:
+        """Time now, on the clock of what is told: the steady one, in lockstep the stamp of the newest pose."""
+        return self._pose_ns if self._lockstep else time.monotonic_ns()
+
+    def _taken_ns(self, stamp: Time) -> int:
+        if self._lockstep:
+            return to_ns(stamp)
+        # a driver that repeats an old measurement must not make it young
+        return time.monotonic_ns() - max(0, self._node.get_clock().now().nanoseconds - to_ns(stamp))
+
     def _on_pose(self, message: PoseStamped) -> None:
+        self._pose_ns = to_ns(message.header.stamp)
         p, q = message.pose.position, message.pose.orientation
-        self._listener.on_pose(np.array([p.x, p.y, p.z]), np.array([q.x, q.y, q.z, q.w]))
+        taken_ns = self._taken_ns(message.header.stamp)
+        self._listener.on_pose(np.array([p.x, p.y, p.z]), np.array([q.x, q.y, q.z, q.w]), taken_ns)
 
     def _on_joints(self, message: JointState) -> None:
         # a robot may publish its gripper's joints on the same topic in messages of their own
@@ -139,9 +159,7 @@ class RobotStateSource:
             values, fault = state_from_msg(message, self._joints), ""
         except ObservationError as error:
             values, fault = None, str(error)
-        # a driver that repeats an old state must not make it young
-        lag_ns = max(0, self._node.get_clock().now().nanoseconds - to_ns(message.header.stamp))
-        self._listener.on_joints(values, fault, time.monotonic_ns() - lag_ns)
+        self._listener.on_joints(values, fault, self._taken_ns(message.header.stamp))
 
     def _on_description(self, message: String) -> None:
         self._listener.on_description(message.data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -13,8 +12,8 @@ from rclpy.node import Node
 from apo_core.contract import Contract
 from apo_core.ros.qos import sensors
 from apo_core.ros.robot_messages import RobotCommandPublisher, RobotListener, RobotStateSource, stamp_of
-from apo_core.types import ControlSource
 
+_LAST_COMMAND_S = 0.3
 _JOINT_KINDS = ("joint_trajectory", "joint_velocity", "joint_position")
 _TWIST, _GRIPPER = slice(0, 6), 6  # of an action
 
@@ -26,9 +25,9 @@ class Output(RobotListener, Protocol):
 
     def restart(self) -> None: ...
 
-    def fault(self, steady_ns: int) -> str: ...
+    def fault(self, now_ns: int) -> str: ...
 
-    def command(self, twist: np.ndarray, source: ControlSource, clock_ns: int, steady_ns: int) -> np.ndarray | None: ...
+    def command(self, twist: np.ndarray, now_ns: int) -> np.ndarray | None: ...
 
     def summary(self) -> dict[str, str]: ...
 
@@ -47,6 +46,7 @@ class Settings(Protocol):
     urdf_file: str
     robot_description_topic: str
     sensor_reliability: str
+    lockstep: bool
 
 
 class RobotOutput:
@@ -95,6 +95,7 @@ class RobotOutput:
                 output,
                 description_topic=settings.robot_description_topic if with_joints and not settings.urdf_file else "",
                 with_joints=with_joints,
+                lockstep=settings.lockstep,
             )
 
     @property
@@ -109,7 +110,7 @@ class RobotOutput:
 
     def fault(self) -> str:
         """Why the arm cannot be moved now; empty when it can. Logged when it begins and ends."""
-        fault = self._output.fault(time.monotonic_ns()) if self._output is not None else ""
+        fault = self._output.fault(self._source.now_ns()) if self._source is not None else ""
         if bool(fault) != bool(self._fault):
             logger = self._node.get_logger()
             if fault:
@@ -119,18 +120,17 @@ class RobotOutput:
         self._fault = fault
         return fault
 
-    def move(self, values: np.ndarray, source: ControlSource, observation_ns: int, clock_ns: int) -> None:
+    def move(self, values: np.ndarray, observation_ns: int, clock_ns: int) -> None:
         """Sends the arm one command; nothing to an arm of which it is not known where it is.
 
         Args:
             values: (A,) contract units.
-            source: who decided them.
             observation_ns: stamp of the observation they answer.
-            clock_ns: when they were decided, on the clock that motion is measured with.
+            clock_ns: when they were decided: steady time, in lockstep the stamp of the observation.
         """
         if self._arm is None:
             return
-        target = self._output.command(values[_TWIST], source, clock_ns, time.monotonic_ns())
+        target = self._output.command(values[_TWIST], clock_ns)
         if target is not None:
             self._arm.publish(target, self._stamp(self._settings.output, observation_ns))
 
@@ -142,6 +142,12 @@ class RobotOutput:
 
     def _stamp(self, kind: str, observation_ns: int) -> Time:
         return stamp_of(self._settings.output_stamp, kind, observation_ns, self._node.get_clock().now().nanoseconds)
+
+    def flush(self) -> None:
+        """Waits, not for long, until the robot has the last command: what was lost must be sent again."""
+        for part in (self._arm, self._gripper):
+            if part is not None:
+                part.flush(_LAST_COMMAND_S)
 
     def summary(self) -> dict[str, str]:
         """Key and value for /diagnostics."""
