@@ -45,8 +45,11 @@ def test_a_twist_goes_out_as_it_is():
 class PoseArm:
     """A pose output at 20 Hz with its arm, which reports where it is before each command."""
 
-    def __init__(self, speed=0.25, turning=1.0, **config):
-        limits = dataclasses.replace(CONTRACT.limits, linear_speed=speed, angular_speed=turning)
+    def __init__(self, speed=0.25, turning=1.0, box=((-1.0,) * 3, (1.5,) * 3), **config):
+        low, high = box
+        limits = dataclasses.replace(
+            CONTRACT.limits, linear_speed=speed, angular_speed=turning, workspace_low=low, workspace_high=high
+        )
         contract = dataclasses.replace(CONTRACT, limits=limits)
         self.output = PoseOutput(OutputConfig(output="pose", **config), contract)
         self.now = 10_000 * MS
@@ -185,6 +188,20 @@ def test_the_target_of_an_arm_that_was_pushed_away_comes_back_into_the_lead_at_t
     np.testing.assert_allclose([t[0] for t in targets], [0.0125, 0.025, 0.03, 0.03, 0.03])
     angles = [angle_between(t[3:], pushed) for t in targets]
     np.testing.assert_allclose(angles, [0.35, 0.3, 0.3, 0.3, 0.3])
+
+
+def test_the_target_of_an_arm_that_follows_late_stays_in_the_box():
+    arm = PoseArm(speed=0.25, box=((0.0, -0.5, 0.8), (0.03, 0.5, 1.5)))
+    arm.at([0.01, 0, 1])
+    targets = [arm.send([0.2, 0.1, 0, 0, 0, 0])[:2] for _ in range(4)]
+    np.testing.assert_allclose(targets, [[0.02, 0.005], [0.03, 0.010], [0.03, 0.015], [0.03, 0.020]])
+
+
+def test_a_target_that_begins_outside_the_box_may_only_go_in():
+    arm = PoseArm(speed=0.25, box=((0.0, -0.5, 0.8), (0.3, 0.5, 1.5)))
+    arm.at([0.35, 0, 1])
+    assert arm.send([0.25, 0, 0, 0, 0, 0])[0] == 0.35
+    assert arm.send([-0.25, 0, 0, 0, 0, 0])[0] == pytest.approx(0.3375)
 
 
 def test_restart_sends_nothing_until_a_new_pose_is_there():

@@ -63,7 +63,7 @@ class Robot:
         self.node.create_subscription(ActionCommand, "command", self.commands.append, COMMANDS)
         self._operator: Publisher | None = None  # lockstep alone
         self._simulated_ns = 100 * 10**9
-        self.at = POSTURE.position
+        self.at, self.frame = POSTURE.position, ""
         self.reports_joints = True
         self.always_sent = True  # whether each command leads to a message from the first on
 
@@ -100,6 +100,7 @@ class Robot:
             now_ns = self._simulated_ns
         pose = PoseStamped(pose=array_to_pose(np.concatenate([self.at, POSTURE.quaternion])))
         joints = JointState(name=[*reversed(JOINTS), "finger"], position=[*READY[::-1].tolist(), 0.04])
+        pose.header.frame_id = self.frame
         pose.header.stamp = joints.header.stamp = to_stamp(now_ns)
         self._pose.publish(pose)
         if self.reports_joints:
@@ -291,6 +292,17 @@ def test_a_target_that_begins_again_begins_where_the_arm_is_then(robot, start):
     robot.spin_until(lambda: len(robot.arm) > seen, "a target")
     first = robot.arm[seen].pose.position
     assert (first.x, first.y) == pytest.approx((robot.at[0], robot.at[1]), abs=0.02)
+
+
+def test_a_pose_in_another_frame_is_no_place_for_a_target(robot, start):
+    robot.listen(PoseStamped)
+    robot.frame = "world"
+    start(output="pose", gripper_output="none", output_frame="panda_link0")
+    held = robot.until_reason("observation_invalid")
+    assert held.source == "HOLD" and not robot.arm
+    robot.frame = "panda_link0"
+    robot.until_reason("policy_in_control")
+    robot.spin_until(lambda: robot.arm, "a target")
 
 
 def test_a_hostile_description_is_a_fault_and_a_sound_one_ends_it(robot, start):

@@ -67,8 +67,9 @@ class PoseOutput(ArmOutput):
 
     Integrating from the measured pose would drag the target after the arm. It begins there once, with the first
     command after a restart; from then on it moves by no more than the contract's speed, whoever commands. No command
-    leads it further than `pose_lead_m` and `pose_lead_rad` from the measured pose; where the arm itself has gone
-    further away, the target comes back into the lead at that speed, and only towards a pose measured just now.
+    leads it further than `pose_lead_m` and `pose_lead_rad` from the measured pose, or out of the workspace box; where
+    the arm itself has gone further away, the target comes back into the lead at that speed, and only towards a pose
+    measured just now.
 
     Args:
         config: lead.
@@ -117,13 +118,12 @@ class PoseOutput(ArmOutput):
             if self._measured is None or not is_fresh:
                 return None
             self._target = self._measured
-        way = np.asarray(twist, np.float64) * dt_s
-        largest_m, largest_rad = (
-            self._contract.limits.linear_speed * dt_s,
-            self._contract.limits.angular_speed * dt_s,
-        )
+        way, limits = np.asarray(twist, np.float64) * dt_s, self._contract.limits
+        largest_m, largest_rad = limits.linear_speed * dt_s, limits.angular_speed * dt_s
         (position, quaternion), (at, facing) = self._target, self._measured
         moved = position + shortened(way[:3], largest_m)
+        # the arm may be late: no command leads the target out of the box, or further out
+        moved = np.clip(moved, np.minimum(limits.workspace_low, position), np.maximum(limits.workspace_high, position))
         turned = rotated(quaternion, shortened(way[3:], largest_rad))
         # an old pose says nothing of where to go back to: a target beyond the lead then only goes no further
         lead_m = self._lead_m if is_fresh else max(self._lead_m, float(np.linalg.norm(position - at)))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from apo_core.contract import Contract
+from apo_core.contract import Contract, frame_fault
 from apo_core.types import ActionChunk
 from apo_teleop.arbiter_config import ArbiterConfig
 from apo_teleop.arbiter_types import ArbiterInputs, FeedbackInput, PolicyInput, PoseInput
@@ -138,24 +138,6 @@ class Watchdogs:
     def _row_index(self, age_ns: int) -> int:
         # a stamp ahead within the tolerance belongs to the first row
         return max(0, round(age_ns / self._period_ns))
-
-
-def frame_fault(frame_id: str, contract: Contract, robot_frame: str = "") -> str:
-    """Why a message in this frame must not count, empty if it may; nothing is transformed.
-
-    A message that names no frame is taken to be in the contract's; see UnnamedFrames.
-
-    Args:
-        frame_id: of the message's header.
-        contract: the frame that all motion is in.
-        robot_frame: the robot's name for that frame (output_frame), for what the robot reports.
-    """
-    if not frame_id or frame_id in (contract.frame_id, robot_frame):
-        return ""
-    known = f"frame_id = {contract.frame_id!r} in {contract.source}"
-    if robot_frame:
-        known += f", output_frame = {robot_frame!r} in config/arbiter.yaml"
-    return f"has the frame {frame_id!r}, must have {known}"
 
 
 class UnnamedFrames:

@@ -16,7 +16,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from apo_core.contract import Contract
+from apo_core.contract import Contract, frame_fault
 from apo_core.errors import ObservationError
 from apo_core.ros.conversions import array_to_pose, state_from_msg, to_ns, to_stamp
 from apo_core.ros.qos import COMMANDS, LATCHED
@@ -94,7 +94,7 @@ class RobotListener(Protocol):
 
 
 class RobotStateSource:
-    """Subscribes to what an output must know of the robot.
+    """Subscribes to what an output must know of the robot; a pose in another frame is not told.
 
     Args:
         node: owns the subscriptions.
@@ -104,6 +104,7 @@ class RobotStateSource:
         description_topic: latched URDF; empty: not needed.
         with_joints: whether joint states are needed.
         lockstep: time is that of the stamps: a tick may take as long as it takes.
+        robot_frame: the robot's name for the contract's frame; empty: the same.
     """
 
     def __init__(
@@ -116,8 +117,10 @@ class RobotStateSource:
         description_topic: str = "",
         with_joints: bool = False,
         lockstep: bool = False,
+        robot_frame: str = "",
     ):
         self._node, self._listener, self._lockstep = node, listener, lockstep
+        self._contract, self._robot_frame = contract, robot_frame
         self._pose_ns = 0
         pose = contract.state_spec("ee_pose")
         self._subscriptions = [node.create_subscription(PoseStamped, pose.topic, self._on_pose, qos)]
@@ -147,6 +150,8 @@ class RobotStateSource:
 
     def _on_pose(self, message: PoseStamped) -> None:
         self._pose_ns = to_ns(message.header.stamp)
+        if frame_fault(message.header.frame_id, self._contract, self._robot_frame):
+            return
         p, q = message.pose.position, message.pose.orientation
         taken_ns = self._taken_ns(message.header.stamp)
         self._listener.on_pose(np.array([p.x, p.y, p.z]), np.array([q.x, q.y, q.z, q.w]), taken_ns)

@@ -96,6 +96,7 @@ class RobotOutput:
                 description_topic=settings.robot_description_topic if with_joints and not settings.urdf_file else "",
                 with_joints=with_joints,
                 lockstep=settings.lockstep,
+                robot_frame=settings.output_frame,
             )
 
     @property
