@@ -9,7 +9,7 @@ import numpy as np
 from control_harness import Harness
 from figure import Figure
 
-TAKEOVERS = 300
+TAKEOVERS = 500
 RATE_HZ = 20.0
 
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from apo_core.contract import Contract
+from apo_core.contract import Contract, frame_fault
 from apo_teleop.arbiter_config import ArbiterConfig
 from apo_teleop.arbiter_types import ArbiterInputs, OperatorEvent, OperatorInput
 from apo_teleop.limits import GRIPPER, TWIST
 from apo_teleop.shaping import GRIPPER_CLOSED, GRIPPER_OPEN
 from apo_teleop.transitions import Condition
-from apo_teleop.watchdogs import Found, frame_fault, seconds
+from apo_teleop.watchdogs import Found, seconds
 
 
 class OperatorControl:
