@@ -23,9 +23,17 @@ CONTRACT_VERSION = 1
 STATE_TYPES = {
     "geometry_msgs/msg/PoseStamped": 7,  # x y z [m], quaternion x y z w
     "sensor_msgs/msg/JointState": None,  # `field` of the named joints
+    "geometry_msgs/msg/WrenchStamped": 6,  # force x y z [N], torque x y z [N m]
+    "geometry_msgs/msg/TwistStamped": 6,  # linear x y z [m/s], angular x y z [rad/s]
+    # without a header: their stamp is the ROS time of arrival
+    "std_msgs/msg/Float32MultiArray": None,
+    "std_msgs/msg/Float64MultiArray": None,
+    **{f"std_msgs/msg/{kind}": 1 for kind in ("Bool", "Float32", "Float64")},
+    **{f"std_msgs/msg/{sign}{bits}": 1 for sign in ("Int", "UInt") for bits in (8, 16, 32, 64)},
 }
 JOINT_FIELDS = ("position", "velocity", "effort")
-ENCODINGS = ("rgb8", "bgr8")
+ENCODINGS = {"rgb8": ("uint8", 3), "bgr8": ("uint8", 3), "mono8": ("uint8", 1), "16UC1": ("uint16", 1)}
+IMAGE, COMPRESSED_IMAGE = IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 FEEDBACK_TYPES = ("geometry_msgs/msg/TwistStamped",)
 _NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
 
@@ -38,7 +46,19 @@ class ImageSpec:
     topic: str
     height: int  # pixels
     width: int  # pixels
-    encoding: str  # of the topic; images inside apo are always rgb
+    encoding: str  # of the topic, or of what a CompressedImage decodes to; colour images inside apo are always rgb
+    type: str = IMAGE  # ROS message type
+    rate_hz: float = 0.0  # of the topic, by which missing frames are counted; 0: what is measured
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C); C is 3 for colour, 1 for grey and depth."""
+        return self.height, self.width, ENCODINGS[self.encoding][1]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """uint8; uint16 for depth."""
+        return np.dtype(ENCODINGS[self.encoding][0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +72,7 @@ class StateSpec:
     unit: str
     field: str  # JointState only: position, velocity or effort
     joints: tuple[str, ...]  # JointState only: which joints, in which order
+    rate_hz: float = 0.0  # of the topic, by which missing messages are counted; 0: what is measured
 
 
 @dataclass(frozen=True)
@@ -146,11 +167,14 @@ class Contract:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of what a policy depends on: keys, shapes, units, rate; topics and safety limits may change freely."""
+        """Hash of what a policy depends on: keys, shapes, units, rate. Topics and safety limits may change freely."""
         core = self.as_dict()
         for section in ("images", "state"):
             for spec in core[section].values():
                 spec.pop("topic")
+                spec.pop("rate_hz", None)
+        for spec in core["images"].values():
+            spec.pop("type", None)
         for section in ("limits", "tolerance_s", "max_age_s", "feedback"):
             core.pop(section, None)
         text = json.dumps(core, sort_keys=True, separators=(",", ":"))
@@ -172,6 +196,8 @@ class Contract:
             "max_age_s": self.max_age_s,
             "images": {
                 s.name: {"topic": s.topic, "height": s.height, "width": s.width, "encoding": s.encoding}
+                | ({} if s.type == IMAGE else {"type": s.type})
+                | _rate(s)
                 for s in self.images
             },
             "state": {
@@ -183,6 +209,7 @@ class Contract:
                     "field": s.field,
                     "joints": list(s.joints),
                 }
+                | _rate(s)
                 for s in self.state
             },
             "action": {
@@ -200,11 +227,12 @@ class Contract:
         faults = []
         for spec in self.images:
             image = observation.images.get(spec.name)
-            want = (spec.height, spec.width, 3)
             if image is None:
                 faults.append(f"image '{spec.name}' is missing")
-            elif image.shape != want or image.dtype != np.uint8:
-                faults.append(f"image '{spec.name}' is {image.dtype} {image.shape}, the contract says uint8 {want}")
+            elif image.shape != spec.shape or image.dtype != spec.dtype:
+                faults.append(
+                    f"image '{spec.name}' is {image.dtype} {image.shape}, the contract says {spec.dtype} {spec.shape}"
+                )
         for spec in self.state:
             value = observation.state.get(spec.name)
             if value is None:
@@ -215,6 +243,10 @@ class Contract:
                 faults.append(f"state '{spec.name}' is not finite: {value}")
         if faults:
             raise ObservationError(f"{'; '.join(faults)} (contract: {self.source})")
+
+
+def _rate(spec: ImageSpec | StateSpec) -> dict[str, float]:
+    return {"rate_hz": spec.rate_hz} if spec.rate_hz else {}
 
 
 class _Reader:
@@ -318,12 +350,18 @@ def contract_from_dict(data: Any, source: str) -> Contract:
             r.get(spec, "height", int, inside=where),
             r.get(spec, "width", int, inside=where),
             r.get(spec, "encoding", str, inside=where),
+            r.get(spec, "type", str, IMAGE, inside=where),
+            r.get(spec, "rate_hz", float, 0.0, inside=where),
         )
         r.require(
             0 < image.height <= 8192 and 0 < image.width <= 8192,
             f"images.{name} is {image.height} x {image.width}, each side must be 1..8192",
         )
-        r.require(image.encoding in ENCODINGS, f"images.{name}.encoding = {image.encoding!r} is not one of {ENCODINGS}")
+        r.require(
+            image.encoding in ENCODINGS, f"images.{name}.encoding = {image.encoding!r} is not one of {list(ENCODINGS)}"
+        )
+        r.require(image.type in IMAGE_TYPES, f"images.{name}.type = {image.type!r} is not one of {list(IMAGE_TYPES)}")
+        r.require(0 <= image.rate_hz <= 10_000, f"images.{name}.rate_hz = {image.rate_hz} must be 0..10000")
         images.append(image)
     state = []
     for name, spec in r.section(data, "state"):
@@ -336,7 +374,9 @@ def contract_from_dict(data: Any, source: str) -> Contract:
             r.get(spec, "unit", str, inside=where),
             r.get(spec, "field", str, "", inside=where),
             tuple(r.get(spec, "joints", list, [], inside=where)),
+            r.get(spec, "rate_hz", float, 0.0, inside=where),
         )
+        r.require(0 <= part.rate_hz <= 10_000, f"state.{name}.rate_hz = {part.rate_hz} must be 0..10000")
         r.require(part.type in STATE_TYPES, f"state.{name}.type = {part.type!r} is not one of {list(STATE_TYPES)}")
         r.require(0 < part.size <= 4096, f"state.{name}.size = {part.size} must be 1..4096")
         fixed = STATE_TYPES.get(part.type)

@@ -1,73 +1,87 @@
-"""Episode files: one HDF5 file an episode, facts only. The schema is the table in `SCHEMA`; labels are derived on load.
+"""Episode files: one HDF5 file an episode, facts only (docs/episode_format.md); labels are derived on load.
 
-A file is written as `<directory>/.partial/<id>.h5` and renamed to `<directory>/<id>.h5` once complete and on disk, so a
-file in the directory is always whole.
+While it is recorded an episode is `<directory>/.partial/<id>.h5` with a journal beside it. Complete and on disk, the
+file is renamed to `<directory>/<id>.h5`, so a file in the directory is always whole.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from apo_core.contract import Contract, contract_from_dict
+from apo_core.contract import Contract, ImageSpec, contract_from_dict
+from apo_core.episode_checksums import IMAGES, attributes_checksum, dataset_names, frames_checksum, values_checksum
+from apo_core.episode_journal import SUFFIX, JournalWriter
+from apo_core.episode_schema import MAX_STEPS, SCHEMA, SCHEMA_NAME, SCHEMA_VERSION
+from apo_core.episode_sink import EpisodeSink, step_row
 from apo_core.errors import ConfigError, EpisodeFormatError
+from apo_core.image_codec import COMPRESSIONS, PackedFrame, filter_codec, pack, unpack, unpack_jpeg
 from apo_core.labeling import LabelRule, derive_labels, intervention_share, takeovers
-from apo_core.safe_file import SafeFile
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Outcome, Step, StepLabel
 
-SCHEMA_NAME = "apo.episode"
-SCHEMA_VERSION = 1
-# dataset -> (dtype, meaning); T steps, A action dimensions. Images and state follow the contract.
-SCHEMA = {
-    "observation/images/<camera>": ("uint8", "(T, H, W, 3) rgb"),
-    "observation/state/<key>": ("float32", "(T, n) SI units of the contract"),
-    "observation/stamp_ns": ("int64", "(T,) ROS time that the parts of the observation are aligned to"),
-    "action/executed": ("float32", "(T, A) what the robot was told, contract units"),
-    "action/policy": ("float32", "(T, A) the policy's action, executed or shadow; NaN without one"),
-    "action/human": ("float32", "(T, A) the operator's action; NaN without one"),
-    "control/source": ("enum", "(T,) who decided: POLICY, HUMAN, HOLD"),
-    "control/reason": ("str", "(T,) why"),
-    "control/adapter_version": ("uint32", "(T,) adapter behind action/policy; 0 is the base policy"),
-    "control/tick": ("int64", "(T,) control tick of the arbiter; a gap is a lost command"),
-    "control/command_stamp_ns": ("int64", "(T,) ROS time of publication"),
-    "control/chunk_stamp_ns": ("int64", "(T,) observation behind action/policy; 0 without one"),
-    "control/receive_ns": ("int64", "(T,) steady clock of the recorder on arrival"),
-}
-MAX_STEPS = 10_000_000
-_MAX_INFLATION = 2000  # gzip reaches 1032; what claims more never fits into memory
-_SOURCES = {source.value: code for code, source in enumerate(ControlSource)}
-_ROWS_PER_FLUSH = 20
+__all__ = [
+    "SCHEMA",
+    "SCHEMA_VERSION",
+    "Episode",
+    "EpisodeWriter",
+    "list_episodes",
+    "publish",
+    "read_episode",
+    "read_frames",
+    "verify_checksums",
+]
+_MAX_INFLATION = 20_000  # a black frame packs to a few hundred bytes; what claims more never fits into memory
+_MAX_TEXT = 1 << 20  # characters of a reason
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+_SYNC_NS = 500_000_000  # at most this much is lost when the power goes
+_PARALLEL_BYTES = 1 << 17  # a smaller frame is packed faster than handed to another thread
 
 
 class EpisodeWriter:
     """Writes one episode while it is recorded. Not thread-safe: one writer, one thread.
 
+    Every step goes into the file and into a journal; what a crash leaves of the journal is completed by
+    `episode_recovery.recover_episode`.
+
     Args:
         directory: where the finished file goes; created when missing.
         info: what is known at the start.
         contract: shapes and dtypes.
-        compression: HDF5 filter of the images, `gzip` (level 1), `lzf` or `none`.
+        compression: of the images, `zstd`, `gzip`, `none` (all lossless) or `jpeg` (depth stays lossless).
+        jpeg_quality: 1..100.
 
     Raises:
-        ConfigError: a bad episode id or compression.
-        FileExistsError: the episode exists already.
+        ConfigError: a bad episode id, compression or quality.
+        FileExistsError: the episode exists already, or what a crash left of it.
+        OSError: the folder cannot be written.
     """
 
-    def __init__(self, directory: Path, info: EpisodeInfo, contract: Contract, compression: str = "gzip"):
+    def __init__(
+        self,
+        directory: Path,
+        info: EpisodeInfo,
+        contract: Contract,
+        compression: str = "zstd",
+        jpeg_quality: int = 95,
+    ):
         faults = []
         if not _ID.fullmatch(info.episode_id):
             faults.append(f"episode_id = {info.episode_id!r} must be letters, digits, '_', '-', '.', at most 128")
-        if compression not in ("lzf", "gzip", "none"):
-            faults.append(f"image_compression = {compression!r} must be lzf, gzip or none (config/recorder.yaml)")
+        if compression not in COMPRESSIONS:
+            choices = ", ".join(COMPRESSIONS)
+            faults.append(f"image_compression = {compression!r} must be one of {choices} (config/recorder.yaml)")
+        if not 1 <= jpeg_quality <= 100:
+            faults.append(f"jpeg_quality = {jpeg_quality} must be 1..100 (config/recorder.yaml)")
         if faults:
             raise ConfigError("episode", faults)
         self.directory = Path(directory)
@@ -76,54 +90,25 @@ class EpisodeWriter:
             raise FileExistsError(f"episode file exists already: {self.path}")
         partial = self.directory / ".partial"
         partial.mkdir(parents=True, exist_ok=True)
-        self.partial_path = partial / self.path.name
-        self._info, self._contract, self._steps = info, contract, 0
-        self._room = 0  # rows the image datasets have
-        self._rows: list[dict[str, object]] = []  # steps whose columns are not in the file yet
-        self._datasets: dict[str, h5py.Dataset] = {}
-        self._disk = SafeFile(self.partial_path)
-        self._file = h5py.File(self._disk, "w", libver="latest")
-        self._create(None if compression == "none" else compression)
-
-    def _create(self, compression: str | None) -> None:
-        f, info, size = self._file, self._info, self._contract.action.size
-        f.attrs.update(
-            schema=SCHEMA_NAME,
-            schema_version=SCHEMA_VERSION,
-            episode_id=info.episode_id,
-            kind=info.kind.value,
-            task=info.task,
-            instruction=info.instruction,
-            seed=info.seed,
-            operator=info.operator,
-            contract=info.contract_json,
-            created_utc=info.created_utc,
-            tags=json.dumps(dict(info.tags), sort_keys=True),
-        )
-
-        def column(name, shape, dtype, **options):
-            self._datasets[name] = f.create_dataset(name, (0, *shape), maxshape=(None, *shape), dtype=dtype, **options)
-
-        for image in self._contract.images:
-            shape = (image.height, image.width, 3)
-            options = {"compression": compression} if compression else {}
-            if compression == "gzip":
-                options["compression_opts"] = 1  # level 4 costs 1.5 times the time for a tenth of the size
-            column(f"observation/images/{image.name}", shape, "u1", chunks=(1, *shape), **options)
-        for state in self._contract.state:
-            column(f"observation/state/{state.name}", (state.size,), "f4", chunks=(256, state.size))
-        for name in ("executed", "policy", "human"):
-            column(f"action/{name}", (size,), "f4", chunks=(256, size))
-        column("observation/stamp_ns", (), "i8", chunks=(256,))
-        column("control/source", (), h5py.enum_dtype(_SOURCES, basetype="u1"), chunks=(256,))
-        column("control/reason", (), h5py.string_dtype(), chunks=(256,))
-        column("control/adapter_version", (), "u4", chunks=(256,))
-        for name in ("tick", "command_stamp_ns", "chunk_stamp_ns", "receive_ns"):
-            column(f"control/{name}", (), "i8", chunks=(256,))
+        self.partial_path = partial / f"{info.episode_id}{SUFFIX}"  # what a crash leaves
+        self._unfinished = partial / self.path.name
+        self._contract, self._compression, self._jpeg_quality = contract, compression, jpeg_quality
+        self._synced_ns = 0
+        self._journal = JournalWriter(self.partial_path, {"info": asdict(info), "image_compression": compression})
+        try:
+            self._sink = EpisodeSink(self._unfinished, info, contract, compression)
+        except BaseException:
+            self._journal.close()
+            self.partial_path.unlink()
+            raise
+        _fsync(partial)
+        largest = max((np.prod(spec.shape) for spec in contract.images), default=0)
+        workers = min(len(contract.images), os.cpu_count() or 1) if largest >= _PARALLEL_BYTES else 1
+        self._pool = ThreadPoolExecutor(workers, "pack") if workers > 1 else None
 
     @property
     def num_steps(self) -> int:
-        return self._steps
+        return self._sink.num_steps
 
     def append(self, step: Step) -> None:
         """Adds a step.
@@ -133,81 +118,71 @@ class EpisodeWriter:
             OSError: the disk is full or gone.
         """
         self._contract.check_observation(step.observation)
-        if self._steps == self._room:
-            self._room += _ROWS_PER_FLUSH
-            for spec in self._contract.images:
-                self._datasets[f"observation/images/{spec.name}"].resize(self._room, axis=0)
-        for spec in self._contract.images:
-            self._datasets[f"observation/images/{spec.name}"][self._steps] = step.observation.images[spec.name]
-        absent = np.full(self._contract.action.size, np.nan, np.float32)
-        row = {
-            "observation/stamp_ns": step.observation.stamp_ns,
-            "action/executed": step.executed_action,
-            "action/policy": absent if step.policy_action is None else step.policy_action,
-            "action/human": absent if step.human_action is None else step.human_action,
-            "control/source": _SOURCES[step.source.value],
-            "control/reason": step.reason,
-            "control/adapter_version": step.adapter_version,
-            "control/tick": step.tick,
-            "control/command_stamp_ns": step.command_stamp_ns,
-            "control/chunk_stamp_ns": step.chunk_stamp_ns,
-            "control/receive_ns": step.receive_ns,
-        }
-        row |= {f"observation/state/{s.name}": step.observation.state[s.name] for s in self._contract.state}
-        self._rows.append(row)
-        self._steps += 1
-        if len(self._rows) >= _ROWS_PER_FLUSH:
-            self._write_rows()
-            self._file.flush()
-            self._disk.check()
+        frames = self._pack([step.observation.images[spec.name] for spec in self._contract.images])
+        row = step_row(step, self._contract)
+        facts = {"row": row, "frames": [[len(frame.data), frame.digest.hex()] for frame in frames]}
+        self._journal.append(facts, [frame.data for frame in frames])
+        if step.receive_ns - self._synced_ns >= _SYNC_NS or step.receive_ns < self._synced_ns:
+            self._journal.sync()
+            self._synced_ns = step.receive_ns
+        self._sink.append(row, frames)
 
-    def _write_rows(self) -> None:
-        # a row at a time costs 10 ms a step in HDF5 calls
-        start = self._steps - len(self._rows)
-        for name in self._rows[0] if self._rows else ():
-            dataset = self._datasets[name]
-            dataset.resize(self._steps, axis=0)
-            dataset[start:] = np.array([row[name] for row in self._rows], dataset.dtype)
-        self._rows.clear()
+    def _pack(self, images: list[np.ndarray]) -> list[PackedFrame]:
+        def packed(image: np.ndarray) -> PackedFrame:
+            return pack(image, self._compression, self._jpeg_quality)
+
+        return list((self._pool.map if self._pool else map)(packed, images))
 
     def truncate(self, num_steps: int) -> None:
         """Drops the steps from `num_steps` on."""
-        self._write_rows()
-        self._steps = min(num_steps, self._steps)
+        self._sink.truncate(num_steps)
 
-    def finish(self, outcome: EpisodeOutcome, losses: Mapping[str, int] | None = None) -> Path:
+    def finish(
+        self,
+        outcome: EpisodeOutcome,
+        losses: Mapping[str, int] | None = None,
+        streams: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> Path:
         """Completes the file, puts it on disk and publishes it under its final name; returns that path.
 
+        Args:
+            outcome: how the episode ended.
+            losses: counts of what it misses.
+            streams: counts of each camera and state key (docs/episode_format.md).
+
         Raises:
-            OSError: the disk is full or gone; what was written stays in the partial file.
+            OSError: the disk is full or gone; what was written stays in the journal.
         """
-        self._write_rows()
-        for dataset in self._datasets.values():
-            dataset.resize(self._steps, axis=0)
-        self._file.attrs.update(
-            outcome=outcome.outcome.value,
-            outcome_reason=outcome.reason,
-            terminated=outcome.terminated,
-            truncated=outcome.truncated,
-            num_steps=self._steps,
-            losses=json.dumps(dict(losses or {}), sort_keys=True),
-        )
-        self._file.close()
-        self._disk.sync()
-        self._disk.close()
-        os.replace(self.partial_path, self.path)
-        _fsync(self.directory)
+        self._sink.finish(outcome, losses or {}, streams or {})
+        publish(self._unfinished, self.path)
+        self._journal.close()
+        self.partial_path.unlink()
+        self._stop_pool()
         return self.path
 
     def discard(self) -> None:
-        """Drops the episode and its partial file."""
+        """Drops the episode and everything written of it."""
         self.abandon()
         self.partial_path.unlink(missing_ok=True)
 
     def abandon(self) -> None:
-        """Closes the partial file as it is."""
-        self._file.close()
-        self._disk.close()
+        """Gives the episode up; its journal stays."""
+        self._stop_pool()
+        self._sink.close()
+        self._journal.close()
+        # the journal has all of it, and a full disk needs the room to recover
+        self._unfinished.unlink(missing_ok=True)
+
+    def _stop_pool(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+
+def publish(unfinished: Path, path: Path) -> None:
+    """Gives a file that is complete and on disk its final name, for good. Raises OSError."""
+    os.replace(unfinished, path)
+    _fsync(path.parent)
 
 
 def _fsync(path: Path) -> None:
@@ -227,7 +202,7 @@ class Episode:
     outcome: EpisodeOutcome
     contract: Contract
     losses: Mapping[str, int]
-    images: Mapping[str, np.ndarray]  # {camera: uint8 (T, H, W, 3)}; empty when read without images
+    images: Mapping[str, np.ndarray]  # {camera: (T, H, W, C)}, see types.Observation; empty when read without images
     state: Mapping[str, np.ndarray]  # {key: float32 (T, n)}
     executed_actions: np.ndarray  # float32 (T, A)
     policy_actions: np.ndarray  # float32 (T, A)
@@ -237,6 +212,12 @@ class Episode:
     adapter_versions: np.ndarray  # uint32 (T,)
     ticks: np.ndarray  # int64 (T,)
     stamps_ns: Mapping[str, np.ndarray]  # {observation, command, chunk, receive: int64 (T,)}
+    header_stamps_ns: Mapping[str, np.ndarray] = field(default_factory=dict)  # {camera or state key: int64 (T,)}
+    stream_receive_ns: Mapping[str, np.ndarray] = field(default_factory=dict)  # {camera or state key: int64 (T,)}
+    clipped: tuple[str, ...] = ()  # contract limits that changed the action; empty in version 1
+    streams: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # {camera or state key: counts}
+    schema_version: int = SCHEMA_VERSION
+    image_compression: str = ""  # empty in version 1
 
     @property
     def num_steps(self) -> int:
@@ -261,12 +242,129 @@ def read_episode(path: Path | str, images: bool = True) -> Episode:
     Raises:
         EpisodeFormatError: not an episode, truncated, newer schema, or inconsistent with its contract.
     """
-    path = Path(path)
+    return _opened(Path(path), lambda path, f: _read(path, f, images))
+
+
+class _Checked:
+    """A file whose parts are handed out only when they are stored in the file itself and are what they should be."""
+
+    def __init__(self, path: Path, f: h5py.File):
+        self.path, self.f = path, f
+        self._size = path.stat().st_size
+
+    def fail(self, message: str):
+        raise EpisodeFormatError(f"{self.path}: {message}")
+
+    def own(self, name: str) -> h5py.Dataset:
+        """A dataset that takes nothing from anywhere else."""
+        parts = name.split("/")
+        for depth in range(1, len(parts) + 1):
+            if not isinstance(self.f.get("/".join(parts[:depth]), getlink=True), h5py.HardLink):
+                self.fail(f"dataset '{name}' is missing or is not stored in the file itself")
+        dataset = self.f[name]
+        if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
+            self.fail(f"'{name}' is not a dataset stored in the file itself")
+        return dataset
+
+    def sized(self, name: str, shape: tuple[int, ...], dtype: str) -> h5py.Dataset:
+        """A dataset of this shape and type that is there as a whole."""
+        dataset = self.own(name)
+        is_right = h5py.check_string_dtype(dataset.dtype) if dtype == "str" else dataset.dtype == np.dtype(dtype)
+        if dataset.shape != shape or not is_right:
+            self.fail(f"dataset '{name}' is {dataset.dtype} {dataset.shape}, expected {dtype} {shape}")
+        if dataset.nbytes > _MAX_INFLATION * self._size:
+            self.fail(f"dataset '{name}' claims {dataset.nbytes} bytes in a file of {self._size}")
+        if dataset.chunks:
+            chunks = int(np.prod([-(-n // c) for n, c in zip(dataset.shape, dataset.chunks, strict=True)]))
+            chunk_bytes = int(np.prod(dataset.chunks)) * dataset.dtype.itemsize
+            if chunk_bytes > _MAX_INFLATION * self._size or dataset.id.get_num_chunks() < chunks:
+                self.fail(f"dataset '{name}' has fewer chunks than its shape {shape} needs")
+        elif dataset.id.get_storage_size() < dataset.nbytes:
+            self.fail(f"dataset '{name}' has fewer bytes than its shape {shape} needs")
+        return dataset
+
+    def column(self, name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+        """Its values."""
+        return self.sized(name, shape, dtype)[()]
+
+    def texts(self, name: str, steps: int) -> tuple[str, ...]:
+        """Texts of the steps."""
+        values = self.column(name, (steps,), "str").tolist()
+        if any(len(text) > _MAX_TEXT for text in values):
+            self.fail(f"dataset '{name}' has texts of more than {_MAX_TEXT} bytes")
+        return tuple(text.decode() for text in values)
+
+
+class _Frames:
+    """The frames of one camera, however they are stored."""
+
+    def __init__(self, checked: _Checked, spec: ImageSpec, steps: int):
+        self._spec, self._jpeg = spec, None
+        jpeg = f"observation/jpeg/{spec.name}"
+        if spec.dtype == np.uint8 and checked.f.get(jpeg, getlink=True) is not None:
+            ends = checked.column(f"{jpeg}/end", (steps,), "i8")
+            self._jpeg = checked.own(f"{jpeg}/bytes")
+            size = int(ends[-1]) if steps else 0
+            if np.any(np.diff(ends, prepend=0) <= 0):
+                checked.fail(f"dataset '{jpeg}/end' does not rise")
+            checked.sized(f"{jpeg}/bytes", (size,), "u1")
+            self._ends = [0, *ends.tolist()]
+            return
+        self._dataset = checked.sized(IMAGES + spec.name, (steps, *spec.shape), spec.dtype.name)
+        pipeline = self._dataset.id.get_create_plist()
+        filters = [pipeline.get_filter(i)[0] for i in range(pipeline.get_nfilters())]
+        whole = self._dataset.chunks == (1, *spec.shape)
+        self._codec = filter_codec(filters) if whole else None
+
+    def stored(self, step: int) -> bytes | np.ndarray:
+        """The frame as it is in the file: an array where HDF5 unpacked it. Not for several threads at once."""
+        if self._jpeg is not None:
+            return self._jpeg[self._ends[step] : self._ends[step + 1]].tobytes()
+        if self._codec is None:
+            return self._dataset[step]
+        skipped, data = self._dataset.id.read_direct_chunk((step, 0, 0, 0))
+        return self._dataset[step] if skipped else data
+
+    def unpacked(self, stored: bytes | np.ndarray) -> np.ndarray:
+        """The frame of what `stored` gave."""
+        if isinstance(stored, np.ndarray):
+            return stored
+        if self._jpeg is not None:
+            return unpack_jpeg(stored, self._spec.shape)
+        return unpack(stored, self._codec, self._spec.shape, self._spec.dtype)
+
+    def read(self, steps: Sequence[int]) -> np.ndarray:
+        """(n, H, W, C) frames of these steps."""
+        out = np.empty((len(steps), *self._spec.shape), self._spec.dtype)
+        for index, step in enumerate(steps):
+            out[index] = self.unpacked(self.stored(int(step)))
+        return out
+
+
+def _head(path: Path, f: h5py.File) -> tuple[_Checked, dict[str, object], int, Contract]:
+    """(checked file, attributes, steps, contract)."""
+    checked, attrs = _Checked(path, f), dict(f.attrs)
+    if attrs.get("schema") != SCHEMA_NAME:
+        checked.fail(f"schema = {attrs.get('schema')!r}, expected {SCHEMA_NAME!r}")
+    version = int(attrs["schema_version"])
+    if version > SCHEMA_VERSION:
+        checked.fail(f"schema version {version} is newer than this software reads ({SCHEMA_VERSION}): update apo")
+    if "num_steps" not in attrs:
+        checked.fail("was never finished (no num_steps)")
+    steps = int(attrs["num_steps"])
+    if not 0 <= steps <= MAX_STEPS:
+        checked.fail(f"num_steps = {steps} must be 0..{MAX_STEPS}")
+    return checked, attrs, steps, contract_from_dict(json.loads(attrs["contract"]), f"contract in {path}")
+
+
+def _opened(path: Path, use):
+    """What `use(path, file)` returns; every fault of the file is an EpisodeFormatError."""
     try:
         with h5py.File(path, "r") as f:
-            return _read(path, f, images)
-    except EpisodeFormatError:
-        raise
+            return use(path, f)
+    except EpisodeFormatError as error:
+        text = str(error)
+        raise EpisodeFormatError(text if str(path) in text else f"{path}: {text}") from None
     except ConfigError as error:
         raise EpisodeFormatError(f"{path}: its contract is not usable: {error}") from None
     except Exception as error:  # h5py raises many types on a damaged file
@@ -274,53 +372,19 @@ def read_episode(path: Path | str, images: bool = True) -> Episode:
 
 
 def _read(path: Path, f: h5py.File, with_images: bool) -> Episode:
-    def fail(message: str):
-        raise EpisodeFormatError(f"{path}: {message}")
-
-    attrs = dict(f.attrs)
-    if attrs.get("schema") != SCHEMA_NAME:
-        fail(f"schema = {attrs.get('schema')!r}, expected {SCHEMA_NAME!r}")
-    version = int(attrs["schema_version"])
-    if version > SCHEMA_VERSION:
-        fail(f"schema version {version} is newer than this software reads ({SCHEMA_VERSION}): update apo")
-    if "num_steps" not in attrs:
-        fail("was never finished (no num_steps)")
-    steps = int(attrs["num_steps"])
-    if not 0 <= steps <= MAX_STEPS:
-        fail(f"num_steps = {steps} must be 0..{MAX_STEPS}")
-    contract = contract_from_dict(json.loads(attrs["contract"]), f"contract in {path}")
+    checked, attrs, steps, contract = _head(path, f)
+    fail, column = checked.fail, checked.column
     size = contract.action.size
-
-    file_size = path.stat().st_size
-
-    def own(name: str) -> h5py.Dataset:
-        parts = name.split("/")
-        for depth in range(1, len(parts) + 1):
-            if not isinstance(f.get("/".join(parts[:depth]), getlink=True), h5py.HardLink):
-                fail(f"dataset '{name}' is missing or is not stored in the file itself")
-        dataset = f[name]
-        if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
-            fail(f"'{name}' is not a dataset stored in the file itself")
-        return dataset
-
-    def column(name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-        dataset = own(name)
-        is_right = h5py.check_string_dtype(dataset.dtype) if dtype == "str" else dataset.dtype == np.dtype(dtype)
-        if dataset.shape != (steps, *shape) or not is_right:
-            fail(f"dataset '{name}' is {dataset.dtype} {dataset.shape}, expected {dtype} {(steps, *shape)}")
-        if dataset.nbytes > _MAX_INFLATION * file_size:
-            fail(f"dataset '{name}' claims {dataset.nbytes} bytes in a file of {file_size}")
-        return dataset[()]
-
-    executed = column("action/executed", (size,), "f4")
+    version = int(attrs["schema_version"])
+    executed = column("action/executed", (steps, size), "f4")
     if not np.all(np.isfinite(executed)):
         fail("dataset 'action/executed' has values that are not finite")
-    codes = column("control/source", (), "u1")
-    enum = h5py.check_enum_dtype(own("control/source").dtype) or {}
+    codes = column("control/source", (steps,), "u1")
+    enum = h5py.check_enum_dtype(checked.own("control/source").dtype) or {}
     names = {code: ControlSource(name) for name, code in enum.items()}
     if not set(codes.tolist()) <= set(names):
         fail(f"dataset 'control/source' has unknown codes {sorted(set(codes.tolist()) - set(names))}")
-    ticks = column("control/tick", (), "i8")
+    ticks = column("control/tick", (steps,), "i8")
     if np.any(np.diff(ticks) <= 0):
         fail("dataset 'control/tick' does not increase")
     info = EpisodeInfo(
@@ -333,48 +397,102 @@ def _read(path: Path, f: h5py.File, with_images: bool) -> Episode:
         contract_json=str(attrs["contract"]),
         created_utc=str(attrs["created_utc"]),
         tags=json.loads(attrs["tags"]),
+        pre_roll_steps=int(attrs["pre_roll_steps"]) if version > 1 else 0,
     )
     outcome = EpisodeOutcome(
         Outcome(attrs["outcome"]), str(attrs["outcome_reason"]), bool(attrs["terminated"]), bool(attrs["truncated"])
     )
+    images = {s.name: _Frames(checked, s, steps).read(range(steps)) for s in contract.images if with_images}
+    later = {}
+    if version > 1:
+        streams = (*contract.image_names, *contract.state_names)
+        later = {
+            "header_stamps_ns": {n: column(f"observation/header_stamp_ns/{n}", (steps,), "i8") for n in streams},
+            "stream_receive_ns": {n: column(f"observation/receive_ns/{n}", (steps,), "i8") for n in streams},
+            "clipped": checked.texts("control/clipped", steps),
+            "streams": json.loads(attrs["streams"]),
+            "image_compression": str(attrs["image_compression"]),
+        }
     return Episode(
         path=path,
         info=info,
         outcome=outcome,
         contract=contract,
         losses=json.loads(attrs["losses"]),
-        images={s.name: column(f"observation/images/{s.name}", (s.height, s.width, 3), "u1") for s in contract.images}
-        if with_images
-        else {},
-        state={s.name: column(f"observation/state/{s.name}", (s.size,), "f4") for s in contract.state},
+        images=images,
+        state={s.name: column(f"observation/state/{s.name}", (steps, s.size), "f4") for s in contract.state},
         executed_actions=executed,
-        policy_actions=column("action/policy", (size,), "f4"),
-        human_actions=column("action/human", (size,), "f4"),
+        policy_actions=column("action/policy", (steps, size), "f4"),
+        human_actions=column("action/human", (steps, size), "f4"),
         sources=tuple(names[code] for code in codes.tolist()),
-        reasons=tuple(text.decode() for text in column("control/reason", (), "str").tolist()),
-        adapter_versions=column("control/adapter_version", (), "u4"),
+        reasons=checked.texts("control/reason", steps),
+        adapter_versions=column("control/adapter_version", (steps,), "u4"),
         ticks=ticks,
         stamps_ns={
-            "observation": column("observation/stamp_ns", (), "i8"),
-            "command": column("control/command_stamp_ns", (), "i8"),
-            "chunk": column("control/chunk_stamp_ns", (), "i8"),
-            "receive": column("control/receive_ns", (), "i8"),
+            "observation": column("observation/stamp_ns", (steps,), "i8"),
+            "command": column("control/command_stamp_ns", (steps,), "i8"),
+            "chunk": column("control/chunk_stamp_ns", (steps,), "i8"),
+            "receive": column("control/receive_ns", (steps,), "i8"),
         },
+        schema_version=version,
+        **later,
     )
 
 
 def read_frames(path: Path | str, steps: Sequence[int]) -> dict[str, np.ndarray]:
-    """Images of some steps of a file that `read_episode` accepted, {camera: uint8 (n, H, W, 3) rgb}.
+    """Images of some steps, {camera: (n, H, W, C)}; see types.Observation.
 
     Raises:
         EpisodeFormatError: unreadable, or a step beyond the end.
     """
-    try:
-        with h5py.File(path, "r") as f:
-            images = f["observation/images"]
-            return {name: np.stack([images[name][int(step)] for step in steps]) for name in images}
-    except Exception as error:  # h5py raises many types on a damaged file
-        raise EpisodeFormatError(f"{path}: images not readable ({type(error).__name__}: {error})") from None
+
+    def read(path: Path, f: h5py.File) -> dict[str, np.ndarray]:
+        checked, _, count, contract = _head(path, f)
+        if any(not 0 <= int(step) < count for step in steps):
+            checked.fail(f"steps {list(steps)} must be 0..{count - 1}")
+        return {spec.name: _Frames(checked, spec, count).read(steps) for spec in contract.images}
+
+    return _opened(Path(path), read)
+
+
+def verify_checksums(path: Path | str) -> list[str]:
+    """Names of what does not have the content that was recorded: datasets, and "attributes". Empty for version 1.
+
+    Raises:
+        EpisodeFormatError: not a readable episode file at all.
+    """
+
+    def verify(path: Path, f: h5py.File) -> list[str]:
+        checked, attrs, steps, contract = _head(path, f)
+        if int(attrs["schema_version"]) < 2:
+            return []
+        expected = json.loads(attrs["checksums"])
+        sums = expected["datasets"]
+        cameras = {IMAGES + spec.name: spec for spec in contract.images}
+        wrong = sorted(set(sums) ^ set(dataset_names(f)))
+        for name in sorted(set(sums) - set(wrong)):
+            try:
+                if name in cameras:
+                    frames = _Frames(checked, cameras[name], steps)
+                    found = frames_checksum([_digest(frames.read([step])) for step in range(steps)])
+                else:
+                    dataset = checked.own(name)
+                    found = values_checksum(checked.sized(name, dataset.shape, _dtype_name(dataset)))
+            except Exception:  # what cannot be read is not what was recorded
+                found = ""
+            if found != sums[name]:
+                wrong.append(name)
+        return wrong + ["attributes"] * (attributes_checksum(attrs) != expected["attributes"])
+
+    return _opened(Path(path), verify)
+
+
+def _dtype_name(dataset: h5py.Dataset) -> str:
+    return "str" if h5py.check_string_dtype(dataset.dtype) else dataset.dtype.name
+
+
+def _digest(frame: np.ndarray) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(frame, frame.dtype.newbyteorder("<")).tobytes()).digest()
 
 
 def list_episodes(directory: Path | str) -> list[Path]:

@@ -31,14 +31,20 @@ class ObservationSync:
         self.instruction = instruction
         self.out_of_order = dict.fromkeys((*contract.image_names, *contract.state_names), 0)
         self._images = contract.image_names
-        self._streams: dict[str, deque[tuple[int, np.ndarray]]] = {
+        self._streams: dict[str, deque[tuple[int, np.ndarray, int]]] = {
             name: deque(maxlen=_HISTORY) for name in self.out_of_order
         }
         self._tolerance_ns = round(contract.tolerance_s * 1e9)
         self._emitted_ns = -1
 
-    def add(self, name: str, stamp_ns: int, value: np.ndarray) -> Observation | None:
+    def add(self, name: str, stamp_ns: int, value: np.ndarray, receive_ns: int = 0) -> Observation | None:
         """Adds a sample of stream `name`; returns an observation when this sample completed one.
+
+        Args:
+            name: a camera or state key of the contract.
+            stamp_ns: its header stamp.
+            value: the sample.
+            receive_ns: steady time of its arrival; 0 where nobody asks.
 
         Raises:
             KeyError: a stream the contract does not have.
@@ -52,25 +58,27 @@ class ObservationSync:
             # a late sample must not repeat what was emitted
             if self._emitted_ns - stamp_ns > _SET_BACK_NS:
                 self._emitted_ns = stamp_ns - 1
-        stream.append((stamp_ns, value))
+        stream.append((stamp_ns, value, receive_ns))
         if not all(self._streams.values()):
             return None
         reference = min(stream[-1][0] for stream in self._streams.values())
         if reference <= self._emitted_ns:
             return None
         parts = {name: self._nearest(stream, reference) for name, stream in self._streams.items()}
-        if any(abs(stamp - reference) > self._tolerance_ns for stamp, _ in parts.values()):
+        if any(abs(stamp - reference) > self._tolerance_ns for stamp, _, _ in parts.values()):
             return None
         self._emitted_ns = reference
         return Observation(
             stamp_ns=reference,
             images={name: parts[name][1] for name in self._images},
-            state={name: value for name, (_, value) in parts.items() if name not in self._images},
+            state={name: value for name, (_, value, _) in parts.items() if name not in self._images},
             instruction=self.instruction,
+            header_stamps_ns={name: stamp for name, (stamp, _, _) in parts.items()},
+            receive_ns={name: received for name, (_, _, received) in parts.items()},
         )
 
     @staticmethod
-    def _nearest(stream: deque[tuple[int, np.ndarray]], reference: int) -> tuple[int, np.ndarray]:
+    def _nearest(stream: deque[tuple[int, np.ndarray, int]], reference: int) -> tuple[int, np.ndarray, int]:
         index = bisect_left(stream, reference, key=lambda sample: sample[0])
         candidates = [stream[i] for i in (index - 1, index) if 0 <= i < len(stream)]
         return min(candidates, key=lambda sample: abs(sample[0] - reference))

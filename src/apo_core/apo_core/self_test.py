@@ -35,7 +35,7 @@ def probe_observations(contract: Contract, instruction: str) -> tuple[Observatio
     black, white = (
         Observation(
             stamp_ns=contract.period_ns,
-            images={spec.name: np.full((spec.height, spec.width, 3), level, np.uint8) for spec in contract.images},
+            images={spec.name: np.full(spec.shape, level, spec.dtype) for spec in contract.images},
             state=state,
             instruction=instruction,
         )

@@ -54,9 +54,11 @@ class Observation:
     """What the robot sensed at one moment."""
 
     stamp_ns: int  # ROS time that its parts are aligned to
-    images: Mapping[str, np.ndarray]  # {camera: uint8 (H, W, 3) rgb}
+    images: Mapping[str, np.ndarray]  # {camera: uint8 (H, W, 3) rgb or (H, W, 1) grey, uint16 (H, W, 1) depth}
     state: Mapping[str, np.ndarray]  # {contract state key: float32 (n,)}, SI units
     instruction: str
+    header_stamps_ns: Mapping[str, int] = field(default_factory=dict)  # {camera or state key: of its sample}
+    receive_ns: Mapping[str, int] = field(default_factory=dict)  # {camera or state key: steady time of arrival}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class Step:
     command_stamp_ns: int  # ROS time of publication
     chunk_stamp_ns: int  # observation behind policy_action; 0 without one
     receive_ns: int  # steady time of arrival at the recorder
+    clipped: str = ""  # contract limits that changed the action, comma separated
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +113,4 @@ class EpisodeInfo:
     contract_json: str
     created_utc: str  # ISO 8601
     tags: Mapping[str, str] = field(default_factory=dict)
+    pre_roll_steps: int = 0  # leading steps from before the start was asked for

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import array
 import math
+from typing import Any
 
+import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Pose, PoseStamped, Twist
-from sensor_msgs.msg import Image, JointState
+from geometry_msgs.msg import Pose, PoseStamped, Twist, TwistStamped, WrenchStamped
+from sensor_msgs.msg import CompressedImage, Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from apo_core.contract import ImageSpec, StateSpec
@@ -54,23 +56,45 @@ def image_to_msg(image: np.ndarray, stamp_ns: int, frame_id: str) -> Image:
     return message
 
 
-def image_from_msg(message: Image, spec: ImageSpec) -> np.ndarray:
-    """uint8 (H, W, 3) rgb of an image message.
+def image_from_msg(message: Image | CompressedImage, spec: ImageSpec) -> np.ndarray:
+    """Array of an image message: uint8 (H, W, 3) rgb, uint8 (H, W, 1) of mono8, uint16 (H, W, 1) of 16UC1.
 
     Raises:
-        ObservationError: encoding or size is not the contract's, or the data are too short.
+        ObservationError: encoding or size is not the contract's, or the data are too short or no image.
     """
+    if isinstance(message, CompressedImage):
+        return _decoded(message, spec)
     if message.encoding != spec.encoding or (message.height, message.width) != (spec.height, spec.width):
         raise ObservationError(
             f"image '{spec.name}' on {spec.topic} is {message.encoding} {message.height} x {message.width}, "
             f"the contract says {spec.encoding} {spec.height} x {spec.width} (config/contract.yaml)"
         )
     data = np.frombuffer(message.data, np.uint8)
-    if message.step < 3 * spec.width or data.size < message.step * spec.height:
+    row = spec.shape[2] * spec.width * spec.dtype.itemsize
+    if message.step < row or data.size < message.step * spec.height:
         raise ObservationError(f"image '{spec.name}' on {spec.topic} has {data.size} bytes, step {message.step}")
-    rows = data[: message.step * spec.height].reshape(spec.height, message.step)
-    image = rows[:, : 3 * spec.width].reshape(spec.height, spec.width, 3)
-    return np.ascontiguousarray(image if spec.encoding == "rgb8" else image[:, :, ::-1])
+    rows = np.ascontiguousarray(data[: message.step * spec.height].reshape(spec.height, message.step)[:, :row])
+    image = rows.view(spec.dtype.newbyteorder(">" if message.is_bigendian else "<")).reshape(spec.shape)
+    return np.ascontiguousarray(image[:, :, ::-1] if spec.encoding == "bgr8" else image, spec.dtype)
+
+
+_DECODE = {"mono8": cv2.IMREAD_GRAYSCALE, "16UC1": cv2.IMREAD_UNCHANGED}
+_DEPTH_HEADER = 12  # bytes that compressed_depth_image_transport puts before the PNG file
+
+
+def _decoded(message: CompressedImage, spec: ImageSpec) -> np.ndarray:
+    data = np.frombuffer(message.data, np.uint8)[_DEPTH_HEADER if "compressedDepth" in message.format else 0 :]
+    try:
+        image = cv2.imdecode(data, _DECODE.get(spec.encoding, cv2.IMREAD_COLOR))
+    except cv2.error:
+        image = None
+    if image is None or image.shape[:2] != (spec.height, spec.width) or image.dtype != spec.dtype:
+        found = "not readable" if image is None else f"{image.dtype} {image.shape[0]} x {image.shape[1]}"
+        raise ObservationError(
+            f"compressed image '{spec.name}' on {spec.topic} ({message.format}) is {found}, "
+            f"the contract says {spec.encoding} {spec.height} x {spec.width} (config/contract.yaml)"
+        )
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if spec.shape[2] == 3 else image.reshape(spec.shape)
 
 
 def pose_to_array(pose: Pose) -> np.ndarray:
@@ -105,14 +129,28 @@ def trajectory_end(message: JointTrajectory, joint: str) -> float:
     return positions[index] if index < len(positions) else math.nan
 
 
-def state_from_msg(message: PoseStamped | JointState, spec: StateSpec) -> np.ndarray:
-    """float32 (size,) of a state message.
+def state_from_msg(message: Any, spec: StateSpec) -> np.ndarray:
+    """float32 (size,) of a state message, of one of contract.STATE_TYPES.
 
     Raises:
-        ObservationError: a joint of the contract is not in the message, or the field is too short.
+        ObservationError: a joint of the contract is not in the message, or there are too few or too many values.
     """
     if isinstance(message, PoseStamped):
         return pose_to_array(message.pose)
+    if isinstance(message, WrenchStamped):
+        force, torque = message.wrench.force, message.wrench.torque
+        return np.array([force.x, force.y, force.z, torque.x, torque.y, torque.z], np.float32)
+    if isinstance(message, TwistStamped):
+        linear, angular = message.twist.linear, message.twist.angular
+        return np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z], np.float32)
+    if not isinstance(message, JointState):
+        values = np.atleast_1d(np.array(message.data, np.float32))
+        if values.shape != (spec.size,):
+            raise ObservationError(
+                f"state '{spec.name}' on {spec.topic} has {values.size} values, the contract says {spec.size} "
+                "(config/contract.yaml)"
+            )
+        return values
     values = getattr(message, spec.field)
     index = {name: i for i, name in enumerate(message.name)}
     missing = [name for name in spec.joints if name not in index or index[name] >= len(values)]

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
+from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image, JointState
 
 from apo_core.contract import Contract, ImageSpec, StateSpec
 from apo_core.errors import ObservationError
 from apo_core.ros.conversions import image_from_msg, state_from_msg, to_ns
 
-_STATE_MESSAGES = {"geometry_msgs/msg/PoseStamped": PoseStamped, "sensor_msgs/msg/JointState": JointState}
+
+def _message_class(kind: str) -> type:
+    """Class of a type that the contract allows, "package/msg/Name"."""
+    package, _, name = kind.split("/")
+    return getattr(import_module(f"{package}.msg"), name)
 
 
 class ObservationSource:
@@ -25,21 +29,26 @@ class ObservationSource:
         node: owns the subscriptions.
         contract: topics, types, shapes.
         qos: of all of them.
-        sample: (stream, header stamp in nanoseconds, array), called in the executor's thread.
+        sample: (stream, stamp in nanoseconds, array), called in the executor's thread. The stamp is the header's; of a
+            message without header it is the ROS time of arrival.
     """
 
     def __init__(self, node: Node, contract: Contract, qos: QoSProfile, sample: Callable[[str, int, np.ndarray], None]):
         self._node, self._sample = node, sample
-        self.refused = 0  # messages that do not fit the contract
+        self.refused_by = dict.fromkeys((*contract.image_names, *contract.state_names), 0)
         by_topic: dict[tuple[str, str], list[StateSpec]] = {}
         for spec in contract.state:
             by_topic.setdefault((spec.topic, spec.type), []).append(spec)
+        callbacks = [(spec.type, spec.topic, partial(self._on_image, spec)) for spec in contract.images]
+        callbacks += [(kind, topic, partial(self._on_state, specs)) for (topic, kind), specs in by_topic.items()]
         self._subscriptions = [
-            node.create_subscription(Image, spec.topic, partial(self._on_image, spec), qos) for spec in contract.images
-        ] + [
-            node.create_subscription(_STATE_MESSAGES[kind], topic, partial(self._on_state, specs), qos)
-            for (topic, kind), specs in by_topic.items()
+            node.create_subscription(_message_class(kind), topic, callback, qos) for kind, topic, callback in callbacks
         ]
+
+    @property
+    def refused(self) -> int:
+        """Messages that did not fit the contract."""
+        return sum(self.refused_by.values())
 
     def close(self) -> None:
         """Ends the subscriptions."""
@@ -47,23 +56,25 @@ class ObservationSource:
             self._node.destroy_subscription(subscription)
         self._subscriptions = []
 
-    def _on_image(self, spec: ImageSpec, message: Image) -> None:
+    def _on_image(self, spec: ImageSpec, message: Any) -> None:
         try:
             image = image_from_msg(message, spec)
         except ObservationError as error:
-            self._refuse(error)
+            self._refuse(spec.name, error)
             return
         self._sample(spec.name, to_ns(message.header.stamp), image)
 
-    def _on_state(self, specs: list[StateSpec], message: PoseStamped | JointState) -> None:
+    def _on_state(self, specs: list[StateSpec], message: Any) -> None:
+        header = getattr(message, "header", None)
+        stamp_ns = self._node.get_clock().now().nanoseconds if header is None else to_ns(header.stamp)
         for spec in specs:
             try:
                 value = state_from_msg(message, spec)
             except ObservationError as error:
-                self._refuse(error)
+                self._refuse(spec.name, error)
                 continue
-            self._sample(spec.name, to_ns(message.header.stamp), value)
+            self._sample(spec.name, stamp_ns, value)
 
-    def _refuse(self, error: ObservationError) -> None:
-        self.refused += 1
+    def _refuse(self, stream: str, error: ObservationError) -> None:
+        self.refused_by[stream] += 1
         self._node.get_logger().error(f"message dropped: {error}", throttle_duration_sec=2.0)

@@ -29,7 +29,7 @@ def process_image(
     """Crops, resizes and normalises one image.
 
     Args:
-        image: uint8 (H, W, 3) rgb.
+        image: uint8 (H, W, 3) rgb, or (H, W, 1) grey.
         size: side of the result, pixels.
         rng: in training, where the crop's place and the colour change are drawn from; None takes the centre as it is.
         jitter: colour change of training; the default one when None.
@@ -38,8 +38,10 @@ def process_image(
         float32 (3, size, size) in about [-1, 1].
 
     Raises:
-        ObservationError: not a uint8 (H, W, 3) image of at least 8 pixels a side.
+        ObservationError: not a uint8 (H, W, 3) or (H, W, 1) image of at least 8 pixels a side.
     """
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = np.repeat(image, 3, axis=2)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < 8:
         raise ObservationError(f"image is {image.dtype} {image.shape}, must be uint8 (H, W, 3) of at least 8 pixels")
     height, width = image.shape[:2]

@@ -1,0 +1,58 @@
+"""Checksums of an episode's content, whatever filters it is stored with (docs/episode_format.md)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+import h5py
+import numpy as np
+
+IMAGES = "observation/images/"
+_ROWS = 65536
+
+
+def dataset_names(f: h5py.File) -> Iterator[str]:
+    """Every dataset stored in the file itself; links are not followed."""
+
+    def walk(group: h5py.Group, prefix: str) -> Iterator[str]:
+        for key in group:
+            if isinstance(group.get(key, getlink=True), h5py.HardLink):
+                item = group[key]
+                if isinstance(item, h5py.Group):
+                    # a group that contains itself would never end
+                    if prefix.count("/") < 8:
+                        yield from walk(item, f"{prefix}{key}/")
+                elif isinstance(item, h5py.Dataset):
+                    yield prefix + key
+
+    return walk(f, "")
+
+
+def frames_checksum(digests: Sequence[bytes]) -> str:
+    """Of a camera, from the sha256 digests of its frames."""
+    return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def values_checksum(dataset: h5py.Dataset) -> str:
+    """Of any other dataset."""
+    digest = hashlib.sha256()
+    for start in range(0, len(dataset), _ROWS):
+        values = dataset[start : start + _ROWS]
+        if values.dtype == object:
+            for text in values:
+                digest.update(text + b"\0")
+        else:
+            digest.update(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()
+
+
+def attributes_checksum(attributes: Mapping[str, object]) -> str:
+    """Of all attributes but `checksums`."""
+    plain = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in attributes.items()
+        if name != "checksums"
+    }
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
