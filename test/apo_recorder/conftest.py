@@ -5,8 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from apo_core.types import ControlSource
-from apo_recorder.alignment import ExecutedCommand
+from apo_core.types import ControlSource, ExecutedCommand
 
 PERIOD_NS = 100_000_000
 

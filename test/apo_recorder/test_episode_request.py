@@ -2,12 +2,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from apo_core.types import Outcome
+from apo_core.types import Outcome, TaskProgress
 from apo_recorder.episode_request import (
     AutoEnd,
     AutoEpisodes,
     AutoStart,
-    TaskProgress,
     episode_id,
     parse_outcome,
     parse_tags,

@@ -3,10 +3,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from apo_core.types import Outcome
+from apo_core.types import Outcome, TaskProgress
 from apo_recorder.config import RecorderConfig
 from apo_recorder.episode_buffer import Losses
-from apo_recorder.episode_request import TaskProgress
 from apo_recorder.recording import Recording
 
 TICK = 100_000_000

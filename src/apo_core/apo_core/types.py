@@ -83,6 +83,42 @@ class EpisodeOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutedCommand:
+    """What apo_interfaces/ActionCommand says; stamps in nanoseconds, 0 for none."""
+
+    tick: int
+    stamp_ns: int  # ROS time of publication
+    observation_stamp_ns: int  # observation known to the arbiter at this tick
+    chunk_stamp_ns: int  # observation behind policy_action
+    receive_ns: int  # steady time of arrival
+    action: np.ndarray  # float32 (A,), contract units
+    policy_action: np.ndarray | None  # float32 (A,)
+    human_action: np.ndarray | None  # float32 (A,)
+    source: ControlSource
+    reason: str
+    adapter_version: int
+    clipped: str = ""  # contract limits that changed the action, comma separated
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the action can have been executed; one that is not finite must not be recorded."""
+        return bool(np.all(np.isfinite(self.action)))
+
+
+@dataclass(frozen=True, slots=True)
+class TaskProgress:
+    """What apo_interfaces/TaskStatus says; stamps in nanoseconds."""
+
+    stamp_ns: int
+    trial: int
+    seed: int
+    running: bool
+    success: bool
+    truncated: bool
+    last_observation_stamp_ns: int  # observation answered by the last executed command
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One control tick of an episode: what was known and what was done. NaN-free; absent actions are None."""
 

@@ -6,35 +6,11 @@ from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
 
-import numpy as np
-
-from apo_core.types import ControlSource, Observation
+from apo_core.types import ExecutedCommand, Observation
 
 _OBSERVATIONS = 64
 _COMMANDS = 512
 _STATUSES = 512
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutedCommand:
-    """What apo_interfaces/ActionCommand says; stamps in nanoseconds, 0 for none."""
-
-    tick: int
-    stamp_ns: int  # ROS time of publication
-    observation_stamp_ns: int  # observation known to the arbiter at this tick
-    chunk_stamp_ns: int  # observation behind policy_action
-    receive_ns: int  # steady time of arrival
-    action: np.ndarray  # float32 (A,), contract units
-    policy_action: np.ndarray | None  # float32 (A,)
-    human_action: np.ndarray | None  # float32 (A,)
-    source: ControlSource
-    reason: str
-    adapter_version: int
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether the action can have been executed; one that is not finite must not be recorded."""
-        return bool(np.all(np.isfinite(self.action)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apo_core.config import parameter
+from apo_core.image_codec import COMPRESSIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +15,10 @@ class RecorderConfig:
     contract_file: str = parameter("config/contract.yaml", "the contract; says what is recorded")
     episode_dir: str = parameter("data/episodes", "folder of the episode files; created when missing")
     image_compression: str = parameter(
-        "gzip", "HDF5 filter of the images, all lossless", choices=("gzip", "lzf", "none")
+        "zstd", "codec of the images: zstd, gzip, none are lossless, jpeg is not", choices=COMPRESSIONS
     )
+    jpeg_quality: int = parameter(95, "of image_compression jpeg; depth images stay lossless", low=1, high=100)
+    pre_roll_s: float = parameter(0.0, "s before the start of an episode that are kept in it", low=0.0, high=60.0)
     queue_steps: int = parameter(
         200, "steps that may wait for the disk; what comes on top is lost and counted", low=1, high=100_000
     )
@@ -33,7 +36,10 @@ class RecorderConfig:
         2.0, "s the end of an episode waits for the command that answers its last observation", low=0.0, high=60.0
     )
     auto: bool = parameter(False, "true: every trial of task/status is an episode; false: wait for ~/start_episode")
-    task: str = parameter("Lift", "auto: task written into the files")
-    instruction: str = parameter("lift the red cube", "auto: instruction written into the files")
-    operator_name: str = parameter("", "auto: operator written into the files")
+    buttons: bool = parameter(
+        True, "true: the operator device's events start, success, failure, discard, undo_last act on the recorder"
+    )
+    task: str = parameter("Lift", "auto and button: task written into the files")
+    instruction: str = parameter("lift the red cube", "auto and button: instruction written into the files")
+    operator_name: str = parameter("", "auto and button: operator written into the files")
     sensor_reliability: str = parameter("reliable", "QoS of images and state", choices=("reliable", "best_effort"))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from apo_core.types import EpisodeInfo, EpisodeOutcome, Outcome, Step
 from apo_recorder.alignment import Pairing
@@ -36,6 +37,7 @@ class EpisodeEnd:
     reason: str
     until_ns: int  # newest observation stamp to keep; 0 keeps all
     losses: Losses
+    streams: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # of StreamCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,13 @@ class EpisodeBuffer:
             command_stamp_ns=command.stamp_ns,
             chunk_stamp_ns=command.chunk_stamp_ns,
             receive_ns=command.receive_ns,
+            clipped=command.clipped,
         )
+
+    @property
+    def losses(self) -> Losses:
+        """What the running episode misses so far."""
+        return self._losses
 
     def count_dropped(self) -> None:
         """The writer could not take the last step."""

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from apo_core.types import Outcome
+from apo_core.types import Outcome, TaskProgress
 
 DISCARD = "DISCARD"
+
+
+class Button(enum.StrEnum):
+    """Events of apo_interfaces/OperatorCommand that the recorder heeds."""
+
+    START = "start"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    DISCARD = "discard"
+    UNDO_LAST = "undo_last"
 
 
 def episode_id(utc: datetime, task: str) -> str:
@@ -42,19 +53,6 @@ def parse_outcome(text: str) -> Outcome | None:
         return Outcome(text)
     except ValueError:
         raise ValueError(f"outcome = {text!r} must be one of {[*map(str, Outcome), DISCARD]}") from None
-
-
-@dataclass(frozen=True, slots=True)
-class TaskProgress:
-    """What apo_interfaces/TaskStatus says; stamps in nanoseconds."""
-
-    stamp_ns: int
-    trial: int
-    seed: int
-    running: bool
-    success: bool
-    truncated: bool
-    last_observation_stamp_ns: int  # observation answered by the last executed command
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from apo_core.contract import Contract
-from apo_core.episode_file import EpisodeWriter
+from apo_core.episode_file import EpisodeWriter, publish
 from apo_core.errors import ObservationError
 from apo_core.labeling import intervention_share, takeovers
 from apo_core.types import ControlSource, EpisodeInfo, Outcome, Step
 from apo_recorder.episode_buffer import EpisodeEnd
 
-WriterFactory = Callable[[Path, EpisodeInfo, Contract, str], EpisodeWriter]
+WriterFactory = Callable[[Path, EpisodeInfo, Contract, str, int], EpisodeWriter]
+UNDONE = ".discarded"  # folder of the episodes that were taken back
 
 
 class EventKind(enum.StrEnum):
@@ -42,6 +43,15 @@ class WriterEvent:
     takeovers: int = 0
     intervention_share: float = 0.0  # 0..1
     losses: Mapping[str, int] = field(default_factory=dict)  # frames_recorded and the fields of Losses
+    is_undo: bool = False  # answers `undo`
+
+    @property
+    def text(self) -> str:
+        """One line for the log."""
+        if self.kind is not EventKind.SAVED:
+            return f"{self.kind} {self.episode_id}: {self.reason}"
+        losses = "".join(f", {name} {count}" for name, count in self.losses.items() if count)
+        return f"{self.kind} {self.episode_id}: {self.steps} steps, {self.reason}{losses}"
 
     def message_fields(self) -> dict[str, object]:
         """Fields of apo_interfaces/EpisodeEvent, without the header."""
@@ -80,6 +90,7 @@ class EpisodeWriterThread:
         queue_steps: steps that may wait; `append` refuses what comes on top.
         notify: called from the thread when `events` has something new; must return at once.
         open_file: makes the writer of a file.
+        jpeg_quality: see EpisodeWriter.
     """
 
     def __init__(
@@ -90,9 +101,11 @@ class EpisodeWriterThread:
         queue_steps: int,
         notify: Callable[[], None] = lambda: None,
         open_file: WriterFactory = EpisodeWriter,
+        jpeg_quality: int = 95,
     ):
         self._directory, self._contract, self._compression = directory, contract, compression
-        self._notify, self._open_file = notify, open_file
+        self._notify, self._open_file, self._jpeg_quality = notify, open_file, jpeg_quality
+        self._saved: list[Path] = []  # what `undo` can take back, oldest first
         self._cameras = len(contract.images)
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._room = threading.Semaphore(queue_steps)
@@ -115,6 +128,15 @@ class EpisodeWriterThread:
     def end(self, end: EpisodeEnd) -> None:
         """Completes the file; SAVED, DISCARDED or FAILED follows, unless FAILED came before."""
         self._work.put(lambda: self._end(end))
+
+    @property
+    def waiting_steps(self) -> int:
+        """Steps that wait for the disk."""
+        return self._work.qsize()
+
+    def undo(self) -> None:
+        """Moves the episode saved last to .discarded, out of the data set; DISCARDED or FAILED follows."""
+        self._work.put(self._undo)
 
     def events(self) -> list[WriterEvent]:
         """What happened since the last call, oldest first."""
@@ -150,18 +172,35 @@ class EpisodeWriterThread:
             WriterEvent(
                 EventKind.FAILED,
                 episode.info.episode_id,
-                reason=f"{reason} (what was written is in {episode.file.partial_path})",
+                reason=f"{reason} (apo episodes recover {episode.file.partial_path})",
                 steps=len(episode.sources),
             )
         )
 
     def _begin(self, info: EpisodeInfo) -> None:
         try:
-            self._episode = _Open(info, self._open_file(self._directory, info, self._contract, self._compression))
+            self._episode = _Open(
+                info, self._open_file(self._directory, info, self._contract, self._compression, self._jpeg_quality)
+            )
         except Exception as error:
             self._report(WriterEvent(EventKind.FAILED, info.episode_id, reason=f"{type(error).__name__}: {error}"))
             return
         self._report(WriterEvent(EventKind.STARTED, info.episode_id))
+
+    def _undo(self) -> None:
+        if not self._saved:
+            self._report(WriterEvent(EventKind.FAILED, "", reason="no episode was saved yet", is_undo=True))
+            return
+        path = self._saved[-1]
+        kept = path.parent / UNDONE / path.name
+        try:
+            kept.parent.mkdir(exist_ok=True)
+            publish(path, kept)
+        except OSError as error:
+            self._report(WriterEvent(EventKind.FAILED, path.stem, reason=f"cannot be moved: {error}", is_undo=True))
+            return
+        self._saved.pop()
+        self._report(WriterEvent(EventKind.DISCARDED, path.stem, reason=f"taken back, kept in {kept}", is_undo=True))
 
     def _append(self, step: Step) -> None:
         self._room.release()
@@ -193,8 +232,9 @@ class EpisodeWriterThread:
         losses["frames_lost"] += episode.refused * self._cameras
         losses["frames_recorded"] = steps * self._cameras
         episode.file.truncate(steps)
-        path = episode.file.finish(end.outcome, losses)
+        path = episode.file.finish(end.outcome, losses, end.streams)
         self._episode = None
+        self._saved.append(path)
         sources = episode.sources[:steps]
         self._report(
             WriterEvent(

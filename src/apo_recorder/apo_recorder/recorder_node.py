@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.task import Future
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 
 from apo_core.contract import load_contract
 from apo_core.errors import ConfigError, ObservationError
-from apo_core.ros.conversions import from_floats, to_ns
+from apo_core.ros.command_message import command_from_msg, progress_from_msg
+from apo_core.ros.conversions import to_ns
+from apo_core.ros.diagnostics import OK, WARN, diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.node_main import run
 from apo_core.ros.observation_source import ObservationSource
 from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, sensors
-from apo_core.types import ControlSource
-from apo_interfaces.msg import ActionCommand, EpisodeEvent, TaskStatus
+from apo_interfaces.msg import ActionCommand, EpisodeEvent, OperatorCommand, TaskStatus
 from apo_interfaces.srv import EndEpisode, StartEpisode
-from apo_recorder.alignment import ExecutedCommand
 from apo_recorder.config import RecorderConfig
-from apo_recorder.episode_request import DISCARD, TaskProgress, parse_outcome
-from apo_recorder.episode_writer import EpisodeWriterThread, EventKind, WriterEvent
+from apo_recorder.episode_request import DISCARD, parse_outcome
+from apo_recorder.episode_writer import EpisodeWriterThread, EventKind
 from apo_recorder.recording import Recording
 
 _POLL_S = 0.02
@@ -41,32 +44,40 @@ class RecorderNode(LifecycleBase):
         self._last_failure = ""
         self._begun: dict[str, Future] = {}  # episode id -> answer of ~/start_episode
         self._ended: dict[str, Future] = {}  # episode id -> answer of ~/end_episode
+        self._undone: list[Future] = []  # answers of ~/undo_last, oldest first
+        self._diagnostics_pub = self.create_publisher(DiagnosticArray, "/diagnostics", COMMANDS)
+        self.create_timer(1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._event_pub = self.create_publisher(EpisodeEvent, "recorder/event", COMMANDS)
         self._written = self.create_guard_condition(self._on_written)
         waiting = ReentrantCallbackGroup()  # a service that waits for the disk would hold up all else in its group
         self.create_service(StartEpisode, "~/start_episode", self._on_start, callback_group=waiting)
         self.create_service(EndEpisode, "~/end_episode", self._on_end, callback_group=waiting)
+        self.create_service(Trigger, "~/undo_last", self._on_undo, callback_group=waiting)
 
     def configure(self) -> None:
         self._contract = load_contract(self._config.contract_file)
-        directory = Path(self._config.episode_dir)
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            Path(self._config.episode_dir).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError("config/recorder.yaml", [f"episode_dir = {str(directory)!r}: {error}"]) from None
+            raise ConfigError(
+                "config/recorder.yaml", [f"episode_dir = {self._config.episode_dir!r}: {error}"]
+            ) from None
 
     def activate(self) -> None:
         config, contract = self._config, self._contract
-        directory = Path(config.episode_dir)
-        self._writer = EpisodeWriterThread(
-            directory, contract, config.image_compression, config.queue_steps, self._written.trigger
-        )
+        storage = contract, config.image_compression, config.queue_steps, self._written.trigger
+        self._writer = EpisodeWriterThread(Path(config.episode_dir), *storage, jpeg_quality=config.jpeg_quality)
         self._recording = Recording(config, contract, self._writer)
-        self._source = ObservationSource(self, contract, sensors(config.sensor_reliability), self._on_sample)
+        qos, refused = sensors(config.sensor_reliability), self._recording.on_refused
+        self._source = ObservationSource(self, contract, qos, self._on_sample, refused)
         self._inputs = [
             self.create_subscription(ActionCommand, "command", self._on_command, COMMANDS),
             self.create_subscription(TaskStatus, "task/status", self._on_status, COMMANDS),
         ]
+        if config.buttons:
+            self._inputs.append(
+                self.create_subscription(OperatorCommand, "operator/command", self._on_operator, COMMANDS)
+            )
         self._timer = self.create_timer(_POLL_S, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def deactivate(self) -> None:
@@ -86,43 +97,42 @@ class RecorderNode(LifecycleBase):
     def _on_timer(self) -> None:
         self._recording.advance(time.monotonic_ns())
 
+    def _publish_diagnostics(self) -> None:
+        if not self.is_active:
+            return
+        losses = asdict(self._recording.losses)
+        values = {"episode": self._recording.episode_id, "steps_waiting": str(self._writer.waiting_steps)}
+        values |= {name: str(count) for name, count in losses.items()}
+        level, text = (WARN, "loses data") if self._recording.episode_id and any(losses.values()) else (OK, "records")
+        self._diagnostics_pub.publish(diagnostic_array(self, level, text, values))
+
     def _on_sample(self, stream: str, stamp_ns: int, value) -> None:
         self._recording.on_sample(stream, stamp_ns, value, time.monotonic_ns())
 
     def _on_command(self, message: ActionCommand) -> None:
         try:
-            command = _executed_command(message, self._contract.action.size)
+            command = command_from_msg(message, self._contract.action.size, time.monotonic_ns())
         except (ObservationError, ValueError) as error:
             self.get_logger().error(f"command {message.tick} dropped: {error}", throttle_duration_sec=1.0)
             return
         if not command.is_finite:
-            text = f"command {message.tick} refused: values = {command.action.tolist()} must be finite"
-            self.get_logger().error(text, throttle_duration_sec=1.0)
+            self.get_logger().error(f"command {message.tick} refused: not finite", throttle_duration_sec=1.0)
         self._recording.on_command(command)
 
+    def _on_operator(self, message: OperatorCommand) -> None:
+        for event in message.events:
+            fault = self._recording.on_button(event, time.monotonic_ns(), datetime.now(UTC))
+            if fault:
+                self.get_logger().warning(f"button {event}: {fault}")
+
     def _on_status(self, message: TaskStatus) -> None:
-        progress = TaskProgress(
-            stamp_ns=to_ns(message.header.stamp),
-            trial=message.trial,
-            seed=message.seed,
-            running=message.running,
-            success=message.success,
-            truncated=message.truncated,
-            last_observation_stamp_ns=to_ns(message.last_observation_stamp),
-        )
-        self._recording.on_progress(progress, time.monotonic_ns(), datetime.now(UTC))
+        self._recording.on_progress(progress_from_msg(message), time.monotonic_ns(), datetime.now(UTC))
 
     async def _on_start(self, request: StartEpisode.Request, response: StartEpisode.Response) -> StartEpisode.Response:
         try:
             self._refuse_unless_active()
-            response.episode_id = self._recording.begin(
-                request.task,
-                request.instruction,
-                request.operator_name,
-                request.seed,
-                request.tags,
-                datetime.now(UTC),
-            )
+            texts = request.task, request.instruction, request.operator_name
+            response.episode_id = self._recording.begin(*texts, request.seed, request.tags, datetime.now(UTC))
         except ValueError as error:
             response.message = str(error)
             return response
@@ -149,6 +159,19 @@ class RecorderNode(LifecycleBase):
         response.path, response.message = str(event.path or ""), event.reason
         return response
 
+    async def _on_undo(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        try:
+            self._refuse_unless_active()
+        except ValueError as error:
+            response.message = str(error)
+            return response
+        self._undone.append(Future())
+        self._writer.undo()
+        event = await self._undone[-1]
+        response.success = event.kind is EventKind.DISCARDED
+        response.message = f"{event.episode_id}: {event.reason}".removeprefix(": ")
+        return response
+
     def _refuse_unless_active(self) -> None:
         if not self.is_active:
             raise ValueError("the recorder is not active")
@@ -157,41 +180,21 @@ class RecorderNode(LifecycleBase):
         for event in self._writer.events() if self._writer is not None else ():
             header = Header(stamp=self.get_clock().now().to_msg())
             self._event_pub.publish(EpisodeEvent(header=header, **event.message_fields()))
-            self._log(event)
+            self._last_failure = ""
             if event.kind is EventKind.FAILED:
+                self._last_failure = f"episode {event.episode_id} failed: {event.reason}"
+                self.get_logger().error(event.text)
                 self._recording.abort(event.episode_id)
+            else:
+                self.get_logger().info(event.text)
+            if event.is_undo:
+                if self._undone:
+                    self._undone.pop(0).set_result(event)
+                continue
             futures = [self._begun] if event.kind is EventKind.STARTED else [self._begun, self._ended]
             for waiting in futures:
                 if event.episode_id in waiting:
                     waiting.pop(event.episode_id).set_result(event)
-
-    def _log(self, event: WriterEvent) -> None:
-        self._last_failure = ""
-        if event.kind is EventKind.FAILED:
-            self._last_failure = f"episode {event.episode_id} failed: {event.reason}"
-            self.get_logger().error(self._last_failure)
-        elif event.kind is not EventKind.STARTED:
-            losses = ", ".join(f"{name} {count}" for name, count in event.losses.items() if count)
-            self.get_logger().info(f"{event.kind} {event.episode_id}: {event.steps} steps, {event.reason}, {losses}")
-
-
-def _executed_command(message: ActionCommand, size: int) -> ExecutedCommand:
-    action = from_floats(message.values, size)
-    if action is None:
-        raise ValueError("it has no values")
-    return ExecutedCommand(
-        tick=message.tick,
-        stamp_ns=to_ns(message.header.stamp),
-        observation_stamp_ns=to_ns(message.observation_stamp),
-        chunk_stamp_ns=to_ns(message.chunk_stamp),
-        receive_ns=time.monotonic_ns(),
-        action=action,
-        policy_action=from_floats(message.policy_values, size),
-        human_action=from_floats(message.human_values, size),
-        source=ControlSource(message.source),
-        reason=message.reason,
-        adapter_version=message.adapter_version,
-    )
 
 
 def main() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
@@ -10,11 +12,12 @@ import numpy as np
 
 from apo_core.contract import Contract
 from apo_core.observation_sync import ObservationSync
-from apo_core.types import EpisodeInfo, EpisodeKind, Outcome, Step
-from apo_recorder.alignment import CommandAlignment, ExecutedCommand
+from apo_core.types import EpisodeInfo, EpisodeKind, ExecutedCommand, Outcome, Step, TaskProgress
+from apo_recorder.alignment import CommandAlignment, Pairing
 from apo_recorder.config import RecorderConfig
-from apo_recorder.episode_buffer import EpisodeBuffer, EpisodeEnd, Phase
-from apo_recorder.episode_request import AutoEpisodes, AutoStart, TaskProgress, episode_id, parse_tags
+from apo_recorder.episode_buffer import EpisodeBuffer, EpisodeEnd, Losses, Phase
+from apo_recorder.episode_request import AutoEpisodes, AutoStart, Button, episode_id, parse_tags
+from apo_recorder.stream_counts import StreamCounts
 
 _END_OF_TIME_NS = 2**63
 
@@ -27,6 +30,8 @@ class Writer(Protocol):
     def append(self, step: Step) -> bool: ...
 
     def end(self, end: EpisodeEnd) -> None: ...
+
+    def undo(self) -> None: ...
 
 
 class Recording:
@@ -46,6 +51,9 @@ class Recording:
         self._alignment = CommandAlignment(tolerance_ns, round(config.observation_wait_s * 1e9), config.auto)
         self._buffer = EpisodeBuffer(len(contract.images), round(config.end_wait_s * 1e9))
         self._auto = AutoEpisodes()
+        self._counts = StreamCounts({spec.name: spec.rate_hz for spec in (*contract.images, *contract.state)})
+        # the control steps of the seconds before a start; no more than the writer can take at once
+        self._recent: deque[Pairing] = deque(maxlen=config.queue_steps)
 
     @property
     def episode_id(self) -> str:
@@ -54,10 +62,38 @@ class Recording:
 
     def on_sample(self, stream: str, stamp_ns: int, value: np.ndarray, now_ns: int) -> None:
         """A sample of a stream of the contract."""
-        observation = self._sync.add(stream, stamp_ns, value)
+        self._counts.add(stream, stamp_ns)
+        observation = self._sync.add(stream, stamp_ns, value, now_ns)
         if observation is not None:
             self._alignment.add_observation(observation)
             self.advance(now_ns)
+
+    def on_refused(self, stream: str) -> None:
+        """A message of this stream did not fit the contract."""
+        self._counts.add_refused(stream)
+
+    def on_button(self, event: str, now_ns: int, utc: datetime) -> str:
+        """An event of the operator's device; returns why it was not heeded, else "".
+
+        Args:
+            event: an event of apo_interfaces/OperatorCommand.
+            now_ns: steady time.
+            utc: wall time.
+        """
+        if event not in set(Button):
+            return ""
+        config = self._config
+        try:
+            if event == Button.START:
+                self.begin(config.task, config.instruction, config.operator_name, 0, (), utc)
+            elif event == Button.UNDO_LAST:
+                self._writer.undo()
+            else:
+                outcome = {Button.SUCCESS: Outcome.SUCCESS, Button.FAILURE: Outcome.FAILURE}.get(Button(event))
+                self.request_end(outcome, f"operator_{event}", now_ns)
+        except ValueError as error:
+            return str(error)
+        return ""
 
     def on_command(self, command: ExecutedCommand) -> None:
         """A command of the arbiter."""
@@ -99,12 +135,16 @@ class Recording:
             contract_json=self._contract.json,
             created_utc=utc.isoformat(timespec="microseconds"),
             tags=parse_tags(tags),
+            pre_roll_steps=len(self._recent),
         )
         self._out_of_order = sum(self._sync.out_of_order.values())
         fault = self._buffer.start(info)
         if fault:
             raise ValueError(fault)
+        self._counts.restart()
         self._writer.begin(info)
+        while self._recent:
+            self._take(self._recent.popleft(), 0)
         return info.episode_id
 
     def request_end(
@@ -143,11 +183,32 @@ class Recording:
         if self.episode_id:
             self._buffer.count_out_of_order(self._out_of_order - seen)
         for pairing in self._alignment.ready(now_ns, flush_before_ns):
-            step = self._buffer.add(pairing, now_ns)
-            if step is not None and not self._writer.append(step):
-                self._buffer.count_dropped()
+            self._take(pairing, now_ns)
         self._hand_over(self._buffer.poll(now_ns, self._alignment.oldest_receive_ns))
+
+    def _take(self, pairing: Pairing, now_ns: int) -> None:
+        if not self.episode_id:
+            self._remember(pairing)
+            return
+        step = self._buffer.add(pairing, now_ns)
+        if step is not None and not self._writer.append(step):
+            self._buffer.count_dropped()
+
+    def _remember(self, pairing: Pairing) -> None:
+        """Keeps the steps of the seconds before a start, as far as they can be part of an episode."""
+        command, recent = pairing.command, self._recent
+        if recent and command.tick <= recent[-1].command.tick:
+            recent.clear()
+        if pairing.observation is not None and command.is_finite:
+            recent.append(pairing)
+        while recent and command.receive_ns - recent[0].command.receive_ns >= self._config.pre_roll_s * 1e9:
+            recent.popleft()
+
+    @property
+    def losses(self) -> Losses:
+        """What the running episode misses so far."""
+        return self._buffer.losses
 
     def _hand_over(self, end: EpisodeEnd | None) -> None:
         if end is not None:
-            self._writer.end(end)
+            self._writer.end(replace(end, streams=self._counts.counts()))

@@ -31,11 +31,19 @@ class ObservationSource:
         qos: of all of them.
         sample: (stream, stamp in nanoseconds, array), called in the executor's thread. The stamp is the header's; of a
             message without header it is the ROS time of arrival.
+        refused: (stream), called for a message that does not fit the contract.
     """
 
-    def __init__(self, node: Node, contract: Contract, qos: QoSProfile, sample: Callable[[str, int, np.ndarray], None]):
-        self._node, self._sample = node, sample
-        self.refused_by = dict.fromkeys((*contract.image_names, *contract.state_names), 0)
+    def __init__(
+        self,
+        node: Node,
+        contract: Contract,
+        qos: QoSProfile,
+        sample: Callable[[str, int, np.ndarray], None],
+        refused: Callable[[str], None] = lambda stream: None,
+    ):
+        self._node, self._sample, self._tell_refused = node, sample, refused
+        self.refused = 0  # messages that do not fit the contract
         by_topic: dict[tuple[str, str], list[StateSpec]] = {}
         for spec in contract.state:
             by_topic.setdefault((spec.topic, spec.type), []).append(spec)
@@ -44,11 +52,6 @@ class ObservationSource:
         self._subscriptions = [
             node.create_subscription(_message_class(kind), topic, callback, qos) for kind, topic, callback in callbacks
         ]
-
-    @property
-    def refused(self) -> int:
-        """Messages that did not fit the contract."""
-        return sum(self.refused_by.values())
 
     def close(self) -> None:
         """Ends the subscriptions."""
@@ -76,5 +79,6 @@ class ObservationSource:
             self._sample(spec.name, stamp_ns, value)
 
     def _refuse(self, stream: str, error: ObservationError) -> None:
-        self.refused_by[stream] += 1
+        self.refused += 1
+        self._tell_refused(stream)
         self._node.get_logger().error(f"message dropped: {error}", throttle_duration_sec=2.0)

@@ -1,0 +1,51 @@
+"""What the recorder is told by messages, as values."""
+
+from __future__ import annotations
+
+from apo_core.ros.conversions import from_floats, to_ns
+from apo_core.types import ControlSource, ExecutedCommand, TaskProgress
+from apo_interfaces.msg import ActionCommand, TaskStatus
+
+
+def command_from_msg(message: ActionCommand, size: int, receive_ns: int) -> ExecutedCommand:
+    """The value of a message.
+
+    Args:
+        message: of the arbiter.
+        size: action dimensions of the contract.
+        receive_ns: steady time of its arrival.
+
+    Raises:
+        ValueError: no values, or an unknown source.
+        ObservationError: an action of another size.
+    """
+    action = from_floats(message.values, size)
+    if action is None:
+        raise ValueError("it has no values")
+    return ExecutedCommand(
+        tick=message.tick,
+        stamp_ns=to_ns(message.header.stamp),
+        observation_stamp_ns=to_ns(message.observation_stamp),
+        chunk_stamp_ns=to_ns(message.chunk_stamp),
+        receive_ns=receive_ns,
+        action=action,
+        policy_action=from_floats(message.policy_values, size),
+        human_action=from_floats(message.human_values, size),
+        source=ControlSource(message.source),
+        reason=message.reason,
+        adapter_version=message.adapter_version,
+        clipped=message.clipped,
+    )
+
+
+def progress_from_msg(message: TaskStatus) -> TaskProgress:
+    """The value of a message."""
+    return TaskProgress(
+        stamp_ns=to_ns(message.header.stamp),
+        trial=message.trial,
+        seed=message.seed,
+        running=message.running,
+        success=message.success,
+        truncated=message.truncated,
+        last_observation_stamp_ns=to_ns(message.last_observation_stamp),
+    )
