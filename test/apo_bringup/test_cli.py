@@ -8,7 +8,7 @@ def test_help_lists_the_jobs(capsys):
         main(["--help"])
     assert exit_.value.code == 0
     text = capsys.readouterr().out
-    for job in ("demo", "up", "operator", "base-policy", "train"):
+    for job in ("demo", "up", "operator", "base-policy", "train", "episodes"):
         assert job in text
 
 

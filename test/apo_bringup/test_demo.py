@@ -9,10 +9,10 @@ pytest.importorskip("ament_index_python", reason="ROS 2 is missing: run 'make se
 
 from apo_bringup import nodes
 from apo_bringup.demo import exit_status, label_rule, programs, shown_episode, versions, write_report
-from apo_bringup.episode_view import write_contact_sheet
 from apo_bringup.report import EpisodeRecord, SessionRecord, TrainingRecord
 from apo_bringup.session_plan import SessionConfig
 from apo_core.episode_file import EpisodeWriter, read_episode
+from apo_core.episode_tools.view import write_contact_sheet
 from apo_core.errors import ConfigError
 from apo_core.labeling import LabelRule
 from apo_core.types import ControlSource, EpisodeOutcome, Outcome, Purpose

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from apo_bringup import nodes
 from apo_bringup.console import Console
-from apo_bringup.episode_view import write_contact_sheet, write_video
 from apo_bringup.readiness import expected_listeners
 from apo_bringup.report import EpisodeRecord, SessionRecord, build_report, format_table
 from apo_bringup.session import conduct
@@ -22,6 +21,7 @@ from apo_bringup.watch import Watch
 from apo_core import config as configuration
 from apo_core.contract import load_contract
 from apo_core.episode_file import read_episode
+from apo_core.episode_tools.view import write_contact_sheet, write_video
 from apo_core.errors import ApoError
 from apo_core.labeling import LabelRule
 from apo_core.types import Purpose

@@ -27,5 +27,9 @@ class ObservationError(ApoError):
     """An observation does not fit the contract or the model."""
 
 
+class EpisodeToolError(ApoError):
+    """A tool for episode files cannot do what it was asked; names the file and the reason."""
+
+
 class CheckpointError(ApoError):
     """A model checkpoint is missing a file or key, or has one too many."""
