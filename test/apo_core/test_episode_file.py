@@ -172,7 +172,7 @@ def _references(f):
 
 
 DAMAGES = {
-    "other schema": lambda f: f.attrs.modify("schema", "somebody.else"),
+    "other schema": lambda f: f.attrs.__setitem__("schema", "somebody.else"),
     "newer schema": lambda f: f.attrs.modify("schema_version", 99),
     "no schema": lambda f: f.attrs.pop("schema"),
     "never finished": lambda f: f.attrs.pop("num_steps"),
@@ -182,9 +182,9 @@ DAMAGES = {
     "missing dataset": lambda f: f.pop("control/source"),
     "missing attribute": lambda f: f.attrs.pop("outcome"),
     "group instead of a dataset": lambda f: (f.pop("control/tick"), f.create_group("control/tick")),
-    "contract without meaning": lambda f: f.attrs.modify("contract", '{"version": 1}'),
-    "contract that is no JSON": lambda f: f.attrs.modify("contract", "{"),
-    "unknown outcome": lambda f: f.attrs.modify("outcome", "DRAW"),
+    "contract without meaning": lambda f: f.attrs.__setitem__("contract", '{"version": 1}'),
+    "contract that is no JSON": lambda f: f.attrs.__setitem__("contract", "{"),
+    "unknown outcome": lambda f: f.attrs.__setitem__("outcome", "DRAW"),
     "not finite": lambda f: f["action/executed"].write_direct(np.full((3, 7), np.inf, "f4")),
     "ticks that go back": lambda f: f["control/tick"].write_direct(np.array([3, 2, 1], "i8")),
     "source without a name": lambda f: f["control/source"].write_direct(np.array([9, 0, 0], "u1")),

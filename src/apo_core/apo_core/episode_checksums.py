@@ -40,19 +40,21 @@ def values_checksum(dataset: h5py.Dataset) -> str:
     digest = hashlib.sha256()
     for start in range(0, len(dataset), _ROWS):
         values = dataset[start : start + _ROWS]
-        if values.dtype == object:
-            for text in values:
+        if values.dtype.kind in "OS":
+            for text in values.tolist():
                 digest.update(text + b"\0")
         else:
             digest.update(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()
 
 
+def plain_attributes(f: h5py.File) -> dict[str, object]:
+    """All attributes of a file, as values of Python."""
+    values = {name: value.item() if isinstance(value, np.generic) else value for name, value in f.attrs.items()}
+    return {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()}
+
+
 def attributes_checksum(attributes: Mapping[str, object]) -> str:
-    """Of all attributes but `checksums`."""
-    plain = {
-        name: value.item() if isinstance(value, np.generic) else value
-        for name, value in attributes.items()
-        if name != "checksums"
-    }
+    """Of all attributes but `checksums`, from their plain values."""
+    plain = {name: value for name, value in attributes.items() if name != "checksums"}
     return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -20,11 +20,19 @@ import h5py
 import numpy as np
 
 from apo_core.contract import Contract, ImageSpec, contract_from_dict
-from apo_core.episode_checksums import IMAGES, attributes_checksum, dataset_names, frames_checksum, values_checksum
+from apo_core.episode_checksums import (
+    IMAGES,
+    attributes_checksum,
+    dataset_names,
+    frames_checksum,
+    plain_attributes,
+    values_checksum,
+)
 from apo_core.episode_journal import SUFFIX, JournalWriter
 from apo_core.episode_schema import MAX_STEPS, SCHEMA, SCHEMA_NAME, SCHEMA_VERSION
 from apo_core.episode_sink import EpisodeSink, step_row
 from apo_core.errors import ConfigError, EpisodeFormatError
+from apo_core.global_heap import check_global_heaps
 from apo_core.image_codec import COMPRESSIONS, PackedFrame, filter_codec, pack, unpack, unpack_jpeg
 from apo_core.labeling import LabelRule, derive_labels, intervention_share, takeovers
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Outcome, Step, StepLabel
@@ -269,7 +277,10 @@ class _Checked:
     def sized(self, name: str, shape: tuple[int, ...], dtype: str) -> h5py.Dataset:
         """A dataset of this shape and type that is there as a whole."""
         dataset = self.own(name)
-        is_right = h5py.check_string_dtype(dataset.dtype) if dtype == "str" else dataset.dtype == np.dtype(dtype)
+        text = h5py.check_string_dtype(dataset.dtype)
+        is_right = text is not None if dtype == "str" else dataset.dtype == np.dtype(dtype)
+        if text is not None and text.length is None:
+            check_global_heaps(self.path)
         if dataset.shape != shape or not is_right:
             self.fail(f"dataset '{name}' is {dataset.dtype} {dataset.shape}, expected {dtype} {shape}")
         if dataset.nbytes > _MAX_INFLATION * self._size:
@@ -343,7 +354,10 @@ class _Frames:
 
 def _head(path: Path, f: h5py.File) -> tuple[_Checked, dict[str, object], int, Contract]:
     """(checked file, attributes, steps, contract)."""
-    checked, attrs = _Checked(path, f), dict(f.attrs)
+    checked = _Checked(path, f)
+    if any(_has_variable_length(f, name) for name in f.attrs):  # version 1, or not ours
+        check_global_heaps(path)
+    attrs = plain_attributes(f)
     if attrs.get("schema") != SCHEMA_NAME:
         checked.fail(f"schema = {attrs.get('schema')!r}, expected {SCHEMA_NAME!r}")
     version = int(attrs["schema_version"])
@@ -355,6 +369,11 @@ def _head(path: Path, f: h5py.File) -> tuple[_Checked, dict[str, object], int, C
     if not 0 <= steps <= MAX_STEPS:
         checked.fail(f"num_steps = {steps} must be 0..{MAX_STEPS}")
     return checked, attrs, steps, contract_from_dict(json.loads(attrs["contract"]), f"contract in {path}")
+
+
+def _has_variable_length(f: h5py.File, name: str) -> bool:
+    kind = f.attrs.get_id(name).get_type()
+    return isinstance(kind, h5py.h5t.TypeVlenID) or isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str()
 
 
 def _opened(path: Path, use):

@@ -10,7 +10,14 @@ import h5py
 import numpy as np
 
 from apo_core.contract import Contract
-from apo_core.episode_checksums import IMAGES, attributes_checksum, dataset_names, frames_checksum, values_checksum
+from apo_core.episode_checksums import (
+    IMAGES,
+    attributes_checksum,
+    dataset_names,
+    frames_checksum,
+    plain_attributes,
+    values_checksum,
+)
 from apo_core.episode_schema import SCHEMA_NAME, SCHEMA_VERSION, SOURCES
 from apo_core.image_codec import PackedFrame, dataset_options, is_jpeg, lossless_of
 from apo_core.safe_file import SafeFile
@@ -65,6 +72,7 @@ class EpisodeSink:
         self._frames: dict[str, list[bytes]] = {}  # camera -> digests of its frames
         self._jpeg: dict[str, list[bytes]] = {}  # camera -> files not in the file yet
         self._jpeg_ends: dict[str, list[int]] = {}
+        self._texts: dict[str, list[bytes]] = {"control/reason": [], "control/clipped": []}  # written at the end
         self._disk = SafeFile(path)
         self._file = h5py.File(self._disk, "w", libver="latest")
         self._create(info, compression)
@@ -74,8 +82,17 @@ class EpisodeSink:
         dataset = self._file.create_dataset(name, (0, *shape), maxshape=(None, *shape), dtype=dtype, **options)
         self._datasets[name] = dataset
 
+    def _attributes(self, **values: object) -> None:
+        for name, value in values.items():
+            if isinstance(value, str):
+                # texts of fixed length lie in checksummed headers, those of variable length in a heap that is not
+                text = value.encode()
+                self._file.attrs.create(name, text, dtype=h5py.string_dtype("utf-8", max(1, len(text))))
+            else:
+                self._file.attrs[name] = value
+
     def _create(self, info: EpisodeInfo, compression: str) -> None:
-        self._file.attrs.update(
+        self._attributes(
             schema=SCHEMA_NAME,
             schema_version=SCHEMA_VERSION,
             episode_id=info.episode_id,
@@ -105,8 +122,6 @@ class EpisodeSink:
         for name in ("executed", "policy", "human"):
             self._column(f"action/{name}", (size,), "f4")
         self._column("control/source", (), h5py.enum_dtype(SOURCES, basetype="u1"))
-        self._column("control/reason", (), h5py.string_dtype())
-        self._column("control/clipped", (), h5py.string_dtype())
         self._column("control/adapter_version", (), "u4")
         for name in ("tick", "command_stamp_ns", "chunk_stamp_ns", "receive_ns"):
             self._column(f"control/{name}", (), "i8")
@@ -149,6 +164,8 @@ class EpisodeSink:
         if not self._rows:
             return
         start = self._steps - len(self._rows)
+        for name, texts in self._texts.items():
+            texts += [row.pop(name).encode() for row in self._rows]
         for name in self._rows[0]:
             self._extend(name, start, np.array([row[name] for row in self._rows], self._datasets[name].dtype))
         self._rows.clear()
@@ -178,8 +195,12 @@ class EpisodeSink:
         lengths = {f"observation/jpeg/{n}/bytes": e[self._steps - 1] for n, e in self._jpeg_ends.items() if self._steps}
         for name, dataset in self._datasets.items():
             dataset.resize(lengths.get(name, self._steps if not name.endswith("/bytes") else 0), axis=0)
-        attributes = self._file.attrs
-        attributes.update(
+        for name, texts in self._texts.items():
+            values = np.array(texts[: self._steps], "S")
+            kind = h5py.string_dtype("utf-8", max(1, values.dtype.itemsize))
+            options = {"maxshape": (None,), "chunks": (256,), "compression": "gzip", "compression_opts": 1}
+            self._file.create_dataset(name, data=values.astype(kind), **options)
+        self._attributes(
             outcome=outcome.outcome.value,
             outcome_reason=outcome.reason,
             terminated=outcome.terminated,
@@ -187,14 +208,14 @@ class EpisodeSink:
             losses=json.dumps(dict(losses), sort_keys=True),
             streams=json.dumps(dict(streams), sort_keys=True),
         )
-        attributes["num_steps"] = self._steps
+        self._attributes(num_steps=self._steps)
         frames = {IMAGES + name: digests[: self._steps] for name, digests in self._frames.items()}
         sums = {
             name: frames_checksum(frames[name]) if name in frames else values_checksum(self._file[name])
             for name in dataset_names(self._file)
         }
-        checksums = {"datasets": sums, "attributes": attributes_checksum(dict(attributes))}
-        attributes["checksums"] = json.dumps(checksums, sort_keys=True)
+        checksums = {"datasets": sums, "attributes": attributes_checksum(plain_attributes(self._file))}
+        self._attributes(checksums=json.dumps(checksums, sort_keys=True))
         self._file.close()
         self._disk.sync()
         self._disk.close()
