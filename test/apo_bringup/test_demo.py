@@ -62,7 +62,7 @@ def test_parameters_in_lockstep():
         },
         "arbiter": common,
         "teleop": {**common, "task": "Stack", "device": "scripted"},
-        "recorder": {**common, "episode_dir": "/run/episodes", "auto": False},
+        "recorder": {**common, "episode_dir": "/run/episodes", "auto": False, "buttons": False},
         "trainer": {
             "checkpoint_dir": model,
             "adapter_dir": "/run/adapters",

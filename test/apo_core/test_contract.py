@@ -234,3 +234,65 @@ def test_a_frame_is_the_contracts_or_the_robots_name_for_it_or_none(data):
         "has the frame 'world', must have frame_id = 'base' in arm.yaml, "
         "output_frame = 'fr3_link0' in config/arbiter.yaml"
     )
+
+
+def test_hash_of_the_shipped_contract_stays():
+    assert load_contract(SHIPPED).sha256 == "64c62005393f116f510a97dc04fad07df7bc32ee52991d2771641a2476d1d1ca"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shape", "dtype"),
+    [
+        ("rgb8", (4, 6, 3), np.uint8),
+        ("bgr8", (4, 6, 3), np.uint8),
+        ("mono8", (4, 6, 1), np.uint8),
+        ("16UC1", (4, 6, 1), np.uint16),
+    ],
+)
+def test_encoding_says_what_an_image_is(data, encoding, shape, dtype):
+    data["images"]["front"]["encoding"] = encoding
+    contract = contract_from_dict(data, "a")
+    (spec,) = contract.images
+    assert (spec.shape, spec.dtype) == (shape, dtype)
+    contract.check_observation(observation(images={"front": np.zeros(shape, dtype)}))
+    with pytest.raises(ObservationError, match="image 'front' is float32"):
+        contract.check_observation(observation(images={"front": np.zeros(shape, np.float32)}))
+
+
+def test_transport_and_rates_are_kept_but_do_not_change_the_hash(data):
+    base = contract_from_dict(copy.deepcopy(data), "a")
+    data["images"]["front"] |= {"type": "sensor_msgs/msg/CompressedImage", "rate_hz": 30}
+    data["state"]["ee_pose"]["rate_hz"] = 100.0
+    changed = contract_from_dict(data, "a")
+    assert changed.sha256 == base.sha256 and changed.json != base.json
+    again = contract_from_dict(yaml.safe_load(changed.json), "b")
+    assert again.images[0].type == "sensor_msgs/msg/CompressedImage"
+    assert (again.images[0].rate_hz, again.state[0].rate_hz, again.state[1].rate_hz) == (30.0, 100.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [
+        ("geometry_msgs/msg/WrenchStamped", 6),
+        ("geometry_msgs/msg/TwistStamped", 6),
+        ("std_msgs/msg/Float32MultiArray", 12),
+        ("std_msgs/msg/Float64MultiArray", 3),
+        ("std_msgs/msg/Float64", 1),
+        ("std_msgs/msg/Bool", 1),
+        ("std_msgs/msg/UInt16", 1),
+    ],
+)
+def test_any_numeric_topic_is_state(data, kind, size):
+    data["state"]["more"] = {"topic": "more", "type": kind, "size": size, "unit": "N"}
+    assert contract_from_dict(data, "a").state_spec("more").type == kind
+    data["state"]["more"] = {"topic": "more", "type": "std_msgs/msg/String", "size": 1, "unit": ""}
+    with pytest.raises(ConfigError, match=r"state\.more\.type = 'std_msgs/msg/String' is not one of"):
+        contract_from_dict(data, "a")
+
+
+def test_faults_of_an_image_name_their_place(data):
+    data["images"]["front"] |= {"encoding": "yuv422", "type": "sensor_msgs/msg/PointCloud2", "rate_hz": -1}
+    with pytest.raises(ConfigError) as caught:
+        contract_from_dict(data, "a")
+    for place in ("images.front.encoding = 'yuv422'", "images.front.type = ", "images.front.rate_hz = -1"):
+        assert place in str(caught.value)

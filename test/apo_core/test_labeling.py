@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apo_core.errors import ConfigError
-from apo_core.labeling import LabelRule, derive_labels, intervention_share, takeovers
+from apo_core.labeling import FAILURE_RULES, LabelRule, derive_labels, intervention_share, takeovers
 from apo_core.types import EpisodeKind, Outcome, StepLabel
 
 CODES = {"P": "POLICY", "H": "HUMAN", "-": "HOLD"}
@@ -99,3 +99,51 @@ def test_agrees_with_the_oracle(text, k):
 def test_labels_never_contradict_who_acted(text, k, outcome):
     for letter, label in zip(text, labels(text, k, outcome), strict=True):
         assert label in {"H": "c", "-": ".", "P": "du"}[letter]
+
+
+def slow_oracle(text: str, k: int, failed: bool, rule: str, demonstration: bool) -> str:
+    """Each step by itself, from the words of the rule."""
+    out = []
+    for i, letter in enumerate(text):
+        if (failed and "H" not in text and rule == "leave_out" and not demonstration) or letter == "-":
+            out.append(".")
+        elif letter == "H":
+            out.append("c")
+        else:
+            reasons = []
+            for end in range(i + 1, len(text) + 1):
+                between = text[i + 1 : end]
+                takeover = end < len(text) and text[end] == "H" and "H" not in between
+                failure = end == len(text) and failed and "H" not in text and rule == "last_k_undesirable"
+                reasons.append((takeover or failure) and end - i <= k)
+            out.append("u" if any(reasons) and not demonstration else "d")
+    return "".join(out)
+
+
+@given(
+    st.text("PH-", max_size=40),
+    st.integers(0, 12),
+    st.sampled_from(list(Outcome)),
+    st.sampled_from(FAILURE_RULES),
+    st.sampled_from(list(EpisodeKind)),
+)
+def test_every_rule_agrees_with_the_slow_oracle(text, k, outcome, rule, kind):
+    expected = slow_oracle(text, k, outcome == Outcome.FAILURE, rule, kind == EpisodeKind.DEMONSTRATION)
+    assert labels(text, k, outcome, rule, kind) == expected
+
+
+@given(st.text("PH-", max_size=40), st.integers(1, 40), st.sampled_from([5.0, 10.0, 20.0, 30.0]))
+def test_seconds_are_steps_at_the_rate(text, k, rate_hz):
+    in_seconds = LabelRule(undesirable_steps=0, undesirable_seconds=k / rate_hz)
+    in_steps = LabelRule(undesirable_steps=k)
+    found = [derive_labels(sources(text), Outcome.FAILURE, rate_hz, rule) for rule in (in_seconds, in_steps)]
+    assert found[0] == found[1]
+
+
+def test_a_window_in_seconds_is_never_empty():
+    assert LabelRule(undesirable_seconds=0.01).window(20.0) == 1
+
+
+@given(st.text("PH-", max_size=40), st.text("PH-", max_size=40), st.integers(0, 12))
+def test_what_comes_after_a_takeover_changes_nothing_before_it(before, after, k):
+    assert labels(before + "H" + after, k)[: len(before)] == labels(before + "H", k)[: len(before)]

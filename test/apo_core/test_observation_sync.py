@@ -98,3 +98,12 @@ def test_late_sample_after_a_wrong_stamp_repeats_no_observation(sync):
 def test_unknown_stream_is_an_error(sync):
     with pytest.raises(KeyError):
         sync.add("torque", 1, value(1))
+
+
+def test_observation_says_when_its_parts_were_taken_and_came(sync):
+    sync.add("front", 98 * MS, IMAGE, 7)
+    sync.add("ee_pose", 100 * MS, value(1), 8)
+    observation = sync.add("width", 101 * MS, value(1), 9)
+    assert observation.stamp_ns == 98 * MS
+    assert observation.header_stamps_ns == {"front": 98 * MS, "ee_pose": 100 * MS, "width": 101 * MS}
+    assert observation.receive_ns == {"front": 7, "ee_pose": 8, "width": 9}

@@ -15,7 +15,7 @@ class MemoryWriter:
 
     def __init__(self):
         self.infos, self.steps, self.ends = [], [], []
-        self.has_room = True
+        self.has_room, self.undone = True, 0
         self._open = False
 
     def begin(self, info) -> None:
@@ -34,6 +34,9 @@ class MemoryWriter:
         assert self._open
         self._open = False
         self.ends.append(end)
+
+    def undo(self) -> None:
+        self.undone += 1
 
 
 @pytest.fixture

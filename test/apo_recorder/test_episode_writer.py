@@ -1,3 +1,4 @@
+import dataclasses
 import pickle
 import resource
 import signal
@@ -8,9 +9,10 @@ import threading
 import pytest
 
 from apo_core.episode_file import EpisodeWriter, list_episodes, read_episode
+from apo_core.episode_recovery import list_partial, recover_episode
 from apo_core.types import ControlSource, EpisodeOutcome, Outcome
 from apo_recorder.episode_buffer import EpisodeEnd, Losses
-from apo_recorder.episode_writer import EpisodeWriterThread, EventKind
+from apo_recorder.episode_writer import EpisodeWriterThread, EventKind, WriterEvent
 
 POLICY, HUMAN = ControlSource.POLICY, ControlSource.HUMAN
 WAIT_S = 30.0
@@ -130,7 +132,7 @@ def test_full_disk_fails_the_episode_and_the_next_one_is_written(make_writer, ma
         (EventKind.STARTED, "e2"),
         (EventKind.SAVED, "e2"),
     ]
-    assert "No space left on device" in events[1].reason and ".partial" in events[1].reason
+    assert "No space left on device" in events[1].reason and "apo episodes recover" in events[1].reason
 
 
 def test_file_that_cannot_be_opened_fails_the_episode(make_writer, make_info, make_step):
@@ -210,3 +212,58 @@ def test_refused_writes_of_the_system_end_in_failed_not_in_a_crash(tmp_path, mak
     assert kinds == ["STARTED", "FAILED"], (done.returncode, done.stderr)
     assert done.returncode == 0, done.stderr
     assert list_episodes(tmp_path) == []
+
+
+def test_undo_moves_the_last_episode_out_of_the_data_set(make_writer, make_info, make_step, tmp_path):
+    writer = make_writer()
+    for name in ("e1", "e2"):
+        writer.begin(make_info(name))
+        writer.append(make_step(1))
+        writer.end(end())
+    for _ in range(3):
+        writer.undo()
+    writer.close()
+    undone = [event for event in writer.events() if event.is_undo]
+    assert [(event.kind, event.episode_id) for event in undone] == [
+        (EventKind.DISCARDED, "e2"),
+        (EventKind.DISCARDED, "e1"),
+        (EventKind.FAILED, ""),
+    ]
+    assert undone[2].reason == "no episode was saved yet"
+    assert list_episodes(tmp_path) == []
+    assert [path.name for path in list_episodes(tmp_path / ".discarded")] == ["e1.h5", "e2.h5"]
+    assert read_episode(tmp_path / ".discarded" / "e1.h5").num_steps == 1
+
+
+def test_counts_of_the_streams_are_in_the_file(make_writer, make_info, make_step):
+    writer = make_writer()
+    writer.begin(make_info())
+    writer.append(make_step(1))
+    streams = {"front": {"received": 3, "duplicates": 1}}
+    writer.end(dataclasses.replace(end(), streams=streams))
+    assert read_episode(finish(writer)[EventKind.SAVED].path).streams == streams
+
+
+def test_full_disk_leaves_what_was_written_to_recover(make_writer, make_info, make_step, tmp_path):
+    writer = make_writer(open_file=BrokenFile)
+    writer.begin(make_info())
+    for tick in range(1, 5):
+        writer.append(make_step(tick))
+    writer.end(end())
+    finish(writer)
+    (journal,) = list_partial(tmp_path)
+    assert read_episode(recover_episode(journal)).ticks.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (WriterEvent(EventKind.FAILED, "e1", reason="disk"), "FAILED e1: disk"),
+        (
+            WriterEvent(EventKind.SAVED, "e1", reason="over", steps=4, losses={"frames_lost": 2, "out_of_order": 0}),
+            "SAVED e1: 4 steps, over, frames_lost 2",
+        ),
+    ],
+)
+def test_log_line_of_an_event(event, text):
+    assert event.text == text

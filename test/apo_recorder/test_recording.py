@@ -154,3 +154,89 @@ def test_auto_parts_a_trial_that_was_cut_off_from_the_next(make_rig):
     assert rig.ticks() == [[1], [20]]
     assert [end.outcome.reason for end in rig.writer.ends] == ["trial_abandoned", "recorder_stopped"]
     assert np.all(rig.writer.steps[1][0].executed_action == np.float32(0.02))
+
+
+def test_seconds_before_the_start_are_kept(make_rig):
+    rig = make_rig(pre_roll_s=0.35)
+    for tick in range(1, 8):
+        rig.tick(tick)
+    rig.begin()
+    rig.tick(8)
+    rig.recording.request_end(Outcome.SUCCESS, "done", 8 * TICK)
+    assert rig.ticks() == [[4, 5, 6, 7, 8]]
+    assert rig.writer.infos[0].pre_roll_steps == 4
+
+
+def test_steps_of_an_episode_are_not_kept_for_the_next(make_rig):
+    rig = make_rig(pre_roll_s=10.0)
+    rig.tick(1)
+    rig.begin()
+    rig.tick(2)
+    rig.recording.request_end(Outcome.SUCCESS, "done", 2 * TICK)
+    rig.tick(3)
+    rig.recording.begin("Lift", "lift it", "ann", 5, [], UTC_NOW.replace(microsecond=1))
+    assert rig.ticks() == [[1, 2], [3]]
+
+
+def test_restarted_arbiter_begins_the_kept_seconds_anew(make_rig):
+    rig = make_rig(pre_roll_s=10.0)
+    for tick, stamp in ((8, 8), (9, 9), (1, 10), (2, 11)):
+        rig.observe(stamp)
+        rig.command(tick, observation_ns=stamp * TICK, receive_ns=stamp * TICK, stamp_ns=stamp * TICK)
+    rig.begin()
+    assert rig.ticks() == [[1, 2]]
+
+
+def test_streams_are_counted_from_the_start_to_the_end(make_rig):
+    rig = make_rig()
+    rig.tick(1)
+    rig.begin()
+    for tick in (2, 3, 5, 6):
+        rig.tick(tick)
+    rig.observe(6)
+    rig.recording.on_refused("width")
+    rig.recording.request_end(Outcome.SUCCESS, "done", 6 * TICK)
+    rig.tick(7)
+    streams = rig.writer.ends[0].streams
+    front = {"received": 5, "duplicates": 1, "out_of_order": 0, "gaps": 1, "dropped": 1, "refused": 0, "rate_hz": 10.0}
+    assert streams["front"] == streams["ee_pose"] == front
+    assert streams["width"] == front | {"refused": 1}
+
+
+def press(rig, event: str, tick: int) -> str:
+    return rig.recording.on_button(event, tick * TICK, UTC_NOW.replace(microsecond=tick))
+
+
+def test_buttons_start_and_end_episodes(make_rig):
+    rig = make_rig(task="Stack", operator_name="bea")
+    outcomes = {"success": Outcome.SUCCESS, "failure": Outcome.FAILURE, "discard": None}
+    for tick, event in enumerate(outcomes, 1):
+        assert press(rig, "start", tick) == ""
+        rig.tick(tick)
+        assert press(rig, event, tick) == ""
+    assert rig.ticks() == [[1], [2], [3]]
+    assert [end.outcome and end.outcome.outcome for end in rig.writer.ends] == list(outcomes.values())
+    assert [end.reason for end in rig.writer.ends] == ["operator_success", "operator_failure", "operator_discard"]
+    assert {(info.task, info.operator) for info in rig.writer.infos} == {("Stack", "bea")}
+
+
+def test_buttons_out_of_turn_say_why(make_rig):
+    rig = make_rig()
+    assert press(rig, "success", 1) == "no episode is being recorded"
+    assert press(rig, "gripper_toggle", 1) == press(rig, "estop", 1) == ""
+    press(rig, "start", 2)
+    assert "end it first" in press(rig, "start", 3)
+
+
+def test_undo_button_takes_the_last_episode_back(make_rig):
+    rig = make_rig()
+    assert press(rig, "undo_last", 1) == ""
+    assert rig.writer.undone == 1
+
+
+def test_what_an_episode_misses_is_known_while_it_runs(make_rig):
+    rig = make_rig()
+    rig.begin()
+    rig.tick(1)
+    rig.tick(4)
+    assert rig.recording.losses == Losses(commands_lost=2, frames_lost=2)

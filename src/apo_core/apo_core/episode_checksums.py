@@ -16,16 +16,20 @@ _ROWS = 65536
 def dataset_names(f: h5py.File) -> Iterator[str]:
     """Every dataset stored in the file itself; links are not followed."""
 
+    seen = {h5py.h5o.get_info(f.id).addr}
+
     def walk(group: h5py.Group, prefix: str) -> Iterator[str]:
         for key in group:
-            if isinstance(group.get(key, getlink=True), h5py.HardLink):
-                item = group[key]
-                if isinstance(item, h5py.Group):
-                    # a group that contains itself would never end
-                    if prefix.count("/") < 8:
-                        yield from walk(item, f"{prefix}{key}/")
-                elif isinstance(item, h5py.Dataset):
-                    yield prefix + key
+            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+                continue
+            item = group[key]
+            if isinstance(item, h5py.Dataset):
+                yield prefix + key
+            elif isinstance(item, h5py.Group):
+                address = h5py.h5o.get_info(item.id).addr
+                if address not in seen:  # a group that contains itself would never end
+                    seen.add(address)
+                    yield from walk(item, f"{prefix}{key}/")
 
     return walk(f, "")
 

@@ -19,21 +19,20 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from apo_core.contract import Contract, ImageSpec, contract_from_dict
+from apo_core.contract import Contract
 from apo_core.episode_checksums import (
     IMAGES,
     attributes_checksum,
     dataset_names,
     frames_checksum,
-    plain_attributes,
     values_checksum,
 )
+from apo_core.episode_hdf5 import CameraFrames, open_episode, read_head
 from apo_core.episode_journal import SUFFIX, JournalWriter
-from apo_core.episode_schema import MAX_STEPS, SCHEMA, SCHEMA_NAME, SCHEMA_VERSION
+from apo_core.episode_schema import SCHEMA, SCHEMA_VERSION
 from apo_core.episode_sink import EpisodeSink, step_row
-from apo_core.errors import ConfigError, EpisodeFormatError
-from apo_core.global_heap import check_global_heaps
-from apo_core.image_codec import COMPRESSIONS, PackedFrame, filter_codec, pack, unpack, unpack_jpeg
+from apo_core.errors import ConfigError
+from apo_core.image_codec import COMPRESSIONS, PackedFrame, pack
 from apo_core.labeling import LabelRule, derive_labels, intervention_share, takeovers
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Outcome, Step, StepLabel
 
@@ -48,8 +47,6 @@ __all__ = [
     "read_frames",
     "verify_checksums",
 ]
-_MAX_INFLATION = 20_000  # a black frame packs to a few hundred bytes; what claims more never fits into memory
-_MAX_TEXT = 1 << 20  # characters of a reason
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _SYNC_NS = 500_000_000  # at most this much is lost when the power goes
 _PARALLEL_BYTES = 1 << 17  # a smaller frame is packed faster than handed to another thread
@@ -250,148 +247,11 @@ def read_episode(path: Path | str, images: bool = True) -> Episode:
     Raises:
         EpisodeFormatError: not an episode, truncated, newer schema, or inconsistent with its contract.
     """
-    return _opened(Path(path), lambda path, f: _read(path, f, images))
-
-
-class _Checked:
-    """A file whose parts are handed out only when they are stored in the file itself and are what they should be."""
-
-    def __init__(self, path: Path, f: h5py.File):
-        self.path, self.f = path, f
-        self._size = path.stat().st_size
-
-    def fail(self, message: str):
-        raise EpisodeFormatError(f"{self.path}: {message}")
-
-    def own(self, name: str) -> h5py.Dataset:
-        """A dataset that takes nothing from anywhere else."""
-        parts = name.split("/")
-        for depth in range(1, len(parts) + 1):
-            if not isinstance(self.f.get("/".join(parts[:depth]), getlink=True), h5py.HardLink):
-                self.fail(f"dataset '{name}' is missing or is not stored in the file itself")
-        dataset = self.f[name]
-        if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
-            self.fail(f"'{name}' is not a dataset stored in the file itself")
-        return dataset
-
-    def sized(self, name: str, shape: tuple[int, ...], dtype: str) -> h5py.Dataset:
-        """A dataset of this shape and type that is there as a whole."""
-        dataset = self.own(name)
-        text = h5py.check_string_dtype(dataset.dtype)
-        is_right = text is not None if dtype == "str" else dataset.dtype == np.dtype(dtype)
-        if text is not None and text.length is None:
-            check_global_heaps(self.path)
-        if dataset.shape != shape or not is_right:
-            self.fail(f"dataset '{name}' is {dataset.dtype} {dataset.shape}, expected {dtype} {shape}")
-        if dataset.nbytes > _MAX_INFLATION * self._size:
-            self.fail(f"dataset '{name}' claims {dataset.nbytes} bytes in a file of {self._size}")
-        if dataset.chunks:
-            chunks = int(np.prod([-(-n // c) for n, c in zip(dataset.shape, dataset.chunks, strict=True)]))
-            chunk_bytes = int(np.prod(dataset.chunks)) * dataset.dtype.itemsize
-            if chunk_bytes > _MAX_INFLATION * self._size or dataset.id.get_num_chunks() < chunks:
-                self.fail(f"dataset '{name}' has fewer chunks than its shape {shape} needs")
-        elif dataset.id.get_storage_size() < dataset.nbytes:
-            self.fail(f"dataset '{name}' has fewer bytes than its shape {shape} needs")
-        return dataset
-
-    def column(self, name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-        """Its values."""
-        return self.sized(name, shape, dtype)[()]
-
-    def texts(self, name: str, steps: int) -> tuple[str, ...]:
-        """Texts of the steps."""
-        values = self.column(name, (steps,), "str").tolist()
-        if any(len(text) > _MAX_TEXT for text in values):
-            self.fail(f"dataset '{name}' has texts of more than {_MAX_TEXT} bytes")
-        return tuple(text.decode() for text in values)
-
-
-class _Frames:
-    """The frames of one camera, however they are stored."""
-
-    def __init__(self, checked: _Checked, spec: ImageSpec, steps: int):
-        self._spec, self._jpeg = spec, None
-        jpeg = f"observation/jpeg/{spec.name}"
-        if spec.dtype == np.uint8 and checked.f.get(jpeg, getlink=True) is not None:
-            ends = checked.column(f"{jpeg}/end", (steps,), "i8")
-            self._jpeg = checked.own(f"{jpeg}/bytes")
-            size = int(ends[-1]) if steps else 0
-            if np.any(np.diff(ends, prepend=0) <= 0):
-                checked.fail(f"dataset '{jpeg}/end' does not rise")
-            checked.sized(f"{jpeg}/bytes", (size,), "u1")
-            self._ends = [0, *ends.tolist()]
-            return
-        self._dataset = checked.sized(IMAGES + spec.name, (steps, *spec.shape), spec.dtype.name)
-        pipeline = self._dataset.id.get_create_plist()
-        filters = [pipeline.get_filter(i)[0] for i in range(pipeline.get_nfilters())]
-        whole = self._dataset.chunks == (1, *spec.shape)
-        self._codec = filter_codec(filters) if whole else None
-
-    def stored(self, step: int) -> bytes | np.ndarray:
-        """The frame as it is in the file: an array where HDF5 unpacked it. Not for several threads at once."""
-        if self._jpeg is not None:
-            return self._jpeg[self._ends[step] : self._ends[step + 1]].tobytes()
-        if self._codec is None:
-            return self._dataset[step]
-        skipped, data = self._dataset.id.read_direct_chunk((step, 0, 0, 0))
-        return self._dataset[step] if skipped else data
-
-    def unpacked(self, stored: bytes | np.ndarray) -> np.ndarray:
-        """The frame of what `stored` gave."""
-        if isinstance(stored, np.ndarray):
-            return stored
-        if self._jpeg is not None:
-            return unpack_jpeg(stored, self._spec.shape)
-        return unpack(stored, self._codec, self._spec.shape, self._spec.dtype)
-
-    def read(self, steps: Sequence[int]) -> np.ndarray:
-        """(n, H, W, C) frames of these steps."""
-        out = np.empty((len(steps), *self._spec.shape), self._spec.dtype)
-        for index, step in enumerate(steps):
-            out[index] = self.unpacked(self.stored(int(step)))
-        return out
-
-
-def _head(path: Path, f: h5py.File) -> tuple[_Checked, dict[str, object], int, Contract]:
-    """(checked file, attributes, steps, contract)."""
-    checked = _Checked(path, f)
-    if any(_has_variable_length(f, name) for name in f.attrs):  # version 1, or not ours
-        check_global_heaps(path)
-    attrs = plain_attributes(f)
-    if attrs.get("schema") != SCHEMA_NAME:
-        checked.fail(f"schema = {attrs.get('schema')!r}, expected {SCHEMA_NAME!r}")
-    version = int(attrs["schema_version"])
-    if version > SCHEMA_VERSION:
-        checked.fail(f"schema version {version} is newer than this software reads ({SCHEMA_VERSION}): update apo")
-    if "num_steps" not in attrs:
-        checked.fail("was never finished (no num_steps)")
-    steps = int(attrs["num_steps"])
-    if not 0 <= steps <= MAX_STEPS:
-        checked.fail(f"num_steps = {steps} must be 0..{MAX_STEPS}")
-    return checked, attrs, steps, contract_from_dict(json.loads(attrs["contract"]), f"contract in {path}")
-
-
-def _has_variable_length(f: h5py.File, name: str) -> bool:
-    kind = f.attrs.get_id(name).get_type()
-    return isinstance(kind, h5py.h5t.TypeVlenID) or isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str()
-
-
-def _opened(path: Path, use):
-    """What `use(path, file)` returns; every fault of the file is an EpisodeFormatError."""
-    try:
-        with h5py.File(path, "r") as f:
-            return use(path, f)
-    except EpisodeFormatError as error:
-        text = str(error)
-        raise EpisodeFormatError(text if str(path) in text else f"{path}: {text}") from None
-    except ConfigError as error:
-        raise EpisodeFormatError(f"{path}: its contract is not usable: {error}") from None
-    except Exception as error:  # h5py raises many types on a damaged file
-        raise EpisodeFormatError(f"{path}: not a readable episode file ({type(error).__name__}: {error})") from None
+    return open_episode(Path(path), lambda path, f: _read(path, f, images))
 
 
 def _read(path: Path, f: h5py.File, with_images: bool) -> Episode:
-    checked, attrs, steps, contract = _head(path, f)
+    checked, attrs, steps, contract = read_head(path, f)
     fail, column = checked.fail, checked.column
     size = contract.action.size
     version = int(attrs["schema_version"])
@@ -421,7 +281,7 @@ def _read(path: Path, f: h5py.File, with_images: bool) -> Episode:
     outcome = EpisodeOutcome(
         Outcome(attrs["outcome"]), str(attrs["outcome_reason"]), bool(attrs["terminated"]), bool(attrs["truncated"])
     )
-    images = {s.name: _Frames(checked, s, steps).read(range(steps)) for s in contract.images if with_images}
+    images = {s.name: CameraFrames(checked, s, steps).read(range(steps)) for s in contract.images if with_images}
     later = {}
     if version > 1:
         streams = (*contract.image_names, *contract.state_names)
@@ -466,12 +326,10 @@ def read_frames(path: Path | str, steps: Sequence[int]) -> dict[str, np.ndarray]
     """
 
     def read(path: Path, f: h5py.File) -> dict[str, np.ndarray]:
-        checked, _, count, contract = _head(path, f)
-        if any(not 0 <= int(step) < count for step in steps):
-            checked.fail(f"steps {list(steps)} must be 0..{count - 1}")
-        return {spec.name: _Frames(checked, spec, count).read(steps) for spec in contract.images}
+        checked, _, count, contract = read_head(path, f)
+        return {spec.name: CameraFrames(checked, spec, count).read(steps) for spec in contract.images}
 
-    return _opened(Path(path), read)
+    return open_episode(Path(path), read)
 
 
 def verify_checksums(path: Path | str) -> list[str]:
@@ -482,7 +340,7 @@ def verify_checksums(path: Path | str) -> list[str]:
     """
 
     def verify(path: Path, f: h5py.File) -> list[str]:
-        checked, attrs, steps, contract = _head(path, f)
+        checked, attrs, steps, contract = read_head(path, f)
         if int(attrs["schema_version"]) < 2:
             return []
         expected = json.loads(attrs["checksums"])
@@ -492,7 +350,7 @@ def verify_checksums(path: Path | str) -> list[str]:
         for name in sorted(set(sums) - set(wrong)):
             try:
                 if name in cameras:
-                    frames = _Frames(checked, cameras[name], steps)
+                    frames = CameraFrames(checked, cameras[name], steps)
                     found = frames_checksum([_digest(frames.read([step])) for step in range(steps)])
                 else:
                     dataset = checked.own(name)
@@ -503,7 +361,7 @@ def verify_checksums(path: Path | str) -> list[str]:
                 wrong.append(name)
         return wrong + ["attributes"] * (attributes_checksum(attrs) != expected["attributes"])
 
-    return _opened(Path(path), verify)
+    return open_episode(Path(path), verify)
 
 
 def _dtype_name(dataset: h5py.Dataset) -> str:

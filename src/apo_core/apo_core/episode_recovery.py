@@ -9,7 +9,7 @@ from apo_core.contract import contract_from_dict
 from apo_core.episode_file import publish
 from apo_core.episode_journal import SUFFIX, JournalReader
 from apo_core.episode_sink import EpisodeSink
-from apo_core.errors import ConfigError, EpisodeFormatError
+from apo_core.errors import EpisodeFormatError
 from apo_core.image_codec import COMPRESSIONS, PackedFrame
 from apo_core.types import EpisodeInfo, EpisodeKind, EpisodeOutcome, Outcome
 
@@ -79,7 +79,9 @@ def _build(partial: Path, journal: JournalReader, info: EpisodeInfo, compression
         losses = {"frames_recorded": len(ticks) * cameras, "commands_lost": lost, "frames_lost": lost * cameras}
         sink.finish(RECOVERED, losses, {})
         sink = None
-    except (KeyError, TypeError, ValueError, ConfigError) as error:
+    except (OSError, EpisodeFormatError):
+        raise
+    except Exception as error:  # whatever a record can hold that is no step
         raise EpisodeFormatError(f"{partial}: not a journal of an episode ({type(error).__name__}: {error})") from None
     finally:
         if sink is not None:

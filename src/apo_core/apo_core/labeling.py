@@ -34,7 +34,9 @@ class LabelRule:
         """
         if rate_hz <= 0:
             raise ConfigError("labels", [f"rate_hz = {rate_hz} must be above 0"])
-        return round(self.undesirable_seconds * rate_hz) if self.undesirable_seconds > 0 else self.undesirable_steps
+        if self.undesirable_seconds > 0:
+            return max(1, round(self.undesirable_seconds * rate_hz))
+        return self.undesirable_steps
 
 
 def takeovers(sources: Sequence[str]) -> list[int]:

@@ -5,11 +5,13 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' or source a ROS 2 installation")
 
-from geometry_msgs.msg import PoseStamped, Twist, Vector3
-from sensor_msgs.msg import JointState
+import cv2
+from geometry_msgs.msg import PoseStamped, Twist, TwistStamped, Vector3, WrenchStamped
+from sensor_msgs.msg import CompressedImage, Image, JointState
+from std_msgs.msg import Bool, Float32MultiArray, Float64, Float64MultiArray, Int64, UInt16
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from apo_core.contract import ImageSpec, StateSpec
+from apo_core.contract import COMPRESSED_IMAGE, ImageSpec, StateSpec
 from apo_core.errors import ObservationError
 from apo_core.ros.conversions import (
     array_to_pose,
@@ -133,3 +135,102 @@ def test_a_trajectory_ends_where_its_last_point_puts_the_joint():
 def test_a_trajectory_without_the_joint_ends_nowhere(names, points):
     message = JointTrajectory(joint_names=names, points=[JointTrajectoryPoint(positions=p) for p in points])
     assert np.isnan(trajectory_end(message, "b"))
+
+
+GREY = ImageSpec("front", "front/image_raw", 4, 6, "mono8")
+DEPTH = ImageSpec("depth", "depth/image_raw", 4, 6, "16UC1")
+DEPTHS = np.arange(24, dtype=np.uint16).reshape(4, 6, 1) * 1000
+
+
+def test_grey_image():
+    grey = IMAGE[:, :, 0]
+    message = Image(height=4, width=6, encoding="mono8", step=8)
+    message.data = array.array("B", np.pad(grey, ((0, 0), (0, 2))).tobytes())
+    found = image_from_msg(message, GREY)
+    assert found.shape == (4, 6, 1) and found.dtype == np.uint8
+    np.testing.assert_array_equal(found[:, :, 0], grey)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_depth_image_of_either_byte_order(order):
+    message = Image(height=4, width=6, encoding="16UC1", step=12, is_bigendian=int(order == ">"))
+    message.data = array.array("B", DEPTHS.astype(f"{order}u2").tobytes())
+    found = image_from_msg(message, DEPTH)
+    assert found.dtype == np.dtype(np.uint16)
+    np.testing.assert_array_equal(found, DEPTHS)
+
+
+def test_short_depth_rows_are_refused():
+    message = Image(height=4, width=6, encoding="16UC1", step=6, data=array.array("B", bytes(24)))
+    with pytest.raises(ObservationError, match="has 24 bytes, step 6"):
+        image_from_msg(message, DEPTH)
+
+
+def compressed(image: np.ndarray, suffix: str = ".png", format: str = "png", before: bytes = b"") -> CompressedImage:
+    data = cv2.imencode(suffix, image)[1].tobytes()
+    return CompressedImage(format=format, data=array.array("B", before + data))
+
+
+def test_compressed_colour_is_rgb():
+    message = compressed(np.ascontiguousarray(IMAGE[:, :, ::-1]), format="rgb8; png compressed bgr8")
+    for encoding in ("rgb8", "bgr8"):
+        spec = ImageSpec("front", "front/compressed", 4, 6, encoding, COMPRESSED_IMAGE)
+        np.testing.assert_array_equal(image_from_msg(message, spec), IMAGE)
+
+
+def test_compressed_grey_and_depth():
+    spec = ImageSpec("front", "front/compressed", 4, 6, "mono8", COMPRESSED_IMAGE)
+    np.testing.assert_array_equal(image_from_msg(compressed(IMAGE[:, :, 0]), spec)[:, :, 0], IMAGE[:, :, 0])
+    spec = ImageSpec("depth", "depth/compressedDepth", 4, 6, "16UC1", COMPRESSED_IMAGE)
+    for message in (compressed(DEPTHS), compressed(DEPTHS, format="16UC1; compressedDepth png", before=bytes(12))):
+        np.testing.assert_array_equal(image_from_msg(message, spec), DEPTHS)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        CompressedImage(format="jpeg"),
+        CompressedImage(format="jpeg", data=array.array("B", b"no image at all")),
+        compressed(IMAGE[:3]),
+        compressed(DEPTHS),
+    ],
+)
+def test_misfitting_compressed_images_are_refused(message):
+    with pytest.raises(ObservationError, match="compressed image 'depth'"):
+        image_from_msg(message, ImageSpec("depth", "d", 4, 7, "16UC1", COMPRESSED_IMAGE))
+
+
+def state(kind: str, size: int) -> StateSpec:
+    return StateSpec("s", "topic", kind, size, "", "", ())
+
+
+def test_wrench_and_twist():
+    wrench = WrenchStamped()
+    wrench.wrench.force = Vector3(x=1.0, y=2.0, z=3.0)
+    wrench.wrench.torque = Vector3(x=4.0, y=5.0, z=6.0)
+    assert state_from_msg(wrench, state("geometry_msgs/msg/WrenchStamped", 6)).tolist() == [1, 2, 3, 4, 5, 6]
+    twist = TwistStamped()
+    twist.twist.linear = Vector3(x=1.0, y=2.0, z=3.0)
+    twist.twist.angular = Vector3(x=4.0, y=5.0, z=6.0)
+    assert state_from_msg(twist, state("geometry_msgs/msg/TwistStamped", 6)).tolist() == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (Float32MultiArray(data=[1.0, 2.5]), [1, 2.5]),
+        (Float64MultiArray(data=[1.0, 2.5, 4.0]), [1, 2.5, 4]),
+        (Float64(data=0.5), [0.5]),
+        (Bool(data=True), [1]),
+        (UInt16(data=7), [7]),
+        (Int64(data=-3), [-3]),
+    ],
+)
+def test_numeric_messages(message, expected):
+    found = state_from_msg(message, state("std_msgs/msg/x", len(expected)))
+    assert found.dtype == np.float32 and found.tolist() == expected
+
+
+def test_array_of_another_length_is_refused():
+    with pytest.raises(ObservationError, match="has 2 values, the contract says 3"):
+        state_from_msg(Float32MultiArray(data=[1.0, 2.5]), state("std_msgs/msg/Float32MultiArray", 3))

@@ -1,0 +1,91 @@
+"""A recorder killed at any moment leaves whole episodes and a journal of all but the last second."""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from apo_core.episode_file import list_episodes, read_episode, verify_checksums
+from apo_core.episode_recovery import list_partial, recover_episode
+from apo_core.errors import EpisodeFormatError
+from apo_core.types import EpisodeOutcome, Outcome
+from apo_recorder.episode_buffer import EpisodeEnd, Losses
+from apo_recorder.episode_writer import EpisodeWriterThread
+
+KILLS, STEPS_PER_EPISODE, STEPS_PER_S = 50, 25, 10
+WAIT_S = 30.0
+END = EpisodeEnd(EpisodeOutcome(Outcome.SUCCESS, "over", True, False), "over", 0, Losses())
+
+
+def record(directory, contract, make_info, make_step, told) -> None:
+    """Records one episode after the other and tells each step that was handed over, until it is killed."""
+    writer = EpisodeWriterThread(directory, contract, "zstd", 1000)
+    tick = 0
+    while True:
+        if tick % STEPS_PER_EPISODE == 0:
+            if tick:
+                writer.end(END)
+            writer.begin(make_info(f"e{tick // STEPS_PER_EPISODE:03d}"))
+        tick += 1
+        writer.append(make_step(tick))
+        told.send(tick)
+        # a disk that keeps up with the robot: less than a second of steps waits
+        while writer.waiting_steps >= STEPS_PER_S:
+            os.sched_yield()
+
+
+def killed_after(steps: int, spin_s: float, *arguments) -> int:
+    """Kills a recorder that has handed over so many steps; returns the last one it told of."""
+    context = multiprocessing.get_context("fork")
+    receive, send = context.Pipe(duplex=False)
+    process = context.Process(target=record, args=(*arguments, send))
+    process.start()
+    send.close()
+    tick = 0
+    while tick < steps:
+        assert receive.poll(WAIT_S)
+        tick = receive.recv()
+    until = time.perf_counter() + spin_s
+    while time.perf_counter() < until:  # not always in the same line of the recorder
+        pass
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(WAIT_S)
+    try:
+        while receive.poll(0):
+            tick = receive.recv()
+    except EOFError:
+        pass
+    return tick
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_kill_at_random_moments(tmp_path, small_contract, make_info, make_step):
+    rng = random.Random(7)
+    recovered = published = 0
+    for kill in range(KILLS):
+        directory = tmp_path / str(kill)
+        steps = rng.randint(1, 3 * STEPS_PER_EPISODE)
+        told = killed_after(steps, rng.uniform(0, 0.01), directory, small_contract, make_info, make_step)
+        whole = list_episodes(directory)
+        published += len(whole)
+        for journal in list_partial(directory):
+            try:
+                whole.append(recover_episode(journal))
+                recovered += 1
+            except EpisodeFormatError as error:
+                # killed before the first step was in it
+                assert "no whole step" in str(error) or "first record" in str(error) or "not a journal" in str(error)
+        ticks = []
+        for path in sorted(set(whole)):
+            episode = read_episode(path)
+            assert verify_checksums(path) == []
+            step = make_step(int(episode.ticks[-1]))
+            np.testing.assert_array_equal(episode.images["front"][-1], step.observation.images["front"])
+            ticks += episode.ticks.tolist()
+        assert ticks == list(range(1, len(ticks) + 1))
+        assert len(ticks) >= told - STEPS_PER_S
+    assert recovered and published
