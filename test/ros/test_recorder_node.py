@@ -1,5 +1,7 @@
 """The recorder as a process over DDS: what a scripted robot and arbiter send is in the files, losses are counted."""
 
+import array
+import json
 import os
 import signal
 import subprocess
@@ -8,19 +10,24 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import rclpy
-from geometry_msgs.msg import PoseStamped
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.executors import SingleThreadedExecutor
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
+from std_msgs.msg import Float64MultiArray
+from std_srvs.srv import Trigger
 
 from apo_core.contract import Contract
-from apo_core.episode_file import Episode, list_episodes, read_episode
+from apo_core.episode_file import Episode, list_episodes, read_episode, verify_checksums
+from apo_core.episode_recovery import list_partial, recover_episode
 from apo_core.ros.conversions import array_to_pose, image_to_msg, to_floats, to_stamp
 from apo_core.ros.qos import COMMANDS, sensors
 from apo_core.types import ControlSource, EpisodeOutcome, Outcome
-from apo_interfaces.msg import ActionCommand, EpisodeEvent, TaskStatus
+from apo_interfaces.msg import ActionCommand, EpisodeEvent, OperatorCommand, TaskStatus
 from apo_interfaces.srv import EndEpisode, StartEpisode
 
 WAIT_S = 30.0  # limit of a wait for something that will come
@@ -41,12 +48,19 @@ class Cell:
         self._image = self.node.create_publisher(Image, "front/image_raw", qos)
         self._pose = self.node.create_publisher(PoseStamped, "ee_pose", qos)
         self._gripper = self.node.create_publisher(JointState, "gripper/joint_states", qos)
-        self._command = self.node.create_publisher(ActionCommand, "command", COMMANDS)
+        self.command_pub = self.node.create_publisher(ActionCommand, "command", COMMANDS)
         self._status = self.node.create_publisher(TaskStatus, "task/status", COMMANDS)
-        self._publishers = (self._image, self._pose, self._gripper, self._command, self._status)
+        self.operator = self.node.create_publisher(OperatorCommand, "operator/command", COMMANDS)
+        self.publishers = [self._image, self._pose, self._gripper, self.command_pub, self._status, self.operator]
+        self.diagnostics: dict[str, str] = {}
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, COMMANDS)
         self.node.create_subscription(EpisodeEvent, "recorder/event", self.events.append, COMMANDS)
         self._start = self.node.create_client(StartEpisode, "recorder/start_episode")
         self._end = self.node.create_client(EndEpisode, "recorder/end_episode")
+        self._undo = self.node.create_client(Trigger, "recorder/undo_last")
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        self.diagnostics = {pair.key: pair.value for pair in message.status[0].values}
 
     def spin_until(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + WAIT_S
@@ -57,10 +71,11 @@ class Cell:
     def wait_connected(self) -> None:
         self.spin_until(
             lambda: (
-                all(publisher.get_subscription_count() for publisher in self._publishers)
+                all(publisher.get_subscription_count() for publisher in self.publishers)
                 and self.node.count_publishers("recorder/event")
                 and self._start.service_is_ready()
                 and self._end.service_is_ready()
+                and self._undo.service_is_ready()
             )
         )
 
@@ -74,8 +89,10 @@ class Cell:
         self._gripper.publish(gripper)
         self._image.publish(image_to_msg(observation.images["front"], tick * PERIOD_NS, "front"))
 
-    def command(self, tick: int, source: ControlSource = POLICY, fill: float | None = None) -> None:
-        stamp = to_stamp(tick * PERIOD_NS)
+    def command(
+        self, tick: int, source: ControlSource = POLICY, fill: float | None = None, stamp_ns: int | None = None
+    ) -> None:
+        stamp = to_stamp(tick * PERIOD_NS if stamp_ns is None else stamp_ns)
         action = np.full(7, tick / 1000 if fill is None else fill, np.float32)
         message = ActionCommand(
             tick=tick,
@@ -87,9 +104,10 @@ class Cell:
             policy_values=to_floats(None if source is HOLD else -action),
             human_values=to_floats(action if source is HUMAN else None),
             adapter_version=4,
+            clipped="vx",
         )
         message.header.stamp = stamp
-        self._command.publish(message)
+        self.command_pub.publish(message)
 
     def tick(self, tick: int, source: ControlSource = POLICY) -> None:
         self.observe(tick)
@@ -114,6 +132,17 @@ class Cell:
         future = self.end_async(*args, **fields)
         self.spin_until(future.done)
         return future.result()
+
+    def undo(self) -> Trigger.Response:
+        future = self._undo.call_async(Trigger.Request())
+        self.spin_until(future.done)
+        return future.result()
+
+    def press(self, event: str) -> None:
+        self.operator.publish(OperatorCommand(device="pad", connected=True, events=[event]))
+
+    def count(self, kind: str) -> int:
+        return [event.event for event in self.events].count(kind)
 
     def wait_taken(self, messages: int) -> None:
         """Until the recorder has taken so many messages from each topic: it takes one between two service calls."""
@@ -177,6 +206,14 @@ def test_every_step_is_recorded_with_the_source_that_the_command_names(launch, c
     assert (episode.info.seed, episode.info.tags) == (5, {"round": "2"})
     assert episode.outcome == EpisodeOutcome(Outcome.SUCCESS, "told", terminated=True, truncated=False)
     assert list(episode.sources) == sources
+    streams = ("front", "ee_pose", "width")
+    for stream in streams:
+        assert episode.header_stamps_ns[stream].tolist() == episode.stamps_ns["observation"].tolist()
+        assert (np.diff(episode.stream_receive_ns[stream]) > 0).all()
+        found = {name: episode.streams[stream][name] for name in ("received", "gaps", "duplicates", "refused")}
+        assert found == {"received": 30, "gaps": 0, "duplicates": 0, "refused": 0}
+    assert episode.clipped == ("vx",) * 30
+    assert verify_checksums(ended.path) == []
     assert episode.ticks.tolist() == list(range(100, 130))
     assert episode.adapter_versions.tolist() == [4] * 30
     for index, source in enumerate(sources):
@@ -326,3 +363,166 @@ def test_wrong_parameters_end_the_process_with_every_fault(ros_domain, tmp_path)
     )
     assert done.returncode == 2
     assert "queue_steps" in done.stderr and "end_wait_s" in done.stderr
+
+
+def test_buttons_of_the_operator_start_end_and_take_back(launch, cell, episodes):
+    launch()
+    cell.press("start")
+    cell.event("STARTED")
+    for tick in range(1, 4):
+        cell.tick(tick)
+    cell.wait_taken(3)
+    cell.press("success")
+    saved = cell.event("SAVED")
+    assert (saved.outcome, saved.reason, saved.steps) == ("SUCCESS", "operator_success", 3)
+    cell.press("undo_last")
+    assert "kept in" in cell.event("DISCARDED").reason
+    assert episodes() == []
+    cell.press("start")
+    cell.spin_until(lambda: cell.count("STARTED") == 2)
+    cell.tick(4)
+    cell.wait_taken(4)
+    cell.press("discard")
+    cell.spin_until(lambda: cell.count("DISCARDED") == 2)
+    assert episodes() == []
+
+
+def test_buttons_can_be_switched_off(launch, cell):
+    cell.publishers.remove(cell.operator)
+    launch(buttons=False)
+    cell.press("start")
+    for _ in range(5):
+        assert cell.end().message == "no episode is being recorded"
+    assert cell.events == []
+
+
+def test_last_episode_is_taken_back_by_the_service(launch, cell, episodes, tmp_path):
+    launch()
+    refused = cell.undo()
+    assert not refused.success and "no episode was saved yet" in refused.message
+    for tick in (1, 2):
+        cell.start()
+        cell.tick(tick)
+        assert cell.end(until=tick).accepted
+    first, second = episodes()
+    undone = cell.undo()
+    assert undone.success and second.info.episode_id in undone.message
+    assert [episode.path for episode in episodes()] == [first.path]
+    assert read_episode(tmp_path / "episodes" / ".discarded" / second.path.name).ticks.tolist() == [2]
+
+
+def test_seconds_before_the_start_are_kept(launch, cell, episodes):
+    launch(pre_roll_s=WAIT_S)
+    for tick in range(1, 6):
+        cell.tick(tick)
+    for _ in range(10):  # the recorder takes a message of each topic between two calls
+        assert not cell.end().accepted
+    cell.start()
+    cell.tick(6)
+    assert cell.end(until=6).accepted
+    (episode,) = episodes()
+    assert episode.ticks.tolist() == [1, 2, 3, 4, 5, 6] and episode.info.pre_roll_steps == 5
+
+
+def test_losses_are_shown_while_recording(launch, cell):
+    launch()
+    cell.start()
+    for tick in (1, 4):
+        cell.tick(tick)
+    cell.spin_until(lambda: cell.diagnostics.get("commands_lost") == "2")
+    assert cell.diagnostics["episode"] and cell.diagnostics["frames_lost"] == "2"
+    assert cell.end(until=4).accepted
+
+
+def test_killed_recorder_leaves_an_episode_to_recover(launch, cell, episodes, tmp_path):
+    process = launch()
+    cell.start()
+    for tick in range(1, 11):
+        cell.tick(tick)
+    cell.wait_taken(10)
+    cell.spin_until(lambda: cell.diagnostics.get("steps_waiting") == "0" and cell.diagnostics["episode"])
+    process.kill()
+    process.wait(WAIT_S)
+    assert episodes() == []
+    (journal,) = list_partial(tmp_path / "episodes")
+    recovered = read_episode(recover_episode(journal))
+    assert recovered.ticks.tolist() == list(range(1, len(recovered.ticks) + 1)) and recovered.num_steps >= 9
+    assert (recovered.info.operator, recovered.outcome.reason) == ("ann", "recovered")
+
+
+SENSES = {
+    "images": {
+        "depth": {"topic": "depth/image_raw", "height": 4, "width": 6, "encoding": "16UC1", "rate_hz": 10},
+        "grey": {
+            "topic": "grey/compressed",
+            "type": "sensor_msgs/msg/CompressedImage",
+            "height": 4,
+            "width": 6,
+            "encoding": "mono8",
+        },
+    },
+    "state": {
+        "wrench": {"topic": "wrench", "type": "geometry_msgs/msg/WrenchStamped", "size": 6, "unit": "N, N m"},
+        "tactile": {"topic": "tactile", "type": "std_msgs/msg/Float64MultiArray", "size": 3, "unit": "N"},
+    },
+}
+
+
+class Senses:
+    """A depth camera, a compressed grey one, a wrench and an array without header."""
+
+    def __init__(self, node):
+        qos = sensors("reliable")
+        self.depth = node.create_publisher(Image, "depth/image_raw", qos)
+        self.grey = node.create_publisher(CompressedImage, "grey/compressed", qos)
+        self.wrench = node.create_publisher(WrenchStamped, "wrench", qos)
+        self.tactile = node.create_publisher(Float64MultiArray, "tactile", qos)
+
+    def publish(self, stamp_ns: int, tick: int) -> None:
+        stamp = to_stamp(stamp_ns)
+        depth = Image(height=4, width=6, encoding="16UC1", step=12)
+        depth.data = array.array("B", np.full((4, 6), 1000 + tick, "<u2").tobytes())
+        png = cv2.imencode(".png", np.full((4, 6), tick, np.uint8))[1].tobytes()
+        grey = CompressedImage(format="png", data=array.array("B", png))
+        wrench = WrenchStamped()
+        wrench.wrench.force.z = float(tick)
+        for message in (depth, grey, wrench):
+            message.header.stamp = stamp
+        self.depth.publish(depth)
+        self.grey.publish(grey)
+        self.wrench.publish(wrench)
+        self.tactile.publish(Float64MultiArray(data=[float(tick), 0.5, -1.0]))
+
+
+@pytest.mark.parametrize("compression", ["zstd", "jpeg"])
+def test_depth_compressed_and_arrays_come_from_the_contract(
+    launch, cell, episodes, tmp_path, small_contract, compression
+):
+    contract_file = tmp_path / "senses.yaml"
+    # an array has no header: its stamp is the time of arrival
+    contract_file.write_text(json.dumps(small_contract.as_dict() | SENSES | {"tolerance_s": 5.0}))
+    senses = Senses(cell.node)
+    cell.publishers = [cell.command_pub, senses.depth, senses.grey, senses.wrench, senses.tactile]
+    launch(
+        contract_file=contract_file,
+        image_compression=compression,
+        lockstep=False,
+        pairing_tolerance_s=5.0,
+        observation_wait_s=0.2,
+    )
+    cell.start()
+    begin_ns = cell.node.get_clock().now().nanoseconds
+    for tick in range(1, 6):
+        stamp_ns = begin_ns + tick * 1_000_000
+        senses.publish(stamp_ns, tick)
+        cell.command(tick, stamp_ns=stamp_ns)
+    cell.wait_taken(5)
+    assert cell.end().accepted
+    (episode,) = episodes()
+    assert episode.num_steps > 0 and episode.images["depth"].dtype == np.uint16
+    depth, grey = episode.images["depth"][-1], episode.images["grey"][-1]
+    assert depth.shape == grey.shape == (4, 6, 1) and 1001 <= depth[0, 0, 0] <= 1005
+    assert (grey == grey[0, 0, 0]).all()
+    assert episode.state["tactile"][-1].tolist()[1:] == [0.5, -1.0]
+    assert episode.state["wrench"].shape[1] == 6
+    assert episode.streams["depth"]["received"] == 5
