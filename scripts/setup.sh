@@ -192,7 +192,7 @@ fi
 
 # ---- virtual environment
 VENV_FLAGS=()
-REQUIREMENTS=(runtime sim train dev)
+REQUIREMENTS=(runtime sim train export dev)
 if [ "$ROS_SOURCE" = wheels ]; then
     REQUIREMENTS+=(ros)
 else

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from apo_bringup.cli import main
@@ -64,3 +66,11 @@ def test_an_unknown_operator_device_names_the_known_ones(capsys):
         main(["up", "--operator", "mouse"])
     assert exit_.value.code == 2
     assert "'spacemouse', 'joy', 'keyboard'" in capsys.readouterr().err
+
+
+def test_the_episode_tools_get_their_arguments_in_order(tmp_path, capsys):
+    takeovers = Path(__file__).parents[1] / "data" / "takeovers"
+    assert main(["episodes", "filter", "--min-steps", "43", str(takeovers), "--outcome", "SUCCESS"]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(takeovers / f"lift-{seed}.h5") for seed in (10007, 10009)]
+    assert main(["episodes", "ls", str(tmp_path / "none")]) == 2
+    assert capsys.readouterr().err == f"apo episodes ls: {tmp_path / 'none'}: does not exist\n"

@@ -67,28 +67,30 @@ class MessageMaker:
             data=image.view(np.uint8).reshape(-1),
         )
 
-    def states(self, contract: Contract, state: Mapping[str, np.ndarray], stamp_ns: int) -> Iterator[tuple[str, Any]]:
-        """(topic, message) of each state topic.
+    def states(
+        self, contract: Contract, state: Mapping[str, np.ndarray], stamps_ns: Mapping[str, int]
+    ) -> Iterator[tuple[int, str, Any]]:
+        """(stamp, topic, message) of each state topic.
 
         Args:
             contract: of the episode.
             state: {key: (n,)} of one step.
-            stamp_ns: of the observation.
+            stamps_ns: {key: stamp}.
 
         Raises:
             EpisodeToolError: a state of a type that is not known here.
         """
-        header = self._header(stamp_ns, contract.frame_id)
-        joints: dict[tuple[str, tuple[str, ...]], dict[str, np.ndarray]] = {}
+        joints: dict[tuple[int, str, tuple[str, ...]], dict[str, np.ndarray]] = {}
         for spec in contract.state:
-            values = state[spec.name].astype(np.float64)
+            values, stamp_ns = state[spec.name].astype(np.float64), stamps_ns[spec.name]
             if spec.type == "sensor_msgs/msg/JointState":
-                joints.setdefault((spec.topic, spec.joints), {})[spec.field] = values
+                joints.setdefault((stamp_ns, spec.topic, spec.joints), {})[spec.field] = values
             else:
-                yield spec.topic, self._state(spec, values, header)
-        for (topic, names), fields in joints.items():
+                yield stamp_ns, spec.topic, self._state(spec, values, self._header(stamp_ns, contract.frame_id))
+        for (stamp_ns, topic, names), fields in joints.items():
             parts = {name: fields.get(name, np.zeros(0)) for name in _JOINT_FIELDS}
-            yield topic, self._make("sensor_msgs/msg/JointState", header=header, name=list(names), **parts)
+            header = self._header(stamp_ns, "")
+            yield stamp_ns, topic, self._make("sensor_msgs/msg/JointState", header=header, name=list(names), **parts)
 
     def _state(self, spec: StateSpec, values: np.ndarray, header: Any) -> Any:
         if spec.type == "geometry_msgs/msg/PoseStamped":

@@ -252,6 +252,14 @@ def _import(tool) -> None:
         "--rotation-step", type=float, metavar="RAD", help="that 1 stands for (default the file's, or 0.5)"
     )
     bring.add_argument("--control-rate", type=float, metavar="HZ", help="(default the file's, or 20)")
+    bring.add_argument(
+        "--ee-rotation",
+        type=float,
+        nargs=4,
+        default=(0.0, 0.0, 0.0, 1.0),
+        metavar=("X", "Y", "Z", "W"),
+        help="quaternion that turns the file's end-effector frame into the contract's (docs/episode_tools.md)",
+    )
     bring.add_argument("--gripper-sign", type=int, choices=(1, -1), default=1, help="-1: the file closes at -1")
     bring.add_argument("--flip", action="store_true", help="turn images upside down (robosuite's own collector)")
     bring.add_argument("--resize", action="store_true", help="scale images to the contract's size")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -178,7 +179,7 @@ def view(arguments: argparse.Namespace) -> int:
     (episode,) = read_all(find_episodes([arguments.path])[:1])
     grid = {"columns": arguments.columns, "rows": arguments.rows}
     asked = (arguments.sheet, arguments.video, arguments.rerun)
-    sheet = arguments.sheet if any(asked) else f"{episode.info.episode_id}.png"
+    sheet = arguments.sheet if any(asked) else f"{episode.path.stem}.png"
     for name, suffix, write, options in (
         (sheet, ".png", write_contact_sheet, grid),
         (arguments.video, ".mp4", write_video, {}),
@@ -241,6 +242,8 @@ def import_(arguments: argparse.Namespace) -> int:
     """Writes an episode file for each demonstration."""
     from apo_core.episode_tools.import_robomimic import RobomimicImport, import_robomimic
 
+    if not math.isclose(math.hypot(*arguments.ee_rotation), 1, abs_tol=1e-3):
+        raise EpisodeToolError(f"--ee-rotation {arguments.ee_rotation}: a quaternion must be of norm 1")
     options = RobomimicImport(
         instruction=arguments.instruction,
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -253,6 +256,7 @@ def import_(arguments: argparse.Namespace) -> int:
         position_step_m=arguments.position_step,
         rotation_step_rad=arguments.rotation_step,
         control_rate_hz=arguments.control_rate,
+        ee_rotation=tuple(arguments.ee_rotation),
         gripper_sign=arguments.gripper_sign,
         flip=arguments.flip,
         resize=arguments.resize,

@@ -83,12 +83,12 @@ class _Bag:
         for start, frames in frame_blocks(episode):
             for row in range(len(next(iter(frames.values())))) if frames else range(episode.num_steps):
                 index = start + row
-                stamp_ns = int(stamps["observation"][index])
+                own = _sample_stamps(episode, index)
                 for spec in contract.images:
-                    self._sample(spec.topic, stamp_ns, self._maker.image(spec, frames[spec.name][row], stamp_ns))
-                for topic, message in self._maker.states(
-                    contract, {k: v[index] for k, v in episode.state.items()}, stamp_ns
-                ):
+                    image = self._maker.image(spec, frames[spec.name][row], own[spec.name])
+                    self._sample(spec.topic, own[spec.name], image)
+                state = {name: values[index] for name, values in episode.state.items()}
+                for stamp_ns, topic, message in self._maker.states(contract, state, own):
                     self._sample(topic, stamp_ns, message)
                 self._put(COMMAND_TOPIC, int(stamps["command"][index]), self._maker.command(episode, index))
 
@@ -105,3 +105,11 @@ class _Bag:
             # rosbag2 stores names as the graph shows them
             self._connections[topic, kind] = self._bag.add_connection("/" + topic.lstrip("/"), kind, typestore=store)
         self._bag.write(self._connections[topic, kind], stamp_ns, store.serialize_cdr(message, kind))
+
+
+def _sample_stamps(episode: Episode, index: int) -> dict[str, int]:
+    """{camera or state key: header stamp}; the observation's where the file does not have it."""
+    fallback = int(episode.stamps_ns["observation"][index])
+    names = (*episode.contract.image_names, *episode.contract.state_names)
+    known = episode.header_stamps_ns
+    return {name: (int(known[name][index]) if name in known else 0) or fallback for name in names}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,8 @@ from apo_core.contract import Contract
 from apo_core.episode_file import Episode, list_episodes, read_episode, read_frames
 from apo_core.errors import EpisodeFormatError, EpisodeToolError
 
-_BLOCK_BYTES = 32 * 2**20  # of images in memory at a time
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+BLOCK_BYTES = 32 * 2**20  # of images in memory at a time
 
 
 def find_episodes(paths: Sequence[Path | str]) -> list[Path]:
@@ -80,9 +82,11 @@ def one_contract(episodes: Sequence[Episode]) -> Contract:
 
 
 def unique_ids(episodes: Sequence[Episode]) -> None:
-    """Raises EpisodeToolError when two files hold an episode of the same id."""
+    """Raises EpisodeToolError when two files hold an episode of the same id, or an id is no name for a file."""
     known: dict[str, Path] = {}
     for episode in episodes:
+        if not _ID.fullmatch(episode.info.episode_id):
+            raise EpisodeToolError(f"{episode.path}: episode_id = {episode.info.episode_id!r} is no name for a file")
         other = known.setdefault(episode.info.episode_id, episode.path)
         if other != episode.path:
             raise EpisodeToolError(f"{episode.path}: episode '{episode.info.episode_id}' is in {other} as well")
@@ -95,7 +99,7 @@ def frame_blocks(episode: Episode) -> Iterator[tuple[int, dict[str, np.ndarray]]
         EpisodeFormatError: unreadable.
     """
     frame_bytes = sum(spec.height * spec.width * 3 for spec in episode.contract.images)
-    length = max(1, _BLOCK_BYTES // max(frame_bytes, 1))
+    length = max(1, BLOCK_BYTES // max(frame_bytes, 1))
     for start in range(0, episode.num_steps, length):
         yield start, read_frames(episode.path, range(start, min(start + length, episode.num_steps)))
 

@@ -19,14 +19,15 @@ import numpy as np
 from apo_core.contract import Contract
 from apo_core.episode_file import EpisodeWriter
 from apo_core.episode_tools.files import new_folder
-from apo_core.episode_tools.robomimic_mapping import CAMERAS, STATE, StateMapping
-from apo_core.errors import ApoError, EpisodeToolError
+from apo_core.episode_tools.robomimic_mapping import CAMERAS, StateMapping, choose_mapping, turned_poses
+from apo_core.errors import ApoError, EpisodeToolError, ObservationError
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
 
 # robosuite's OSC_POSE: largest step of a tick
 POSITION_STEP_M = 0.05
 ROTATION_STEP_RAD = 0.5
 CONTROL_RATE_HZ = 20.0
+POSE = "geometry_msgs/msg/PoseStamped"
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -45,6 +46,8 @@ class RobomimicImport:
     position_step_m: float | None = None
     rotation_step_rad: float | None = None
     control_rate_hz: float | None = None
+    # quaternion xyzw from the file's end-effector frame to the contract's, for every PoseStamped
+    ee_rotation: tuple[float, ...] = (0.0, 0.0, 0.0, 1.0)
     gripper_sign: int = 1  # -1 where the file's gripper closes at -1
     flip: bool = False  # images upside down, as robosuite renders them
     resize: bool = False  # images of another size than the contract's
@@ -81,9 +84,8 @@ class _Source:
             raise EpisodeToolError(f"{path}: has no group 'data', is not a robomimic or robosuite file")
         self._env = self._env_args()
         self.demos = self._demos()
-        self._states = [
-            StateMapping(s.name, options.state.get(s.name, STATE.get(s.name, s.name))) for s in contract.state
-        ]
+        there = set(f[f"data/{self.demos[0]}"].get("obs", ()))
+        self._states = [choose_mapping(spec.name, options.state.get(spec.name), there) for spec in contract.state]
         self._cameras = {
             s.name: options.cameras.get(s.name, CAMERAS.get(s.name, f"{s.name}_image")) for s in contract.images
         }
@@ -206,6 +208,9 @@ class _Source:
                 else EpisodeOutcome(Outcome.UNLABELED, "no reward in the file", terminated=False, truncated=False)
             )
             return writer.finish(outcome)
+        except ObservationError as error:
+            writer.discard()
+            self._fail(f"{demo}: {error}")
         except BaseException:
             writer.discard()
             raise
@@ -241,6 +246,8 @@ class _Source:
                 f"{demo}: {mapping.text} gives {values.shape} for state '{mapping.name}', expected {(steps, size)} "
                 f"(--state {mapping.name}=...)"
             )
+        if self._contract.state_spec(mapping.name).type == POSE:
+            values = turned_poses(values, self._options.ee_rotation)
         return values
 
     def _camera(self, demo: str, name: str, frames: h5py.Dataset, steps: int) -> h5py.Dataset:

@@ -69,13 +69,13 @@ def read_labels(path: Path, episode: Episode) -> tuple[LabelRule, list[StepLabel
         entry = document["episodes"].get(episode.info.episode_id)
         if entry is None:
             raise EpisodeToolError(f"{path}: has no labels of episode '{episode.info.episode_id}'")
-        labels = [StepLabel(label) for label, count in entry["labels"] for _ in range(count)]
+        runs = [(StepLabel(label), int(count)) for label, count in entry["labels"]]
         digest = entry["sha256"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise EpisodeToolError(f"{path}: not a label file ({type(error).__name__}: {error})") from None
-    if digest != _sha256(episode.path) or len(labels) != episode.num_steps:
+    if digest != _sha256(episode.path) or sum(count for _, count in runs) != episode.num_steps:
         raise EpisodeToolError(f"{path}: its labels belong to another content of {episode.path}")
-    return rule, labels
+    return rule, [label for label, count in runs for _ in range(count)]
 
 
 def _runs(labels: Sequence[StepLabel]) -> list[list[Any]]:

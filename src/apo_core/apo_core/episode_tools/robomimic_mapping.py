@@ -7,18 +7,20 @@ difference of two of these, `key[0]-key[1]`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
 from apo_core.errors import EpisodeToolError
+from apo_core.rotations import canonical_quaternion
 
-# robosuite's names for what config/contract.yaml calls
+# robosuite's names for what config/contract.yaml calls so; the first one whose keys are there
 STATE = {
-    "ee_pose": "robot0_eef_pos,robot0_eef_quat",
-    "gripper_width": "robot0_gripper_qpos[0]-robot0_gripper_qpos[1]",
-    "joint_position": "robot0_joint_pos",
-    "joint_velocity": "robot0_joint_vel",
+    # eef_quat is the orientation of the hand's body, eef_quat_site (robosuite 1.5) that of the fingers' site
+    "ee_pose": ("robot0_eef_pos,robot0_eef_quat_site", "robot0_eef_pos,robot0_eef_quat"),
+    "gripper_width": ("robot0_gripper_qpos[0]-robot0_gripper_qpos[1]",),
+    "joint_position": ("robot0_joint_pos",),
+    "joint_velocity": ("robot0_joint_vel",),
 }
 CAMERAS = {"wrist": "robot0_eye_in_hand_image"}
 _PART = re.compile(r"\s*([A-Za-z0-9_]+)\s*(?:\[\s*(\d+)\s*(:\s*(\d+)\s*)?\])?\s*")
@@ -54,6 +56,36 @@ class StateMapping:
             parts = [_rows(read(key))[:, part] for key, part in term]
             columns.append(parts[0] - parts[1] if len(parts) == 2 else parts[0])
         return np.concatenate(columns, axis=1).astype(np.float32)
+
+
+def choose_mapping(name: str, asked: str | None, there: Collection[str]) -> StateMapping:
+    """The mapping asked for, else the first usual one whose keys are `there`, else the last usual one.
+
+    Raises:
+        EpisodeToolError: what is asked for is no mapping.
+    """
+    mappings = [StateMapping(name, text) for text in ([asked] if asked is not None else STATE.get(name, (name,)))]
+    return next((one for one in mappings if set(one.keys) <= set(there)), mappings[-1])
+
+
+def turned_poses(poses: np.ndarray, rotation: Sequence[float]) -> np.ndarray:
+    """Poses (T, 7), quaternions xyzw, seen in a frame that is turned by `rotation` within the end effector's.
+
+    The quaternions are of norm 1, their largest component is positive.
+    """
+    x, y, z, w = np.moveaxis(poses[:, 3:].astype(np.float64), 1, 0)
+    a, b, c, d = np.asarray(rotation, dtype=np.float64)
+    product = np.stack(
+        [
+            w * a + x * d + y * c - z * b,
+            w * b - x * c + y * d + z * a,
+            w * c + x * b - y * a + z * d,
+            w * d - x * a - y * b - z * c,
+        ],
+        axis=1,
+    )
+    quaternions = [canonical_quaternion(one) for one in product]
+    return np.concatenate([poses[:, :3], np.reshape(quaternions, (-1, 4))], axis=1).astype(np.float32)
 
 
 def _rows(values: np.ndarray) -> np.ndarray:

@@ -110,7 +110,19 @@ def _stamps(episode: Episode) -> Iterator[tuple[bool, str]]:
         same = np.diff(stamps[name], prepend=stamps[name][:1] - 1) == 0
         if same.any():
             yield False, f"{name} stamps repeat: {_steps(same)}"
-    late = stamps["observation"] > stamps["command"] + round(episode.contract.tolerance_s * 1e9)
+    tolerance_ns = round(episode.contract.tolerance_s * 1e9)
+    for name, values in episode.header_stamps_ns.items():
+        known = values > 0
+        back = known & (np.diff(values, prepend=values[:1]) < 0)
+        if back.any():
+            yield True, f"header stamps of '{name}' go back in time: {_steps(back)}"
+        far = known & (np.abs(values - stamps["observation"]) > tolerance_ns)
+        if far.any():
+            yield (
+                False,
+                f"samples of '{name}' are more than {tolerance_ns / 1e6:g} ms off the observation: {_steps(far)}",
+            )
+    late = stamps["observation"] > stamps["command"] + tolerance_ns
     if late.any():
         yield True, f"observation stamps lie after the command that answers them: {_steps(late)}"
     early = stamps["chunk"] > stamps["command"]
