@@ -214,7 +214,7 @@ def show_codecs(folder: Path) -> None:
         for compression, quality in (("zstd", 0), ("jpeg", 90), ("jpeg", 95)):
             packed: list[PackedFrame] = []
             spent = [_seconds(lambda p=packed, c=compression, q=quality, x=frames: p.extend(pack(i, c, q) for i in x))]
-            note = "as chosen, level -1" if compression == "zstd" else f"quality {quality}, not lossless"
+            note = "as chosen, level 1" if compression == "zstd" else f"quality {quality}, not lossless"
             if compression == "jpeg":
                 shape = frames.shape[1:]
                 spent.append(_seconds(lambda p=packed, s=shape: [unpack_jpeg(frame.data, s) for frame in p]))

@@ -1,6 +1,6 @@
 """How frames are stored: lossless chunks that HDF5 filters read, or JPEG files. Thread-safe.
 
-zstd at level -1 was chosen on figures (bench/bench_recorder.py): it packs simulated frames about as well as gzip -4 at
+zstd at level 1 was chosen on figures (bench/bench_recorder.py): it packs simulated frames about as well as gzip -4 at
 five times the speed, and unpacks faster than any other lossless codec that h5py users can read.
 """
 
@@ -19,7 +19,7 @@ import zstandard
 from apo_core.errors import EpisodeFormatError
 
 COMPRESSIONS = ("zstd", "gzip", "none", "jpeg")
-_ZSTD_LEVEL = -1
+_ZSTD_LEVEL = 1
 _GZIP_LEVEL = 1  # level 4 costs 1.5 times the time for a tenth of the size
 _ZSTD_FILTER, _GZIP_FILTER = hdf5plugin.ZSTD_ID, 1
 _local = threading.local()  # contexts of zstandard are not for several threads at once
