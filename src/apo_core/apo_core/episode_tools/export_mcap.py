@@ -41,7 +41,10 @@ def export_mcap(episodes: Sequence[Episode], target: Path, command_definition: P
     with new_folder(target) as folder:
         for episode in episodes:
             path = folder / episode.info.episode_id
-            with rosbag2.Writer(path, version=9, storage_plugin=rosbag2.StoragePlugin.MCAP) as bag:
+            writer = rosbag2.Writer(path, version=9, storage_plugin=rosbag2.StoragePlugin.MCAP)
+            # MCAP's own chunks, which every player unpacks
+            writer.set_compression(rosbag2.CompressionMode.STORAGE, rosbag2.CompressionFormat.ZSTD)
+            with writer as bag:
                 bag.set_custom_data("episode_id", episode.info.episode_id)
                 bag.set_custom_data("outcome", str(episode.outcome.outcome))
                 bag.set_custom_data("instruction", episode.info.instruction)
