@@ -204,9 +204,9 @@ def show_codecs(folder: Path) -> None:
     for title, frames in sets.items():
         for name, options in codecs.items():
             chunks = (1, *frames.shape[1:])
-            with h5py.File(folder / "codec.h5", "w", driver="core", backing_store=False) as f:
+            with h5py.File(folder / "codec.h5", "w", rdcc_nbytes=0) as f:
                 # no cache: each frame is packed and unpacked
-                data = f.create_dataset("d", frames.shape, "u1", chunks=chunks, rdcc_nbytes=0, **options)
+                data = f.create_dataset("d", frames.shape, "u1", chunks=chunks, **options)
                 spent = [_seconds(lambda d=data, x=frames: [d.__setitem__(i, x[i]) for i in range(len(x))])]
                 f.flush()
                 spent.append(_seconds(lambda d=data: [d[i] for i in range(len(d))]))

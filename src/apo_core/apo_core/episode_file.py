@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -98,7 +98,8 @@ class EpisodeWriter:
         self.partial_path = partial / f"{info.episode_id}{SUFFIX}"  # what a crash leaves
         self._unfinished = partial / self.path.name
         self._contract, self._compression, self._jpeg_quality = contract, compression, jpeg_quality
-        self._synced_ns = 0
+        self._syncer, self._synced_ns = ThreadPoolExecutor(1, "sync"), 0
+        self._syncing: Future[None] | None = None
         self._journal = JournalWriter(self.partial_path, {"info": asdict(info), "image_compression": compression})
         try:
             self._sink = EpisodeSink(self._unfinished, info, contract, compression)
@@ -128,9 +129,16 @@ class EpisodeWriter:
         facts = {"row": row, "frames": [[len(frame.data), frame.digest.hex()] for frame in frames]}
         self._journal.append(facts, [frame.data for frame in frames])
         if step.receive_ns - self._synced_ns >= _SYNC_NS or step.receive_ns < self._synced_ns:
-            self._journal.sync()
-            self._synced_ns = step.receive_ns
+            self._sync(step.receive_ns)
         self._sink.append(row, frames)
+
+    def _sync(self, now_ns: int) -> None:
+        """Puts the journal on the disk, on a thread of its own: packing goes on meanwhile."""
+        if self._syncing is not None:
+            if not self._syncing.done():
+                return
+            self._syncing.result()
+        self._syncing, self._synced_ns = self._syncer.submit(self._journal.sync), now_ns
 
     def _pack(self, images: list[np.ndarray]) -> list[PackedFrame]:
         def packed(image: np.ndarray) -> PackedFrame:
@@ -160,9 +168,9 @@ class EpisodeWriter:
         """
         self._sink.finish(outcome, losses or {}, streams or {})
         publish(self._unfinished, self.path)
+        self._stop_threads()
         self._journal.close()
         self.partial_path.unlink()
-        self._stop_pool()
         return self.path
 
     def discard(self) -> None:
@@ -172,16 +180,16 @@ class EpisodeWriter:
 
     def abandon(self) -> None:
         """Gives the episode up; its journal stays."""
-        self._stop_pool()
+        self._stop_threads()
         self._sink.close()
         self._journal.close()
         # the journal has all of it, and a full disk needs the room to recover
         self._unfinished.unlink(missing_ok=True)
 
-    def _stop_pool(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
+    def _stop_threads(self) -> None:
+        for pool in (self._syncer, self._pool):
+            if pool is not None:
+                pool.shutdown()
 
 
 def publish(unfinished: Path, path: Path) -> None:
