@@ -36,10 +36,11 @@ def write(tmp_path, small_contract, make_info, make_step) -> Callable[..., Path]
         losses=None,
         folder=None,
         contract=small_contract,
+        compression="zstd",
         **info,
     ):
         facts = replace(make_info(episode_id), contract_json=contract.json, **info)
-        writer = EpisodeWriter(folder or tmp_path / "episodes", facts, contract)
+        writer = EpisodeWriter(folder or tmp_path / "episodes", facts, contract, compression)
         for index, letter in enumerate(sources):
             step = make_step(index + 1, letters[letter])
             step.observation.state["ee_pose"][:] = POSE

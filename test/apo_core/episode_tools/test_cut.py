@@ -61,6 +61,14 @@ def test_missing_ticks_are_counted_in_their_part(write, tmp_path):
     assert second.losses == {"frames_recorded": 2, "commands_lost": 2, "frames_lost": 2}
 
 
+@pytest.mark.parametrize("compression", ["jpeg", "gzip", "none"])
+def test_frames_are_not_packed_with_loss_a_second_time(write, tmp_path, compression):
+    whole = read_episode(write("PPPP", compression=compression))
+    parts = [read_episode(path) for path in cut_episode(whole, [2], tmp_path / "parts")]
+    np.testing.assert_array_equal(np.concatenate([part.images["front"] for part in parts]), whole.images["front"])
+    assert parts[0].image_compression == {"jpeg": "zstd"}.get(compression, compression)
+
+
 @pytest.mark.parametrize("at", [[], [0], [4], [2, 2], [3, 1], [-1], [9]])
 def test_steps_outside_the_episode_are_refused(write, tmp_path, at):
     with pytest.raises(EpisodeToolError, match=r"e1\.h5: cannot be cut at .*1\.\.3"):

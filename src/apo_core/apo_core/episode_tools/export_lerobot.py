@@ -5,7 +5,6 @@ Layout: https://huggingface.co/docs/lerobot/lerobot-dataset-v3. Needs pyarrow (r
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from apo_core.contract import Contract, ImageSpec
 from apo_core.episode_file import Episode
 from apo_core.episode_tools.files import extra_module, frame_blocks, new_folder, one_contract, unique_ids
+from apo_core.episode_tools.lerobot_parquet import Shards, make_table, write_meta
 from apo_core.episode_tools.lerobot_video import RollingVideo, VideoPlace, encode_png
 from apo_core.episode_tools.moments import PixelMoments, moments
 from apo_core.episode_tools.unit_actions import shown_actions
@@ -57,7 +57,7 @@ def export_lerobot(episodes: Sequence[Episode], target: Path, options: LeRobotOp
         EpisodeToolError: pyarrow is missing, contracts that differ, an empty episode, a control rate that is no whole
             number, frames that MPEG-4 cannot hold, or a target that exists.
     """
-    parquet = extra_module("pyarrow.parquet", "pyarrow", "export")
+    extra_module("pyarrow.parquet", "pyarrow", "export")
     contract = one_contract(episodes)
     unique_ids(episodes)
     _check(episodes, contract, options)
@@ -68,7 +68,7 @@ def export_lerobot(episodes: Sequence[Episode], target: Path, options: LeRobotOp
             key: RollingVideo(folder, key, VIDEO_PATH, contract.rate_hz, options.video_mb * 2**20, CHUNKS_SIZE)
             for key in (keys if options.images == "video" else ())
         }
-        data = _Shards(folder, parquet, options.data_mb * 2**20)
+        data = Shards(folder, DATA_PATH, options.data_mb * 2**20, CHUNKS_SIZE)
         tasks = {text: index for index, text in enumerate(dict.fromkeys(e.info.instruction for e in episodes))}
         rows, numbers, pixels = [], [], {key: PixelMoments() for key in keys}
         start = 0
@@ -77,7 +77,7 @@ def export_lerobot(episodes: Sequence[Episode], target: Path, options: LeRobotOp
                 columns = _columns(episode, index, start, tasks, options.rule)
                 own = {key: PixelMoments() for key in keys}
                 pngs, places = _write_images(episode, keys, videos, own)
-                place = data.write(_table(columns, pngs, features))
+                place = data.write(make_table(columns, pngs, features))
                 stats = {key: moments(values) for key, values in columns.items()}
                 stats |= {key: one.moments(episode.num_steps) for key, one in own.items()}
                 rows.append(_episode_row(episode, index, start, place, places, stats))
@@ -91,9 +91,7 @@ def export_lerobot(episodes: Sequence[Episode], target: Path, options: LeRobotOp
                 video.close()
         whole = {key: moments(np.concatenate([part[key] for part in numbers])) for key in numbers[0]}
         whole |= {key: one.moments(start) for key, one in pixels.items()}
-        _write_meta(
-            folder, parquet, rows, whole, tasks, _info(contract, features, len(episodes), start, len(tasks), options)
-        )
+        write_meta(folder, rows, whole, tasks, _info(contract, features, len(episodes), start, len(tasks), options))
     return start
 
 
@@ -209,53 +207,6 @@ def _write_images(
     return pngs, {key: video.end() for key, video in videos.items()}
 
 
-def _table(columns: Mapping[str, np.ndarray], pngs: Mapping[str, list[bytes]], features: Mapping[str, Any]):
-    import pyarrow as pa
-
-    arrays, names = [], []
-    for key, feature in features.items():
-        if feature["dtype"] == "video":
-            continue
-        if feature["dtype"] == "image":
-            image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-            array = pa.array([{"bytes": png, "path": None} for png in pngs[key]], type=image)
-        elif columns[key].ndim == 2:
-            values = pa.array(columns[key].reshape(-1))
-            array = pa.FixedSizeListArray.from_arrays(values, columns[key].shape[1])
-        else:
-            array = pa.array(columns[key], type=pa.type_for_alias(feature["dtype"]))
-        names.append(key)
-        arrays.append(array)
-    return pa.table(arrays, names=names)
-
-
-class _Shards:
-    """Parquet files of the data, each begun when the one before is full; a row group an episode."""
-
-    def __init__(self, folder: Path, parquet, limit_bytes: int):
-        self._folder, self._parquet, self._limit = folder, parquet, limit_bytes
-        self._number, self._writer, self._path = -1, None, Path()
-
-    def write(self, table) -> dict[str, int]:
-        if self._writer is None or self._path.stat().st_size >= self._limit:
-            self.close()
-            self._number += 1
-            place = {"chunk_index": self._number // CHUNKS_SIZE, "file_index": self._number % CHUNKS_SIZE}
-            self._path = self._folder / DATA_PATH.format(**place)
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._writer = self._parquet.ParquetWriter(self._path, table.schema, compression="snappy")
-        self._writer.write_table(table)
-        return {
-            "data/chunk_index": self._number // CHUNKS_SIZE,
-            "data/file_index": self._number % CHUNKS_SIZE,
-        }
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
-
 def _episode_row(episode, index, start, place, places, stats) -> dict[str, Any]:
     """A row of meta/episodes."""
     row = {
@@ -294,35 +245,3 @@ def _info(
         "video_path": VIDEO_PATH if options.images == "video" and contract.images else None,
         "features": features,
     }
-
-
-def _write_meta(folder: Path, parquet, rows, stats, tasks: Mapping[str, int], info: Mapping[str, Any]) -> None:
-    import pyarrow as pa
-
-    meta = folder / "meta"
-    episodes = meta / "episodes" / "chunk-000"
-    episodes.mkdir(parents=True)
-    parquet.write_table(pa.Table.from_pylist(rows), episodes / "file-000.parquet", compression="snappy")
-    # a pandas frame whose index is the text of the task
-    pandas = {
-        "index_columns": ["task"],
-        "column_indexes": [],
-        "columns": [
-            {
-                "name": "task_index",
-                "field_name": "task_index",
-                "pandas_type": "int64",
-                "numpy_type": "int64",
-                "metadata": None,
-            },
-            {"name": "task", "field_name": "task", "pandas_type": "unicode", "numpy_type": "object", "metadata": None},
-        ],
-        "pandas_version": "2.0.0",
-    }
-    table = pa.table(
-        {"task_index": pa.array(list(tasks.values()), pa.int64()), "task": pa.array(list(tasks), pa.string())}
-    )
-    table = table.replace_schema_metadata({"pandas": json.dumps(pandas)})
-    parquet.write_table(table, meta / "tasks.parquet")
-    (meta / "stats.json").write_text(json.dumps(stats, indent=4) + "\n")
-    (meta / "info.json").write_text(json.dumps(info, indent=4) + "\n")
