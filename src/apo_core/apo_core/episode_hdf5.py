@@ -115,17 +115,15 @@ class CameraFrames:
         skipped, data = self._dataset.id.read_direct_chunk((step, 0, 0, 0))
         return self._dataset[step] if skipped else data
 
-    def unpacked(self, stored: bytes | np.ndarray) -> np.ndarray:
-        """The frame of what `stored` gave."""
-        if isinstance(stored, np.ndarray):
-            return stored
-        if self._jpeg is not None:
-            return unpack_jpeg(stored, self._spec.shape)
-        return unpack(stored, self._codec, self._spec.shape, self._spec.dtype)
-
     def read_into(self, step: int, out: np.ndarray) -> None:
-        """Puts the frame of a step into `out`, (H, W, C)."""
-        out[...] = self.unpacked(self.stored(step))
+        """Puts the frame of a step into `out`, contiguous (H, W, C)."""
+        stored = self.stored(step)
+        if isinstance(stored, np.ndarray):
+            out[...] = stored
+        elif self._jpeg is not None:
+            out[...] = unpack_jpeg(stored, self._spec.shape)
+        else:
+            unpack(stored, self._codec, out)
 
     def read(self, steps: Sequence[int]) -> np.ndarray:
         """(n, H, W, C) frames of these steps."""

@@ -103,21 +103,24 @@ def filter_codec(filters: list[int]) -> str | None:
     return {(): "none", (_ZSTD_FILTER,): "zstd", (_GZIP_FILTER,): "gzip"}.get(tuple(filters))
 
 
-def unpack(data: bytes, codec: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """The frame of a chunk. Never takes more memory than the frame's.
+def unpack(data: bytes, codec: str, out: np.ndarray) -> None:
+    """Unpacks a chunk into `out`, a contiguous frame. Never takes more memory than the frame's.
 
     Raises:
         EpisodeFormatError: damaged, or not of this shape.
     """
-    size = int(np.prod(shape)) * dtype.itemsize
+    size = out.nbytes
     try:
         if codec == "zstd":
             if zstandard.frame_content_size(data) != size:
                 raise ValueError("its size is not the frame's")
             if not hasattr(_local, "decompressor"):
                 _local.decompressor = zstandard.ZstdDecompressor()
-            data = _local.decompressor.decompress(data)
-        elif codec == "gzip":
+            with _local.decompressor.stream_reader(data) as stream:
+                if stream.readinto(out.reshape(-1).view(np.uint8)) != size:
+                    raise ValueError("it is cut off")
+            return
+        if codec == "gzip":
             stream = zlib.decompressobj()
             data = stream.decompress(data, size)
             if not stream.eof and stream.decompress(stream.unconsumed_tail, 1):
@@ -125,5 +128,5 @@ def unpack(data: bytes, codec: str, shape: tuple[int, ...], dtype: np.dtype) -> 
         if len(data) != size:
             raise ValueError(f"it has {len(data)} bytes")
     except (ValueError, zlib.error, zstandard.ZstdError) as error:
-        raise EpisodeFormatError(f"a frame of {shape} cannot be unpacked: {error}") from None
-    return np.frombuffer(data, dtype).reshape(shape)
+        raise EpisodeFormatError(f"a frame of {out.shape} cannot be unpacked: {error}") from None
+    out[...] = np.frombuffer(data, out.dtype).reshape(out.shape)
