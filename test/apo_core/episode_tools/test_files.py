@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from apo_core.contract import contract_from_dict
-from apo_core.episode_file import read_episode
+from apo_core.episode_file import list_episodes, read_episode
 from apo_core.episode_tools.files import (
     extra_module,
     find_episodes,
@@ -75,10 +75,17 @@ def test_blocks_of_frames_are_all_frames(write):
 def test_a_new_file_appears_when_it_is_whole(tmp_path):
     with new_file(tmp_path / "a.txt") as partial:
         partial.write_text("whole")
-        assert partial.suffix == ".txt"
+        assert partial.name == "a.txt"
         assert not (tmp_path / "a.txt").exists()
     assert (tmp_path / "a.txt").read_text() == "whole"
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_what_is_not_whole_is_not_listed(tmp_path):
+    with new_file(tmp_path / "a.h5") as partial:
+        partial.write_bytes(b"half")
+        assert list_episodes(tmp_path) == []
+    assert list_episodes(tmp_path) == [tmp_path / "a.h5"]
 
 
 def test_a_new_folder_appears_when_it_is_whole(tmp_path):

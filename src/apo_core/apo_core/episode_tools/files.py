@@ -106,7 +106,7 @@ def frame_blocks(episode: Episode) -> Iterator[tuple[int, dict[str, np.ndarray]]
 
 @contextmanager
 def new_file(path: Path | str) -> Iterator[Path]:
-    """A temporary path beside `path`; what is there at the end is put on disk and takes the name `path`.
+    """A temporary path on the same file system; what is there at the end is put on disk and takes the name `path`.
 
     Raises:
         EpisodeToolError: `path` exists, or its folder does not.
@@ -119,7 +119,7 @@ def new_file(path: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(path: Path | str) -> Iterator[Path]:
-    """A temporary folder beside `path`; at the end all of it is put on disk and it takes the name `path`.
+    """A temporary folder on the same file system; at the end all of it is put on disk and it takes the name `path`.
 
     Raises:
         EpisodeToolError: `path` exists, or its folder does not.
@@ -139,18 +139,16 @@ def _renamed(path: Path) -> Iterator[Path]:
     _check_free(path)
     if not path.parent.is_dir():
         raise EpisodeToolError(f"{path}: its folder {path.parent} does not exist")
-    # the suffix stays, since some libraries choose the format by it
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    # under its own name, by which some libraries choose the format, in a folder that nobody lists
+    place = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    place.mkdir()
     try:
-        yield partial
+        yield place / path.name
         _check_free(path)
-        os.rename(partial, path)
+        os.rename(place / path.name, path)
         _sync(path.parent)
     finally:
-        if partial.is_dir():
-            shutil.rmtree(partial)
-        else:
-            partial.unlink(missing_ok=True)
+        shutil.rmtree(place)
 
 
 def _check_free(path: Path) -> None:
