@@ -1,7 +1,7 @@
 """How frames are stored: lossless chunks that HDF5 filters read, or JPEG files. Thread-safe.
 
 zstd at level 1 was chosen on figures (bench/bench_recorder.py): it packs simulated frames about as well as gzip -4 at
-five times the speed, and unpacks faster than any other lossless codec that h5py users can read.
+four times the speed, and unpacks faster than any other lossless codec that h5py users can read.
 """
 
 from __future__ import annotations
