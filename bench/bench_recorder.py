@@ -31,7 +31,8 @@ from apo_sim_bridge.demonstrations import collect
 from apo_sim_bridge.sim_env import SimConfig, SimEnv
 
 ROOT = Path(__file__).resolve().parents[1]
-RENDERED, STEPS, ROUNDS = 40, 120, 5
+RENDERED, ROUNDS = 40, 3
+WRITTEN, STEPS = 300, 120  # of an episode: 15 s for the writers, 6 s for the batches
 BATCH, BATCHES, EPISODES = 32, 60, 4
 DONE = EpisodeOutcome(Outcome.SUCCESS, "bench", True, False)
 
@@ -104,7 +105,7 @@ def write_plain(folder: Path, name: str, contract: Contract, steps: list[Step], 
 
 def bench_writers(folder: Path) -> None:
     contract = contract_of(480, 640)
-    steps = list(steps_of(contract, rendered(contract), STEPS))
+    steps = list(steps_of(contract, rendered(contract), WRITTEN))
     size = sum(int(np.prod(spec.shape)) for spec in contract.images) * len(steps)
     gzip4 = {"compression": "gzip", "compression_opts": 4}
     writers: dict[str, Callable[[str], Path]] = {
