@@ -70,14 +70,10 @@ class RecorderNode(LifecycleBase):
         self._recording = Recording(config, contract, self._writer)
         qos, refused = sensors(config.sensor_reliability), self._recording.on_refused
         self._source = ObservationSource(self, contract, qos, self._on_sample, refused)
-        self._inputs = [
-            self.create_subscription(ActionCommand, "command", self._on_command, COMMANDS),
-            self.create_subscription(TaskStatus, "task/status", self._on_status, COMMANDS),
-        ]
+        inputs = [(ActionCommand, "command", self._on_command), (TaskStatus, "task/status", self._on_status)]
         if config.buttons:
-            self._inputs.append(
-                self.create_subscription(OperatorCommand, "operator/command", self._on_operator, COMMANDS)
-            )
+            inputs.append((OperatorCommand, "operator/command", self._on_operator))
+        self._inputs = [self.create_subscription(*each, COMMANDS) for each in inputs]
         self._timer = self.create_timer(_POLL_S, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def deactivate(self) -> None:
@@ -160,10 +156,8 @@ class RecorderNode(LifecycleBase):
         return response
 
     async def _on_undo(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        try:
-            self._refuse_unless_active()
-        except ValueError as error:
-            response.message = str(error)
+        if not self.is_active:
+            response.message = "the recorder is not active"
             return response
         self._undone.append(Future())
         self._writer.undo()
