@@ -29,7 +29,7 @@ def test_a_terminal_is_given_back_as_it_was_whatever_happens():
     master, slave = pty.openpty()
     try:
         before = termios.tcgetattr(slave)
-        with pytest.raises(RuntimeError), kept_terminal(slave):
+        with open(slave, closefd=False) as stream, pytest.raises(RuntimeError), kept_terminal(stream):
             tty.setraw(slave)
             raise RuntimeError
         assert termios.tcgetattr(slave) == before
@@ -39,6 +39,9 @@ def test_a_terminal_is_given_back_as_it_was_whatever_happens():
 
 
 def test_what_is_no_terminal_is_left_alone(tmp_path):
-    with (tmp_path / "file").open("w") as file, kept_terminal(file.fileno()):
+    with (tmp_path / "file").open("w") as file, kept_terminal(file):
         file.write("text")
     assert (tmp_path / "file").read_text() == "text"
+    for nothing in (io.StringIO(), None):
+        with kept_terminal(nothing):
+            pass

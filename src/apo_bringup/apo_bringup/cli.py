@@ -80,7 +80,7 @@ def _up(arguments: argparse.Namespace) -> int:
             entry, parameters, namespace=arguments.namespace, params_file=arguments.params_file
         )
         made.append(Program(entry.name, command, nodes.environment_for_nodes()))
-    with kept_terminal(sys.stdin.fileno()):
+    with kept_terminal(sys.stdin):
         return run_in_foreground(made, data_dir / "log")
 
 

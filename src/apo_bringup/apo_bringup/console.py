@@ -40,11 +40,12 @@ class Console:
 
 
 @contextlib.contextmanager
-def kept_terminal(fd: int) -> Iterator[None]:
+def kept_terminal(stream: TextIO | None) -> Iterator[None]:
     """Gives the terminal back as it was, also when a program that changed it was killed; does nothing for a file."""
     try:
+        fd = stream.fileno()
         before = termios.tcgetattr(fd)
-    except termios.error:
+    except (AttributeError, OSError, termios.error):  # no stream, none of the system, no terminal
         before = None
     try:
         yield
