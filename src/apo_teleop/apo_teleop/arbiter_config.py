@@ -54,7 +54,7 @@ class ArbiterConfig(OutputConfig):
     )
     linear_deceleration: float = parameter(8.0, "m/s^2 at which HOLD ends translation", low=0.01, high=1000.0)
     angular_deceleration: float = parameter(80.0, "rad/s^2 at which HOLD ends rotation", low=0.01, high=10000.0)
-    publisher_check_s: float = parameter(0.2, "s between counts of the publishers on each input", low=0.05, high=60.0)
+    publisher_check_s: float = parameter(0.5, "s between counts of the publishers on each input", low=0.05, high=60.0)
     sensor_reliability: str = parameter(
         "reliable", "QoS of ee_pose and of the feedback", choices=("reliable", "best_effort")
     )
