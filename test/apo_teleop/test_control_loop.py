@@ -47,6 +47,18 @@ def test_in_real_time_the_timer_ticks_and_inputs_do_not():
     assert (loop.record.ticks, loop.ticks_missed) == (1, 0)
 
 
+def test_the_gripper_is_told_in_lockstep_always_and_in_real_time_once_somebody_has_driven():
+    assert make(lockstep=True).moves_gripper
+    loop = make()
+    now = 1000 * MS
+    loop.on_timer(now, now)
+    assert not loop.moves_gripper
+    loop.on_pose(now + PERIOD, POSITION, now + PERIOD)
+    loop.on_chunk(now + PERIOD, chunk(now + PERIOD), "", now + PERIOD)
+    loop.on_timer(now + PERIOD, now + PERIOD)
+    assert loop.moves_gripper
+
+
 def test_in_real_time_a_takeover_comes_at_once():
     loop = make()
     now = 1000 * MS

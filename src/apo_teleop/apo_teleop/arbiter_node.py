@@ -202,8 +202,7 @@ class ArbiterNode(LifecycleBase):
         self._command_pub.publish(message)
         if decision.takeover:
             record.latency.add(time.time_ns() - self._device_wall_ns)
-        # a gripper that holds something keeps it until somebody drives; a simulation in lockstep waits for both
-        if self._arbiter.has_driven or self._config.lockstep:
+        if self._loop.moves_gripper:
             self._robot.grip(decision.values, decision.observation_stamp)
         shadow = shadow_of(message)
         if shadow is not None:

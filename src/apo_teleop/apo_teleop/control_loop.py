@@ -59,6 +59,14 @@ class ControlLoop:
         """Ticks without all answers at the deadline, or periods without a command."""
         return self._gate.missed if self._lockstep else self._cadence.missed
 
+    @property
+    def moves_gripper(self) -> bool:
+        """Whether the gripper is told: one that holds something keeps it until somebody drives.
+
+        A simulation in lockstep waits for arm and gripper in every tick.
+        """
+        return self._lockstep or self._arbiter.has_driven
+
     def on_duplicate(self, topic: str) -> None:
         """Which input has more than one publisher; empty: none."""
         self._inbox.duplicate = topic
