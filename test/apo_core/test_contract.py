@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
-from apo_core.contract import contract_from_dict, frame_fault, load_contract
+from apo_core.contract import contract_from_dict, load_contract
 from apo_core.errors import ConfigError, ObservationError
 from apo_core.types import Observation
 
@@ -223,17 +223,6 @@ def test_every_misfit_of_an_observation_is_named(data):
 def test_unknown_state_is_refused(data):
     with pytest.raises(ObservationError, match="'torque' is not in the contract"):
         contract_from_dict(data, "a").state_spec("torque")
-
-
-def test_a_frame_is_the_contracts_or_the_robots_name_for_it_or_none(data):
-    contract = contract_from_dict(data, "arm.yaml")
-    assert [frame_fault(frame, contract) for frame in ("", "base")] == ["", ""]
-    assert frame_fault("world", contract) == "has the frame 'world', must have frame_id = 'base' in arm.yaml"
-    assert frame_fault("fr3_link0", contract, "fr3_link0") == ""
-    assert frame_fault("world", contract, "fr3_link0") == (
-        "has the frame 'world', must have frame_id = 'base' in arm.yaml, "
-        "output_frame = 'fr3_link0' in config/arbiter.yaml"
-    )
 
 
 def test_hash_of_the_shipped_contract_stays():

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apo_core.contract import FeedbackSpec, load_contract
+from apo_core.frames import Header
 from apo_core.types import ActionChunk, ControlSource
 from apo_teleop.arbiter import Arbiter
 from apo_teleop.arbiter_config import ArbiterConfig
@@ -283,17 +284,17 @@ class FaultySession:
         twist = self.executed[:6] * (0.0 if self.chance(0.3) else 1.0)
         if self.chance(0.02):
             twist = twist + self.random.choice((math.nan, math.inf))
-        self.loop.on_feedback(self.stamp(), twist.tolist(), self.steady)
+        self.loop.on_feedback(Header(self.stamp()), twist.tolist(), self.steady)
 
     def observe(self):
         position = [self.random.uniform(-0.6, 0.6), self.random.uniform(-0.6, 0.6), self.random.uniform(0.7, 1.6)]
         if self.chance(0.02):
             position[1] = math.nan
-        return self.loop.on_pose(self.stamp(), position, self.steady)
+        return self.loop.on_pose(Header(self.stamp()), position, self.steady)
 
     def answer(self):
         if self.chance(0.03):
-            return self.loop.on_chunk(self.now, None, "the camera is dark", self.steady)
+            return self.loop.on_chunk(Header(self.now), None, "the camera is dark", self.steady)
         rows = np.array([[self.random.uniform(-2, 2) for _ in range(7)] for _ in range(2)], np.float32)
         if self.chance(0.03):
             rows[self.random.randrange(2), self.random.randrange(7)] = self.random.choice((math.nan, math.inf))
@@ -302,7 +303,7 @@ class FaultySession:
         stamp = self.now - self.random.choice((120, 320)) * MS if self.chance(0.05) else self.stamp()
         version = 2 if self.chance(0.02) else 1
         chunk = ActionChunk(stamp, CONTRACT.period_ns, rows, np.zeros(len(rows), np.float32), version)
-        return self.loop.on_chunk(self.now, chunk, "", self.steady)
+        return self.loop.on_chunk(Header(self.now), chunk, "", self.steady)
 
     def operate(self):
         if self.chance(0.15):
@@ -314,7 +315,7 @@ class FaultySession:
         pressed = tuple(self.random.choices(events, (2, 2, 1, 4))) if self.chance(0.1) else ()
         connected = not self.chance(0.02)
         stamp = self.now if self.config.lockstep and not self.chance(0.05) else self.stamp()
-        return self.loop.on_operator(stamp, connected, self.driving, values, pressed, self.now, self.steady)
+        return self.loop.on_operator(Header(stamp), connected, self.driving, values, pressed, self.now, self.steady)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered")

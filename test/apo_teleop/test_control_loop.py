@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from apo_core.contract import load_contract
+from apo_core.frames import Header
 from apo_core.types import ActionChunk, ControlSource
 from apo_teleop.arbiter import Arbiter
 from apo_teleop.arbiter_config import ArbiterConfig
@@ -34,14 +35,14 @@ def chunk(stamp_ns):
 
 def operator(loop, stamp_ns, now_ns, active=False, connected=True, events=()):
     values = MOTION if active else REST
-    return loop.on_operator(stamp_ns, connected, active, values, events, now_ns, now_ns)
+    return loop.on_operator(Header(stamp_ns), connected, active, values, events, now_ns, now_ns)
 
 
 def test_in_real_time_the_timer_ticks_and_inputs_do_not():
     loop = make()
     now = 1000 * MS
-    assert loop.on_pose(now, POSITION, now) is None
-    assert loop.on_chunk(now, chunk(now), "", now) is None
+    assert loop.on_pose(Header(now), POSITION, now) is None
+    assert loop.on_chunk(Header(now), chunk(now), "", now) is None
     assert operator(loop, now, now) is None
     assert loop.on_timer(now, now).source is ControlSource.POLICY
     assert (loop.record.ticks, loop.ticks_missed) == (1, 0)
@@ -53,8 +54,8 @@ def test_the_gripper_is_told_in_lockstep_always_and_in_real_time_once_somebody_h
     now = 1000 * MS
     loop.on_timer(now, now)
     assert not loop.moves_gripper
-    loop.on_pose(now + PERIOD, POSITION, now + PERIOD)
-    loop.on_chunk(now + PERIOD, chunk(now + PERIOD), "", now + PERIOD)
+    loop.on_pose(Header(now + PERIOD), POSITION, now + PERIOD)
+    loop.on_chunk(Header(now + PERIOD), chunk(now + PERIOD), "", now + PERIOD)
     loop.on_timer(now + PERIOD, now + PERIOD)
     assert loop.moves_gripper
 
@@ -62,8 +63,8 @@ def test_the_gripper_is_told_in_lockstep_always_and_in_real_time_once_somebody_h
 def test_in_real_time_a_takeover_comes_at_once():
     loop = make()
     now = 1000 * MS
-    loop.on_pose(now, POSITION, now)
-    loop.on_chunk(now, chunk(now), "", now)
+    loop.on_pose(Header(now), POSITION, now)
+    loop.on_chunk(Header(now), chunk(now), "", now)
     loop.on_timer(now, now)
     decision = operator(loop, now + 10 * MS, now + 10 * MS, active=True)
     assert decision.takeover and decision.source is ControlSource.HUMAN
@@ -83,12 +84,12 @@ def test_in_lockstep_a_tick_waits_for_both_and_is_decided_at_its_stamp():
     loop = make(lockstep=True)
     stamp = 5000 * MS
     assert loop.on_timer(0, 0) is None
-    assert loop.on_pose(stamp, POSITION, 7) is None
-    assert loop.on_chunk(stamp, chunk(stamp), "", 8) is None
+    assert loop.on_pose(Header(stamp), POSITION, 7) is None
+    assert loop.on_chunk(Header(stamp), chunk(stamp), "", 8) is None
     decision = operator(loop, stamp, 9)
     assert (decision.source, decision.observation_stamp) == (ControlSource.POLICY, stamp)
     assert loop.on_timer(10, 10) is None
-    assert loop.on_pose(stamp, POSITION, 11) is decision
+    assert loop.on_pose(Header(stamp), POSITION, 11) is decision
 
 
 def test_in_lockstep_only_simulated_time_passes():
@@ -96,8 +97,8 @@ def test_in_lockstep_only_simulated_time_passes():
     stamp = 5000 * MS
     for tick in range(3):
         steady = tick * 3600 * 1000 * MS
-        loop.on_pose(stamp, POSITION, steady)
-        loop.on_chunk(stamp, chunk(stamp), "", steady)
+        loop.on_pose(Header(stamp), POSITION, steady)
+        loop.on_chunk(Header(stamp), chunk(stamp), "", steady)
         assert operator(loop, stamp, steady).source is ControlSource.POLICY
         stamp += PERIOD
     assert loop.ticks_missed == 0
@@ -106,7 +107,7 @@ def test_in_lockstep_only_simulated_time_passes():
 def test_in_lockstep_the_deadline_holds_and_names_who_is_late():
     loop = make(lockstep=True, lockstep_deadline_s=1.0)
     stamp = 5000 * MS
-    loop.on_pose(stamp, POSITION, 0)
+    loop.on_pose(Header(stamp), POSITION, 0)
     operator(loop, stamp, 1)
     assert loop.on_timer(0, 999 * MS) is None
     decision = loop.on_timer(0, 1000 * MS)
@@ -126,8 +127,8 @@ def test_the_summary_tells_ages_counts_and_clips():
     loop = make()
     assert loop.summary(0) == {"state": "no tick yet", "ticks_missed": "0"}
     now = 1000 * MS
-    loop.on_pose(now, (0.4, 0.0, 1.0), now)
-    loop.on_chunk(now, chunk(now), "", now)
+    loop.on_pose(Header(now), (0.4, 0.0, 1.0), now)
+    loop.on_chunk(Header(now), chunk(now), "", now)
     loop.on_timer(now, now)
     summary = loop.summary(now + 20 * MS)
     assert summary["state"] == "POLICY" and summary["reason"] == "policy_in_control"
@@ -157,33 +158,33 @@ def test_in_lockstep_an_emergency_stop_holds_the_next_tick():
     loop = make(lockstep=True)
     stamp = 5000 * MS
     assert loop.on_estop(True, 0, 0) is None
-    loop.on_pose(stamp, POSITION, 7)
-    loop.on_chunk(stamp, chunk(stamp), "", 8)
+    loop.on_pose(Header(stamp), POSITION, 7)
+    loop.on_chunk(Header(stamp), chunk(stamp), "", 8)
     assert operator(loop, stamp, 9).reason == "estop"
 
 
 def test_in_lockstep_a_tick_waits_for_the_announcement_of_its_adapter():
     loop = make(lockstep=True)
     stamp = 5000 * MS
-    loop.on_pose(stamp, POSITION, 7)
+    loop.on_pose(Header(stamp), POSITION, 7)
     operator(loop, stamp, 8)
     unknown = dataclasses.replace(chunk(stamp), adapter_version=9)
-    assert loop.on_chunk(stamp, unknown, "", 9) is None
+    assert loop.on_chunk(Header(stamp), unknown, "", 9) is None
     assert loop.on_adapter((4,), 10) is None
     decision = loop.on_adapter((9,), 11)
     assert (decision.source, decision.adapter_version) == (ControlSource.POLICY, 9)
     # what was announced before stays known
-    loop.on_pose(stamp + PERIOD, POSITION, 12)
+    loop.on_pose(Header(stamp + PERIOD), POSITION, 12)
     operator(loop, stamp + PERIOD, 13)
-    assert loop.on_chunk(stamp + PERIOD, chunk(stamp + PERIOD), "", 14).source is ControlSource.POLICY
+    assert loop.on_chunk(Header(stamp + PERIOD), chunk(stamp + PERIOD), "", 14).source is ControlSource.POLICY
 
 
 def test_in_lockstep_an_adapter_that_is_never_announced_holds_at_the_deadline():
     loop = make(lockstep=True, lockstep_deadline_s=1.0)
     stamp = 5000 * MS
-    loop.on_pose(stamp, POSITION, 0)
+    loop.on_pose(Header(stamp), POSITION, 0)
     operator(loop, stamp, 1)
-    loop.on_chunk(stamp, dataclasses.replace(chunk(stamp), adapter_version=9), "", 2)
+    loop.on_chunk(Header(stamp), dataclasses.replace(chunk(stamp), adapter_version=9), "", 2)
     assert loop.on_timer(0, 999 * MS) is None
     assert loop.on_timer(0, 1000 * MS).reason == "adapter_unknown"
 
@@ -191,8 +192,8 @@ def test_in_lockstep_an_adapter_that_is_never_announced_holds_at_the_deadline():
 def test_in_real_time_an_unknown_adapter_holds_until_it_is_announced():
     loop = make()
     now = 1000 * MS
-    loop.on_pose(now, POSITION, now)
-    loop.on_chunk(now, dataclasses.replace(chunk(now), adapter_version=9), "", now)
+    loop.on_pose(Header(now), POSITION, now)
+    loop.on_chunk(Header(now), dataclasses.replace(chunk(now), adapter_version=9), "", now)
     assert loop.on_timer(now, now).reason == "adapter_unknown"
     assert loop.on_adapter((9,), now) is None
     assert loop.on_timer(now + PERIOD, now + PERIOD).source is ControlSource.POLICY
@@ -200,7 +201,7 @@ def test_in_real_time_an_unknown_adapter_holds_until_it_is_announced():
 
 def test_the_age_of_the_feedback_is_told():
     loop = make()
-    loop.on_feedback(1000 * MS, (0.1, 0, 0, 0, 0, 0), 1000 * MS)
+    loop.on_feedback(Header(1000 * MS), (0.1, 0, 0, 0, 0, 0), 1000 * MS)
     loop.on_timer(1000 * MS, 1000 * MS)
     assert loop.summary(1030 * MS)["feedback_age_s"] == "0.030"
 
@@ -212,8 +213,8 @@ def test_an_output_that_cannot_move_the_robot_holds_until_it_can():
     )
     loop.on_adapter((2,), 0)
     now = 1000 * MS
-    loop.on_pose(now, POSITION, now)
-    loop.on_chunk(now, chunk(now), "", now)
+    loop.on_pose(Header(now), POSITION, now)
+    loop.on_chunk(Header(now), chunk(now), "", now)
     held = loop.on_timer(now, now)
     assert (held.source, held.reason, held.detail) == (ControlSource.HOLD, "output_blocked", faults[0])
     assert not held.latched and not any(held.values[:6])

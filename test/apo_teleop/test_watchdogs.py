@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apo_core.contract import FeedbackSpec, frame_fault, load_contract
+from apo_core.contract import FeedbackSpec, load_contract
+from apo_core.frames import frame_fault
 from apo_core.types import ActionChunk
 from apo_teleop.arbiter_config import ArbiterConfig
 from apo_teleop.arbiter_types import ArbiterInputs, FeedbackInput, PolicyInput, PoseInput
 from apo_teleop.transitions import Condition
-from apo_teleop.watchdogs import UnnamedFrames, Watchdogs
+from apo_teleop.watchdogs import Watchdogs
 
 CONTRACT = load_contract(Path(__file__).parents[2] / "config" / "contract.yaml")
 MS = 1_000_000
@@ -122,11 +123,3 @@ def test_what_the_robot_reports_may_have_its_own_name_for_the_frame_and_a_chunk_
     policy = dataclasses.replace(newest(), frame_id="fr3_link0")
     found = watchdogs.policy(NOW, ArbiterInputs(NOW, policy, adapters=ADAPTERS), 0)
     assert list(found) == [Condition.CHUNK_MISSHAPEN]
-
-
-def test_a_topic_without_frames_is_told_once():
-    frames = UnnamedFrames(CONTRACT)
-    assert frames.warning("ee_pose", "base") == ""
-    told = f"ee_pose: header.frame_id is empty, taken for 'base' of {CONTRACT.source}"
-    assert [frames.warning("ee_pose", "") for _ in range(2)] == [told, ""]
-    assert frames.warning("operator/command", "").startswith("operator/command: ")

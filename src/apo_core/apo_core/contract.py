@@ -441,21 +441,3 @@ def load_contract(path: Path | str) -> Contract:
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(str(path), [f"cannot be read: {error}"]) from None
     return contract_from_dict(data, str(path))
-
-
-def frame_fault(frame_id: str, contract: Contract, robot_frame: str = "") -> str:
-    """Why a message in this frame must not count, empty if it may; nothing is transformed.
-
-    A message that names no frame is taken to be in the contract's.
-
-    Args:
-        frame_id: of the message's header.
-        contract: the frame that all motion is in.
-        robot_frame: the robot's name for that frame (output_frame), for what the robot reports.
-    """
-    if not frame_id or frame_id in (contract.frame_id, robot_frame):
-        return ""
-    known = f"frame_id = {contract.frame_id!r} in {contract.source}"
-    if robot_frame:
-        known += f", output_frame = {robot_frame!r} in config/arbiter.yaml"
-    return f"has the frame {frame_id!r}, must have {known}"

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PoseStamped, TwistStamped
 from rclpy.clock import Clock, ClockType
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
 from apo_core.contract import load_contract
 from apo_core.gripper import GripperScale
-from apo_core.ros.chunk_message import chunk_from_msg
+from apo_core.ros.control_inputs import ControlInputs
 from apo_core.ros.control_messages import command_to_msg, shadow_of, status_to_msg
-from apo_core.ros.conversions import to_ns
 from apo_core.ros.diagnostics import ERROR, OK, WARN, diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.node_main import event_driven, run
@@ -23,14 +20,13 @@ from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, LATCHED, sensors
 from apo_core.ros.robot_output import RobotOutput
 from apo_core.types import ControlSource
-from apo_interfaces.msg import ActionChunk, ActionCommand, AdapterStatus, ControlStatus, OperatorCommand
+from apo_interfaces.msg import ActionCommand, ControlStatus
 from apo_teleop.arbiter import Arbiter
 from apo_teleop.arbiter_config import ArbiterConfig
 from apo_teleop.arbiter_types import ControlState, Decision
 from apo_teleop.control_loop import ControlLoop
 from apo_teleop.estop import EstopSignal
 from apo_teleop.outputs import make_output
-from apo_teleop.watchdogs import UnnamedFrames
 
 _ESTOP = "estop"
 _DEADLINE_CHECK_S = 0.02
@@ -75,20 +71,10 @@ class ArbiterNode(LifecycleBase):
         config = self._config
         self._loop = ControlLoop(self._arbiter, config, self._contract, self._estop, self._robot.fault)
         self._robot.restart()
-        self._device_wall_ns = self._pose_steady_ns = 0
-        self._unnamed = UnnamedFrames(self._contract)
-        pose = self._contract.state_spec("ee_pose")
-        measured, feedback = sensors(config.sensor_reliability), self._contract.feedback
-        on_operator = self._on_operator_with_info if self._with_info else self._on_operator
-        # of two messages that wait, the announcement of an adapter comes before its chunk
-        self._inputs = [
-            self.create_subscription(AdapterStatus, "policy/adapter_status", self._on_adapter, LATCHED),
-            self.create_subscription(PoseStamped, pose.topic, self._on_pose, measured),
-            self.create_subscription(ActionChunk, "policy/chunk", self._on_chunk, COMMANDS),
-            self.create_subscription(OperatorCommand, "operator/command", on_operator, COMMANDS),
-        ]
-        if feedback is not None:
-            self._inputs.append(self.create_subscription(TwistStamped, feedback.topic, self._on_feedback, measured))
+        measured = sensors(config.sensor_reliability)
+        self._inputs = ControlInputs(
+            self, self._contract, measured, self._loop, self._publish, self._publish_between, self._with_info
+        )
         self._ticker, *_ = self._tickers = [
             self.create_timer(period_s, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
             for period_s, callback in (
@@ -102,8 +88,7 @@ class ArbiterNode(LifecycleBase):
     def deactivate(self) -> None:
         for timer in self._tickers:
             self.destroy_timer(timer)
-        for subscription in self._inputs:
-            self.destroy_subscription(subscription)
+        self._inputs.close()
         self._publish(self._loop.stop(self._now_ns(), time.monotonic_ns()))
         self._robot.flush()
 
@@ -112,66 +97,6 @@ class ArbiterNode(LifecycleBase):
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
-
-    def _header(self, what: str, message) -> tuple[int, str]:
-        """Stamp and frame of an input; that it names no frame is told once."""
-        frame_id = message.header.frame_id
-        if text := self._unnamed.warning(what, frame_id):
-            self.get_logger().warning(text)
-        return to_ns(message.header.stamp), frame_id
-
-    # Each input is checked for being active: messages that wait already still come after the last command.
-
-    def _on_pose(self, message: PoseStamped) -> None:
-        if not self.is_active:
-            return
-        self._pose_steady_ns = time.monotonic_ns()
-        p = message.pose.position
-        stamp_ns, frame_id = self._header("ee_pose", message)
-        self._publish(self._loop.on_pose(stamp_ns, (p.x, p.y, p.z), self._pose_steady_ns, frame_id))
-
-    def _on_feedback(self, message: TwistStamped) -> None:
-        if not self.is_active:
-            return
-        v, w = message.twist.linear, message.twist.angular
-        stamp_ns, frame_id = self._header("feedback", message)
-        self._loop.on_feedback(stamp_ns, (v.x, v.y, v.z, w.x, w.y, w.z), time.monotonic_ns(), frame_id)
-
-    def _on_adapter(self, message: AdapterStatus) -> None:
-        if not self.is_active:
-            return
-        self._publish(self._loop.on_adapter((message.version,), time.monotonic_ns()))
-
-    def _on_chunk(self, message: ActionChunk) -> None:
-        if not self.is_active:
-            return
-        answered_ns, frame_id = self._header("policy/chunk", message)
-        chunk, steady_ns = chunk_from_msg(message), time.monotonic_ns()
-        self._publish(self._loop.on_chunk(answered_ns, chunk, message.fault, steady_ns, frame_id))
-
-    def _on_operator_with_info(self, message: OperatorCommand, info: dict) -> None:
-        # simulated time is too coarse to measure with; then DDS's stamp of the sending counts
-        self._take_operator(message, info["source_timestamp"] if self.get_clock().ros_time_is_active else None)
-
-    def _on_operator(self, message: OperatorCommand) -> None:
-        self._take_operator(message, None)
-
-    def _take_operator(self, message: OperatorCommand, sent_ns: int | None) -> None:
-        if not self.is_active:
-            return
-        stamp_ns, frame_id = self._header("operator/command", message)
-        self._device_wall_ns = stamp_ns if sent_ns is None else sent_ns
-        decision = self._loop.on_operator(
-            stamp_ns,
-            message.connected,
-            message.active,
-            np.array(message.values, np.float32),
-            tuple(message.events),
-            self._now_ns(),
-            time.monotonic_ns(),
-            frame_id,
-        )
-        self._publish_between(decision)
 
     def _on_estop(self, message: Bool) -> None:
         if self.is_active:
@@ -201,13 +126,14 @@ class ArbiterNode(LifecycleBase):
         message = command_to_msg(decision, record.ticks, now_ns, self._contract.frame_id)
         self._command_pub.publish(message)
         if decision.takeover:
-            record.latency.add(time.time_ns() - self._device_wall_ns)
+            record.latency.add(time.time_ns() - self._inputs.device_wall_ns)
         if self._loop.moves_gripper:
             self._robot.grip(decision.values, decision.observation_stamp)
         shadow = shadow_of(message)
         if shadow is not None:
             self._shadow_pub.publish(shadow)
-        response_ns = time.monotonic_ns() - self._pose_steady_ns if self._pose_steady_ns else None
+        arrived_ns = self._inputs.pose_steady_ns
+        response_ns = time.monotonic_ns() - arrived_ns if arrived_ns else None
         status = status_to_msg(decision, record, self._loop.ticks_missed, response_ns, now_ns)
         self._status_pub.publish(status)
         if record.changed:
@@ -222,10 +148,9 @@ class ArbiterNode(LifecycleBase):
 
     def _count_publishers(self) -> None:
         # the images are the policy's input; joint states may come from several drivers; on the output this node is one
-        topics = [subscription.topic_name for subscription in self._inputs]
         others = [*(image.topic for image in self._contract.images), *self._robot.topics]
         # counting applies no remapping
-        topics += [self._command_pub.topic_name, *map(self.resolve_topic_name, others)]
+        topics = [*self._inputs.topics, self._command_pub.topic_name, *map(self.resolve_topic_name, others)]
         self._loop.on_duplicate(next((topic for topic in topics if self.count_publishers(topic) > 1), ""))
         self._estop.count(self.count_publishers(self.resolve_topic_name(_ESTOP)))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from apo_core.contract import Contract
+from apo_core.frames import Header
 from apo_core.types import ActionChunk
 from apo_teleop.arbiter import Arbiter
 from apo_teleop.arbiter_config import ArbiterConfig
@@ -87,48 +88,47 @@ class ControlLoop:
         self._unannounced = None
         return self._answer(steady_ns) if self._lockstep else None
 
-    def on_feedback(self, stamp_ns: int, twist: Sequence[float], steady_ns: int, frame_id: str = "") -> None:
+    def on_feedback(self, header: Header, twist: Sequence[float], steady_ns: int) -> None:
         """The robot has measured its motion, (6,) m/s, rad/s."""
-        self._inbox.feedback = FeedbackInput(stamp_ns, self._arrival(stamp_ns, steady_ns), tuple(twist), frame_id)
+        arrival_ns = self._arrival(header, steady_ns)
+        self._inbox.feedback = FeedbackInput(header.stamp_ns, arrival_ns, tuple(twist), header.frame_id)
 
-    def on_pose(self, stamp_ns: int, position: Sequence[float], steady_ns: int, frame_id: str = "") -> Decision | None:
+    def on_pose(self, header: Header, position: Sequence[float], steady_ns: int) -> Decision | None:
         """The robot's end effector, (3,) m, arrived."""
-        self._inbox.pose = PoseInput(stamp_ns, self._arrival(stamp_ns, steady_ns), tuple(position), frame_id)
+        arrival_ns = self._arrival(header, steady_ns)
+        self._inbox.pose = PoseInput(header.stamp_ns, arrival_ns, tuple(position), header.frame_id)
         if not self._lockstep:
             return None
-        if self._gate.observe(stamp_ns, steady_ns):
+        if self._gate.observe(header.stamp_ns, steady_ns):
             return self.record.decision  # the simulation has not heard the answer
         return self._answer(steady_ns)
 
-    def on_chunk(
-        self, answered_ns: int, chunk: ActionChunk | None, fault: str, steady_ns: int, frame_id: str = ""
-    ) -> Decision | None:
-        """The policy has answered every observation up to `answered_ns`, with a chunk or a fault.
+    def on_chunk(self, header: Header, chunk: ActionChunk | None, fault: str, steady_ns: int) -> Decision | None:
+        """The policy has answered every observation up to the header's stamp, with a chunk or a fault.
 
         DDS keeps no order across topics: in lockstep the tick waits for the announcement of the chunk's adapter too.
         """
-        self._inbox.policy = PolicyInput(chunk, fault, self._arrival(answered_ns, steady_ns), frame_id)
+        self._inbox.policy = PolicyInput(chunk, fault, self._arrival(header, steady_ns), header.frame_id)
         self._unannounced = None
         if chunk is None or chunk.adapter_version in self._inbox.adapters:
-            self._gate.answer("policy", answered_ns)
+            self._gate.answer("policy", header.stamp_ns)
         else:
-            self._unannounced = (chunk.adapter_version, answered_ns)
+            self._unannounced = (chunk.adapter_version, header.stamp_ns)
         return self._answer(steady_ns) if self._lockstep else None
 
     def on_operator(
         self,
-        stamp_ns: int,
+        header: Header,
         connected: bool,
         active: bool,
         values: np.ndarray,
         events: tuple[str, ...],
         now_ns: int,
         steady_ns: int,
-        frame_id: str = "",
     ) -> Decision | None:
         """The operator's device has reported; a takeover is decided at once."""
-        arrival_ns = self._arrival(stamp_ns, steady_ns)
-        reported = OperatorInput(stamp_ns, arrival_ns, connected, active, values, events, frame_id=frame_id)
+        stamp_ns, arrival_ns = header.stamp_ns, self._arrival(header, steady_ns)
+        reported = OperatorInput(stamp_ns, arrival_ns, connected, active, values, events, frame_id=header.frame_id)
         sample = self._inbox.put_operator(reported)
         self._gate.answer("operator", stamp_ns)
         if self._lockstep:
@@ -155,8 +155,8 @@ class ControlLoop:
         pose = self._inbox.pose
         return self.record.summary(pose.stamp_ns if self._lockstep and pose else steady_ns, self.ticks_missed)
 
-    def _arrival(self, stamp_ns: int, steady_ns: int) -> int:
-        return stamp_ns if self._lockstep else steady_ns
+    def _arrival(self, header: Header, steady_ns: int) -> int:
+        return header.stamp_ns if self._lockstep else steady_ns
 
     def _answer(self, steady_ns: int) -> Decision | None:
         tick = self._gate.take(steady_ns)

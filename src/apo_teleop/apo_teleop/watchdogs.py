@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from apo_core.contract import Contract, frame_fault
+from apo_core.contract import Contract
+from apo_core.frames import frame_fault
 from apo_core.types import ActionChunk
 from apo_teleop.arbiter_config import ArbiterConfig
 from apo_teleop.arbiter_types import ArbiterInputs, FeedbackInput, PolicyInput, PoseInput
@@ -138,21 +139,6 @@ class Watchdogs:
     def _row_index(self, age_ns: int) -> int:
         # a stamp ahead within the tolerance belongs to the first row
         return max(0, round(age_ns / self._period_ns))
-
-
-class UnnamedFrames:
-    """Tells once for each topic that its messages name no frame."""
-
-    def __init__(self, contract: Contract):
-        self._contract = contract
-        self._told: set[str] = set()
-
-    def warning(self, topic: str, frame_id: str) -> str:
-        """What to log about a message, empty if nothing."""
-        if frame_id or topic in self._told:
-            return ""
-        self._told.add(topic)
-        return f"{topic}: header.frame_id is empty, taken for {self._contract.frame_id!r} of {self._contract.source}"
 
 
 def is_position(pose: PoseInput) -> bool:
