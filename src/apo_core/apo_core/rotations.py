@@ -40,3 +40,28 @@ def rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
 def wrap_angle(angle: float, period: float = 2 * np.pi) -> float:
     """The angle [rad] equal to `angle` modulo `period` that lies in [-period / 2, period / 2)."""
     return (angle + period / 2) % period - period / 2
+
+
+def rotated(quaternion: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+    """The unit quaternion (4,) xyzw turned by a rotation vector (3,) [rad] in the fixed axes: exp(rotation / 2) * q."""
+    angle = float(np.linalg.norm(rotation))
+    # sin(x/2)/x, by its series where the quotient loses digits
+    factor = np.sin(angle / 2) / angle if angle > 1e-4 else 0.5 - angle**2 / 48
+    turn, w = np.asarray(rotation, np.float64) * factor, np.cos(angle / 2)
+    vector, scalar = quaternion[:3], quaternion[3]
+    product = np.append(w * vector + scalar * turn + np.cross(turn, vector), w * scalar - turn @ vector)
+    return product / np.linalg.norm(product)
+
+
+def turn_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Rotation vector (3,) [rad], at most pi long, in the fixed axes: that which `rotated` leads from start to end.
+
+    Args:
+        start, end: orientations, unit quaternions (4,) xyzw.
+    """
+    vector = start[3] * end[:3] - end[3] * start[:3] - np.cross(end[:3], start[:3])
+    scalar = float(start @ end)
+    if scalar < 0:
+        vector, scalar = -vector, -scalar
+    length = float(np.linalg.norm(vector))
+    return vector * (2.0 * np.arctan2(length, scalar) / length if length > 1e-12 else 2.0)

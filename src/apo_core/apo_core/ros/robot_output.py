@@ -19,7 +19,7 @@ _TWIST, _GRIPPER = slice(0, 6), 6  # of an action
 
 
 class Output(RobotListener, Protocol):
-    """What computes the arm's value; see apo_teleop.outputs."""
+    """What computes the arm's value; see apo_teleop.arm_output."""
 
     joints: tuple[str, ...]
 
