@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from apo_core.contract import Contract
@@ -12,6 +10,7 @@ from apo_core.types import ControlSource
 from apo_teleop.arbiter_config import ArbiterConfig
 from apo_teleop.arbiter_types import ArbiterInputs, ControlState, Decision, OperatorEvent, OperatorInput
 from apo_teleop.following import FollowingMonitor
+from apo_teleop.latch import Clearance, Latch
 from apo_teleop.limits import TWIST
 from apo_teleop.operator_control import OperatorControl, acts
 from apo_teleop.shaping import MotionShaper
@@ -19,13 +18,6 @@ from apo_teleop.transitions import Condition, Reason, next_transition
 from apo_teleop.watchdogs import Found, Watchdogs, is_position
 
 _SOURCES = {ControlState.POLICY: ControlSource.POLICY, ControlState.HUMAN: ControlSource.HUMAN}
-
-
-class Clearance(NamedTuple):
-    """The answer to a wish to clear."""
-
-    cleared: str  # what was latched; empty if nothing was, or if it was refused
-    refused: str = ""  # why it stays latched
 
 
 class Arbiter:
@@ -51,12 +43,7 @@ class Arbiter:
         self.takeovers = 0
         self._enabled = config.start_enabled
         self._paused = False  # disabled at some time since the last step
-        self._estop_requested = False
-        self._estop_held = False  # somebody goes on saying stop
-        self._latched: Reason | None = None
-        self._latched_ns = 0
-        self._stale_ns = round(config.operator_stale_s * 1e9)
-        self._future_ns = round(config.future_tolerance_s * 1e9)
+        self._latch = Latch(config)
         self.has_driven = False  # whether anybody has moved the robot since this arbiter was made
         self._fresh_after_ns = 0  # a chunk executes only if computed from an observation at or after this
         self._last_mover: ControlSource | None = None
@@ -72,19 +59,16 @@ class Arbiter:
 
     def clear(self) -> Clearance:
         """Ends a latched fault or emergency stop, unless somebody goes on saying stop."""
-        if self._estop_held:
-            return Clearance("", "a publisher of the topic estop says stop")
-        cleared, self._latched = self._latched, None
-        return Clearance(cleared or "")
+        return self._latch.clear()
 
     def estop(self) -> None:
         """Emergency stop from the next step on, until cleared."""
-        self._estop_requested = True
+        self._latch.stop()
 
     @property
     def estopped(self) -> bool:
         """Whether an emergency stop is asked for or latched."""
-        return self._estop_requested or self._latched is Reason.ESTOP
+        return self._latch.estopped
 
     def hand_back(self) -> bool:
         """The operator gives control back as soon as the device rests; whether there is an operator in control."""
@@ -111,7 +95,7 @@ class Arbiter:
         elapsed_s = self._elapsed_s(inputs.steady_ns)
         self._now_ns, self._steady_ns = now_ns, inputs.steady_ns
         self._operator.values = None
-        self._heed_stops(inputs)
+        self._latch.heed(now_ns, inputs)
         if went_back or self._paused or not self._may_drive():
             self._end_control(now_ns)
         if self._paused or not self._may_drive():
@@ -129,11 +113,7 @@ class Arbiter:
         row = next_transition(found)
         if row.target is not None:
             self.state = row.target
-        reason = row.reason or self._latched
-        if row.latches and self._latched is not reason:
-            self._latched_ns = now_ns
-        self._latched = reason if row.latches else None
-        self._estop_requested = False
+        reason = self._latch.follow(row, now_ns)
         if not self._may_drive():
             self._end_control(now_ns)
             self._operator.require_rest()
@@ -154,7 +134,7 @@ class Arbiter:
             state=self.state,
             reason=Reason.DEACTIVATED,
             detail="",
-            latched=self._latched is not None,
+            latched=self._latch.reason is not None,
             takeover=False,
             observation_stamp=self._observation_ns,
             chunk_stamp=0,
@@ -171,37 +151,19 @@ class Arbiter:
         return (steady_ns - self._steady_ns) * 1e-9
 
     def _may_drive(self) -> bool:
-        return self._enabled and self._latched is None and not self._estop_requested
+        return self._enabled and not self._latch.holds
 
     def _end_control(self, now_ns: int) -> None:
         """Ends an intervention or a stop: what the policy thought of before is out of date."""
         self._operator.end()
         self._fresh_after_ns = now_ns
 
-    def _heed_stops(self, inputs: ArbiterInputs) -> None:
-        self._estop_held = inputs.estop
-        events = inputs.operator.events if inputs.operator is not None else ()
-        if OperatorEvent.CLEAR in events and self._is_timely(inputs):
-            self.clear()
-        if inputs.estop or OperatorEvent.ESTOP in events:
-            self.estop()
-
-    def _is_timely(self, inputs: ArbiterInputs) -> bool:
-        """Whether a clear button speaks of what is latched now: a delayed one was pressed for an earlier fault."""
-        sample = inputs.operator
-        stamp_ns = sample.stamp_ns if sample.clear_stamp_ns is None else sample.clear_stamp_ns
-        age_ns = self._now_ns - stamp_ns
-        fresh = -self._future_ns <= age_ns <= self._stale_ns and stamp_ns >= self._latched_ns
-        return fresh and not inputs.duplicate
-
     def _judge_arbiter(self, went_back: bool, inputs: ArbiterInputs) -> Found:
-        holds = {
-            Condition.ESTOP_REQUESTED: self._estop_requested,
-            Condition.LATCHED: self._latched is not None,
-            Condition.DISABLED: not self._enabled,
-            Condition.CLOCK_WENT_BACK: went_back,
-        }
-        found = {condition: "" for condition, held in holds.items() if held}
+        found = dict.fromkeys(self._latch.conditions(), "")
+        if not self._enabled:
+            found[Condition.DISABLED] = ""
+        if went_back:
+            found[Condition.CLOCK_WENT_BACK] = ""
         if inputs.duplicate:
             found[Condition.DUPLICATE_PUBLISHER] = inputs.duplicate
         if inputs.output_fault:
@@ -242,7 +204,7 @@ class Arbiter:
             state=self.state,
             reason=reason,
             detail=detail,
-            latched=self._latched is not None,
+            latched=self._latch.reason is not None,
             takeover=takeover,
             observation_stamp=self._observation_ns,
             chunk_stamp=chunk.observation_stamp_ns if row is not None else 0,
