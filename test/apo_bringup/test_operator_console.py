@@ -1,34 +1,76 @@
 import io
 
+import pytest
+
 from apo_bringup.console import Console
-from apo_bringup.operator_view import OperatorView
+from apo_bringup.operator_console import KEYS, OperatorView
+from apo_teleop.devices.keyboard import EVENTS
 
 REST = [0.0] * 7
 
 
-def shown(live, *samples):
-    stream = io.StringIO()
-    view = OperatorView(Console(stream, live=live))
-    for sample in samples:
-        view.show(*sample)
-    return stream.getvalue()
+@pytest.fixture
+def screen() -> io.StringIO:
+    return io.StringIO()
 
 
-def test_coming_going_and_buttons_stay_on_lines_of_their_own():
-    text = shown(
-        False,
-        ("spacemouse", False, False, REST, []),
-        ("spacemouse", False, False, REST, []),
-        ("spacemouse", True, False, REST, ["gripper_toggle", "estop"]),
-        ("spacemouse", False, False, REST, []),
-    )
-    assert text == (
+@pytest.fixture
+def plain(screen) -> OperatorView:
+    return OperatorView(Console(screen, live=False))
+
+
+def test_coming_going_and_buttons_stay_on_lines_of_their_own(screen, plain):
+    plain.show_device("spacemouse", False, False, REST, [])
+    plain.show_device("spacemouse", False, False, REST, [])
+    plain.show_device("spacemouse", True, False, REST, ["gripper_toggle", "estop"])
+    plain.show_device("spacemouse", False, False, REST, [])
+    assert screen.getvalue() == (
         "spacemouse: not connected\nspacemouse: connected\nbutton: gripper_toggle\nbutton: estop\n"
         "spacemouse: not connected\n"
     )
 
 
-def test_motion_is_a_live_line():
-    text = shown(True, ("joy", True, True, [0.4, -0.1, 0, 0, 0, -1.5, 0], []))
-    assert text.endswith("moves  vx +0.40  vy -0.10  vz +0.00  wx +0.00  wy +0.00  wz -1.50  (m/s, rad/s)")
-    assert "rests" in shown(True, ("joy", True, False, REST, []))
+def test_motion_who_drives_and_the_running_episode_are_one_live_line(screen):
+    view = OperatorView(Console(screen, live=True))
+    view.show_device("joy", True, False, REST, [])
+    assert screen.getvalue().endswith("rests  vx +0.00  vy +0.00  vz +0.00  wx +0.00  wy +0.00  wz +0.00  (m/s, rad/s)")
+    view.show_device("joy", True, True, [0.4, -0.1, 0, 0, 0, -1.5, 0], [])
+    motion = "moves  vx +0.40  vy -0.10  vz +0.00  wx +0.00  wy +0.00  wz -1.50  (m/s, rad/s)"
+    assert screen.getvalue().endswith(f"\x1b[2K{motion}")
+    view.show_control("HUMAN", "operator_motion", False)
+    assert screen.getvalue().endswith(f"\x1b[2KHUMAN  |  {motion}")
+    view.show_episode("STARTED", "e7", "", "", 0, 0)
+    assert screen.getvalue().endswith(f"\x1b[2KHUMAN  |  records e7  |  {motion}")
+    view.show_episode("SAVED", "e7", "SUCCESS", "operator_success", 12, 1)
+    assert screen.getvalue().endswith(f"\x1b[2KHUMAN  |  {motion}")
+
+
+def test_episodes_stay_on_lines_with_what_became_of_them(screen, plain):
+    plain.show_episode("STARTED", "e7", "", "", 0, 0)
+    plain.show_episode("SAVED", "e7", "SUCCESS", "operator_success", 12, 1)
+    plain.show_episode("DISCARDED", "e7", "", "undone", 0, 0)
+    assert screen.getvalue() == (
+        "episode e7 STARTED\nepisode e7 SAVED SUCCESS: 12 steps, takeovers: 1\nepisode e7 DISCARDED: undone\n"
+    )
+
+
+def test_what_a_person_must_clear_is_said_once(screen, plain):
+    for state, reason, latched in (
+        ("POLICY", "policy_in_control", False),
+        ("ESTOP", "estop", True),
+        ("ESTOP", "estop", True),
+        ("POLICY", "policy_in_control", False),
+    ):
+        plain.show_control(state, reason, latched)
+    assert screen.getvalue() == "ESTOP: estop, until cleared\n"
+
+
+def test_a_refused_key_says_why_and_an_accepted_one_only_what_does_not_show_by_itself(screen, plain):
+    plain.show_answer("success", False, "no episode is running")
+    plain.show_answer("start", True, "")
+    plain.show_answer("clear", True, "cleared estop")
+    assert screen.getvalue() == "success refused: no episode is running\nclear: cleared estop\n"
+
+
+def test_its_keys_are_those_of_the_keyboard_device():
+    assert {key: event for key, event in EVENTS.items() if event != "gripper_toggle"} == KEYS

@@ -220,6 +220,13 @@ def test_buttons_start_and_end_episodes(make_rig):
     assert {(info.task, info.operator) for info in rig.writer.infos} == {("Stack", "bea")}
 
 
+def test_texts_that_are_not_named_are_the_configurations(make_rig):
+    rig = make_rig(task="Stack", instruction="stack them", operator_name="bea")
+    rig.recording.begin("", "lift it", "", 0, (), UTC_NOW)
+    info = rig.writer.infos[0]
+    assert (info.task, info.instruction, info.operator) == ("Stack", "lift it", "bea")
+
+
 def test_buttons_out_of_turn_say_why(make_rig):
     rig = make_rig()
     assert press(rig, "success", 1) == "no episode is being recorded"

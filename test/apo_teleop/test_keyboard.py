@@ -115,8 +115,11 @@ def test_speed_keys_change_the_deflection_within_bounds(terminal, keyboard):
 
 
 def test_event_keys(terminal, keyboard):
-    typed(terminal, " bynx0c?")
-    events = ("gripper_toggle", "hand_back", "success", "failure", "discard", "estop", "clear")
+    typed(terminal, " btynxz0c?")
+    events = (
+        *("gripper_toggle", "hand_back", "start", "success", "failure", "discard", "undo_last"),
+        *("estop", "clear"),
+    )
     assert keyboard.poll(0).events == events
     assert keyboard.poll(1) is None
 

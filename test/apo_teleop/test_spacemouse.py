@@ -227,6 +227,8 @@ def test_a_button_released_before_the_poll_still_counts(port):
         (PRO, [3, 0, 0b1000_0000, 0, 0], "failure"),
         (PRO, [3, 0, 0, 0b1000_0000, 0], "discard"),
         (PRO, [3, 0, 0, 0b0100_0000, 0], "estop"),
+        (PRO, [3, 0b0000_0100, 0, 0, 0], "start"),
+        (PRO, [3, 0, 0, 0, 0b0000_0010], "undo_last"),
         (PRO, [3, 0b0000_0001, 0, 0, 0], "clear"),
         (RECEIVER, [3, 0b0000_0001, 0, 0, 0], "gripper_toggle"),
         (RECEIVER, [3, 0b0000_0010, 0, 0, 0], "hand_back"),

@@ -85,9 +85,10 @@ def _up(arguments: argparse.Namespace) -> int:
 
 
 def _operator(arguments: argparse.Namespace) -> int:
-    from apo_bringup.operator_view_node import view
+    from apo_bringup.operator_console_node import operate
 
-    return view(arguments.namespace)
+    start = {name: getattr(arguments, name) for name in ("task", "instruction", "operator_name")}
+    return operate(arguments.namespace, start)
 
 
 def _base_policy(arguments: argparse.Namespace) -> int:
@@ -147,8 +148,11 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--expert-dir", default="data/expert/lift", help="expert demonstrations for the trainer")
     up.set_defaults(run=_up)
 
-    operator = commands.add_parser("operator", help="show what the operator's device says, to try it (beside `up`)")
-    operator.add_argument("--namespace", default="", help="ROS namespace of the node teleop")
+    operator = commands.add_parser("operator", help="the operator's console (beside `up`): what goes on, keys")
+    operator.add_argument("--namespace", default="", help="ROS namespace of the nodes")
+    for name, what in (("task", "task"), ("instruction", "instruction"), ("operator-name", "operator's name")):
+        text = f"{what} of the episodes that it starts (default: the recorder's)"
+        operator.add_argument(f"--{name}", default="", help=text)
     operator.set_defaults(run=_operator)
 
     for name, run, text in (

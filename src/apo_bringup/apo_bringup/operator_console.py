@@ -1,4 +1,4 @@
-"""Says for people what an operator's device does. Pure."""
+"""What the operator's console offers and shows: keys, the device, who drives, the episode. Pure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,26 @@ from collections.abc import Sequence
 
 from apo_bringup.console import Console
 
+# the keys of the operator device `keyboard`
+KEYS = {
+    "t": "start",
+    "y": "success",
+    "n": "failure",
+    "x": "discard",
+    "z": "undo_last",
+    "b": "hand_back",
+    "0": "estop",
+    "c": "clear",
+}
+HELP = (
+    "t start an episode   y success   n failure   x discard   z undo last\n"
+    "b hand back   0 EMERGENCY STOP   c clear   ? this help   Ctrl-C end"
+)
 _NAMES = ("vx", "vy", "vz", "wx", "wy", "wz")
 
 
 class OperatorView:
-    """Writes samples of operator/command.
+    """Writes what the stack says: a live line of what goes on, lines that stay for what has happened.
 
     Args:
         console: where to.
@@ -18,14 +33,50 @@ class OperatorView:
 
     def __init__(self, console: Console):
         self._console = console
-        self._told: tuple[str, bool] | None = None
+        self._device: tuple[str, bool] | None = None
+        self._control: tuple[str, str, bool] | None = None
+        self._motion = ""
+        self._episode = ""
 
-    def show(self, device: str, connected: bool, active: bool, values: Sequence[float], events: Sequence[str]) -> None:
-        """Shows a sample; fields as in OperatorCommand."""
-        if (device, connected) != self._told:
-            self._told = (device, connected)
+    def show_device(
+        self, device: str, connected: bool, active: bool, values: Sequence[float], events: Sequence[str]
+    ) -> None:
+        """A sample of the operator's device; fields as in OperatorCommand."""
+        if (device, connected) != self._device:
+            self._device = (device, connected)
             self._console.note(f"{device}: {'connected' if connected else 'not connected'}")
         for event in events:
             self._console.note(f"button: {event}")
         motion = "  ".join(f"{name} {value:+.2f}" for name, value in zip(_NAMES, values, strict=False))
-        self._console.update(f"{'moves' if active else 'rests'}  {motion}  (m/s, rad/s)")
+        self._motion = f"{'moves' if active else 'rests'}  {motion}  (m/s, rad/s)"
+        self._update()
+
+    def show_control(self, state: str, reason: str, latched: bool) -> None:
+        """A state of the arbiter; fields as in ControlStatus."""
+        before, self._control = self._control, (state, reason, latched)
+        if latched and self._control != before:
+            self._console.note(f"{state}: {reason}, until cleared")
+        self._update()
+
+    def show_episode(self, event: str, episode_id: str, outcome: str, reason: str, steps: int, takeovers: int) -> None:
+        """An event of the recorder; fields as in EpisodeEvent."""
+        self._episode = episode_id if event == "STARTED" else ""
+        text = f"episode {episode_id} {event}"
+        if event == "SAVED":
+            text += f" {outcome}: {steps} steps, takeovers: {takeovers}"
+        elif event != "STARTED":
+            text += f": {reason}"
+        self._console.note(text)
+        self._update()
+
+    def show_answer(self, event: str, accepted: bool, message: str) -> None:
+        """The answer to a key; what was accepted without a word shows by itself."""
+        if not accepted:
+            self._console.note(f"{event} refused: {message}")
+        elif message:
+            self._console.note(f"{event}: {message}")
+
+    def _update(self) -> None:
+        parts = [self._control[0]] if self._control else []
+        parts += [f"records {self._episode}"] if self._episode else []
+        self._console.update("  |  ".join([*parts, self._motion]))

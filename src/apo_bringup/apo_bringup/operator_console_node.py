@@ -1,32 +1,107 @@
-"""`apo operator`: what the operator's device says, on the terminal; to try a device, and to measure its axis map."""
+"""`apo operator`: the operator's console on a terminal: what goes on, and keys that start and judge episodes."""
 
 from __future__ import annotations
 
+import os
+import select
 import sys
+import termios
+import tty
+from functools import partial
 
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
+from rclpy.task import Future
+from std_srvs.srv import Trigger
 
-from apo_bringup.console import Console
-from apo_bringup.operator_view import OperatorView
+from apo_bringup.console import Console, kept_terminal
+from apo_bringup.operator_console import HELP, KEYS, OperatorView
 from apo_core.ros.node_main import run
 from apo_core.ros.qos import COMMANDS
-from apo_interfaces.msg import OperatorCommand
+from apo_interfaces.msg import ControlStatus, EpisodeEvent, OperatorCommand
+from apo_interfaces.srv import EndEpisode, StartEpisode
+
+_POLL_S = 0.05
+_START, _END = "recorder/start_episode", "recorder/end_episode"
 
 
-class OperatorViewNode(Node):
-    """Shows the newest operator/command on a live line; buttons and a device's coming and going on lines that stay."""
+class OperatorConsoleNode(Node):
+    """Calls a service for each key, and shows device, arbiter and recorder.
 
-    def __init__(self):
-        super().__init__("operator_view")
-        console = Console(sys.stdout)
-        console.note("waits for operator/command; Ctrl-C ends")
-        self._view = OperatorView(console)
+    Args:
+        start: task, instruction and operator_name of the episodes it starts; empty: the recorder's.
+        keys: file descriptor of the terminal to read keys from; None: only shows.
+    """
+
+    def __init__(self, start: dict[str, str], keys: int | None):
+        super().__init__("operator_console")
+        self._keys = keys
+        self._console = Console(sys.stdout)
+        self._view = OperatorView(self._console)
+        self._requests = {
+            "start": (_START, StartEpisode, StartEpisode.Request(**start)),
+            "undo_last": ("recorder/undo_last", Trigger, Trigger.Request()),
+        }
+        for event in ("success", "failure", "discard"):
+            request = EndEpisode.Request(outcome=event.upper(), reason=f"operator_{event}")
+            self._requests[event] = (_END, EndEpisode, request)
+        for event in ("hand_back", "estop", "clear"):
+            self._requests[event] = (f"arbiter/{event}", Trigger, Trigger.Request())
+        kinds = {service: kind for service, kind, _ in self._requests.values()}
+        self._services = {service: self.create_client(kind, service) for service, kind in kinds.items()}
         self.create_subscription(OperatorCommand, "operator/command", self._on_command, COMMANDS)
+        self.create_subscription(ControlStatus, "control/status", self._on_status, COMMANDS)
+        self.create_subscription(EpisodeEvent, "recorder/event", self._on_episode, COMMANDS)
+        if keys is None:
+            self._console.note("no terminal to read keys from: only shows; Ctrl-C ends")
+        else:
+            self._console.note(HELP)
+            self.create_timer(_POLL_S, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _on_command(self, message: OperatorCommand) -> None:
-        self._view.show(message.device, message.connected, message.active, list(message.values), list(message.events))
+        events, values = list(message.events), list(message.values)
+        self._view.show_device(message.device, message.connected, message.active, values, events)
+
+    def _on_status(self, message: ControlStatus) -> None:
+        self._view.show_control(message.state, message.reason, message.latched)
+
+    def _on_episode(self, m: EpisodeEvent) -> None:
+        self._view.show_episode(m.event, m.episode_id, m.outcome, m.reason, m.steps, m.takeovers)
+
+    def _on_timer(self) -> None:
+        if not select.select([self._keys], [], [], 0)[0]:
+            return
+        typed = os.read(self._keys, 4096)
+        if not typed:  # the terminal is gone
+            raise SystemExit(0)
+        for key in typed.decode("ascii", "ignore").lower():
+            if key in KEYS:
+                self._ask(KEYS[key])
+            elif key == "?":
+                self._console.note(HELP)
+
+    def _ask(self, event: str) -> None:
+        service, _, request = self._requests[event]
+        client = self._services[service]
+        if not client.service_is_ready():
+            self._view.show_answer(event, False, f"no node serves {service}")
+            return
+        client.call_async(request).add_done_callback(partial(self._on_answer, event))
+
+    def _on_answer(self, event: str, future: Future) -> None:
+        answer = future.result()
+        accepted = answer.success if isinstance(answer, Trigger.Response) else answer.accepted
+        # the recorder tells of what it did by its events too
+        told = event in ("hand_back", "estop", "clear") or not accepted
+        self._view.show_answer(event, accepted, answer.message if told else "")
 
 
-def view(namespace: str) -> int:
-    """Shows until Ctrl-C; returns the exit status."""
-    return run(OperatorViewNode, ["--ros-args", "-r", f"__ns:=/{namespace.strip('/')}"] if namespace else None)
+def operate(namespace: str, start: dict[str, str]) -> int:
+    """Shows and reads keys until Ctrl-C; returns the exit status."""
+    arguments = ["--ros-args", "-r", f"__ns:=/{namespace.strip('/')}"] if namespace else None
+    with kept_terminal(sys.stdin):
+        keys = None
+        if sys.stdin.isatty():
+            keys = sys.stdin.fileno()
+            tty.setcbreak(keys, termios.TCSANOW)
+        return run(partial(OperatorConsoleNode, start, keys), arguments)

@@ -39,7 +39,7 @@ class RecorderConfig:
     buttons: bool = parameter(
         True, "true: the operator device's events start, success, failure, discard, undo_last act on the recorder"
     )
-    task: str = parameter("Lift", "auto and button: task written into the files")
-    instruction: str = parameter("lift the red cube", "auto and button: instruction written into the files")
-    operator_name: str = parameter("", "auto and button: operator written into the files")
+    task: str = parameter("Lift", "written into the files; ~/start_episode may name another")
+    instruction: str = parameter("lift the red cube", "the same")
+    operator_name: str = parameter("", "the same")
     sensor_reliability: str = parameter("reliable", "QoS of images and state", choices=("reliable", "best_effort"))

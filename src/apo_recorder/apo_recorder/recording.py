@@ -82,10 +82,9 @@ class Recording:
         """
         if event not in set(Button):
             return ""
-        config = self._config
         try:
             if event == Button.START:
-                self.begin(config.task, config.instruction, config.operator_name, 0, (), utc)
+                self.begin("", "", "", 0, (), utc)
             elif event == Button.UNDO_LAST:
                 self._writer.undo()
             else:
@@ -108,30 +107,31 @@ class Recording:
         self.advance(now_ns)
 
     def _follow(self, progress: TaskProgress, now_ns: int, utc: datetime) -> None:
-        config = self._config
         for action in self._auto.on_progress(progress):
             if isinstance(action, AutoStart):
                 self._complete(now_ns, progress.stamp_ns)
                 if not self.episode_id:
-                    self.begin(config.task, config.instruction, config.operator_name, action.seed, (), utc)
+                    self.begin("", "", "", action.seed, (), utc)
             else:
                 self._buffer.request_end(
                     action.outcome, action.reason, now_ns, truncated=action.truncated, until_ns=action.until_ns
                 )
 
     def begin(self, task: str, instruction: str, operator: str, seed: int, tags: Sequence[str], utc: datetime) -> str:
-        """Begins an episode and returns its id.
+        """Begins an episode and returns its id; of texts that are empty those of the configuration count.
 
         Raises:
             ValueError: an episode is running, or a tag is not "key=value".
         """
+        config = self._config
+        task = task or config.task
         info = EpisodeInfo(
             episode_id=episode_id(utc, task),
             kind=EpisodeKind.INTERACTION,
             task=task,
-            instruction=instruction,
+            instruction=instruction or config.instruction,
             seed=seed,
-            operator=operator,
+            operator=operator or config.operator_name,
             contract_json=self._contract.json,
             created_utc=utc.isoformat(timespec="microseconds"),
             tags=parse_tags(tags),

@@ -21,15 +21,17 @@ class ControlState(enum.StrEnum):
 
 
 class OperatorEvent(enum.StrEnum):
-    """Button events of an operator device; the arbiter acts on the first four."""
+    """Button events of an operator device; the arbiter acts on the first four, the recorder on the others."""
 
     GRIPPER_TOGGLE = "gripper_toggle"
     HAND_BACK = "hand_back"
     ESTOP = "estop"
     CLEAR = "clear"
+    START = "start"
     SUCCESS = "success"
     FAILURE = "failure"
     DISCARD = "discard"
+    UNDO_LAST = "undo_last"
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,17 +36,19 @@ MOTION = {
 EVENTS = {
     " ": "gripper_toggle",
     "b": "hand_back",
+    "t": "start",
     "y": "success",
     "n": "failure",
     "x": "discard",
+    "z": "undo_last",
     "0": "estop",
     "c": "clear",
 }
 SPEEDS = (0.25, 0.5, 1.0)  # share of full deflection, changed with - and +
 HELP = (
     "move: w/s forward/back  a/d left/right (or arrows)  r/f up/down   turn: u/o roll  i/k pitch  j/l yaw\r\n"
-    "- + speed   space gripper   b hand back   y success   n failure   x discard   0 EMERGENCY STOP   c clear\r\n"
-    "? this help   Ctrl-C end\r\n"
+    "- + speed   space gripper   b hand back   0 EMERGENCY STOP   c clear   ? this help   Ctrl-C end\r\n"
+    "episode: t start   y success   n failure   x discard   z undo last\r\n"
 )
 _SPEED_KEYS = {"+": 1, "=": 1, "-": -1, "_": -1}
 _ARROWS = {"A": "up", "B": "down", "C": "right", "D": "left"}

@@ -46,13 +46,13 @@ class ProfileConfig:
     )
     button_roles: tuple[str, ...] = parameter(
         (
-            "default: LEFT=gripper_toggle RIGHT=hand_back BTN_1=gripper_toggle BTN_2=hand_back BTN_3=success"
-            " BTN_4=failure ALT=discard ESC=estop MENU=clear",
-            "UniversalReceiver: MENU=gripper_toggle FIT=hand_back BTN_1=gripper_toggle BTN_2=hand_back BTN_3=success"
-            " BTN_4=failure ALT=discard ESC=estop SHIFT=clear",
+            "default: LEFT=gripper_toggle RIGHT=hand_back BTN_1=gripper_toggle BTN_2=hand_back TOP=start"
+            " BTN_3=success BTN_4=failure ALT=discard CTRL=undo_last ESC=estop MENU=clear",
+            "UniversalReceiver: MENU=gripper_toggle FIT=hand_back BTN_1=gripper_toggle BTN_2=hand_back TOP=start"
+            " BTN_3=success BTN_4=failure ALT=discard CTRL=undo_last ESC=estop SHIFT=clear",
             "spacenav: 0=gripper_toggle 1=hand_back",
-            "gamepad: 0=gripper_toggle 1=estop 2=hand_back 3=success 4=failure 10=discard 6=clear",
-            "xpad: 0=gripper_toggle 1=estop 2=hand_back 3=success 6=failure 5=discard 7=clear",
+            "gamepad: 0=gripper_toggle 1=estop 2=hand_back 9=start 3=success 4=failure 10=discard 5=undo_last 6=clear",
+            "xpad: 0=gripper_toggle 1=estop 2=hand_back 4=start 3=success 6=failure 5=discard 8=undo_last 7=clear",
         ),
         "model or joystick preset: role of each button, by name (SpaceMouse) or number; roles: "
         + ", ".join(OperatorEvent),
