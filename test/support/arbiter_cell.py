@@ -208,7 +208,7 @@ def write_contract(tmp_path):
 
 
 @pytest.fixture
-def start_arbiter(ros_domain, cell, tmp_path, meet):
+def start_arbiter(ros_domain, cell, meet):
     """(parameters) -> the arbiter as a process, connected to the cell."""
     processes = []
 
