@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,12 +15,21 @@ if TYPE_CHECKING:
     from apo_trainer.config import TrainingConfig
 
 
+class ActionOf(enum.StrEnum):
+    """Whose action a row of a batch holds. Any but the recorded one is what the policy shall not do there."""
+
+    RECORDED = "RECORDED"  # what the sample says
+    SHADOW = "SHADOW"  # what the policy would have done while the operator drove
+    SYNTHETIC = "SYNTHETIC"  # the recorded one with noise
+
+
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One sample of a batch."""
+    """One row of a batch."""
 
     index: int  # into the samples
     view: int  # which augmentation, 0..views-1
+    action: ActionOf = ActionOf.RECORDED
 
 
 def batch_counts(batch_size: int, shares: Mapping[SampleClass, float]) -> dict[SampleClass, int]:

@@ -75,7 +75,7 @@ class Trainer:
             swap(policy.model, stage(policy.model, parent))
         self._parameters = list(lora_parameters(policy.model).values())
         self._reference = [p.detach().clone() for p in self._parameters]
-        self._batcher = Batcher(policy, data.train, config.seed, config.views, cache_mb)
+        self._batcher = Batcher(policy, data.train, config.seed, config.views, cache_mb, config.negative_noise)
         self._ref_logps: dict[Draw, Tensor] = {}  # the reference never changes within a run
         self._centres = torch.tensor(
             policy.codec.centres(np.arange(policy.codec.bins)), dtype=torch.float32, device=policy.device
