@@ -70,7 +70,7 @@ def test_training_raises_the_desirable_against_the_undesirable(make_trainer, met
 def test_behaviour_cloning_raises_the_human_actions_and_draws_no_undesirable_ones(make_trainer):
     trainer = make_trainer(config(method="bc"))
     metrics = run(trainer)
-    assert trainer.sampler.counts == {H: 8}
+    assert trainer.method.sampler.counts == {H: 8}
     assert metrics[-1].loss < metrics[0].loss
     assert trainer.held_out_means()[H].log_ratio > 0
 

@@ -47,6 +47,12 @@ class TrainingConfig:
     share_human: float = parameter(0.25, "of a batch: steps driven by the operator", low=0.0, high=1.0)
     share_undesirable: float = parameter(0.25, "of a batch: policy steps before a takeover", low=0.0, high=1.0)
     policy_share: float = parameter(0.0, "part of the expert share given to desirable policy steps", low=0.0, high=1.0)
+    negative_noise: float = parameter(
+        0.3,
+        "dpo: spread of a synthetic negative action around the recorded one, normalised action units",
+        low=0.0,
+        high=2.0,
+    )
     undesirable_steps: int = parameter(10, "K: policy steps before a takeover that are undesirable", low=0, high=10000)
     undesirable_seconds: float = parameter(0.0, "K in seconds; above 0 it replaces K in steps", low=0.0, high=3600.0)
     failure_rule: str = parameter(

@@ -50,6 +50,7 @@ class EpisodeData:
     state: Mapping[str, np.ndarray]  # {key: float32 (T, n)}
     stamps_ns: np.ndarray  # int64 (T,)
     targets: np.ndarray  # float32 (T, A): the operator's action where a person drove, else the executed one
+    policy_actions: np.ndarray  # float32 (T, A): the policy's own, also while a person drove; NaN where it had none
     classes: tuple[SampleClass | None, ...]  # (T,) None: not used
     adapter_versions: np.ndarray  # uint32 (T,): adapter behind the policy's action
     rows: np.ndarray  # int64 (T,): rows from each step on that belong to its chunk, 0 where it is not used
@@ -176,6 +177,7 @@ def episode_data(episode: Episode, rule: LabelRule, horizon: int) -> EpisodeData
         state=episode.state,
         stamps_ns=episode.stamps_ns["observation"],
         targets=np.where(human[:, None], episode.human_actions, episode.executed_actions).astype(np.float32),
+        policy_actions=episode.policy_actions.astype(np.float32),
         classes=classes,
         adapter_versions=episode.adapter_versions,
         rows=chunk_rows(labels, episode.ticks, disturbed, horizon),

@@ -59,7 +59,7 @@ def judge(means: Mapping[SampleClass, ClassMeans], faults: Sequence[str], config
     values["held_out_desirable_log_ratio"] = desirable
     against, what = 0.0, "0"
     undesirable = means.get(SampleClass.UNDESIRABLE)
-    if METHODS[config.method].preference:
+    if METHODS[config.method].uses_reference:
         if undesirable is None:
             notes.append("no undesirable step is held out: the desirable log-ratio is compared with 0")
         else:

@@ -28,6 +28,7 @@ class LossOutput:
     log_ratios: Tensor  # (B,) nats, equation (R)
     weights: Tensor  # (B,) lambda of each sample
     values: Tensor  # (B,) v of each sample
+    z0: Tensor  # 0-d nats, equation (Z); 0 where the loss has none
 
 
 def _exact(tensor: Tensor) -> Tensor:
@@ -118,7 +119,7 @@ def preference_loss(
     log_ratios = _exact(policy_logps) - _exact(ref_logps.detach())
     signed = torch.where(desirable, log_ratios - z0, z0 - log_ratios)
     values = weights * torch.sigmoid(beta * signed)
-    return LossOutput((weights - values).mean(), log_ratios.detach(), weights, values.detach())
+    return LossOutput((weights - values).mean(), log_ratios.detach(), weights, values.detach(), z0)
 
 
 def apo_loss(
@@ -153,4 +154,5 @@ def bc_loss(policy_logps: Tensor, token_counts: Tensor, weights: Tensor | None =
     logps = _exact(policy_logps)
     weights = torch.ones_like(logps) if weights is None else _exact(weights.detach())
     tokens = (weights * token_counts).sum().clamp(min=torch.finfo(logps.dtype).tiny)
-    return LossOutput(-(weights * logps).sum() / tokens, torch.zeros_like(logps.detach()), weights, logps.detach())
+    zeros = torch.zeros_like(logps.detach())
+    return LossOutput(-(weights * logps).sum() / tokens, zeros, weights, logps.detach(), zeros.new_zeros(()))

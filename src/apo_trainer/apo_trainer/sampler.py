@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from apo_trainer.dataset import Sample, SampleClass, TrainingDataError
+from apo_trainer.dataset import Sample, SampleClass, TrainingData, TrainingDataError
+
+if TYPE_CHECKING:
+    from apo_trainer.config import TrainingConfig
+
+
+class ActionOf(enum.StrEnum):
+    """Whose action a row of a batch holds. Any but the recorded one is what the policy shall not do there."""
+
+    RECORDED = "RECORDED"  # what the sample says
+    SHADOW = "SHADOW"  # what the policy would have done while the operator drove
+    SYNTHETIC = "SYNTHETIC"  # the recorded one with noise
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One sample of a batch."""
+    """One row of a batch."""
 
     index: int  # into the samples
     view: int  # which augmentation, 0..views-1
+    action: ActionOf = ActionOf.RECORDED
 
 
 def batch_counts(batch_size: int, shares: Mapping[SampleClass, float]) -> dict[SampleClass, int]:
@@ -106,6 +120,17 @@ class BalancedSampler:
             rng = np.random.default_rng([self._seed, code, epoch])
             self._orders[key] = rng.permutation(len(self._members[name]))
         return self._orders[key]
+
+
+def balanced_sampler(data: TrainingData, config: TrainingConfig, preference: bool = True) -> BalancedSampler:
+    """Batches with the configured shares; without `preference` the undesirable share goes to the others."""
+    shares = {
+        SampleClass.EXPERT: config.share_expert * (1.0 - config.policy_share),
+        SampleClass.POLICY: config.share_expert * config.policy_share,
+        SampleClass.HUMAN: config.share_human,
+        SampleClass.UNDESIRABLE: config.share_undesirable if preference else 0.0,
+    }
+    return BalancedSampler(data.train, shares, config.batch_size, config.seed, config.views, preference)
 
 
 def _text(sizes: Mapping[SampleClass, int]) -> str:

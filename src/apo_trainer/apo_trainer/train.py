@@ -153,8 +153,8 @@ def _train(config, parent, episode_ids, run_dir, report, should_stop, result) ->
     if parent_version is not None:
         check_adapter_config(trainer.settings, parent_version.adapter_config)
         _check_parent(parent_version, policy)
-    result["notes"] = list(trainer.sampler.notes)
-    result["batch"] = {str(name): count for name, count in trainer.sampler.counts.items()}
+    result["notes"] = list(trainer.method.sampler.notes)
+    result["batch"] = {str(name): count for name, count in trainer.method.sampler.counts.items()}
     report({"event": "start", "run_id": result["run_id"], "steps": config.steps, **result["data"]})
     check()
     began = time.monotonic()

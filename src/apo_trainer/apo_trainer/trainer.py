@@ -20,9 +20,9 @@ from apo_trainer.batches import Batch, Batcher
 from apo_trainer.config import TrainingConfig
 from apo_trainer.dataset import SampleClass, TrainingData
 from apo_trainer.gate import ClassMeans, Verdict, judge
-from apo_trainer.losses import kl_estimate, mismatched_pairs, sequence_logps
+from apo_trainer.losses import mismatched_pairs, sequence_logps
 from apo_trainer.methods import METHODS, Terms
-from apo_trainer.sampler import BalancedSampler, Draw
+from apo_trainer.sampler import Draw
 
 _EVALUATION_BATCH = 32
 
@@ -68,17 +68,14 @@ class Trainer:
         cache_mb: int = 512,
     ):
         self.policy, self.config, self._data = policy, config, data
-        self._method = METHODS[config.method]
-        self.sampler = BalancedSampler(
-            data.train, _shares(config), config.batch_size, config.seed, config.views, self._method.preference
-        )
+        self.method = METHODS[config.method](data, config)
         self.settings = LoraSettings(config.lora_rank, config.lora_alpha, config.lora_dropout)
         attach_lora(policy.model, self.settings, config.seed)
         if parent is not None:
             swap(policy.model, stage(policy.model, parent))
         self._parameters = list(lora_parameters(policy.model).values())
         self._reference = [p.detach().clone() for p in self._parameters]
-        self._batcher = Batcher(policy, data.train, config.seed, config.views, cache_mb)
+        self._batcher = Batcher(policy, data.train, config.seed, config.views, cache_mb, config.negative_noise)
         self._ref_logps: dict[Draw, Tensor] = {}  # the reference never changes within a run
         self._centres = torch.tensor(
             policy.codec.centres(np.arange(policy.codec.bins)), dtype=torch.float32, device=policy.device
@@ -104,7 +101,7 @@ class Trainer:
             metrics = self._step(step, rate, optimizer)
             yield metrics
             undesirable = metrics.log_ratio[SampleClass.UNDESIRABLE]
-            if self._method.preference and undesirable is not None:
+            if self.method.uses_reference and undesirable is not None:
                 recent.append(undesirable)
                 mean = sum(recent) / len(recent)
                 if len(recent) == recent.maxlen and mean < config.guard_undesirable_nats:
@@ -115,16 +112,17 @@ class Trainer:
                     return
 
     def _step(self, step: int, rate: float, optimizer: torch.optim.Optimizer) -> StepMetrics:
-        batch = self._batcher.batch(self.sampler.batch(step))
-        ref_logps, z0 = self._reference_terms(batch)
+        batch = self._batcher.batch(self.method.sampler.batch(step))
+        ref_logps = self._reference_logps(batch)
+        kl_policy_logps, kl_ref_logps = self._mismatched_logps(batch)
         self.policy.model.train(self.config.lora_dropout > 0)
         logits = self._logits(batch)
         self.policy.model.eval()
         policy_logps = sequence_logps(logits, batch.tokens, batch.mask)
         l1 = self._l1(logits.detach(), batch)
         counts = batch.mask.sum(-1)
-        terms = Terms(policy_logps, ref_logps, batch.desirable, l1, counts, z0)
-        out = self._method.loss(terms, self.config)
+        terms = Terms(policy_logps, ref_logps, batch.desirable, l1, counts, kl_policy_logps, kl_ref_logps)
+        out = self.method.loss(terms)
         optimizer.zero_grad(set_to_none=True)
         out.loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self.config.max_grad_norm)
@@ -137,7 +135,7 @@ class Trainer:
         return StepMetrics(
             step=step + 1,
             loss=out.loss.item(),
-            z0=z0.item(),
+            z0=out.z0.item(),
             learning_rate=rate,
             grad_norm=norm.item(),
             log_ratio=_by_class(batch, out.log_ratios),
@@ -146,18 +144,25 @@ class Trainer:
         )
 
     @torch.no_grad()
-    def _reference_terms(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Log pi_ref(a|o), (B,), and z0, 0-d; zeros for a method that compares with no reference."""
-        if not self._method.preference:
-            return batch.actions.new_zeros(len(batch.draws)), batch.actions.new_zeros(())
-        rows, others = mismatched_pairs(len(batch.draws), self.config.kl_pairs)
+    def _reference_logps(self, batch: Batch) -> Tensor:
+        """Log pi_ref(a|o), (B,); zeros for a method that compares with no reference."""
+        if not self.method.uses_reference:
+            return batch.actions.new_zeros(len(batch.draws))
         new = [i for i, draw in enumerate(batch.draws) if draw not in self._ref_logps]
+        if new:
+            with self._as_reference():
+                for i, value in zip(new, self._logps(batch, new, new), strict=True):
+                    self._ref_logps[batch.draws[i]] = value
+        return torch.stack([self._ref_logps[draw] for draw in batch.draws])
+
+    @torch.no_grad()
+    def _mismatched_logps(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Log pi_theta(a'|o) and log pi_ref(a'|o), (B',) each; empty for a method that estimates no KL."""
+        size = len(batch.draws) if self.method.uses_kl else 0
+        rows, others = mismatched_pairs(size, self.config.kl_pairs)
         with self._as_reference():
-            for i, value in zip(new, self._logps(batch, new, new), strict=True):
-                self._ref_logps[batch.draws[i]] = value
-            ref_other = self._logps(batch, rows, others)
-        ref_logps = torch.stack([self._ref_logps[draw] for draw in batch.draws])
-        return ref_logps, kl_estimate(self._logps(batch, rows, others), ref_other, self.config.kl_max or math.inf)
+            ref_logps = self._logps(batch, rows, others)
+        return self._logps(batch, rows, others), ref_logps
 
     def evaluate(self) -> Verdict:
         """Judges the adapter as it is now on the held-out samples and by the self-test of serving."""
@@ -242,16 +247,6 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
     done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
     share = config.learning_rate_end + (1.0 - config.learning_rate_end) * 0.5 * (1.0 + math.cos(math.pi * done))
     return config.learning_rate * share
-
-
-def _shares(config: TrainingConfig) -> dict[SampleClass, float]:
-    """Wanted part of a batch by class."""
-    return {
-        SampleClass.EXPERT: config.share_expert * (1.0 - config.policy_share),
-        SampleClass.POLICY: config.share_expert * config.policy_share,
-        SampleClass.HUMAN: config.share_human,
-        SampleClass.UNDESIRABLE: config.share_undesirable if METHODS[config.method].preference else 0.0,
-    }
 
 
 def _by_class(batch: Batch, values: Tensor) -> dict[str, float | None]:

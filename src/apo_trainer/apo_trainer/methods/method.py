@@ -1,0 +1,71 @@
+"""What a training method is to the training loop, which knows none of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from torch import Tensor
+
+from apo_trainer.dataset import SampleClass, TrainingData
+from apo_trainer.losses import LossOutput
+from apo_trainer.sampler import Draw
+
+if TYPE_CHECKING:
+    from apo_trainer.config import TrainingConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a loss may be made of; B rows in the order in which the method drew them.
+
+    Only `policy_logps` has a gradient. A method without `uses_reference` gets zeros for the reference, and one without
+    `uses_kl` empty tensors for the mismatched pairs.
+    """
+
+    policy_logps: Tensor  # (B,) log pi_theta(a|o), nats
+    ref_logps: Tensor  # (B,) log pi_ref(a|o), nats
+    desirable: Tensor  # (B,) bool
+    l1: Tensor  # (B,) error of the decoded action, normalised action units
+    token_counts: Tensor  # (B,) action tokens behind each log-probability
+    kl_policy_logps: Tensor  # (B',) log pi_theta(a'|o), a' the action of another row
+    kl_ref_logps: Tensor  # (B',) log pi_ref(a'|o)
+
+
+class BatchSampler(Protocol):
+    """How batches are drawn."""
+
+    counts: dict[SampleClass, int]  # rows of each class in every batch
+    notes: list[str]  # what the data lack, and what is done about it
+
+    def batch(self, step: int) -> Sequence[Draw]:
+        """Batch number `step` (from 0); the same for the same data, configuration and number."""
+
+
+class Method(ABC):
+    """One way to learn from labelled steps; made anew for each run.
+
+    Args:
+        data: what there is to draw from.
+        config: parameters.
+
+    Raises:
+        TrainingDataError: the data lack what the method needs.
+    """
+
+    uses_reference: ClassVar[bool] = False  # compares with pi_ref, and so tells desirable from undesirable
+    uses_kl: ClassVar[bool] = False  # wants mismatched pairs, for the KL estimate z0
+
+    def __init__(self, data: TrainingData, config: TrainingConfig):
+        self.config = config
+        self.sampler: BatchSampler = self._sampler(data)
+
+    @abstractmethod
+    def _sampler(self, data: TrainingData) -> BatchSampler:
+        """How batches are drawn."""
+
+    @abstractmethod
+    def loss(self, terms: Terms) -> LossOutput:
+        """The loss of a whole batch, a pure function of `terms`."""
