@@ -5,6 +5,7 @@ import fcntl
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ with contextlib.suppress(RuntimeError):
 
 _SHARED_MEMORY = Path("/dev/shm")
 _DOMAINS_OF_A_RUN = 20
+_RTPS_PORT_BASE, _RTPS_PORTS_OF_A_DOMAIN = 7400, 250
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,9 +38,20 @@ def dead_segments_removed() -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
+def _next_empty(ids: Iterator[int]) -> int:
+    """The first domain that no participant of this machine is in, by its UDP ports (DDSI-RTPS 2.5, 9.6.2)."""
+    lines = Path("/proc/net/udp").read_text().splitlines()[1:]
+    ports = [int(line.split()[1].split(":")[1], 16) for line in lines]
+    taken = {(port - _RTPS_PORT_BASE) // _RTPS_PORTS_OF_A_DOMAIN for port in ports}
+    for domain in itertools.islice(ids, _DOMAINS_OF_A_RUN):
+        if domain not in taken:
+            return domain
+    pytest.fail(f"all {_DOMAINS_OF_A_RUN} ROS domains of this run have participants: tests leave nodes behind")
+
+
 @pytest.fixture(scope="session")
 def next_domain() -> Iterator[Callable[[], int]]:
-    """() -> a ROS domain id, 1..100, that no other test run on this machine uses and this one has not used lately."""
+    """() -> a ROS domain id, 1..100, that no other test run on this machine uses and nobody is in."""
     for block in range(100 // _DOMAINS_OF_A_RUN):
         with open(f"/tmp/apo-test-domains-{os.getuid()}-{block}.lock", "w") as lock:
             try:
@@ -47,7 +60,7 @@ def next_domain() -> Iterator[Callable[[], int]]:
                 continue
             first = 1 + block * _DOMAINS_OF_A_RUN
             ids = itertools.cycle(range(first, first + _DOMAINS_OF_A_RUN))
-            yield ids.__next__
+            yield partial(_next_empty, ids)
             return
     pytest.fail("five other test runs on this machine use ROS; wait for one of them to end")
 

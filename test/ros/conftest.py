@@ -31,7 +31,7 @@ def ros(ros_domain: int):
     rclpy.try_shutdown()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def meet() -> Callable[..., None]:
     """(node, name, until) -> waits until the node `name` spins and knows every endpoint that `node` has by now.
 

@@ -215,7 +215,7 @@ def write_contract(tmp_path):
 
 
 @pytest.fixture
-def start(ros_domain, cell, tmp_path):
+def start(ros_domain, cell, tmp_path, meet):
     """(parameters) -> the arbiter as a process, connected to the cell."""
     processes = []
 
@@ -236,6 +236,7 @@ def start(ros_domain, cell, tmp_path):
             ),
             "the arbiter",
         )
+        meet(cell.node, "arbiter", cell.spin_until)
         return process
 
     yield launch

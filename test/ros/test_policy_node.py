@@ -106,6 +106,8 @@ class Robot:
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         reliable = sensors("reliable")
+        # first of all: a node whose status comes knows it
+        self.client = self.node.create_client(LoadAdapter, "policy/load_adapter")
         self.images = {s.name: self.node.create_publisher(Image, s.topic, reliable) for s in CONTRACT.images}
         self.pose = self.node.create_publisher(PoseStamped, "ee_pose", reliable)
         self.joints = self.node.create_publisher(JointState, "joint_states", reliable)
@@ -118,7 +120,6 @@ class Robot:
         self.node.create_subscription(AdapterStatus, "policy/adapter_status", self.statuses.append, LATCHED)
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, COMMANDS)
         self._diagnostics: DiagnosticArray | None = None
-        self.client = self.node.create_client(LoadAdapter, "policy/load_adapter")
         self.stamp_ns = 100 * PERIOD_NS
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:

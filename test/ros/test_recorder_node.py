@@ -62,10 +62,10 @@ class Cell:
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         self.diagnostics = {pair.key: pair.value for pair in message.status[0].values}
 
-    def spin_until(self, condition: Callable[[], bool]) -> None:
+    def spin_until(self, condition: Callable[[], object], what: str = "what was waited for") -> None:
         deadline = time.monotonic() + WAIT_S
         while not condition():
-            assert time.monotonic() < deadline, "what was waited for did not come"
+            assert time.monotonic() < deadline, f"{what} did not come"
             self._executor.spin_once(timeout_sec=0.05)
 
     def wait_connected(self) -> None:
@@ -162,7 +162,7 @@ def cell(ros, make_observation):
 
 
 @pytest.fixture
-def launch(ros_domain: int, tmp_path: Path, small_contract: Contract, cell: Cell):
+def launch(ros_domain: int, tmp_path: Path, small_contract: Contract, cell: Cell, meet):
     """(parameters) -> the recorder as a process, connected to the cell."""
     contract_file = tmp_path / "contract.yaml"
     contract_file.write_text(small_contract.json)
@@ -176,6 +176,7 @@ def launch(ros_domain: int, tmp_path: Path, small_contract: Contract, cell: Cell
             command += ["-p", argument]
         processes.append(subprocess.Popen(command, env={**os.environ, "ROS_DOMAIN_ID": str(ros_domain)}))
         cell.wait_connected()
+        meet(cell.node, "recorder", cell.spin_until)
         return processes[-1]
 
     yield start

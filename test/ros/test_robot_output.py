@@ -51,6 +51,8 @@ class Robot:
         self.node, self._contract = rclpy.create_node("robot"), contract
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
+        # first of all: an arbiter that has heard and answered the rest knows it
+        self._state = self.node.create_client(ChangeState, "arbiter/change_state")
         self._pose = self.node.create_publisher(PoseStamped, "ee_pose", sensors("reliable"))
         self._joints = self.node.create_publisher(JointState, "joint_states", sensors("reliable"))
         self._chunk = self.node.create_publisher(ActionChunkMessage, "policy/chunk", COMMANDS)
@@ -83,9 +85,8 @@ class Robot:
 
     def change_state(self, transition: int) -> None:
         """Lifecycle transition of the arbiter."""
-        client = self.node.create_client(ChangeState, "arbiter/change_state")
-        self.spin_until(client.service_is_ready, "the service")
-        future = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
+        self.spin_until(self._state.service_is_ready, "the service")
+        future = self._state.call_async(ChangeState.Request(transition=Transition(id=transition)))
         self.spin_until(future.done, "the transition")
         assert future.result().success
 

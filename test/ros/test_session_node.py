@@ -170,8 +170,10 @@ class FakeStack:
 
     def close(self):
         self._executor.shutdown()
-        rclpy.shutdown(context=self._context)
         self._thread.join(10.0)
+        for node in self._nodes.values():
+            node.destroy_node()
+        rclpy.shutdown(context=self._context)
 
 
 @pytest.fixture

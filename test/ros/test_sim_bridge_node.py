@@ -71,10 +71,10 @@ class Arm:
     def _store(self, topic: str) -> Callable[[object], None]:
         return lambda message: self.ticks.setdefault(to_ns(message.header.stamp), {}).__setitem__(topic, message)
 
-    def spin_until(self, condition: Callable[[], object]) -> None:
+    def spin_until(self, condition: Callable[[], object], what: str = "what was waited for") -> None:
         deadline = time.monotonic() + WAIT_S
         while not condition():
-            assert time.monotonic() < deadline, "what was waited for did not come"
+            assert time.monotonic() < deadline, f"{what} did not come"
             self._executor.spin_once(timeout_sec=0.05)
 
     def wait_connected(self) -> None:
@@ -158,11 +158,12 @@ def launch(domain: int, **parameters) -> subprocess.Popen:
     return subprocess.Popen(command, env={**os.environ, "ROS_DOMAIN_ID": str(domain)})
 
 
-def session(domain: int, **parameters) -> Iterator[Arm]:
+def session(domain: int, meet: Callable[..., None], **parameters) -> Iterator[Arm]:
     process = launch(domain, **parameters)
     arm = Arm(domain)
     try:
         arm.wait_connected()
+        meet(arm.node, "sim_bridge", arm.spin_until)
         yield arm
         process.send_signal(signal.SIGINT)
         assert process.wait(WAIT_S) == 0
@@ -174,13 +175,13 @@ def session(domain: int, **parameters) -> Iterator[Arm]:
 
 
 @pytest.fixture(scope="module")
-def lockstep() -> Iterator[Arm]:
-    yield from session(101, lockstep=True)
+def lockstep(next_domain, meet) -> Iterator[Arm]:
+    yield from session(next_domain(), meet, lockstep=True)
 
 
 @pytest.fixture(scope="module")
-def real_time() -> Iterator[Arm]:
-    yield from session(102, lockstep=False)
+def real_time(next_domain, meet) -> Iterator[Arm]:
+    yield from session(next_domain(), meet, lockstep=False)
 
 
 def test_tick_is_complete_and_has_one_stamp(lockstep):
@@ -313,8 +314,8 @@ def test_resets_in_real_time_do_not_run_ahead_of_wall_time(real_time):
     assert stamp < time.time_ns() + 1_000_000_000
 
 
-def test_automatic_trials_take_the_next_seed():
-    arms = session(103, lockstep=True, auto_reset=True, auto_reset_delay_s=0.0, seed=20)
+def test_automatic_trials_take_the_next_seed(next_domain, meet):
+    arms = session(next_domain(), meet, lockstep=True, auto_reset=True, auto_reset_delay_s=0.0, seed=20)
     arm = next(arms)
     for seed in (20, 21):
         arm.spin_until(lambda: arm.complete() and arm.status(arm.complete()[-1]).running)
@@ -324,8 +325,8 @@ def test_automatic_trials_take_the_next_seed():
     assert list(arms) == []
 
 
-def test_contract_that_does_not_fit_ends_the_process(tmp_path):
+def test_contract_that_does_not_fit_ends_the_process(tmp_path, next_domain):
     contract = tmp_path / "contract.yaml"
     contract.write_text("version: 1\nrate_hz: 20.0\n")
-    process = launch(104, contract_file=contract)
+    process = launch(next_domain(), contract_file=contract)
     assert process.wait(WAIT_S) == 2

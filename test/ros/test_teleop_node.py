@@ -16,7 +16,6 @@ import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseArray, PoseStamped
-from rcl_interfaces.srv import GetParameters
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import JointState, Joy
 from std_srvs.srv import SetBool, Trigger
@@ -71,20 +70,6 @@ class Cell:
         self.node.create_subscription(ControlStatus, "control/status", self.statuses.append, COMMANDS)
         self.clear = self.node.create_client(Trigger, "arbiter/clear")
         self._enable = self.node.create_client(SetBool, "teleop/enable")
-        # made last: who answers it has heard of everything made before
-        self._ready = self.node.create_client(GetParameters, "teleop/get_parameters")
-
-    def until_ready(self) -> None:
-        """Until the node has discovered this one's publishers and subscriptions."""
-        self.spin_until(self._ready.service_is_ready, "service teleop/get_parameters")
-        answers = []
-        # an answer is lost while the node does not know who asks
-        self.repeat_until(
-            lambda: answers.append(self._ready.call_async(GetParameters.Request(names=["device"]))),
-            lambda: any(answer.done() for answer in answers),
-            "the parameters of the teleop node",
-            period_s=1.0,
-        )
 
     def spin_until(self, condition: Callable[[], bool], what: str) -> None:
         end = time.monotonic() + WAIT_S
@@ -199,8 +184,6 @@ def cell(ros):
 def joy_cell(cell):
     """A cell that publishes what a joystick says."""
     cell.joy = cell.node.create_publisher(Joy, "joy", 10)
-    cell.node.destroy_client(cell._ready)
-    cell._ready = cell.node.create_client(GetParameters, "teleop/get_parameters")
     return cell
 
 
@@ -217,7 +200,7 @@ def processes():
 
 
 @pytest.fixture
-def start(cell, processes):
+def start(cell, processes, meet):
     """(publishers it must hear, parameters) -> the node as a process, connected both ways."""
 
     def launch(*publishers, **parameters):
@@ -229,7 +212,7 @@ def start(cell, processes):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         processes.append(process)
         cell.spin_until(lambda: all(p.get_subscription_count() for p in publishers), "the node's subscriptions")
-        cell.until_ready()
+        meet(cell.node, "teleop", cell.spin_until)
         return process
 
     return launch
@@ -325,7 +308,7 @@ FORWARD_LITTLE_ENDIAN = (0xA2, 0xFE)  # -350: y of a SpaceMouse points towards t
     ids=["SpaceNavigator", "SpaceMouseWireless"],
 )
 def test_a_spacemouse_drives_is_pulled_out_and_must_be_cleared_and_rest(
-    cell, start, processes, usb, ids, pushed, released
+    cell, start, processes, usb, meet, ids, pushed, released
 ):
     """The whole driver from HID reports to the arbiter's state."""
     arbiter = [sys.executable, "-m", "apo_teleop.arbiter_node", "--ros-args", "-p", f"contract_file:={CONTRACT_FILE}"]
@@ -333,7 +316,7 @@ def test_a_spacemouse_drives_is_pulled_out_and_must_be_cleared_and_rest(
     processes.append(subprocess.Popen(arbiter))
     usb.plug(*ids)
     start(device="spacemouse", reconnect_s=0.05)
-    cell.spin_until(cell.clear.service_is_ready, "the arbiter")
+    meet(cell.node, "arbiter", cell.spin_until)
 
     def send(*report: int) -> None:
         usb.report(*report)
