@@ -10,7 +10,7 @@ def test_help_lists_the_jobs(capsys):
         main(["--help"])
     assert exit_.value.code == 0
     text = capsys.readouterr().out
-    for job in ("demo", "up", "operator", "base-policy", "train", "episodes"):
+    for job in ("demo", "up", "operator", "base-policy", "train", "episodes", "adapters"):
         assert job in text
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from apo_core.adapter_promotion import Promotion
+from apo_core.adapter_signature import make_keys, read_trusted_keys
 from apo_core.adapter_store import AdapterStore, AdapterVersion, ManifestInput
 from apo_core.errors import AdapterError
 
@@ -26,7 +28,10 @@ MANIFEST = ManifestInput(
     created_utc="2026-01-02T03:04:05+00:00",
     method="apo",
     self_test={"tokens": [1, 2, 3]},
+    config={"steps": 40, "method": "apo"},
+    verdict={"accepted": True, "values": {"margin": 1.5}},
 )
+NOW = "2026-01-05T00:00:00+00:00"
 CONFIG = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]}
 TENSORS = {
     "base_model.model.q_proj.lora_A.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -139,6 +144,157 @@ def test_two_processes_publish_at_once_without_a_collision(store: AdapterStore):
         assert store.read(number)[0].number == number
 
 
+def test_a_manifest_of_schema_version_1_is_read(store: AdapterStore, published: Path):
+    path = published / "manifest.json"
+    document = {**json.loads(path.read_text()), "schema_version": 1}
+    del document["config"], document["verdict"]
+    path.write_text(json.dumps(document))
+
+    version, _ = store.read(1)
+    assert (version.config, version.verdict, version.parent) == ({}, None, 0)
+
+
+def test_the_manifest_alone_is_read_without_the_tensors(store: AdapterStore, published: Path):
+    (published / "adapter_model.safetensors").unlink()
+
+    manifest = store.manifest(1)
+    assert (manifest["number"], manifest["method"], manifest["verdict"]["accepted"]) == (1, "apo", True)
+    config = (published / "adapter_config.json").read_bytes()
+    assert manifest["files"]["adapter_config.json"]["sha256"] == hashlib.sha256(config).hexdigest()
+
+
+def test_before_the_first_promotion_the_base_policy_serves(store: AdapterStore):
+    assert store.promotion() == Promotion()
+    store.publish(TENSORS, CONFIG, MANIFEST, promote=False)
+    assert store.promotion() == Promotion()
+
+
+def test_a_publication_promotes(store: AdapterStore, published: Path):
+    assert store.promotion() == Promotion(1, 1, (0,), MANIFEST.created_utc, "published by method apo")
+
+
+def test_promotion_and_rollback(store: AdapterStore):
+    for _ in range(3):
+        store.publish(TENSORS, CONFIG, MANIFEST)
+
+    assert store.promote(1, NOW, "calmer") == Promotion(1, 4, (0, 1, 2, 3), NOW, "calmer")
+    assert store.promotion().number == 1
+    assert [store.roll_back(NOW).number for _ in range(4)] == [3, 2, 1, 0]
+    with pytest.raises(AdapterError, match="nothing to roll back to"):
+        store.roll_back(NOW)
+    assert store.promote(0, NOW).number == 0
+    assert store.promotion().sequence == 9
+
+
+def test_a_rollback_passes_over_an_adapter_that_is_damaged_or_gone(store: AdapterStore):
+    for _ in range(4):
+        store.publish(TENSORS, CONFIG, MANIFEST)
+    (store.path / "000003" / "adapter_model.safetensors").write_bytes(b"")
+    shutil.rmtree(store.path / "000002")
+
+    assert store.roll_back(NOW).number == 1
+
+
+def test_what_is_damaged_or_missing_is_not_promoted(store: AdapterStore, published: Path):
+    flip_a_bit(published, published)
+    with pytest.raises(AdapterError, match="does not have the sha256"):
+        store.promote(1, NOW)
+    with pytest.raises(AdapterError, match="does not exist"):
+        store.promote(2, NOW)
+
+
+def test_prune_keeps_what_is_promoted_and_what_a_rollback_brings_back(store: AdapterStore):
+    for _ in range(6):
+        store.publish(TENSORS, CONFIG, MANIFEST)
+    store.promote(2, NOW)
+    store.promote(3, NOW)
+
+    assert store.prune(keep=1) == [1, 4, 5]
+    assert store.versions() == [2, 3, 6]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.write_text("{"), "current.json is refused: current.json is not valid JSON"),
+        (lambda path: path.write_text("[" * 60_000), "current.json is refused"),
+        (lambda path: path.write_bytes(bytes(70_000)), "current.json has 70000 bytes, at most 65536"),
+        (lambda path: (path.unlink(), path.symlink_to("/etc/passwd")), "current.json is not a plain file"),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "current.json is not a plain file"),
+    ],
+)
+def test_a_damaged_pointer_is_refused_and_nothing_is_guessed(store: AdapterStore, published: Path, damage, message):
+    damage(store.path / "current.json")
+    with pytest.raises(AdapterError, match=message):
+        store.promotion()
+
+
+def test_a_pointer_that_cannot_be_written_stays_as_it_was(
+    store: AdapterStore, published: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def no_space(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", no_space)
+    with pytest.raises(AdapterError, match=r"current.json cannot be written: .*No space left"):
+        store.promote(0, NOW)
+    monkeypatch.undo()
+    assert store.promotion().number == 1
+
+
+def test_what_a_trusted_key_has_signed_is_read(store: AdapterStore, tmp_path: Path):
+    key = make_keys(tmp_path / "key", tmp_path / "pub")
+    trusting = AdapterStore(store.path, read_trusted_keys(tmp_path / "pub"))
+    store.publish(TENSORS, CONFIG, MANIFEST, key=key)
+    store.publish(TENSORS, CONFIG, MANIFEST)
+
+    assert trusting.read(1)[0].number == 1
+    assert trusting.manifest(1)["number"] == 1
+    assert [store.signer(version) for version in (1, 2)] == [key.fingerprint, ""]
+    with pytest.raises(AdapterError, match=r"adapter 2 in .* is refused: it is not signed"):
+        trusting.read(2)
+    with pytest.raises(AdapterError, match="it is not signed"):
+        trusting.promote(2, NOW)
+    store.sign(2, key)
+    assert trusting.read(2)[0].number == 2
+
+
+def test_a_store_without_keys_reads_signed_adapters(store: AdapterStore, tmp_path: Path):
+    store.publish(TENSORS, CONFIG, MANIFEST, key=make_keys(tmp_path / "key", tmp_path / "pub"))
+    assert store.read(1)[0].number == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: edit_manifest(folder, method="kto"), "does not belong to its manifest.json"),
+        (lambda folder: flip_a_bit(folder, folder), "does not have the sha256"),
+        (lambda folder: (folder / "signature.json").unlink(), "it is not signed"),
+        (lambda folder: (folder / "signature.json").write_bytes(bytes(5000)), "signature.json has 5000 bytes, at most"),
+        (lambda folder: folder.rename(folder.with_name("000002")), "does not exist"),
+    ],
+)
+def test_a_signed_adapter_that_was_changed_is_refused(store: AdapterStore, tmp_path: Path, damage, message):
+    store.publish(TENSORS, CONFIG, MANIFEST, key=make_keys(tmp_path / "key", tmp_path / "pub"))
+    damage(store.path / "000001")
+    with pytest.raises(AdapterError, match=message):
+        AdapterStore(store.path, read_trusted_keys(tmp_path / "pub")).read(1)
+
+
+def test_a_signed_adapter_cannot_take_another_number(store: AdapterStore, tmp_path: Path):
+    store.publish(TENSORS, CONFIG, MANIFEST, key=make_keys(tmp_path / "key", tmp_path / "pub"))
+    (store.path / "000001").rename(store.path / "000007")
+    with pytest.raises(AdapterError, match="number = 1 does not match the folder 000007"):
+        AdapterStore(store.path, read_trusted_keys(tmp_path / "pub")).read(7)
+
+
+def test_a_damaged_adapter_is_not_signed(store: AdapterStore, published: Path, tmp_path: Path):
+    flip_a_bit(published, published)
+    with pytest.raises(AdapterError, match="does not have the sha256"):
+        store.sign(1, make_keys(tmp_path / "key", tmp_path / "pub"))
+    assert not (published / "signature.json").exists()
+
+
 def test_a_failed_publication_leaves_no_trace(store: AdapterStore, monkeypatch: pytest.MonkeyPatch):
     def no_space(*_args):
         raise OSError(28, "No space left on device")
@@ -165,6 +321,10 @@ def test_a_failed_publication_leaves_no_trace(store: AdapterStore, monkeypatch: 
         (TENSORS, CONFIG, {"parent": -1}, "parent = -1"),
         (TENSORS, CONFIG, {"episode_ids": "ep-1"}, "episode_ids must be a list"),
         (TENSORS, CONFIG, {"parent": 7}, "parent = 7 must be below number = 1"),
+        (TENSORS, CONFIG, {"config": None}, "config must be an object of plain finite JSON"),
+        (TENSORS, CONFIG, {"verdict": {"accepted": False}}, "verdict.accepted = False must be true: the gate has refu"),
+        (TENSORS, CONFIG, {"verdict": {}}, "verdict.accepted = None must be true"),
+        (TENSORS, CONFIG, {"verdict": [True]}, "verdict must be null or an object"),
     ],
 )
 def test_bad_input_is_not_published(store: AdapterStore, tensors, config, changes, message):
@@ -278,6 +438,10 @@ def other_number(folder: Path, _: Path) -> None:
     edit_manifest(folder, number=2)
 
 
+def refused_by_the_gate(folder: Path, _: Path) -> None:
+    edit_manifest(folder, verdict={"accepted": False})
+
+
 def replayed_under_a_new_number(folder: Path, _: Path) -> None:
     copy = folder.with_name("000002")
     shutil.copytree(folder, copy)
@@ -382,6 +546,7 @@ def boolean_rank(folder: Path, _: Path) -> None:
         (huge_model, "adapter_model.safetensors has 5368709120 bytes, at most 4294967296"),
         (other_number, "number = 2 does not match the folder 000001"),
         (replayed_under_a_new_number, "number = 5 does not match the folder 000001"),
+        (refused_by_the_gate, "verdict.accepted = False must be true"),
         (own_parent, "parent = 1 must be below number = 1"),
         (other_schema, "this software reads 'apo.adapter' 1"),
         (unknown_field, "run is unknown"),

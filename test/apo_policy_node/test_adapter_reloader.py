@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from apo_core import self_test
+from apo_core.adapter_promotion import Promotion
 from apo_core.adapter_store import AdapterStore, ManifestInput
 from apo_core.errors import AdapterError
 from apo_policy_node.adapter_reloader import AdapterReloader, ReloadResult, ReloadState, StagedAdapter
@@ -170,28 +171,37 @@ def test_an_error_nobody_expected_is_a_refusal(reloader, policy, publish):
     assert (result.state, result.reason) == (ReloadState.REFUSED, "MemoryError: no room")
 
 
-def test_poll_names_each_new_version_once(reloader):
-    assert [reloader.poll(latest) for latest in (0, 1, 1, 3, 2)] == [None, 1, None, 3, None]
+def test_poll_names_what_is_promoted_once_a_promotion(reloader):
+    none, first, third, back, again = (
+        Promotion(),
+        Promotion(number=1, sequence=1),
+        Promotion(number=3, sequence=2),
+        Promotion(number=1, sequence=3),
+        Promotion(number=1, sequence=4),
+    )
+    polled = [reloader.poll(promotion) for promotion in (none, first, first, third, back, third, again)]
+    assert polled == [None, 1, None, 3, 1, None, 1]
 
 
 def test_poll_does_not_try_a_refused_version_again(reloader, store, publish):
     publish(name="other")
 
-    assert reloader.poll(store.latest()) == 1
+    assert reloader.poll(store.promotion()) == 1
     assert reloader.load(1).state == ReloadState.REFUSED
-    assert reloader.poll(store.latest()) is None
+    assert reloader.poll(store.promotion()) is None
     publish()
-    assert reloader.poll(store.latest()) == 2
+    assert reloader.poll(store.promotion()) == 2
 
 
-def test_a_request_for_an_older_version_holds_until_a_newer_is_published(reloader, store, publish):
+def test_a_request_for_an_older_version_holds_until_the_next_promotion(reloader, store, publish):
     publish()
     publish()
+    reloader.pass_over()
     reloader.load(1)
 
-    assert reloader.poll(store.latest()) is None
+    assert reloader.poll(store.promotion()) is None
     publish()
-    assert reloader.poll(store.latest()) == 3
+    assert reloader.poll(store.promotion()) == 3
 
 
 @pytest.fixture
@@ -201,7 +211,7 @@ def run_worker(reloader, store):
 
     def start(auto_reload: bool, between=lambda job: job()) -> tuple[ReloadWorker, queue.Queue]:
         results: queue.Queue = queue.Queue()
-        worker = ReloadWorker(reloader, between, store.latest, results.put, auto_reload, 0.01, results.put)
+        worker = ReloadWorker(reloader, between, store.promotion, results.put, auto_reload, 0.01, results.put)
         worker.start()
         workers.append(worker)
         return worker, results
@@ -235,7 +245,7 @@ def test_the_swap_waits_for_its_turn_between_two_inferences(run_worker, policy, 
     assert results.get(timeout=WAIT_S).version == 1
 
 
-def test_what_appears_in_the_store_is_loaded_when_asked_to_watch(run_worker, publish):
+def test_what_is_promoted_is_loaded_when_asked_to_watch(run_worker, publish):
     _, results = run_worker(auto_reload=True)
     publish(name="other")
     refused: ReloadResult = results.get(timeout=WAIT_S)
@@ -246,15 +256,38 @@ def test_what_appears_in_the_store_is_loaded_when_asked_to_watch(run_worker, pub
     assert (loaded.state, loaded.version) == (ReloadState.LOADED, 2)
 
 
+def test_a_rollback_is_followed(run_worker, store, publish, policy):
+    _, results = run_worker(auto_reload=True)
+    publish(0.25)
+    assert results.get(timeout=WAIT_S).version == 1
+    publish(0.5)
+    assert results.get(timeout=WAIT_S).version == 2
+    store.roll_back("2026-01-02T03:04:05+00:00")
+    assert results.get(timeout=WAIT_S).version == 1
+    assert policy.bias == 0.25
+
+
+def test_what_was_asked_for_serves_until_the_next_promotion(run_worker, store, publish):
+    publish()
+    publish()
+    worker, results = run_worker(auto_reload=True)
+    worker.request(1, lambda _: None)
+    loaded = [results.get(timeout=WAIT_S).version]
+    while loaded[-1] != 1:  # the worker may have followed the store before it saw the request
+        loaded.append(results.get(timeout=WAIT_S).version)
+    store.promote(2, "2026-01-02T03:04:05+00:00")
+    assert results.get(timeout=WAIT_S).version == 2
+
+
 def test_a_store_that_cannot_be_listed_is_reported_and_watched_on(reloader):
     seen, reports = threading.Event(), []
 
-    def latest():
+    def promotion():
         if reports:
             seen.set()
         raise AdapterError("cannot be listed")
 
-    worker = ReloadWorker(reloader, lambda job: job(), latest, lambda _: None, True, 0.01, reports.append)
+    worker = ReloadWorker(reloader, lambda job: job(), promotion, lambda _: None, True, 0.01, reports.append)
     worker.start()
     assert seen.wait(WAIT_S)
     worker.stop()

@@ -109,6 +109,12 @@ def _episodes(arguments: argparse.Namespace) -> int:
     return main(arguments.rest)
 
 
+def _adapters(arguments: argparse.Namespace) -> int:
+    from apo_core.adapter_tools.cli import main
+
+    return main(arguments.rest)
+
+
 def parser() -> argparse.ArgumentParser:
     """The argument parser of `apo`."""
     root = argparse.ArgumentParser(prog="apo", description="Deploy a policy, take over, record, train, hot-reload.")
@@ -159,6 +165,7 @@ def parser() -> argparse.ArgumentParser:
         ("base-policy", _base_policy, "make a base policy from scripted-expert demonstrations"),
         ("train", _train, "train an adapter from episode files, without ROS"),
         ("episodes", _episodes, "list, check, select, cut, show, measure, export and import episode files"),
+        ("adapters", _adapters, "list, check, promote, roll back, sign, remove and export adapters"),
     ):
         command = commands.add_parser(name, help=text, add_help=False)
         command.set_defaults(run=run)
@@ -168,7 +175,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a subcommand; errors of apo go to stderr with exit status 2, Ctrl-C ends with 130."""
     arguments, rest = parser().parse_known_args(argv)
-    if rest and arguments.command not in ("base-policy", "train", "episodes"):
+    if rest and arguments.command not in ("base-policy", "train", "episodes", "adapters"):
         parser().error(f"unrecognized arguments: {' '.join(rest)}")
     arguments.rest = rest
     try:

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 SCHEMA_NAME = "apo.adapter"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_OF_VERSION_1 = {"config": {}, "verdict": None}  # what the manifests of version 1 lack
 MODEL_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
 MANIFEST_FILE = "manifest.json"
+SIGNATURE_FILE = "signature.json"  # optional
 # rank 32 on a 7B model is 432 MB in float32
-MAX_BYTES = {MODEL_FILE: 4 << 30, CONFIG_FILE: 1 << 20, MANIFEST_FILE: 8 << 20}
+MAX_BYTES = {MODEL_FILE: 4 << 30, CONFIG_FILE: 1 << 20, MANIFEST_FILE: 8 << 20, SIGNATURE_FILE: 4096}
 MAX_NUMBER = 2**32 - 1  # uint32 in the messages
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -33,9 +35,9 @@ class ManifestInput:
     metrics: Mapping[str, Any]  # plain JSON data, finite
     created_utc: str  # ISO 8601
     method: str  # e.g. apo
-    self_test: Mapping[str, Any] | None = (
-        None  # what the trainer's policy said to a stored observation; plain JSON data
-    )
+    self_test: Mapping[str, Any] | None = None  # what the trainer's policy said to a probe; plain JSON data
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # training configuration, plain JSON data
+    verdict: Mapping[str, Any] | None = None  # of the gate, with `accepted` true; None: not judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,13 @@ def fields_of(manifest: ManifestInput) -> dict[str, Any]:
     return {spec.name: getattr(manifest, spec.name) for spec in dataclasses.fields(ManifestInput)}
 
 
+def upgraded(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The content of a manifest.json of any version that is read, as one of this version."""
+    if document.get("schema_version") != 1:
+        return document
+    return {**_OF_VERSION_1, **document, "schema_version": SCHEMA_VERSION}
+
+
 def document_faults(document: Mapping[str, Any], number: int) -> list[str]:
     """Everything wrong with the content of a manifest.json that lies in the folder of `number`."""
     known = {"schema", "schema_version", "number", "files", *(spec.name for spec in dataclasses.fields(ManifestInput))}
@@ -66,7 +75,7 @@ def document_faults(document: Mapping[str, Any], number: int) -> list[str]:
     if (document["schema"], document["schema_version"]) != (SCHEMA_NAME, SCHEMA_VERSION):
         faults.append(
             f"schema is {document['schema']!r} {document['schema_version']!r}, "
-            f"this software reads '{SCHEMA_NAME}' {SCHEMA_VERSION}"
+            f"this software reads '{SCHEMA_NAME}' 1 to {SCHEMA_VERSION}"
         )
     if document["number"] != number or isinstance(document["number"], bool):
         faults.append(f"number = {document['number']!r} does not match the folder {folder_name(number)}")
@@ -108,6 +117,13 @@ def manifest_faults(values: Mapping[str, Any]) -> list[str]:
         isinstance(values["self_test"], Mapping) and _is_plain(values["self_test"])
     ):
         faults.append("self_test must be null or an object of plain finite JSON values")
+    if not isinstance(values["config"], Mapping) or not _is_plain(values["config"]):
+        faults.append("config must be an object of plain finite JSON values")
+    verdict = values["verdict"]
+    if verdict is not None and not (isinstance(verdict, Mapping) and _is_plain(verdict)):
+        faults.append("verdict must be null or an object of plain finite JSON values")
+    elif verdict is not None and verdict.get("accepted") is not True:
+        faults.append(f"verdict.accepted = {verdict.get('accepted')!r} must be true: the gate has refused it")
     return faults
 
 

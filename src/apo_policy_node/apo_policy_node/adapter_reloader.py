@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from apo_core import self_test
+from apo_core.adapter_promotion import Promotion
 from apo_core.adapter_store import AdapterStore, AdapterVersion
 from apo_core.contract import Contract
 from apo_core.errors import AdapterError
@@ -93,23 +95,27 @@ class AdapterReloader:
         self._policy, self._twin, self._store = policy, twin, store
         self._contract, self._instruction = contract, instruction
         self._check_config, self._clock = check_config, clock
-        self._considered = 0  # newest version that was loaded, refused, or passed over by a request
+        self._considered = 0  # sequence of the last promotion that was followed, or passed over by a request
 
-    def poll(self, latest: int) -> int | None:
-        """The version to load now that `latest` is the newest of the store; None when it was considered before.
+    def poll(self, promotion: Promotion) -> int | None:
+        """The version to load now that `promotion` is in force; None when it was considered before.
 
-        A refused version is not tried again, and a request for an older version holds until a newer one is published.
+        A refused version is not tried again before it is promoted again.
         """
-        if latest <= self._considered:
+        if promotion.sequence <= self._considered:
             return None
-        self._considered = latest
-        return latest
+        self._considered = promotion.sequence
+        return promotion.number
+
+    def pass_over(self) -> None:
+        """What is promoted now is not followed: a version that was asked for serves until the next promotion."""
+        with contextlib.suppress(AdapterError):  # a store that cannot be read has nothing to follow
+            self._considered = max(self._considered, self._store.promotion().sequence)
 
     def stage(self, version: int) -> StagedAdapter | ReloadResult:
         """Verifies an adapter and tries it on the twin; the policy serves on. A refusal comes back as the result."""
         begin_s = self._clock()
         try:
-            self._considered = max(self._considered, version, self._store.latest())
             tensors = None if version == 0 else self._verified(version)
         except Exception as error:  # a request must get its answer whatever the adapter does
             return self._refused(version, _reason(error), self._ms_since(begin_s))

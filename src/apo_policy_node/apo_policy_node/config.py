@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from apo_core.config import parameter
 from apo_core.errors import ConfigError
 
-NEWEST = -1
+PROMOTED = -1
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,11 @@ class PolicyConfig:
     contract_file: str = parameter("config/contract.yaml", "keys, topics, shapes, units, rates")
     checkpoint_dir: str = parameter("models/lift_base", "folder of the base policy")
     adapter_dir: str = parameter("runs/adapters", "adapter store; it may appear later")
-    adapter_version: int = parameter(0, "adapter served at start; 0 base policy, -1 newest of the store", low=-1)
+    adapter_version: int = parameter(0, "adapter served at start; 0 base policy, -1 the promoted one", low=-1)
+    adapter_public_key: str = parameter("", "file of public keys (PEM); only adapters signed by one serve; empty: any")
     lora_rank: int = parameter(8, "rank of the adapters", low=1, high=1024)
     lora_alpha: float = parameter(16.0, "scale of the adapters, alpha / rank", low=0.0, high=4096.0)
-    auto_reload: bool = parameter(True, "load what appears in the adapter store without being asked")
+    auto_reload: bool = parameter(True, "load what is promoted in the adapter store without being asked")
     poll_s: float = parameter(1.0, "seconds between looks into the adapter store", low=0.05, high=3600.0)
     instruction: str = parameter("lift the red cube", "what the policy is told to do")
     replan_steps: int = parameter(2, "ticks a chunk is used before the next prediction", low=1, high=1000)

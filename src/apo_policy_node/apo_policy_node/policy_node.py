@@ -12,6 +12,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.task import Future
 
+from apo_core.adapter_signature import read_trusted_keys
 from apo_core.adapter_store import AdapterStore
 from apo_core.contract import load_contract
 from apo_core.errors import AdapterError, ConfigError
@@ -30,7 +31,7 @@ from apo_core.vla.policy import VlaPolicy
 from apo_interfaces.msg import ActionChunk, ActionCommand, AdapterStatus
 from apo_interfaces.srv import LoadAdapter
 from apo_policy_node.adapter_reloader import AdapterReloader, ReloadResult, ReloadState
-from apo_policy_node.config import NEWEST, PolicyConfig
+from apo_policy_node.config import PROMOTED, PolicyConfig
 from apo_policy_node.inference_worker import InferenceWorker
 from apo_policy_node.policy_runner import Answer, PolicyRunner
 from apo_policy_node.reload_worker import ReloadWorker
@@ -66,7 +67,8 @@ class PolicyNode(LifecycleBase):
         self._policy, twin = self._load_policy(lora), self._load_policy(lora)
         check_policy(self._policy, self._contract, config)
         warm_up(self._policy, self._contract, config)
-        store = AdapterStore(config.adapter_dir)
+        trusted = read_trusted_keys(config.adapter_public_key) if config.adapter_public_key else None
+        store = AdapterStore(config.adapter_dir, trusted)
         reloader = AdapterReloader(
             self._policy,
             twin,
@@ -89,7 +91,7 @@ class PolicyNode(LifecycleBase):
         self._reload = ReloadWorker(
             reloader,
             self._inference.between,
-            store.latest,
+            store.promotion,
             self._publish_status,
             config.auto_reload,
             config.poll_s,
@@ -136,7 +138,11 @@ class PolicyNode(LifecycleBase):
             raise ConfigError("config/policy.yaml", [f"device = {device!r} cannot be used: {error}"]) from None
 
     def _load_first(self, reloader: AdapterReloader, store: AdapterStore) -> None:
-        version = store.latest() if self._config.adapter_version == NEWEST else self._config.adapter_version
+        version = self._config.adapter_version
+        if version == PROMOTED:
+            version = reloader.poll(store.promotion()) or 0
+        else:
+            reloader.pass_over()
         result = reloader.load(version)
         if result.state == ReloadState.REFUSED:
             raise AdapterError(f"adapter_version = {version} (config/policy.yaml): {result.reason}")

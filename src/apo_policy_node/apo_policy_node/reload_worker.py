@@ -1,4 +1,4 @@
-"""The thread that brings adapters in: requests first, otherwise what appears in the store."""
+"""The thread that brings adapters in: requests first, otherwise what is promoted in the store."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Callable
 
+from apo_core.adapter_promotion import Promotion
 from apo_policy_node.adapter_reloader import AdapterReloader, ReloadResult
 
 
@@ -15,9 +16,9 @@ class ReloadWorker:
     Args:
         reloader: stages here, swaps there.
         between: runs a job in the predicting thread between two inferences.
-        latest: newest version of the adapter store.
+        promotion: that is in force in the adapter store.
         finished: gets every result, in one of the two threads.
-        auto_reload: whether to load what appears in the store.
+        auto_reload: whether to load what is promoted in the store.
         poll_s: seconds between two looks at the store.
         report: gets a line when the store cannot be read.
     """
@@ -26,13 +27,13 @@ class ReloadWorker:
         self,
         reloader: AdapterReloader,
         between: Callable[[Callable[[], None]], None],
-        latest: Callable[[], int],
+        promotion: Callable[[], Promotion],
         finished: Callable[[ReloadResult], None],
         auto_reload: bool,
         poll_s: float,
         report: Callable[[str], None],
     ):
-        self._reloader, self._between, self._latest = reloader, between, latest
+        self._reloader, self._between, self._promotion = reloader, between, promotion
         self._finished, self._report = finished, report
         self._auto_reload, self._poll_s = auto_reload, poll_s
         self._requests: queue.SimpleQueue = queue.SimpleQueue()
@@ -57,17 +58,19 @@ class ReloadWorker:
             try:
                 request = self._requests.get(timeout=self._poll_s if self._auto_reload else None)
             except queue.Empty:
-                request = self._newer()
+                request = self._promoted()
                 if request is None:
                     continue
-            if request is None:
-                return
+            else:
+                if request is None:
+                    return
+                self._reloader.pass_over()
             self._load(*request)
 
-    def _newer(self) -> tuple[int, Callable[[ReloadResult], None]] | None:
+    def _promoted(self) -> tuple[int, Callable[[ReloadResult], None]] | None:
         try:
-            version = self._reloader.poll(self._latest())
-        except Exception as error:  # a store that cannot be listed now may be readable later
+            version = self._reloader.poll(self._promotion())
+        except Exception as error:  # a store that cannot be read now may be readable later
             self._report(f"adapter store: {error}")
             return None
         return None if version is None else (version, lambda _: None)

@@ -1,0 +1,1 @@
+"""`apo adapters`: the adapter store at the command line."""

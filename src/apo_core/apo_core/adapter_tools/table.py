@@ -1,0 +1,82 @@
+"""Adapters as rows of a table or as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_COLUMNS = ("version", "created", "method", "parent", "episodes", "gate", "megabytes", "signed by")
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterRow:
+    """One adapter in short."""
+
+    version: int
+    promoted: bool
+    created_utc: str
+    method: str
+    parent: int
+    episodes: int  # trained on
+    accepted: bool | None  # by the gate; None: not judged
+    bytes: int  # of the tensors' file
+    signer: str  # fingerprint of the key that the signature names; empty: not signed
+
+
+def summarise(manifest: Mapping[str, Any], promoted: bool, signer: str) -> AdapterRow:
+    """The row of an adapter from the checked content of its manifest."""
+    return AdapterRow(
+        version=manifest["number"],
+        promoted=promoted,
+        created_utc=manifest["created_utc"],
+        method=manifest["method"],
+        parent=manifest["parent"],
+        episodes=len(manifest["episode_ids"]),
+        accepted=None if manifest["verdict"] is None else True,
+        bytes=manifest["files"]["adapter_model.safetensors"]["bytes"],
+        signer=signer,
+    )
+
+
+def format_table(rows: Sequence[AdapterRow], current: int) -> str:
+    """The rows as aligned text; a star marks what the policies shall serve."""
+    lines = [("", *_COLUMNS), ("*" if current == 0 else "", "0", "", "base policy", "", "", "", "", "")]
+    lines += [_cells(row) for row in rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def _cells(row: AdapterRow) -> tuple[str, ...]:
+    return (
+        "*" if row.promoted else "",
+        str(row.version),
+        row.created_utc[:19],
+        row.method,
+        str(row.parent),
+        str(row.episodes),
+        "not judged" if row.accepted is None else "accepted",
+        f"{row.bytes / 1e6:.1f}",
+        row.signer[:12] or "-",
+    )
+
+
+def format_description(facts: Mapping[str, Any], indent: str = "") -> str:
+    """Nested plain data for people, a value a line."""
+    lines = []
+    for name, value in facts.items():
+        if isinstance(value, Mapping) and value:
+            lines += [f"{indent}{name}:", format_description(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{name}: {_inline(value)}")
+    return "\n".join(lines)
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_inline, value)) or "-"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "-" if value is None or value in ("", {}) else str(value)
