@@ -33,3 +33,7 @@ class EpisodeToolError(ApoError):
 
 class CheckpointError(ApoError):
     """A model checkpoint is missing a file or key, or has one too many."""
+
+
+class DecodeError(ApoError):
+    """What a model said cannot be read as an action: a fault of this inference, never a zero action."""

@@ -70,6 +70,7 @@ class ActionChunk:
     values: np.ndarray  # float32 (horizon, A), contract units
     log_probs: np.ndarray  # float32 (horizon,), nats, summed over the action tokens of a row
     adapter_version: int  # 0 is the base policy
+    tokens: np.ndarray | None = None  # int64 (L,) behind the values; float32 (L,) of a continuous head; None: unknown
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ def test_files_must_agree_with_each_other(folder):
 
 def test_another_family_is_refused(folder):
     change(folder, "config.json", lambda data: data.update(family="pi0"))
-    with pytest.raises(CheckpointError, match="family = 'pi0', expected 'apo_small_vla'"):
+    with pytest.raises(CheckpointError, match="unknown family 'pi0'; known: apo_small_vla"):
         load_checkpoint(folder)
 
 

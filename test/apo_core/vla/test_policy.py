@@ -107,3 +107,18 @@ def test_a_policy_names_its_origin(tiny_policy):
     policy = tiny_policy()
     assert (policy.base_sha256, policy.statistics_sha256, policy.contract_sha256) == ("base", "statistics", "c0ffee")
     assert policy.chunk == 2
+
+
+def test_logprobs_of_the_generated_tokens_are_those_of_generate(tiny_policy, observation):
+    policy = tiny_policy(LoraSettings())
+    batch = policy.prepare([observation(1).images], [observation(1).state], "lift the red cube")
+    tokens, log_probs = policy.generate(batch)
+    found = policy.logprobs(batch, tokens)
+    np.testing.assert_allclose(found.detach().numpy(), log_probs, atol=1e-5)
+    found.sum().backward()  # the trainer's gradient reaches the adapter
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in policy.model.parameters())
+
+
+def test_a_chunk_tells_its_tokens(tiny_policy, observation):
+    chunk = tiny_policy().predict(observation(2))
+    assert chunk.tokens.shape == (14,) and chunk.tokens.dtype == np.int64

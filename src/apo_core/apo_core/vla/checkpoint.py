@@ -16,7 +16,8 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from apo_core.errors import CheckpointError, ConfigError
-from apo_core.vla.small_vla import SmallVla, SmallVlaConfig
+from apo_core.vla.model import Statistics, VlaModel
+from apo_core.vla.small_vla import FAMILY, SmallVla, SmallVlaConfig
 from apo_core.vla.statistics import DatasetStatistics, read_statistics
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
@@ -28,10 +29,12 @@ HASHED_FILES = (WEIGHTS, CONFIG, TOKENIZER, STATISTICS)
 class Checkpoint:
     """A checkpoint in memory."""
 
-    model: SmallVla  # in eval mode, float32, on the CPU
+    model: VlaModel  # in eval mode
     tokenizer: Tokenizer
-    statistics: DatasetStatistics
-    manifest: Mapping[str, Any]
+    statistics: Statistics
+    base_sha256: str  # of the weights
+    statistics_sha256: str  # of what normalises actions and state
+    manifest: Mapping[str, Any]  # facts of the one who made it; empty for a published checkpoint
 
 
 def file_sha256(path: Path) -> str:
@@ -107,13 +110,52 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def load_checkpoint(folder: Path) -> Checkpoint:
-    """Reads and verifies a checkpoint folder.
+def read_family(folder: Path) -> str:
+    """The family that config.json names: "apo_small_vla", or `model_type` or `type` of a published checkpoint.
 
     Raises:
-        CheckpointError: files missing or changed, another family, or weights whose names or shapes differ; names them.
+        CheckpointError: no readable config.json, or none that names a family.
+    """
+    path = Path(folder) / CONFIG
+    try:
+        data = json.loads(path.read_text())
+        family = next(data[key] for key in ("family", "model_type", "type") if key in data)
+    except (OSError, ValueError, TypeError) as error:
+        if (path.parent / MANIFEST).is_file():
+            read_manifest(path.parent)  # says which files differ from the ones that were written
+        hint = "" if path.exists() else "; docs/checkpoints.md says how to bring a checkpoint"
+        raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}: {error}){hint}") from None
+    except StopIteration:
+        raise CheckpointError(f"{path}: names no family (family, model_type or type)") from None
+    return str(family)
+
+
+def load_checkpoint(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None) -> Checkpoint:
+    """Reads and verifies a checkpoint folder of any family.
+
+    Args:
+        folder: with config.json, which names the family.
+        device: where published checkpoints are read to; the small VLA is read to the CPU.
+        dtype: of the weights in memory. None: float32 on a CPU; bfloat16 elsewhere, but the small VLA float32.
+
+    Raises:
+        CheckpointError: files missing or changed, an unknown family, or weights whose names or shapes differ; names
+            them.
     """
     folder = Path(folder)
+    family = read_family(folder)
+    if family == FAMILY:
+        checkpoint = _load_small_vla(folder)
+        checkpoint.model.to(dtype or torch.float32)
+        return checkpoint
+    if family == "openvla":
+        from apo_core.vla.openvla_checkpoint import load_openvla
+
+        return load_openvla(folder, device, dtype)
+    raise CheckpointError(f"{folder / CONFIG}: unknown family {family!r}; known: {FAMILY}, openvla")
+
+
+def _load_small_vla(folder: Path) -> Checkpoint:
     manifest = read_manifest(folder)
     statistics = read_statistics(folder / STATISTICS)
     try:
@@ -136,7 +178,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     with torch.random.fork_rng(devices=[]):  # the weights drawn here are overwritten
         model = SmallVla(config)
     load_weights(model, weights, str(folder / WEIGHTS))
-    return Checkpoint(model.eval(), tokenizer, statistics, manifest)
+    sha256 = manifest["sha256"]
+    return Checkpoint(model.eval(), tokenizer, statistics, sha256[WEIGHTS], sha256[STATISTICS], manifest)
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], source: str) -> None:

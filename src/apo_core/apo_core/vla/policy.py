@@ -14,19 +14,16 @@ from tokenizers import Tokenizer
 from apo_core.errors import AdapterError, ObservationError
 from apo_core.types import ActionChunk, Observation
 from apo_core.vla.action_codec import ActionCodec
-from apo_core.vla.checkpoint import STATISTICS, WEIGHTS, load_checkpoint
-from apo_core.vla.image_processing import process_images
+from apo_core.vla.checkpoint import load_checkpoint
 from apo_core.vla.lora import LoraSettings, Staged, attach_lora, stage, swap, zero
-from apo_core.vla.prompt import encode_prompts
-from apo_core.vla.small_vla import SmallVla
-from apo_core.vla.statistics import DatasetStatistics
+from apo_core.vla.model import Statistics, VlaModel
 
 
 class Prepared(NamedTuple):
     """A batch as the model takes it, on its device."""
 
-    images: torch.Tensor  # float32 (B, cameras, 3, S, S)
-    state: torch.Tensor  # float32 (B, n), standard deviations
+    images: torch.Tensor  # float32 (B, cameras, C, S, S)
+    state: torch.Tensor  # float32 (B, n), normalised
     prompt_ids: torch.Tensor  # int64 (B, P)
 
 
@@ -37,17 +34,17 @@ class VlaPolicy:
         model: moved to `device`.
         tokenizer: of the prompts.
         statistics: of the training data.
-        base_sha256: hash of the weights file, "" for a model that was never saved.
-        statistics_sha256: hash of the statistics file.
+        base_sha256: hash of the weights, "" for a model that was never saved.
+        statistics_sha256: hash of the statistics.
         lora: adapter to attach with B = 0, None for none.
         device: torch device.
     """
 
     def __init__(
         self,
-        model: SmallVla,
+        model: VlaModel,
         tokenizer: Tokenizer,
-        statistics: DatasetStatistics,
+        statistics: Statistics,
         base_sha256: str = "",
         statistics_sha256: str = "",
         lora: LoraSettings | None = None,
@@ -62,27 +59,38 @@ class VlaPolicy:
         self.codec: ActionCodec = statistics.codec(model.config.bins)
         self.base_sha256 = base_sha256
         self.statistics_sha256 = statistics_sha256
+        self.processor = model.make_processor(tokenizer, statistics)
         self.lora = lora
         self.device = torch.device(device)
         self.lock = threading.RLock()
         self._adapter_version = 0
-        self._prompts: dict[str, np.ndarray] = {}
 
     @classmethod
-    def load(cls, folder: Path | str, device: str = "cpu", lora: LoraSettings | None = LoraSettings()) -> VlaPolicy:  # noqa: B008
-        """Reads a checkpoint folder.
+    def load(
+        cls,
+        folder: Path | str,
+        device: str = "cpu",
+        lora: LoraSettings | None = LoraSettings(),  # noqa: B008
+        dtype: torch.dtype | None = None,
+    ) -> VlaPolicy:
+        """Reads a checkpoint folder of any family.
+
+        Args:
+            folder: see `load_checkpoint`.
+            device: torch device.
+            lora: adapter to attach with B = 0, None for none.
+            dtype: of the weights in memory; None takes the family's own (see `load_checkpoint`).
 
         Raises:
             CheckpointError: see `load_checkpoint`.
         """
-        checkpoint = load_checkpoint(Path(folder))
-        sha256 = checkpoint.manifest["sha256"]
+        checkpoint = load_checkpoint(Path(folder), device, dtype)
         return cls(
             checkpoint.model,
             checkpoint.tokenizer,
             checkpoint.statistics,
-            sha256[WEIGHTS],
-            sha256[STATISTICS],
+            checkpoint.base_sha256,
+            checkpoint.statistics_sha256,
             lora,
             device,
         )
@@ -125,49 +133,63 @@ class VlaPolicy:
             raise ObservationError(
                 f"{len(images)} images, {len(states)} states, {len(texts)} instructions: must be equal"
             )
-        cameras, size = self.config.cameras, self.config.image_size
-        for views in images:
-            missing = [name for name in cameras if name not in views]
-            if missing:
-                raise ObservationError(f"images {missing} are missing; the policy was trained with {list(cameras)}")
-        pixels = process_images([views[name] for views in images for name in cameras], size, rng)
-        state = np.stack([self.statistics.normalise_state(part) for part in states])
-        prompts = np.stack([self._prompt(text) for text in texts])
-        return Prepared(
-            torch.from_numpy(pixels.reshape(len(images), len(cameras), 3, size, size)).to(self.device),
-            torch.from_numpy(state).to(self.device),
-            torch.from_numpy(prompts).to(self.device),
-        )
+        pixels = np.stack([self.processor.images(views, rng) for views in images])
+        state = np.stack([self.processor.state(part) for part in states])
+        prompts = np.stack([self.processor.prompt(text, part) for text, part in zip(texts, state, strict=True)])
+        return Prepared(*(torch.from_numpy(array).to(self.device) for array in (pixels, state, prompts)))
 
     def features(self, batch: Prepared) -> torch.Tensor:
-        """The model's features of a batch without gradient, float32 (B, N, d); the adapter has no part in them."""
+        """The model's features of a batch without gradient, (B, N, d); the adapter has no part in them."""
         with self.lock, torch.no_grad():
             return self.model.features(batch.images, batch.state)
 
-    def predict_tokens(self, batch: Prepared) -> tuple[np.ndarray, np.ndarray]:
-        """Greedy chunks of a batch: bins int64 (B, chunk, A) and log-probabilities float32 (B, chunk, A), nats."""
+    def logprobs(self, batch: Prepared, tokens: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """Log-probabilities of given tokens, with gradient: float32 (B, L), nats.
+
+        Args:
+            batch: B observations.
+            tokens: int64 (B, L) as `generate` gives them; L up to a chunk.
+        """
+        tokens = torch.as_tensor(tokens, device=self.device)
+        with self.lock:
+            features = self.features(batch)
+            logits = self.model.action_logits(features, batch.prompt_ids, tokens)
+        return logits.log_softmax(-1).gather(-1, tokens[..., None])[..., 0]
+
+    def generate(self, batch: Prepared) -> tuple[np.ndarray, np.ndarray]:
+        """What the model says, greedily: tokens (B, L) and their log-probabilities float32 (B, L), nats.
+
+        Tokens are int64; a model with a continuous head gives float32 normalised actions, of log-probability 0.
+        """
         with self.lock, torch.inference_mode():
             features = self.model.features(batch.images, batch.state)
             tokens, log_probs = self.model.generate(features, batch.prompt_ids)
+        return tokens.cpu().numpy(), log_probs.cpu().numpy()
+
+    def predict_tokens(self, batch: Prepared) -> tuple[np.ndarray, np.ndarray]:
+        """Greedy chunks of a model that predicts bins: int64 (B, chunk, A), log-probabilities float32 (B, chunk, A)."""
+        tokens, log_probs = self.generate(batch)
         shape = (-1, self.config.chunk, self.config.action_size)
-        return tokens.cpu().numpy().reshape(shape), log_probs.cpu().numpy().reshape(shape)
+        return tokens.reshape(shape), log_probs.reshape(shape)
 
     def predict(self, observation: Observation) -> ActionChunk:
         """The chunk for one observation, with the version of the adapter that made it.
 
         Raises:
             ObservationError: see `prepare`.
+            DecodeError: the model's tokens are no action.
         """
         batch = self.prepare([observation.images], [observation.state], observation.instruction)
         with self.lock:
             version = self._adapter_version
-            tokens, log_probs = self.predict_tokens(batch)
+            tokens, log_probs = self.generate(batch)
         return ActionChunk(
             observation_stamp_ns=observation.stamp_ns,
             period_ns=self.config.period_ns,
-            values=self.codec.decode(tokens[0]),
-            log_probs=log_probs[0].sum(axis=-1),
+            values=self.processor.actions(tokens[0]),
+            log_probs=self.processor.row_log_probs(log_probs[0]),
             adapter_version=version,
+            tokens=tokens[0],
         )
 
     def stage(self, tensors: Mapping[str, np.ndarray]) -> Staged:
@@ -193,10 +215,3 @@ class VlaPolicy:
             before = zero(self.model)
             self._adapter_version = 0
         return before
-
-    def _prompt(self, text: str) -> np.ndarray:
-        if text not in self._prompts:
-            if len(self._prompts) >= 1024:  # instructions are typed by people; keep memory bounded
-                self._prompts.clear()
-            self._prompts[text] = encode_prompts(self.tokenizer, [text], self.config.prompt_length)[0]
-        return self._prompts[text]

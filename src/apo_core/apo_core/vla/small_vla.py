@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 
 import torch
+from tokenizers import Tokenizer
 from torch import nn
 from transformers import LlamaConfig, LlamaModel
 
 from apo_core.errors import CheckpointError, ConfigError
+from apo_core.vla.model import Statistics
+from apo_core.vla.small_vla_processor import SmallVlaProcessor
 from apo_core.vla.static_decoder import StaticDecoder
 
 FAMILY = "apo_small_vla"
@@ -129,6 +132,11 @@ class SmallVla(nn.Module):
         self.action_head = nn.Linear(d, config.bins, bias=False)
         nn.init.normal_(self.action_head.weight, std=0.02)
         self._decoder: StaticDecoder | None = None
+
+    def make_processor(self, tokenizer: Tokenizer, statistics: Statistics) -> SmallVlaProcessor:
+        """Inputs of this model, for training data of these statistics."""
+        c = self.config
+        return SmallVlaProcessor(c.cameras, c.image_size, c.prompt_length, tokenizer, statistics, c.bins)
 
     def features(self, images: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
         """Everything before the prompt; no LoRA reaches it, so it may be cached while the base model stays.
