@@ -1,10 +1,14 @@
 """The keyboard in a pseudo terminal."""
 
+import fcntl
 import os
 import pty
+import select
+import struct
 import subprocess
 import sys
 import termios
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from apo_core.errors import ConfigError
 from apo_teleop.devices.keyboard import Keyboard
 
 MS = 1_000_000
+WAIT_S = 30.0  # limit of a wait for something that will come
 
 
 @pytest.fixture
@@ -34,8 +39,32 @@ def keyboard(terminal):
     device.close()
 
 
+def wait_until(condition, what):
+    """The kernel hands on what is written to a terminal in its own time."""
+    end = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.001)
+
+
+def waiting(terminal) -> int:
+    """Bytes that the keyboard may read now."""
+    return struct.unpack("i", fcntl.ioctl(terminal[2], termios.FIONREAD, b"\0" * 4))[0]
+
+
 def typed(terminal, text):
+    before = waiting(terminal)
     os.write(terminal[0], text.encode())
+    wait_until(lambda: waiting(terminal) == before + len(text), f"{text!r} does not arrive")
+
+
+def assert_shown(terminal, words):
+    """The user sees these words, sooner or later."""
+    shown = b""
+    while words not in shown:
+        ready, _, _ = select.select([terminal[0]], [], [], WAIT_S)
+        assert ready, f"{words} is not in {shown}"
+        shown += os.read(terminal[0], 4096)
 
 
 def test_the_first_sample_says_connected_and_at_rest(keyboard):
@@ -45,10 +74,10 @@ def test_the_first_sample_says_connected_and_at_rest(keyboard):
 
 
 def test_help_is_shown(terminal, keyboard):
-    assert b"EMERGENCY STOP" in os.read(terminal[0], 4096)
+    assert_shown(terminal, b"EMERGENCY STOP")
     typed(terminal, "?")
     keyboard.poll(0)
-    assert b"EMERGENCY STOP" in os.read(terminal[0], 4096)
+    assert_shown(terminal, b"EMERGENCY STOP")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +140,7 @@ def test_speed_keys_change_the_deflection_within_bounds(terminal, keyboard):
     assert keyboard.poll(0).axes[0] == 1.0
     typed(terminal, "-----")
     assert keyboard.poll(1).axes[0] == 0.25
-    assert b"speed 25%" in os.read(terminal[0], 4096)
+    assert_shown(terminal, b"speed 25%")
 
 
 def test_event_keys(terminal, keyboard):
@@ -149,7 +178,7 @@ def test_a_process_that_crashes_gives_the_terminal_back(terminal):
     code = f"from apo_teleop.devices.keyboard import Keyboard; Keyboard({terminal[1]!r}); raise RuntimeError('crash')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "RuntimeError: crash" in done.stderr
-    assert b"EMERGENCY STOP" in os.read(terminal[0], 4096)
+    assert_shown(terminal, b"EMERGENCY STOP")
     assert termios.tcgetattr(terminal[2]) == before
 
 
