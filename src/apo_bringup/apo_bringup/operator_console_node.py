@@ -48,7 +48,7 @@ class OperatorConsoleNode(Node):
         for event in ("hand_back", "estop", "clear"):
             self._requests[event] = (f"arbiter/{event}", Trigger, Trigger.Request())
         kinds = {service: kind for service, kind, _ in self._requests.values()}
-        self._services = {service: self.create_client(kind, service) for service, kind in kinds.items()}
+        self._service_clients = {service: self.create_client(kind, service) for service, kind in kinds.items()}
         self.create_subscription(OperatorCommand, "operator/command", self._on_command, COMMANDS)
         self.create_subscription(ControlStatus, "control/status", self._on_status, COMMANDS)
         self.create_subscription(EpisodeEvent, "recorder/event", self._on_episode, COMMANDS)
@@ -82,7 +82,7 @@ class OperatorConsoleNode(Node):
 
     def _ask(self, event: str) -> None:
         service, _, request = self._requests[event]
-        client = self._services[service]
+        client = self._service_clients[service]
         if not client.service_is_ready():
             self._view.show_answer(event, False, f"no node serves {service}")
             return
