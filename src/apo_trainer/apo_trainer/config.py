@@ -16,14 +16,14 @@ from apo_core.errors import ConfigError
 from apo_core.labeling import FAILURE_RULES, LabelRule
 
 # apo_trainer.methods has one entry each; named here so that reading a configuration needs no torch
-METHOD_NAMES = ("apo", "kto", "bc")
+METHOD_NAMES = ("apo", "apo_reference_compat", "kto", "dpo", "tpo", "dagger", "sirius", "bc", "sft")
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """Everything an adapter depends on beside its data; hashed into its manifest."""
 
-    method: str = parameter("apo", "how preferences become a loss", choices=METHOD_NAMES)
+    method: str = parameter("apo", "how a batch is drawn and what its loss is (docs/methods.md)", choices=METHOD_NAMES)
     steps: int = parameter(120, "optimizer steps of an update", low=1, high=1_000_000)
     batch_size: int = parameter(16, "samples a step", low=1, high=4096)
     learning_rate: float = parameter(5e-4, "AdamW, after the warmup", low=0.0, high=1.0)
@@ -53,6 +53,7 @@ class TrainingConfig:
         low=0.0,
         high=2.0,
     )
+    tpo_window: int = parameter(4, "tpo: steps of a window of a trajectory", low=1, high=1000)
     undesirable_steps: int = parameter(10, "K: policy steps before a takeover that are undesirable", low=0, high=10000)
     undesirable_seconds: float = parameter(0.0, "K in seconds; above 0 it replaces K in steps", low=0.0, high=3600.0)
     failure_rule: str = parameter(

@@ -23,7 +23,7 @@ from typing import Any
 from apo_core.adapter_manifest import ManifestInput
 from apo_core.adapter_store import AdapterStore
 from apo_core.errors import ApoError
-from apo_trainer.config import TrainerConfig, parse_overrides, read_config, write_config
+from apo_trainer.config import METHOD_NAMES, TrainerConfig, parse_overrides, read_config, write_config
 from apo_trainer.dataset import TrainingData, find_episodes, load_training_data
 
 PUBLISHED, REFUSED, FAILED, INTERRUPTED = "PUBLISHED", "REFUSED", "FAILED", "INTERRUPTED"
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda caught, _: stopped.append(caught))
     _end_with_parent()
-    names = ("checkpoint_dir", "episode_dir", "expert_dir", "adapter_dir", "steps")
+    names = ("checkpoint_dir", "episode_dir", "expert_dir", "adapter_dir", "steps", "method")
     try:
         overrides = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
         config = read_config(options.config, {**overrides, **parse_overrides(options.set)})
@@ -264,6 +264,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run-dir", help="folder for this run's files; default: a new one in the parameter `run_dir`")
     parser.add_argument("--run-id", help="name of the run; default: the time")
     parser.add_argument("--steps", type=int, help="optimizer steps")
+    parser.add_argument("--method", choices=METHOD_NAMES, help="how a batch is drawn and what its loss is")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="any parameter of the file")
     return parser
 

@@ -120,9 +120,18 @@ class Trainer:
         self.policy.model.eval()
         policy_logps = sequence_logps(logits, batch.tokens, batch.mask)
         l1 = self._l1(logits.detach(), batch)
-        counts = batch.mask.sum(-1)
-        terms = Terms(policy_logps, ref_logps, batch.desirable, l1, counts, kl_policy_logps, kl_ref_logps)
-        out = self.method.loss(terms)
+        out = self.method.loss(
+            Terms(
+                policy_logps=policy_logps,
+                ref_logps=ref_logps,
+                desirable=batch.desirable,
+                classes=batch.classes,
+                l1=l1,
+                token_counts=batch.mask.sum(-1),
+                kl_policy_logps=kl_policy_logps,
+                kl_ref_logps=kl_ref_logps,
+            )
+        )
         optimizer.zero_grad(set_to_none=True)
         out.loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self.config.max_grad_norm)
