@@ -7,7 +7,6 @@ from apo_trainer.losses.preference import (
     apo_loss,
     kl_estimate,
     kto_loss,
-    mismatched_pairs,
     preference_loss,
 )
 from apo_trainer.losses.reference_compat import apo_reference_compat_loss
@@ -22,7 +21,6 @@ __all__ = [
     "dpo_loss",
     "kl_estimate",
     "kto_loss",
-    "mismatched_pairs",
     "preference_loss",
     "sequence_logps",
     "tpo_loss",

@@ -20,21 +20,6 @@ from torch import Tensor
 from apo_trainer.losses.terms import LossOutput, exact
 
 
-def mismatched_pairs(size: int, count: int = 0) -> tuple[list[int], list[int]]:
-    """Samples o of a batch, and for each the sample whose action is its a', never its own. Empty for a batch of one.
-
-    Args:
-        size: B.
-        count: pairs, spread evenly over the batch; 0 or more than B: one for every sample.
-    """
-    if size < 2:
-        return [], []
-    count = min(count, size) or size
-    chosen = [i * size // count for i in range(count)]
-    # half a batch away: neighbours are of one class, and a short class repeats its samples
-    return chosen, [(i + size // 2) % size for i in chosen]
-
-
 def kl_estimate(policy_logps: Tensor, ref_logps: Tensor, maximum: float = float("inf")) -> Tensor:
     """Equation (Z): 0-d, detached, in [0, maximum] nats.
 
