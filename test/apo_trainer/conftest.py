@@ -164,3 +164,25 @@ def checkpoint(tiny_model, tmp_path: Path) -> Path:
 
     save_checkpoint(tmp_path / "checkpoint", *tiny_model, facts={})
     return tmp_path / "checkpoint"
+
+
+@pytest.fixture
+def trainer_of(tiny_model, interactions, contract):
+    """Makes trainers of the tiny policy on `interactions`, all with the same initial weights."""
+    import copy
+
+    from apo_core.vla.policy import VlaPolicy
+    from apo_trainer.config import TrainingConfig
+    from apo_trainer.dataset import load_training_data
+    from apo_trainer.trainer import Trainer
+
+    def make(resources=None, **changes):
+        defaults = {"steps": 8, "batch_size": 8, "learning_rate": 0.01, "warmup_steps": 0, "undesirable_steps": 3}
+        settings = TrainingConfig(**{**defaults, **changes})
+        model, tokenizer, statistics = tiny_model
+        policy = VlaPolicy(copy.deepcopy(model), tokenizer, statistics, "base", "statistics")
+        paths = sorted(interactions.glob("*.h5"))
+        data = load_training_data(paths, settings.label_rule, policy.chunk, settings.held_out_share, contract.sha256)
+        return Trainer(policy, data, settings, resources=resources)
+
+    return make

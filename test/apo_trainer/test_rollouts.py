@@ -1,8 +1,20 @@
+"""Measuring a policy in the simulation."""
+
+from pathlib import Path
+
 import numpy as np
+import pytest
 
+from apo_core.adapter_manifest import ManifestInput
+from apo_core.adapter_store import AdapterStore
 from apo_core.contract import Limits
-from apo_trainer.rollouts import within_limits
+from apo_core.errors import AdapterError
+from apo_core.vla.lora import LoraSettings, adapter_config, lora_state
+from apo_core.vla.policy import VlaPolicy
+from apo_trainer.rollouts import Adapter, RolloutResult, RolloutSettings, evaluate_policy, within_limits
 
+ROOT = Path(__file__).parents[2]
+LIFT_BASE = ROOT / "models" / "lift_base"
 LIMITS = Limits(1.0, 2.0, (-1.0, -1.0, 0.0), (1.0, 1.0, 2.0))
 
 
@@ -12,3 +24,25 @@ def test_speeds_are_shortened_to_the_limits_in_their_direction():
     assert action[0] == 3.0
     slow = np.array([0.3, 0.0, 0.4, 0.0, 1.0, 0.0, -1.0], dtype=np.float32)
     np.testing.assert_array_equal(within_limits(slow, LIMITS), slow)
+
+
+def test_an_adapter_is_measured_in_place_of_the_base_policy(tmp_path):
+    policy = VlaPolicy.load(LIFT_BASE, lora=LoraSettings(rank=2, alpha=4.0))
+    manifest = ManifestInput(
+        parent=0,
+        base_model_sha256=policy.base_sha256,
+        statistics_sha256=policy.statistics_sha256,
+        contract_sha256=policy.contract_sha256,
+        episode_ids=(),
+        config_sha256="0" * 64,
+        metrics={},
+        created_utc="2025-01-01T00:00:00Z",
+        method="apo",
+    )
+    config = adapter_config(LoraSettings(rank=2, alpha=4.0))
+    version = AdapterStore(tmp_path).publish(lora_state(policy.model), config, manifest).number
+    settings = RolloutSettings("Lift", "lift the red cube", str(ROOT / "config" / "contract.yaml"), 4, 5)
+    results = evaluate_policy(LIFT_BASE, settings, [7], workers=1, adapter=Adapter(str(tmp_path), version))
+    assert results == [RolloutResult(7, False, 4)]
+    with pytest.raises(AdapterError, match="adapter 9"):
+        evaluate_policy(LIFT_BASE, settings, [7], workers=1, adapter=Adapter(str(tmp_path), 9))

@@ -114,7 +114,7 @@ def test_the_next_round_starts_from_its_parent(arguments, tmp_path):
 
 
 def test_overrides_on_the_command_line_win(arguments, tmp_path):
-    train.main([*arguments(), "--steps", "3", "--set", "method=kto", "learning_rate=1e-3"])
+    train.main([*arguments(), "--steps", "3", "--method", "kto", "--set", "learning_rate=1e-3"])
     config = read_config(tmp_path / "run" / "config.yaml")
     assert (config.steps, config.method, config.learning_rate) == (3, "kto", 1e-3)
     assert result_of(tmp_path)["steps"] == 3

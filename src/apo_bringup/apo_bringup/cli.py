@@ -103,6 +103,12 @@ def _train(arguments: argparse.Namespace) -> int:
     return main(arguments.rest)
 
 
+def _compare(arguments: argparse.Namespace) -> int:
+    from apo_trainer.compare import main
+
+    return main(arguments.rest)
+
+
 def _episodes(arguments: argparse.Namespace) -> int:
     from apo_core.episode_tools.cli import main
 
@@ -164,6 +170,7 @@ def parser() -> argparse.ArgumentParser:
     for name, run, text in (
         ("base-policy", _base_policy, "make a base policy from scripted-expert demonstrations"),
         ("train", _train, "train an adapter from episode files, without ROS"),
+        ("compare", _compare, "train each method from the same episodes and measure all on the same seeds"),
         ("episodes", _episodes, "list, check, select, cut, show, measure, export and import episode files"),
         ("adapters", _adapters, "list, check, promote, roll back, sign, remove and export adapters"),
     ):
@@ -175,7 +182,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a subcommand; errors of apo go to stderr with exit status 2, Ctrl-C ends with 130."""
     arguments, rest = parser().parse_known_args(argv)
-    if rest and arguments.command not in ("base-policy", "train", "episodes", "adapters"):
+    if rest and arguments.command not in ("base-policy", "train", "compare", "episodes", "adapters"):
         parser().error(f"unrecognized arguments: {' '.join(rest)}")
     arguments.rest = rest
     try:

@@ -20,6 +20,7 @@ from apo_core.proportion import wilson_interval
 from apo_core.vla.checkpoint import read_manifest, save_checkpoint, write_manifest
 from apo_core.vla.small_vla import SmallVlaConfig
 from apo_trainer.behaviour_cloning import CloningSettings, join_demonstrations, new_policy, train
+from apo_trainer.progress_line import ProgressLine
 from apo_trainer.rollouts import RolloutResult, RolloutSettings, evaluate_policy
 
 CONFIG_FILE = "config/base_policy.yaml"
@@ -55,23 +56,6 @@ class BasePolicyConfig:
     success_hold_steps: int = parameter(5, "consecutive steps that must show success", low=1, high=1000)
 
 
-class _Line:
-    """A line that is rewritten in place on a terminal, and repeated every few seconds elsewhere."""
-
-    def __init__(self, stream=sys.stdout, every_s: float = 10.0):
-        self._stream, self._every_s, self._last = stream, every_s, -every_s
-
-    def update(self, text: str) -> None:
-        if self._stream.isatty():
-            print(f"\r\x1b[K{text}", end="", file=self._stream, flush=True)
-        elif time.monotonic() - self._last >= self._every_s:
-            self._last = time.monotonic()
-            print(text, file=self._stream, flush=True)
-
-    def done(self, text: str) -> None:
-        print(f"\r\x1b[K{text}" if self._stream.isatty() else text, file=self._stream, flush=True)
-
-
 def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
     """Collects demonstrations (what is there is kept), trains, saves, measures; returns the manifest.
 
@@ -81,7 +65,7 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
     from apo_sim_bridge.demonstration_files import INSTRUCTIONS, ensure_demonstrations
     from apo_sim_bridge.demonstrations import NoiseBursts
 
-    line, noise = _Line(), NoiseBursts()
+    line, noise = ProgressLine(), NoiseBursts()
     torch.set_num_threads(config.threads)
     contract = load_contract(config.contract_file)
     folder = Path(config.demonstrations) / config.task.lower()
@@ -135,7 +119,7 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
     return read_manifest(Path(config.output))
 
 
-def _evaluate(config: BasePolicyConfig, instruction: str, line: _Line) -> dict[str, Any]:
+def _evaluate(config: BasePolicyConfig, instruction: str, line: ProgressLine) -> dict[str, Any]:
     started = time.monotonic()
 
     def report(results: list[RolloutResult]) -> None:

@@ -1,10 +1,11 @@
-"""Samples as tensors: action tokens, masks, and vision features computed once a view."""
+"""Samples as tensors: features of what was seen, tokens and masks of the actions."""
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -12,10 +13,21 @@ from torch import Tensor
 
 from apo_core.vla.policy import VlaPolicy
 from apo_trainer.dataset import Sample, SampleClass
+from apo_trainer.features import FeatureStore
 from apo_trainer.negatives import shadow_chunk, synthetic_chunk
 from apo_trainer.sampler import ActionOf, Draw
 
 _SYNTHETIC = 1  # tells this noise from that of the image views
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatched:
+    """Actions of other samples, seen from rows of a batch; R of them."""
+
+    rows: tuple[int, ...]  # (R,) ascending
+    tokens: Tensor  # int64 (R, L)
+    mask: Tensor  # bool (R, L)
+    keys: tuple[bytes, ...]  # (R,) as in Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +42,38 @@ class Batch:
     desirable: Tensor  # bool (B,)
     classes: tuple[SampleClass, ...]
     draws: tuple[Draw, ...]
+    keys: tuple[bytes, ...]  # (B,) one for each pair of what was seen and action, in this run or another
+    others: Mismatched
 
-    def members(self, *names: SampleClass) -> Tensor:
-        """Bool (B,): which samples are of one of these classes."""
-        return torch.tensor([c in names for c in self.classes], device=self.desirable.device)
+    def __len__(self) -> int:
+        return len(self.draws)
+
+    def part(self, rows: range) -> Batch:
+        """Some rows that follow each other, with their mismatched actions."""
+        span, others = slice(rows.start, rows.stop), self.others
+        chosen = [i for i, row in enumerate(others.rows) if row in rows]
+        return Batch(
+            **{field.name: getattr(self, field.name)[span] for field in fields(self) if field.name != "others"},
+            others=Mismatched(
+                tuple(others.rows[i] - rows.start for i in chosen),
+                others.tokens[chosen],
+                others.mask[chosen],
+                tuple(others.keys[i] for i in chosen),
+            ),
+        )
 
 
 class Batcher:
-    """Makes batches for a policy. LoRA leaves the vision part alone, so its features are kept while memory allows.
+    """Makes batches for a policy.
 
     Args:
         policy: the model, its preprocessing and its action codec.
         samples: what draws refer to.
-        seed: of the augmented views.
+        seed: of the augmented views and of synthetic actions.
         views: views a sample; with 1 it is the centre crop of serving.
         cache_mb: memory for features.
         negative_noise: standard deviation of synthetic actions around the recorded ones, normalised action units.
+        workers: threads that read and prepare images ahead.
     """
 
     def __init__(
@@ -56,34 +84,63 @@ class Batcher:
         views: int = 1,
         cache_mb: int = 512,
         negative_noise: float = 0.3,
+        workers: int = 0,
     ):
-        self._policy, self._samples, self._seed, self._views = policy, samples, seed, views
-        self._negative_noise = negative_noise
-        self._cache: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
-        self._free_bytes = cache_mb << 20
+        self.features = FeatureStore(policy, samples, seed, views, cache_mb, workers)
+        self._policy, self._samples, self._seed, self._negative_noise = policy, samples, seed, negative_noise
 
-    def batch(self, draws: Sequence[Draw]) -> Batch:
-        """Raises EpisodeFormatError when a file can no longer be read."""
-        samples = [self._samples[draw.index] for draw in draws]
-        codec, device = self._policy.codec, self._policy.device
-        chunks, masks = zip(*(self._chunk(draw) for draw in draws), strict=True)
-        chunks = np.stack(chunks)
-        mask = np.repeat(np.stack(masks), codec.size, axis=1)
-        shape = (len(samples), -1)
-        inputs = self._inputs(draws)
-        classes = tuple(
-            sample.sample_class if draw.action is ActionOf.RECORDED else SampleClass.UNDESIRABLE
-            for sample, draw in zip(samples, draws, strict=True)
+    def classes(self, draws: Sequence[Draw]) -> tuple[SampleClass, ...]:
+        """Class of each row; needs no image."""
+        return tuple(
+            self._samples[draw.index].sample_class if draw.action is ActionOf.RECORDED else SampleClass.UNDESIRABLE
+            for draw in draws
         )
+
+    def batch(self, draws: Sequence[Draw], other_rows: Sequence[int] = (), others: Sequence[Draw] = ()) -> Batch:
+        """Rows for `draws`, and the actions of `others` seen from rows `other_rows`, which ascend.
+
+        Raises:
+            EpisodeFormatError: a file can no longer be read.
+        """
+        codec, device = self._policy.codec, self._policy.device
+        inputs = self.features.inputs(draws)
+        chunks, tokens, mask = self._encode(draws)
+        _, other_tokens, other_mask = self._encode(others)
+        classes = self.classes(draws)
         return Batch(
             features=torch.stack([features for features, _ in inputs]),
             prompt_ids=torch.stack([prompt for _, prompt in inputs]),
-            tokens=torch.from_numpy(codec.encode(chunks).reshape(shape)).to(device),
+            tokens=torch.from_numpy(tokens).to(device),
             mask=torch.from_numpy(mask).to(device),
-            actions=torch.from_numpy(codec.normalise(chunks).reshape(shape)).float().to(device),
+            actions=torch.from_numpy(codec.normalise(chunks).reshape(tokens.shape)).float().to(device),
             desirable=torch.tensor([name is not SampleClass.UNDESIRABLE for name in classes], device=device),
             classes=classes,
             draws=tuple(draws),
+            keys=self._keys(draws, tokens, mask),
+            others=Mismatched(
+                rows=tuple(other_rows),
+                tokens=torch.from_numpy(other_tokens).to(device),
+                mask=torch.from_numpy(other_mask).to(device),
+                keys=self._keys([draws[row] for row in other_rows], other_tokens, other_mask),
+            ),
+        )
+
+    def _encode(self, draws: Sequence[Draw]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Actions (n, chunk, A), their bins (n, L) and mask (n, L)."""
+        codec, rows = self._policy.codec, self._policy.chunk
+        chunks, masks = np.zeros((len(draws), rows, codec.size), np.float32), np.zeros((len(draws), rows), bool)
+        for i, draw in enumerate(draws):
+            chunks[i], masks[i] = self._chunk(draw)
+        tokens = codec.encode(chunks).reshape(len(draws), rows * codec.size)
+        return chunks, tokens, np.repeat(masks, codec.size, axis=1)
+
+    def _keys(self, seen: Sequence[Draw], tokens: np.ndarray, mask: np.ndarray) -> tuple[bytes, ...]:
+        """Hashes of what the policy sees in each draw and the action at the same place."""
+        texts = (self.features.view_name(draw).encode() for draw in seen)
+        rows = zip(texts, tokens, mask, strict=True)
+        return tuple(
+            hashlib.blake2b(text + action.tobytes() + used.tobytes(), digest_size=16).digest()
+            for text, action, used in rows
         )
 
     def _chunk(self, draw: Draw) -> tuple[np.ndarray, np.ndarray]:
@@ -95,26 +152,3 @@ class Batcher:
             return shadow_chunk(sample, rows)
         rng = np.random.default_rng([self._seed, zlib.crc32(sample.key.encode()), draw.view, _SYNTHETIC])
         return synthetic_chunk(sample, rows, self._policy.codec, self._negative_noise, rng)
-
-    def _inputs(self, draws: Sequence[Draw]) -> list[tuple[Tensor, Tensor]]:
-        """Features (N, d) and prompt (P,) of each draw."""
-        found = {key: self._cache[key] for draw in draws if (key := (draw.index, draw.view)) in self._cache}
-        wanted = list(dict.fromkeys((d.index, d.view) for d in draws if (d.index, d.view) not in found))
-        if wanted:
-            parts = [self._prepare(index, view) for index, view in wanted]
-            batch = type(parts[0])(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
-            for key, features, prompt in zip(wanted, self._policy.features(batch), batch.prompt_ids, strict=True):
-                found[key] = features.clone(), prompt
-                size = features.numel() * features.element_size()
-                if size <= self._free_bytes:
-                    self._cache[key] = found[key]
-                    self._free_bytes -= size
-        return [found[draw.index, draw.view] for draw in draws]
-
-    def _prepare(self, index: int, view: int):
-        sample = self._samples[index]
-        observation = sample.observation()
-        rng = None
-        if self._views > 1:
-            rng = np.random.default_rng([self._seed, zlib.crc32(sample.key.encode()), view])
-        return self._policy.prepare([observation.images], [observation.state], observation.instruction, rng)

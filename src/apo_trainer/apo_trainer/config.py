@@ -16,16 +16,30 @@ from apo_core.errors import ConfigError
 from apo_core.labeling import FAILURE_RULES, LabelRule
 
 # apo_trainer.methods has one entry each; named here so that reading a configuration needs no torch
-METHOD_NAMES = ("apo", "kto", "bc")
+METHOD_NAMES = ("apo", "apo_reference_compat", "kto", "dpo", "tpo", "dagger", "sirius", "bc", "sft")
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """Everything an adapter depends on beside its data; hashed into its manifest."""
 
-    method: str = parameter("apo", "how preferences become a loss", choices=METHOD_NAMES)
+    method: str = parameter("apo", "how a batch is drawn and what its loss is (docs/methods.md)", choices=METHOD_NAMES)
     steps: int = parameter(120, "optimizer steps of an update", low=1, high=1_000_000)
     batch_size: int = parameter(16, "samples a step", low=1, high=4096)
+    micro_batch_size: int = parameter(
+        0,
+        "rows that go through the model at once; 0: the whole batch; less memory, a third more time",
+        low=0,
+        high=4096,
+    )
+    gradient_checkpointing: bool = parameter(
+        False, "the backward pass computes each layer again: less memory, a third more time"
+    )
+    precision: str = parameter(
+        "float32",
+        "of matrix products; bfloat16 where the processor has it; log-softmax and loss stay float32",
+        choices=("float32", "bfloat16"),
+    )
     learning_rate: float = parameter(5e-4, "AdamW, after the warmup", low=0.0, high=1.0)
     warmup_steps: int = parameter(10, "steps of linear warmup", low=0, high=100_000)
     learning_rate_end: float = parameter(0.1, "share of the rate that is left at the last step", low=0.0, high=1.0)
@@ -53,6 +67,7 @@ class TrainingConfig:
         low=0.0,
         high=2.0,
     )
+    tpo_window: int = parameter(4, "tpo: steps of a window of a trajectory", low=1, high=1000)
     undesirable_steps: int = parameter(10, "K: policy steps before a takeover that are undesirable", low=0, high=10000)
     undesirable_seconds: float = parameter(0.0, "K in seconds; above 0 it replaces K in steps", low=0.0, high=3600.0)
     failure_rule: str = parameter(
@@ -112,6 +127,13 @@ class TrainerConfig(TrainingConfig):
     device: str = parameter("cpu", "torch device")
     threads: int = parameter(0, "CPU threads; 0 leaves the choice to torch", low=0, high=1024)
     feature_cache_mb: int = parameter(512, "memory for vision features", low=0, high=1_000_000)
+    reference_cache_dir: str = parameter(
+        "runs/reference_cache", "folder that keeps the reference's log-probabilities between runs; empty: none"
+    )
+    workers: int = parameter(0, "threads that read and prepare images ahead of their use", low=0, high=64)
+    resume_every_steps: int = parameter(
+        25, "optimizer steps between what `--resume` can go on from; 0: none", low=0, high=1_000_000
+    )
     progress_s: float = parameter(0.5, "seconds between progress reports", low=0.0, high=3600.0)
     niceness: int = parameter(10, "of the training process; above 0 a serving policy goes first", low=0, high=19)
     every_n_episodes: int = parameter(

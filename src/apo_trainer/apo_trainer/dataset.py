@@ -14,7 +14,7 @@ from apo_core.contract import Contract
 from apo_core.episode_file import Episode, list_episodes, read_episode, read_frames
 from apo_core.errors import ApoError, EpisodeFormatError
 from apo_core.labeling import LabelRule
-from apo_core.types import ControlSource, EpisodeKind, Observation, Purpose, StepLabel
+from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, Observation, Purpose, StepLabel
 
 
 class TrainingDataError(ApoError):
@@ -219,6 +219,12 @@ def held_out_ids(episodes: Sequence[EpisodeData], share: float) -> tuple[str, ..
     return tuple(sorted(chosen))
 
 
+def is_trained_on(info: EpisodeInfo) -> bool:
+    """Whether an episode is of a kind to learn from: a demonstration, or an interaction of a deployment."""
+    purpose = info.tags.get("purpose", Purpose.DEPLOYMENT)
+    return info.kind != EpisodeKind.INTERACTION or purpose == Purpose.DEPLOYMENT
+
+
 def load_training_data(
     paths: Iterable[Path],
     rule: LabelRule,
@@ -249,9 +255,10 @@ def load_training_data(
                     f"{path}: recorded under contract {episode.contract.sha256[:12]}, "
                     f"the policy has {contract_sha256[:12]}"
                 )
-            purpose = episode.info.tags.get("purpose", Purpose.DEPLOYMENT)
-            if episode.info.kind == EpisodeKind.INTERACTION and purpose != Purpose.DEPLOYMENT:
-                raise EpisodeFormatError(f"{path}: recorded for {purpose}, which is never trained on")
+            if not is_trained_on(episode.info):
+                raise EpisodeFormatError(
+                    f"{path}: recorded for {episode.info.tags['purpose']}, which is never trained on"
+                )
             if episode.info.episode_id in episodes:
                 raise EpisodeFormatError(
                     f"{path}: same episode id as {episodes[episode.info.episode_id].path}: {episode.info.episode_id}"

@@ -26,6 +26,14 @@ class RolloutSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Adapter:
+    """One version of an adapter store."""
+
+    store: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class RolloutResult:
     """What came of one episode."""
 
@@ -40,19 +48,29 @@ def evaluate_policy(
     seeds: Sequence[int],
     progress: Callable[[list[RolloutResult]], None] | None = None,
     workers: int | None = None,
+    adapter: Adapter | None = None,
 ) -> list[RolloutResult]:
-    """Runs one episode a seed with the base policy of a checkpoint folder; results by seed.
+    """Runs one episode a seed with a checkpoint folder's policy; results by seed.
 
     The simulation is imported in worker processes only.
 
+    Args:
+        checkpoint: folder of the base policy.
+        settings: how an episode runs.
+        seeds: one an episode.
+        progress: takes the results so far after every episode.
+        workers: processes; up to 2 if None.
+        adapter: what is swapped in; None measures the base policy.
+
     Raises:
-        CheckpointError, ConfigError, RuntimeError: from a worker, about checkpoint, contract or simulation.
+        CheckpointError, AdapterError, ConfigError, RuntimeError: from a worker, about checkpoint, adapter, contract or
+            simulation.
     """
     context = get_context("spawn")
     pool = context.Pool(workers or min(2, os.cpu_count() or 1), initializer=_ignore_interrupt)
     results: list[RolloutResult] = []
     try:
-        for result in pool.imap(_run, [(str(checkpoint), settings, seed) for seed in seeds]):
+        for result in pool.imap(_run, [(str(checkpoint), adapter, settings, seed) for seed in seeds]):
             results.append(result)
             if progress is not None:
                 progress(results)
@@ -79,24 +97,38 @@ def _ignore_interrupt() -> None:
 _worker: dict = {}
 
 
-def _run(job: tuple[str, RolloutSettings, int]) -> RolloutResult:
-    checkpoint, settings, seed = job
+def _load_policy(checkpoint: str, adapter: Adapter | None):
+    """The policy with the adapter swapped in."""
+    from apo_core.adapter_store import AdapterStore
+    from apo_core.vla.lora import LoraSettings
+    from apo_core.vla.policy import VlaPolicy
+
+    if adapter is None:
+        return VlaPolicy.load(checkpoint, lora=None)
+    version, tensors = AdapterStore(adapter.store).read(adapter.version)
+    shape = LoraSettings(int(version.adapter_config["r"]), float(version.adapter_config["lora_alpha"]))
+    policy = VlaPolicy.load(checkpoint, lora=shape)
+    policy.swap(policy.stage(tensors), adapter.version)
+    return policy
+
+
+def _run(job: tuple[str, Adapter | None, RolloutSettings, int]) -> RolloutResult:
+    checkpoint, adapter, settings, seed = job
     import torch
 
     from apo_core.contract import load_contract
-    from apo_core.vla.policy import VlaPolicy
     from apo_sim_bridge.bridge_config import SimBridgeConfig, sim_config
     from apo_sim_bridge.demonstration_files import frame_observation
     from apo_sim_bridge.sim_env import SimEnv
 
-    if _worker.get("key") != (checkpoint, settings):
+    if _worker.get("key") != (checkpoint, adapter, settings):
         torch.set_num_threads(1)
         contract = load_contract(settings.contract_file)
         bridge = SimBridgeConfig(task=settings.task, horizon=settings.horizon)
         _worker.update(
-            key=(checkpoint, settings),
+            key=(checkpoint, adapter, settings),
             contract=contract,
-            policy=VlaPolicy.load(checkpoint, lora=None),
+            policy=_load_policy(checkpoint, adapter),
             env=SimEnv(sim_config(bridge, contract)),
         )
     policy, env, contract = _worker["policy"], _worker["env"], _worker["contract"]

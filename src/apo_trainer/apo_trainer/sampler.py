@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from apo_trainer.dataset import Sample, SampleClass, TrainingData, TrainingDataError
+from apo_trainer.dataset import Sample, SampleClass, TrainingDataError
 
 if TYPE_CHECKING:
     from apo_trainer.config import TrainingConfig
@@ -32,7 +32,7 @@ class Draw:
     action: ActionOf = ActionOf.RECORDED
 
 
-def batch_counts(batch_size: int, shares: Mapping[SampleClass, float]) -> dict[SampleClass, int]:
+def batch_counts(batch_size: int, shares: Mapping[str, float]) -> dict[str, int]:
     """Whole numbers of samples that add up to `batch_size`, in proportion to `shares` (largest remainder).
 
     Raises:
@@ -49,51 +49,42 @@ def batch_counts(batch_size: int, shares: Mapping[SampleClass, float]) -> dict[S
     return counts
 
 
-class BalancedSampler:
-    """Draws batches with an exact number of samples a class.
+class PoolSampler:
+    """Draws batches with an exact number of items from each pool.
 
-    A class is drawn without repetition until it is used up, then in a new order and with the next view. A class with no
-    sample gives its share to the others in proportion; one with fewer samples than its part of a batch repeats them
-    within a batch. `notes` says so.
+    A pool is drawn without repetition until it is used up, then in a new order and with the next view. An empty pool
+    gives its share to the others in proportion; one with fewer items than its part of a batch repeats them within a
+    batch. `notes` says so.
 
     Args:
-        samples: what to draw from.
-        shares: wanted part of a batch by class, sum 1.
-        batch_size: samples a batch.
+        pools: items by the pool's name; the order of the pools is that of a batch.
+        shares: wanted part of a batch by pool; a pool without a share above 0 is not drawn from.
+        batch_size: items a batch.
         seed: fixes every batch.
-        views: augmentations of a sample.
-        needs_contrast: whether human or undesirable samples are required (preference methods).
+        views: augmentations of an item.
 
     Raises:
-        TrainingDataError: no sample at all, or no human and no undesirable one where they are needed.
+        TrainingDataError: every pool with a share is empty.
     """
 
     def __init__(
         self,
-        samples: Sequence[Sample],
-        shares: Mapping[SampleClass, float],
+        pools: Mapping[str, Sequence[int]],
+        shares: Mapping[str, float],
         batch_size: int,
         seed: int,
         views: int = 1,
-        needs_contrast: bool = True,
     ):
-        self._members = {
-            name: np.array([i for i, s in enumerate(samples) if s.sample_class is name], dtype=np.int64)
-            for name in SampleClass
-        }
-        sizes = {name: len(members) for name, members in self._members.items()}
+        self._pools = {name: np.asarray(items, dtype=np.int64) for name, items in pools.items()}
+        self._codes = {name: code for code, name in enumerate(self._pools)}
+        sizes = {name: len(items) for name, items in self._pools.items()}
         wanted = {name: share for name, share in shares.items() if share > 0}
         present = {name: share for name, share in wanted.items() if sizes[name] > 0}
         if not present:
-            raise TrainingDataError(f"no sample to train on: {_text(sizes)}; record episodes with takeovers first")
-        if needs_contrast and not sizes[SampleClass.HUMAN] and not sizes[SampleClass.UNDESIRABLE]:
-            raise TrainingDataError(
-                f"nothing to learn a preference from: {_text(sizes)}; the operator never took over in these episodes"
-            )
+            raise TrainingDataError(f"no sample to train on: {count_text(sizes)}; record episodes with takeovers first")
         self.counts = batch_counts(batch_size, present)
-        self.batch_size = batch_size
         self._seed, self._views = seed, views
-        self._orders: dict[tuple[SampleClass, int], np.ndarray] = {}
+        self._orders: dict[tuple[str, int], np.ndarray] = {}
         self.notes = [f"no {name} sample: its share went to the others" for name in wanted if name not in present]
         self.notes += [
             f"{sizes[name]} {name} samples for {count} a batch: they repeat within a batch"
@@ -102,36 +93,61 @@ class BalancedSampler:
         ]
 
     def batch(self, step: int) -> list[Draw]:
-        """Batch number `step` (from 0), classes in a fixed order."""
+        """Batch number `step` (from 0), pools in their order."""
         draws = []
         for name, count in self.counts.items():
-            members = self._members[name]
+            items = self._pools[name]
             for number in range(step * count, (step + 1) * count):
-                epoch, position = divmod(number, len(members))
-                draws.append(Draw(int(members[self._order(name, epoch)[position]]), epoch % self._views))
+                epoch, position = divmod(number, len(items))
+                draws.append(Draw(int(items[self._order(name, epoch)[position]]), epoch % self._views))
         return draws
 
-    def _order(self, name: SampleClass, epoch: int) -> np.ndarray:
+    def _order(self, name: str, epoch: int) -> np.ndarray:
         key = (name, epoch)
         if key not in self._orders:
-            # two epochs of a class can meet in one batch, older ones are done
-            self._orders = {k: v for k, v in self._orders.items() if k[0] is not name or k[1] >= epoch - 1}
-            code = list(SampleClass).index(name)
-            rng = np.random.default_rng([self._seed, code, epoch])
-            self._orders[key] = rng.permutation(len(self._members[name]))
+            # two epochs of a pool can meet in one batch, older ones are done
+            self._orders = {k: v for k, v in self._orders.items() if k[0] != name or k[1] >= epoch - 1}
+            rng = np.random.default_rng([self._seed, self._codes[name], epoch])
+            self._orders[key] = rng.permutation(len(self._pools[name]))
         return self._orders[key]
 
 
-def balanced_sampler(data: TrainingData, config: TrainingConfig, preference: bool = True) -> BalancedSampler:
-    """Batches with the configured shares; without `preference` the undesirable share goes to the others."""
+def members_by_class(samples: Sequence[Sample]) -> dict[str, list[int]]:
+    """Indices of the samples of each class, every class in SampleClass' order."""
+    members: dict[str, list[int]] = {name: [] for name in SampleClass}
+    for index, sample in enumerate(samples):
+        members[sample.sample_class].append(index)
+    return members
+
+
+def balanced_sampler(
+    samples: Sequence[Sample], config: TrainingConfig, pools: Mapping[str, Sequence[int]] | None = None
+) -> PoolSampler:
+    """Batches with the configured shares of expert, human and undesirable samples, for methods that contrast them.
+
+    Args:
+        samples: what to draw from.
+        config: shares, batch size, seed and views.
+        pools: indices by SampleClass; None takes those of the samples.
+
+    Raises:
+        TrainingDataError: no sample at all, or neither a human nor an undesirable one.
+    """
+    pools = pools or members_by_class(samples)
+    if not pools[SampleClass.HUMAN] and not pools[SampleClass.UNDESIRABLE] and any(pools.values()):
+        sizes = {name: len(items) for name, items in pools.items()}
+        raise TrainingDataError(
+            f"nothing to learn a preference from: {count_text(sizes)}; the operator never took over in these episodes"
+        )
     shares = {
         SampleClass.EXPERT: config.share_expert * (1.0 - config.policy_share),
         SampleClass.POLICY: config.share_expert * config.policy_share,
         SampleClass.HUMAN: config.share_human,
-        SampleClass.UNDESIRABLE: config.share_undesirable if preference else 0.0,
+        SampleClass.UNDESIRABLE: config.share_undesirable,
     }
-    return BalancedSampler(data.train, shares, config.batch_size, config.seed, config.views, preference)
+    return PoolSampler(pools, shares, config.batch_size, config.seed, config.views)
 
 
-def _text(sizes: Mapping[SampleClass, int]) -> str:
+def count_text(sizes: Mapping[str, int]) -> str:
+    """`3 EXPERT, 0 HUMAN`."""
     return ", ".join(f"{size} {name}" for name, size in sizes.items())

@@ -1,7 +1,7 @@
 """Trains one adapter from episode files and publishes it, without ROS: `python -m apo_trainer.train --help`.
 
 On stdout one JSON object a line: {"event": "start" | "progress" | "result", ...}; for people, on stderr.
-In the run folder: config.yaml, metrics.jsonl (a line an optimizer step), result.json.
+What it leaves in its folder: see run_files.py. On several devices: `accelerate launch -m apo_trainer.train ...`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from typing import Any
 from apo_core.adapter_manifest import ManifestInput
 from apo_core.adapter_store import AdapterStore
 from apo_core.errors import ApoError
-from apo_trainer.config import TrainerConfig, parse_overrides, read_config, write_config
-from apo_trainer.dataset import TrainingData, find_episodes, load_training_data
+from apo_trainer.config import METHOD_NAMES, TrainerConfig, parse_overrides, read_config
+from apo_trainer.dataset import SetAside, TrainingData, find_episodes, load_training_data
+from apo_trainer.run_files import MetricsFile, RunFiles, RunRequest, explain
 
 PUBLISHED, REFUSED, FAILED, INTERRUPTED = "PUBLISHED", "REFUSED", "FAILED", "INTERRUPTED"
-EXIT_STATUS = {PUBLISHED: 0, FAILED: 2, REFUSED: 3, INTERRUPTED: 130}
+DONE = "DONE"  # a process that is not the main one, which judges and publishes
+EXIT_STATUS = {PUBLISHED: 0, DONE: 0, FAILED: 2, REFUSED: 3, INTERRUPTED: 130}
 Report = Callable[[dict[str, Any]], None]
 
 
@@ -42,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda caught, _: stopped.append(caught))
     _end_with_parent()
-    names = ("checkpoint_dir", "episode_dir", "expert_dir", "adapter_dir", "steps")
+    if options.resume is not None:
+        return _resume(options.resume, lambda: bool(stopped))
+    names = ("checkpoint_dir", "episode_dir", "expert_dir", "adapter_dir", "steps", "method")
     try:
         overrides = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
         config = read_config(options.config, {**overrides, **parse_overrides(options.set)})
@@ -57,6 +61,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return EXIT_STATUS[result["state"]]
 
 
+def _resume(folder: Path, should_stop: Callable[[], bool]) -> int:
+    """Goes on with the run in `folder`; returns the exit status."""
+    try:
+        config, request = RunFiles(folder).read()
+    except ApoError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        return EXIT_STATUS[FAILED]
+    os.nice(config.niceness)
+    reporter = _Reporter(config.progress_s)
+    result = run(config, request.parent, [], folder, request.run_id, reporter, should_stop, request)
+    return EXIT_STATUS[result["state"]]
+
+
 def run(
     config: TrainerConfig,
     parent: int,
@@ -65,6 +82,7 @@ def run(
     run_id: str,
     report: Report,
     should_stop: Callable[[], bool],
+    request: RunRequest | None = None,
 ) -> dict[str, Any]:
     """Trains, judges and publishes; returns what it wrote to result.json.
 
@@ -78,6 +96,7 @@ def run(
         run_id: name of the run.
         report: receives progress.
         should_stop: asked before every step.
+        request: of the run in `run_dir`, to go on with it; None starts a new one.
     """
     began = time.monotonic()
     result: dict[str, Any] = {
@@ -94,21 +113,34 @@ def run(
         "data": {},
         "notes": [],
     }
+    files = RunFiles(run_dir)
+    is_main = os.environ.get("RANK", "0") == "0"  # of the processes that a launcher started
     try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        write_config(config, run_dir / "config.yaml")
-        _train(config, parent, episode_ids, run_dir, report, should_stop, result)
+        if request is None:
+            paths, missing = find_episodes(Path(config.episode_dir), Path(config.expert_dir), episode_ids)
+            unread = tuple((str(item.path), item.reason) for item in missing)
+            request = RunRequest(run_id, parent, tuple(map(str, paths)), unread)
+            if is_main:
+                files.begin(config)
+                files.write_request(request)
+        _train(config, request, files, report if is_main else _silent, should_stop, result)
     except Interrupted:
         result.update(state=INTERRUPTED, message="stopped on request; nothing was published")
     except (ApoError, OSError, FloatingPointError) as error:
-        result.update(state=FAILED, message=f"{type(error).__name__}: {error}")
+        result.update(state=FAILED, message=explain(error, (run_dir, config.adapter_dir)))
     result["seconds"] = round(time.monotonic() - began, 3)
+    if not is_main:
+        return result
     try:
-        _write_json(run_dir / "result.json", result)
+        files.write_result(result)
     except OSError as error:
         result["message"] += f" (result.json could not be written: {error})"
     report({"event": "result", **result})
     return result
+
+
+def _silent(message: dict[str, Any]) -> None:
+    """What a process reports that is not the main one."""
 
 
 def _end_with_parent() -> None:
@@ -118,13 +150,9 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGINT)
 
 
-def _train(config, parent, episode_ids, run_dir, report, should_stop, result) -> None:
-    def check() -> None:
-        if should_stop():
-            raise Interrupted
-
-    paths, missing = find_episodes(Path(config.episode_dir), Path(config.expert_dir), episode_ids)
+def _train(config, request, files, report, should_stop, result) -> None:
     store = AdapterStore(config.adapter_dir)
+    parent = request.parent
     parent_version, parent_tensors = store.read(parent) if parent else (None, None)
     # read by OpenMP when torch comes in: threads that wait by spinning make steps ten times slower on a busy machine
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -133,49 +161,59 @@ def _train(config, parent, episode_ids, run_dir, report, should_stop, result) ->
 
     from apo_core.vla.lora import adapter_config, check_adapter_config
     from apo_core.vla.policy import VlaPolicy
-    from apo_trainer.trainer import Trainer
+    from apo_trainer.processes import processes
+    from apo_trainer.trainer import Resources, Trainer
 
     if config.threads:
         torch.set_num_threads(config.threads)
-    policy = VlaPolicy.load(Path(config.checkpoint_dir), device=config.device, lora=None)
+    group = processes(config.device)
+    # an episode may have been saved while the processes started one after the other
+    request = group.share(request)
+
+    def check() -> None:
+        if group.any(should_stop()):
+            raise Interrupted
+
+    policy = VlaPolicy.load(Path(config.checkpoint_dir), device=str(group.device), lora=None)
     check()
     data = load_training_data(
-        paths,
+        [Path(path) for path in request.files],
         config.label_rule,
         policy.chunk,
         config.held_out_share,
         policy.contract_sha256,
         parent if config.undesirable_of == "parent" else None,
     )
-    data = replace(data, set_aside=(*missing, *data.set_aside))
+    data = replace(data, set_aside=(*(SetAside(Path(path), why) for path, why in request.missing), *data.set_aside))
     result["data"] = data.report()
-    trainer = Trainer(policy, data, config, parent_tensors, config.feature_cache_mb)
+    cache_dir = Path(config.reference_cache_dir) if config.reference_cache_dir else None
+    resources = Resources(config.feature_cache_mb, cache_dir, config.workers, group)
+    trainer = Trainer(policy, data, config, parent_tensors, resources)
     if parent_version is not None:
         check_adapter_config(trainer.settings, parent_version.adapter_config)
         _check_parent(parent_version, policy)
-    result["notes"] = list(trainer.method.sampler.notes)
+    if files.progress.exists():
+        trainer.resume(files.progress)
+        result["steps"] = trainer.step
     result["batch"] = {str(name): count for name, count in trainer.method.sampler.counts.items()}
     report({"event": "start", "run_id": result["run_id"], "steps": config.steps, **result["data"]})
     check()
     began = time.monotonic()
-    last: dict[str, Any] = {}
-    with open(run_dir / "metrics.jsonl", "w") as lines:
-        for metrics in trainer.steps():
-            last = metrics.as_dict()
-            lines.write(json.dumps(last) + "\n")
-            result["steps"] = metrics.step
-            elapsed = time.monotonic() - began
-            eta = elapsed / metrics.step * (config.steps - metrics.step)
-            report({"event": "progress", "steps": config.steps, "eta_s": round(eta, 2), **last})
-            check()
+    last = _steps(config, trainer, files, report, check, result) if group.is_main else _silent_steps(trainer, check)
     result["train_seconds"] = round(time.monotonic() - began, 3)
+    result["notes"] = trainer.notes
     result["metrics"] = last
     if trainer.stop_reason:
         result["notes"].append(f"stopped early: {trainer.stop_reason}")
+    group.end()
+    if not group.is_main:
+        result["state"] = DONE
+        return
     verdict = trainer.evaluate()
     result["verdict"] = verdict.as_dict()
     tensors = trainer.adapter()
-    check()
+    if should_stop():
+        raise Interrupted
     if not verdict.accepted:
         result.update(state=REFUSED, message=f"the gate refused the adapter: {'; '.join(verdict.reasons)}")
         return
@@ -195,6 +233,35 @@ def _train(config, parent, episode_ids, run_dir, report, should_stop, result) ->
     result.update(state=PUBLISHED, version=version.number, message=f"published adapter {version.number}")
 
 
+def _steps(config, trainer, files, report, check, result) -> dict[str, Any]:
+    """Trains and writes down how; returns the metrics of the last step."""
+    began, first, every = time.monotonic(), trainer.step, config.resume_every_steps
+    with MetricsFile(files.metrics, first) as lines:
+        for metrics in trainer.steps():
+            last = metrics.as_dict()
+            lines.write(last)
+            result["steps"] = metrics.step
+            if every and metrics.step % every == 0:
+                trainer.save(files.progress)
+            elapsed = time.monotonic() - began
+            eta = elapsed / (metrics.step - first) * (config.steps - metrics.step)
+            report({"event": "progress", "steps": config.steps, "eta_s": round(eta, 2), **last})
+            try:
+                check()
+            except Interrupted:
+                if every:
+                    trainer.save(files.progress)
+                raise
+        return lines.last
+
+
+def _silent_steps(trainer, check) -> dict[str, Any]:
+    """Trains beside the main process."""
+    for _ in trainer.steps():
+        check()
+    return {}
+
+
 def _check_parent(version, policy) -> None:
     from apo_core.errors import AdapterError
 
@@ -211,12 +278,6 @@ def _check_parent(version, policy) -> None:
 def _counts(data: TrainingData) -> dict[str, Any]:
     report = data.report()
     return {name: report[name] for name in ("train_samples", "held_out_samples", "held_out_episodes")}
-
-
-def _write_json(path: Path, data: dict[str, Any]) -> None:
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(json.dumps(data, indent=2) + "\n")
-    temporary.replace(path)
 
 
 class _Reporter:
@@ -263,7 +324,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--parent", type=int, default=0, help="adapter to start from and reference; 0: the base policy")
     parser.add_argument("--run-dir", help="folder for this run's files; default: a new one in the parameter `run_dir`")
     parser.add_argument("--run-id", help="name of the run; default: the time")
+    parser.add_argument("--resume", type=Path, metavar="FOLDER", help="go on with the interrupted run in this folder")
     parser.add_argument("--steps", type=int, help="optimizer steps")
+    parser.add_argument("--method", choices=METHOD_NAMES, help="how a batch is drawn and what its loss is")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="any parameter of the file")
     return parser
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,15 +17,31 @@ from apo_core import self_test
 from apo_core.errors import AdapterError
 from apo_core.vla.lora import LoraSettings, attach_lora, lora_parameters, lora_state, stage, swap
 from apo_core.vla.policy import VlaPolicy
-from apo_trainer.batches import Batch, Batcher
+from apo_trainer.batches import Batcher
 from apo_trainer.config import TrainingConfig
 from apo_trainer.dataset import SampleClass, TrainingData
 from apo_trainer.gate import ClassMeans, Verdict, judge
-from apo_trainer.losses import mismatched_pairs, sequence_logps
-from apo_trainer.methods import METHODS, Terms
+from apo_trainer.methods import METHODS
+from apo_trainer.mismatched import MismatchedActions
+from apo_trainer.processes import Processes
+from apo_trainer.reference import Reference, ReferenceLogps
+from apo_trainer.reference_cache import ReferenceCache
+from apo_trainer.run_checkpoint import Progress, load_progress, save_progress
 from apo_trainer.sampler import Draw
+from apo_trainer.update import Update
 
 _EVALUATION_BATCH = 32
+_PREFETCHED_BATCHES = 2  # read ahead by the workers
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What of the machine a training may use."""
+
+    feature_cache_mb: int = 512  # memory for vision features
+    reference_cache_dir: Path | None = None  # keeps the reference's log-probabilities between runs
+    workers: int = 0  # threads that read and prepare images ahead
+    processes: Processes = field(default_factory=Processes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +69,12 @@ class Trainer:
         data: samples.
         config: everything else.
         parent: tensors of the parent adapter, None when that is the base policy.
-        cache_mb: memory for vision features.
+        resources: what of the machine may be used.
 
     Raises:
         TrainingDataError: not enough samples.
         AdapterError: the parent does not fit the policy.
+        ConfigError: the batch cannot be shared by the processes.
     """
 
     def __init__(
@@ -65,104 +83,133 @@ class Trainer:
         data: TrainingData,
         config: TrainingConfig,
         parent: Mapping[str, np.ndarray] | None = None,
-        cache_mb: int = 512,
+        resources: Resources | None = None,
     ):
-        self.policy, self.config, self._data = policy, config, data
+        resources = resources or Resources()
+        self.policy, self.config, self._data, self._processes = policy, config, data, resources.processes
         self.method = METHODS[config.method](data, config)
         self.settings = LoraSettings(config.lora_rank, config.lora_alpha, config.lora_dropout)
         attach_lora(policy.model, self.settings, config.seed)
         if parent is not None:
             swap(policy.model, stage(policy.model, parent))
-        self._parameters = list(lora_parameters(policy.model).values())
-        self._reference = [p.detach().clone() for p in self._parameters]
-        self._batcher = Batcher(policy, data.train, config.seed, config.views, cache_mb, config.negative_noise)
-        self._ref_logps: dict[Draw, Tensor] = {}  # the reference never changes within a run
-        self._centres = torch.tensor(
-            policy.codec.centres(np.arange(policy.codec.bins)), dtype=torch.float32, device=policy.device
+        self._named = lora_parameters(policy.model)
+        self._parameters = list(self._named.values())
+        self._optimizer = torch.optim.AdamW(self._parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+        self._reference = Reference(policy, self._named)
+        self.reference_sha256 = self._reference.sha256(config.lora_alpha, config.precision)
+        self._cache = ReferenceCache(resources.reference_cache_dir, self.reference_sha256)
+        logps = ReferenceLogps(policy, self._reference, self._cache) if self.method.uses_reference else None
+        self._update = Update(policy, self._parameters, self.method, logps, config, self._processes)
+        self._batcher = Batcher(
+            policy,
+            data.train,
+            config.seed,
+            config.views,
+            resources.feature_cache_mb,
+            config.negative_noise,
+            resources.workers,
         )
+        self._mismatched = MismatchedActions(self.method.sampler, data.train, config.steps, config.seed)
+        self._recent: deque[float] = deque(maxlen=config.guard_window)
+        self.step = 0  # optimizer steps done
         self.stop_reason = ""  # why the last run ended before its planned steps
 
+    @property
+    def notes(self) -> list[str]:
+        """What the data and the machine lack, and what was done about it."""
+        return [*self.method.sampler.notes, *filter(None, [self._cache.fault])]
+
     def steps(self) -> Iterator[StepMetrics]:
-        """Trains; yields after every optimizer step and may be abandoned at any.
+        """Trains from step `step` on; yields after every optimizer step and may be abandoned at any.
 
         It ends early, with `stop_reason`, when the undesirable log-ratio runs away; the weights are those of that step.
 
         Raises:
             FloatingPointError: loss or gradient is not finite; the weights are of no use.
         """
-        config = self.config
-        torch.manual_seed(config.seed)
-        optimizer = torch.optim.AdamW(self._parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
-        recent: deque[float] = deque(maxlen=config.guard_window)
-        for step in range(config.steps):
-            rate = learning_rate(step, config)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            metrics = self._step(step, rate, optimizer)
-            yield metrics
-            undesirable = metrics.log_ratio[SampleClass.UNDESIRABLE]
-            if self.method.uses_reference and undesirable is not None:
-                recent.append(undesirable)
-                mean = sum(recent) / len(recent)
-                if len(recent) == recent.maxlen and mean < config.guard_undesirable_nats:
-                    self.stop_reason = (
-                        f"the undesirable log-ratio fell to {mean:.1f} nats over {len(recent)} steps, below "
-                        f"guard_undesirable_nats = {config.guard_undesirable_nats:g} (config/trainer.yaml)"
-                    )
-                    return
+        self._batch_rows(self.step)  # complains before the first step
+        try:
+            while self.step < self.config.steps and not self.stop_reason:
+                metrics = self._step(self.step)
+                self.step += 1
+                undesirable = metrics.log_ratio[SampleClass.UNDESIRABLE]
+                if self.method.uses_reference and undesirable is not None:
+                    self._recent.append(undesirable)
+                    self._check_guard()
+                yield metrics
+        finally:
+            self._batcher.features.close()
 
-    def _step(self, step: int, rate: float, optimizer: torch.optim.Optimizer) -> StepMetrics:
-        batch = self._batcher.batch(self.method.sampler.batch(step))
-        ref_logps = self._reference_logps(batch)
-        kl_policy_logps, kl_ref_logps = self._mismatched_logps(batch)
-        self.policy.model.train(self.config.lora_dropout > 0)
-        logits = self._logits(batch)
-        self.policy.model.eval()
-        policy_logps = sequence_logps(logits, batch.tokens, batch.mask)
-        l1 = self._l1(logits.detach(), batch)
-        counts = batch.mask.sum(-1)
-        terms = Terms(policy_logps, ref_logps, batch.desirable, l1, counts, kl_policy_logps, kl_ref_logps)
-        out = self.method.loss(terms)
-        optimizer.zero_grad(set_to_none=True)
-        out.loss.backward()
+    def save(self, path: Path) -> None:
+        """Writes what `resume` needs. Raises OSError."""
+        progress = Progress(self.step, tuple(self._recent), self._facts())
+        save_progress(path, progress, self._named, self._optimizer)
+
+    def resume(self, path: Path) -> None:
+        """Goes on where `save` was called, to the bit on the same machine. Raises ResumeError."""
+        progress = load_progress(path, self._named, self._optimizer, self._facts())
+        self.step = progress.step
+        self._recent.extend(progress.recent)
+        self._check_guard()
+
+    def _facts(self) -> dict[str, str]:
+        samples = hashlib.sha256()
+        for sample in self._data.train:
+            samples.update(f"{sample.key} {sample.sample_class}\n".encode())
+        return {
+            "parameters of the training": self.config.sha256,
+            "reference": self.reference_sha256,
+            "samples": samples.hexdigest(),
+        }
+
+    def _batch_rows(self, step: int) -> tuple[Sequence[Draw], range]:
+        """All rows of a batch, and which of them are this process's."""
+        draws = self.method.sampler.batch(step)
+        return draws, self._processes.rows(len(draws))
+
+    def _step(self, step: int) -> StepMetrics:
+        draws, own = self._batch_rows(step)
+        rows, others = self._mismatched.pairs(draws, self.config.kl_pairs) if self.method.uses_kl else ([], [])
+        pairs = [(row - own.start, other) for row, other in zip(rows, others, strict=True) if row in own]
+        batch = self._batcher.batch(
+            draws[own.start : own.stop], [row for row, _ in pairs], [other for _, other in pairs]
+        )
+        for ahead in range(step + 1, min(step + 1 + _PREFETCHED_BATCHES, self.config.steps)):
+            later, _ = self._batch_rows(ahead)
+            self._batcher.features.prefetch(later[own.start : own.stop])
+        classes = self._batcher.classes(draws)
+        out, terms = self._update.gradient(step, batch, classes)
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self.config.max_grad_norm)
         if not torch.isfinite(out.loss) or not torch.isfinite(norm):
             raise FloatingPointError(
                 f"step {step + 1}: loss = {out.loss.item()}, gradient norm = {norm.item()}; lower learning_rate "
                 f"(now {self.config.learning_rate:g}, config/trainer.yaml)"
             )
-        optimizer.step()
+        rate = learning_rate(step, self.config)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
         return StepMetrics(
             step=step + 1,
             loss=out.loss.item(),
             z0=out.z0.item(),
             learning_rate=rate,
             grad_norm=norm.item(),
-            log_ratio=_by_class(batch, out.log_ratios),
-            weight=_by_class(batch, out.weights),
-            l1=_by_class(batch, l1),
+            log_ratio=_by_class(classes, out.log_ratios),
+            weight=_by_class(classes, out.weights),
+            l1=_by_class(classes, terms.l1),
         )
 
-    @torch.no_grad()
-    def _reference_logps(self, batch: Batch) -> Tensor:
-        """Log pi_ref(a|o), (B,); zeros for a method that compares with no reference."""
-        if not self.method.uses_reference:
-            return batch.actions.new_zeros(len(batch.draws))
-        new = [i for i, draw in enumerate(batch.draws) if draw not in self._ref_logps]
-        if new:
-            with self._as_reference():
-                for i, value in zip(new, self._logps(batch, new, new), strict=True):
-                    self._ref_logps[batch.draws[i]] = value
-        return torch.stack([self._ref_logps[draw] for draw in batch.draws])
-
-    @torch.no_grad()
-    def _mismatched_logps(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Log pi_theta(a'|o) and log pi_ref(a'|o), (B',) each; empty for a method that estimates no KL."""
-        size = len(batch.draws) if self.method.uses_kl else 0
-        rows, others = mismatched_pairs(size, self.config.kl_pairs)
-        with self._as_reference():
-            ref_logps = self._logps(batch, rows, others)
-        return self._logps(batch, rows, others), ref_logps
+    def _check_guard(self) -> None:
+        """Sets `stop_reason` when the undesirable log-ratio runs away."""
+        if len(self._recent) < self.config.guard_window:
+            return
+        mean, limit = sum(self._recent) / len(self._recent), self.config.guard_undesirable_nats
+        if mean < limit:
+            self.stop_reason = (
+                f"the undesirable log-ratio fell to {mean:.1f} nats over {len(self._recent)} steps, below "
+                f"guard_undesirable_nats = {limit:g} (config/trainer.yaml)"
+            )
 
     def evaluate(self) -> Verdict:
         """Judges the adapter as it is now on the held-out samples and by the self-test of serving."""
@@ -187,11 +234,10 @@ class Trainer:
         for first in range(0, len(chosen), _EVALUATION_BATCH):
             batch = batcher.batch([Draw(i, 0) for i in chosen[first : first + _EVALUATION_BATCH]])
             with torch.no_grad():
-                with self._as_reference():
-                    ref = self._logits(batch)
-                now = self._logits(batch)
-            ratios = sequence_logps(now, batch.tokens, batch.mask) - sequence_logps(ref, batch.tokens, batch.mask)
-            columns = (ratios.tolist(), self._l1(now, batch).tolist(), self._l1(ref, batch).tolist())
+                with self._reference.active():
+                    ref = self._update.forward(batch)
+                now = self._update.forward(batch)
+            columns = ((now.logps - ref.logps).tolist(), now.l1.tolist(), ref.l1.tolist())
             for name, *row in zip(batch.classes, *columns, strict=True):
                 rows.setdefault(name, []).append(tuple(row))
         return {
@@ -211,34 +257,6 @@ class Trainer:
             raise AdapterError(f"adapter tensors are not finite: {bad[:3]}")
         return tensors
 
-    @contextlib.contextmanager
-    def _as_reference(self) -> Iterator[None]:
-        """The model is the reference inside; never enter it between a forward pass and its backward pass."""
-        current = [p.detach().clone() for p in self._parameters]
-        with torch.no_grad():
-            torch._foreach_copy_(self._parameters, self._reference)
-            try:
-                yield
-            finally:
-                torch._foreach_copy_(self._parameters, current)
-
-    def _logits(self, batch: Batch) -> Tensor:
-        """(B, L, bins) teacher-forced on the samples' own actions."""
-        return self.policy.model.action_logits(batch.features, batch.prompt_ids, batch.tokens)
-
-    def _logps(self, batch: Batch, rows: Sequence[int], actions_of: Sequence[int]) -> Tensor:
-        """Log-probabilities, one a row, of the actions of samples `actions_of` seen from samples `rows`."""
-        if not rows:
-            return batch.actions.new_zeros(0)
-        tokens, mask = batch.tokens[actions_of], batch.mask[actions_of]
-        logits = self.policy.model.action_logits(batch.features[rows], batch.prompt_ids[rows], tokens)
-        return sequence_logps(logits, tokens, mask)
-
-    def _l1(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Mean error (B,) of the teacher-forced argmax, decoded to bin centres, against the recorded action."""
-        error = (self._centres[logits.argmax(-1)] - batch.actions).abs() * batch.mask
-        return error.sum(-1) / batch.mask.sum(-1).clamp(min=1)
-
 
 def learning_rate(step: int, config: TrainingConfig) -> float:
     """Rate of optimizer step `step` (from 0): linear warmup, then a cosine down to `learning_rate_end` of it."""
@@ -249,9 +267,9 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
     return config.learning_rate * share
 
 
-def _by_class(batch: Batch, values: Tensor) -> dict[str, float | None]:
+def _by_class(classes: Sequence[SampleClass], values: Tensor) -> dict[str, float | None]:
     means: dict[str, float | None] = {}
     for name in SampleClass:
-        chosen = values[batch.members(name)]
+        chosen = values[[i for i, own in enumerate(classes) if own is name]]
         means[str(name)] = chosen.mean().item() if chosen.numel() else None
     return means

@@ -6,6 +6,7 @@ action token of dimension a in row r of the chunk stands at r * A + a.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 
 import torch
@@ -17,6 +18,7 @@ from apo_core.errors import CheckpointError, ConfigError
 from apo_core.vla.model import Statistics
 from apo_core.vla.small_vla_processor import SmallVlaProcessor
 from apo_core.vla.static_decoder import StaticDecoder
+from apo_core.vla.teacher_forcing import Completions, hidden_states
 
 FAMILY = "apo_small_vla"
 _STRIDE = 16  # pixels a side of one image token
@@ -164,10 +166,41 @@ class SmallVla(nn.Module):
         Returns:
             float32 (B, L, bins).
         """
-        length = action_tokens.shape[1]
-        parts = [self.prefix(features, prompt_ids), self._embed_actions(action_tokens[:, :-1])]
-        hidden = self.language_model(inputs_embeds=torch.cat(parts, dim=1), use_cache=False).last_hidden_state
-        return self.action_head(hidden[:, -length:]).float()
+        return self.completion_logits(features, prompt_ids, action_tokens)[0]
+
+    def completion_logits(
+        self,
+        features: torch.Tensor,
+        prompt_ids: torch.Tensor,
+        action_tokens: torch.Tensor,
+        rows: Sequence[int] = (),
+        other_tokens: torch.Tensor | None = None,
+        checkpointing: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """`action_logits`, and in the same pass the logits of other actions after the same observations.
+
+        Args:
+            features: (B, N, d).
+            prompt_ids: int64 (B, P).
+            action_tokens: int64 (B, L).
+            rows: R rows of the batch that have another action.
+            other_tokens: int64 (R, L), teacher-forced in place of the row's own action; without gradient.
+            checkpointing: saves memory in the backward pass for the price of a second forward pass.
+
+        Returns:
+            float32 (B, L, bins) and (R, L, bins).
+        """
+        others = None
+        if len(rows):
+            others = Completions(rows, self._embed_actions(other_tokens[:, :-1]))
+        hidden, other_hidden = hidden_states(
+            self.language_model,
+            self.prefix(features, prompt_ids),
+            self._embed_actions(action_tokens[:, :-1]),
+            others,
+            checkpointing,
+        )
+        return self.action_head(hidden).float(), self.action_head(other_hidden).float()
 
     def generate(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Greedy decoding of a chunk; the argmax of `action_logits` on its own tokens.

@@ -7,7 +7,7 @@ import math
 from apo_trainer.dataset import TrainingData
 from apo_trainer.losses import LossOutput, apo_loss, kl_estimate
 from apo_trainer.methods.method import Method, Terms
-from apo_trainer.sampler import BalancedSampler, balanced_sampler
+from apo_trainer.sampler import PoolSampler, balanced_sampler
 
 
 class Apo(Method):
@@ -15,8 +15,8 @@ class Apo(Method):
 
     uses_reference = uses_kl = True
 
-    def _sampler(self, data: TrainingData) -> BalancedSampler:
-        return balanced_sampler(data, self.config)
+    def _sampler(self, data: TrainingData) -> PoolSampler:
+        return balanced_sampler(data.train, self.config)
 
     def loss(self, terms: Terms) -> LossOutput:
         config = self.config

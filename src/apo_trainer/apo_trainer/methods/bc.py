@@ -1,18 +1,20 @@
-"""Behaviour cloning of the desirable samples."""
+"""Behaviour cloning of the demonstrations alone (SFT): what the same training gives without any interaction."""
 
 from __future__ import annotations
 
-from apo_trainer.dataset import TrainingData
+from apo_trainer.dataset import SampleClass, TrainingData
 from apo_trainer.losses import LossOutput, bc_loss
 from apo_trainer.methods.method import Method, Terms
-from apo_trainer.sampler import BalancedSampler, balanced_sampler
+from apo_trainer.sampler import PoolSampler, members_by_class
 
 
 class BehaviourCloning(Method):
-    """Balanced batches without undesirable samples."""
+    """Batches of expert steps."""
 
-    def _sampler(self, data: TrainingData) -> BalancedSampler:
-        return balanced_sampler(data, self.config, preference=False)
+    def _sampler(self, data: TrainingData) -> PoolSampler:
+        config = self.config
+        pools = members_by_class(data.train)
+        return PoolSampler(pools, {SampleClass.EXPERT: 1.0}, config.batch_size, config.seed, config.views)
 
     def loss(self, terms: Terms) -> LossOutput:
         return bc_loss(terms.policy_logps, terms.token_counts)

@@ -7,7 +7,7 @@ import math
 from apo_trainer.dataset import TrainingData
 from apo_trainer.losses import LossOutput, kl_estimate, kto_loss
 from apo_trainer.methods.method import Method, Terms
-from apo_trainer.sampler import BalancedSampler, balanced_sampler
+from apo_trainer.sampler import PoolSampler, balanced_sampler
 
 
 class Kto(Method):
@@ -15,8 +15,8 @@ class Kto(Method):
 
     uses_reference = uses_kl = True
 
-    def _sampler(self, data: TrainingData) -> BalancedSampler:
-        return balanced_sampler(data, self.config)
+    def _sampler(self, data: TrainingData) -> PoolSampler:
+        return balanced_sampler(data.train, self.config)
 
     def loss(self, terms: Terms) -> LossOutput:
         z0 = kl_estimate(terms.kl_policy_logps, terms.kl_ref_logps, self.config.kl_max or math.inf)

@@ -28,6 +28,7 @@ class Terms:
     policy_logps: Tensor  # (B,) log pi_theta(a|o), nats
     ref_logps: Tensor  # (B,) log pi_ref(a|o), nats
     desirable: Tensor  # (B,) bool
+    classes: tuple[SampleClass, ...]  # (B,) what the rows are balanced over
     l1: Tensor  # (B,) error of the decoded action, normalised action units
     token_counts: Tensor  # (B,) action tokens behind each log-probability
     kl_policy_logps: Tensor  # (B',) log pi_theta(a'|o), a' the action of another row
@@ -37,7 +38,7 @@ class Terms:
 class BatchSampler(Protocol):
     """How batches are drawn."""
 
-    counts: dict[SampleClass, int]  # rows of each class in every batch
+    counts: dict[str, int]  # what every batch is made of
     notes: list[str]  # what the data lack, and what is done about it
 
     def batch(self, step: int) -> Sequence[Draw]:

@@ -14,53 +14,10 @@ B samples, T action tokens, K token classes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True, slots=True)
-class LossOutput:
-    """What a loss gives back; all but `loss` is detached."""
-
-    loss: Tensor  # 0-d, to minimise
-    log_ratios: Tensor  # (B,) nats, equation (R)
-    weights: Tensor  # (B,) lambda of each sample
-    values: Tensor  # (B,) v of each sample
-    z0: Tensor  # 0-d nats, equation (Z); 0 where the loss has none
-
-
-def _exact(tensor: Tensor) -> Tensor:
-    """float64 stays; everything narrower becomes float32, as sums of bf16 log-probs are useless."""
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
-
-
-def sequence_logps(logits: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-    """Log-probability of each sample's action tokens, (B,) nats.
-
-    Args:
-        logits: (B, T, K) of any float type; the log-softmax is taken in float32 or wider.
-        tokens: (B, T) int64 in [0, K).
-        mask: (B, T) bool, true where a token counts.
-    """
-    logps = torch.log_softmax(_exact(logits), dim=-1).gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
-    return (logps * mask).sum(-1)
-
-
-def mismatched_pairs(size: int, count: int = 0) -> tuple[list[int], list[int]]:
-    """Samples o of a batch, and for each the sample whose action is its a', never its own. Empty for a batch of one.
-
-    Args:
-        size: B.
-        count: pairs, spread evenly over the batch; 0 or more than B: one for every sample.
-    """
-    if size < 2:
-        return [], []
-    count = min(count, size) or size
-    chosen = [i * size // count for i in range(count)]
-    # half a batch away: neighbours are of one class, and a short class repeats its samples
-    return chosen, [(i + size // 2) % size for i in chosen]
+from apo_trainer.losses.terms import LossOutput, exact
 
 
 def kl_estimate(policy_logps: Tensor, ref_logps: Tensor, maximum: float = float("inf")) -> Tensor:
@@ -71,7 +28,7 @@ def kl_estimate(policy_logps: Tensor, ref_logps: Tensor, maximum: float = float(
         ref_logps: (B',) log pi_ref(a'|o) of the same pairs.
         maximum: upper limit [nats]; the paper has none.
     """
-    policy_logps, ref_logps = _exact(policy_logps.detach()), _exact(ref_logps.detach())
+    policy_logps, ref_logps = exact(policy_logps.detach()), exact(ref_logps.detach())
     if policy_logps.numel() == 0:
         return policy_logps.new_zeros(())
     return (policy_logps - ref_logps).mean().clamp(0.0, maximum)
@@ -95,7 +52,7 @@ def adaptive_weights(
     """
     if relative_to not in ("sum", "mean"):
         raise ValueError(f"relative_to = {relative_to!r} must be 'sum' or 'mean'")
-    l1 = _exact(l1.detach())
+    l1 = exact(l1.detach())
     total = l1.sum()
     shares = l1 / total if total > 0 else torch.full_like(l1, 1.0 / max(l1.numel(), 1))
     if relative_to == "mean":
@@ -116,7 +73,7 @@ def preference_loss(
         weights: (B,) lambda.
         beta: how sharply the value saturates, > 0, 1/nats.
     """
-    log_ratios = _exact(policy_logps) - _exact(ref_logps.detach())
+    log_ratios = exact(policy_logps) - exact(ref_logps.detach())
     signed = torch.where(desirable, log_ratios - z0, z0 - log_ratios)
     values = weights * torch.sigmoid(beta * signed)
     return LossOutput((weights - values).mean(), log_ratios.detach(), weights, values.detach(), z0)
@@ -140,19 +97,4 @@ def apo_loss(
 
 def kto_loss(policy_logps: Tensor, ref_logps: Tensor, desirable: Tensor, z0: Tensor, beta: float = 0.1) -> LossOutput:
     """KTO (arXiv 2402.01306, equation 8) with unit weights."""
-    return preference_loss(policy_logps, ref_logps, desirable, z0, torch.ones_like(_exact(ref_logps)), beta)
-
-
-def bc_loss(policy_logps: Tensor, token_counts: Tensor, weights: Tensor | None = None) -> LossOutput:
-    """Behaviour cloning: the mean negative log-probability of a token, sample i weighted by `weights[i]`.
-
-    Args:
-        policy_logps: (B,) sums over the tokens of a sample, with gradient.
-        token_counts: (B,) tokens in each sum.
-        weights: (B,) >= 0, ones by default; all zero gives a loss of zero.
-    """
-    logps = _exact(policy_logps)
-    weights = torch.ones_like(logps) if weights is None else _exact(weights.detach())
-    tokens = (weights * token_counts).sum().clamp(min=torch.finfo(logps.dtype).tiny)
-    zeros = torch.zeros_like(logps.detach())
-    return LossOutput(-(weights * logps).sum() / tokens, zeros, weights, logps.detach(), zeros.new_zeros(()))
+    return preference_loss(policy_logps, ref_logps, desirable, z0, torch.ones_like(exact(ref_logps)), beta)

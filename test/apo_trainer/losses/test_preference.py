@@ -1,4 +1,4 @@
-"""Losses against numbers computed by hand."""
+"""APO and KTO against numbers computed by hand."""
 
 import math
 
@@ -8,11 +8,8 @@ import torch
 from apo_trainer.losses import (
     adaptive_weights,
     apo_loss,
-    bc_loss,
     kl_estimate,
     kto_loss,
-    mismatched_pairs,
-    sequence_logps,
 )
 
 
@@ -24,35 +21,7 @@ def flags(*values):
     return torch.tensor(values, dtype=torch.bool)
 
 
-def test_sequence_logps_sums_only_the_masked_in_tokens():
-    # softmax of (0, ln 3) is (1/4, 3/4); of (0, 0) it is (1/2, 1/2)
-    logits = torch.tensor([[[0.0, math.log(3.0)], [0.0, 0.0], [0.0, math.log(3.0)]]])
-    tokens = torch.tensor([[1, 0, 0]])
-    assert sequence_logps(logits, tokens, flags([True, True, True])).item() == pytest.approx(
-        math.log(0.75) + math.log(0.5) + math.log(0.25), abs=1e-6
-    )
-    assert sequence_logps(logits, tokens, flags([True, True, False])).item() == pytest.approx(math.log(0.375), abs=1e-6)
-
-
-def test_sequence_logps_of_bfloat16_logits_is_float32():
-    logits = torch.zeros(1, 2, 256, dtype=torch.bfloat16)
-    value = sequence_logps(logits, torch.tensor([[3, 200]]), flags([True, True]))
-    assert value.dtype == torch.float32
-    assert value.item() == pytest.approx(-2 * math.log(256), abs=1e-5)
-
-
-def test_no_sample_is_paired_with_its_own_action():
-    assert mismatched_pairs(2) == ([0, 1], [1, 0])
-    assert mismatched_pairs(5) == ([0, 1, 2, 3, 4], [2, 3, 4, 0, 1])
-
-
-def test_fewer_pairs_are_spread_over_the_batch():
-    assert mismatched_pairs(16, 4) == ([0, 4, 8, 12], [8, 12, 0, 4])
-    assert mismatched_pairs(3, 8) == ([0, 1, 2], [1, 2, 0])
-
-
-def test_a_single_sample_has_no_pair_and_its_kl_is_zero():
-    assert mismatched_pairs(1) == ([], [])
+def test_without_pairs_the_kl_is_zero():
     assert kl_estimate(tensor(), tensor()).item() == 0.0
 
 
@@ -101,6 +70,18 @@ def test_kto_loss_of_literals():
     out = kto_loss(tensor(-3.0, -6.0), tensor(-5.0, -5.0), flags(True, False), torch.tensor(1.0), beta=0.5)
     assert out.log_ratios.tolist() == pytest.approx([2.0, -1.0])
     assert out.loss.item() == pytest.approx((0.3775407 + 0.2689414) / 2, abs=1e-6)
+
+
+def test_kto_loss_is_that_of_trl():
+    # TRL: 1 - sigmoid(beta (r - kl)) for the desirable, 1 - sigmoid(beta (kl - r)) for the undesirable, their mean,
+    # with kl the mean log-ratio of mismatched pairs, at least 0. Here r = (1, -0.5, 3, -2), kl = (0.5 + 0.3) / 2 = 0.4:
+    # 1 - sigmoid(0.06), 1 - sigmoid(-0.09), 1 - sigmoid(-0.26), 1 - sigmoid(0.24)
+    policy, ref = tensor(-10.0, -12.0, -9.0, -15.0), tensor(-11.0, -11.5, -12.0, -13.0)
+    z0 = kl_estimate(tensor(-20.0, -22.0), tensor(-20.5, -22.3))
+    out = kto_loss(policy, ref, flags(True, True, False, False), z0, beta=0.1)
+    assert z0.item() == pytest.approx(0.4, abs=1e-5)
+    assert (1 - out.values).tolist() == pytest.approx([0.4850045, 0.5224848, 0.5646363, 0.4402864], abs=1e-6)
+    assert out.loss.item() == pytest.approx(0.5031030, abs=1e-6)
 
 
 def test_apo_loss_of_literals():
@@ -155,15 +136,6 @@ def test_at_the_reference_the_loss_is_half_the_mean_weight():
     assert out.loss.item() == pytest.approx(out.weights.mean().item() / 2, abs=1e-6)
 
 
-def test_bc_loss_is_the_mean_over_tokens():
-    assert bc_loss(tensor(-4.0, -6.0), tensor(4.0, 1.0)).loss.item() == pytest.approx(2.0)
-
-
-def test_bc_loss_weights_samples():
-    assert bc_loss(tensor(-4.0, -6.0), tensor(4.0, 2.0), tensor(1.0, 0.0)).loss.item() == pytest.approx(1.0)
-    assert bc_loss(tensor(-4.0, -6.0), tensor(4.0, 2.0), tensor(0.0, 0.0)).loss.item() == 0.0
-
-
 def double(*values, grad=False):
     return torch.tensor(values, dtype=torch.float64, requires_grad=grad)
 
@@ -173,10 +145,3 @@ def test_gradients_agree_with_finite_differences():
     logps, z0 = double(-3.0, -6.5, -2.5, grad=True), torch.tensor(0.7, dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda x: apo_loss(x, ref, labels, l1, z0, 0.3, 1.0, 2.0, "mean").loss, logps)
     assert torch.autograd.gradcheck(lambda x: kto_loss(x, ref, labels, z0, 0.3).loss, logps)
-    assert torch.autograd.gradcheck(lambda x: bc_loss(x, double(4.0, 3.0, 2.0), l1).loss, logps)
-
-
-def test_gradient_of_the_sequence_log_probability():
-    logits = torch.randn(2, 3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    tokens, mask = torch.tensor([[0, 4, 2], [1, 1, 3]]), flags([True, True, False], [True, False, False])
-    assert torch.autograd.gradcheck(lambda x: sequence_logps(x, tokens, mask), logits)

@@ -1,0 +1,128 @@
+"""Vision features of observations, computed once a view: LoRA leaves the vision part alone."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from apo_core.vla.policy import Prepared, VlaPolicy
+from apo_trainer.dataset import Sample
+from apo_trainer.sampler import Draw
+
+# What never changes within a run is computed in batches of so many rows, filled up where there are fewer: kernels
+# round differently for other shapes, and a value must not depend on what it was computed together with.
+FIXED_ROWS = 8
+
+Key = tuple[int, int]  # sample, view
+T = TypeVar("T")
+
+
+def fixed_batches(items: Sequence[T]) -> Iterator[tuple[list[T], int]]:
+    """Batches of FIXED_ROWS, the last filled up with copies of its first; with the number of rows that count."""
+    for first in range(0, len(items), FIXED_ROWS):
+        part = list(items[first : first + FIXED_ROWS])
+        yield part + part[:1] * (FIXED_ROWS - len(part)), len(part)
+
+
+class FeatureStore:
+    """Features and prompts of draws.
+
+    Args:
+        policy: the model and its preprocessing.
+        samples: what draws refer to.
+        seed: of the augmented views.
+        views: views a sample; with 1 it is the centre crop of serving.
+        cache_mb: memory for features; what does not fit is computed each time.
+        workers: threads that read and prepare images ahead of their use.
+    """
+
+    def __init__(
+        self,
+        policy: VlaPolicy,
+        samples: Sequence[Sample],
+        seed: int,
+        views: int = 1,
+        cache_mb: int = 512,
+        workers: int = 0,
+    ):
+        self._policy, self._samples, self._seed, self._views = policy, samples, seed, views
+        self._cache: dict[Key, tuple[Tensor, Tensor]] = {}
+        self._free_bytes = cache_mb << 20
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="images") if workers else None
+        self._pending: dict[Key, Future[Prepared]] = {}
+
+    def prefetch(self, draws: Sequence[Draw]) -> None:
+        """Starts to read what these draws will need; does nothing without workers."""
+        if self._pool is None:
+            return
+        for key in self._missing(draws):
+            if key not in self._pending:
+                self._pending[key] = self._pool.submit(self._prepare, key)
+
+    def inputs(self, draws: Sequence[Draw]) -> list[tuple[Tensor, Tensor]]:
+        """Features float32 (N, d) and prompt int64 (P,) of each draw.
+
+        Raises:
+            EpisodeFormatError: a file can no longer be read.
+        """
+        missing = self._missing(draws)
+        new: dict[Key, tuple[Tensor, Tensor]] = {}
+        for keys, count in fixed_batches(missing):
+            prepared = {key: self._take(key) for key in keys[:count]}
+            new |= self._compute(keys, count, prepared)
+        found = [new.get(key) or self._cache[key] for key in map(_key, draws)]
+        for key, value in new.items():
+            self._keep(key, value)
+        return found
+
+    def view_name(self, draw: Draw) -> str:
+        """Tells what the policy sees in this draw from any other sample or view, in this run or another."""
+        view = f"{self._seed}:{draw.view}" if self._views > 1 else "centre"
+        return f"{self._samples[draw.index].key}:{view}"
+
+    def close(self) -> None:
+        """Ends the threads."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+            self._pending.clear()
+
+    def _missing(self, draws: Sequence[Draw]) -> list[Key]:
+        return list(dict.fromkeys(key for key in map(_key, draws) if key not in self._cache))
+
+    def _take(self, key: Key) -> Prepared:
+        future = self._pending.pop(key, None)
+        return self._prepare(key) if future is None else future.result()
+
+    def _compute(self, keys: Sequence[Key], count: int, prepared: dict[Key, Prepared]) -> dict:
+        """Features of the first `count` keys."""
+        batch = Prepared(*(torch.cat(parts) for parts in zip(*(prepared[key] for key in keys), strict=True)))
+        features = self._policy.features(batch)
+        rows = zip(keys[:count], features, batch.prompt_ids, strict=False)
+        # copies, as a row of a batch keeps the whole batch in memory
+        return {key: (row.clone(), prompt.clone()) for key, row, prompt in rows}
+
+    def _keep(self, key: Key, value: tuple[Tensor, Tensor]) -> None:
+        size = value[0].numel() * value[0].element_size()
+        if size <= self._free_bytes:
+            self._cache[key] = value
+            self._free_bytes -= size
+
+    def _prepare(self, key: Key) -> Prepared:
+        index, view = key
+        sample = self._samples[index]
+        observation = sample.observation()
+        rng = None
+        if self._views > 1:
+            rng = np.random.default_rng([self._seed, zlib.crc32(sample.key.encode()), view])
+        return self._policy.prepare([observation.images], [observation.state], observation.instruction, rng)
+
+
+def _key(draw: Draw) -> Key:
+    return draw.index, draw.view

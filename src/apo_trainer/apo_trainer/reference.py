@@ -1,0 +1,89 @@
+"""The reference policy of a run: the policy of the round before, held as a second set of adapter tensors."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from apo_core.vla.policy import VlaPolicy
+from apo_trainer.batches import Batch
+from apo_trainer.features import fixed_batches
+from apo_trainer.losses import sequence_logps
+from apo_trainer.reference_cache import ReferenceCache
+
+
+class Reference:
+    """pi_ref, which never changes within a run. It shares the base model with the policy that is trained.
+
+    Args:
+        policy: with the adapter attached; its tensors as they are now are the reference.
+        parameters: {name: parameter} of the adapter.
+    """
+
+    def __init__(self, policy: VlaPolicy, parameters: Mapping[str, nn.Parameter]):
+        self._policy = policy
+        self._parameters = list(parameters.values())
+        self._tensors = [p.detach().clone() for p in self._parameters]
+        self._names = list(parameters)
+
+    def sha256(self, *facts: object) -> str:
+        """Hash of everything that a log-probability depends on beside what is seen and done; `facts` joins in."""
+        digest = hashlib.sha256(
+            repr((self._policy.base_sha256, self._policy.statistics_sha256, torch.__version__, *facts)).encode()
+        )
+        for name, tensor in zip(self._names, self._tensors, strict=True):
+            digest.update(name.encode() + tensor.float().cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    @contextlib.contextmanager
+    def active(self) -> Iterator[None]:
+        """The model is the reference inside; never enter it between a forward pass and its backward pass."""
+        current = [p.detach().clone() for p in self._parameters]
+        with torch.no_grad():
+            torch._foreach_copy_(self._parameters, self._tensors)
+            try:
+                yield
+            finally:
+                torch._foreach_copy_(self._parameters, current)
+
+
+class ReferenceLogps:
+    """Log-probabilities under the reference, each computed once.
+
+    Args:
+        policy: the model.
+        reference: its weights.
+        cache: values that are known.
+    """
+
+    def __init__(self, policy: VlaPolicy, reference: Reference, cache: ReferenceCache):
+        self._policy, self._reference, self._cache = policy, reference, cache
+
+    @torch.no_grad()
+    def of(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Log pi_ref(a|o), (B,), and log pi_ref(a'|o), (R,), of a batch; nats."""
+        others = batch.others
+        pairs = [(row, batch.tokens[row], batch.mask[row]) for row in range(len(batch))]
+        pairs += zip(others.rows, others.tokens, others.mask, strict=True)
+        keys = [*batch.keys, *others.keys]
+        missing = {key: pair for key, pair in zip(keys, pairs, strict=True) if self._cache.get(key) is None}
+        if missing:
+            values = self._score(batch, list(missing.values()))
+            self._cache.put(dict(zip(missing, values, strict=True)))
+        known = batch.features.new_tensor([self._cache.get(key) for key in keys])
+        return known[: len(batch)], known[len(batch) :]
+
+    def _score(self, batch: Batch, pairs: Sequence[tuple[int, Tensor, Tensor]]) -> list[float]:
+        """Of rows, each with the tokens (L,) and mask (L,) of an action."""
+        values: list[float] = []
+        with self._reference.active():
+            for part, count in fixed_batches(pairs):
+                rows, tokens, mask = zip(*part, strict=True)
+                rows, tokens, mask = list(rows), torch.stack(tokens), torch.stack(mask)
+                logits = self._policy.model.action_logits(batch.features[rows], batch.prompt_ids[rows], tokens)
+                values += sequence_logps(logits, tokens, mask)[:count].tolist()
+        return values

@@ -1,0 +1,108 @@
+"""What an interrupted run needs to go on exactly: adapter, optimizer, step and the guard's window, in one file.
+
+Batches, views, mismatched actions and dropout follow from the seed and the step's number, and need no state.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from apo_core.errors import ApoError
+
+_STATE = ("exp_avg", "exp_avg_sq", "step")  # of AdamW
+
+
+class ResumeError(ApoError):
+    """A run cannot go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run is."""
+
+    step: int  # optimizer steps done
+    recent: tuple[float, ...]  # last undesirable log-ratios, nats
+    facts: Mapping[str, str]  # hashes of what the run depends on; a run goes on only with the same
+
+
+def save_progress(
+    path: Path, progress: Progress, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
+) -> None:
+    """Replaces the file as a whole; a crash leaves the old one or the new one.
+
+    Raises:
+        OSError: it cannot be written; the old one is as it was.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, parameter in parameters.items():
+        tensors[f"parameter.{name}"] = parameter.detach()
+        tensors |= {f"{key}.{name}": value for key, value in optimizer.state[parameter].items()}
+    metadata = {"step": str(progress.step), "recent": json.dumps(progress.recent), "facts": json.dumps(progress.facts)}
+    content = save({name: value.cpu().contiguous() for name, value in tensors.items()}, metadata)
+    temporary = path.with_name(path.name + ".new")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def load_progress(
+    path: Path,
+    parameters: Mapping[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    facts: Mapping[str, str],
+) -> Progress:
+    """Sets parameters and optimizer to what they were.
+
+    Args:
+        path: of `save_progress`.
+        parameters: of the same adapter.
+        optimizer: of these parameters, unused so far.
+        facts: of the run as it is now.
+
+    Raises:
+        ResumeError: not such a file, or of another adapter, or something that the run depends on has changed.
+    """
+    try:
+        content = path.read_bytes()
+        tensors, metadata = load(content), _metadata(content)
+        progress = Progress(int(metadata["step"]), tuple(json.loads(metadata["recent"])), json.loads(metadata["facts"]))
+    except (OSError, SafetensorError, ValueError, KeyError, struct.error) as error:
+        raise ResumeError(f"{path}: cannot be read ({type(error).__name__}: {error})") from None
+    changed = [name for name in facts if progress.facts.get(name) != facts[name]]
+    if changed:
+        raise ResumeError(f"{path}: {', '.join(changed)} changed since; start a new run instead of resuming this one")
+    wanted = {f"{key}.{name}" for key in ("parameter", *_STATE) for name in parameters}
+    if wanted != set(tensors):
+        raise ResumeError(f"{path}: is of another adapter ({sorted(wanted ^ set(tensors))[:3]})")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(tensors[f"parameter.{name}"])
+    optimizer.load_state_dict(_optimizer_state(optimizer, list(parameters), tensors))
+    return progress
+
+
+def _optimizer_state(optimizer: torch.optim.Optimizer, names: Sequence[str], tensors: Mapping[str, Tensor]) -> dict:
+    state = {i: {key: tensors[f"{key}.{name}"] for key in _STATE} for i, name in enumerate(names)}
+    return {**optimizer.state_dict(), "state": state}
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """Text of a safetensors file's header."""
+    (size,) = struct.unpack("<Q", content[:8])
+    return json.loads(content[8 : 8 + size])["__metadata__"]
