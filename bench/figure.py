@@ -7,6 +7,8 @@ import json
 import math
 from dataclasses import dataclass
 
+SKIPPED = 77  # exit status of a benchmark that cannot run on this machine, as automake has it
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:

@@ -2,7 +2,7 @@
 
 A benchmark is a program `bench_<name>.py` that prints one JSON line a figure (see figure.py). All lines of a run go to
 runs/bench.jsonl; a table with goals goes to the terminal. The exit status is 1 when a benchmark failed, not when a goal
-was missed: a goal is judged on a quiet machine, by a person.
+was missed: a goal is judged on a quiet machine, by a person. One that lacks its hardware says so and is skipped.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from figure import Figure, parse_figure
+from figure import SKIPPED, Figure, parse_figure
 
 HERE = Path(__file__).resolve().parent
 
@@ -54,17 +54,21 @@ def main() -> None:
     parser.add_argument("--only", default="", help="name of one benchmark")
     parser.add_argument("--output", default=str(HERE.parent / "runs" / "bench.jsonl"))
     arguments = parser.parse_args()
-    everything, failed = [], []
+    everything, skipped, failed = [], [], []
     for program in programs(arguments.only):
         figures, status = run(program)
         everything += figures
-        if status or not figures:
+        if status == SKIPPED and not figures:
+            skipped.append(program.name)
+        elif status or not figures:
             failed.append(f"{program.name} ended with status {status} and {len(figures)} figures")
     output = Path(arguments.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text("".join(json.dumps(figure.as_dict()) + "\n" for figure in everything))
     print(table(everything))
     print(f"\n{output}")
+    for name in skipped:
+        print(f"bench: {name} was skipped, see above", file=sys.stderr)
     for text in failed:
         print(f"bench: {text}", file=sys.stderr)
     raise SystemExit(1 if failed else 0)

@@ -54,6 +54,15 @@ def test_episodes_stay_on_lines_with_what_became_of_them(screen, plain):
     )
 
 
+def test_a_request_for_help_is_told_when_it_begins_and_when_it_ends(screen, plain):
+    for wanted, entropy in ((False, 1.0), (True, 9.5), (True, 9.9), (False, 2.0)):
+        plain.show_doubt(wanted, entropy)
+    assert screen.getvalue() == (
+        "the policy asks for help: take over (entropy 9.50 nats)\n"
+        "the policy no longer asks for help (entropy 2.00 nats)\n"
+    )
+
+
 def test_what_a_person_must_clear_is_said_once(screen, plain):
     for state, reason, latched in (
         ("POLICY", "policy_in_control", False),

@@ -23,19 +23,34 @@ class FakePolicy:
         self.contract_sha256 = contract.sha256
         self.adapter_version = 0
         self.bias = 0.0
-        self.rows = 4
+        self.rows = self.chunk = 4
+        self.takes_committed = True
+        self.entropy = 2.0
+        self.committed: list[np.ndarray | None] = []
         self.predicted: list[int] = []  # stamps
         self.lock = threading.RLock()
         self.change: Callable[[ActionChunk], object] = lambda chunk: chunk  # what a fault makes of the answer
 
-    def predict(self, observation: Observation) -> ActionChunk:
+    def predict(
+        self, observation: Observation, committed: np.ndarray | None = None, rows: int | None = None
+    ) -> ActionChunk:
         self.contract.check_observation(observation)
         with self.lock:
             self.predicted.append(observation.stamp_ns)
+            self.committed.append(committed)
             level = float(np.mean(observation.images["front"])) / 255 + self.bias
-            values = np.full((self.rows, self.contract.action.size), level, np.float32)
+            count = rows or self.rows
+            values = np.full((count, self.contract.action.size), level, np.float32)
+            if committed is not None:
+                assert committed.shape[1] == self.contract.action.size and 0 < len(committed) < count
+                values[: len(committed)] = committed
             chunk = ActionChunk(
-                observation.stamp_ns, PERIOD_NS, values, np.full(self.rows, -1.0, np.float32), self.adapter_version
+                observation_stamp_ns=observation.stamp_ns,
+                period_ns=PERIOD_NS,
+                values=values,
+                log_probs=np.full(count, -1.0, np.float32),
+                adapter_version=self.adapter_version,
+                entropies=np.full(count, self.entropy, np.float32),
             )
             return self.change(chunk)
 
@@ -48,11 +63,14 @@ class FakePolicy:
 
     def swap(self, staged, version: int):
         with self.lock:
-            before, self.bias, self.adapter_version = self.bias, staged, version
-        return before
+            self.bias, self.adapter_version = staged, version
 
     def use_base(self):
-        return self.swap(0.0, 0)
+        self.swap(0.0, 0)
+
+    def second_slot(self):
+        """Another policy on the same base."""
+        return FakePolicy(self.contract)
 
 
 class Clock:
@@ -96,8 +114,8 @@ def policy(contract: Contract) -> FakePolicy:
 
 
 @pytest.fixture
-def twin(contract: Contract) -> FakePolicy:
-    return FakePolicy(contract)
+def second(policy: FakePolicy) -> FakePolicy:
+    return policy.second_slot()
 
 
 @pytest.fixture

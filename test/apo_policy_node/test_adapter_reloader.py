@@ -1,8 +1,9 @@
-"""Adapters are verified, tried on the twin and swapped, or refused with the old one serving on."""
+"""Adapters are verified, tried in the second slot and swapped, or refused with the old one serving on."""
 
 import dataclasses
 import queue
 import re
+import shutil
 import threading
 
 import numpy as np
@@ -55,8 +56,8 @@ def publish(store, manifest):
 
 
 @pytest.fixture
-def reloader(policy, twin, store, contract, clock) -> AdapterReloader:
-    return AdapterReloader(policy, twin, store, contract, "lift", check_config, clock)
+def reloader(policy, second, store, contract, clock) -> AdapterReloader:
+    return AdapterReloader(policy, second, store, contract, "lift", check_config, clock)
 
 
 def test_a_staged_adapter_serves_only_after_the_swap(reloader, policy, publish):
@@ -68,6 +69,58 @@ def test_a_staged_adapter_serves_only_after_the_swap(reloader, policy, publish):
     result = reloader.swap(staged)
     assert (policy.bias, policy.adapter_version) == (0.5, 1)
     assert (result.state, result.version, result.requested_version, result.reason) == (ReloadState.LOADED, 1, 1, "")
+
+
+def test_a_rollback_serves_what_served_before_and_another_one_goes_forth_again(reloader, policy, store, publish):
+    publish(0.5)
+    publish(0.75)
+    reloader.load(1)
+    assert reloader.roll_back().reason == "nothing has served before version 1 since the start"
+    reloader.swap(reloader.stage(2))
+    shutil.rmtree(store.path / "000001")
+    result = reloader.roll_back()
+
+    assert (result.state, result.version, result.requested_version) == (ReloadState.LOADED, 1, 1)
+    assert (policy.bias, policy.adapter_version) == (0.5, 1)
+    assert reloader.roll_back().version == 2
+    assert policy.bias == 0.75
+
+
+def test_a_rollback_leads_back_to_the_base_policy(reloader, policy, publish):
+    publish(0.5)
+    reloader.load(0)
+    reloader.swap(reloader.stage(1))
+
+    assert (reloader.roll_back().version, policy.bias) == (0, 0.0)
+
+
+def test_a_refusal_changes_nothing_about_the_way_back(reloader, policy, publish):
+    publish(0.5)
+    publish(0.75)
+    publish(name="other")
+    reloader.load(1)
+    reloader.swap(reloader.stage(2))
+    assert reloader.stage(3).state == ReloadState.REFUSED
+
+    assert reloader.roll_back().version == 1
+
+
+def test_a_swap_that_fails_half_way_leaves_what_served(reloader, policy, publish):
+    publish(0.5)
+    publish(0.75)
+    reloader.load(1)
+    staged, good = reloader.stage(2), policy.swap
+
+    def broken(value, version):
+        good(value, version)
+        policy.swap = good
+        raise RuntimeError("device lost")
+
+    policy.swap = broken
+    result = reloader.swap(staged)
+
+    assert (result.state, result.reason, result.version) == (ReloadState.REFUSED, "RuntimeError: device lost", 1)
+    assert (policy.bias, policy.adapter_version) == (0.5, 1)
 
 
 def test_times_come_from_the_clock_passed_in(reloader, clock, publish):
@@ -141,9 +194,11 @@ def test_a_version_not_in_the_store_is_refused(reloader):
         (lambda c: dataclasses.replace(c, values=np.ones_like(c.values)), "does not look at its images"),
     ],
 )
-def test_an_adapter_that_fails_on_the_twin_never_reaches_the_policy(reloader, policy, twin, publish, change, reason):
+def test_an_adapter_that_fails_in_the_second_slot_never_reaches_the_policy(
+    reloader, policy, second, publish, change, reason
+):
     publish()
-    twin.change = change
+    second.change = change
     result = reloader.load(1)
 
     assert result.state == ReloadState.REFUSED
@@ -151,9 +206,9 @@ def test_an_adapter_that_fails_on_the_twin_never_reaches_the_policy(reloader, po
     assert (policy.adapter_version, policy.predicted) == (0, [])
 
 
-def test_an_adapter_that_answers_as_its_trainer_recorded_is_loaded(reloader, contract, twin, publish):
-    twin.bias = 0.5
-    recorded = self_test.record(twin, contract, "lift")
+def test_an_adapter_that_answers_as_its_trainer_recorded_is_loaded(reloader, contract, second, publish):
+    second.bias = 0.5
+    recorded = self_test.record(second, contract, "lift")
     publish(0.5, self_test=recorded)
 
     assert reloader.load(1).state == ReloadState.LOADED
@@ -230,6 +285,20 @@ def test_a_request_is_answered_from_another_thread(run_worker, publish):
     reply = replies.get(timeout=WAIT_S)
     assert (reply.state, reply.version) == (ReloadState.LOADED, 1)
     assert results.get(timeout=WAIT_S) == reply
+
+
+def test_a_rollback_asked_for_while_a_swap_waits_comes_after_it(run_worker, policy, publish):
+    publish(0.5)
+    jobs: queue.Queue = queue.Queue()
+    replies: queue.Queue = queue.Queue()
+    worker, _ = run_worker(auto_reload=False, between=jobs.put)
+    worker.request(1, replies.put)
+    worker.roll_back(replies.put)
+    for _ in range(2):
+        jobs.get(timeout=WAIT_S)()
+
+    assert [replies.get(timeout=WAIT_S).version for _ in range(2)] == [1, 0]
+    assert (policy.bias, policy.adapter_version) == (0.0, 0)
 
 
 def test_the_swap_waits_for_its_turn_between_two_inferences(run_worker, policy, publish):

@@ -161,6 +161,35 @@ def test_stop_does_not_wait_for_a_command(bench, observe):
     assert not stopper.is_alive()
 
 
+def test_an_inference_that_outlives_its_observation_gives_no_action(bench, policy, observe):
+    b = bench(lockstep=False)
+    b.now_ns = observe(0).stamp_ns
+
+    def slow(chunk):
+        b.now_ns += 501_000_000
+        return chunk
+
+    policy.change = slow
+    b.worker.observe(observe(0))
+    answer = b.answer()
+
+    assert answer.chunk is None
+    assert "0.501 s old" in answer.fault
+
+
+def test_the_summary_tells_the_doubt_of_the_newest_chunk(bench, policy, observe):
+    b = bench(lockstep=False)
+    assert (b.worker.summary()["entropy"], b.worker.help_wanted) == ("", False)
+    b.now_ns = observe(0).stamp_ns
+    b.worker.observe(observe(0))
+    b.answer()
+
+    assert (b.worker.summary()["entropy"], b.worker.summary()["log_prob"]) == ("2.000", "-1.000")
+    assert b.worker.summary()["help_wanted"] == "false"
+    b.worker.clear()
+    assert b.worker.summary()["entropy"] == ""
+
+
 def test_the_summary_counts_answers_and_tells_the_fault(bench, policy, observe):
     b = bench(lockstep=False)
     b.now_ns = observe(0).stamp_ns

@@ -7,6 +7,8 @@ import pytest
 
 from apo_core.errors import ConfigError
 from apo_core.types import ControlSource
+from apo_policy_node.chunking import Ensemble, RealTime
+from apo_policy_node.doubt import HelpRequest
 from apo_policy_node.policy_runner import Cause, PolicyRunner
 
 
@@ -136,6 +138,92 @@ def test_a_fault_takes_the_chunk_in_force_away(runner, policy, observe):
     answer = runner.answer(observe(3), observe(3).stamp_ns)
 
     assert answer.chunk is None
+
+
+@pytest.mark.parametrize("entropies", [np.zeros(2, np.float32), np.full(4, np.nan, np.float32)])
+def test_bad_entropies_are_a_fault(runner, policy, observe, entropies):
+    policy.change = lambda c: dataclasses.replace(c, entropies=entropies)
+
+    assert "entropies must be 4 finite numbers" in runner.answer(observe(0), observe(0).stamp_ns).fault
+
+
+def test_a_new_chunk_comes_with_its_doubt(policy, contract, clock, observe):
+    runner = PolicyRunner(policy, contract, 2, clock, help_request=HelpRequest(1.5, 1, rows=2))
+    new, repeated = (runner.answer(observe(tick), observe(tick).stamp_ns) for tick in (0, 1))
+
+    assert (new.doubt.entropy, new.doubt.log_prob, new.doubt.help_wanted) == (2.0, -1.0, True)
+    assert new.doubt.observation_stamp_ns == observe(0).stamp_ns
+    assert repeated.doubt is None
+
+
+def test_rows_are_what_the_policy_is_asked_for(policy, contract, clock, observe):
+    runner = PolicyRunner(policy, contract, 2, clock, rows=3)
+
+    assert len(runner.answer(observe(0), observe(0).stamp_ns).chunk.values) == 3
+
+
+def test_actions_that_are_too_old_after_the_inference_are_none(runner, observe):
+    observation = observe(0)
+    answer = runner.answer(observation, observation.stamp_ns + 400_000_000)
+
+    assert runner.checked(answer, observation.stamp_ns + 500_000_000) is answer
+    late = runner.checked(answer, observation.stamp_ns + 501_000_000)
+    assert late.chunk is None
+    assert "the observation behind the actions is 0.501 s old, max_age_s = 0.5 (test contract)" in late.fault
+    assert runner.cause_to_replan(observe(1).stamp_ns) == Cause.NO_CHUNK
+
+
+def test_a_chunk_whose_observation_is_too_old_serves_no_longer(policy, contract, clock, observe):
+    policy.rows = 20
+    runner = PolicyRunner(policy, contract, replan_steps=15, clock=clock)
+
+    assert drive(runner, observe, [0, 10]) == [Cause.NO_CHUNK, Cause.IN_FORCE]
+    assert drive(runner, observe, [11]) == [Cause.CHUNK_USED]
+
+
+def real_time(policy, contract, clock, lockstep=False) -> PolicyRunner:
+    return PolicyRunner(policy, contract, 2, clock, lockstep, chunking=RealTime(max_rows=2, max_age_ns=500_000_000))
+
+
+def test_a_chunk_begins_with_what_runs_as_long_as_the_slowest_inference_of_late(policy, contract, clock, observe):
+    runner = real_time(policy, contract, clock)
+    clock.step = 0.06  # an inference takes 60 ms: two periods
+    levels = {0: 100, 2: 200, 4: 40}
+    for tick in range(5):
+        observation = observe(tick, levels.get(tick, 0))
+        answer = runner.answer(observation, observation.stamp_ns)
+        runner.executed(ControlSource.POLICY)
+
+    assert policy.committed[0] is None
+    # each chunk begins with the last two rows of the one before
+    np.testing.assert_allclose(policy.committed[1], np.full((2, 7), 100 / 255), rtol=1e-6)
+    np.testing.assert_allclose(policy.committed[2], np.full((2, 7), 200 / 255), rtol=1e-6)
+    np.testing.assert_allclose(answer.chunk.values[:, 0], [200 / 255, 200 / 255, 40 / 255, 40 / 255], rtol=1e-6)
+
+
+def test_nothing_is_committed_when_time_waits_or_another_adapter_serves_or_somebody_else_drove(
+    policy, contract, clock, observe
+):
+    clock.step = 0.06
+    drive(real_time(policy, contract, clock, lockstep=True), observe, range(3))
+    swapped = real_time(policy, contract, clock)
+    drive(swapped, observe, range(2))
+    policy.swap(0.5, 1)
+    drive(swapped, observe, [2])
+    drive(real_time(policy, contract, clock), observe, range(4), ControlSource.HUMAN)
+
+    assert policy.committed == [None] * 8
+
+
+def test_an_ensemble_of_the_runner_begins_anew_after_a_gap(policy, contract, clock, observe):
+    runner = PolicyRunner(policy, contract, 1, clock, chunking=Ensemble(0.0, 500_000_000))
+    for tick, level in ((0, 51), (1, 153)):
+        answer = runner.answer(observe(tick, level), observe(tick).stamp_ns)
+        runner.executed(ControlSource.POLICY)
+    np.testing.assert_allclose(answer.chunk.values[:, 0], [0.4, 0.4, 0.4, 0.6], rtol=1e-5)
+    after = runner.answer(observe(20, 255), observe(20).stamp_ns)
+
+    np.testing.assert_allclose(after.chunk.values, 1.0)
 
 
 def test_an_old_observation_causes_no_action(runner, policy, observe):

@@ -17,7 +17,6 @@ def config() -> PolicyConfig:
 
 @pytest.fixture
 def loaded(policy):
-    policy.chunk = policy.rows
     return policy
 
 
@@ -35,6 +34,43 @@ def test_one_trained_for_another_contract_is_refused(loaded, contract, config):
 def test_replan_steps_above_the_chunk_are_refused(loaded, contract, config):
     with pytest.raises(ConfigError, match="replan_steps = 5 is above the 4 rows of a chunk"):
         check_policy(loaded, contract, dataclasses.replace(config, replan_steps=5))
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"action_horizon": 5}, "action_horizon = 5 is above the 4 rows of a chunk"),
+        ({"action_horizon": 3}, "replan_steps = 4 is above the 3 rows of a chunk"),
+        ({"chunking": "realtime", "committed_rows": 4}, "committed_rows = 4 must be below the 4 rows of a chunk"),
+    ],
+)
+def test_a_plan_that_the_chunk_is_too_short_for_is_refused(loaded, contract, config, changes, fault):
+    with pytest.raises(ConfigError, match=fault):
+        check_policy(loaded, contract, dataclasses.replace(config, **changes))
+
+
+def test_a_plan_that_acts_on_old_observations_is_refused(loaded, contract, config):
+    loaded.rows = loaded.chunk = 20
+    check_policy(loaded, contract, dataclasses.replace(config, replan_steps=11))
+    with pytest.raises(ConfigError, match=r"replan_steps = 12 acts on observations 0.550 s old, max_age_s = 0.5"):
+        check_policy(loaded, contract, dataclasses.replace(config, replan_steps=12))
+
+
+def test_what_a_policy_of_whole_chunks_cannot_do_is_refused_at_once(loaded, contract, config):
+    loaded.takes_committed = False
+    changes = {"chunking": "realtime", "committed_rows": 1, "help_entropy": 1.0}
+    with pytest.raises(ConfigError) as caught:
+        check_policy(loaded, contract, dataclasses.replace(config, **changes))
+    assert caught.value.faults == [
+        "chunking = 'realtime' needs a policy that decodes token by token",
+        "help_entropy = 1.0 needs a policy whose actions are tokens",
+    ]
+
+
+def test_warm_up_goes_through_every_number_of_committed_rows(loaded, contract, config):
+    warm_up(loaded, contract, dataclasses.replace(config, warm_up=1, chunking="realtime", committed_rows=2))
+
+    assert [None if rows is None else len(rows) for rows in loaded.committed] == [None, 1, 2]
 
 
 def test_one_that_ignores_its_images_is_refused(loaded, contract, config):

@@ -45,6 +45,15 @@ def test_a_benchmark_that_fails_or_says_nothing_is_an_error_but_the_others_are_k
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 1
 
 
+def test_one_without_its_hardware_is_named_and_is_no_failure(tmp_path):
+    (tmp_path / "bench_gpu.py").write_text("print('skipped: no GPU')\nraise SystemExit(77)")
+    (tmp_path / "bench_one.py").write_text(f"print('''{json.dumps(FIGURE)}''')")
+    done = run(tmp_path)
+    assert done.returncode == 0
+    assert "skipped: no GPU" in done.stderr
+    assert "bench_gpu.py was skipped" in done.stderr
+
+
 def test_one_by_name(tmp_path):
     (tmp_path / "bench_one.py").write_text(f"print('''{json.dumps(FIGURE)}''')")
     assert run(tmp_path, "--only", "one").returncode == 0

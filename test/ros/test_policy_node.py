@@ -18,6 +18,7 @@ from geometry_msgs.msg import Pose, PoseStamped
 from rclpy.executors import SingleThreadedExecutor
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
+from std_srvs.srv import Trigger
 
 torch = pytest.importorskip("torch")
 
@@ -32,7 +33,7 @@ from apo_core.vla.policy import VlaPolicy  # noqa: E402
 from apo_core.vla.prompt import build_tokenizer  # noqa: E402
 from apo_core.vla.small_vla import SmallVla, SmallVlaConfig  # noqa: E402
 from apo_core.vla.statistics import DatasetStatistics  # noqa: E402
-from apo_interfaces.msg import ActionChunk, ActionCommand, AdapterStatus  # noqa: E402
+from apo_interfaces.msg import ActionChunk, ActionCommand, ActionDoubt, AdapterStatus  # noqa: E402
 from apo_interfaces.srv import LoadAdapter  # noqa: E402
 from apo_policy_node.policy_node import PolicyNode  # noqa: E402
 
@@ -108,6 +109,7 @@ class Robot:
         reliable = sensors("reliable")
         # first of all: a node whose status comes knows it
         self.client = self.node.create_client(LoadAdapter, "policy/load_adapter")
+        self.rollback_client = self.node.create_client(Trigger, "policy/rollback")
         self.images = {s.name: self.node.create_publisher(Image, s.topic, reliable) for s in CONTRACT.images}
         self.pose = self.node.create_publisher(PoseStamped, "ee_pose", reliable)
         self.joints = self.node.create_publisher(JointState, "joint_states", reliable)
@@ -115,8 +117,10 @@ class Robot:
         self.command = self.node.create_publisher(ActionCommand, "command", COMMANDS)
         self.clock = self.node.create_publisher(Clock, "/clock", COMMANDS)
         self.chunks: list[ActionChunk] = []
+        self.doubts: list[ActionDoubt] = []
         self.statuses: list[AdapterStatus] = []
         self.node.create_subscription(ActionChunk, "policy/chunk", self.chunks.append, COMMANDS)
+        self.node.create_subscription(ActionDoubt, "policy/doubt", self.doubts.append, COMMANDS)
         self.node.create_subscription(AdapterStatus, "policy/adapter_status", self.statuses.append, LATCHED)
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, COMMANDS)
         self._diagnostics: DiagnosticArray | None = None
@@ -142,7 +146,9 @@ class Robot:
         return (
             all(p.get_subscription_count() for p in publishers)
             and self.node.count_publishers("policy/chunk") > 0
+            and self.node.count_publishers("policy/doubt") > 0
             and self.client.service_is_ready()
+            and self.rollback_client.service_is_ready()
             and bool(self.statuses)
         )
 
@@ -178,6 +184,12 @@ class Robot:
         """Asks for an adapter and waits for the answer."""
         future = self.client.call_async(LoadAdapter.Request(version=version))
         self.until(future.done, f"adapter {version}")
+        return future.result()
+
+    def roll_back(self) -> Trigger.Response:
+        """Asks for what served before and waits for the answer."""
+        future = self.rollback_client.call_async(Trigger.Request())
+        self.until(future.done, "the rollback")
         return future.result()
 
     def close(self) -> None:
@@ -217,6 +229,8 @@ def parameters(checkpoint, store) -> dict:
         "lockstep": True,
         "use_sim_time": True,
         "command_wait_s": 20.0,
+        "help_entropy": 0.5,  # a policy of random weights is never as sure as that
+        "help_chunks": 2,
     }
 
 
@@ -325,6 +339,43 @@ def test_an_adapter_of_another_base_is_refused_and_the_old_one_serves_on(robot, 
     assert robot.statuses[-1].reason == refused.message
     assert after.adapter_version == before.adapter_version == good
     assert list(after.values) == list(before.values)
+
+
+def test_a_rollback_brings_back_what_served_before(robot, publish):
+    robot.load(0)
+    base = robot.tick(gap=20)
+    version = publish(seed=6)
+    robot.load(version)
+    adapted = robot.tick(gap=20)
+    back = robot.roll_back()
+    after = robot.tick(gap=20)
+
+    assert (back.success, back.message) == (True, "adapter 0 serves")
+    assert (base.adapter_version, adapted.adapter_version, after.adapter_version) == (0, version, 0)
+    assert list(after.log_probs) == list(base.log_probs)
+    robot.until(lambda: (robot.statuses[-1].state, robot.statuses[-1].version) == ("LOADED", 0), "the status")
+    assert robot.roll_back().message == f"adapter {version} serves"
+
+
+def test_every_new_chunk_comes_with_its_doubt_and_doubt_that_lasts_asks_for_help(robot):
+    robot.load(0)
+    robot.tick(gap=20)
+    begin_ns = robot.stamp_ns
+    chunks = [robot.tick() for _ in range(6)]
+    new = {to_ns(chunk.observation_stamp): chunk for chunk in chunks if to_ns(chunk.observation_stamp) > begin_ns}
+
+    def doubts() -> dict[int, ActionDoubt]:
+        return {to_ns(doubt.header.stamp): doubt for doubt in robot.doubts}
+
+    robot.until(lambda: set(new) <= set(doubts()), "the doubts")
+    assert len(new) == 2
+    assert not any(to_ns(chunk.header.stamp) in doubts() for chunk in chunks if to_ns(chunk.header.stamp) not in new)
+    for stamp_ns, chunk in new.items():
+        doubt = doubts()[stamp_ns]
+        assert doubt.log_prob == pytest.approx(np.mean(chunk.log_probs[:3]), rel=1e-5)
+        assert 0.5 < doubt.entropy < 7 * np.log(256)
+        assert (doubt.help_wanted, doubt.help_entropy, doubt.adapter_version) == (True, 0.5, 0)
+    robot.until(lambda: robot.diagnostics().get("help_wanted") == "true", "the request in the diagnostics")
 
 
 def test_an_image_that_does_not_fit_the_contract_is_no_observation(robot):

@@ -37,6 +37,7 @@ class OperatorView:
         self._control: tuple[str, str, bool] | None = None
         self._motion = ""
         self._episode = ""
+        self._help_wanted = False
 
     def show_device(
         self, device: str, connected: bool, active: bool, values: Sequence[float], events: Sequence[str]
@@ -68,6 +69,13 @@ class OperatorView:
             text += f": {reason}"
         self._console.note(text)
         self._update()
+
+    def show_doubt(self, help_wanted: bool, entropy: float) -> None:
+        """The policy's doubt; says when it begins or ends to ask for help. Fields as in ActionDoubt."""
+        if help_wanted != self._help_wanted:
+            self._help_wanted = help_wanted
+            what = "asks for help: take over" if help_wanted else "no longer asks for help"
+            self._console.note(f"the policy {what} (entropy {entropy:.2f} nats)")
 
     def show_answer(self, event: str, accepted: bool, message: str) -> None:
         """The answer to a key; what was accepted without a word shows by itself."""

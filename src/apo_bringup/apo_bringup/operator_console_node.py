@@ -18,7 +18,7 @@ from apo_bringup.console import Console, kept_terminal
 from apo_bringup.operator_console import HELP, KEYS, OperatorView
 from apo_core.ros.node_main import run
 from apo_core.ros.qos import COMMANDS
-from apo_interfaces.msg import ControlStatus, EpisodeEvent, OperatorCommand
+from apo_interfaces.msg import ActionDoubt, ControlStatus, EpisodeEvent, OperatorCommand
 from apo_interfaces.srv import EndEpisode, StartEpisode
 
 _POLL_S = 0.05
@@ -52,6 +52,7 @@ class OperatorConsoleNode(Node):
         self.create_subscription(OperatorCommand, "operator/command", self._on_command, COMMANDS)
         self.create_subscription(ControlStatus, "control/status", self._on_status, COMMANDS)
         self.create_subscription(EpisodeEvent, "recorder/event", self._on_episode, COMMANDS)
+        self.create_subscription(ActionDoubt, "policy/doubt", self._on_doubt, COMMANDS)
         if keys is None:
             self._console.note("no terminal to read keys from: only shows; Ctrl-C ends")
         else:
@@ -67,6 +68,9 @@ class OperatorConsoleNode(Node):
 
     def _on_episode(self, m: EpisodeEvent) -> None:
         self._view.show_episode(m.event, m.episode_id, m.outcome, m.reason, m.steps, m.takeovers)
+
+    def _on_doubt(self, message: ActionDoubt) -> None:
+        self._view.show_doubt(message.help_wanted, message.entropy)
 
     def _on_timer(self) -> None:
         if not select.select([self._keys], [], [], 0)[0]:

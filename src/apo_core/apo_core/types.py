@@ -71,6 +71,7 @@ class ActionChunk:
     log_probs: np.ndarray  # float32 (horizon,), nats, summed over the action tokens of a row
     adapter_version: int  # 0 is the base policy
     tokens: np.ndarray | None = None  # int64 (L,) behind the values; float32 (L,) of a continuous head; None: unknown
+    entropies: np.ndarray | None = None  # float32 (horizon,), nats, summed like log_probs; None: the policy has none
 
 
 @dataclass(frozen=True, slots=True)

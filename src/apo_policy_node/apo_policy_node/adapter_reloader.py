@@ -1,4 +1,4 @@
-"""Puts another adapter into a policy that serves: verify, stage, try on a twin, swap between two inferences. Pure."""
+"""Puts another adapter into a policy that serves: verify, stage, try beside it, swap between two inferences. Pure."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class AdaptablePolicy(Protocol):
     def stage(self, tensors: Mapping[str, np.ndarray]) -> Any:
         """Verifies tensors against the model without touching it; raises AdapterError."""
 
-    def swap(self, staged: Any, version: int) -> Any:
-        """Serves what was staged; returns what served before."""
+    def swap(self, staged: Any, version: int) -> None:
+        """Serves what was staged."""
 
-    def use_base(self) -> Any:
-        """Serves the base policy; returns what served before."""
+    def use_base(self) -> None:
+        """Serves the base policy."""
 
 
 class ReloadState(enum.StrEnum):
@@ -70,11 +70,11 @@ class StagedAdapter:
 class AdapterReloader:
     """Verifies adapters in one thread (`stage`), puts them in between two inferences in another (`swap`).
 
-    A refused adapter leaves the policy untouched: it is tried on the twin, a second instance of the same checkpoint.
+    A refused adapter leaves the policy untouched: it is tried in the second slot first.
 
     Args:
         policy: serves.
-        twin: never serves; not used by anybody else.
+        second: the policy's base model with an adapter slot of its own; never serves, not used by anybody else.
         store: where adapters come from.
         contract: of the robot at hand.
         instruction: of the self-test.
@@ -85,16 +85,18 @@ class AdapterReloader:
     def __init__(
         self,
         policy: AdaptablePolicy,
-        twin: AdaptablePolicy,
+        second: AdaptablePolicy,
         store: AdapterStore,
         contract: Contract,
         instruction: str,
         check_config: Callable[[Mapping[str, Any]], None],
         clock: Callable[[], float],
     ):
-        self._policy, self._twin, self._store = policy, twin, store
+        self._policy, self._second, self._store = policy, second, store
         self._contract, self._instruction = contract, instruction
         self._check_config, self._clock = check_config, clock
+        self._serving = StagedAdapter(0, None, 0.0)
+        self._previous: StagedAdapter | None = None
         self._considered = 0  # sequence of the last promotion that was followed, or passed over by a request
 
     def poll(self, promotion: Promotion) -> int | None:
@@ -113,7 +115,7 @@ class AdapterReloader:
             self._considered = max(self._considered, self._store.promotion().sequence)
 
     def stage(self, version: int) -> StagedAdapter | ReloadResult:
-        """Verifies an adapter and tries it on the twin; the policy serves on. A refusal comes back as the result."""
+        """Verifies an adapter and tries it in the second slot, beside the policy; a refusal comes as the result."""
         begin_s = self._clock()
         try:
             tensors = None if version == 0 else self._verified(version)
@@ -125,29 +127,42 @@ class AdapterReloader:
         """Serves a staged adapter from the next inference on."""
         begin_s = self._clock()
         try:
-            if staged.tensors is None:
-                self._policy.use_base()
-            else:
-                self._policy.swap(staged.tensors, staged.version)
+            self._put(staged)
         except Exception as error:  # as above
+            self._put(self._serving)  # nothing of the other one may stay
             return self._refused(staged.version, _reason(error), staged.stage_ms)
         swap_ms = self._ms_since(begin_s)
-        return ReloadResult(
-            ReloadState.LOADED, self._policy.adapter_version, staged.version, "", staged.stage_ms, swap_ms
-        )
+        self._previous, self._serving = self._serving, staged
+        return ReloadResult(ReloadState.LOADED, staged.version, staged.version, "", staged.stage_ms, swap_ms)
+
+    def roll_back(self) -> ReloadResult:
+        """Serves what served before, which is still in memory and verified, from the next inference on."""
+        if self._previous is None:
+            version = self._policy.adapter_version
+            return self._refused(version, f"nothing has served before version {version} since the start", 0.0)
+        return self.swap(self._previous)
 
     def load(self, version: int) -> ReloadResult:
         """Stages and swaps at once; for a policy that does not serve yet."""
         staged = self.stage(version)
-        return staged if isinstance(staged, ReloadResult) else self.swap(staged)
+        if isinstance(staged, ReloadResult):
+            return staged
+        result, self._previous = self.swap(staged), None
+        return result
+
+    def _put(self, staged: StagedAdapter) -> None:
+        if staged.tensors is None:
+            self._policy.use_base()
+        else:
+            self._policy.swap(staged.tensors, staged.version)
 
     def _verified(self, version: int) -> Any:
         adapter, tensors = self._store.read(version)
         self._check_origin(adapter)
         self._check_config(adapter.adapter_config)
         staged = self._policy.stage(tensors)
-        self._twin.swap(self._twin.stage(tensors), version)
-        faults = self_test.faults(self._twin, self._contract, self._instruction, adapter.self_test)
+        self._second.swap(staged, version)
+        faults = self_test.faults(self._second, self._contract, self._instruction, adapter.self_test)
         if faults:
             raise AdapterError(f"adapter {version}: {'; '.join(faults)}")
         return staged

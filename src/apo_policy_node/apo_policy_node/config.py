@@ -25,11 +25,33 @@ class PolicyConfig:
     poll_s: float = parameter(1.0, "seconds between looks into the adapter store", low=0.05, high=3600.0)
     instruction: str = parameter("lift the red cube", "what the policy is told to do")
     replan_steps: int = parameter(2, "ticks a chunk is used before the next prediction", low=1, high=1000)
+    action_horizon: int = parameter(0, "rows of a chunk predicted and executed at most; 0: all", low=0, high=1000)
+    chunking: str = parameter(
+        "replace", "how a chunk goes together with those before it", choices=("replace", "ensemble", "realtime")
+    )
+    ensemble_decay: float = parameter(
+        0.01, "ensemble: the larger, the more the oldest prediction of a moment counts", low=0.0, high=10.0
+    )
+    committed_rows: int = parameter(
+        2, "realtime: rows at most that a chunk takes over from the one before", low=1, high=1000
+    )
+    help_entropy: float = parameter(
+        0.0, "entropy of an action, nats, above which the operator is asked for help; 0: never", low=0.0, high=1000.0
+    )
+    help_chunks: int = parameter(
+        3, "predictions in a row above help_entropy before help is asked for", low=1, high=1000
+    )
     lockstep: bool = parameter(False, "simulated time waits for each command")
     command_wait_s: float = parameter(
         1.0, "lockstep: longest wait for the command of the tick before, seconds", low=0.0, high=60.0
     )
     device: str = parameter("cpu", "torch device, e.g. cpu or cuda:0")
+    precision: str = parameter(
+        "checkpoint", "numbers of the model; refused where the device has no instructions for them",
+        choices=("checkpoint", "float32", "bfloat16", "float16", "int8"),
+    )  # fmt: skip
+    compile: bool = parameter(False, "torch.compile for the layers of the decoder; needs a C++ compiler")
+    cuda_graphs: bool = parameter(False, "record the model as CUDA graphs; needs a GPU")
     torch_threads: int = parameter(1, "threads of the inference on the CPU", low=1, high=256)
     warm_up: int = parameter(2, "inferences before the node becomes active", low=1, high=100)
     sensor_reliability: str = parameter(

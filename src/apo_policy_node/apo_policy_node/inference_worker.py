@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from apo_core.types import ControlSource, Observation
+from apo_policy_node.doubt import Doubt
 from apo_policy_node.policy_runner import Answer, Cause, PolicyRunner
 
 
@@ -43,6 +44,7 @@ class InferenceWorker:
         self.commands_missed = 0  # waits in lockstep that ended without the command
         self._answers: Counter[str] = Counter()  # by cause
         self._last: Answer | None = None
+        self._doubt: Doubt | None = None  # of the newest chunk
         self._inference_s = float("nan")  # of the newest chunk
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
 
@@ -80,13 +82,18 @@ class InferenceWorker:
     def clear(self) -> None:
         """Drops what waits, and the chunk in force before the next inference."""
         with self._changed:
-            self._newest, self._command = None, None
+            self._newest, self._command, self._doubt = None, None, None
         self.between(self._runner.reset)
 
     @property
     def fault(self) -> str:
         """Why the newest answer had no action; empty if it had one."""
         return self._last.fault if self._last is not None else ""
+
+    @property
+    def help_wanted(self) -> bool:
+        """Whether the policy asks its operator for help."""
+        return self._doubt is not None and self._doubt.help_wanted
 
     def summary(self) -> dict[str, str]:
         """Key and value for /diagnostics."""
@@ -95,6 +102,9 @@ class InferenceWorker:
             "observations_skipped": str(self.skipped),
             "commands_missed": str(self.commands_missed),
             "fault": self.fault,
+            "log_prob": "" if self._doubt is None else f"{self._doubt.log_prob:.3f}",
+            "entropy": "" if self._doubt is None else f"{self._doubt.entropy:.3f}",
+            "help_wanted": str(self.help_wanted).lower(),
             **{f"answers_{cause}": str(self._answers[cause]) for cause in Cause},
         }
 
@@ -125,16 +135,19 @@ class InferenceWorker:
             command = self._command
         if command is not None:
             self._runner.executed(command[1])
-        now_ns = self._now_ns()
-        if self._lockstep:
-            # the message of the clock may be behind the observation it belongs to, and time waits for the answer
-            now_ns = max(now_ns, observation.stamp_ns)
-        answer = self._runner.answer(observation, now_ns)
+        answer = self._runner.answer(observation, self._time_of(observation))
+        answer = self._runner.checked(answer, self._time_of(observation))
         self._last = answer
         self._answers[answer.cause] += 1
         if answer.inference_s:
             self._inference_s = answer.inference_s
+        if answer.doubt is not None:
+            self._doubt = answer.doubt
         self._guarded("publish", lambda: self._publish(answer))
+
+    def _time_of(self, observation: Observation) -> int:
+        # lockstep: the message of the clock may be behind the observation it belongs to, and time waits for the answer
+        return max(self._now_ns(), observation.stamp_ns) if self._lockstep else self._now_ns()
 
     def _guarded(self, what: str, function: Callable[[], None]) -> None:
         try:

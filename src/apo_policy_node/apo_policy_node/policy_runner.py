@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,13 +13,22 @@ import numpy as np
 from apo_core.contract import Contract
 from apo_core.errors import ConfigError, ObservationError
 from apo_core.types import ActionChunk, ControlSource, Observation
+from apo_policy_node.chunk_check import chunk_fault
+from apo_policy_node.chunking import Chunking, Replace
+from apo_policy_node.doubt import Doubt, HelpRequest
+
+_LATENCIES = 10  # newest inferences that the next one is expected to be no slower than
 
 
 class Policy(Protocol):
     """What a runner asks of a policy."""
 
-    def predict(self, observation: Observation) -> ActionChunk:
-        """A chunk computed from this observation."""
+    adapter_version: int  # 0 is the base policy
+
+    def predict(
+        self, observation: Observation, committed: np.ndarray | None = None, rows: int | None = None
+    ) -> ActionChunk:
+        """A chunk of `rows` (None: all) computed from this observation; it begins with `committed` (n, A)."""
 
 
 class Cause(enum.StrEnum):
@@ -43,6 +53,7 @@ class Answer:
     cause: Cause
     fault: str = ""  # why there is no chunk
     inference_s: float = 0.0  # wall time of the inference behind a new chunk
+    doubt: Doubt | None = None  # what the policy thinks of a new chunk
 
 
 class PolicyRunner:
@@ -55,6 +66,9 @@ class PolicyRunner:
         clock: seconds, monotonic; times the inference.
         lockstep: simulated time waits, so every tick is observed and any gap is a new trial. Otherwise slow inference
             skips observations, and only a gap above contract.max_age_s is one.
+        rows: predicted and executed at most; None: all of a chunk.
+        chunking: how a chunk goes together with those before it.
+        help_request: judges how sure the policy is.
 
     Raises:
         ConfigError: replan_steps below 1.
@@ -67,10 +81,17 @@ class PolicyRunner:
         replan_steps: int,
         clock: Callable[[], float],
         lockstep: bool = False,
+        rows: int | None = None,
+        chunking: Chunking | None = None,
+        help_request: HelpRequest | None = None,
     ):
         if replan_steps < 1:
             raise ConfigError("config/policy.yaml", [f"replan_steps = {replan_steps} must be at least 1"])
         self._policy, self._contract, self._replan_steps, self._clock = policy, contract, replan_steps, clock
+        self._lockstep, self._rows = lockstep, rows
+        self._chunking = chunking or Replace()
+        self._help = help_request or HelpRequest(0.0, 1, replan_steps)
+        self._latencies: deque[float] = deque(maxlen=_LATENCIES)
         self._period_ns = contract.period_ns
         self._max_gap_ns = round(1.5 * contract.period_ns) if lockstep else round(contract.max_age_s * 1e9)
         self._max_age_ns = round(contract.max_age_s * 1e9)
@@ -79,7 +100,9 @@ class PolicyRunner:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets the chunk in force and who drove."""
+        """Forgets the chunk in force, who drove, and what help was asked for."""
+        self._chunking.reset()
+        self._help.reset()
         self._chunk: ActionChunk | None = None
         self._answered_ns: int | None = None
         self._last_source: ControlSource | None = None
@@ -101,8 +124,9 @@ class PolicyRunner:
             return Cause.NO_CHUNK
         if self._last_source not in (None, ControlSource.POLICY):
             return Cause.NOT_DRIVING
-        used = round((stamp_ns - self._chunk.observation_stamp_ns) / self._period_ns)
-        if used >= min(self._replan_steps, len(self._chunk.values)):
+        age_ns = stamp_ns - self._chunk.observation_stamp_ns
+        used = round(age_ns / self._period_ns)
+        if age_ns > self._max_age_ns or used >= min(self._replan_steps, len(self._chunk.values)):
             return Cause.CHUNK_USED
         return Cause.IN_FORCE
 
@@ -116,16 +140,36 @@ class PolicyRunner:
             return self._refuse(stamp_ns, fault)
         if cause == Cause.IN_FORCE:
             return Answer(stamp_ns, self._chunk, cause)
+        if cause != Cause.CHUNK_USED:
+            self._chunking.reset()
         begin_s = self._clock()
         try:
-            chunk = self._policy.predict(observation)
+            committed = self._chunking.committed(stamp_ns, self._expected_s(), self._policy.adapter_version)
+            chunk = self._policy.predict(observation, committed, self._rows)
         except Exception as error:  # whatever goes wrong in a model must reach the arbiter as a fault
             return self._refuse(stamp_ns, f"inference failed: {type(error).__name__}: {error}")
-        fault = self._chunk_fault(chunk, stamp_ns)
+        fault = chunk_fault(chunk, stamp_ns, self._contract)
         if fault:
             return self._refuse(stamp_ns, fault)
-        self._chunk = chunk
-        return Answer(stamp_ns, chunk, cause, inference_s=self._clock() - begin_s)
+        self._chunk = self._chunking.join(chunk)
+        inference_s = self._clock() - begin_s
+        self._latencies.append(inference_s)
+        return Answer(stamp_ns, self._chunk, cause, inference_s=inference_s, doubt=self._help.judge(chunk))
+
+    def checked(self, answer: Answer, now_ns: int) -> Answer:
+        """The answer, or a fault when the observation behind its actions has become too old by ROS time `now_ns`."""
+        if answer.chunk is None or now_ns - answer.chunk.observation_stamp_ns <= self._max_age_ns:
+            return answer
+        age_s = (now_ns - answer.chunk.observation_stamp_ns) / 1e9
+        return self._refuse(
+            answer.observation_stamp_ns,
+            f"the inference took {answer.inference_s:.3f} s: the observation behind the actions is {age_s:.3f} s old, "
+            f"max_age_s = {self._contract.max_age_s} ({self._contract.source})",
+        )
+
+    def _expected_s(self) -> float:
+        """Time until the chunk to be predicted now can be executed; simulated time waits for it."""
+        return 0.0 if self._lockstep else max(self._latencies, default=0.0)
 
     def _refuse(self, stamp_ns: int, fault: str) -> Answer:
         self._chunk = None
@@ -147,24 +191,4 @@ class PolicyRunner:
             self._contract.check_observation(observation)
         except ObservationError as error:
             return str(error)
-        return ""
-
-    def _chunk_fault(self, chunk: ActionChunk, stamp_ns: int) -> str:
-        size = self._contract.action.size
-        if not isinstance(chunk, ActionChunk):
-            return f"the policy returned {type(chunk).__name__}, not an ActionChunk"
-        values, log_probs = np.asarray(chunk.values), np.asarray(chunk.log_probs)
-        if values.ndim != 2 or not len(values) or values.shape[1] != size:
-            return f"the policy's actions have shape {values.shape}, the contract says (rows, {size})"
-        if log_probs.shape != (len(values),):
-            return f"the policy's log_probs have shape {log_probs.shape}, its actions have {len(values)} rows"
-        if chunk.observation_stamp_ns != stamp_ns or chunk.period_ns != self._period_ns:
-            return (
-                f"the policy's chunk is for stamp {chunk.observation_stamp_ns} ns and period {chunk.period_ns} ns, "
-                f"asked for {stamp_ns} and {self._period_ns}"
-            )
-        if not np.isfinite(values).all():
-            return "the policy's actions are not finite"
-        if not np.isfinite(log_probs).all():
-            return "the policy's log_probs are not finite"
         return ""

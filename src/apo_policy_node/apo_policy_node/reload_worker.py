@@ -5,9 +5,12 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from apo_core.adapter_promotion import Promotion
 from apo_policy_node.adapter_reloader import AdapterReloader, ReloadResult
+
+Reply = Callable[[ReloadResult], None]
 
 
 class ReloadWorker:
@@ -28,7 +31,7 @@ class ReloadWorker:
         reloader: AdapterReloader,
         between: Callable[[Callable[[], None]], None],
         promotion: Callable[[], Promotion],
-        finished: Callable[[ReloadResult], None],
+        finished: Reply,
         auto_reload: bool,
         poll_s: float,
         report: Callable[[str], None],
@@ -49,39 +52,46 @@ class ReloadWorker:
         if self._thread.is_alive():
             self._thread.join()
 
-    def request(self, version: int, reply: Callable[[ReloadResult], None]) -> None:
+    def request(self, version: int, reply: Reply) -> None:
         """Asks for an adapter; returns at once, `reply` gets the result in another thread."""
-        self._requests.put((version, reply))
+        self._requests.put(partial(self._load, version, reply))
+
+    def roll_back(self, reply: Reply) -> None:
+        """Asks for what served before; as `request`."""
+        self._requests.put(partial(self._roll_back, reply))
 
     def _run(self) -> None:
         while True:
             try:
                 request = self._requests.get(timeout=self._poll_s if self._auto_reload else None)
             except queue.Empty:
-                request = self._promoted()
-                if request is None:
-                    continue
-            else:
-                if request is None:
-                    return
-                self._reloader.pass_over()
-            self._load(*request)
+                self._follow()
+                continue
+            if request is None:
+                return
+            self._reloader.pass_over()
+            request()
 
-    def _promoted(self) -> tuple[int, Callable[[ReloadResult], None]] | None:
+    def _follow(self) -> None:
         try:
             version = self._reloader.poll(self._promotion())
         except Exception as error:  # a store that cannot be read now may be readable later
             self._report(f"adapter store: {error}")
-            return None
-        return None if version is None else (version, lambda _: None)
+            return
+        if version is not None:
+            self._load(version, lambda _: None)
 
-    def _load(self, version: int, reply: Callable[[ReloadResult], None]) -> None:
-        def finish(result: ReloadResult) -> None:
-            self._finished(result)
-            reply(result)
-
+    def _load(self, version: int, reply: Reply) -> None:
         staged = self._reloader.stage(version)
         if isinstance(staged, ReloadResult):
-            finish(staged)
+            self._finish(staged, reply)
         else:
-            self._between(lambda: finish(self._reloader.swap(staged)))
+            self._between(lambda: self._finish(self._reloader.swap(staged), reply))
+
+    def _roll_back(self, reply: Reply) -> None:
+        # decided there: a swap may be waiting already
+        self._between(lambda: self._finish(self._reloader.roll_back(), reply))
+
+    def _finish(self, result: ReloadResult, reply: Reply) -> None:
+        self._finished(result)
+        reply(result)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
+
 from apo_core import self_test
 from apo_core.contract import Contract
 from apo_core.errors import CheckpointError, ConfigError
@@ -16,9 +18,12 @@ class LoadedPolicy(Protocol):
 
     contract_sha256: str
     chunk: int  # rows
+    takes_committed: bool  # whether it decodes token by token: can begin with given actions, has entropies
 
-    def predict(self, observation: Observation) -> ActionChunk:
-        """A chunk computed from this observation."""
+    def predict(
+        self, observation: Observation, committed: np.ndarray | None = None, rows: int | None = None
+    ) -> ActionChunk:
+        """A chunk of `rows` (None: all) computed from this observation; it begins with `committed` (n, A)."""
 
 
 def check_policy(policy: LoadedPolicy, contract: Contract, config: PolicyConfig) -> None:
@@ -26,22 +31,48 @@ def check_policy(policy: LoadedPolicy, contract: Contract, config: PolicyConfig)
 
     Raises:
         CheckpointError: the checkpoint cannot serve here.
-        ConfigError: replan_steps is above the rows of a chunk.
+        ConfigError: the policy cannot predict or execute as configured.
     """
     if policy.contract_sha256 != contract.sha256:
         raise CheckpointError(
             f"checkpoint_dir = {config.checkpoint_dir} was trained for contract {policy.contract_sha256[:12]}..., "
             f"{contract.source} is {contract.sha256[:12]}...: keys, shapes, units and rate must agree"
         )
-    if config.replan_steps > policy.chunk:
-        fault = f"replan_steps = {config.replan_steps} is above the {policy.chunk} rows of a chunk"
-        raise ConfigError("config/policy.yaml", [fault])
+    faults = _plan_faults(policy, contract, config)
+    if faults:
+        raise ConfigError("config/policy.yaml", faults)
     faults = self_test.faults(policy, contract, config.instruction)
     if faults:
         raise CheckpointError(f"checkpoint_dir = {config.checkpoint_dir}: {'; '.join(faults)}")
 
 
+def _plan_faults(policy: LoadedPolicy, contract: Contract, config: PolicyConfig) -> list[str]:
+    rows, faults = config.action_horizon or policy.chunk, []
+    if rows > policy.chunk:
+        faults.append(f"action_horizon = {rows} is above the {policy.chunk} rows of a chunk")
+    if config.replan_steps > rows:
+        faults.append(f"replan_steps = {config.replan_steps} is above the {rows} rows of a chunk")
+    oldest_s = (config.replan_steps - 1) * contract.period_ns / 1e9
+    if oldest_s > contract.max_age_s:
+        faults.append(
+            f"replan_steps = {config.replan_steps} acts on observations {oldest_s:.3f} s old, "
+            f"max_age_s = {contract.max_age_s} ({contract.source})"
+        )
+    if config.chunking == "realtime" and not policy.takes_committed:
+        faults.append("chunking = 'realtime' needs a policy that decodes token by token")
+    if config.chunking == "realtime" and config.committed_rows >= rows:
+        faults.append(f"committed_rows = {config.committed_rows} must be below the {rows} rows of a chunk")
+    if config.help_entropy > 0 and not policy.takes_committed:
+        faults.append(f"help_entropy = {config.help_entropy} needs a policy whose actions are tokens")
+    return faults
+
+
 def warm_up(policy: LoadedPolicy, contract: Contract, config: PolicyConfig) -> None:
-    """Predicts a few times, so that the first observation is answered as fast as the others."""
-    for _ in range(config.warm_up):
-        policy.predict(self_test.probe_observations(contract, config.instruction)[0])
+    """Predicts in every way that serving will: what is compiled or recorded is so before the first observation."""
+    probes = self_test.probe_observations(contract, config.instruction)
+    most = config.committed_rows if config.chunking == "realtime" else 0
+    for turn in range(config.warm_up):
+        for count in range(most + 1):
+            committed = np.zeros((count, contract.action.size), np.float32) if count else None
+            # in turn, since a frame seen before is not encoded again
+            policy.predict(probes[turn % 2], committed, config.action_horizon or None)

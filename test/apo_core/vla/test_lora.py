@@ -15,6 +15,7 @@ from apo_core.vla.lora import (
     check_adapter_config,
     lora_parameters,
     lora_state,
+    second_slot,
     stage,
     swap,
     zero,
@@ -67,17 +68,16 @@ def test_attaching_is_reproducible_and_leaves_the_global_generator_alone(tiny_mo
 
 
 def test_swapping_in_and_back_restores_every_bit(adapted):
-    base, before = logits(adapted), lora_state(adapted)
     pointers = [p.data_ptr() for p in adapted.parameters()]
     first, second = stage(adapted, random_adapter(adapted, 1)), stage(adapted, random_adapter(adapted, 2))
-    previous = swap(adapted, first)
+    base = logits(adapted)
+    swap(adapted, first)
     served = logits(adapted)
     assert (served - base).abs().max() > 1e-2
-    swap(adapted, swap(adapted, second))
+    swap(adapted, second)
+    assert (logits(adapted) - served).abs().max() > 1e-2
+    swap(adapted, first)
     assert torch.equal(logits(adapted), served)
-    swap(adapted, previous)
-    assert torch.equal(logits(adapted), base)
-    assert all(np.array_equal(value, before[name]) for name, value in lora_state(adapted).items())
     assert pointers == [p.data_ptr() for p in adapted.parameters()]
 
 
@@ -90,11 +90,34 @@ def test_staging_does_not_touch_the_model(adapted):
 def test_zero_is_the_base_policy(adapted):
     base = logits(adapted)
     swap(adapted, stage(adapted, random_adapter(adapted)))
-    served = logits(adapted)
-    previous = zero(adapted)
+    zero(adapted)
     assert torch.equal(logits(adapted), base)
-    swap(adapted, previous)
-    assert torch.equal(logits(adapted), served)
+    assert all((value == 0).all() for value in lora_state(adapted).values())
+
+
+def test_a_second_slot_shares_the_base_and_has_an_adapter_of_its_own(adapted):
+    base = logits(adapted)
+    other = second_slot(adapted)
+    own = set(lora_parameters(adapted))
+    shared = {name: p.data_ptr() for name, p in adapted.named_parameters() if name not in own}
+    assert {name: p.data_ptr() for name, p in other.named_parameters() if name not in own} == shared
+    swap(other, stage(other, random_adapter(other)))
+    assert torch.equal(logits(adapted), base)
+    tried = logits(other)
+    assert (tried - base).abs().max() > 1e-2
+    swap(adapted, stage(adapted, random_adapter(adapted)))
+    assert torch.equal(logits(adapted), tried)
+
+
+def test_a_second_slot_decodes_with_its_own_adapter(adapted):
+    features = torch.randn(1, 9, 32, generator=torch.Generator().manual_seed(0))
+    prompts = torch.zeros(1, adapted.config.prompt_length, dtype=torch.int64)
+    before = adapted.generate(features, prompts)[1]
+    other = second_slot(adapted)
+    swap(other, stage(other, random_adapter(other)))
+    tried = other.generate(features, prompts)[1]
+    assert not torch.equal(tried, before)
+    assert torch.equal(adapted.generate(features, prompts)[1], before)
 
 
 def _renamed(tensors):

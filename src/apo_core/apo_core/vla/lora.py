@@ -6,6 +6,7 @@ the same tensors, so base and adapters share one path and nothing is rebuilt whi
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -140,20 +141,29 @@ def stage(model: nn.Module, tensors: Mapping[str, np.ndarray]) -> Staged:
     return Staged(staged)
 
 
-def swap(model: nn.Module, staged: Staged) -> Staged:
-    """Copies `staged` into the model and returns what was there, for rollback. Call it between two inferences."""
+def swap(model: nn.Module, staged: Staged) -> None:
+    """Copies `staged` into the model, in place. Call it between two inferences; keep `staged` for a way back."""
     parameters = lora_parameters(model)
-    targets = [parameters[name] for name in staged.tensors]
     with torch.no_grad():
-        before = {name: parameters[name].detach().clone() for name in staged.tensors}
-        torch._foreach_copy_(targets, list(staged.tensors.values()))
-    return Staged(before)
+        torch._foreach_copy_([parameters[name] for name in staged.tensors], list(staged.tensors.values()))
 
 
-def zero(model: nn.Module) -> Staged:
-    """Makes the model the base policy (B = 0) and returns what was there."""
-    current = lora_parameters(model)
-    return swap(model, Staged({name: torch.zeros_like(p) for name, p in current.items() if ".lora_B." in name}))
+def zero(model: nn.Module) -> None:
+    """Makes the model the base policy: A = B = 0, so that no number of an adapter is left."""
+    with torch.no_grad():
+        torch._foreach_zero_(list(lora_parameters(model).values()))
+
+
+def second_slot(model: nn.Module) -> nn.Module:
+    """The model once more on the same base tensors, with an adapter of its own (B = 0): costs an adapter's memory.
+
+    Both may compute at the same time in two threads, as long as nobody writes to the base tensors.
+    """
+    own = {id(parameter) for parameter in lora_parameters(model).values()}
+    shared = [t for t in (*model.parameters(), *model.buffers()) if id(t) not in own]
+    other = copy.deepcopy(model, {id(tensor): tensor for tensor in shared})
+    zero(other)
+    return other
 
 
 def _file_name(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from apo_core.errors import AdapterError, ObservationError
 from apo_core.types import ActionChunk, Observation
 from apo_core.vla.action_codec import ActionCodec
 from apo_core.vla.checkpoint import load_checkpoint
-from apo_core.vla.lora import LoraSettings, Staged, attach_lora, stage, swap, zero
+from apo_core.vla.lora import LoraSettings, Staged, attach_lora, second_slot, stage, swap, zero
 from apo_core.vla.model import Statistics, VlaModel
 
 
@@ -196,8 +197,8 @@ class VlaPolicy:
         """Verifies an adapter's tensors; inference goes on meanwhile. Raises AdapterError."""
         return stage(self.model, tensors)
 
-    def swap(self, staged: Staged, version: int) -> Staged:
-        """Serves `staged` as adapter `version` from the next prediction on; returns what served before.
+    def swap(self, staged: Staged, version: int) -> None:
+        """Serves `staged` as adapter `version` from the next prediction on.
 
         Raises:
             AdapterError: version 0 is the base policy, see `use_base`.
@@ -205,13 +206,17 @@ class VlaPolicy:
         if version < 1:
             raise AdapterError(f"adapter version = {version} must be at least 1; 0 is the base policy")
         with self.lock:
-            before = swap(self.model, staged)
+            swap(self.model, staged)
             self._adapter_version = version
-        return before
 
-    def use_base(self) -> Staged:
-        """Serves the base policy (version 0) from the next prediction on; returns what served before."""
+    def use_base(self) -> None:
+        """Serves the base policy (version 0) from the next prediction on."""
         with self.lock:
-            before = zero(self.model)
+            zero(self.model)
             self._adapter_version = 0
-        return before
+
+    def second_slot(self) -> VlaPolicy:
+        """A policy on the same base tensors with an adapter of its own, to try one on while this one serves."""
+        other = copy.copy(self)
+        other.model, other.lock, other._adapter_version = second_slot(self.model), threading.RLock(), 0
+        return other

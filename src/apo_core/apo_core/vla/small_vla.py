@@ -133,7 +133,7 @@ class SmallVla(nn.Module):
         )
         self.action_head = nn.Linear(d, config.bins, bias=False)
         nn.init.normal_(self.action_head.weight, std=0.02)
-        self._decoder: StaticDecoder | None = None
+        self.decoder = StaticDecoder(self.language_model)
 
     def make_processor(self, tokenizer: Tokenizer, statistics: Statistics) -> SmallVlaProcessor:
         """Inputs of this model, for training data of these statistics."""
@@ -150,8 +150,16 @@ class SmallVla(nn.Module):
         Returns:
             float32 (B, N, d).
         """
-        tokens = [encoder(images[:, i]) for i, encoder in enumerate(self.image_encoders)]
-        return torch.cat([*tokens, self.state_projector(state)[:, None]], dim=1)
+        tokens = [self.camera_tokens(i, images[:, i]) for i in range(len(self.image_encoders))]
+        return self.join_features(tokens, state)
+
+    def camera_tokens(self, camera: int, images: torch.Tensor) -> torch.Tensor:
+        """The part of `features` that images (B, 3, S, S) of one camera make, (B, n, d)."""
+        return self.image_encoders[camera](images.to(self.action_head.weight.dtype))
+
+    def join_features(self, tokens: list[torch.Tensor], state: torch.Tensor) -> torch.Tensor:
+        """Features (B, N, d) of every camera's tokens and the state (B, n)."""
+        return torch.cat([*tokens, self.state_projector(state.to(tokens[0].dtype))[:, None]], dim=1)
 
     def action_logits(
         self, features: torch.Tensor, prompt_ids: torch.Tensor, action_tokens: torch.Tensor
@@ -212,19 +220,27 @@ class SmallVla(nn.Module):
         Returns:
             tokens int64 (B, chunk * A), log_probs float32 (B, chunk * A) in nats.
         """
-        if self._decoder is None:
-            self._decoder = StaticDecoder(self.language_model)
-        embedding = self.language_model.embed_tokens.weight[self.config.prompt_vocabulary :]
         with torch.inference_mode():
-            tokens, log_probs = self._decoder.generate(
-                self.prefix(features, prompt_ids), embedding, self.action_head.weight, self.config.action_tokens
-            )
+            prefix, steps = self.prefix(features, prompt_ids), self.config.action_tokens
+            decoded = self.decoder.generate(prefix, self.embedding_rows(), self.head_rows(), steps)
         # clones are ordinary tensors, usable in training
-        return tokens.clone(), log_probs.clone()
+        return decoded.tokens.clone(), decoded.log_probs.clone()
 
     def prefix(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> torch.Tensor:
         """Embeddings of everything before the action tokens, (B, N + P, d)."""
         return torch.cat([features, self.language_model.embed_tokens(prompt_ids)], dim=1)
+
+    def prefix_of_one(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> torch.Tensor:
+        """`prefix` of one observation, (1, T, d)."""
+        return self.prefix(features, prompt_ids)
+
+    def embedding_rows(self) -> torch.Tensor:
+        """Input rows (bins, d) of the action tokens, by bin."""
+        return self.language_model.embed_tokens.weight[self.config.prompt_vocabulary :]
+
+    def head_rows(self) -> torch.Tensor:
+        """Output rows (bins, d) of the action tokens, by bin."""
+        return self.action_head.weight
 
     def _embed_actions(self, tokens: torch.Tensor) -> torch.Tensor:
         return self.language_model.embed_tokens(tokens + self.config.prompt_vocabulary)

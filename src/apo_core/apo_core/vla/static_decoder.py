@@ -1,28 +1,44 @@
 """Greedy decoding of a few tokens on a LlamaModel's own weights, with a cache of fixed size.
 
-It does what `LlamaModel.forward` with a key-value cache does, without the per-token overhead. LoRA is in effect: merged
-into copies of the weights, never into the weights themselves, whenever they or the active adapter changed.
+It does what `LlamaModel.forward` with a key-value cache does, without the per-token overhead, and scores only the rows
+of the tokens that may follow. LoRA is in effect in one of two ways (projections.py): merged into copies of the weights,
+which is fastest for a small model, or beside the weights, which costs no memory and keeps every address when an adapter
+is exchanged, as a large model and CUDA graphs need it.
 """
 
 from __future__ import annotations
 
+import copy
+from typing import NamedTuple
+
 import torch
-from torch import nn
 from torch.nn import functional as F
 from transformers import LlamaModel
 
-_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
-_MLP = ("gate_proj", "up_proj", "down_proj")
+from apo_core.vla.projections import Layer, bound_layer, linears, merged_layer, project, state_of
+
+
+class Decoded(NamedTuple):
+    """Greedy tokens with what the model thinks of them."""
+
+    tokens: torch.Tensor  # int64 (B, steps)
+    log_probs: torch.Tensor  # float32 (B, steps), nats
+    entropies: torch.Tensor  # float32 (B, steps), nats, of the distribution that each token was taken from
 
 
 class StaticDecoder:
     """Decodes with `model`'s current weights. Not thread-safe.
 
+    Args:
+        model: its weights, and adapters, are used where they are.
+        merge: copies of the weights with the adapter in them, renewed whenever one changed. Else the adapter is
+            computed beside them, and `refresh` is to be called when weights were moved or an adapter was attached.
+
     Raises:
         ValueError: a Llama variant whose arithmetic this does not repeat (grouped heads, biases, scaled rotary).
     """
 
-    def __init__(self, model: LlamaModel):
+    def __init__(self, model: LlamaModel, merge: bool = True):
         config = model.config
         rope = config.rope_parameters["rope_type"]
         if config.num_key_value_heads != config.num_attention_heads or config.attention_bias or config.mlp_bias:
@@ -31,109 +47,142 @@ class StaticDecoder:
             raise ValueError(f"StaticDecoder needs rope_type 'default' and silu, got {rope!r}, {config.hidden_act!r}")
         # not a child module: the model owns itself
         self._model = [model]
+        self._merge = merge
         self._heads = config.num_attention_heads
         self._head_size = config.hidden_size // config.num_attention_heads
         self._eps = config.rms_norm_eps
         self._key: tuple | None = None
-        self._layers: list[tuple[torch.Tensor, ...]] = []
+        self._layers: list[Layer] = []
+        self._before, self._after = _before_attention, _after_attention
+
+    def __deepcopy__(self, memo: dict) -> StaticDecoder:
+        """A decoder of the copied model; bound to its weights when first used."""
+        other = copy.copy(self)
+        memo[id(self)] = other
+        other._model = [copy.deepcopy(self._model[0], memo)]
+        other._key, other._layers = None, []
+        other._before, other._after = _before_attention, _after_attention
+        return other
+
+    @property
+    def model(self) -> LlamaModel:
+        """The model that it decodes with."""
+        return self._model[0]
+
+    def compile(self) -> None:
+        """Has torch.compile fuse the work around the attention; compiled when first used, once for all layers."""
+        self._before = torch.compile(_before_attention, dynamic=True)
+        self._after = torch.compile(_after_attention, dynamic=True)
 
     def generate(
-        self, prefix: torch.Tensor, embedding: torch.Tensor, head: torch.Tensor, steps: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self,
+        prefix: torch.Tensor,
+        embedding: torch.Tensor,
+        head: torch.Tensor,
+        steps: int,
+        committed: torch.Tensor | None = None,
+    ) -> Decoded:
         """Greedy tokens after `prefix`; call under inference_mode.
 
         Args:
             prefix: (B, T, d) embeddings.
             embedding: (V, d) of the tokens that may follow.
             head: (V, d) output rows of the same tokens.
-            steps: tokens to decode.
-
-        Returns:
-            tokens int64 (B, steps), log_probs float32 (B, steps) in nats.
+            steps: tokens of the result.
+            committed: int64 (B, F), F < steps, the tokens to begin with; they cost no step of their own.
         """
-        self._refresh()
+        if self._merge or not self._layers:
+            self.refresh()
+        if committed is not None:
+            prefix = torch.cat([prefix, F.embedding(committed, embedding)], dim=1)
+        given = 0 if committed is None else committed.shape[1]
         batch, start, _ = prefix.shape
-        total = start + steps
+        total = start + steps - given - 1  # positions that are computed: the last token is only read off
         positions = torch.arange(total, device=prefix.device)[None]
         cos, sin = (table[0] for table in self._model[0].rotary_emb(prefix, positions))  # (total, head size)
-        shape = (len(self._layers), 2, batch, self._heads, total, self._head_size)
-        cache = prefix.new_empty(shape)
-        norm = self._model[0].norm.weight
-        hidden, first, tokens, log_probs = prefix, 0, [], []
-        for step in range(steps):
-            last = first + hidden.shape[1]
-            hidden = self._forward(hidden, cache, cos[first:last], sin[first:last], first, last)
-            logits = F.linear(F.rms_norm(hidden[:, -1], (hidden.shape[-1],), norm, self._eps), head).float()
-            value, token = logits.max(dim=-1)
-            tokens.append(token)
-            log_probs.append(value - logits.logsumexp(dim=-1))
-            first = last
-            if step + 1 < steps:
-                hidden = F.embedding(token, embedding)[:, None]
-        return torch.stack(tokens, dim=1), torch.stack(log_probs, dim=1)
+        cache = prefix.new_empty((len(self._layers), 2, batch, self._heads, total, self._head_size))
+        # logits at the last position of the prefix score the first token
+        hidden = self._forward(prefix, cache, cos, sin, 0, given + 1)
+        logits = [self._score(hidden, head)]
+        tokens = [] if committed is None else list(committed.unbind(dim=1))
+        tokens.append(logits[0][:, -1].argmax(dim=-1))
+        for first in range(start, total):
+            hidden = F.embedding(tokens[-1], embedding)[:, None]
+            logits.append(self._score(self._forward(hidden, cache, cos, sin, first, 1), head))
+            tokens.append(logits[-1][:, -1].argmax(dim=-1))
+        return _judged(torch.stack(tokens, dim=1), torch.cat(logits, dim=1))
 
-    def _forward(self, x, cache, cos, sin, first: int, last: int) -> torch.Tensor:
-        """Hidden states (B, n, d) of positions first..last-1, whose keys and values go into the cache."""
+    def refresh(self) -> None:
+        """Binds to the weights where, and merged ones as, they are now; does nothing while that is so."""
+        if self._state() == self._key:
+            return
+        # views that parameters get must be ordinary tensors
+        with torch.inference_mode(False), torch.no_grad():
+            layers = self._model[0].layers
+            self._layers = [merged_layer(each, self._heads) if self._merge else bound_layer(each) for each in layers]
+        self._key = self._state()  # binding may have moved tensors
+
+    def _state(self) -> tuple:
+        return tuple(state_of(linear, self._merge) for layer in self._model[0].layers for linear in linears(layer))
+
+    def _score(self, hidden: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
+        norm = self._model[0].norm.weight
+        return F.linear(F.rms_norm(hidden, (hidden.shape[-1],), norm, self._eps), head).float()
+
+    def _forward(self, x, cache, cos, sin, first: int, keep: int) -> torch.Tensor:
+        """Hidden states (B, keep, d) of the last positions of `x` (B, n, d), which begins at position `first`."""
         batch, count, width = x.shape
-        heads, size = self._heads, self._head_size
-        cos, sin = cos[:, None], sin[:, None]
-        for (norm1, qkv, out, norm2, gate_up, down), (keys, values) in zip(self._layers, cache, strict=True):
-            # rows of qkv: q, k, rotate_half(q), rotate_half(k), v; so that rotary needs no slicing
-            joint = F.linear(F.rms_norm(x, (width,), norm1, self._eps), qkv).view(batch, count, 5 * heads, size)
-            rotated = torch.addcmul(joint[:, :, : 2 * heads] * cos, joint[:, :, 2 * heads : 4 * heads], sin)
-            rotated = rotated.transpose(1, 2)
-            keys[:, :, first:last] = rotated[:, heads:]
-            values[:, :, first:last] = joint[:, :, 4 * heads :].transpose(1, 2)
+        last = first + count
+        cos, sin = cos[first:last, None], sin[first:last, None]
+        mask = None
+        if 1 < keep < count:
+            mask = torch.ones(keep, last, dtype=torch.bool, device=x.device).tril(last - keep)
+        final = len(self._layers) - 1
+        for index, (layer, (keys, values)) in enumerate(zip(self._layers, cache, strict=True)):
+            rotated, value = self._before(layer, x, cos, sin, self._heads, self._eps)
+            keys[:, :, first:last] = rotated[:, self._heads :]
+            values[:, :, first:last] = value
+            # nobody reads the final layer's output before the kept positions
+            kept, seen = (keep, mask) if index == final else (count, None)
             mixed = F.scaled_dot_product_attention(
-                rotated[:, :heads], keys[:, :, :last], values[:, :, :last], is_causal=count > 1
+                rotated[:, : self._heads, -kept:],
+                keys[:, :, :last],
+                values[:, :, :last],
+                seen,
+                is_causal=seen is None and kept > 1,
             )
-            x = x + F.linear(mixed.transpose(1, 2).reshape(batch, count, width), out)
-            gate, up = F.linear(F.rms_norm(x, (width,), norm2, self._eps), gate_up).chunk(2, dim=-1)
-            x = x + F.linear(F.silu(gate) * up, down)
+            x = self._after(layer, x[:, -kept:], mixed.transpose(1, 2).reshape(batch, kept, width), self._eps)
         return x
 
-    def _refresh(self) -> None:
-        """Rebuilds the merged weights if a parameter was written to or the active adapters changed."""
-        layers = self._model[0].layers
-        key = tuple(_state_of(p) for layer in layers for p in _linears(layer))
-        if key == self._key:
-            return
-        self._layers = [self._merge(layer) for layer in layers]
-        self._key = key
 
-    def _merge(self, layer: nn.Module) -> tuple[torch.Tensor, ...]:
-        q, k, v, out, gate, up, down = (_effective_weight(linear) for linear in _linears(layer))
-        qkv = torch.cat([q, k, self._rotate_rows(q), self._rotate_rows(k), v])
-        norms = layer.input_layernorm.weight, layer.post_attention_layernorm.weight
-        return norms[0], qkv, out, norms[1], torch.cat([gate, up]), down
-
-    def _rotate_rows(self, weight: torch.Tensor) -> torch.Tensor:
-        """Rows (d, d) such that their product with x is rotate_half, head by head, of `weight`'s product with x."""
-        low, high = weight.view(self._heads, 2, self._head_size // 2, -1).unbind(dim=1)
-        return torch.stack([-high, low], dim=1).reshape(weight.shape)
-
-
-def _linears(layer: nn.Module) -> list[nn.Module]:
-    return [getattr(layer.self_attn, name) for name in _PROJECTIONS] + [getattr(layer.mlp, name) for name in _MLP]
+def _before_attention(
+    layer: Layer, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, heads: int, eps: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Hidden states (B, n, d) -> queries and keys (B, 2 heads, n, size) with rotary, values (B, heads, n, size)."""
+    batch, count, width = x.shape
+    normed = F.rms_norm(x, (width,), layer.norm1, eps)
+    # few positions pay for each operation, many for each row of the weights
+    turned = layer.qkv_turned is not None and count == 1
+    joint = project(normed, layer.qkv_turned if turned else layer.qkv).view(batch, count, -1, width // heads)
+    straight = joint[:, :, : 2 * heads]
+    if turned:
+        half_turned = joint[:, :, 3 * heads :]
+    else:
+        low, high = straight.chunk(2, dim=-1)
+        half_turned = torch.cat([-high, low], dim=-1)
+    rotated = torch.addcmul(straight * cos, half_turned, sin)
+    return rotated.transpose(1, 2), joint[:, :, 2 * heads : 3 * heads].transpose(1, 2)
 
 
-def _state_of(linear: nn.Module) -> tuple:
-    """Changes whenever the product of this layer may have changed."""
-    adapters = (getattr(linear, "disable_adapters", None), tuple(getattr(linear, "active_adapters", ())))
-    # in-place writes (optimizer, copy_) raise a tensor's version; a new tensor has another address
-    return adapters, tuple((p.data_ptr(), p._version) for p in linear.parameters())
+def _after_attention(layer: Layer, x: torch.Tensor, mixed: torch.Tensor, eps: float) -> torch.Tensor:
+    """Hidden states (B, n, d) and what attention gave for them -> the layer's output (B, n, d)."""
+    x = x + project(mixed, layer.out)
+    gate, up = project(F.rms_norm(x, (x.shape[-1],), layer.norm2, eps), layer.gate_up).chunk(2, dim=-1)
+    return x + project(F.silu(gate) * up, layer.down)
 
 
-def _effective_weight(linear: nn.Module) -> torch.Tensor:
-    """Weight with the active adapters added, a new tensor where there are any."""
-    base = getattr(linear, "base_layer", None)
-    if base is None:
-        return linear.weight
-    if linear.merged:
-        raise ValueError("StaticDecoder: an adapter was merged in place, which changes the base model")
-    weight = base.weight
-    if not linear.disable_adapters:
-        for name in linear.active_adapters:
-            if name in linear.lora_A:
-                weight = weight + linear.get_delta_weight(name)
-    return weight
+def _judged(tokens: torch.Tensor, logits: torch.Tensor) -> Decoded:
+    """Scores of tokens (B, steps) under logits (B, steps, V)."""
+    log_probs = logits.log_softmax(dim=-1)
+    entropies = -(log_probs.exp() * log_probs).sum(dim=-1)
+    return Decoded(tokens, log_probs.gather(-1, tokens[..., None])[..., 0], entropies)

@@ -1,0 +1,35 @@
+"""Keeps what was computed from the newest inputs, for as long as the same come again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+
+import numpy as np
+import torch
+
+
+class FrameCache:
+    """One result a slot, such as a camera. Not thread-safe.
+
+    Comparing costs microseconds, encoding an image milliseconds.
+    """
+
+    def __init__(self):
+        self._newest: dict[Hashable, tuple[Sequence[np.ndarray], torch.Tensor]] = {}
+        self.reused = 0  # calls that computed nothing
+
+    def get(self, slot: Hashable, inputs: Sequence[np.ndarray], compute: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """What `compute` gave for these inputs; nobody may write into them later.
+
+        Args:
+            slot: whose inputs these are.
+            inputs: everything that the result depends on.
+            compute: called when the slot's last inputs were others.
+        """
+        known = self._newest.get(slot)
+        if known is not None and all(map(np.array_equal, known[0], inputs)):
+            self.reused += 1
+            return known[1]
+        result = compute()
+        self._newest[slot] = inputs, result
+        return result

@@ -1,0 +1,84 @@
+"""How a policy computes while it serves, and what is done to its model for that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from apo_core.config import parameter
+from apo_core.errors import ConfigError
+from apo_core.vla.policy import VlaPolicy
+from apo_core.vla.precision import PRECISIONS, check_precision, quantise_linears
+from apo_core.vla.static_decoder import StaticDecoder
+
+_LOADED = "checkpoint"
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True)
+class ServingSettings:
+    """How a policy computes while it serves."""
+
+    precision: str = parameter(
+        _LOADED, "numbers of the model; checkpoint: as it is loaded", choices=(_LOADED, *PRECISIONS)
+    )
+    compile: bool = parameter(False, "torch.compile for the layers of the decoder; needs a C++ compiler")
+    cuda_graphs: bool = parameter(False, "record the model as CUDA graphs; needs a GPU")
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """In which a checkpoint is loaded; None: in its own."""
+        return _DTYPES.get(self.precision)
+
+
+def set_up(policy: VlaPolicy, settings: ServingSettings, source: str) -> None:
+    """Makes a policy's model what the settings ask for; it must not be trained afterwards.
+
+    Args:
+        policy: on its device.
+        settings: see there.
+        source: file to edit, for messages.
+
+    Raises:
+        ConfigError: everything that the device or the model cannot do.
+    """
+    decodes = hasattr(policy.model, "decoder")
+    faults = _faults(policy, settings, decodes)
+    if faults:
+        raise ConfigError(source, faults)
+    if settings.precision != _LOADED:
+        check_precision(settings.precision, str(policy.device), source)
+    _convert(policy, settings, source)
+    if decodes:
+        # beside the weights wherever memory is dear or addresses must stay
+        merge = policy.device.type == "cpu" and settings.precision != "int8"
+        policy.model.decoder = StaticDecoder(policy.model.decoder.model, merge)
+    if settings.compile:
+        policy.model.decoder.compile()
+
+
+def _faults(policy: VlaPolicy, settings: ServingSettings, decodes: bool) -> list[str]:
+    faults = []
+    if settings.cuda_graphs and policy.device.type != "cuda":
+        faults.append(f"cuda_graphs = true needs device = cuda:0 or another GPU, got {str(policy.device)!r}")
+    if not decodes:
+        family = type(policy.model).__name__
+        wanted = ("cuda_graphs", settings.cuda_graphs), ("compile", settings.compile)
+        faults += [f"{name} = true cannot be used with a {family}" for name, value in wanted if value]
+        if settings.precision == "int8":
+            faults.append(f"precision = 'int8' cannot be used with a {family}")
+    return faults
+
+
+def _convert(policy: VlaPolicy, settings: ServingSettings, source: str) -> None:
+    model = policy.model
+    if settings.precision != "int8":
+        # an adapter may have been attached in a finer type
+        model.to(settings.dtype or next(model.parameters()).dtype)
+        return
+    model.to(torch.bfloat16 if policy.device.type == "cuda" else torch.float32)
+    try:
+        quantise_linears(model.decoder.model)
+    except ValueError as error:
+        raise ConfigError(source, [f"precision = 'int8': {error}"]) from None

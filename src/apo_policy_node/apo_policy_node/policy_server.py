@@ -1,0 +1,162 @@
+"""A policy at work: the thread that predicts, the thread that loads adapters, what stands between them. Pure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from apo_core.adapter_store import AdapterStore
+from apo_core.contract import Contract
+from apo_core.errors import AdapterError
+from apo_core.types import ControlSource, Observation
+from apo_policy_node.adapter_reloader import AdaptablePolicy, AdapterReloader, ReloadResult, ReloadState
+from apo_policy_node.chunking import make_chunking
+from apo_policy_node.config import PROMOTED, PolicyConfig
+from apo_policy_node.doubt import HelpRequest
+from apo_policy_node.inference_worker import InferenceWorker
+from apo_policy_node.policy_runner import Answer, PolicyRunner
+from apo_policy_node.reload_worker import ReloadWorker, Reply
+from apo_policy_node.start_up import LoadedPolicy, check_policy, warm_up
+
+
+class ServedPolicy(LoadedPolicy, AdaptablePolicy, Protocol):
+    """What a server asks of a policy; apo_core.vla.serving.ServingPolicy is one."""
+
+    def second_slot(self) -> AdaptablePolicy:
+        """The same base model with an adapter slot of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Who is told what; each is called in one of the server's threads."""
+
+    answer: Callable[[Answer], None]
+    reloaded: Callable[[ReloadResult], None]
+    error: Callable[[str], None]
+    warning: Callable[[str], None]
+
+
+class PolicyServer:
+    """Checks and warms a policy up, loads its first adapter, and serves until `stop`.
+
+    Args:
+        policy: nobody else uses it.
+        config: how it serves.
+        contract: of the robot at hand.
+        store: where adapters come from.
+        check_config: raises AdapterError when an adapter_config.json does not fit the policy.
+        listeners: told from the first adapter on, which is before this returns.
+        now_ns: ROS time.
+
+    Raises:
+        CheckpointError, ConfigError: the policy cannot serve here as configured.
+        AdapterError: the adapter to begin with is refused.
+    """
+
+    def __init__(
+        self,
+        policy: ServedPolicy,
+        config: PolicyConfig,
+        contract: Contract,
+        store: AdapterStore,
+        check_config: Callable[[Mapping[str, Any]], None],
+        listeners: Listeners,
+        now_ns: Callable[[], int],
+    ):
+        self._policy = policy
+        check_policy(policy, contract, config)
+        warm_up(policy, contract, config)
+        second = policy.second_slot()
+        reloader = AdapterReloader(policy, second, store, contract, config.instruction, check_config, time.perf_counter)
+        listeners.reloaded(_first(reloader, store, config.adapter_version))
+        runner = _runner(policy, config, contract)
+        self._inference = InferenceWorker(
+            runner, listeners.answer, now_ns, config.lockstep, config.command_wait_s, listeners.error
+        )
+        self._reload = ReloadWorker(
+            reloader,
+            self._inference.between,
+            store.promotion,
+            listeners.reloaded,
+            config.auto_reload,
+            config.poll_s,
+            listeners.warning,
+        )
+        self._inference.start()
+        self._reload.start()
+
+    @property
+    def adapter_version(self) -> int:
+        """Adapter that serves; 0 is the base policy."""
+        return self._policy.adapter_version
+
+    @property
+    def fault(self) -> str:
+        """Why the newest answer had no action; empty if it had one."""
+        return self._inference.fault
+
+    @property
+    def help_wanted(self) -> bool:
+        """Whether the policy asks its operator for help."""
+        return self._inference.help_wanted
+
+    def observe(self, observation: Observation) -> None:
+        """Hands over an observation; it replaces one that still waits."""
+        self._inference.observe(observation)
+
+    def executed(self, observation_stamp_ns: int, source: ControlSource) -> None:
+        """Takes note of the command that answered an observation."""
+        self._inference.executed(observation_stamp_ns, source)
+
+    def clear(self) -> None:
+        """Drops what waits, and the chunk in force."""
+        self._inference.clear()
+
+    def between(self, job: Callable[[], None]) -> None:
+        """Runs `job` between two inferences, after those before."""
+        self._inference.between(job)
+
+    def load_adapter(self, version: int, reply: Reply) -> None:
+        """Asks for an adapter; returns at once, `reply` gets the result in another thread."""
+        self._reload.request(version, reply)
+
+    def roll_back(self, reply: Reply) -> None:
+        """Asks for what served before; as `load_adapter`."""
+        self._reload.roll_back(reply)
+
+    def summary(self) -> dict[str, str]:
+        """Key and value for /diagnostics."""
+        return {"adapter_version": str(self.adapter_version), **self._inference.summary()}
+
+    def stop(self) -> None:
+        """Ends the threads."""
+        self._reload.stop()
+        self._inference.stop()
+
+
+def _first(reloader: AdapterReloader, store: AdapterStore, version: int) -> ReloadResult:
+    wanted = version
+    if version == PROMOTED:
+        wanted = reloader.poll(store.promotion()) or 0
+    else:
+        reloader.pass_over()
+    result = reloader.load(wanted)
+    if result.state == ReloadState.REFUSED:
+        raise AdapterError(f"adapter_version = {version} (config/policy.yaml): {result.reason}")
+    return result
+
+
+def _runner(policy: ServedPolicy, config: PolicyConfig, contract: Contract) -> PolicyRunner:
+    max_age_ns = round(contract.max_age_s * 1e9)
+    return PolicyRunner(
+        policy,
+        contract,
+        config.replan_steps,
+        time.perf_counter,
+        config.lockstep,
+        rows=config.action_horizon or None,
+        chunking=make_chunking(config.chunking, config.ensemble_decay, config.committed_rows, max_age_ns),
+        help_request=HelpRequest(config.help_entropy, config.help_chunks, config.replan_steps),
+    )
