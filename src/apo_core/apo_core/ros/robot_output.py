@@ -142,7 +142,10 @@ class RobotOutput:
             self._gripper.publish(position, self._stamp(self._settings.gripper_output, observation_ns))
 
     def _stamp(self, kind: str, observation_ns: int) -> Time:
-        return stamp_of(self._settings.output_stamp, kind, observation_ns, self._node.get_clock().now().nanoseconds)
+        policy = self._settings.output_stamp
+        # asked for twice in every tick: the clock is read where it is needed only
+        now_ns = observation_ns if policy == "observation" else self._node.get_clock().now().nanoseconds
+        return stamp_of(policy, kind, observation_ns, now_ns)
 
     def flush(self) -> None:
         """Waits, not for long, until the robot has the last command: what was lost must be sent again."""
