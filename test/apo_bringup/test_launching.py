@@ -167,6 +167,14 @@ def test_a_parameter_file_is_read_last(tmp_path):
     assert isinstance(launched.all_parameters("recorder")[-1], Path)
 
 
+def test_what_a_parameter_file_sets_is_not_given_again(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump({"/**/recorder": {"ros__parameters": {"auto": False}}}))
+    values = Launched("hitl", sim="true", params_file=str(file))
+    assert "auto" not in values.parameters("recorder")
+    assert values.parameters("sim_bridge")["auto_reset"] is True
+
+
 @pytest.mark.parametrize(("namespace", "expected"), [("", ""), ("arm1", "arm1")])
 def test_every_node_is_in_the_namespace(namespace, expected):
     launched = Launched("hitl", namespace=namespace)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from apo_bringup import nodes
 from apo_core import config as configuration
+from apo_core.errors import ConfigError
 
 CONFIG_CLASSES = {
     "sim_bridge": ["apo_sim_bridge.bridge_config.SimBridgeConfig"],
@@ -35,8 +36,15 @@ _PARAMETERS = """
 import json, sys, rclpy
 rclpy.init(args=sys.argv)
 node = rclpy.create_node("recorder", automatically_declare_parameters_from_overrides=True)
-print(json.dumps({name: one.value for name, one in node.get_parameters_by_prefix("given").items()}))
+print(json.dumps({name: one.value for name, one in node.get_parameters_by_prefix("").items()}))
 """
+
+
+def parameters_of(arguments: list[str]) -> dict[str, object]:
+    """What a node `recorder` gets that is started so."""
+    pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' or source a ROS 2 installation")
+    command = [sys.executable, "-c", _PARAMETERS, *arguments]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def known_parameters(name: str) -> set[str]:
@@ -65,14 +73,49 @@ def test_the_base_policy_is_installed():
     assert (Path(nodes.default_paths(Path("/data"))["checkpoint_dir"]) / "model.safetensors").is_file()
 
 
-def test_later_sources_win_on_the_command_line():
+def test_later_sources_win_on_the_command_line(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump({"/**/policy": {"ros__parameters": {"auto": True}}}))
     command = nodes.command_line(
-        nodes.node("recorder"), {"auto": False, "episode_dir": "/e"}, namespace="arm1", params_file="/my.yaml"
+        nodes.node("recorder"), {"auto": False, "episode_dir": "/e"}, namespace="arm1", params_file=str(file)
     )
     text = " ".join(command)
     assert "-r __ns:=/arm1" in text
     assert '-p auto:=false -p episode_dir:="/e"' in text
-    assert text.index("recorder.yaml") < text.index("auto:=false") < text.index("/my.yaml")
+    assert text.index("recorder.yaml") < text.index("auto:=false") < text.index(str(file))
+
+
+@pytest.mark.parametrize(
+    ("section", "namespace"),
+    [("/**/recorder", ""), ("/**/recorder", "arm1"), ("/**", "arm1"), ("recorder", ""), ("/arm1/recorder", "arm1")],
+)
+def test_a_parameter_file_wins_over_the_shipped_file_and_over_what_is_given(
+    tmp_path, monkeypatch, next_domain, section, namespace
+):
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(next_domain()))
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump({section: {"ros__parameters": {"auto": False, "queue_steps": 9}}}))
+    given = {"auto": True, "episode_dir": "/e"}
+    arguments = nodes.command_line(nodes.node("recorder"), given, namespace=namespace, params_file=str(file))[1:]
+    found = parameters_of(arguments)
+    assert (found["auto"], found["queue_steps"], found["episode_dir"]) == (False, 9, "/e")
+
+
+def test_a_section_of_another_namespace_takes_nothing_away(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump({"/arm2/recorder": {"ros__parameters": {"auto": False}}}))
+    for namespace in ("", "arm1"):
+        command = nodes.command_line(nodes.node("recorder"), {"auto": True}, namespace=namespace, params_file=str(file))
+        assert "auto:=true" in command
+
+
+def test_a_parameter_file_that_cannot_be_read_is_named(tmp_path):
+    for text in (None, "a: [", "- 1"):
+        file = tmp_path / "mine.yaml"
+        if text is not None:
+            file.write_text(text)
+        with pytest.raises(ConfigError, match=r"mine\.yaml"):
+            nodes.command_line(nodes.node("recorder"), {}, params_file=str(file))
 
 
 TEXTS = ["1e3", "true", "007", "a: b", "", "~", "[1]", 'it\'s "quoted"', "back\\slash", "two\nlines", "lift # 3; é"]
@@ -100,14 +143,10 @@ def test_a_text_stays_a_text_in_yaml(value):
 
 def test_texts_and_numbers_reach_a_node_through_the_command_line(monkeypatch, next_domain):
     values = {f"v{i}": text for i, text in enumerate(TEXTS)} | {"yes": True, "n": 3, "x": 1e-05, "list": ["1", "a: b"]}
-    pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' or source a ROS 2 installation")
     monkeypatch.setenv("ROS_DOMAIN_ID", str(next_domain()))
     arguments = nodes.command_line(nodes.node("recorder"), {f"given.{name}": value for name, value in values.items()})
-    arguments = arguments[arguments.index("-p") :]
-    done = subprocess.run(
-        [sys.executable, "-c", _PARAMETERS, "--ros-args", *arguments], capture_output=True, text=True, check=True
-    )
-    assert json.loads(done.stdout) == values
+    found = parameters_of(["--ros-args", *arguments[arguments.index("-p") :]])
+    assert {name: found[f"given.{name}"] for name in values} == values
 
 
 def test_an_unknown_node_lists_the_known_ones():

@@ -152,7 +152,7 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("nodes", nargs="*", help=f"which nodes (default all): {', '.join(e.name for e in nodes.NODES)}")
     up.add_argument("--sim", action="store_true", help="with the simulation, on simulated time")
     up.add_argument("--operator", choices=_DEVICES, help="operator device (default: that of the parameter files)")
-    up.add_argument("--params-file", default="", help="ROS parameter file that wins over config/")
+    up.add_argument("--params-file", default="", help="ROS parameter file; wins over config/ and the other options")
     up.add_argument("--namespace", default="", help="ROS namespace of every node")
     up.add_argument("--data-dir", default="runs/live", help="where episodes, adapters and logs go")
     up.add_argument("--robot", default="", help="contract file of the robot (default config/contract.yaml)")

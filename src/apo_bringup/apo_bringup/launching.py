@@ -16,7 +16,7 @@ from apo_bringup import nodes
 ARGUMENTS = (
     ("sim", "true", "start the simulation; false: a real robot publishes the topics of config/contract.yaml"),
     ("robot", "", "contract file of the robot: topics, shapes, units, limits; empty: the simulation's"),
-    ("params_file", "", "ROS parameter file that wins over config/"),
+    ("params_file", "", "ROS parameter file; wins over config/ and the other arguments"),
     ("checkpoint_dir", "", "folder of the base policy; empty: the one of the simulation"),
     ("adapter_dir", "", "adapter store that trainer and policy share; empty: adapters/ under data_dir"),
     ("expert_dir", "data/expert/lift", "expert demonstrations for the trainer"),
@@ -55,11 +55,13 @@ def _overrides(context: LaunchContext, entry: nodes.NodeEntry) -> dict[str, obje
 def _make(context: LaunchContext, names: Sequence[str]) -> list[Node]:
     simulated = LaunchConfiguration("sim").perform(context).lower() == "true"
     params_file = LaunchConfiguration("params_file").perform(context)
+    namespace = LaunchConfiguration("namespace").perform(context)
     made = []
     for entry in map(nodes.node, names):
         if entry.group == nodes.SIM and not simulated:
             continue
-        parameters: list[object] = [str(nodes.share_dir() / "config" / entry.config_file), _overrides(context, entry)]
+        given = nodes.without_set(_overrides(context, entry), params_file, entry, namespace)
+        parameters: list[object] = [str(nodes.share_dir() / "config" / entry.config_file), given]
         if params_file:
             parameters.append(str(Path(params_file).resolve()))
         made.append(
@@ -67,7 +69,7 @@ def _make(context: LaunchContext, names: Sequence[str]) -> list[Node]:
                 package=entry.package,
                 executable=entry.executable,
                 name=entry.name,
-                namespace=LaunchConfiguration("namespace").perform(context),
+                namespace=namespace,
                 parameters=parameters,
                 additional_env=nodes.environment_for_nodes(),
                 output="screen",

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ament_index_python.packages import get_package_prefix, get_package_share_directory
 
+from apo_core.config import ros_parameters
+
 SIM = "sim"  # only where the robot is simulated
 ROBOT = "robot"  # beside the robot: control and recording
 LEARNING = "learning"  # may run on another machine with a GPU
@@ -124,6 +126,21 @@ def yaml_text(value: object) -> str:
     return str(value)
 
 
+def without_set(
+    parameters: Mapping[str, object], params_file: str, entry: NodeEntry, namespace: str
+) -> dict[str, object]:
+    """`parameters` without those that the file sets for the node.
+
+    rcl ranks sections by the place where their name came first, not by the order of the files: a value given by
+    itself, whose section is `/**`, would win over the section `/**/<node>` of a later file.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    theirs = ros_parameters(Path(params_file), entry.name, namespace) if params_file else None
+    return {name: value for name, value in parameters.items() if name not in (theirs or {})}
+
+
 def command_line(
     entry: NodeEntry,
     parameters: Mapping[str, object],
@@ -131,12 +148,16 @@ def command_line(
     namespace: str = "",
     params_file: str = "",
 ) -> list[str]:
-    """Program and arguments of a node; later sources win: its config file, `parameters`, `params_file`."""
+    """Program and arguments of a node; later sources win: its config file, `parameters`, `params_file`.
+
+    Raises:
+        ConfigError: the parameter file cannot be read.
+    """
     command = [str(executable_path(entry)), "--ros-args"]
     if namespace:
         command += ["-r", f"__ns:=/{namespace.strip('/')}"]
     command += ["--params-file", str(share_dir() / "config" / entry.config_file)]
-    for name, value in parameters.items():
+    for name, value in without_set(parameters, params_file, entry, namespace).items():
         command += ["-p", f"{name}:={yaml_text(value)}"]
     if params_file:
         command += ["--params-file", os.path.abspath(params_file)]

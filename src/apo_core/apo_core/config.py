@@ -82,26 +82,48 @@ def build(cls: type[T], values: dict[str, Any], source: str) -> T:
         raise ConfigError(source, error.faults) from None
 
 
-def read_ros_parameters(path: Path, node: str) -> dict[str, Any]:
+def ros_parameters(path: Path, node: str, namespace: str | None = None) -> dict[str, Any] | None:
     """The `ros__parameters` of `node` in a ROS 2 parameter file (keys `/**`, `/**/<node>` or the node's name).
+
+    Args:
+        path: of the file.
+        node: name without namespace.
+        namespace: of the node; None: any.
+
+    Returns:
+        Name -> value; None where the file has no section for the node.
+
+    Raises:
+        ConfigError: unreadable file.
+    """
+    try:
+        document = yaml.safe_load(Path(path).read_text())
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        raise ConfigError(str(path), [f"cannot be read: {error}"]) from None
+    if not isinstance(document, dict | None):
+        raise ConfigError(str(path), ["is not a ROS parameter file, which begins with names of nodes"])
+    merged: dict[str, Any] = {}
+    found = False
+    for name, section in (document or {}).items():
+        # `/**/policy` is the policy in any namespace
+        *within, last = str(name).strip("/").split("/")
+        here = namespace is None or "**" in (*within, last) or within == [p for p in namespace.split("/") if p]
+        if here and last in (node, "**") and isinstance(section, dict) and "ros__parameters" in section:
+            merged.update(section["ros__parameters"] or {})
+            found = True
+    return merged if found else None
+
+
+def read_ros_parameters(path: Path, node: str) -> dict[str, Any]:
+    """See `ros_parameters`; a file without a section for the node is a fault too.
 
     Raises:
         ConfigError: unreadable file or no section for the node.
     """
-    try:
-        document = yaml.safe_load(Path(path).read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(str(path), [f"cannot be read: {error}"]) from None
-    merged: dict[str, Any] = {}
-    found = False
-    for name, section in (document or {}).items():
-        last = name.strip("/").rsplit("/", 1)[-1]  # `/**/policy` is the policy in any namespace
-        if last in (node, "**") and isinstance(section, dict) and "ros__parameters" in section:
-            merged.update(section["ros__parameters"] or {})
-            found = True
-    if not found:
+    found = ros_parameters(path, node)
+    if found is None:
         raise ConfigError(str(path), [f"has no section '{node}: ros__parameters:'"])
-    return merged
+    return found
 
 
 def load(cls: type[T], path: Path, node: str, overrides: dict[str, Any] | None = None) -> T:
