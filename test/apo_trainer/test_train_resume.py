@@ -27,7 +27,7 @@ SETTINGS = {
     "niceness": 0,
     "threads": 1,
     "progress_s": 0.0,
-    "reference_cache_dir": "",
+    "reference_cache": False,
 }
 
 

@@ -139,8 +139,8 @@ class TrainerConfig(TrainingConfig):
     device: str = parameter("cpu", "torch device")
     threads: int = parameter(0, "CPU threads; 0 leaves the choice to torch", low=0, high=1024)
     feature_cache_mb: int = parameter(512, "memory for vision features", low=0, high=1_000_000)
-    reference_cache_dir: str = parameter(
-        "runs/reference_cache", "folder that keeps the reference's log-probabilities between runs; empty: none"
+    reference_cache: bool = parameter(
+        True, "keep the reference's log-probabilities for later runs, in reference_cache beside the run's folder"
     )
     workers: int = parameter(0, "threads that read and prepare images ahead of their use", low=0, high=64)
     resume_every_steps: int = parameter(

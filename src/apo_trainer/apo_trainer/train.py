@@ -218,7 +218,7 @@ def _train(config, request, files, report, should_stop, result) -> None:
     )
     data = replace(data, set_aside=(*(SetAside(Path(path), why) for path, why in request.missing), *data.set_aside))
     result["data"] = data.report()
-    cache_dir = Path(config.reference_cache_dir) if config.reference_cache_dir else None
+    cache_dir = files.folder.parent / "reference_cache" if config.reference_cache else None
     resources = Resources(config.feature_cache_mb, cache_dir, config.workers, group)
     trainer = Trainer(policy, data, config, parent_tensors, resources)
     if parent_version is not None:
