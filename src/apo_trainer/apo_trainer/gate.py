@@ -97,8 +97,9 @@ def _measured(means: Mapping[SampleClass, ClassMeans], limits: GateLimits) -> di
     return values
 
 
-def objections(values: Mapping[str, float], limits: GateLimits) -> tuple[str, ...]:
+def objections(values: Mapping[str, float | None], limits: GateLimits) -> tuple[str, ...]:
     """Why the measured values of a verdict are not good enough; empty when they are. What is missing is not judged."""
+    values = {name: math.nan if value is None else value for name, value in values.items()}
     reasons = []
     # written so that a value that is not a number is refused
     count = values["held_out_desirable_samples"]

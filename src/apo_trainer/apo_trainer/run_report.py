@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ _COLOURS = {
     SampleClass.HUMAN: "tab:orange",
     SampleClass.UNDESIRABLE: "tab:red",
 }
-_SMOOTHED = 15  # steps of the thick line's running mean
+_SMOOTHED = 8  # steps that the thick line averages over
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -78,14 +79,13 @@ def write_report(
 
 
 def _curve(axes: Axes, steps: np.ndarray, values: Sequence[float], colour: str, label: str) -> None:
-    """A thin line of what was measured, a thick one of its running mean over the steps that have a value."""
+    """A thin line of what was measured, a thick one of its exponential mean over the steps that have a value."""
     numbers = np.asarray(values, dtype=float)
     axes.plot(steps, numbers, color=colour, alpha=0.3, linewidth=1)
-    known = np.isfinite(numbers)
-    width = min(_SMOOTHED, int(known.sum()))
-    if width:
-        smooth = np.convolve(numbers[known], np.ones(width) / width, mode="valid")
-        axes.plot(steps[known][width - 1 :], smooth, color=colour, linewidth=2, label=label)
+    known = np.flatnonzero(np.isfinite(numbers))
+    if known.size:
+        means = itertools.accumulate(numbers[known], lambda mean, value: mean + (value - mean) / _SMOOTHED)
+        axes.plot(steps[known], list(means), color=colour, linewidth=2, label=label)
 
 
 def _verdict_text(verdict: Mapping[str, Any] | None) -> str:
