@@ -66,33 +66,17 @@ def judge(means: Mapping[SampleClass, ClassMeans], faults: Sequence[str], config
             against, what = undesirable.log_ratio, "the undesirable one"
             values["held_out_undesirable_log_ratio"] = against
     values["held_out_margin"] = desirable - against
-    values["held_out_l1"] = sum(part.l1 * part.samples for part in goals) / count
-    values["held_out_ref_l1"] = sum(part.ref_l1 * part.samples for part in goals) / count
-    reasons += objections(values, config, what)
-    return Verdict(not reasons, tuple(reasons), tuple(notes), values)
-
-
-def objections(values: Mapping[str, float], config: TrainingConfig, against: str = "the undesirable one") -> list[str]:
-    """Why these held-out means (`Verdict.values`) are not good enough; empty when they are, or when there are none.
-
-    Args:
-        values: of a verdict.
-        config: the limits.
-        against: what the desirable log-ratio was compared with, for the text.
-    """
-    if not values:
-        return []
-    reasons = []
-    desirable, margin = values["held_out_desirable_log_ratio"], values["held_out_margin"]
-    if not margin > config.gate_margin_nats:
+    if not desirable - against > config.gate_margin_nats:
         reasons.append(
-            f"held-out desirable log-ratio {desirable:.3f} minus {against} ({desirable - margin:.3f}) is not above "
+            f"held-out desirable log-ratio {desirable:.3f} minus {what} ({against:.3f}) is not above "
             f"gate_margin_nats = {config.gate_margin_nats:g} (config/trainer.yaml)"
         )
-    l1, ref_l1 = values["held_out_l1"], values["held_out_ref_l1"]
+    l1 = sum(part.l1 * part.samples for part in goals) / count
+    ref_l1 = sum(part.ref_l1 * part.samples for part in goals) / count
+    values["held_out_l1"], values["held_out_ref_l1"] = l1, ref_l1
     if not l1 <= ref_l1 * (1.0 + config.gate_l1_tolerance):
         reasons.append(
             f"held-out L1 error {l1:.4f} exceeds the reference's {ref_l1:.4f} by more than "
             f"gate_l1_tolerance = {config.gate_l1_tolerance:g} of it (config/trainer.yaml)"
         )
-    return reasons
+    return Verdict(not reasons, tuple(reasons), tuple(notes), values)

@@ -83,6 +83,7 @@ def run(
     report: Report,
     should_stop: Callable[[], bool],
     request: RunRequest | None = None,
+    gated: bool = True,
 ) -> dict[str, Any]:
     """Trains, judges and publishes; returns what it wrote to result.json.
 
@@ -97,6 +98,7 @@ def run(
         report: receives progress.
         should_stop: asked before every step.
         request: of the run in `run_dir`, to go on with it; None starts a new one.
+        gated: False publishes what the gate refuses as well, to measure it; the verdict stays what it is.
     """
     began = time.monotonic()
     result: dict[str, Any] = {
@@ -123,7 +125,7 @@ def run(
             if is_main:
                 files.begin(config)
                 files.write_request(request)
-        _train(config, request, files, report if is_main else _silent, should_stop, result)
+        _train(config, request, files, report if is_main else _silent, should_stop, gated, result)
     except Interrupted:
         result.update(state=INTERRUPTED, message="stopped on request; nothing was published")
     except (ApoError, OSError, FloatingPointError) as error:
@@ -150,7 +152,7 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGINT)
 
 
-def _train(config, request, files, report, should_stop, result) -> None:
+def _train(config, request, files, report, should_stop, gated, result) -> None:
     store = AdapterStore(config.adapter_dir)
     parent = request.parent
     parent_version, parent_tensors = store.read(parent) if parent else (None, None)
@@ -214,7 +216,7 @@ def _train(config, request, files, report, should_stop, result) -> None:
     tensors = trainer.adapter()
     if should_stop():
         raise Interrupted
-    if not verdict.accepted:
+    if gated and not verdict.accepted:
         result.update(state=REFUSED, message=f"the gate refused the adapter: {'; '.join(verdict.reasons)}")
         return
     manifest = ManifestInput(
