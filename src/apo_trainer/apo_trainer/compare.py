@@ -19,7 +19,6 @@ from apo_trainer.compare_config import CONFIG_FILE, CompareConfig, check_seeds
 from apo_trainer.comparison import BASE, MethodResult, markdown, write_figure
 from apo_trainer.config import METHOD_NAMES, TrainerConfig, parse_overrides, read_config
 from apo_trainer.dataset import find_episodes
-from apo_trainer.gate import limits_of, objections
 from apo_trainer.progress_line import ProgressLine
 from apo_trainer.rollouts import Adapter, RolloutResult, RolloutSettings, evaluate_policy
 from apo_trainer.train import PUBLISHED, run
@@ -98,24 +97,17 @@ def _train(name: str, trainer: TrainerConfig, folder: Path) -> MethodResult:
             )
             line.update(f"{name}: {text}")
 
-    lenient = replace(
-        trainer,
-        method=name,
-        adapter_dir=str(folder / "adapters"),
-        gate_rise_nats=-1e6,
-        gate_fall_nats=-1e6,
-        gate_l1_tolerance=100.0,
-        gate_min_samples=0,
-    )
-    result = run(lenient, 0, (), folder / "training", name, report, lambda: False)
-    values = (result["verdict"] or {}).get("values", {})
+    config = replace(trainer, method=name, adapter_dir=str(folder / "adapters"))
+    result = run(config, 0, (), folder / "training", name, report, lambda: False, gated=False)
+    verdict = result["verdict"] or {"values": {}, "reasons": ()}
+    values = verdict["values"]
     row = MethodResult(
         method=name,
         outcomes=(),
         desirable=values.get("held_out_desirable_log_ratio"),
         undesirable=values.get("held_out_undesirable_log_ratio"),
         l1=values.get("held_out_l1"),
-        objections=objections(values, limits_of(trainer, with_undesirable=True)) if values else (),
+        objections=tuple(verdict["reasons"]) if result["verdict"] else None,
         train_seconds=result.get("train_seconds"),
         steps=result["steps"],
         notes=tuple(result["notes"]),

@@ -78,7 +78,7 @@ def judge(means: Mapping[SampleClass, ClassMeans], faults: Sequence[str], limits
         notes.append("no demonstration and no human step is held out: the policy's progress was not judged")
     if limits.with_undesirable and "held_out_undesirable_log_ratio" not in values:
         notes.append("no undesirable step is held out: whether they became less likely was not judged")
-    reasons = (*faults, *objections(values, limits))
+    reasons = (*faults, *_objections(values, limits))
     return Verdict(not reasons, reasons, tuple(notes), values)
 
 
@@ -97,9 +97,8 @@ def _measured(means: Mapping[SampleClass, ClassMeans], limits: GateLimits) -> di
     return values
 
 
-def objections(values: Mapping[str, float | None], limits: GateLimits) -> tuple[str, ...]:
-    """Why the measured values of a verdict are not good enough; empty when they are. What is missing is not judged."""
-    values = {name: math.nan if value is None else value for name, value in values.items()}
+def _objections(values: Mapping[str, float], limits: GateLimits) -> tuple[str, ...]:
+    """Why what was measured is not good enough; empty when it is. What is missing is not judged."""
     reasons = []
     # written so that a value that is not a number is refused
     count = values["held_out_desirable_samples"]

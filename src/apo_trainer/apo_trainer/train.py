@@ -85,6 +85,7 @@ def run(
     report: Report,
     should_stop: Callable[[], bool],
     request: RunRequest | None = None,
+    gated: bool = True,
 ) -> dict[str, Any]:
     """Trains, judges and publishes; returns what it wrote to result.json.
 
@@ -99,6 +100,7 @@ def run(
         report: receives progress.
         should_stop: asked before every step.
         request: of the run in `run_dir`, to go on with it; None starts a new one.
+        gated: False publishes what the gate refuses as well, to measure it; the verdict stays what it is.
     """
     began = time.monotonic()
     result: dict[str, Any] = {
@@ -125,7 +127,7 @@ def run(
             if is_main:
                 files.begin(config)
                 files.write_request(request)
-        _train(config, request, files, report if is_main else _silent, should_stop, result)
+        _train(config, request, files, report if is_main else _silent, should_stop, gated, result)
     except Interrupted:
         result.update(state=INTERRUPTED, message="stopped on request; nothing was published")
     except (ApoError, OSError, FloatingPointError) as error:
@@ -181,7 +183,7 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGINT)
 
 
-def _train(config, request, files, report, should_stop, result) -> None:
+def _train(config, request, files, report, should_stop, gated, result) -> None:
     store = AdapterStore(config.adapter_dir)
     parent = request.parent
     key = read_signing_key(config.signing_key) if config.signing_key else None
@@ -246,7 +248,7 @@ def _train(config, request, files, report, should_stop, result) -> None:
     tensors = trainer.adapter()
     if should_stop():
         raise Interrupted
-    if not verdict.accepted:
+    if gated and not verdict.accepted:
         result.update(state=REFUSED, message=f"the gate refused the adapter: {'; '.join(verdict.reasons)}")
         return
     manifest = ManifestInput(
@@ -261,7 +263,8 @@ def _train(config, request, files, report, should_stop, result) -> None:
         method=config.method,
         self_test=trainer.self_test(),
         config=config.facts,
-        verdict=verdict.as_dict(),
+        # the store takes nothing that the gate has refused
+        verdict=verdict.as_dict() if verdict.accepted else None,
     )
     version = store.publish(tensors, adapter_config(trainer.settings), manifest, config.promote, key)
     result.update(state=PUBLISHED, version=version.number, message=f"published adapter {version.number}")
