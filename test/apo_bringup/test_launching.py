@@ -126,7 +126,6 @@ def test_in_simulation_the_loop_runs_by_itself(name):
             "expert_dir": "/demonstrations",
             "run_dir": str(data / "training"),
             "use_sim_time": True,
-            "every_n_episodes": 20,
         },
     }
     launched = Launched("hitl", data_dir="/data", expert_dir="/demonstrations", operator="scripted")
@@ -142,7 +141,6 @@ def test_on_a_robot_nothing_moves_by_itself_and_time_is_the_clocks():
         assert (values["contract_file"], values["use_sim_time"]) == ("/robot.yaml", False)
         assert not {"start_enabled", "auto", "auto_reset"} & set(values)
     assert launched.parameters("teleop")["device"] == "spacemouse"
-    assert "every_n_episodes" not in launched.parameters("trainer")
 
 
 def test_given_folders_win_over_those_below_the_data_folder():

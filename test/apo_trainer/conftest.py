@@ -22,7 +22,9 @@ def small_contract(rate_hz: float = 20.0) -> Contract:
             "tolerance_s": 0.025,
             "max_age_s": 0.5,
             "images": {"front": {"topic": "front/image_raw", "height": 8, "width": 8, "encoding": "rgb8"}},
-            "state": {"ee_pose": {"topic": "ee_pose", "type": "geometry_msgs/msg/PoseStamped", "size": 7, "unit": "m"}},
+            "state": {
+                "ee_pose": {"topic": "ee_pose", "type": "std_msgs/msg/Float64MultiArray", "size": 7, "unit": "m"}
+            },
             "action": {
                 "names": ["vx", "vy", "vz", "wx", "wy", "wz", "gripper"],
                 "units": ["m/s"] * 3 + ["rad/s"] * 3 + ["1"],

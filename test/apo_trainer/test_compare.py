@@ -91,10 +91,10 @@ def test_a_second_run_keeps_what_is_done_and_adds_what_is_not(arguments, measure
 
 
 def test_what_the_gate_would_refuse_is_measured_and_marked(arguments, measured):
-    assert compare.main([*arguments, "--methods", "apo", "--set", "gate_margin_nats=1000"]) == 0
+    assert compare.main([*arguments, "--methods", "apo", "--set", "gate_rise_nats=1000"]) == 0
     row = results()["apo"]
     assert row["n"] == 4
-    assert "gate_margin_nats = 1000" in row["objections"][0]
+    assert "gate_rise_nats = 1000" in row["objections"][0]
 
 
 def test_a_method_that_cannot_train_is_a_row_with_the_reason(arguments, measured):

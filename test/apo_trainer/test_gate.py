@@ -1,12 +1,20 @@
 """The gate's decisions."""
 
+import dataclasses
+import json
+import math
+
 import pytest
 
-from apo_trainer.config import TrainingConfig
 from apo_trainer.dataset import SampleClass
-from apo_trainer.gate import ClassMeans, judge
+from apo_trainer.gate import ClassMeans, GateLimits, judge
 
 E, H, U = SampleClass.EXPERT, SampleClass.HUMAN, SampleClass.UNDESIRABLE
+LIMITS = GateLimits(rise_nats=0.0, fall_nats=0.0, l1_tolerance=0.1, min_samples=1, with_undesirable=True)
+
+
+def limits(**changes) -> GateLimits:
+    return dataclasses.replace(LIMITS, **changes)
 
 
 def good(**changes):
@@ -18,62 +26,111 @@ def good(**changes):
     return {**means, **changes}
 
 
-def test_an_adapter_that_prefers_the_desirable_is_accepted():
-    verdict = judge(good(), [], TrainingConfig())
+def test_desirable_up_undesirable_down_and_no_larger_error_is_accepted():
+    verdict = judge(good(), [], LIMITS)
     assert verdict.accepted
-    assert verdict.reasons == ()
-    # (30 * 0.5 + 10 * 2.5) / 40
-    assert verdict.values["held_out_desirable_log_ratio"] == pytest.approx(1.0)
-    assert verdict.values["held_out_margin"] == pytest.approx(4.0)
-    assert verdict.values["held_out_l1"] == pytest.approx(0.125)
-    assert verdict.values["held_out_ref_l1"] == pytest.approx(0.135)
+    assert (verdict.reasons, verdict.notes) == ((), ())
+    assert verdict.values == {
+        "held_out_desirable_samples": 40,
+        "held_out_desirable_log_ratio": pytest.approx(1.0),  # (30 * 0.5 + 10 * 2.5) / 40
+        "held_out_l1": pytest.approx(0.125),
+        "held_out_ref_l1": pytest.approx(0.135),
+        "held_out_undesirable_samples": 10,
+        "held_out_undesirable_log_ratio": -3.0,
+    }
 
 
-def test_a_margin_that_is_too_small_is_refused():
-    verdict = judge(good(**{U: ClassMeans(10, 1.5, 0.3, 0.1)}), [], TrainingConfig())
+@pytest.mark.parametrize("rise", [0.0, -0.25, math.nan])
+def test_desirable_steps_that_did_not_become_more_likely_are_refused(rise):
+    verdict = judge(good(**{E: ClassMeans(10, rise, 0.1, 0.1), H: ClassMeans(10, rise, 0.1, 0.1)}), [], LIMITS)
     assert not verdict.accepted
-    assert "desirable log-ratio 1.000 minus the undesirable one (1.500)" in verdict.reasons[0]
+    assert verdict.reasons == (
+        f"held-out desirable log-ratio {rise:.3f} is not above gate_rise_nats = 0 (config/trainer.yaml)",
+    )
 
 
-def test_the_margin_is_configurable():
-    assert not judge(good(), [], TrainingConfig(gate_margin_nats=4.5)).accepted
-    assert judge(good(), [], TrainingConfig(gate_margin_nats=3.5)).accepted
+@pytest.mark.parametrize("fall", [0.0, 1.5, math.nan])
+def test_undesirable_steps_that_did_not_become_less_likely_are_refused(fall):
+    verdict = judge(good(**{U: ClassMeans(10, fall, 0.3, 0.1)}), [], LIMITS)
+    assert not verdict.accepted
+    assert verdict.reasons == (
+        f"held-out undesirable log-ratio {fall:.3f} is not below minus gate_fall_nats = 0 (config/trainer.yaml)",
+    )
+
+
+def test_rise_and_fall_are_configurable():
+    assert judge(good(), [], limits(rise_nats=0.75, fall_nats=2.5)).accepted
+    assert not judge(good(), [], limits(rise_nats=1.25)).accepted
+    assert not judge(good(), [], limits(fall_nats=3.5)).accepted
+    assert judge(good(**{U: ClassMeans(10, 1.5, 0.3, 0.1)}), [], limits(fall_nats=-2.0)).accepted
 
 
 def test_a_larger_error_than_the_reference_is_refused_beyond_the_tolerance():
     worse = good(**{E: ClassMeans(30, 0.5, 0.15, 0.11)})
-    verdict = judge(worse, [], TrainingConfig(gate_l1_tolerance=0.1))
+    verdict = judge(worse, [], LIMITS)
     assert not verdict.accepted
     assert "L1 error 0.1625 exceeds the reference's 0.1350" in verdict.reasons[0]
-    assert judge(worse, [], TrainingConfig(gate_l1_tolerance=0.3)).accepted
+    assert judge(worse, [], limits(l1_tolerance=0.3)).accepted
+    assert not judge(good(**{E: ClassMeans(30, 0.5, math.nan, 0.11)}), [], LIMITS).accepted
+
+
+def test_no_larger_error_than_the_tolerance_allows_is_accepted_at_the_limit():
+    means = {E: ClassMeans(4, 1.0, 0.375, 0.25), U: ClassMeans(4, -1.0, 0.0, 0.0)}
+    assert judge(means, [], limits(l1_tolerance=0.5)).accepted
+    assert not judge(means, [], limits(l1_tolerance=0.4375)).accepted
 
 
 def test_a_failed_self_test_is_refused_with_its_reason():
-    verdict = judge(good(), ["self-test: blind"], TrainingConfig())
+    verdict = judge(good(), ["self-test: blind"], LIMITS)
     assert not verdict.accepted
     assert verdict.reasons == ("self-test: blind",)
 
 
 def test_all_reasons_are_given_at_once():
     means = {H: ClassMeans(10, -1.0, 0.5, 0.1), U: ClassMeans(10, 1.0, 0.1, 0.1)}
-    assert len(judge(means, ["self-test: blind"], TrainingConfig()).reasons) == 3
+    assert len(judge(means, ["self-test: blind"], limits(min_samples=11)).reasons) == 5
 
 
 def test_without_undesirable_samples_the_desirable_must_rise_by_itself():
     means = good()
     del means[U]
-    assert judge(means, [], TrainingConfig()).accepted
-    assert "no undesirable step" in judge(means, [], TrainingConfig()).notes[0]
-    means = {H: ClassMeans(10, -0.1, 0.1, 0.1)}
-    assert not judge(means, [], TrainingConfig()).accepted
-
-
-def test_behaviour_cloning_is_not_judged_by_the_undesirable():
-    means = good(**{U: ClassMeans(10, 50.0, 0.3, 0.1)})
-    assert judge(means, [], TrainingConfig(method="bc")).accepted
-
-
-def test_without_held_out_samples_only_the_self_test_counts_and_that_is_said():
-    verdict = judge({}, [], TrainingConfig())
+    verdict = judge(means, [], LIMITS)
     assert verdict.accepted
-    assert "nothing to judge by" in verdict.notes[0]
+    assert "no undesirable step is held out" in verdict.notes[0]
+    assert not judge({H: ClassMeans(10, -0.1, 0.1, 0.1)}, [], LIMITS).accepted
+
+
+def test_a_method_that_imitates_is_not_judged_by_the_undesirable():
+    verdict = judge(good(**{U: ClassMeans(10, 50.0, 0.3, 0.1)}), [], limits(with_undesirable=False))
+    assert verdict.accepted
+    assert verdict.notes == ()
+    assert "held_out_undesirable_log_ratio" not in verdict.values
+
+
+def test_too_few_held_out_samples_are_refused():
+    verdict = judge({}, [], LIMITS)
+    assert not verdict.accepted
+    assert verdict.reasons == (
+        "0 demonstrated or corrected steps are held out, gate_min_samples = 1 are needed to judge by "
+        "(config/trainer.yaml)",
+    )
+    assert not judge(good(), [], limits(min_samples=41)).accepted
+    assert judge(good(), [], limits(min_samples=40)).accepted
+
+
+def test_without_held_out_samples_only_the_self_test_may_be_enough_and_that_is_said():
+    verdict = judge({}, [], limits(min_samples=0))
+    assert verdict.accepted
+    assert "the policy's progress was not judged" in verdict.notes[0]
+
+
+def test_the_steps_of_the_policy_are_no_goal():
+    means = {SampleClass.POLICY: ClassMeans(50, -9.0, 0.9, 0.1), **good()}
+    assert judge(means, [], LIMITS).accepted
+
+
+def test_a_verdict_is_plain_json():
+    verdict = judge(good(**{U: ClassMeans(10, math.inf, 0.3, 0.1)}), ["x"], LIMITS).as_dict()
+    assert json.loads(json.dumps(verdict, allow_nan=False)) == verdict
+    assert verdict["values"]["held_out_undesirable_log_ratio"] is None
+    assert (verdict["accepted"], verdict["reasons"][0]) == (False, "x")

@@ -22,7 +22,9 @@ SETTINGS = {
     "warmup_steps": 0,
     "undesirable_steps": 3,
     "gate_l1_tolerance": 100.0,
-    "gate_margin_nats": -1000.0,
+    "gate_rise_nats": -1000.0,
+    "gate_fall_nats": -1000.0,
+    "gate_min_samples": 0,
     "niceness": 0,
     "threads": 1,
     "resume_every_steps": 5,
@@ -33,11 +35,11 @@ SETTINGS = {
 def arguments(checkpoint, interactions, tmp_path):
     def make(run, **changes):
         folders = {"checkpoint_dir": checkpoint, "episode_dir": interactions, "expert_dir": tmp_path / "expert"}
-        folders |= {"adapter_dir": tmp_path / f"adapters_{run}", "reference_cache_dir": tmp_path / f"cache_{run}"}
+        folders["adapter_dir"] = tmp_path / f"adapters_{run}"
         values = {**SETTINGS, **{name: str(path) for name, path in folders.items()}, **changes}
         path = tmp_path / f"{run}.yaml"
         path.write_text(yaml.safe_dump({"trainer": {"ros__parameters": values}}))
-        return ["--config", str(path), "--run-dir", str(tmp_path / run), "--run-id", run]
+        return ["--config", str(path), "--run-dir", str(tmp_path / run / "run"), "--run-id", run]
 
     return make
 
@@ -64,7 +66,7 @@ def test_two_processes_train_as_one_does_on_the_same_batch(arguments, tmp_path):
     # what is printed comes from one of them only
     events = [json.loads(line)["event"] for line in done.stdout.splitlines() if line.startswith("{")]
     assert (events.count("start"), events.count("result")) == (1, 1)
-    one, two = curve(tmp_path / "one"), curve(tmp_path / "two")
+    one, two = (curve(tmp_path / run / "run") for run in ("one", "two"))
     for name in ("loss", "z0", "grad_norm"):
         assert [row[name] for row in two] == pytest.approx([row[name] for row in one], rel=1e-3, abs=1e-5)
     assert [row["l1"] for row in two] == [pytest.approx(row["l1"], abs=1e-3) for row in one]

@@ -13,7 +13,9 @@ def take(trainer, count):
     return list(itertools.islice(trainer.steps(), count))
 
 
-@pytest.mark.parametrize("changes", [{}, {"views": 3, "lora_dropout": 0.3}, {"micro_batch_size": 3}, {"method": "bc"}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"views": 3, "lora_dropout": 0.3}, {"micro_batch_size": 3}, {"method": "dagger"}]
+)
 def test_a_resumed_run_is_the_uninterrupted_one(trainer_of, tmp_path, changes):
     whole = trainer_of(**changes)
     wanted = list(whole.steps())

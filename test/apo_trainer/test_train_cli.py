@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import yaml
 
+from apo_core.adapter_signature import make_keys, read_trusted_keys
 from apo_core.adapter_store import AdapterStore
 from apo_core.types import EpisodeKind
 from apo_core.vla.policy import VlaPolicy
@@ -24,7 +26,9 @@ SETTINGS = {
     "warmup_steps": 0,
     "undesirable_steps": 3,
     "gate_l1_tolerance": 100.0,
-    "gate_margin_nats": -1000.0,
+    "gate_rise_nats": -1000.0,
+    "gate_fall_nats": -1000.0,
+    "gate_min_samples": 0,
     "niceness": 0,
     "threads": 1,
     "progress_s": 0.0,
@@ -82,7 +86,9 @@ def test_a_run_publishes_an_adapter_that_the_policy_loads(arguments, checkpoint,
     assert version.contract_sha256 == policy.contract_sha256
     assert version.config_sha256 == read_config(tmp_path / "run.yaml").sha256
     assert set(version.episode_ids) < {f"e{i}" for i in range(8)}
-    assert version.metrics["verdict"] == result["verdict"]
+    assert version.verdict == result["verdict"]
+    assert (version.config["steps"], version.config["method"]) == (10, "apo")
+    assert AdapterStore(tmp_path / "adapters").promotion().number == 1
     assert np.asarray(version.self_test["values"]).shape == (2, 7)
     capsys.readouterr()
 
@@ -103,6 +109,21 @@ def test_metrics_of_every_step_are_kept(arguments, tmp_path):
     train.main(arguments())
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == list(range(1, 11))
+
+
+def test_an_adapter_may_be_published_signed_and_without_being_served(arguments, tmp_path):
+    key = make_keys(tmp_path / "key", tmp_path / "pub")
+    assert train.main(arguments(promote=False, signing_key=str(tmp_path / "key"))) == 0
+    store = AdapterStore(tmp_path / "adapters", read_trusted_keys(tmp_path / "pub"))
+    assert (store.read(1)[0].number, store.promotion().number) == (1, 0)
+    assert store.signer(1) == key.fingerprint
+
+
+def test_a_missing_key_is_told_before_training(arguments, tmp_path):
+    assert train.main(arguments(signing_key=str(tmp_path / "none"))) == 2
+    result = result_of(tmp_path)
+    assert (result["steps"], published(tmp_path)) == (0, [])
+    assert "AdapterError: key " in result["message"]
 
 
 def test_the_next_round_starts_from_its_parent(arguments, tmp_path):
@@ -141,11 +162,27 @@ def test_a_bad_file_is_set_aside_and_the_run_goes_on(arguments, interactions, tm
     assert "not a readable episode file" in aside[0]["reason"]
 
 
+def test_a_file_whose_frames_are_damaged_is_set_aside(arguments, interactions, tmp_path):
+    with h5py.File(interactions / "e3.h5", "r+") as file:
+        file["action/executed"][0, 0] = 0.75  # within the contract, but not what was recorded
+    assert train.main(arguments()) == 0
+    (aside,) = result_of(tmp_path)["data"]["set_aside"]
+    assert aside["path"].endswith("e3.h5")
+    assert "checksums: 'action/executed' is not what was recorded" in aside["reason"]
+    assert "e3" not in AdapterStore(tmp_path / "adapters").read(1)[0].episode_ids
+
+
+def test_a_run_leaves_a_picture_and_curves(arguments, tmp_path):
+    train.main(arguments())
+    assert (tmp_path / "run" / "report.png").read_bytes().startswith(b"\x89PNG")
+    assert len(list((tmp_path / "run").glob("events.out.tfevents.*"))) == 1
+
+
 def test_a_refused_adapter_is_not_published_and_its_metrics_are_kept(arguments, tmp_path):
-    assert train.main(arguments(gate_margin_nats=1000.0)) == 3
+    assert train.main(arguments(gate_rise_nats=1000.0)) == 3
     result = result_of(tmp_path)
     assert (result["state"], result["version"]) == ("REFUSED", None)
-    assert "gate_margin_nats = 1000" in result["message"]
+    assert "gate_rise_nats = 1000" in result["message"]
     assert published(tmp_path) == []
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 10
 

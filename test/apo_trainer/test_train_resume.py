@@ -21,11 +21,13 @@ SETTINGS = {
     "warmup_steps": 0,
     "undesirable_steps": 3,
     "gate_l1_tolerance": 100.0,
-    "gate_margin_nats": -1000.0,
+    "gate_rise_nats": -1000.0,
+    "gate_fall_nats": -1000.0,
+    "gate_min_samples": 0,
     "niceness": 0,
     "threads": 1,
     "progress_s": 0.0,
-    "reference_cache_dir": "",
+    "reference_cache": False,
 }
 
 
@@ -94,7 +96,7 @@ def test_a_killed_run_goes_on_to_the_same_losses_and_the_same_adapter(arguments,
 def test_a_run_that_left_nothing_to_go_on_from_starts_again_on_the_same_files(
     arguments, write_episode, interactions, tmp_path
 ):
-    assert train.main(arguments(gate_margin_nats=1e6)) == 3
+    assert train.main(arguments(gate_rise_nats=1e6)) == 3
     before = result_of(tmp_path)
     (tmp_path / "run" / "result.json").unlink()  # as if it had been killed
     write_episode("later", "PPPPPHHH", directory=interactions)

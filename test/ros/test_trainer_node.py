@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,9 @@ import yaml
 from rclpy.executors import SingleThreadedExecutor
 
 torch = pytest.importorskip("torch")
+
+from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
+from std_srvs.srv import Trigger  # noqa: E402
 
 from apo_core.adapter_store import AdapterStore  # noqa: E402
 from apo_core.contract import load_contract  # noqa: E402
@@ -65,7 +69,10 @@ class Client:
         self.executor.add_node(self.node)
         self.statuses: list[TrainerStatus] = []
         self.node.create_subscription(TrainerStatus, "trainer/status", self.statuses.append, LATCHED)
+        self.arrays: list[DiagnosticArray] = []
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self.arrays.append, COMMANDS)
         self.train = self.node.create_client(StartTraining, "trainer/train")
+        self.cancel = self.node.create_client(Trigger, "trainer/cancel")
         self.events = self.node.create_publisher(EpisodeEvent, "recorder/event", COMMANDS)
 
     def until(self, condition: Callable[[], object], what: str) -> None:
@@ -80,11 +87,22 @@ class Client:
         self.until(future.done, "answer")
         return future.result()
 
-    def saved(self, count: int) -> None:
+    def call_cancel(self) -> Trigger.Response:
+        self.until(self.cancel.service_is_ready, "service")
+        future = self.cancel.call_async(Trigger.Request())
+        self.until(future.done, "answer")
+        return future.result()
+
+    def diagnostics(self) -> dict[str, str]:
+        """The newest values, with `level` and `text`; empty before the first."""
+        if not self.arrays:
+            return {}
+        (status,) = self.arrays[-1].status
+        return {"level": status.level, "text": status.message, **{pair.key: pair.value for pair in status.values}}
+
+    def saved(self) -> None:
         self.until(lambda: self.events.get_subscription_count() == 1, "subscription")
-        for number in range(count):
-            self.events.publish(EpisodeEvent(event=EpisodeEvent.SAVED, episode_id=f"e{number}"))
-        self.events.publish(EpisodeEvent(event=EpisodeEvent.DISCARDED, episode_id="discarded"))
+        self.events.publish(EpisodeEvent(event=EpisodeEvent.SAVED, episode_id="e"))
 
     def states(self) -> list[str]:
         return [status.state for status in self.statuses]
@@ -122,9 +140,13 @@ def start(client, checkpoint, tmp_path, meet) -> Iterator[Callable[..., subproce
             "batch_size": 4,
             "warmup_steps": 0,
             "learning_rate": 0.01,
-            "gate_margin_nats": -1000.0,
+            "gate_rise_nats": -1000.0,
+            "gate_fall_nats": -1000.0,
+            "gate_min_samples": 0,
             "gate_l1_tolerance": 100.0,
             "niceness": 0,
+            "every_n_episodes": 0,
+            "look_s": 1.0,
             "threads": 1,
             "progress_s": 0.0,
             **changes,
@@ -163,16 +185,71 @@ def test_a_request_trains_reports_and_publishes(client, start, tmp_path):
     assert (tmp_path / "runs" / answer.run_id / "result.json").is_file()
 
 
-def test_enough_saved_episodes_start_a_run_from_the_newest_adapter(client, start, tmp_path):
-    start(every_n_episodes=3)
-    client.until_state(TrainerStatus.IDLE)
-    client.saved(3)
-    client.until_state(TrainerStatus.PUBLISHED, TrainerStatus.FAILED)
-    client.statuses.clear()
-    client.saved(3)
+def add_episodes(folder: Path, names: list[str]) -> None:
+    """Puts recorded episodes into the recorder's folder, each whole at once."""
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        shutil.copy(EPISODES / name, folder / f".{name}.part")
+        (folder / f".{name}.part").rename(folder / name)
+
+
+def test_enough_new_episodes_start_a_run_from_the_promoted_adapter(client, start, tmp_path):
+    names = sorted(path.name for path in EPISODES.glob("*.h5"))
+    add_episodes(tmp_path / "episodes", names[:1])
+    # only the recorder's word makes it look again
+    start(every_n_episodes=2, episode_dir=str(tmp_path / "episodes"), look_s=3600.0)
+    client.until(lambda: client.diagnostics().get("new_episodes") == "1", "count of new episodes")
+    (tmp_path / "episodes" / "broken.h5").write_bytes(b"nothing")
+    add_episodes(tmp_path / "episodes", names[1:2])
+    client.saved()
     done = client.until_state(TrainerStatus.PUBLISHED, TrainerStatus.FAILED)
-    assert done.adapter_version == 2
-    assert AdapterStore(tmp_path / "adapters").read(2)[0].parent == 1
+    assert (done.state, done.adapter_version) == (TrainerStatus.PUBLISHED, 1)
+    store = AdapterStore(tmp_path / "adapters")
+    assert len(store.read(1)[0].episode_ids) <= 2
+    client.statuses.clear()
+    add_episodes(tmp_path / "episodes", names[2:4])
+    client.saved()
+    done = client.until_state(TrainerStatus.PUBLISHED, TrainerStatus.FAILED)
+    assert (done.adapter_version, store.read(2)[0].parent) == (2, 1)
+    client.until(lambda: client.diagnostics().get("state") == "PUBLISHED", "diagnostics")
+    values = client.diagnostics()
+    assert (values["new_episodes"], values["set_aside"]) == ("0", "1")
+    assert "not a readable episode file" in values["set_aside broken.h5"]
+    assert values["text"] == "1 episode files are set aside"
+
+
+def test_a_schedule_starts_a_run_when_there_is_something_new(client, start, tmp_path):
+    start(every_n_episodes=0, train_every_s=0.5, look_s=0.1)
+    done = client.until_state(TrainerStatus.PUBLISHED, TrainerStatus.FAILED)
+    assert done.state == TrainerStatus.PUBLISHED
+    assert any("since the last run" in status.message for status in client.statuses)
+
+
+def niceness_of(run_id: str) -> list[int]:
+    """Of the processes that train."""
+    words = (b"apo_trainer.train", run_id.encode())
+    found = [
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if all(word in path.read_bytes() for word in words)
+    ]
+    return [os.getpriority(os.PRIO_PROCESS, pid) for pid in found]
+
+
+def test_a_run_leaves_the_processor_to_others_and_can_be_cancelled(client, start, tmp_path):
+    start(steps=1_000_000, niceness=7)
+    idle = client.call_cancel()
+    assert (idle.success, idle.message) == (False, "no run is training")
+    run_id = client.request().run_id
+    client.until(lambda: any(s.step for s in client.statuses), "progress")
+    assert niceness_of(run_id) == [os.getpriority(os.PRIO_PROCESS, 0) + 7]
+    answer = client.call_cancel()
+    assert answer.success
+    assert f"run {run_id} is cancelled" in answer.message
+    ended = client.until_state(TrainerStatus.CANCELLED, TrainerStatus.FAILED, TrainerStatus.PUBLISHED)
+    assert (ended.state, ended.adapter_version) == (TrainerStatus.CANCELLED, 0)
+    assert AdapterStore(tmp_path / "adapters").versions() == []
+    assert client.request().accepted
 
 
 def test_an_unknown_parent_is_refused_at_once(client, start):

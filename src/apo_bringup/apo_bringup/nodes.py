@@ -69,7 +69,6 @@ SIMULATED = {
     "sim_bridge": {"auto_reset": True},
     "arbiter": {"start_enabled": True},
     "recorder": {"auto": True},
-    "trainer": {"every_n_episodes": 20},
 }
 
 

@@ -88,8 +88,6 @@ def _key(name: str, config: CompareConfig, trainer: TrainerConfig, paths: Sequen
 
 def _train(name: str, trainer: TrainerConfig, folder: Path) -> MethodResult:
     """The row without its measurement. The gate judges, but what it would refuse is measured all the same."""
-    from apo_trainer.gate import objections  # brings torch, which takes seconds
-
     line = ProgressLine()
 
     def report(message: dict[str, Any]) -> None:
@@ -99,18 +97,17 @@ def _train(name: str, trainer: TrainerConfig, folder: Path) -> MethodResult:
             )
             line.update(f"{name}: {text}")
 
-    lenient = replace(
-        trainer, method=name, adapter_dir=str(folder / "adapters"), gate_margin_nats=-1e6, gate_l1_tolerance=100.0
-    )
-    result = run(lenient, 0, (), folder / "training", name, report, lambda: False)
-    values = (result["verdict"] or {}).get("values", {})
+    config = replace(trainer, method=name, adapter_dir=str(folder / "adapters"))
+    result = run(config, 0, (), folder / "training", name, report, lambda: False, gated=False)
+    verdict = result["verdict"] or {"values": {}, "reasons": ()}
+    values = verdict["values"]
     row = MethodResult(
         method=name,
         outcomes=(),
         desirable=values.get("held_out_desirable_log_ratio"),
         undesirable=values.get("held_out_undesirable_log_ratio"),
         l1=values.get("held_out_l1"),
-        objections=tuple(objections(values, trainer)),
+        objections=tuple(verdict["reasons"]) if result["verdict"] else None,
         train_seconds=result.get("train_seconds"),
         steps=result["steps"],
         notes=tuple(result["notes"]),

@@ -84,11 +84,17 @@ class TrainingConfig:
     views: int = parameter(1, "augmented views of a sample; 1 is the plain centre crop of serving", low=1, high=1000)
     held_out_share: float = parameter(0.15, "episodes never trained on, chosen by hash of their id", low=0.0, high=0.9)
     held_out_samples: int = parameter(64, "at most so many held-out samples a class", low=1, high=100_000)
-    gate_margin_nats: float = parameter(
-        0.0, "desirable minus undesirable log-ratio on held-out samples must exceed this", low=-1e6, high=1e6
+    gate_rise_nats: float = parameter(
+        0.0, "mean log-ratio of held-out demonstrated and corrected steps must be above this", low=-1e6, high=1e6
+    )
+    gate_fall_nats: float = parameter(
+        0.0, "mean log-ratio of held-out undesirable steps must be below minus this", low=-1e6, high=1e6
     )
     gate_l1_tolerance: float = parameter(
         0.1, "held-out L1 error may exceed the reference's by this share of it", low=0.0, high=100.0
+    )
+    gate_min_samples: int = parameter(
+        1, "held-out demonstrated and corrected steps needed to judge by; 0 lets pass unjudged", low=0, high=100_000
     )
     guard_undesirable_nats: float = parameter(
         -40.0, "a mean undesirable log-ratio below this stops the run: it is running away", low=-1e6, high=0.0
@@ -109,10 +115,14 @@ class TrainingConfig:
         return LabelRule(self.undesirable_steps, self.undesirable_seconds, self.failure_rule)
 
     @property
+    def facts(self) -> dict[str, Any]:
+        """The values by name, without those that only say where things are."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(TrainingConfig)}
+
+    @property
     def sha256(self) -> str:
         """Hash of the values, whatever file they came from."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(TrainingConfig)}
-        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.facts, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -123,12 +133,14 @@ class TrainerConfig(TrainingConfig):
     episode_dir: str = parameter("runs/episodes", "folder of the recorder's episode files")
     expert_dir: str = parameter("data/expert/lift", "folder of demonstrations; may be empty")
     adapter_dir: str = parameter("runs/adapters", "adapter store that receives the result")
+    promote: bool = parameter(True, "an adapter that passes the gate becomes the one that policies serve")
+    signing_key: str = parameter("", "file of the private key (PEM) that signs adapters; empty: not signed")
     run_dir: str = parameter("runs/training", "folder of the runs' metrics and results")
     device: str = parameter("cpu", "torch device")
     threads: int = parameter(0, "CPU threads; 0 leaves the choice to torch", low=0, high=1024)
     feature_cache_mb: int = parameter(512, "memory for vision features", low=0, high=1_000_000)
-    reference_cache_dir: str = parameter(
-        "runs/reference_cache", "folder that keeps the reference's log-probabilities between runs; empty: none"
+    reference_cache: bool = parameter(
+        True, "keep the reference's log-probabilities for later runs, in reference_cache beside the run's folder"
     )
     workers: int = parameter(0, "threads that read and prepare images ahead of their use", low=0, high=64)
     resume_every_steps: int = parameter(
@@ -137,8 +149,13 @@ class TrainerConfig(TrainingConfig):
     progress_s: float = parameter(0.5, "seconds between progress reports", low=0.0, high=3600.0)
     niceness: int = parameter(10, "of the training process; above 0 a serving policy goes first", low=0, high=19)
     every_n_episodes: int = parameter(
-        0, "saved interactions after which the node trains by itself; 0 only on request", low=0, high=1_000_000
+        20, "new sound episodes that start a run of the node; 0: none do", low=0, high=1_000_000
     )
+    train_every_s: float = parameter(
+        0.0, "seconds after which a run starts when there are new episodes; 0: never", low=0.0, high=1e8
+    )
+    train_at: str = parameter("", "local times of the day, e.g. '02:30, 14:00', at which a run starts likewise")
+    look_s: float = parameter(2.0, "seconds between looks of the node into episode_dir", low=0.05, high=3600.0)
     stop_timeout_s: float = parameter(10.0, "seconds a stopped run has before it is killed", low=0.1, high=600.0)
 
 

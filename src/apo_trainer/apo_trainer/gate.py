@@ -1,16 +1,28 @@
-"""The gate: whether a trained adapter may be published, judged on samples that were never trained on. Pure."""
+"""The gate: whether a trained adapter may be published, judged on episodes that were never trained on. Pure."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from apo_trainer.config import TrainingConfig
 from apo_trainer.dataset import SampleClass
-from apo_trainer.methods import METHODS
 
 # what the policy shall do, and so what its error is measured on
 GOALS = (SampleClass.EXPERT, SampleClass.HUMAN)
+
+
+@dataclass(frozen=True, slots=True)
+class GateLimits:
+    """What an adapter must reach; log-ratios are log pi_theta(a|o) - log pi_ref(a|o) in nats."""
+
+    rise_nats: float  # mean of the desirable must be above
+    fall_nats: float  # mean of the undesirable must be below minus this
+    l1_tolerance: float  # mean error may exceed the reference's by this share of it
+    min_samples: int  # desirable samples that are needed to judge by
+    with_undesirable: bool  # the method lowers the undesirable; one that imitates does not
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,69 +42,88 @@ class Verdict:
     accepted: bool
     reasons: tuple[str, ...]  # why not; empty when accepted
     notes: tuple[str, ...]  # what could not be judged
-    values: Mapping[str, float]
+    values: Mapping[str, float]  # what was judged
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON data; a value that is not finite is null."""
         return {
             "accepted": self.accepted,
             "reasons": list(self.reasons),
             "notes": list(self.notes),
-            "values": dict(self.values),
+            "values": {name: value if math.isfinite(value) else None for name, value in self.values.items()},
         }
 
 
-def judge(means: Mapping[SampleClass, ClassMeans], faults: Sequence[str], config: TrainingConfig) -> Verdict:
-    """Decides about an adapter.
+def limits_of(config: TrainingConfig, with_undesirable: bool) -> GateLimits:
+    """The gate of a configuration; `with_undesirable`: the method is meant to make undesirable steps less likely."""
+    return GateLimits(
+        rise_nats=config.gate_rise_nats,
+        fall_nats=config.gate_fall_nats,
+        l1_tolerance=config.gate_l1_tolerance,
+        min_samples=config.gate_min_samples,
+        with_undesirable=with_undesirable,
+    )
+
+
+def judge(means: Mapping[SampleClass, ClassMeans], faults: Sequence[str], limits: GateLimits) -> Verdict:
+    """Decides about an adapter; every reason against it is given.
 
     Args:
         means: held-out means of every class that has samples.
-        faults: of the adapter's tensors and of the self-test.
-        config: the limits.
+        faults: of the adapter's tensors and of the start-up self-test.
+        limits: what it must reach.
     """
-    reasons, notes, values = list(faults), [], {}
+    values, notes = _measured(means, limits), []
+    if "held_out_l1" not in values:
+        notes.append("no demonstration and no human step is held out: the policy's progress was not judged")
+    if limits.with_undesirable and "held_out_undesirable_log_ratio" not in values:
+        notes.append("no undesirable step is held out: whether they became less likely was not judged")
+    reasons = (*faults, *_objections(values, limits))
+    return Verdict(not reasons, reasons, tuple(notes), values)
+
+
+def _measured(means: Mapping[SampleClass, ClassMeans], limits: GateLimits) -> dict[str, float]:
     goals = [means[name] for name in GOALS if name in means]
     count = sum(part.samples for part in goals)
-    if count == 0:
-        notes.append("no demonstration or human step is held out: nothing to judge by")
-        return Verdict(not reasons, tuple(reasons), tuple(notes), values)
-    desirable = sum(part.log_ratio * part.samples for part in goals) / count
-    values["held_out_desirable_log_ratio"] = desirable
-    against, what = 0.0, "0"
+    values: dict[str, float] = {"held_out_desirable_samples": count}
+    if count:
+        values["held_out_desirable_log_ratio"] = sum(part.log_ratio * part.samples for part in goals) / count
+        values["held_out_l1"] = sum(part.l1 * part.samples for part in goals) / count
+        values["held_out_ref_l1"] = sum(part.ref_l1 * part.samples for part in goals) / count
     undesirable = means.get(SampleClass.UNDESIRABLE)
-    if METHODS[config.method].uses_reference:
-        if undesirable is None:
-            notes.append("no undesirable step is held out: the desirable log-ratio is compared with 0")
-        else:
-            against, what = undesirable.log_ratio, "the undesirable one"
-            values["held_out_undesirable_log_ratio"] = against
-    values["held_out_margin"] = desirable - against
-    values["held_out_l1"] = sum(part.l1 * part.samples for part in goals) / count
-    values["held_out_ref_l1"] = sum(part.ref_l1 * part.samples for part in goals) / count
-    reasons += objections(values, config, what)
-    return Verdict(not reasons, tuple(reasons), tuple(notes), values)
+    if limits.with_undesirable and undesirable is not None:
+        values["held_out_undesirable_samples"] = undesirable.samples
+        values["held_out_undesirable_log_ratio"] = undesirable.log_ratio
+    return values
 
 
-def objections(values: Mapping[str, float], config: TrainingConfig, against: str = "the undesirable one") -> list[str]:
-    """Why these held-out means (`Verdict.values`) are not good enough; empty when they are, or when there are none.
-
-    Args:
-        values: of a verdict.
-        config: the limits.
-        against: what the desirable log-ratio was compared with, for the text.
-    """
-    if not values:
-        return []
+def _objections(values: Mapping[str, float], limits: GateLimits) -> tuple[str, ...]:
+    """Why what was measured is not good enough; empty when it is. What is missing is not judged."""
     reasons = []
-    desirable, margin = values["held_out_desirable_log_ratio"], values["held_out_margin"]
-    if not margin > config.gate_margin_nats:
+    # written so that a value that is not a number is refused
+    count = values["held_out_desirable_samples"]
+    if not count >= limits.min_samples:
         reasons.append(
-            f"held-out desirable log-ratio {desirable:.3f} minus {against} ({desirable - margin:.3f}) is not above "
-            f"gate_margin_nats = {config.gate_margin_nats:g} (config/trainer.yaml)"
+            f"{count} demonstrated or corrected steps are held out, gate_min_samples = {limits.min_samples} are "
+            "needed to judge by (config/trainer.yaml)"
         )
-    l1, ref_l1 = values["held_out_l1"], values["held_out_ref_l1"]
-    if not l1 <= ref_l1 * (1.0 + config.gate_l1_tolerance):
-        reasons.append(
-            f"held-out L1 error {l1:.4f} exceeds the reference's {ref_l1:.4f} by more than "
-            f"gate_l1_tolerance = {config.gate_l1_tolerance:g} of it (config/trainer.yaml)"
-        )
-    return reasons
+    if "held_out_l1" in values:
+        rise, l1, ref_l1 = (values[f"held_out_{name}"] for name in ("desirable_log_ratio", "l1", "ref_l1"))
+        if not rise > limits.rise_nats:
+            reasons.append(
+                f"held-out desirable log-ratio {rise:.3f} is not above gate_rise_nats = {limits.rise_nats:g} "
+                "(config/trainer.yaml)"
+            )
+        if not l1 <= ref_l1 * (1.0 + limits.l1_tolerance):
+            reasons.append(
+                f"held-out L1 error {l1:.4f} exceeds the reference's {ref_l1:.4f} by more than "
+                f"gate_l1_tolerance = {limits.l1_tolerance:g} of it (config/trainer.yaml)"
+            )
+    if "held_out_undesirable_log_ratio" in values:
+        fall = values["held_out_undesirable_log_ratio"]
+        if not fall < -limits.fall_nats:
+            reasons.append(
+                f"held-out undesirable log-ratio {fall:.3f} is not below minus gate_fall_nats = {limits.fall_nats:g} "
+                "(config/trainer.yaml)"
+            )
+    return tuple(reasons)

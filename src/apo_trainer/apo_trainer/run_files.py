@@ -1,7 +1,7 @@
 """The folder of one training run, from which an interrupted run goes on. No torch.
 
 config.yaml, run.json (what it was asked to do), metrics.jsonl (a line an optimizer step), progress.safetensors (while
-it is not finished) and result.json.
+it is not finished), result.json, report.png and files for TensorBoard.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class RunFiles:
     def __init__(self, folder: Path):
         self.folder = folder
         self.config, self.progress = folder / "config.yaml", folder / "progress.safetensors"
+        self.picture = folder / "report.png"
         self.metrics, self.result, self._request = folder / "metrics.jsonl", folder / "result.json", folder / "run.json"
 
     def begin(self, config: TrainerConfig) -> None:

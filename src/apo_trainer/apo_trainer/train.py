@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import json
-import math
 import os
 import signal
 import sys
@@ -21,13 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from apo_core.adapter_manifest import ManifestInput
+from apo_core.adapter_signature import read_signing_key
 from apo_core.adapter_store import AdapterStore
 from apo_core.errors import ApoError
 from apo_trainer.config import METHOD_NAMES, TrainerConfig, parse_overrides, read_config
 from apo_trainer.dataset import SetAside, TrainingData, find_episodes, load_training_data
+from apo_trainer.episode_checks import EpisodeChecks
 from apo_trainer.run_files import MetricsFile, RunFiles, RunRequest, explain
+from apo_trainer.run_reporter import RunReporter
 
 PUBLISHED, REFUSED, FAILED, INTERRUPTED = "PUBLISHED", "REFUSED", "FAILED", "INTERRUPTED"
+CHECKS_FILE = "episode_checks.json"  # beside the folders of the runs: which episode files were found sound
 DONE = "DONE"  # a process that is not the main one, which judges and publishes
 EXIT_STATUS = {PUBLISHED: 0, DONE: 0, FAILED: 2, REFUSED: 3, INTERRUPTED: 130}
 Report = Callable[[dict[str, Any]], None]
@@ -56,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.nice(config.niceness)
     run_id = options.run_id or datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]
     run_dir = Path(options.run_dir or Path(config.run_dir) / run_id)
-    reporter = _Reporter(config.progress_s)
+    reporter = RunReporter(config.progress_s)
     result = run(config, options.parent, options.episode_ids, run_dir, run_id, reporter, lambda: bool(stopped))
     return EXIT_STATUS[result["state"]]
 
@@ -69,7 +71,7 @@ def _resume(folder: Path, should_stop: Callable[[], bool]) -> int:
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         return EXIT_STATUS[FAILED]
     os.nice(config.niceness)
-    reporter = _Reporter(config.progress_s)
+    reporter = RunReporter(config.progress_s)
     result = run(config, request.parent, [], folder, request.run_id, reporter, should_stop, request)
     return EXIT_STATUS[result["state"]]
 
@@ -83,6 +85,7 @@ def run(
     report: Report,
     should_stop: Callable[[], bool],
     request: RunRequest | None = None,
+    gated: bool = True,
 ) -> dict[str, Any]:
     """Trains, judges and publishes; returns what it wrote to result.json.
 
@@ -97,6 +100,7 @@ def run(
         report: receives progress.
         should_stop: asked before every step.
         request: of the run in `run_dir`, to go on with it; None starts a new one.
+        gated: False publishes what the gate refuses as well, to measure it; the verdict stays what it is.
     """
     began = time.monotonic()
     result: dict[str, Any] = {
@@ -117,26 +121,55 @@ def run(
     is_main = os.environ.get("RANK", "0") == "0"  # of the processes that a launcher started
     try:
         if request is None:
-            paths, missing = find_episodes(Path(config.episode_dir), Path(config.expert_dir), episode_ids)
+            paths, missing = _episodes(config, episode_ids, run_dir, should_stop, is_main)
             unread = tuple((str(item.path), item.reason) for item in missing)
             request = RunRequest(run_id, parent, tuple(map(str, paths)), unread)
             if is_main:
                 files.begin(config)
                 files.write_request(request)
-        _train(config, request, files, report if is_main else _silent, should_stop, result)
+        _train(config, request, files, report if is_main else _silent, should_stop, gated, result)
     except Interrupted:
         result.update(state=INTERRUPTED, message="stopped on request; nothing was published")
     except (ApoError, OSError, FloatingPointError) as error:
         result.update(state=FAILED, message=explain(error, (run_dir, config.adapter_dir)))
-    result["seconds"] = round(time.monotonic() - began, 3)
     if not is_main:
         return result
+    _draw(files, result)
+    result["seconds"] = round(time.monotonic() - began, 3)
     try:
         files.write_result(result)
     except OSError as error:
         result["message"] += f" (result.json could not be written: {error})"
     report({"event": "result", **result})
     return result
+
+
+def _episodes(config, episode_ids, run_dir, should_stop, is_main) -> tuple[list[Path], list[SetAside]]:
+    """Sound files to train on, and what was set aside; other processes than the main one are given its answer."""
+    paths, missing = find_episodes(Path(config.episode_dir), Path(config.expert_dir), episode_ids)
+    if not is_main:
+        return paths, missing
+
+    def check(_: Path) -> None:
+        if should_stop():
+            raise Interrupted
+
+    sound, faulty = EpisodeChecks(run_dir.parent / CHECKS_FILE).sort_out(paths, check)
+    return sound, [*missing, *faulty]
+
+
+def _draw(files: RunFiles, result: dict[str, Any]) -> None:
+    """Makes report.png of a run that has done a step, however it ended; a run does not fail for want of a picture."""
+    if not result["steps"]:
+        return
+    from apo_trainer.run_report import read_metrics, write_report
+
+    name = f"adapter {result['version']}" if result["version"] else "nothing published"
+    title = f"{result['run_id']}: {result['method']} from {result['parent']}, {result['state']}, {name}"
+    try:
+        write_report(files.picture, read_metrics(files.metrics), title, result["verdict"])
+    except OSError as error:
+        result["notes"].append(f"{files.picture} could not be written: {error}")
 
 
 def _silent(message: dict[str, Any]) -> None:
@@ -150,9 +183,10 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGINT)
 
 
-def _train(config, request, files, report, should_stop, result) -> None:
+def _train(config, request, files, report, should_stop, gated, result) -> None:
     store = AdapterStore(config.adapter_dir)
     parent = request.parent
+    key = read_signing_key(config.signing_key) if config.signing_key else None
     parent_version, parent_tensors = store.read(parent) if parent else (None, None)
     # read by OpenMP when torch comes in: threads that wait by spinning make steps ten times slower on a busy machine
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -186,7 +220,7 @@ def _train(config, request, files, report, should_stop, result) -> None:
     )
     data = replace(data, set_aside=(*(SetAside(Path(path), why) for path, why in request.missing), *data.set_aside))
     result["data"] = data.report()
-    cache_dir = Path(config.reference_cache_dir) if config.reference_cache_dir else None
+    cache_dir = files.folder.parent / "reference_cache" if config.reference_cache else None
     resources = Resources(config.feature_cache_mb, cache_dir, config.workers, group)
     trainer = Trainer(policy, data, config, parent_tensors, resources)
     if parent_version is not None:
@@ -214,7 +248,7 @@ def _train(config, request, files, report, should_stop, result) -> None:
     tensors = trainer.adapter()
     if should_stop():
         raise Interrupted
-    if not verdict.accepted:
+    if gated and not verdict.accepted:
         result.update(state=REFUSED, message=f"the gate refused the adapter: {'; '.join(verdict.reasons)}")
         return
     manifest = ManifestInput(
@@ -224,22 +258,28 @@ def _train(config, request, files, report, should_stop, result) -> None:
         contract_sha256=policy.contract_sha256,
         episode_ids=data.episode_ids,
         config_sha256=config.sha256,
-        metrics={"last_step": last, "verdict": verdict.as_dict(), "data": _counts(data), "notes": result["notes"]},
+        metrics={"last_step": last, "data": _counts(data), "notes": result["notes"]},
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         method=config.method,
         self_test=trainer.self_test(),
+        config=config.facts,
+        # the store takes nothing that the gate has refused
+        verdict=verdict.as_dict() if verdict.accepted else None,
     )
-    version = store.publish(tensors, adapter_config(trainer.settings), manifest)
+    version = store.publish(tensors, adapter_config(trainer.settings), manifest, config.promote, key)
     result.update(state=PUBLISHED, version=version.number, message=f"published adapter {version.number}")
 
 
 def _steps(config, trainer, files, report, check, result) -> dict[str, Any]:
     """Trains and writes down how; returns the metrics of the last step."""
+    from apo_trainer.tensorboard_log import TensorboardLog
+
     began, first, every = time.monotonic(), trainer.step, config.resume_every_steps
-    with MetricsFile(files.metrics, first) as lines:
+    with MetricsFile(files.metrics, first) as lines, TensorboardLog(files.folder, first) as curves:
         for metrics in trainer.steps():
             last = metrics.as_dict()
             lines.write(last)
+            curves.step(last, metrics.samples)
             result["steps"] = metrics.step
             if every and metrics.step % every == 0:
                 trainer.save(files.progress)
@@ -252,6 +292,7 @@ def _steps(config, trainer, files, report, check, result) -> dict[str, Any]:
                 if every:
                     trainer.save(files.progress)
                 raise
+        curves.adapter(trainer.step, trainer.adapter())
         return lines.last
 
 
@@ -278,39 +319,6 @@ def _check_parent(version, policy) -> None:
 def _counts(data: TrainingData) -> dict[str, Any]:
     report = data.report()
     return {name: report[name] for name in ("train_samples", "held_out_samples", "held_out_episodes")}
-
-
-class _Reporter:
-    """JSON lines on stdout and text on stderr; of progress at most one report each `interval_s`, and the last."""
-
-    def __init__(self, interval_s: float):
-        self._interval_s, self._due = interval_s, -math.inf
-        self._live = sys.stderr.isatty()
-
-    def __call__(self, message: dict[str, Any]) -> None:
-        now = time.monotonic()
-        if message["event"] == "progress":
-            if now < self._due and message["step"] < message["steps"]:
-                return
-            self._due = now + self._interval_s
-        print(json.dumps(message), flush=True)
-        end = "\r" if self._live and message["event"] == "progress" else "\n"
-        print(_text(message), end=end, file=sys.stderr, flush=True)
-
-
-def _text(message: dict[str, Any]) -> str:
-    if message["event"] == "progress":
-        present = {name: value for name, value in message["log_ratio"].items() if value is not None}
-        ratios = " ".join(f"{name.lower()} {value:+.2f}" for name, value in present.items())
-        return (
-            f"step {message['step']}/{message['steps']}  loss {message['loss']:.4f}  z0 {message['z0']:.2f}  "
-            f"log-ratio {ratios}  eta {message['eta_s']:.0f} s "
-        )
-    if message["event"] == "start":
-        samples = ", ".join(f"{count} {name.lower()}" for name, count in message["train_samples"].items())
-        aside = "".join(f"\nset aside: {item['path']}: {item['reason']}" for item in message["set_aside"])
-        return f"training on {message['train_episodes']} episodes: {samples} samples{aside}"
-    return f"{message['state']}: {message['message']} ({message['steps']} steps, {message['seconds']:.1f} s)"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -20,7 +20,7 @@ from apo_core.vla.policy import VlaPolicy
 from apo_trainer.batches import Batcher
 from apo_trainer.config import TrainingConfig
 from apo_trainer.dataset import SampleClass, TrainingData
-from apo_trainer.gate import ClassMeans, Verdict, judge
+from apo_trainer.gate import ClassMeans, Verdict, judge, limits_of
 from apo_trainer.methods import METHODS
 from apo_trainer.mismatched import MismatchedActions
 from apo_trainer.processes import Processes
@@ -56,9 +56,11 @@ class StepMetrics:
     log_ratio: Mapping[str, float | None]  # mean by class, nats
     weight: Mapping[str, float | None]  # mean lambda by class
     l1: Mapping[str, float | None]  # mean teacher-forced error by class, normalised action units
+    samples: Mapping[str, list[float]]  # a number a row: its loss up to a constant, weight and log-ratio
 
     def as_dict(self) -> dict:
-        return asdict(self)
+        """Plain data, without what is known of each row."""
+        return {name: value for name, value in asdict(self).items() if name != "samples"}
 
 
 class Trainer:
@@ -198,6 +200,11 @@ class Trainer:
             log_ratio=_by_class(classes, out.log_ratios),
             weight=_by_class(classes, out.weights),
             l1=_by_class(classes, terms.l1),
+            samples={
+                "loss": (-out.values).tolist(),
+                "weight": out.weights.tolist(),
+                "log_ratio": out.log_ratios.tolist(),
+            },
         )
 
     def _check_guard(self) -> None:
@@ -213,10 +220,11 @@ class Trainer:
 
     def evaluate(self) -> Verdict:
         """Judges the adapter as it is now on the held-out samples and by the self-test of serving."""
+        limits = limits_of(self.config, self.method.uses_reference)
         if not all(bool(torch.isfinite(p).all()) for p in self._parameters):
-            return judge({}, ["the adapter has values that are not finite"], self.config)
+            return judge({}, ["the adapter has values that are not finite"], limits)
         faults = self_test.faults(self.policy, self._data.contract, self._data.instruction)
-        return judge(self.held_out_means(), faults, self.config)
+        return judge(self.held_out_means(), faults, limits)
 
     def self_test(self) -> dict:
         """What the policy says to the probe of the start-up self-test, for the manifest."""

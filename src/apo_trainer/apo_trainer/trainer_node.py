@@ -1,67 +1,108 @@
-"""Trainer node: starts a training on request or after every N episodes, reports its progress."""
+"""Trainer node: starts trainings on request, by episode count or by the clock, and reports their progress."""
 
 from __future__ import annotations
 
 import math
+import time
 from datetime import UTC, datetime
+from pathlib import Path
 
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
+from std_srvs.srv import Trigger
 
 from apo_core.adapter_store import AdapterStore
 from apo_core.errors import ApoError
+from apo_core.ros.diagnostics import ERROR, OK, WARN, diagnostic_array
 from apo_core.ros.node_main import run
 from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, LATCHED
 from apo_interfaces.msg import EpisodeEvent, TrainerStatus
 from apo_interfaces.srv import StartTraining
 from apo_trainer.config import TrainerConfig
+from apo_trainer.episode_checks import EpisodeChecks
+from apo_trainer.episode_inbox import EpisodeInbox
+from apo_trainer.episode_watch import EpisodeWatch
+from apo_trainer.train import CHECKS_FILE
 from apo_trainer.training_process import TrainingProcess
+from apo_trainer.triggers import Triggers, parse_times
 
 _POLL_S = 0.1
+_USED_FILE = "used_episodes.json"  # in run_dir
 # the program's last word -> TrainerStatus.state
-_STATES = {"PUBLISHED": TrainerStatus.PUBLISHED, "REFUSED": TrainerStatus.REFUSED}
+_STATES = {
+    "PUBLISHED": TrainerStatus.PUBLISHED,
+    "REFUSED": TrainerStatus.REFUSED,
+    "INTERRUPTED": TrainerStatus.CANCELLED,
+}
 
 
 class TrainerNode(Node):
-    """Service `~/train`, latched topic `~/status`; counts the recorder's saved episodes."""
+    """Services `~/train` and `~/cancel`, latched topic `~/status`, diagnostics; one run at a time."""
 
     def __init__(self):
         super().__init__("trainer")
-        self._config = declare(self, TrainerConfig)
-        self._store = AdapterStore(self._config.adapter_dir)
+        config = self._config = declare(self, TrainerConfig)
+        self._store = AdapterStore(config.adapter_dir)
         self._process: TrainingProcess | None = None
-        self._new_episodes = 0
         self._step = 0
+        times = parse_times(config.train_at)
+        self._triggers = Triggers(
+            config.every_n_episodes, config.train_every_s, times, time.monotonic(), datetime.now()
+        )
+        run_dir = Path(config.run_dir)
+        self._inbox = EpisodeInbox(Path(config.episode_dir), run_dir / _USED_FILE, EpisodeChecks(run_dir / CHECKS_FILE))
+        self._watch = EpisodeWatch(self._inbox, config.look_s, config.niceness, self.get_logger().warning)
         self._status = self.create_publisher(TrainerStatus, "~/status", LATCHED)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", COMMANDS)
         self.create_service(StartTraining, "~/train", self._on_train)
+        self.create_service(Trigger, "~/cancel", self._on_cancel)
         self.create_subscription(EpisodeEvent, "recorder/event", self._on_episode, COMMANDS)
         # simulated time stands still between trials, training goes on
-        self.create_timer(_POLL_S, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        self._publish(TrainerStatus.IDLE, "", message="ready")
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(_POLL_S, self._on_timer, clock=steady)
+        self.create_timer(1.0, self._publish_diagnostics, clock=steady)
+        self._say(TrainerStatus.IDLE, "", message="ready")
+        self._watch.start()
 
     def _on_train(self, request: StartTraining.Request, response: StartTraining.Response) -> StartTraining.Response:
-        accepted, response.run_id, response.message = self._start(request.parent, list(request.episode_ids))
+        accepted, response.run_id, response.message = self._start(
+            request.parent, list(request.episode_ids), "on request"
+        )
         response.accepted = accepted
+        return response
+
+    def _on_cancel(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self._process is not None
+        if self._process is None:
+            response.message = "no run is training"
+            return response
+        self._process.cancel(time.monotonic())
+        response.message = f"run {self._process.run_id} is cancelled; nothing of it is published"
         return response
 
     def _on_episode(self, event: EpisodeEvent) -> None:
         if event.event == EpisodeEvent.SAVED:
-            self._new_episodes += 1
+            self._watch.wake()
 
     def _on_timer(self) -> None:
         if self._process is not None:
             self._follow(self._process)
-        due = 0 < self._config.every_n_episodes <= self._new_episodes
-        if due and self._process is None:
-            count, self._new_episodes = self._new_episodes, 0
-            self.get_logger().info(f"{count} new episodes: training")
-            try:
-                self._start(self._store.latest(), [])
-            except ApoError as error:
-                self._publish(TrainerStatus.FAILED, "", message=str(error))
+            return
+        reason = self._triggers.due(time.monotonic(), datetime.now(), self._inbox.new)
+        if not reason:
+            return
+        self.get_logger().info(f"{reason}: training")
+        try:
+            accepted, run_id, message = self._start(self._store.promotion().number, [], reason)
+        except ApoError as error:
+            accepted, run_id, message = False, "", str(error)
+        if not accepted:
+            self._triggers.failed(time.monotonic())
+            self._say(TrainerStatus.FAILED, run_id, message=message)
 
-    def _start(self, parent: int, episode_ids: list[str]) -> tuple[bool, str, str]:
+    def _start(self, parent: int, episode_ids: list[str], reason: str) -> tuple[bool, str, str]:
         """Starts a run: whether it did, its name, and why not."""
         if self._process is not None:
             return False, self._process.run_id, f"run {self._process.run_id} is still training; wait for its end"
@@ -73,17 +114,22 @@ class TrainerNode(Node):
         except (ApoError, OSError) as error:
             self.get_logger().error(f"training cannot start: {error}")
             return False, "", f"training cannot start: {error}"
+        try:
+            self._inbox.take(episode_ids)
+        except OSError as error:
+            self.get_logger().warning(f"after a restart the same episodes count as new again: {error}")
         self._step = 0
-        self.get_logger().info(f"run {run_id} started from adapter {parent} (process {self._process.pid})")
-        self._publish(TrainerStatus.RUNNING, run_id, steps=self._config.steps, message="starting")
+        self._triggers.started(time.monotonic())
+        self.get_logger().info(f"run {run_id} started from adapter {parent} (process {self._process.pid}), {reason}")
+        self._say(TrainerStatus.RUNNING, run_id, steps=self._config.steps, message=f"starting: {reason}")
         return True, run_id, f"training from adapter {parent}"
 
     def _follow(self, process: TrainingProcess) -> None:
-        for message in process.poll():
+        for message in process.poll(time.monotonic()):
             event = message.get("event")
             if event == "progress":
                 self._step = message["step"]
-                self._publish(
+                self._say(
                     TrainerStatus.RUNNING,
                     process.run_id,
                     step=self._step,
@@ -101,7 +147,7 @@ class TrainerNode(Node):
         state = _STATES.get(result["state"], TrainerStatus.FAILED)
         log = self.get_logger().error if state == TrainerStatus.FAILED else self.get_logger().info
         log(f"run {process.run_id}: {result['state']}: {result['message']}")
-        self._publish(
+        self._say(
             state,
             process.run_id,
             step=max(self._step, result["steps"]),
@@ -112,7 +158,7 @@ class TrainerNode(Node):
             message=result["message"],
         )
 
-    def _publish(
+    def _say(
         self,
         state: str,
         run_id: str,
@@ -127,14 +173,36 @@ class TrainerNode(Node):
         status.header.stamp = self.get_clock().now().to_msg()
         status.loss, status.eta_s, status.message = float(loss), float(eta_s), message
         self._status.publish(status)
+        self._latest = status
+
+    def _publish_diagnostics(self) -> None:
+        latest, aside = self._latest, self._inbox.set_aside
+        fault = self._watch.fault or (f"{len(aside)} episode files are set aside" if aside else "")
+        level, text = (WARN, fault) if fault else (OK, latest.state)
+        if latest.state == TrainerStatus.FAILED:
+            level, text = ERROR, latest.message
+        values = {
+            "state": latest.state,
+            "run_id": latest.run_id,
+            "step": f"{latest.step}/{latest.steps}",
+            "loss": f"{latest.loss:.4g}",
+            "eta_s": f"{latest.eta_s:.0f}",
+            "message": latest.message,
+            "new_episodes": str(self._inbox.new),
+            "every_n_episodes": str(self._config.every_n_episodes),
+            "set_aside": str(len(aside)),
+            **{f"set_aside {path.name}": reason for path, reason in list(aside.items())[:10]},
+        }
+        self._diagnostics.publish(diagnostic_array(self, level, text, values))
 
     def close(self) -> None:
         """Ends a run in progress; nothing of it is published to the store."""
+        self._watch.stop()
         if self._process is None:
             return
         self.get_logger().warning(f"run {self._process.run_id} is stopped because the trainer node ends")
         self._process.stop()
-        for message in self._process.poll():
+        for message in self._process.poll(time.monotonic()):
             if message.get("event") == "result":
                 self._finish(self._process, message)
                 break

@@ -37,6 +37,7 @@ class TrainingProcess:
         self._log_path = self.folder / "log.txt"
         self._timeout_s = config.stop_timeout_s
         self._ended = False
+        self._kill_at_s: float | None = None
         write_config(config, self.folder / "config.yaml")
         command = [sys.executable, "-m", "apo_trainer.train", "--config", str(self.folder / "config.yaml")]
         command += ["--parent", str(parent), "--run-id", run_id, "--run-dir", str(self.folder)]
@@ -68,8 +69,23 @@ class TrainingProcess:
                 self._messages.put(message)
         self._messages.put(None)
 
-    def poll(self) -> list[dict[str, Any]]:
-        """What the run has said since the last call; the last message has event `result`, even if the process died."""
+    def cancel(self, now_s: float) -> None:
+        """Interrupts the run and returns at once; `poll` ends it by force when it takes longer than configured.
+
+        Args:
+            now_s: steady clock.
+        """
+        self._kill_at_s = now_s + self._timeout_s
+        self._process.terminate()
+
+    def poll(self, now_s: float) -> list[dict[str, Any]]:
+        """What the run has said since the last call; the last message has event `result`, even if the process died.
+
+        Args:
+            now_s: steady clock.
+        """
+        if self._kill_at_s is not None and now_s >= self._kill_at_s:
+            self._process.kill()
         messages: list[dict[str, Any]] = []
         while not self._ended:
             try:
@@ -109,7 +125,7 @@ class TrainingProcess:
         lines = self._log_path.read_text(errors="replace").strip().splitlines()[-_LOG_LINES:]
         return {
             "event": "result",
-            "state": "FAILED",
+            "state": "FAILED" if self._kill_at_s is None else "INTERRUPTED",
             "version": None,
             "steps": 0,
             "message": f"the training process ended with status {status}: {' | '.join(lines)} (see {self._log_path})",

@@ -31,7 +31,7 @@ class Terms:
     classes: tuple[SampleClass, ...]  # (B,) what the rows are balanced over
     l1: Tensor  # (B,) error of the decoded action, normalised action units
     token_counts: Tensor  # (B,) action tokens behind each log-probability
-    kl_policy_logps: Tensor  # (B',) log pi_theta(a'|o), a' the action of another row
+    kl_policy_logps: Tensor  # (B',) log pi_theta(a'|o), a' the action of another sample
     kl_ref_logps: Tensor  # (B',) log pi_ref(a'|o)
 
 

@@ -1,0 +1,69 @@
+"""What a training program says while it runs: JSON lines for programs on stdout, for people on stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+
+class RunReporter:
+    """JSON lines on `out`; on `err` a progress bar where that is a terminal, else lines of text.
+
+    Args:
+        interval_s: at most one report of progress in this time, and the last.
+        out: gets JSON lines; default stdout.
+        err: for people; default stderr.
+    """
+
+    def __init__(self, interval_s: float, out: TextIO | None = None, err: TextIO | None = None):
+        self._interval_s, self._due = interval_s, -math.inf
+        self._out, self._err = out or sys.stdout, err or sys.stderr
+        self._bar: tqdm | None = None
+
+    def __call__(self, message: dict[str, Any]) -> None:
+        """Reports a message with event start, progress or result."""
+        if message["event"] == "progress":
+            now = time.monotonic()
+            if now < self._due and message["step"] < message["steps"]:
+                return
+            self._due = now + self._interval_s
+        print(json.dumps(message), file=self._out, flush=True)
+        if message["event"] == "progress" and self._err.isatty():
+            self._advance(message)
+        else:
+            self._end_bar()
+            print(_text(message), file=self._err, flush=True)
+
+    def _advance(self, message: dict[str, Any]) -> None:
+        if self._bar is None:
+            self._bar = tqdm(
+                total=message["steps"], initial=message["step"] - 1, desc="training", unit="step", file=self._err
+            )
+        self._bar.set_postfix_str(_state(message), refresh=False)
+        self._bar.update(message["step"] - self._bar.n)
+
+    def _end_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _state(message: dict[str, Any]) -> str:
+    present = {name: value for name, value in message["log_ratio"].items() if value is not None}
+    ratios = " ".join(f"{name.lower()} {value:+.2f}" for name, value in present.items())
+    return f"loss {message['loss']:.4f}  z0 {message['z0']:.2f}  log-ratio {ratios}"
+
+
+def _text(message: dict[str, Any]) -> str:
+    if message["event"] == "progress":
+        return f"step {message['step']}/{message['steps']}  {_state(message)}  eta {message['eta_s']:.0f} s"
+    if message["event"] == "start":
+        samples = ", ".join(f"{count} {name.lower()}" for name, count in message["train_samples"].items())
+        aside = "".join(f"\nset aside: {item['path']}: {item['reason']}" for item in message["set_aside"])
+        return f"training on {message['train_episodes']} episodes: {samples} samples{aside}"
+    return f"{message['state']}: {message['message']} ({message['steps']} steps, {message['seconds']:.1f} s)"

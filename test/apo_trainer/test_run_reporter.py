@@ -1,0 +1,62 @@
+"""What a run says to programs and to people."""
+
+import io
+import json
+
+import pytest
+
+from apo_trainer.run_reporter import RunReporter
+
+PROGRESS = {"event": "progress", "steps": 10, "loss": 0.5, "z0": 0.25, "log_ratio": {"HUMAN": 1.5, "EXPERT": None}}
+RESULT = {"event": "result", "state": "PUBLISHED", "message": "published adapter 1", "steps": 10, "seconds": 1.0}
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def out() -> io.StringIO:
+    return io.StringIO()
+
+
+def test_people_get_lines_where_there_is_no_terminal(out):
+    err = io.StringIO()
+    report = RunReporter(0.0, out, err)
+    report({"event": "start", "train_episodes": 3, "train_samples": {"HUMAN": 7}, "set_aside": []})
+    report({**PROGRESS, "step": 10, "eta_s": 0.0})
+    report(RESULT)
+    assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["start", "progress", "result"]
+    assert err.getvalue().splitlines() == [
+        "training on 3 episodes: 7 human samples",
+        "step 10/10  loss 0.5000  z0 0.25  log-ratio human +1.50  eta 0 s",
+        "PUBLISHED: published adapter 1 (10 steps, 1.0 s)",
+    ]
+
+
+def test_what_was_set_aside_is_named(out):
+    err = io.StringIO()
+    aside = [{"path": "a.h5", "reason": "broken"}]
+    RunReporter(0.0, out, err)({"event": "start", "train_episodes": 1, "train_samples": {}, "set_aside": aside})
+    assert "set aside: a.h5: broken" in err.getvalue()
+
+
+def test_a_terminal_gets_a_bar_with_the_time_left(out):
+    err = Terminal()
+    report = RunReporter(0.0, out, err)
+    for step in (1, 5, 10):
+        report({**PROGRESS, "step": step, "eta_s": 1.0})
+    report(RESULT)
+    text = err.getvalue()
+    assert "training: 100%" in text
+    assert "10/10" in text
+    assert "loss 0.5000" in text
+    assert text.splitlines()[-1] == "PUBLISHED: published adapter 1 (10 steps, 1.0 s)"
+
+
+def test_progress_is_told_at_most_once_in_the_interval_and_at_the_end(out):
+    report = RunReporter(1e6, out, io.StringIO())
+    for step in range(1, 11):
+        report({**PROGRESS, "step": step, "eta_s": 1.0})
+    assert [json.loads(line)["step"] for line in out.getvalue().splitlines()] == [1, 10]
