@@ -121,6 +121,12 @@ def _adapters(arguments: argparse.Namespace) -> int:
     return main(arguments.rest)
 
 
+def _policy(arguments: argparse.Namespace) -> int:
+    from apo_core.vla.cli import main
+
+    return main(arguments.rest)
+
+
 def parser() -> argparse.ArgumentParser:
     """The argument parser of `apo`."""
     root = argparse.ArgumentParser(prog="apo", description="Deploy a policy, take over, record, train, hot-reload.")
@@ -171,6 +177,7 @@ def parser() -> argparse.ArgumentParser:
         ("base-policy", _base_policy, "make a base policy from scripted-expert demonstrations"),
         ("train", _train, "train an adapter from episode files, without ROS"),
         ("compare", _compare, "train each method from the same episodes and measure all on the same seeds"),
+        ("policy", _policy, "say what a policy's checkpoint is and needs; bind a published one to a robot"),
         ("episodes", _episodes, "list, check, select, cut, show, measure, export and import episode files"),
         ("adapters", _adapters, "list, check, promote, roll back, sign, remove and export adapters"),
     ):
@@ -182,7 +189,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a subcommand; errors of apo go to stderr with exit status 2, Ctrl-C ends with 130."""
     arguments, rest = parser().parse_known_args(argv)
-    if rest and arguments.command not in ("base-policy", "train", "compare", "episodes", "adapters"):
+    if rest and arguments.command not in ("base-policy", "train", "compare", "policy", "episodes", "adapters"):
         parser().error(f"unrecognized arguments: {' '.join(rest)}")
     arguments.rest = rest
     try:

@@ -24,6 +24,15 @@ def matrix_from_quaternion(quaternion: np.ndarray) -> np.ndarray:
     )
 
 
+def axis_angle_from_quaternion(quaternion: np.ndarray) -> np.ndarray:
+    """Rotation vector (3,) [rad], of length 0..2 pi, of a unit quaternion (4,) xyzw; as robosuite's quat2axisangle."""
+    cosine = float(np.clip(quaternion[3], -1.0, 1.0))
+    sine = np.sqrt(1.0 - cosine * cosine)
+    if sine < 1e-9:
+        return np.zeros(3)
+    return np.asarray(quaternion[:3], dtype=np.float64) * 2.0 * np.arccos(cosine) / sine
+
+
 def rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Rotation vector (3,) [rad] of the shortest rotation that turns unit vector `start` into unit vector `end`."""
     axis = np.cross(start, end)

@@ -1,6 +1,14 @@
+import shutil
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+
+sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode does not
+
+import published_checkpoints
 
 from apo_core.types import Observation
 from apo_core.vla.policy import VlaPolicy
@@ -67,3 +75,39 @@ def observation():
         return Observation(1_000 + seed, images, state, instruction)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def openvla_folder(tmp_path_factory) -> Path:
+    """A small checkpoint as openvla/openvla-7b; not to be changed."""
+    return published_checkpoints.make_openvla(tmp_path_factory.mktemp("openvla"))
+
+
+@pytest.fixture
+def openvla_copy(openvla_folder, tmp_path) -> Path:
+    """A copy to change."""
+    return Path(shutil.copytree(openvla_folder, tmp_path / "openvla"))
+
+
+@pytest.fixture(scope="session")
+def oft_folder(tmp_path_factory) -> Path:
+    """A small checkpoint as OpenVLA-OFT's of LIBERO; not to be changed."""
+    return published_checkpoints.make_openvla_oft(tmp_path_factory.mktemp("oft"))
+
+
+@pytest.fixture
+def oft_copy(oft_folder, tmp_path) -> Path:
+    """A copy to change."""
+    return Path(shutil.copytree(oft_folder, tmp_path / "oft"))
+
+
+@pytest.fixture(scope="session")
+def pi0_folder(tmp_path_factory) -> Path:
+    """A small checkpoint as lerobot's pi0-FAST; not to be changed."""
+    return published_checkpoints.make_pi0_fast(tmp_path_factory.mktemp("pi0"))
+
+
+@pytest.fixture
+def pi0_copy(pi0_folder, tmp_path) -> Path:
+    """A copy to change."""
+    return Path(shutil.copytree(pi0_folder, tmp_path / "pi0"))

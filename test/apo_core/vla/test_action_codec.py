@@ -60,3 +60,17 @@ def test_faults_are_named():
         codec.encode(np.zeros(2))
     with pytest.raises(ValueError, match="finite"):
         codec.encode(np.array([np.nan]))
+
+
+def test_data_units_become_contract_units_and_back():
+    # steps of -0.1..0.3 m at 5 Hz, a gripper of 1 open; velocities in m/s and -1 open
+    codec = ActionCodec([-0.1, 0.0], [0.3, 1.0], [True, False], scale=[5.0, -2.0], offset=[0.0, 1.0])
+    np.testing.assert_allclose(codec.denormalise(np.array([[-1.0, 0.0], [1.0, 1.0]])), [[-0.5, 1.0], [1.5, -1.0]])
+    np.testing.assert_allclose(codec.normalise(np.array([0.5, 0.0])), [0.0, 0.5], atol=1e-12)
+    np.testing.assert_array_equal(codec.encode(codec.decode(np.array([[7, 200]]))), [[7, 200]])
+
+
+@pytest.mark.parametrize(("scale", "offset"), [([1.0], [0.0]), ([0.0, 1.0], [0.0, 0.0]), ([1.0, 1.0], [0.0, np.inf])])
+def test_units_that_lose_the_action_are_refused(scale, offset):
+    with pytest.raises(ConfigError, match="scale"):
+        ActionCodec([-0.1, 0.0], [0.3, 1.0], [True, False], scale=scale, offset=offset)

@@ -22,17 +22,33 @@ class ActionCodec:
         q99: (A,) 99 % quantile; becomes 1.
         mask: (A,) False where the value passes through un-normalised (gripper).
         bins: number of tokens a dimension.
+        scale, offset: (A,) contract unit = scale * data unit + offset, where q01 and q99 are in data units; None where
+            both units are the same.
 
     Raises:
-        ConfigError: shapes that differ, values that are not finite, q01 above q99, fewer than 3 bins.
+        ConfigError: shapes that differ, values that are not finite, q01 above q99, fewer than 3 bins, a scale of 0.
     """
 
-    def __init__(self, q01: Sequence[float], q99: Sequence[float], mask: Sequence[bool], bins: int = 256):
+    def __init__(
+        self,
+        q01: Sequence[float],
+        q99: Sequence[float],
+        mask: Sequence[bool],
+        bins: int = 256,
+        scale: Sequence[float] | None = None,
+        offset: Sequence[float] | None = None,
+    ):
         self.q01 = np.asarray(q01, dtype=np.float64)
         self.q99 = np.asarray(q99, dtype=np.float64)
         self.mask = np.asarray(mask, dtype=bool)
         self.bins = int(bins)
+        self.scale = np.ones_like(self.q01) if scale is None else np.asarray(scale, dtype=np.float64)
+        self.offset = np.zeros_like(self.q01) if offset is None else np.asarray(offset, dtype=np.float64)
         faults = []
+        if not self.q01.shape == self.scale.shape == self.offset.shape:
+            faults.append(f"scale {self.scale.shape} and offset {self.offset.shape} must be of q01's {self.q01.shape}")
+        elif not (np.isfinite(self.scale).all() and np.isfinite(self.offset).all() and self.scale.all()):
+            faults.append(f"scale = {self.scale.tolist()} must be finite and not 0, offset finite")
         if self.q01.ndim != 1 or not self.q01.shape == self.q99.shape == self.mask.shape:
             faults.append(f"q01 {self.q01.shape}, q99 {self.q99.shape}, mask {self.mask.shape} must be of one length")
         elif not (np.isfinite(self.q01).all() and np.isfinite(self.q99).all()):
@@ -54,7 +70,7 @@ class ActionCodec:
 
     def normalise(self, actions: np.ndarray) -> np.ndarray:
         """Actions (..., A) in contract units -> float64 (..., A) in [-1, 1], clipped."""
-        values = self._checked(actions)
+        values = (self._checked(actions) - self.offset) / self.scale
         scaled = 2.0 * (values - self.q01) / self._range - 1.0
         return np.clip(np.where(self.mask, scaled, values), -1.0, 1.0)
 
@@ -62,7 +78,7 @@ class ActionCodec:
         """Normalised (..., A) -> float32 (..., A) in contract units: 0.5 (a + 1) (q99 - q01) + q01 where masked."""
         values = self._checked(values)
         scaled = 0.5 * (values + 1.0) * (self.q99 - self.q01) + self.q01
-        return np.where(self.mask, scaled, values).astype(np.float32)
+        return (self.scale * np.where(self.mask, scaled, values) + self.offset).astype(np.float32)
 
     def encode(self, actions: np.ndarray) -> np.ndarray:
         """Actions (..., A) in contract units -> int64 bins (..., A), 0..bins-1."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,9 +15,11 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from apo_core.errors import CheckpointError, ConfigError
+from apo_core.vla.deployment import Deployment
 from apo_core.vla.model import Statistics, VlaModel
 from apo_core.vla.small_vla import FAMILY, SmallVla, SmallVlaConfig
 from apo_core.vla.statistics import DatasetStatistics, read_statistics
+from apo_core.vla.weight_files import file_sha256
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
 STATISTICS, MANIFEST = "dataset_statistics.json", "manifest.json"
@@ -35,12 +36,6 @@ class Checkpoint:
     base_sha256: str  # of the weights
     statistics_sha256: str  # of what normalises actions and state
     manifest: Mapping[str, Any]  # facts of the one who made it; empty for a published checkpoint
-
-
-def file_sha256(path: Path) -> str:
-    """Hash of a file's bytes, hexadecimal."""
-    with open(path, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def save_checkpoint(
@@ -130,13 +125,16 @@ def read_family(folder: Path) -> str:
     return str(family)
 
 
-def load_checkpoint(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None) -> Checkpoint:
+def load_checkpoint(
+    folder: Path, device: str = "cpu", dtype: torch.dtype | None = None, deployment: Deployment | None = None
+) -> Checkpoint:
     """Reads and verifies a checkpoint folder of any family.
 
     Args:
         folder: with config.json, which names the family.
         device: where published checkpoints are read to; the small VLA is read to the CPU.
         dtype: of the weights in memory. None: float32 on a CPU; bfloat16 elsewhere, but the small VLA float32.
+        deployment: of a published checkpoint, instead of its deployment.yaml.
 
     Raises:
         CheckpointError: files missing or changed, an unknown family, or weights whose names or shapes differ; names
@@ -151,8 +149,12 @@ def load_checkpoint(folder: Path, device: str = "cpu", dtype: torch.dtype | None
     if family == "openvla":
         from apo_core.vla.openvla_checkpoint import load_openvla
 
-        return load_openvla(folder, device, dtype)
-    raise CheckpointError(f"{folder / CONFIG}: unknown family {family!r}; known: {FAMILY}, openvla")
+        return load_openvla(folder, device, dtype, deployment)
+    if family == "pi0_fast":
+        from apo_core.vla.pi0_fast_checkpoint import load_pi0_fast
+
+        return load_pi0_fast(folder, device, dtype, deployment)
+    raise CheckpointError(f"{folder / CONFIG}: unknown family {family!r}; known: {FAMILY}, openvla, pi0_fast")
 
 
 def _load_small_vla(folder: Path) -> Checkpoint:

@@ -60,6 +60,13 @@ def process_image(
     return np.ascontiguousarray(cv2.transform(resized, affine).transpose(2, 0, 1))
 
 
+def change_colours(image: np.ndarray, jitter: ColourJitter, rng: np.random.Generator) -> np.ndarray:
+    """A uint8 (H, W, 3) rgb image with brightness, contrast and saturation drawn anew; uint8 again."""
+    matrix, offset = _colour_change(image, jitter, rng)
+    affine = np.concatenate([matrix, offset[:, None]], axis=1)
+    return np.clip(np.rint(cv2.transform(image.astype(np.float32), affine)), 0, 255).astype(np.uint8)
+
+
 def process_images(
     images: list[np.ndarray], size: int, rng: np.random.Generator | None = None, jitter: ColourJitter | None = None
 ) -> np.ndarray:

@@ -21,6 +21,7 @@ from apo_core.config import parameter
 from apo_core.errors import AdapterError
 
 TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+_VISION = r".*vision_tower\..*"  # its layers have the same names in some families; LoRA leaves vision alone
 ADAPTER = "default"  # PEFT's name for the adapter that serves
 _PREFIX = "base_model.model."  # of PEFT's files
 
@@ -85,7 +86,7 @@ def attach_lora(model: nn.Module, settings: LoraSettings, seed: int = 0) -> None
     """Adds a trainable adapter with B = 0 and freezes everything else; once per model.
 
     Args:
-        model: a SmallVla.
+        model: of any family.
         settings: shape of the adapter.
         seed: of A's random values.
 
@@ -96,8 +97,14 @@ def attach_lora(model: nn.Module, settings: LoraSettings, seed: int = 0) -> None
         raise ValueError("an adapter is attached already; use stage and swap")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        inject_adapter_in_model(peft_config(settings), model, adapter_name=ADAPTER)
+        config = peft_config(settings)
+        if any("vision_tower." in name for name, _ in model.named_modules()):
+            config.exclude_modules = _VISION
+        inject_adapter_in_model(config, model, adapter_name=ADAPTER)
     for name, value in model.named_parameters():
+        if "lora_" in name:
+            # small steps vanish in bfloat16, whatever the base model's precision
+            value.data = value.data.float()
         value.requires_grad_("lora_" in name)
 
 

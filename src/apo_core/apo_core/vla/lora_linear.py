@@ -53,4 +53,6 @@ def _is_plain(linear: nn.Module) -> bool:
         and linear.lora_B[ADAPTER].bias is None
         and not linear.base_layer.weight.requires_grad
         and not linear.use_dora.get(ADAPTER)
+        # a base in bfloat16 has an adapter in float32, which PEFT's layer converts for
+        and linear.base_layer.weight.dtype == linear.lora_A[ADAPTER].weight.dtype
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -51,6 +51,7 @@ class ModelConfig(Protocol):
     """What is asked of a model's configuration."""
 
     cameras: tuple[str, ...]  # contract names, in the order of the model's images
+    state_size: int  # numbers of state; 0 for none
     action_size: int
     chunk: int  # rows predicted from one observation
     period_ns: int  # between the rows of a chunk
@@ -72,6 +73,27 @@ class VlaModel(Protocol):
         self, features: torch.Tensor, prompt_ids: torch.Tensor, action_tokens: torch.Tensor
     ) -> torch.Tensor:
         """Teacher-forced float32 (B, L, bins); token i is predicted from tokens before i."""
+
+    def completion_logits(
+        self,
+        features: torch.Tensor,
+        prompt_ids: torch.Tensor,
+        action_tokens: torch.Tensor,
+        rows: Sequence[int] = (),
+        other_tokens: torch.Tensor | None = None,
+        checkpointing: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """For training: `action_logits`, and without gradient those of other actions after the same observations.
+
+        Args:
+            features, prompt_ids, action_tokens: see `action_logits`.
+            rows: R rows of the batch that have another action.
+            other_tokens: int64 (R, L), teacher-forced in place of the row's own action.
+            checkpointing: saves memory in the backward pass for the price of a second forward pass.
+
+        Returns:
+            float32 (B, L, bins) and (R, L, bins).
+        """
 
     def generate(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Greedy tokens (B, L) and float32 log-probabilities (B, L), nats."""

@@ -102,6 +102,11 @@ class VlaPolicy:
         return self.statistics.contract_sha256
 
     @property
+    def state_size(self) -> int:
+        """Numbers of state that the model reads."""
+        return self.config.state_size
+
+    @property
     def chunk(self) -> int:
         """Rows of an action chunk."""
         return self.config.chunk

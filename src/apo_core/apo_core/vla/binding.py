@@ -1,0 +1,107 @@
+"""Writes deployment.yaml: binds a published checkpoint to the robot of a contract file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from apo_core.contract import Contract, load_contract
+from apo_core.errors import CheckpointError, ConfigError
+from apo_core.vla.checkpoint import CONFIG, FAMILY, read_family
+from apo_core.vla.deployment import DEPLOYMENT, Deployment, read_deployment
+from apo_core.vla.lerobot_statistics import read_lerobot_statistics
+from apo_core.vla.published_statistics import read_norm_stats, select
+
+_HEADER = """\
+# Which robot this checkpoint drives. Every number that the model says or reads goes through here: check action_scale
+# and action_offset against the units of the data that it was trained on.
+"""
+
+
+def bind(
+    folder: Path,
+    robot: Path,
+    cameras: tuple[str, ...],
+    state: tuple[str, ...],
+    statistics_key: str,
+    chunk: int,
+    centre_crop: bool,
+    force: bool = False,
+) -> Path:
+    """Writes deployment.yaml into a checkpoint folder and returns its path.
+
+    Actions of the data are taken to be displacements a step (m, rad) and a gripper of 1 open, 0 closed, as in most of
+    Open X-Embodiment; the contract's are velocities and -1 open, 1 closed.
+
+    Args:
+        folder: of the checkpoint.
+        robot: contract file.
+        cameras: of the contract, in the model's order; empty: the first of the contract.
+        state: parts of the proprioception, see `Deployment.state`.
+        statistics_key: which training data's; may be empty where there are only one's.
+        chunk: rows predicted from one observation.
+        centre_crop: see `Deployment`.
+        force: replaces a file that is there.
+
+    Raises:
+        CheckpointError: no checkpoint, a file that is there already, or an unknown statistics key.
+        ConfigError: the contract or a name in it is wrong; every fault.
+    """
+    folder = Path(folder)
+    family = read_family(folder)
+    if family == FAMILY:
+        raise CheckpointError(f"{folder}: a {FAMILY} is bound to its robot when it is made (`apo base-policy`)")
+    path = folder / DEPLOYMENT
+    if path.exists() and not force:
+        raise CheckpointError(f"{path} is there already; --force replaces it")
+    contract = load_contract(robot)
+    deployment = Deployment(
+        contract_sha256=contract.sha256,
+        period_s=contract.period_ns / 1e9,
+        cameras=cameras or contract.image_names[:1],
+        statistics_key=statistics_key,
+        action_scale=(*[contract.rate_hz] * (contract.action.size - 1), -2.0),
+        action_offset=(*[0.0] * (contract.action.size - 1), 1.0),
+        state=state,
+        centre_crop=centre_crop,
+        chunk=chunk,
+    )
+    _check_names(deployment, contract)
+    if family == "pi0_fast":
+        read_lerobot_statistics(folder, deployment)
+    else:
+        norm_stats = read_norm_stats(folder, json.loads((folder / CONFIG).read_text()))
+        chosen = select(norm_stats, deployment, False, str(folder))
+        deployment = dataclasses.replace(deployment, statistics_key=chosen.key)
+    path.write_text(_HEADER + _text(deployment))
+    read_deployment(folder)
+    return path
+
+
+def _check_names(deployment: Deployment, contract: Contract) -> None:
+    faults = [
+        f"camera {name!r} is not in the contract; known: {', '.join(contract.image_names)}"
+        for name in deployment.cameras
+        if name not in contract.image_names
+    ]
+    faults += [
+        f"state {part!r} is not in the contract; known: {', '.join(contract.state_names)}"
+        for part in deployment.state
+        if part.partition(":")[0] not in contract.state_names
+    ]
+    if faults:
+        raise ConfigError(contract.source, faults)
+
+
+def _text(deployment: Deployment) -> str:
+    """YAML with the description of every parameter above it."""
+    lines = []
+    for spec in dataclasses.fields(deployment):
+        value = getattr(deployment, spec.name)
+        value = list(value) if isinstance(value, tuple) else value
+        written = json.dumps(value, ensure_ascii=False)  # JSON is YAML, on one line
+        choices = spec.metadata.get("choices")
+        known = f" ({', '.join(choices)})" if choices else ""
+        lines += [f"# {spec.metadata['description']}{known}", f"{spec.name}: {written}"]
+    return "\n".join(lines) + "\n"

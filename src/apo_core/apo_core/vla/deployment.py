@@ -1,0 +1,81 @@
+"""deployment.yaml beside a published checkpoint: which robot it drives, and how its numbers meet the contract."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from apo_core.config import build, parameter
+from apo_core.errors import CheckpointError, ConfigError
+from apo_core.vla.openvla_images import RESAMPLING
+from apo_core.vla.openvla_processor import PROMPT
+
+DEPLOYMENT = "deployment.yaml"
+FORMS = ("values", "position_axis_angle", "two_fingers")
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What a published checkpoint does not say about the robot it drives."""
+
+    contract_sha256: str = parameter("", "hash of the robot's contract; `apo policy bind` writes it")
+    period_s: float = parameter(0.2, "s between two actions of the data it was trained on", low=0.001, high=10.0)
+    cameras: tuple[str, ...] = parameter((), "cameras of the contract, in the order the model takes its images")
+    statistics_key: str = parameter("", "which training data's statistics; empty where there are only one's")
+    normalisation: str = parameter("q99", "quantiles of the data, or its bounds", choices=("q99", "bounds"))
+    action_scale: tuple[float, ...] = parameter((), "contract unit = scale * data unit + offset; empty: all 1")
+    action_offset: tuple[float, ...] = parameter((), "see action_scale; empty: all 0")
+    state: tuple[str, ...] = parameter(
+        (), "state keys of the contract that make the proprioception, each as key or key:form"
+    )
+    centre_crop: bool = parameter(False, "True for a fine-tune that was trained with image augmentation")
+    resampling: str = parameter("bicubic", "filter that resizes camera images", choices=tuple(RESAMPLING))
+    prompt: str = parameter(PROMPT, "template of the prompt, with {instruction}")
+    prompt_length: int = parameter(64, "tokens of a prompt at most", low=8, high=512)
+    chunk: int = parameter(1, "actions predicted from one observation", low=1, high=256)
+    conventions: str = parameter("lerobot", "of a pi0-FAST checkpoint", choices=("lerobot", "openpi"))
+    text_tokenizer: str = parameter("tokenizer.json", "pi0-FAST: file of PaliGemma's tokenizer")
+    action_tokenizer: str = parameter("action_tokenizer", "pi0-FAST: folder of the FAST tokenizer")
+    adapter: str = parameter("", "folder of a PEFT adapter that belongs to the base, merged when it is read")
+
+    def __post_init__(self):
+        faults = []
+        if "{instruction}" not in self.prompt:
+            faults.append(f"prompt = {self.prompt!r} must contain {{instruction}}")
+        for part in self.state:
+            key, _, form = part.partition(":")
+            if not key or (form or "values") not in FORMS:
+                faults.append(f"state = {part!r} must be key or key:form with one of {', '.join(FORMS)}")
+        if len(set(self.cameras)) != len(self.cameras):
+            faults.append(f"cameras = {list(self.cameras)} must differ")
+        if faults:
+            raise ConfigError(DEPLOYMENT, faults)
+
+    @property
+    def period_ns(self) -> int:
+        """Between the rows of a chunk."""
+        return round(self.period_s * 1e9)
+
+
+def read_deployment(folder: Path) -> Deployment:
+    """Reads deployment.yaml.
+
+    Raises:
+        CheckpointError: there is none.
+        ConfigError: every fault in it.
+    """
+    path = Path(folder) / DEPLOYMENT
+    try:
+        data = yaml.safe_load(path.read_text()) or {}
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{path} is missing: it says which robot the checkpoint drives; `apo policy bind {folder} --robot "
+            "config/contract.yaml` writes one to edit"
+        ) from None
+    except (OSError, yaml.YAMLError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}: {error})") from None
+    if not isinstance(data, dict):
+        raise ConfigError(str(path), ["is not a mapping of keys"])
+    return build(Deployment, data, str(path))

@@ -1,0 +1,25 @@
+"""The text tokenizer of a published checkpoint: tokenizer.json, without transformers' classes around it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from apo_core.errors import CheckpointError
+
+
+def read_tokenizer(path: Path, vocabulary: int) -> Tokenizer:
+    """A tokenizer.json.
+
+    Raises:
+        CheckpointError: unreadable, or with more tokens than the model's vocabulary.
+    """
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises plain Exception
+        raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}: {error})") from None
+    largest = max(tokenizer.get_vocab().values(), default=-1)
+    if largest >= vocabulary:
+        raise CheckpointError(f"{path}: has token {largest}, the model's vocabulary ends at {vocabulary - 1}")
+    return tokenizer

@@ -1,0 +1,68 @@
+"""The training loop on published families, with small random weights in their own format."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from apo_core.errors import ConfigError
+from apo_core.vla.policy import VlaPolicy
+from apo_trainer.config import TrainingConfig
+from apo_trainer.dataset import load_training_data
+from apo_trainer.trainer import Trainer
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "apo_core" / "vla"))  # pytest's importlib mode does not
+
+import published_checkpoints as published
+
+ROBOT = {"cameras": ["front"], "action_scale": [], "action_offset": []}
+SETTINGS = TrainingConfig(steps=3, batch_size=4, learning_rate=0.01, warmup_steps=0, undesirable_steps=3, lora_rank=2)
+
+
+@pytest.fixture
+def make_trainer(interactions, contract, tmp_path):
+    def make(folder: Path) -> Trainer:
+        torch.set_num_threads(1)
+        policy = VlaPolicy.load(folder, lora=None)
+        paths = sorted(interactions.glob("*.h5"))
+        rule, share = SETTINGS.label_rule, SETTINGS.held_out_share
+        data = load_training_data(paths, rule, policy.chunk, share, contract.sha256)
+        return Trainer(policy, data, SETTINGS)
+
+    return make
+
+
+def openvla(folder: Path, contract_sha256: str) -> Path:
+    return published.make_openvla(folder, contract_sha256=contract_sha256, **ROBOT)
+
+
+def discrete_oft(folder: Path, contract_sha256: str) -> Path:
+    changes = {**ROBOT, "chunk": 2, "contract_sha256": contract_sha256}
+    return published.make_openvla_oft(folder, continuous=False, proprio=False, **changes)
+
+
+@pytest.mark.parametrize("make", [openvla, discrete_oft])
+def test_the_adapter_learns_and_nothing_else_changes(make_trainer, contract, tmp_path, make):
+    trainer = make_trainer(make(tmp_path / "policy", contract.sha256))
+    before = {name: value.clone() for name, value in trainer.policy.model.named_parameters()}
+    metrics = list(trainer.steps())
+    assert [m.step for m in metrics] == [1, 2, 3] and all(np.isfinite(m.loss) for m in metrics)
+    assert metrics[0].log_ratio["HUMAN"] == pytest.approx(0.0, abs=1e-4)
+    assert metrics[-1].log_ratio["HUMAN"] > 0.01  # the operator's actions become more likely
+    changed = {n for n, value in trainer.policy.model.named_parameters() if not torch.equal(value, before[n])}
+    assert changed and all(".lora_" in name for name in changed)
+    assert trainer.held_out_means() and all(np.isfinite(v).all() for v in trainer.adapter().values())
+
+
+def test_a_continuous_head_is_refused(make_trainer, contract, tmp_path):
+    changes = {**ROBOT, "chunk": 2, "contract_sha256": contract.sha256}
+    trainer = make_trainer(published.make_openvla_oft(tmp_path / "policy", proprio=False, **changes))
+    with pytest.raises(ConfigError, match="continuous head"):
+        next(iter(trainer.steps()))
+
+
+def test_pi0_fast_is_refused(make_trainer, contract, tmp_path):
+    with pytest.raises(ConfigError, match="serves only"):
+        make_trainer(published.make_pi0_fast(tmp_path / "policy", contract_sha256=contract.sha256))
