@@ -31,60 +31,63 @@ LLAMA_2_7B = {
 }
 
 
-def median_ms(run: Callable[[], object], rounds: int = ROUNDS) -> float:
+def median_ms(run: Callable[[], object], wait: Callable[[], None]) -> float:
     """Median of the time until the device is done."""
     times = []
-    for turn in range(rounds + 3):
+    for turn in range(ROUNDS + 3):
         begin = time.perf_counter()
         run()
-        torch.cuda.synchronize()
+        wait()
         if turn >= 3:
             times.append(1e3 * (time.perf_counter() - begin))
     return statistics.median(times)
 
 
-def bytes_per_ms() -> float:
-    """Bytes that the memory gives in a millisecond, reading; half of what a copy moves is read."""
-    source = torch.empty(1 << 30, dtype=torch.uint8, device="cuda")
+def random_model(shape: dict, device: str) -> LlamaForCausalLM:
+    """A model with LoRA of rank 32 in bfloat16, made where it stays."""
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with torch.device(device):
+            model = LlamaForCausalLM(LlamaConfig(**shape)).eval()
+            attach_lora(model, LoraSettings(rank=32, alpha=16.0))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    return model.to(torch.bfloat16)
+
+
+def measure(shape: dict, device: str, graphs: GraphCache, wait: Callable[[], None], read_bytes: int) -> str:
+    """Emits the figures; what else was measured."""
+    model = random_model(shape, device)
+    prefix = torch.randn(1, LENGTH, shape["hidden_size"], device=device, dtype=torch.bfloat16)
+    mask = torch.ones(1, LENGTH, dtype=torch.int64, device=device)
+    options = {"max_new_tokens": STEPS, "min_new_tokens": STEPS, "do_sample": False}
+    decoder = StaticDecoder(model.model, merge=False)
+    embedding, head = model.model.embed_tokens.weight[-ACTIONS:], model.lm_head.weight[-ACTIONS:]
+
+    def chunk(steps: int) -> None:
+        graphs(f"{steps}", lambda x: decoder.generate(x, embedding, head, steps), prefix)
+
+    source = torch.empty(read_bytes, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    return 2 * source.numel() / median_ms(lambda: target.copy_(source))
+    with torch.inference_mode():
+        naive = median_ms(lambda: model.generate(inputs_embeds=prefix, attention_mask=mask, **options), wait)
+        whole, prefill = median_ms(lambda: chunk(STEPS), wait), median_ms(lambda: chunk(1), wait)
+        # a copy reads and writes each byte
+        bytes_per_ms = 2 * read_bytes / median_ms(lambda: target.copy_(source), wait)
+    weights = sum(p.numel() * p.element_size() for p in model.model.layers.parameters())
+    floor = (STEPS - 1) * weights / bytes_per_ms + prefill
+    Figure("gpu_chunk_over_floor", whole / floor, "x", 1.3, True, ROUNDS, floor, whole / floor).emit()
+    Figure("gpu_chunk_speedup", naive / whole, "x", 1.0, False, ROUNDS, naive, whole / naive).emit()
+    return f"chunk {whole:.1f} ms, prefill {prefill:.1f} ms, floor {floor:.1f} ms, generate() {naive:.1f} ms"
 
 
 def main() -> None:
     if not torch.cuda.is_available():
         print("skipped: no CUDA device", file=sys.stderr)
         raise SystemExit(SKIPPED)
-    torch.manual_seed(0)
-    with torch.device("cuda"):
-        torch.set_default_dtype(torch.bfloat16)
-        causal = LlamaForCausalLM(LlamaConfig(**LLAMA_2_7B)).eval()
-        attach_lora(causal, LoraSettings(rank=32, alpha=16.0))
-        torch.set_default_dtype(torch.float32)
-    causal.to(torch.bfloat16)
-    prefix = torch.randn(1, LENGTH, LLAMA_2_7B["hidden_size"], device="cuda", dtype=torch.bfloat16)
-    mask = torch.ones(1, LENGTH, dtype=torch.int64, device="cuda")
-    with torch.inference_mode():
-        naive = median_ms(
-            lambda: causal.generate(
-                inputs_embeds=prefix, attention_mask=mask, max_new_tokens=STEPS, min_new_tokens=STEPS, do_sample=False
-            )
-        )
-        decoder, graphs = StaticDecoder(causal.model, merge=False), GraphCache()
-        embedding, head = causal.model.embed_tokens.weight[-ACTIONS:], causal.lm_head.weight[-ACTIONS:]
-
-        def chunk(steps: int) -> Callable[[], object]:
-            function = lambda x: decoder.generate(x, embedding, head, steps)  # noqa: E731
-            return lambda: graphs(f"decode {steps}", function, prefix)
-
-        whole, prefill = median_ms(chunk(STEPS)), median_ms(chunk(1))
-    weights = sum(p.numel() * p.element_size() for p in causal.model.layers.parameters())
-    floor = (STEPS - 1) * weights / bytes_per_ms() + prefill
-    Figure("gpu_chunk_over_floor", whole / floor, "x", 1.3, True, ROUNDS, floor, whole / floor).emit()
-    Figure("gpu_chunk_speedup", naive / whole, "x", 1.0, False, ROUNDS, naive, whole / naive).emit()
-    print(
-        f"{torch.cuda.get_device_name()}: chunk {whole:.1f} ms, prefill {prefill:.1f} ms, floor {floor:.1f} ms, "
-        f"generate() {naive:.1f} ms"
-    )
+    text = measure(LLAMA_2_7B, "cuda", GraphCache(), torch.cuda.synchronize, 1 << 30)
+    print(f"{torch.cuda.get_device_name()}: {text}")
 
 
 if __name__ == "__main__":

@@ -86,10 +86,13 @@ class Control:
         self._newest: Answer | None = None
         self.ticks = self.missed = 0
         self.versions: set[int] = set()
+        self.inference_ms: list[float] = []
 
     def answer(self, answer: Answer) -> None:
         """Takes the policy's newest answer."""
         self._newest = answer
+        if answer.inference_s:
+            self.inference_ms.append(1e3 * answer.inference_s)
 
     def tick(self, now_ns: int) -> Observation:
         """Executes what there is for this moment; the observation of this tick."""
@@ -187,12 +190,13 @@ def swap_ticks_missed() -> None:
                 if loaded != len(asked):
                     raise SystemExit(f"{loaded} of {len(asked)} adapters were loaded")
                 missed[len(asked)] = control.missed
-                notes.append(f"{control.ticks} ticks, {len(control.versions)} versions acted")
+                inference_ms = statistics.median(control.inference_ms)
+                notes.append(f"{control.ticks} ticks, {len(control.versions)} versions acted, {inference_ms:.0f} ms")
         finally:
             load.kill()
             load.wait()
     Figure("swap_ticks_missed", missed[SWAPS], "ticks", 0.0, True, SWAPS, float(missed[0])).emit()
-    print(f"without swaps: {notes[0]}; with {SWAPS} swaps: {notes[1]}")
+    print(f"without swaps: {notes[0]} an inference; with {SWAPS} swaps: {notes[1]}")
 
 
 if __name__ == "__main__":

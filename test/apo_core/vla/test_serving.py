@@ -1,6 +1,7 @@
 """A policy as it serves gives what the loaded policy gives, whatever it reuses, records or shares."""
 
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
@@ -216,3 +217,37 @@ def test_a_model_with_a_decoding_of_its_own_is_served_whole(tiny_policy, observa
 def test_a_checkpoint_is_loaded_for_serving_or_says_what_is_wrong(tmp_path):
     with pytest.raises(CheckpointError):
         load_for_serving(tmp_path, "cpu", LORA, ServingSettings())
+
+
+@pytest.mark.parametrize("precision", ["checkpoint", "int8"])
+def test_predictions_beside_swaps_are_of_one_adapter(
+    tiny_model, tiny_tokenizer, tiny_statistics, observation, precision
+):
+    torch.manual_seed(0)
+    model = SmallVla(dataclasses.replace(tiny_model.config, hidden=64, mlp=64)).eval()
+    policy = VlaPolicy(model, tiny_tokenizer, tiny_statistics, lora=LORA)
+    serving, seen = ServingPolicy(policy, ServingSettings(precision)), observation()
+    staged = {version: serving.stage(random_adapter(policy, version)) for version in (1, 2)}
+    expected = {}
+    for version, one in staged.items():
+        serving.swap(one, version)
+        expected[version] = serving.predict(seen).log_probs
+    assert not np.array_equal(expected[1], expected[2])
+    stop, second = threading.Event(), serving.second_slot()
+
+    def swap_all_the_time():
+        while not stop.is_set():
+            for version, one in staged.items():
+                serving.swap(one, version)
+                second.swap(one, version)
+                second.predict(seen)
+
+    thread = threading.Thread(target=swap_all_the_time)
+    thread.start()
+    try:
+        for _ in range(20):
+            chunk = serving.predict(seen)
+            np.testing.assert_array_equal(chunk.log_probs, expected[chunk.adapter_version])
+    finally:
+        stop.set()
+        thread.join()

@@ -1,6 +1,7 @@
 """A decoder repeats what transformers computes, with an adapter merged or beside, whatever the way it is bound."""
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -150,6 +151,21 @@ def test_a_copy_decodes_with_the_weights_of_its_own_model(causal, prefix):
         causal.model.layers[0].mlp.up_proj.weight.mul_(-2.0)
     assert torch.equal(decode(model, prefix, decoder=copied).log_probs, expected.log_probs)
     assert not torch.equal(decode(causal, prefix, decoder=decoder).log_probs, expected.log_probs)
+
+
+def test_compiled_code_gives_the_same_and_is_not_compiled_again_for_another_adapter(causal, prefix, monkeypatch):
+    # what is compiled and when, without the minutes of a code generator
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    attach_lora(causal, LoraSettings(rank=4))
+    decoder = StaticDecoder(causal.model, merge=False)
+    decoder.compile()
+    graphs = []
+    for seed in (1, 2, 3):
+        swap(causal, stage(causal, random_adapter(causal, seed)))
+        assert torch.equal(decode(causal, prefix, decoder=decoder).tokens, generated(causal, prefix))
+        graphs.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+    assert graphs[0] > 0
+    assert graphs[1:] == graphs[:1] * 2
 
 
 @pytest.mark.parametrize("change", [{"num_key_value_heads": 1}, {"attention_bias": True}, {"hidden_act": "gelu"}])

@@ -25,8 +25,8 @@ from apo_core.vla.static_decoder import Decoded
 class ServingPolicy:
     """Serves a policy; safe to use from several threads, like the policy itself.
 
-    A model that decodes token by token is served with everything above: it has a `decoder`, `prefix_of_one`,
-    `embedding_rows` and `head_rows`, see SmallVla. Any other is served in the way that it brings, whole chunks only.
+    A `DecodingModel` is served with everything above. Any other model is served in the way that it brings, whole chunks
+    only.
 
     Args:
         policy: loaded, on its device; its model is changed to the precision and must not be used for training.

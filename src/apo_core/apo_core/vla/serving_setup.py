@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
@@ -14,6 +15,25 @@ from apo_core.vla.static_decoder import StaticDecoder
 
 _LOADED = "checkpoint"
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class DecodingModel(Protocol):
+    """What a model that decodes token by token has beyond `apo_core.vla.model.VlaModel`, to be served fast.
+
+    One that also has `camera_tokens` and `join_features` (see SmallVla) encodes each camera apart; any other is asked
+    for its `features` when an image or the state has changed.
+    """
+
+    decoder: StaticDecoder  # of its language model
+
+    def prefix_of_one(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> torch.Tensor:
+        """Embeddings (1, T, d) of everything before the action tokens, without padding in between."""
+
+    def embedding_rows(self) -> torch.Tensor:
+        """Input rows (bins, d) of the action tokens, by bin."""
+
+    def head_rows(self) -> torch.Tensor:
+        """Output rows (bins, d) of the action tokens, by bin."""
 
 
 @dataclass(frozen=True, slots=True)
