@@ -1,5 +1,6 @@
 """Small episode files with chosen sources."""
 
+import signal
 import zlib
 from pathlib import Path
 
@@ -40,6 +41,15 @@ def small_contract(rate_hz: float = 20.0) -> Contract:
         },
         "test",
     )
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before():
+    """The training program catches signals, and tests call it in their own process."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -35,15 +35,6 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def signals_as_before():
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    handlers = [signal.getsignal(number) for number in numbers]
-    yield
-    for number, handler in zip(numbers, handlers, strict=True):
-        signal.signal(number, handler)
-
-
 @pytest.fixture
 def arguments(checkpoint, interactions, tmp_path):
     """Arguments of a run, with any parameter of the file changed."""

@@ -31,14 +31,6 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def signals_as_before():
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-
-
 @pytest.fixture
 def arguments(checkpoint, interactions, tmp_path):
     """Arguments of a run in the folder of its name, with any parameter of the file changed."""
@@ -66,31 +58,32 @@ def losses(tmp_path, run) -> list[float]:
     return [json.loads(line)["loss"] for line in (tmp_path / run / "metrics.jsonl").read_text().splitlines()]
 
 
-def kill_at_step(step: int, arguments: list[str]) -> None:
-    """Runs the program and ends it with SIGKILL once it has reported the step."""
+def end_at_step(step: int, number: signal.Signals, arguments: list[str]) -> int:
+    """Runs the program, sends it a signal once it has reported the step, and returns its exit status."""
     command = [sys.executable, "-m", "apo_trainer.train", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=os.environ)
     with process:
         for line in process.stdout:
             message = json.loads(line)
             if message["event"] == "progress" and message["step"] >= step:
-                process.kill()
+                process.send_signal(number)
                 break
         process.stdout.read()
-    assert process.returncode == -signal.SIGKILL
+    return process.returncode
 
 
-def test_a_killed_run_goes_on_to_the_same_losses_and_the_same_adapter(arguments, tmp_path):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 130)], ids=["killed", "stopped"])
+def test_a_run_that_was_ended_goes_on_to_the_same_losses_and_the_same_adapter(arguments, tmp_path, number, status):
     settings = {"steps": 60, "resume_every_steps": 3, "views": 2}
     assert train.main(arguments("whole", **settings)) == 0
     step = random.randrange(1, 40)
-    kill_at_step(step, arguments("killed", **settings))
-    assert not (tmp_path / "killed" / "result.json").exists()
-    assert train.main(["--resume", str(tmp_path / "killed")]) == 0, f"killed at step {step}"
-    assert losses(tmp_path, "killed") == losses(tmp_path, "whole"), f"killed at step {step}"
+    assert end_at_step(step, number, arguments("ended", **settings)) == status
+    assert (tmp_path / "ended" / "result.json").exists() == (number == signal.SIGTERM)
+    assert train.main(["--resume", str(tmp_path / "ended")]) == 0, f"ended at step {step}"
+    assert losses(tmp_path, "ended") == losses(tmp_path, "whole"), f"ended at step {step}"
     store = AdapterStore(tmp_path / "adapters")
-    (_, whole), (_, killed) = store.read(1), store.read(2)
-    assert all(np.array_equal(whole[name], killed[name]) for name in whole)
+    (_, whole), (_, ended) = store.read(1), store.read(2)
+    assert all(np.array_equal(whole[name], ended[name]) for name in whole)
 
 
 def test_a_run_that_left_nothing_to_go_on_from_starts_again_on_the_same_files(

@@ -21,7 +21,8 @@ from apo_trainer.config import METHOD_NAMES, TrainerConfig, parse_overrides, rea
 from apo_trainer.dataset import find_episodes
 from apo_trainer.progress_line import ProgressLine
 from apo_trainer.rollouts import Adapter, RolloutResult, RolloutSettings, evaluate_policy
-from apo_trainer.train import PUBLISHED, run
+from apo_trainer.run_files import PUBLISHED
+from apo_trainer.training_run import run
 
 
 def compare(config: CompareConfig, trainer: TrainerConfig, output: Path) -> list[MethodResult]:

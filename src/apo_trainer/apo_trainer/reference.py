@@ -13,6 +13,7 @@ from apo_core.vla.policy import VlaPolicy
 from apo_trainer.batches import Batch
 from apo_trainer.features import fixed_batches
 from apo_trainer.losses import sequence_logps
+from apo_trainer.precision import matrix_products
 from apo_trainer.reference_cache import ReferenceCache
 
 
@@ -58,10 +59,11 @@ class ReferenceLogps:
         policy: the model.
         reference: its weights.
         cache: values that are known.
+        precision: as the policy is trained, or their difference would be that of the precisions.
     """
 
-    def __init__(self, policy: VlaPolicy, reference: Reference, cache: ReferenceCache):
-        self._policy, self._reference, self._cache = policy, reference, cache
+    def __init__(self, policy: VlaPolicy, reference: Reference, cache: ReferenceCache, precision: str = "float32"):
+        self._policy, self._reference, self._cache, self._precision = policy, reference, cache, precision
 
     @torch.no_grad()
     def of(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -80,7 +82,7 @@ class ReferenceLogps:
     def _score(self, batch: Batch, pairs: Sequence[tuple[int, Tensor, Tensor]]) -> list[float]:
         """Of rows, each with the tokens (L,) and mask (L,) of an action."""
         values: list[float] = []
-        with self._reference.active():
+        with self._reference.active(), matrix_products(self._precision, self._policy.device):
             for part, count in fixed_batches(pairs):
                 rows, tokens, mask = zip(*part, strict=True)
                 rows, tokens, mask = list(rows), torch.stack(tokens), torch.stack(mask)

@@ -16,7 +16,9 @@ from typing import Any, Self, TextIO
 from apo_core.errors import ApoError
 from apo_trainer.config import TrainerConfig, read_config, write_config
 
-_FINISHED = ("PUBLISHED", "REFUSED")
+PUBLISHED, REFUSED, FAILED, INTERRUPTED = "PUBLISHED", "REFUSED", "FAILED", "INTERRUPTED"
+DONE = "DONE"  # of a process that is not the main one, which judges and publishes
+_FINISHED = (PUBLISHED, REFUSED)
 
 
 class RunFolderError(ApoError):

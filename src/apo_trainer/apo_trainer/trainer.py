@@ -1,4 +1,4 @@
-"""The training loop: balanced batches, reference log-probabilities, LoRA updates, evaluation on held-out samples."""
+"""The training loop: batches, updates of the adapter, and the judgement of what came out."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import hashlib
 import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from apo_core import self_test
 from apo_core.errors import AdapterError
@@ -21,6 +20,7 @@ from apo_trainer.batches import Batcher
 from apo_trainer.config import TrainingConfig
 from apo_trainer.dataset import SampleClass, TrainingData
 from apo_trainer.gate import ClassMeans, Verdict, judge, limits_of
+from apo_trainer.held_out import held_out_means
 from apo_trainer.methods import METHODS
 from apo_trainer.mismatched import MismatchedActions
 from apo_trainer.processes import Processes
@@ -28,9 +28,9 @@ from apo_trainer.reference import Reference, ReferenceLogps
 from apo_trainer.reference_cache import ReferenceCache
 from apo_trainer.run_checkpoint import Progress, load_progress, save_progress
 from apo_trainer.sampler import Draw
+from apo_trainer.step_metrics import StepMetrics, step_metrics
 from apo_trainer.update import Update
 
-_EVALUATION_BATCH = 32
 _PREFETCHED_BATCHES = 2  # read ahead by the workers
 
 
@@ -42,25 +42,6 @@ class Resources:
     reference_cache_dir: Path | None = None  # keeps the reference's log-probabilities between runs
     workers: int = 0  # threads that read and prepare images ahead
     processes: Processes = field(default_factory=Processes)
-
-
-@dataclass(frozen=True, slots=True)
-class StepMetrics:
-    """One optimizer step. A class that the batch lacks has None."""
-
-    step: int  # 1..steps
-    loss: float
-    z0: float  # nats
-    learning_rate: float
-    grad_norm: float  # before clipping
-    log_ratio: Mapping[str, float | None]  # mean by class, nats
-    weight: Mapping[str, float | None]  # mean lambda by class
-    l1: Mapping[str, float | None]  # mean teacher-forced error by class, normalised action units
-    samples: Mapping[str, list[float]]  # a number a row: its loss up to a constant, weight and log-ratio
-
-    def as_dict(self) -> dict:
-        """Plain data, without what is known of each row."""
-        return {name: value for name, value in asdict(self).items() if name != "samples"}
 
 
 class Trainer:
@@ -100,8 +81,15 @@ class Trainer:
         self._reference = Reference(policy, self._named)
         self.reference_sha256 = self._reference.sha256(config.lora_alpha, config.precision)
         self._cache = ReferenceCache(resources.reference_cache_dir, self.reference_sha256)
-        logps = ReferenceLogps(policy, self._reference, self._cache) if self.method.uses_reference else None
-        self._update = Update(policy, self._parameters, self.method, logps, config, self._processes)
+        logps = ReferenceLogps(policy, self._reference, self._cache, config.precision)
+        self._update = Update(
+            policy,
+            self._parameters,
+            self.method,
+            logps if self.method.uses_reference else None,
+            config,
+            self._processes,
+        )
         self._batcher = Batcher(
             policy,
             data.train,
@@ -191,21 +179,7 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
-        return StepMetrics(
-            step=step + 1,
-            loss=out.loss.item(),
-            z0=out.z0.item(),
-            learning_rate=rate,
-            grad_norm=norm.item(),
-            log_ratio=_by_class(classes, out.log_ratios),
-            weight=_by_class(classes, out.weights),
-            l1=_by_class(classes, terms.l1),
-            samples={
-                "loss": (-out.values).tolist(),
-                "weight": out.weights.tolist(),
-                "log_ratio": out.log_ratios.tolist(),
-            },
-        )
+        return step_metrics(step, rate, norm, terms, out)
 
     def _check_guard(self) -> None:
         """Sets `stop_reason` when the undesirable log-ratio runs away."""
@@ -232,26 +206,8 @@ class Trainer:
 
     def held_out_means(self) -> dict[SampleClass, ClassMeans]:
         """Means over at most `held_out_samples` of each class, spread evenly."""
-        chosen: list[int] = []
-        for name in SampleClass:
-            members = [i for i, s in enumerate(self._data.held_out) if s.sample_class is name]
-            count = min(len(members), self.config.held_out_samples)
-            chosen += [members[i * len(members) // count] for i in range(count)]
-        batcher = Batcher(self.policy, self._data.held_out, self.config.seed, cache_mb=0)
-        rows: dict[SampleClass, list[tuple[float, float, float]]] = {}
-        for first in range(0, len(chosen), _EVALUATION_BATCH):
-            batch = batcher.batch([Draw(i, 0) for i in chosen[first : first + _EVALUATION_BATCH]])
-            with torch.no_grad():
-                with self._reference.active():
-                    ref = self._update.forward(batch)
-                now = self._update.forward(batch)
-            columns = ((now.logps - ref.logps).tolist(), now.l1.tolist(), ref.l1.tolist())
-            for name, *row in zip(batch.classes, *columns, strict=True):
-                rows.setdefault(name, []).append(tuple(row))
-        return {
-            name: ClassMeans(len(values), *(sum(column) / len(values) for column in zip(*values, strict=True)))
-            for name, values in rows.items()
-        }
+        forward, reference = self._update.forward, self._reference
+        return held_out_means(self.policy, self._data.held_out, self.config.held_out_samples, reference, forward)
 
     def adapter(self) -> dict[str, np.ndarray]:
         """The adapter's tensors as they are now, under PEFT's names.
@@ -273,11 +229,3 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
     done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
     share = config.learning_rate_end + (1.0 - config.learning_rate_end) * 0.5 * (1.0 + math.cos(math.pi * done))
     return config.learning_rate * share
-
-
-def _by_class(classes: Sequence[SampleClass], values: Tensor) -> dict[str, float | None]:
-    means: dict[str, float | None] = {}
-    for name in SampleClass:
-        chosen = values[[i for i, own in enumerate(classes) if own is name]]
-        means[str(name)] = chosen.mean().item() if chosen.numel() else None
-    return means

@@ -24,8 +24,8 @@ from apo_trainer.config import TrainerConfig
 from apo_trainer.episode_checks import EpisodeChecks
 from apo_trainer.episode_inbox import EpisodeInbox
 from apo_trainer.episode_watch import EpisodeWatch
-from apo_trainer.train import CHECKS_FILE
 from apo_trainer.training_process import TrainingProcess
+from apo_trainer.training_run import CHECKS_FILE
 from apo_trainer.triggers import Triggers, parse_times
 
 _POLL_S = 0.1

@@ -8,8 +8,7 @@ activations are not kept together (gradient caching, arXiv 2101.06983). The grad
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +21,7 @@ from apo_trainer.config import TrainingConfig
 from apo_trainer.dataset import SampleClass
 from apo_trainer.losses import LossOutput, sequence_logps
 from apo_trainer.methods import Method, Terms
+from apo_trainer.precision import matrix_products
 from apo_trainer.processes import Processes
 from apo_trainer.reference import ReferenceLogps
 
@@ -90,7 +90,7 @@ class Update:
 
     def forward(self, batch: Batch) -> Forward:
         """The pass of a batch in the model's current mode."""
-        with self._precision():
+        with matrix_products(self._config.precision, self._policy.device):
             logits, other_logits = self._policy.model.completion_logits(
                 batch.features,
                 batch.prompt_ids,
@@ -160,10 +160,3 @@ class Update:
             kl_policy_logps=kl_policy[chosen],
             kl_ref_logps=kl_ref[chosen],
         )
-
-    @contextlib.contextmanager
-    def _precision(self) -> Iterator[None]:
-        """Matrix products in bfloat16 where that was configured; log-softmax and loss stay float32."""
-        enabled = self._config.precision == "bfloat16"
-        with torch.autocast(self._policy.device.type, torch.bfloat16, enabled=enabled):
-            yield

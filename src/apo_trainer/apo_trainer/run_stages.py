@@ -1,0 +1,199 @@
+"""The stages of a training run: load, optimise, judge, publish. The first imports torch, which takes seconds."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from apo_core.adapter_manifest import AdapterVersion, ManifestInput
+from apo_core.adapter_signature import read_signing_key
+from apo_core.adapter_store import AdapterStore
+from apo_core.errors import AdapterError
+from apo_trainer.config import TrainerConfig
+from apo_trainer.dataset import SetAside, TrainingData, load_training_data
+from apo_trainer.run_files import DONE, PUBLISHED, REFUSED, MetricsFile, RunFiles, RunRequest
+
+if TYPE_CHECKING:
+    from apo_trainer.processes import Processes
+    from apo_trainer.trainer import Trainer
+
+Report = Callable[[dict[str, Any]], None]
+
+
+class Interrupted(Exception):
+    """The run was told to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Everything that a run works with."""
+
+    trainer: Trainer
+    data: TrainingData
+    group: Processes
+
+
+def train(
+    config: TrainerConfig,
+    request: RunRequest,
+    files: RunFiles,
+    report: Report,
+    should_stop: Callable[[], bool],
+    gated: bool,
+    result: dict[str, Any],
+) -> None:
+    """Goes through all stages and says in `result` how it went; see `training_run.run` for the arguments.
+
+    Raises:
+        Interrupted: `should_stop` said so, in any process.
+        ApoError: data, policy or parent do not serve.
+        OSError: something cannot be read or written.
+        FloatingPointError: a loss or gradient is not finite.
+    """
+    store = AdapterStore(config.adapter_dir)
+    key = read_signing_key(config.signing_key) if config.signing_key else None
+    parent = store.read(request.parent) if request.parent else None
+    # read by OpenMP when torch comes in: threads that wait by spinning make steps ten times slower on a busy machine
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # what is wrong so far was reported before these imports
+    import torch
+
+    from apo_trainer.processes import processes
+
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    group = processes(config.device)
+
+    def check() -> None:
+        if group.any(should_stop()):
+            raise Interrupted
+
+    # an episode may have been saved while the processes started one after the other
+    loaded = _load(config, group.share(request), files, parent, group, check)
+    trainer = loaded.trainer
+    result["data"], result["steps"] = loaded.data.report(), trainer.step
+    result["batch"] = {str(name): count for name, count in trainer.method.sampler.counts.items()}
+    report({"event": "start", "run_id": result["run_id"], "steps": config.steps, **result["data"]})
+    check()
+    began = time.monotonic()
+    last = _optimise(config, trainer, files, report, check, result) if group.is_main else _follow(trainer, check)
+    result["train_seconds"] = round(time.monotonic() - began, 3)
+    result["notes"] = trainer.notes
+    result["metrics"] = last
+    if trainer.stop_reason:
+        result["notes"].append(f"stopped early: {trainer.stop_reason}")
+    group.end()
+    if not group.is_main:
+        result["state"] = DONE
+        return
+    verdict = trainer.evaluate()
+    result["verdict"] = verdict.as_dict()
+    if should_stop():
+        raise Interrupted
+    if gated and not verdict.accepted:
+        result.update(state=REFUSED, message=f"the gate refused the adapter: {'; '.join(verdict.reasons)}")
+        return
+    number = _publish(store, config, loaded, key, result)
+    result.update(state=PUBLISHED, version=number, message=f"published adapter {number}")
+
+
+def _load(config, request, files, parent, group, check) -> Loaded:
+    """Policy, data and trainer, where an interrupted run was."""
+    from apo_core.vla.lora import check_adapter_config
+    from apo_core.vla.policy import VlaPolicy
+    from apo_trainer.trainer import Resources, Trainer
+
+    policy = VlaPolicy.load(Path(config.checkpoint_dir), device=str(group.device), lora=None)
+    check()
+    data = load_training_data(
+        [Path(path) for path in request.files],
+        config.label_rule,
+        policy.chunk,
+        config.held_out_share,
+        policy.contract_sha256,
+        request.parent if config.undesirable_of == "parent" else None,
+    )
+    data = replace(data, set_aside=(*(SetAside(Path(path), why) for path, why in request.missing), *data.set_aside))
+    cache_dir = files.folder.parent / "reference_cache" if config.reference_cache else None
+    resources = Resources(config.feature_cache_mb, cache_dir, config.workers, group)
+    version, tensors = parent or (None, None)
+    trainer = Trainer(policy, data, config, tensors, resources)
+    if version is not None:
+        check_adapter_config(trainer.settings, version.adapter_config)
+        _check_parent(version, policy)
+    if files.progress.exists():
+        trainer.resume(files.progress)
+    return Loaded(trainer, data, group)
+
+
+def _optimise(config, trainer, files, report, check, result) -> dict[str, Any]:
+    """Trains and writes down how; returns the metrics of the last step."""
+    from apo_trainer.tensorboard_log import TensorboardLog
+
+    began, first, every = time.monotonic(), trainer.step, config.resume_every_steps
+    with MetricsFile(files.metrics, first) as lines, TensorboardLog(files.folder, first) as curves:
+        for metrics in trainer.steps():
+            last = metrics.as_dict()
+            lines.write(last)
+            curves.step(last, metrics.samples)
+            result["steps"] = metrics.step
+            if every and metrics.step % every == 0:
+                trainer.save(files.progress)
+            elapsed = time.monotonic() - began
+            eta = elapsed / (metrics.step - first) * (config.steps - metrics.step)
+            report({"event": "progress", "steps": config.steps, "eta_s": round(eta, 2), **last})
+            try:
+                check()
+            except Interrupted:
+                if every:
+                    trainer.save(files.progress)
+                raise
+        curves.adapter(trainer.step, trainer.adapter())
+        return lines.last
+
+
+def _follow(trainer, check) -> dict[str, Any]:
+    """Trains beside the main process."""
+    for _ in trainer.steps():
+        check()
+    return {}
+
+
+def _publish(store, config, loaded: Loaded, key, result) -> int:
+    """Puts the adapter into the store; returns its version."""
+    from apo_core.vla.lora import adapter_config
+
+    trainer, policy, data = loaded.trainer, loaded.trainer.policy, result["data"]
+    counts = {name: data[name] for name in ("train_samples", "held_out_samples", "held_out_episodes")}
+    manifest = ManifestInput(
+        parent=result["parent"],
+        base_model_sha256=policy.base_sha256,
+        statistics_sha256=policy.statistics_sha256,
+        contract_sha256=policy.contract_sha256,
+        episode_ids=loaded.data.episode_ids,
+        config_sha256=config.sha256,
+        metrics={"last_step": result["metrics"], "data": counts, "notes": result["notes"]},
+        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        method=config.method,
+        self_test=trainer.self_test(),
+        config=config.facts,
+        # the store takes nothing that the gate has refused
+        verdict=result["verdict"] if result["verdict"]["accepted"] else None,
+    )
+    return store.publish(trainer.adapter(), adapter_config(trainer.settings), manifest, config.promote, key).number
+
+
+def _check_parent(version: AdapterVersion, policy) -> None:
+    pairs = (
+        ("base model", version.base_model_sha256, policy.base_sha256),
+        ("statistics", version.statistics_sha256, policy.statistics_sha256),
+        ("contract", version.contract_sha256, policy.contract_sha256),
+    )
+    faults = [f"its {what} is {have[:12]}, the policy's {want[:12]}" for what, have, want in pairs if have != want]
+    if faults:
+        raise AdapterError(f"adapter {version.number} cannot be the parent: {'; '.join(faults)}")

@@ -1,0 +1,118 @@
+"""One training run: its folder, how it ends, and what it says. No torch before it is needed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from apo_core.errors import ApoError
+from apo_trainer.config import TrainerConfig
+from apo_trainer.dataset import SetAside, find_episodes
+from apo_trainer.episode_checks import EpisodeChecks
+from apo_trainer.run_files import FAILED, INTERRUPTED, RunFiles, RunRequest, explain
+from apo_trainer.run_stages import Interrupted, Report, train
+
+CHECKS_FILE = "episode_checks.json"  # beside the folders of the runs: which episode files were found sound
+
+
+def run(
+    config: TrainerConfig,
+    parent: int,
+    episode_ids: Sequence[str],
+    run_dir: Path,
+    run_id: str,
+    report: Report,
+    should_stop: Callable[[], bool],
+    request: RunRequest | None = None,
+    gated: bool = True,
+) -> dict[str, Any]:
+    """Trains, judges and publishes; returns what it wrote to result.json.
+
+    Nothing is published when the run fails, is interrupted, or the gate says no.
+
+    Args:
+        config: everything about the training and where things are.
+        parent: adapter to start from, and reference; 0 is the base policy.
+        episode_ids: interactions to use; empty: all there are.
+        run_dir: folder of this run's files.
+        run_id: name of the run.
+        report: receives progress.
+        should_stop: asked before every step.
+        request: of the run in `run_dir`, to go on with it; None starts a new one.
+        gated: False publishes what the gate refuses as well, to measure it; the verdict stays what it is.
+    """
+    began = time.monotonic()
+    result: dict[str, Any] = {
+        "run_id": run_id,
+        "state": FAILED,
+        "version": None,
+        "parent": parent,
+        "method": config.method,
+        "message": "",
+        "steps": 0,
+        "seconds": 0.0,
+        "verdict": None,
+        "metrics": {},
+        "data": {},
+        "notes": [],
+    }
+    files = RunFiles(run_dir)
+    is_main = os.environ.get("RANK", "0") == "0"  # of the processes that a launcher started
+    try:
+        if request is None:
+            paths, missing = _episodes(config, episode_ids, run_dir, should_stop, is_main)
+            unread = tuple((str(item.path), item.reason) for item in missing)
+            request = RunRequest(run_id, parent, tuple(map(str, paths)), unread)
+            if is_main:
+                files.begin(config)
+                files.write_request(request)
+        train(config, request, files, report if is_main else _silent, should_stop, gated, result)
+    except Interrupted:
+        result.update(state=INTERRUPTED, message="stopped on request; nothing was published")
+    except (ApoError, OSError, FloatingPointError) as error:
+        result.update(state=FAILED, message=explain(error, (run_dir, config.adapter_dir)))
+    if not is_main:
+        return result
+    _draw(files, result)
+    result["seconds"] = round(time.monotonic() - began, 3)
+    try:
+        files.write_result(result)
+    except OSError as error:
+        result["message"] += f" (result.json could not be written: {error})"
+    report({"event": "result", **result})
+    return result
+
+
+def _episodes(config, episode_ids, run_dir, should_stop, is_main) -> tuple[list[Path], list[SetAside]]:
+    """Sound files to train on, and what was set aside; other processes than the main one are given its answer."""
+    paths, missing = find_episodes(Path(config.episode_dir), Path(config.expert_dir), episode_ids)
+    if not is_main:
+        return paths, missing
+
+    def check(_: Path) -> None:
+        if should_stop():
+            raise Interrupted
+
+    sound, faulty = EpisodeChecks(run_dir.parent / CHECKS_FILE).sort_out(paths, check)
+    return sound, [*missing, *faulty]
+
+
+def _draw(files: RunFiles, result: dict[str, Any]) -> None:
+    """Makes report.png of a run that has done a step, however it ended; a run does not fail for want of a picture."""
+    if not result["steps"]:
+        return
+    from apo_trainer.run_report import read_metrics, write_report
+
+    name = f"adapter {result['version']}" if result["version"] else "nothing published"
+    title = f"{result['run_id']}: {result['method']} from {result['parent']}, {result['state']}, {name}"
+    try:
+        write_report(files.picture, read_metrics(files.metrics), title, result["verdict"])
+    except OSError as error:
+        result["notes"].append(f"{files.picture} could not be written: {error}")
+
+
+def _silent(message: dict[str, Any]) -> None:
+    """What a process reports that is not the main one."""
