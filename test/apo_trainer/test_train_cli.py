@@ -163,6 +163,14 @@ def test_a_file_whose_frames_are_damaged_is_set_aside(arguments, interactions, t
     assert "e3" not in AdapterStore(tmp_path / "adapters").read(1)[0].episode_ids
 
 
+def test_a_run_that_is_stopped_while_files_are_checked_says_so(arguments, tmp_path):
+    arguments()
+    config = read_config(tmp_path / "run.yaml")
+    result = train.run(config, 0, (), tmp_path / "run", "run", lambda _: None, lambda: True)
+    assert (result["state"], result["steps"]) == ("INTERRUPTED", 0)
+    assert result_of(tmp_path)["message"] == "stopped on request; nothing was published"
+
+
 def test_a_run_leaves_a_picture_and_curves(arguments, tmp_path):
     train.main(arguments())
     assert (tmp_path / "run" / "report.png").read_bytes().startswith(b"\x89PNG")

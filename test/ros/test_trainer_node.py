@@ -203,7 +203,7 @@ def test_enough_new_episodes_start_a_run_from_the_promoted_adapter(client, start
     add_episodes(tmp_path / "episodes", names[1:2])
     client.saved()
     done = client.until_state(TrainerStatus.PUBLISHED, TrainerStatus.FAILED)
-    assert (done.state, done.adapter_version) == (TrainerStatus.PUBLISHED, 1)
+    assert (done.state, done.adapter_version) == (TrainerStatus.PUBLISHED, 1), done.message
     store = AdapterStore(tmp_path / "adapters")
     assert len(store.read(1)[0].episode_ids) <= 2
     client.statuses.clear()
@@ -221,7 +221,7 @@ def test_enough_new_episodes_start_a_run_from_the_promoted_adapter(client, start
 def test_a_schedule_starts_a_run_when_there_is_something_new(client, start, tmp_path):
     start(every_n_episodes=0, train_every_s=0.5, look_s=0.1)
     done = client.until_state(TrainerStatus.PUBLISHED, TrainerStatus.FAILED)
-    assert done.state == TrainerStatus.PUBLISHED
+    assert done.state == TrainerStatus.PUBLISHED, done.message
     assert any("since the last run" in status.message for status in client.statuses)
 
 

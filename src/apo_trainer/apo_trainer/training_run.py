@@ -63,11 +63,12 @@ def run(
     is_main = os.environ.get("RANK", "0") == "0"  # of the processes that a launcher started
     try:
         if request is None:
+            if is_main:
+                files.begin(config)
             paths, missing = _episodes(config, episode_ids, run_dir, should_stop, is_main)
             unread = tuple((str(item.path), item.reason) for item in missing)
             request = RunRequest(run_id, parent, tuple(map(str, paths)), unread)
             if is_main:
-                files.begin(config)
                 files.write_request(request)
         train(config, request, files, report if is_main else _silent, should_stop, gated, result)
     except Interrupted:
