@@ -10,7 +10,9 @@ from apo_trainer.dataset import SampleClass
 from apo_trainer.gate import ClassMeans, GateLimits, judge
 
 E, H, U = SampleClass.EXPERT, SampleClass.HUMAN, SampleClass.UNDESIRABLE
-LIMITS = GateLimits(rise_nats=0.0, fall_nats=0.0, l1_tolerance=0.1, min_samples=1, with_undesirable=True)
+LIMITS = GateLimits(
+    rise_nats=0.0, fall_nats=0.0, l1_tolerance=0.1, min_samples=1, undesirable_samples=4, with_undesirable=True
+)
 
 
 def limits(**changes) -> GateLimits:
@@ -58,6 +60,18 @@ def test_undesirable_steps_that_did_not_become_less_likely_are_refused(fall):
     )
 
 
+def test_a_few_undesirable_steps_are_measured_and_not_judged():
+    means = good(**{U: ClassMeans(9, 1.5, 0.3, 0.1)})
+    verdict = judge(means, [], limits(undesirable_samples=10))
+    assert verdict.accepted
+    assert verdict.values["held_out_undesirable_log_ratio"] == 1.5
+    assert verdict.notes == (
+        "9 undesirable steps are held out, gate_undesirable_samples = 10: "
+        "whether they became less likely was not judged",
+    )
+    assert not judge(means, [], limits(undesirable_samples=9)).accepted
+
+
 def test_rise_and_fall_are_configurable():
     assert judge(good(), [], limits(rise_nats=0.75, fall_nats=2.5)).accepted
     assert not judge(good(), [], limits(rise_nats=1.25)).accepted
@@ -96,7 +110,7 @@ def test_without_undesirable_samples_the_desirable_must_rise_by_itself():
     del means[U]
     verdict = judge(means, [], LIMITS)
     assert verdict.accepted
-    assert "no undesirable step is held out" in verdict.notes[0]
+    assert "0 undesirable steps are held out" in verdict.notes[0]
     assert not judge({H: ClassMeans(10, -0.1, 0.1, 0.1)}, [], LIMITS).accepted
 
 

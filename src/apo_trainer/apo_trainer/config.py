@@ -96,6 +96,9 @@ class TrainingConfig:
     gate_min_samples: int = parameter(
         1, "held-out demonstrated and corrected steps needed to judge by; 0 lets pass unjudged", low=0, high=100_000
     )
+    gate_undesirable_samples: int = parameter(
+        20, "held-out undesirable steps from which on they are judged; fewer are only noted", low=1, high=100_000
+    )
     guard_undesirable_nats: float = parameter(
         -40.0, "a mean undesirable log-ratio below this stops the run: it is running away", low=-1e6, high=0.0
     )

@@ -22,6 +22,7 @@ class GateLimits:
     fall_nats: float  # mean of the undesirable must be below minus this
     l1_tolerance: float  # mean error may exceed the reference's by this share of it
     min_samples: int  # desirable samples that are needed to judge by
+    undesirable_samples: int  # undesirable samples from which on they are judged: the mean of a few is noise
     with_undesirable: bool  # the method lowers the undesirable; one that imitates does not
 
 
@@ -61,6 +62,7 @@ def limits_of(config: TrainingConfig, with_undesirable: bool) -> GateLimits:
         fall_nats=config.gate_fall_nats,
         l1_tolerance=config.gate_l1_tolerance,
         min_samples=config.gate_min_samples,
+        undesirable_samples=config.gate_undesirable_samples,
         with_undesirable=with_undesirable,
     )
 
@@ -76,8 +78,12 @@ def judge(means: Mapping[SampleClass, ClassMeans], faults: Sequence[str], limits
     values, notes = _measured(means, limits), []
     if "held_out_l1" not in values:
         notes.append("no demonstration and no human step is held out: the policy's progress was not judged")
-    if limits.with_undesirable and "held_out_undesirable_log_ratio" not in values:
-        notes.append("no undesirable step is held out: whether they became less likely was not judged")
+    count = values.get("held_out_undesirable_samples", 0)
+    if limits.with_undesirable and count < limits.undesirable_samples:
+        notes.append(
+            f"{count} undesirable steps are held out, gate_undesirable_samples = {limits.undesirable_samples}: "
+            "whether they became less likely was not judged"
+        )
     reasons = (*faults, *_objections(values, limits))
     return Verdict(not reasons, reasons, tuple(notes), values)
 
@@ -119,7 +125,7 @@ def _objections(values: Mapping[str, float], limits: GateLimits) -> tuple[str, .
                 f"held-out L1 error {l1:.4f} exceeds the reference's {ref_l1:.4f} by more than "
                 f"gate_l1_tolerance = {limits.l1_tolerance:g} of it (config/trainer.yaml)"
             )
-    if "held_out_undesirable_log_ratio" in values:
+    if values.get("held_out_undesirable_samples", 0) >= limits.undesirable_samples:
         fall = values["held_out_undesirable_log_ratio"]
         if not fall < -limits.fall_nats:
             reasons.append(
