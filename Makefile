@@ -17,8 +17,8 @@ build:  ## run colcon again
 demo: setup  ## the whole loop in simulation (QUICK=1 for a short one, ARGS="..." for ./apo demo)
 	@./apo demo $(if $(QUICK),--quick) $(ARGS)
 
-test: setup  ## all tests (ARGS="-k name -x" for pytest)
-	@$(ENV) python -m pytest $(ARGS)
+test: setup  ## all tests, two files at a time (ARGS="-k name -x" for pytest instead)
+	@$(ENV) python -m pytest $(or $(ARGS),--numprocesses 2 --dist loadfile)
 
 lint: setup  ## ruff: rules and format
 	@.venv/bin/ruff check .

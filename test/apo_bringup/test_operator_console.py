@@ -10,7 +10,9 @@ REST = [0.0] * 7
 
 
 @pytest.fixture
-def screen() -> io.StringIO:
+def screen(monkeypatch) -> io.StringIO:
+    """A terminal that is wide enough for every line."""
+    monkeypatch.setenv("COLUMNS", "200")
     return io.StringIO()
 
 
