@@ -60,8 +60,8 @@ def shapes_of_7b() -> nn.Module:
 
 
 def swap_ms() -> None:
-    """Milliseconds in which no inference can run; before them everything is verified and in place."""
-    torch.set_num_threads(1)
+    """Milliseconds in which no inference can run, with two threads; before them everything is verified and in place."""
+    torch.set_num_threads(2)
     model = shapes_of_7b()
     rng = np.random.default_rng(0)
     shapes = {name: value.shape for name, value in lora_state(model).items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from apo_policy_node.inference_worker import InferenceWorker
 from apo_policy_node.policy_runner import Answer, PolicyRunner
 from apo_policy_node.reload_worker import ReloadWorker, Reply
 from apo_policy_node.start_up import LoadedPolicy, check_policy, warm_up
+
+
+# an inference must not wait the usual 5 ms, at each of its many operations, while an adapter is read and tried
+_SWITCH_INTERVAL_S = 0.0002
 
 
 class ServedPolicy(LoadedPolicy, AdaptablePolicy, Protocol):
@@ -84,6 +89,7 @@ class PolicyServer:
             config.poll_s,
             listeners.warning,
         )
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         self._inference.start()
         self._reload.start()
 
