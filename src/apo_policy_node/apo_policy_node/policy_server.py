@@ -21,7 +21,6 @@ from apo_policy_node.policy_runner import Answer, PolicyRunner
 from apo_policy_node.reload_worker import ReloadWorker, Reply
 from apo_policy_node.start_up import LoadedPolicy, check_policy, warm_up
 
-
 # an inference must not wait the usual 5 ms, at each of its many operations, while an adapter is read and tried
 _SWITCH_INTERVAL_S = 0.0002
 
