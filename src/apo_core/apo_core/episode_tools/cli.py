@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 
+from apo_core.command_line import run_tool
 from apo_core.episode_tools import commands
-from apo_core.errors import ApoError
 from apo_core.labeling import FAILURE_RULES, LabelRule
 
 _PATHS = "episode files (*.h5), or folders of them"
@@ -268,14 +266,4 @@ def _import(tool) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a tool; an error goes to stderr and the exit status is 2."""
-    arguments = parser().parse_args(argv)
-    try:
-        status = arguments.run(arguments)
-        sys.stdout.flush()
-        return status
-    except BrokenPipeError:  # the reader, `head` for one, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (ApoError, OSError) as error:
-        print(f"apo episodes {arguments.tool}: {error}", file=sys.stderr)
-        return 2
+    return run_tool(parser(), argv)
