@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -122,6 +123,8 @@ class ArbiterNode(LifecycleBase):
             return
         clock_ns = decision.observation_stamp if self._config.lockstep else time.monotonic_ns()
         self._robot.move(decision.values, decision.observation_stamp, clock_ns)
+        if decision.takeover:
+            os.sched_yield()  # a receiver woken on this core would wait until all that follows is told
         record, now_ns = self._loop.record, self._now_ns()
         message = command_to_msg(decision, record.ticks, now_ns, self._contract.frame_id)
         self._command_pub.publish(message)

@@ -15,11 +15,14 @@ import torch
 from apo_core.errors import ConfigError
 from apo_core.types import ActionChunk, Observation
 from apo_core.vla.frame_cache import FrameCache
+from apo_core.vla.give_way import GiveWay, give_way_in
 from apo_core.vla.graphs import Function, GraphCache
 from apo_core.vla.lora import LoraSettings, Staged
 from apo_core.vla.policy import Prepared, VlaPolicy
 from apo_core.vla.serving_setup import ServingSettings, set_up
 from apo_core.vla.static_decoder import Decoded
+
+_PATIENCE_S = 2.0  # for which one prediction of the second slot waits at most
 
 
 class ServingPolicy:
@@ -51,7 +54,7 @@ class ServingPolicy:
         self._decodes = hasattr(policy.model, "decoder")
         self._frames = FrameCache()
         self._graphs = GraphCache() if settings.cuda_graphs and graphs is None else graphs
-        self._is_second = False
+        self._give_way: GiveWay | None = None  # the second slot's
 
     @property
     def base_sha256(self) -> str:
@@ -102,6 +105,8 @@ class ServingPolicy:
             ObservationError: see `VlaPolicy.prepare`.
             ValueError: the model cannot be given actions to begin with.
         """
+        if self._give_way is not None:
+            self._give_way.begin()
         if not self._decodes:
             return self._whole(observation, committed, rows)
         policy = self._policy
@@ -109,7 +114,7 @@ class ServingPolicy:
         tokens = ()
         if committed is not None and len(committed):
             tokens = (torch.from_numpy(policy.codec.encode(committed).reshape(1, -1)).to(policy.device),)
-        beside = self._beside() if self._is_second else contextlib.nullcontext()
+        beside = self._beside() if self._give_way is not None else contextlib.nullcontext()
         with policy.lock, torch.inference_mode(), beside:
             version = policy.adapter_version
             decoded = self._decode(self._features(observation, batch), batch.prompt_ids, rows or self.chunk, tokens)
@@ -144,11 +149,13 @@ class ServingPolicy:
     def second_slot(self) -> ServingPolicy:
         """This policy with an adapter slot of its own, for trying one while this one serves; see `lora.second_slot`.
 
-        It shares the base model, and neither graphs nor compiled code.
+        It shares the base model, and neither graphs nor compiled code. It computes while this one does not, as long as
+        that leaves it time enough.
         """
         other = copy.copy(self)
         other._policy, other._frames, other._graphs = self._policy.second_slot(), FrameCache(), None
-        other._is_second = True
+        other._give_way = GiveWay(self._policy.lock, _PATIENCE_S)
+        give_way_in(other._policy.model, other._give_way)
         return other
 
     @contextlib.contextmanager

@@ -9,6 +9,7 @@ is exchanged, as a large model and CUDA graphs need it.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -54,6 +55,7 @@ class StaticDecoder:
         self._key: tuple | None = None
         self._layers: list[Layer] = []
         self._before, self._after = _before_attention, _after_attention
+        self.before_layer: Callable[[], None] = _nothing  # called before each layer computes
 
     def __deepcopy__(self, memo: dict) -> StaticDecoder:
         """A decoder of the copied model; bound to its weights when first used."""
@@ -139,6 +141,7 @@ class StaticDecoder:
             mask = torch.ones(keep, last, dtype=torch.bool, device=x.device).tril(last - keep)
         final = len(self._layers) - 1
         for index, (layer, (keys, values)) in enumerate(zip(self._layers, cache, strict=True)):
+            self.before_layer()
             rotated, value = self._before(layer, x, cos, sin, self._heads, self._eps)
             keys[:, :, first:last] = rotated[:, self._heads :]
             values[:, :, first:last] = value
@@ -153,6 +156,10 @@ class StaticDecoder:
             )
             x = self._after(layer, x[:, -kept:], mixed.transpose(1, 2).reshape(batch, kept, width), self._eps)
         return x
+
+
+def _nothing() -> None:
+    pass
 
 
 def _before_attention(
