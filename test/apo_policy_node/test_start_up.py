@@ -42,6 +42,10 @@ def test_replan_steps_above_the_chunk_are_refused(loaded, contract, config):
         ({"action_horizon": 5}, "action_horizon = 5 is above the 4 rows of a chunk"),
         ({"action_horizon": 3}, "replan_steps = 4 is above the 3 rows of a chunk"),
         ({"chunking": "realtime", "committed_rows": 4}, "committed_rows = 4 must be below the 4 rows of a chunk"),
+        (
+            {"chunking": "realtime", "action_horizon": 1, "replan_steps": 1},
+            "'realtime' needs at least 2 rows of a chunk, there is 1; use 'replace'",
+        ),
     ],
 )
 def test_a_plan_that_the_chunk_is_too_short_for_is_refused(loaded, contract, config, changes, fault):
@@ -63,7 +67,7 @@ def test_what_a_policy_of_whole_chunks_cannot_do_is_refused_at_once(loaded, cont
         check_policy(loaded, contract, dataclasses.replace(config, **changes))
     assert caught.value.faults == [
         "chunking = 'realtime' needs a policy that decodes token by token",
-        "help_entropy = 1.0 needs a policy whose actions are tokens",
+        "help_entropy = 1.0 needs a policy that decodes token by token",
     ]
 
 

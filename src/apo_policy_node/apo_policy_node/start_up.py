@@ -60,10 +60,12 @@ def _plan_faults(policy: LoadedPolicy, contract: Contract, config: PolicyConfig)
         )
     if config.chunking == "realtime" and not policy.takes_committed:
         faults.append("chunking = 'realtime' needs a policy that decodes token by token")
-    if config.chunking == "realtime" and config.committed_rows >= rows:
+    elif config.chunking == "realtime" and rows < 2:
+        faults.append("chunking = 'realtime' needs at least 2 rows of a chunk, there is 1; use 'replace'")
+    elif config.chunking == "realtime" and config.committed_rows >= rows:
         faults.append(f"committed_rows = {config.committed_rows} must be below the {rows} rows of a chunk")
     if config.help_entropy > 0 and not policy.takes_committed:
-        faults.append(f"help_entropy = {config.help_entropy} needs a policy whose actions are tokens")
+        faults.append(f"help_entropy = {config.help_entropy} needs a policy that decodes token by token")
     return faults
 
 

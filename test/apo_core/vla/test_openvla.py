@@ -16,7 +16,6 @@ from apo_core.vla.openvla import OpenVla
 from apo_core.vla.openvla_checkpoint import read_openvla_folder
 from apo_core.vla.openvla_oft import OpenVlaOft
 from apo_core.vla.policy import VlaPolicy
-from apo_core.vla.serving import ServingPolicy
 
 INSTRUCTION = "Lift the red cube"
 # of the seeded weights, on the reference machine: a change here is a change of the model
@@ -190,13 +189,3 @@ def test_other_actions_are_scored_in_the_same_pass(policy, instructions):
         torch.testing.assert_close(logits, policy.model.action_logits(features, ready.prompt_ids, own))
         alone = policy.model.action_logits(features[[1, 0, 1]], ready.prompt_ids[[1, 0, 1]], other)
     torch.testing.assert_close(others, alone, rtol=0, atol=1e-4)
-
-
-def test_it_serves_with_the_fast_decoder_and_reuses_frames(openvla_folder):
-    policy = VlaPolicy.load(openvla_folder, lora=LoraSettings(rank=2))
-    wanted = policy.predict(seen())
-    serving = ServingPolicy(VlaPolicy.load(openvla_folder, lora=LoraSettings(rank=2)))
-    first, second = serving.predict(seen()), serving.predict(seen())
-    assert first.tokens.tolist() == wanted.tokens.tolist() == second.tokens.tolist()
-    np.testing.assert_allclose(first.log_probs, wanted.log_probs, atol=1e-3)
-    assert serving.frames_reused == 1 and first.entropies.shape == (1,)

@@ -210,7 +210,7 @@ def test_a_model_with_a_decoding_of_its_own_is_served_whole(tiny_policy, observa
     assert not serving.takes_committed
     with pytest.raises(ValueError, match="whole chunks"):
         serving.predict(observation(), committed=expected.values[:1])
-    with pytest.raises(ConfigError, match="compile = true cannot be used with a Whole"):
+    with pytest.raises(ConfigError, match="compile = true cannot be used with this Whole"):
         ServingPolicy(policy, ServingSettings(compile=True))
 
 

@@ -13,6 +13,14 @@ from apo_core.vla.static_decoder import StaticDecoder
 
 ACTIONS = 64  # rows of the vocabulary that may follow
 STEPS = 6
+VARIANTS = [
+    {"num_key_value_heads": 1},
+    {"head_dim": 2},
+    {"attention_bias": True},
+    {"mlp_bias": True},
+    {"hidden_act": "gelu"},
+    {"rope_scaling": {"rope_type": "linear", "factor": 2.0}},
+]
 
 
 @pytest.fixture
@@ -168,8 +176,8 @@ def test_compiled_code_gives_the_same_and_is_not_compiled_again_for_another_adap
     assert graphs[1:] == graphs[:1] * 2
 
 
-@pytest.mark.parametrize("change", [{"num_key_value_heads": 1}, {"attention_bias": True}, {"hidden_act": "gelu"}])
+@pytest.mark.parametrize("change", VARIANTS)
 def test_a_variant_with_other_arithmetic_is_refused(change):
     shape = {"vocab_size": 8, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1}
-    with pytest.raises(ValueError, match="StaticDecoder needs"):
+    with pytest.raises(ValueError, match="StaticDecoder cannot decode with this model: it needs"):
         StaticDecoder(LlamaModel(LlamaConfig(**{**shape, "num_attention_heads": 2, **change})))

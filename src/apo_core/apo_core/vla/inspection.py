@@ -80,6 +80,8 @@ def inspect(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None)
         device=device,
     )
     model, config = checkpoint.model, checkpoint.model.config
+    if fault := getattr(model, "decoder_fault", ""):
+        notes = [*notes, f"not served by the fast decoder (docs/serving.md): {fault}"]
     parts: dict[str, int] = {}
     for name, value in model.named_parameters():
         part = name.split(".")[0]

@@ -10,18 +10,23 @@ from transformers import LlamaConfig
 
 from apo_core.vla.greedy_decoder import greedy_decode, positions
 from apo_core.vla.prismatic import OpenVlaConfig, PrismaticVla
-from apo_core.vla.static_decoder import StaticDecoder
+from apo_core.vla.static_decoder import StaticDecoder, decoder_fault
 from apo_core.vla.teacher_forcing import Completions, hidden_states
 from apo_core.vla.vit import VitShape
 
 
 class OpenVla(PrismaticVla):
-    """See `apo_core.vla.model.VlaModel` and `PrismaticVla`."""
+    """See `apo_core.vla.model.VlaModel` and `PrismaticVla`; a `DecodingModel` of serving_setup.py.
+
+    A checkpoint of a Llama variant that StaticDecoder cannot repeat has no `decoder`: `generate` serves it.
+    """
 
     def __init__(self, config: OpenVlaConfig, towers: tuple[VitShape, ...], text: LlamaConfig):
         super().__init__(config, towers, text)
-        # copies of weights this large would not fit beside them
-        self.decoder = StaticDecoder(self.language_model.model, merge=False)
+        self.decoder_fault = decoder_fault(text)
+        if not self.decoder_fault:
+            # copies of weights as large as the published ones would not fit beside them
+            self.decoder = StaticDecoder(self.language_model.model, merge=False)
 
     def action_logits(
         self, features: torch.Tensor, prompt_ids: torch.Tensor, action_tokens: torch.Tensor

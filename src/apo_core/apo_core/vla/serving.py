@@ -103,13 +103,15 @@ class ServingPolicy:
 
         Raises:
             ObservationError: see `VlaPolicy.prepare`.
-            ValueError: the model cannot be given actions to begin with.
+            ValueError: the model cannot be given actions to begin with, or as many as the chunk has rows.
         """
         if self._give_way is not None:
             self._give_way.begin()
         if not self._decodes:
             return self._whole(observation, committed, rows)
-        policy = self._policy
+        policy, rows = self._policy, rows or self.chunk
+        if committed is not None and len(committed) >= rows:
+            raise ValueError(f"{len(committed)} committed rows must be fewer than the {rows} of the chunk")
         batch = policy.prepare([observation.images], [observation.state], observation.instruction)
         tokens = ()
         if committed is not None and len(committed):
@@ -117,7 +119,7 @@ class ServingPolicy:
         beside = self._beside() if self._give_way is not None else contextlib.nullcontext()
         with policy.lock, torch.inference_mode(), beside:
             version = policy.adapter_version
-            decoded = self._decode(self._features(observation, batch), batch.prompt_ids, rows or self.chunk, tokens)
+            decoded = self._decode(self._features(observation, batch), batch.prompt_ids, rows, tokens)
         bins, log_probs, entropies = (value[0].cpu().numpy() for value in decoded)
         return ActionChunk(
             observation_stamp_ns=observation.stamp_ns,

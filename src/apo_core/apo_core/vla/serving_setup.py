@@ -6,14 +6,19 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+from transformers import LlamaModel
 
 from apo_core.config import parameter
 from apo_core.errors import ConfigError
+from apo_core.vla.model import VlaModel
 from apo_core.vla.policy import VlaPolicy
 from apo_core.vla.precision import PRECISIONS, check_precision, quantise_linears
+from apo_core.vla.projections import linears
 from apo_core.vla.static_decoder import StaticDecoder
 
 _LOADED = "checkpoint"
+# of decoder layers in which an adapter is merged; in larger ones that saves a twentieth of a prediction at most
+_MERGED_BYTES = 512 * 2**20
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -21,7 +26,8 @@ class DecodingModel(Protocol):
     """What a model that decodes token by token has beyond `apo_core.vla.model.VlaModel`, to be served fast.
 
     One that also has `camera_tokens` and `join_features` (see SmallVla) encodes each camera apart; any other is asked
-    for its `features` when an image or the state has changed.
+    for its `features` when an image or the state has changed. One that has no `decoder` because of its sizes says why
+    in `decoder_fault`.
     """
 
     decoder: StaticDecoder  # of its language model
@@ -71,11 +77,26 @@ def set_up(policy: VlaPolicy, settings: ServingSettings, source: str) -> None:
         check_precision(settings.precision, str(policy.device), source)
     _convert(policy, settings, source)
     if decodes:
-        # beside the weights wherever memory is dear or addresses must stay
-        merge = policy.device.type == "cpu" and settings.precision != "int8"
-        policy.model.decoder = StaticDecoder(policy.model.decoder.model, merge)
+        language_model = policy.model.decoder.model
+        policy.model.decoder = StaticDecoder(language_model, merges(language_model, policy.device, settings.precision))
     if settings.compile:
         policy.model.decoder.compile()
+
+
+def merges(language_model: LlamaModel, device: torch.device, precision: str) -> bool:
+    """Whether serving merges an adapter into copies of a decoder's weights, or else computes it beside them.
+
+    It does in small layers on a CPU. Wherever memory is dear or addresses must stay, the adapter is beside the weights.
+
+    Args:
+        language_model: in the numbers that it will compute with.
+        device: where it will.
+        precision: of `ServingSettings`.
+    """
+    if device.type != "cpu" or precision == "int8":
+        return False
+    weights = [linear.weight for layer in language_model.layers for linear in linears(layer)]
+    return sum(weight.numel() * weight.element_size() for weight in weights) <= _MERGED_BYTES
 
 
 def _faults(policy: VlaPolicy, settings: ServingSettings, decodes: bool) -> list[str]:
@@ -83,12 +104,17 @@ def _faults(policy: VlaPolicy, settings: ServingSettings, decodes: bool) -> list
     if settings.cuda_graphs and policy.device.type != "cuda":
         faults.append(f"cuda_graphs = true needs device = cuda:0 or another GPU, got {str(policy.device)!r}")
     if not decodes:
-        family = type(policy.model).__name__
+        model = f"this {type(policy.model).__name__}, which is not served by the fast decoder{_why(policy.model)}"
         wanted = ("cuda_graphs", settings.cuda_graphs), ("compile", settings.compile)
-        faults += [f"{name} = true cannot be used with a {family}" for name, value in wanted if value]
+        faults += [f"{name} = true cannot be used with {model}" for name, value in wanted if value]
         if settings.precision == "int8":
-            faults.append(f"precision = 'int8' cannot be used with a {family}")
+            faults.append(f"precision = 'int8' cannot be used with {model}")
     return faults
+
+
+def _why(model: VlaModel) -> str:
+    fault = getattr(model, "decoder_fault", "")
+    return f": {fault}" if fault else ""
 
 
 def _convert(policy: VlaPolicy, settings: ServingSettings, source: str) -> None:

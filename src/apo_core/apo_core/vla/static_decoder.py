@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
-from transformers import LlamaModel
+from transformers import LlamaConfig, LlamaModel
 
 from apo_core.vla.projections import Layer, bound_layer, linears, merged_layer, project, state_of
 
@@ -27,6 +27,20 @@ class Decoded(NamedTuple):
     entropies: torch.Tensor  # float32 (B, steps), nats, of the distribution that each token was taken from
 
 
+def decoder_fault(config: LlamaConfig) -> str:
+    """Why a StaticDecoder cannot repeat the arithmetic of this Llama variant; empty if it can."""
+    heads, rope = config.num_attention_heads, config.rope_parameters["rope_type"]
+    if config.num_key_value_heads != heads:
+        return f"it needs as many key-value heads as heads, got {config.num_key_value_heads} and {heads}"
+    if (config.head_dim or config.hidden_size // heads) * heads != config.hidden_size:
+        return f"it needs heads as wide as the model, got {heads} of {config.head_dim} for {config.hidden_size}"
+    if config.attention_bias or config.mlp_bias:
+        return "it needs linear layers without biases"
+    if rope != "default" or config.hidden_act != "silu":
+        return f"it needs rope_type 'default' and silu, got {rope!r} and {config.hidden_act!r}"
+    return ""
+
+
 class StaticDecoder:
     """Decodes with `model`'s current weights. Not thread-safe.
 
@@ -36,16 +50,14 @@ class StaticDecoder:
             computed beside them, and `refresh` is to be called when weights were moved or an adapter was attached.
 
     Raises:
-        ValueError: a Llama variant whose arithmetic this does not repeat (grouped heads, biases, scaled rotary).
+        ValueError: a Llama variant whose arithmetic this does not repeat, see `decoder_fault`.
     """
 
     def __init__(self, model: LlamaModel, merge: bool = True):
         config = model.config
-        rope = config.rope_parameters["rope_type"]
-        if config.num_key_value_heads != config.num_attention_heads or config.attention_bias or config.mlp_bias:
-            raise ValueError("StaticDecoder needs as many key-value heads as heads, and no biases")
-        if rope != "default" or config.hidden_act != "silu":
-            raise ValueError(f"StaticDecoder needs rope_type 'default' and silu, got {rope!r}, {config.hidden_act!r}")
+        fault = decoder_fault(config)
+        if fault:
+            raise ValueError(f"StaticDecoder cannot decode with this model: {fault}")
         # not a child module: the model owns itself
         self._model = [model]
         self._merge = merge
