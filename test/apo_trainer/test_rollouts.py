@@ -6,7 +6,7 @@ import numpy as np
 
 from apo_core.adapter_manifest import ManifestInput
 from apo_core.adapter_store import AdapterStore
-from apo_core.contract import Limits
+from apo_core.contract_specs import Limits
 from apo_core.vla.lora import LoraSettings, adapter_config, lora_state
 from apo_core.vla.policy import VlaPolicy
 from apo_trainer.rollouts import Adapter, RolloutResult, RolloutSettings, evaluate_policy, within_limits
