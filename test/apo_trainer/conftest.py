@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from small_contract import contract_data
 
 from apo_core.contract import Contract, contract_from_dict
@@ -132,6 +133,39 @@ def checkpoint(tiny_model, tmp_path: Path) -> Path:
 
     save_checkpoint(tmp_path / "checkpoint", *tiny_model, facts={})
     return tmp_path / "checkpoint"
+
+
+@pytest.fixture
+def arguments(checkpoint, interactions, tmp_path):
+    """Arguments of the training program for a short run that the gate lets pass, with any parameter changed.
+
+    The run, its parameter file and the adapter store are in `folder`, and the first two have the name of the run.
+    """
+    parameters = {
+        "checkpoint_dir": str(checkpoint),
+        "episode_dir": str(interactions),
+        "expert_dir": str(tmp_path / "expert"),
+        "steps": 10,
+        "batch_size": 8,
+        "learning_rate": 0.01,
+        "warmup_steps": 0,
+        "undesirable_steps": 3,
+        "gate_l1_tolerance": 100.0,
+        "gate_rise_nats": -1000.0,
+        "gate_fall_nats": -1000.0,
+        "gate_min_samples": 0,
+        "niceness": 0,
+        "threads": 1,
+        "progress_s": 0.0,
+    }
+
+    def make(run: str = "run", parent: int = 0, folder: Path = tmp_path, **changes) -> list[str]:
+        values = {**parameters, "adapter_dir": str(folder / "adapters"), **changes}
+        path = folder / f"{run}.yaml"
+        path.write_text(yaml.safe_dump({"trainer": {"ros__parameters": values}}))
+        return ["--config", str(path), "--run-dir", str(folder / run), "--parent", str(parent), "--run-id", run]
+
+    return make
 
 
 @pytest.fixture
