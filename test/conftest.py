@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_contract import contract_data
 
 from apo_core.contract import Contract, contract_from_dict
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, Observation, Step
@@ -68,35 +69,7 @@ def next_domain() -> Iterator[Callable[[], int]]:
 @pytest.fixture
 def small_contract() -> Contract:
     """One 4 x 6 camera, a pose and a gripper at 10 Hz."""
-    return contract_from_dict(
-        {
-            "version": 1,
-            "rate_hz": 10.0,
-            "frame_id": "base",
-            "tolerance_s": 0.02,
-            "max_age_s": 0.5,
-            "images": {"front": {"topic": "front/image_raw", "height": 4, "width": 6, "encoding": "rgb8"}},
-            "state": {
-                "ee_pose": {"topic": "ee_pose", "type": "geometry_msgs/msg/PoseStamped", "size": 7, "unit": "m"},
-                "width": {
-                    "topic": "gripper/joint_states",
-                    "type": "sensor_msgs/msg/JointState",
-                    "field": "position",
-                    "joints": ["finger"],
-                    "size": 1,
-                    "unit": "m",
-                },
-            },
-            "action": {"names": list("abcdefg"), "units": ["m/s"] * 7, "low": [-1.0] * 7, "high": [1.0] * 7},
-            "limits": {
-                "linear_speed": 1.0,
-                "angular_speed": 10.0,
-                "workspace_low": [-1.0, -1.0, 0.0],
-                "workspace_high": [1.0, 1.0, 1.0],
-            },
-        },
-        "small_contract",
-    )
+    return contract_from_dict(contract_data(), "small_contract")
 
 
 @pytest.fixture

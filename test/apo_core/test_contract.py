@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from small_contract import contract_data
 
 from apo_core.contract import contract_from_dict, load_contract
 from apo_core.errors import ConfigError, ObservationError
@@ -15,32 +16,7 @@ SHIPPED = Path(__file__).parents[2] / "config" / "contract.yaml"
 
 @pytest.fixture
 def data() -> dict:
-    return {
-        "version": 1,
-        "rate_hz": 10,
-        "frame_id": "base",
-        "tolerance_s": 0.02,
-        "max_age_s": 0.5,
-        "images": {"front": {"topic": "front/image_raw", "height": 4, "width": 6, "encoding": "rgb8"}},
-        "state": {
-            "ee_pose": {"topic": "ee_pose", "type": "geometry_msgs/msg/PoseStamped", "size": 7, "unit": "m"},
-            "width": {
-                "topic": "gripper/joint_states",
-                "type": "sensor_msgs/msg/JointState",
-                "field": "position",
-                "joints": ["finger"],
-                "size": 1,
-                "unit": "m",
-            },
-        },
-        "action": {"names": list("abcdefg"), "units": ["m/s"] * 7, "low": [-1.0] * 7, "high": [1.0] * 7},
-        "limits": {
-            "linear_speed": 1.0,
-            "angular_speed": 10.0,
-            "workspace_low": [-1.0, -1.0, 0.0],
-            "workspace_high": [1.0, 1.0, 1.0],
-        },
-    }
+    return contract_data(rate_hz=10)
 
 
 def observation(**changes) -> Observation:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from small_contract import contract_data
 
 from apo_core.contract import Contract, contract_from_dict
 from apo_core.errors import AdapterError
@@ -87,25 +88,13 @@ class Clock:
 @pytest.fixture
 def contract() -> Contract:
     names = ["vx", "vy", "vz", "wx", "wy", "wz", "gripper"]
-    return contract_from_dict(
-        {
-            "version": 1,
-            "rate_hz": 20.0,
-            "frame_id": "base",
-            "tolerance_s": 0.02,
-            "max_age_s": 0.5,
-            "images": {"front": {"topic": "front", "height": 4, "width": 6, "encoding": "rgb8"}},
-            "state": {"ee_pose": {"topic": "ee_pose", "type": "geometry_msgs/msg/PoseStamped", "size": 7, "unit": "m"}},
-            "action": {"names": names, "units": ["m/s"] * 7, "low": [-1.0] * 7, "high": [1.0] * 7},
-            "limits": {
-                "linear_speed": 1.0,
-                "angular_speed": 1.0,
-                "workspace_low": [-1.0, -1.0, 0.0],
-                "workspace_high": [1.0, 1.0, 1.0],
-            },
-        },
-        "test contract",
+    pose = {"topic": "ee_pose", "type": "geometry_msgs/msg/PoseStamped", "size": 7, "unit": "m"}
+    data = contract_data(
+        rate_hz=20.0,
+        state={"ee_pose": pose},
+        action={"names": names, "units": ["m/s"] * 7, "low": [-1.0] * 7, "high": [1.0] * 7},
     )
+    return contract_from_dict(data, "test contract")
 
 
 @pytest.fixture

@@ -8,10 +8,12 @@ import threading
 
 import numpy as np
 import pytest
+from adapter_samples import plain_manifest
 
 from apo_core import self_test
+from apo_core.adapter_manifest import ManifestInput
 from apo_core.adapter_promotion import Promotion
-from apo_core.adapter_store import AdapterStore, ManifestInput
+from apo_core.adapter_store import AdapterStore
 from apo_core.errors import AdapterError
 from apo_policy_node.adapter_reloader import AdapterReloader, ReloadResult, ReloadState, StagedAdapter
 from apo_policy_node.reload_worker import ReloadWorker
@@ -27,18 +29,8 @@ def check_config(config):
 
 
 @pytest.fixture
-def manifest(policy, contract) -> ManifestInput:
-    return ManifestInput(
-        parent=0,
-        base_model_sha256=policy.base_sha256,
-        statistics_sha256=policy.statistics_sha256,
-        contract_sha256=contract.sha256,
-        episode_ids=("ep-1",),
-        config_sha256="d" * 64,
-        metrics={},
-        created_utc="2026-01-02T03:04:05+00:00",
-        method="apo",
-    )
+def manifest(policy) -> ManifestInput:
+    return plain_manifest(policy)
 
 
 @pytest.fixture

@@ -12,22 +12,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from adapter_samples import plain_manifest
+from small_contract import contract_data
 
 torch = pytest.importorskip("torch")
 
 from safetensors import numpy as safetensors_numpy  # noqa: E402
+from small_policy import plain_statistics, random_adapter, random_model, small_config  # noqa: E402
 
 from apo_core.adapter_signature import make_keys, read_trusted_keys  # noqa: E402
-from apo_core.adapter_store import AdapterStore, ManifestInput  # noqa: E402
+from apo_core.adapter_store import AdapterStore  # noqa: E402
 from apo_core.contract import Contract, contract_from_dict  # noqa: E402
 from apo_core.self_test import PROBE, record  # noqa: E402
 from apo_core.types import Observation  # noqa: E402
-from apo_core.vla.lora import LoraSettings, adapter_config, check_adapter_config, lora_state  # noqa: E402
+from apo_core.vla.lora import LoraSettings, adapter_config, check_adapter_config  # noqa: E402
 from apo_core.vla.policy import VlaPolicy  # noqa: E402
 from apo_core.vla.prompt import build_tokenizer  # noqa: E402
 from apo_core.vla.serving import ServingPolicy  # noqa: E402
-from apo_core.vla.small_vla import SmallVla, SmallVlaConfig  # noqa: E402
-from apo_core.vla.statistics import DatasetStatistics  # noqa: E402
 from apo_policy_node.adapter_reloader import AdapterReloader, ReloadState  # noqa: E402
 
 LORA = LoraSettings(rank=2, alpha=4.0)
@@ -39,60 +40,23 @@ SIGNATURE = "signature.json"
 @pytest.fixture(scope="module")
 def robot() -> Contract:
     """One camera of 16 pixels and a gripper."""
-    return contract_from_dict(
-        {
-            "version": 1,
-            "rate_hz": 20.0,
-            "frame_id": "base",
-            "tolerance_s": 0.02,
-            "max_age_s": 0.5,
-            "images": {"front": {"topic": "front", "height": 16, "width": 16, "encoding": "rgb8"}},
-            "state": {"width": {"topic": "width", "type": "std_msgs/msg/Float32", "size": 1, "unit": "m"}},
-            "action": {"names": list("abcdefg"), "units": ["m/s"] * 7, "low": [-1.0] * 7, "high": [1.0] * 7},
-            "limits": {
-                "linear_speed": 1.0,
-                "angular_speed": 1.0,
-                "workspace_low": [-1.0, -1.0, 0.0],
-                "workspace_high": [1.0, 1.0, 1.0],
-            },
-        },
-        "robot",
+    data = contract_data(
+        rate_hz=20.0,
+        images={"front": {"topic": "front", "height": 16, "width": 16, "encoding": "rgb8"}},
+        state={"width": {"topic": "width", "type": "std_msgs/msg/Float32", "size": 1, "unit": "m"}},
     )
+    return contract_from_dict(data, "robot")
 
 
 @pytest.fixture(scope="module")
 def loaded(robot) -> VlaPolicy:
     """A very small model of random weights."""
-    torch.manual_seed(1)
-    config = SmallVlaConfig(
-        cameras=("front",),
-        state_keys=("width",),
-        state_size=1,
-        chunk=1,
-        image_size=16,
-        image_channels=(8, 8, 8),
-        hidden=16,
-        layers=1,
-        heads=2,
-        mlp=16,
-    )
-    model = SmallVla(config)
+    model = random_model(small_config(state_keys=("width",), state_size=1, chunk=1, mlp=16), seed=1)
     with torch.no_grad():
         for value in model.parameters():
             if value.ndim >= 2:
                 value.mul_(3.0)
-    sevens = (0.0,) * 7, (1.0,) * 7
-    statistics = DatasetStatistics(
-        action_q01=(-1.0,) * 7,
-        action_q99=sevens[1],
-        action_mean=sevens[0],
-        action_std=sevens[1],
-        action_mask=(True,) * 7,
-        state_mean={"width": (0.0,)},
-        state_std={"width": (1.0,)},
-        num_frames=1,
-        contract_sha256=robot.sha256,
-    )
+    statistics = plain_statistics(robot, ["width"], normalised=7)
     return VlaPolicy(model, build_tokenizer([INSTRUCTION]), statistics, "a" * 64, "b" * 64, LORA)
 
 
@@ -124,13 +88,7 @@ def reloader(policy, store, robot) -> AdapterReloader:
 @pytest.fixture
 def make_tensors(loaded) -> Callable[..., dict[str, np.ndarray]]:
     """(seed) -> an adapter of the policy's shapes."""
-    shapes = {name: value.shape for name, value in lora_state(loaded.model).items()}
-
-    def make(seed: int = 0) -> dict[str, np.ndarray]:
-        rng = np.random.default_rng(seed)
-        return {name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()}
-
-    return make
+    return partial(random_adapter, loaded.model)
 
 
 @pytest.fixture
@@ -138,19 +96,8 @@ def publish(store, keys, make_tensors, robot) -> Callable[..., Path]:
     """Publishes an adapter, signed, as its maker would; gives its folder."""
 
     def make(tensors=None, config=None, **changes) -> Path:
-        manifest = ManifestInput(
-            parent=0,
-            base_model_sha256="a" * 64,
-            statistics_sha256="b" * 64,
-            contract_sha256=robot.sha256,
-            episode_ids=("ep-1",),
-            config_sha256="d" * 64,
-            metrics={},
-            created_utc="2026-01-02T03:04:05+00:00",
-            method="apo",
-        )
         tensors = make_tensors(2) if tensors is None else tensors
-        manifest = dataclasses.replace(manifest, **changes)
+        manifest = plain_manifest(contract_sha256=robot.sha256, **changes)
         version = store.publish(tensors, config or adapter_config(LORA), manifest, key=keys[0]).number
         return store.path / f"{version:06d}"
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from small_contract import contract_data
 
 from apo_core.contract import Contract, contract_from_dict
 from apo_core.episode_file import EpisodeWriter
@@ -15,32 +17,15 @@ SOURCES = {"P": ControlSource.POLICY, "H": ControlSource.HUMAN, "-": ControlSour
 
 
 def small_contract(rate_hz: float = 20.0) -> Contract:
-    return contract_from_dict(
-        {
-            "version": 1,
-            "rate_hz": rate_hz,
-            "frame_id": "base",
-            "tolerance_s": 0.025,
-            "max_age_s": 0.5,
-            "images": {"front": {"topic": "front/image_raw", "height": 8, "width": 8, "encoding": "rgb8"}},
-            "state": {
-                "ee_pose": {"topic": "ee_pose", "type": "std_msgs/msg/Float64MultiArray", "size": 7, "unit": "m"}
-            },
-            "action": {
-                "names": ["vx", "vy", "vz", "wx", "wy", "wz", "gripper"],
-                "units": ["m/s"] * 3 + ["rad/s"] * 3 + ["1"],
-                "low": [-1.0] * 7,
-                "high": [1.0] * 7,
-            },
-            "limits": {
-                "linear_speed": 1.0,
-                "angular_speed": 10.0,
-                "workspace_low": [-1.0, -1.0, 0.0],
-                "workspace_high": [1.0, 1.0, 2.0],
-            },
-        },
-        "test",
+    action = {"names": ["vx", "vy", "vz", "wx", "wy", "wz", "gripper"], "units": ["m/s"] * 3 + ["rad/s"] * 3 + ["1"]}
+    data = contract_data(
+        rate_hz=rate_hz,
+        tolerance_s=0.025,
+        images={"front": {"topic": "front/image_raw", "height": 8, "width": 8, "encoding": "rgb8"}},
+        state={"ee_pose": {"topic": "ee_pose", "type": "std_msgs/msg/Float64MultiArray", "size": 7, "unit": "m"}},
+        action={**action, "low": [-1.0] * 7, "high": [1.0] * 7},
     )
+    return contract_from_dict(data, "test")
 
 
 @pytest.fixture(autouse=True)
@@ -123,41 +108,13 @@ def write_episode(tmp_path: Path):
 def tiny_model():
     """A policy of 10,000 random weights for the small contract, chunk of 2 rows, and what belongs to it."""
     import torch
+    from small_policy import plain_statistics, random_model, small_config
 
     from apo_core.vla.prompt import build_tokenizer
-    from apo_core.vla.small_vla import SmallVla, SmallVlaConfig
-    from apo_core.vla.statistics import DatasetStatistics
 
-    config = SmallVlaConfig(
-        cameras=("front",),
-        state_keys=("ee_pose",),
-        state_size=7,
-        chunk=2,
-        image_size=16,
-        image_channels=(8, 8, 8),
-        prompt_length=8,
-        prompt_vocabulary=16,
-        hidden=16,
-        layers=1,
-        heads=2,
-        mlp=32,
-    )
     torch.set_num_threads(1)  # several threads only wait for each other on a model this small
-    statistics = DatasetStatistics(
-        action_q01=(-1.0,) * 7,
-        action_q99=(1.0,) * 7,
-        action_mean=(0.0,) * 7,
-        action_std=(1.0,) * 7,
-        action_mask=(True,) * 6 + (False,),
-        state_mean={"ee_pose": (5.0,) * 7},
-        state_std={"ee_pose": (3.0,) * 7},
-        num_frames=1,
-        contract_sha256=small_contract().sha256,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = SmallVla(config)
-    return model, build_tokenizer(["lift the cube"]), statistics
+    statistics = plain_statistics(small_contract(), state_mean=5.0, state_std=3.0)
+    return random_model(small_config()), build_tokenizer(["lift the cube"]), statistics
 
 
 @pytest.fixture
@@ -176,6 +133,39 @@ def checkpoint(tiny_model, tmp_path: Path) -> Path:
 
     save_checkpoint(tmp_path / "checkpoint", *tiny_model, facts={})
     return tmp_path / "checkpoint"
+
+
+@pytest.fixture
+def arguments(checkpoint, interactions, tmp_path):
+    """Arguments of the training program for a short run that the gate lets pass, with any parameter changed.
+
+    The run, its parameter file and the adapter store are in `folder`, and the first two have the name of the run.
+    """
+    parameters = {
+        "checkpoint_dir": str(checkpoint),
+        "episode_dir": str(interactions),
+        "expert_dir": str(tmp_path / "expert"),
+        "steps": 10,
+        "batch_size": 8,
+        "learning_rate": 0.01,
+        "warmup_steps": 0,
+        "undesirable_steps": 3,
+        "gate_l1_tolerance": 100.0,
+        "gate_rise_nats": -1000.0,
+        "gate_fall_nats": -1000.0,
+        "gate_min_samples": 0,
+        "niceness": 0,
+        "threads": 1,
+        "progress_s": 0.0,
+    }
+
+    def make(run: str = "run", parent: int = 0, folder: Path = tmp_path, **changes) -> list[str]:
+        values = {**parameters, "adapter_dir": str(folder / "adapters"), **changes}
+        path = folder / f"{run}.yaml"
+        path.write_text(yaml.safe_dump({"trainer": {"ros__parameters": values}}))
+        return ["--config", str(path), "--run-dir", str(folder / run), "--parent", str(parent), "--run-id", run]
+
+    return make
 
 
 @pytest.fixture

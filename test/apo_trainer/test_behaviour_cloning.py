@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from small_policy import small_config
 
 from apo_core.episode_file import EpisodeWriter, read_episode
 from apo_core.errors import ConfigError
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
-from apo_core.vla.small_vla import SmallVlaConfig
 from apo_trainer.behaviour_cloning import (
     CloningSettings,
     Demonstrations,
@@ -18,20 +18,7 @@ from apo_trainer.behaviour_cloning import (
     train,
 )
 
-TINY = SmallVlaConfig(
-    cameras=("front",),
-    state_keys=("ee_pose",),
-    state_size=7,
-    chunk=2,
-    image_size=16,
-    image_channels=(8, 8, 16),
-    prompt_length=8,
-    prompt_vocabulary=16,
-    hidden=32,
-    layers=1,
-    heads=2,
-    mlp=64,
-)
+TINY = small_config(image_channels=(8, 8, 16), hidden=32, mlp=64)
 SETTINGS = CloningSettings(
     steps=50, batch_size=16, learning_rate=3e-3, warmup_steps=5, weight_decay=0.01, max_grad_norm=1.0, seed=1
 )

@@ -7,39 +7,20 @@ import sys
 
 import numpy as np
 import pytest
-import yaml
 
 from apo_core.adapter_store import AdapterStore
 from apo_core.errors import ConfigError
 from apo_trainer import train
 from apo_trainer.processes import Processes
 
-SETTINGS = {
-    "steps": 12,
-    "batch_size": 8,
-    "kl_pairs": 3,
-    "learning_rate": 0.01,
-    "warmup_steps": 0,
-    "undesirable_steps": 3,
-    "gate_l1_tolerance": 100.0,
-    "gate_rise_nats": -1000.0,
-    "gate_fall_nats": -1000.0,
-    "gate_min_samples": 0,
-    "niceness": 0,
-    "threads": 1,
-    "resume_every_steps": 5,
-}
-
 
 @pytest.fixture
-def arguments(checkpoint, interactions, tmp_path):
-    def make(run, **changes):
-        folders = {"checkpoint_dir": checkpoint, "episode_dir": interactions, "expert_dir": tmp_path / "expert"}
-        folders["adapter_dir"] = tmp_path / f"adapters_{run}"
-        values = {**SETTINGS, **{name: str(path) for name, path in folders.items()}, **changes}
-        path = tmp_path / f"{run}.yaml"
-        path.write_text(yaml.safe_dump({"trainer": {"ros__parameters": values}}))
-        return ["--config", str(path), "--run-dir", str(tmp_path / run / "run"), "--run-id", run]
+def arguments(arguments, tmp_path):
+    """(run) -> arguments of a run in a folder of its own, where nothing of another run is at hand."""
+
+    def make(run: str) -> list[str]:
+        (tmp_path / run).mkdir()
+        return arguments(run, folder=tmp_path / run, steps=12, kl_pairs=3, resume_every_steps=5)
 
     return make
 
@@ -66,11 +47,11 @@ def test_two_processes_train_as_one_does_on_the_same_batch(arguments, tmp_path):
     # what is printed comes from one of them only
     events = [json.loads(line)["event"] for line in done.stdout.splitlines() if line.startswith("{")]
     assert (events.count("start"), events.count("result")) == (1, 1)
-    one, two = (curve(tmp_path / run / "run") for run in ("one", "two"))
+    one, two = (curve(tmp_path / run / run) for run in ("one", "two"))
     for name in ("loss", "z0", "grad_norm"):
         assert [row[name] for row in two] == pytest.approx([row[name] for row in one], rel=1e-3, abs=1e-5)
     assert [row["l1"] for row in two] == [pytest.approx(row["l1"], abs=1e-3) for row in one]
-    (_, alone), (_, together) = (AdapterStore(tmp_path / f"adapters_{run}").read(1) for run in ("one", "two"))
+    (_, alone), (_, together) = (AdapterStore(tmp_path / run / "adapters").read(1) for run in ("one", "two"))
     assert all(np.allclose(alone[name], together[name], atol=1e-3) for name in alone)
 
 

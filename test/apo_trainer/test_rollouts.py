@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+from adapter_samples import plain_manifest
 
-from apo_core.adapter_manifest import ManifestInput
 from apo_core.adapter_store import AdapterStore
-from apo_core.contract import Limits
+from apo_core.contract_specs import Limits
 from apo_core.vla.lora import LoraSettings, adapter_config, lora_state
 from apo_core.vla.policy import VlaPolicy
 from apo_trainer.rollouts import Adapter, RolloutResult, RolloutSettings, evaluate_policy, within_limits
@@ -26,17 +26,7 @@ def test_speeds_are_shortened_to_the_limits_in_their_direction():
 
 def test_an_adapter_is_measured_in_place_of_the_base_policy(tmp_path):
     policy = VlaPolicy.load(LIFT_BASE, lora=LoraSettings(rank=2, alpha=4.0))
-    manifest = ManifestInput(
-        parent=0,
-        base_model_sha256=policy.base_sha256,
-        statistics_sha256=policy.statistics_sha256,
-        contract_sha256=policy.contract_sha256,
-        episode_ids=(),
-        config_sha256="0" * 64,
-        metrics={},
-        created_utc="2025-01-01T00:00:00Z",
-        method="apo",
-    )
+    manifest = plain_manifest(policy)
     config = adapter_config(LoraSettings(rank=2, alpha=4.0))
     version = AdapterStore(tmp_path).publish(lora_state(policy.model), config, manifest).number
     settings = RolloutSettings("Lift", "lift the red cube", str(ROOT / "config" / "contract.yaml"), 4, 5)

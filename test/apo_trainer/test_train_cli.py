@@ -10,7 +10,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import yaml
 
 from apo_core.adapter_signature import make_keys, read_trusted_keys
 from apo_core.adapter_store import AdapterStore
@@ -18,41 +17,6 @@ from apo_core.types import EpisodeKind
 from apo_core.vla.policy import VlaPolicy
 from apo_trainer import train
 from apo_trainer.config import read_config
-
-SETTINGS = {
-    "steps": 10,
-    "batch_size": 8,
-    "learning_rate": 0.01,
-    "warmup_steps": 0,
-    "undesirable_steps": 3,
-    "gate_l1_tolerance": 100.0,
-    "gate_rise_nats": -1000.0,
-    "gate_fall_nats": -1000.0,
-    "gate_min_samples": 0,
-    "niceness": 0,
-    "threads": 1,
-    "progress_s": 0.0,
-}
-
-
-@pytest.fixture
-def arguments(checkpoint, interactions, tmp_path):
-    """Arguments of a run, with any parameter of the file changed."""
-
-    def make(run="run", parent=0, **changes) -> list[str]:
-        values = {
-            **SETTINGS,
-            "checkpoint_dir": str(checkpoint),
-            "episode_dir": str(interactions),
-            "expert_dir": str(tmp_path / "expert"),
-            "adapter_dir": str(tmp_path / "adapters"),
-            **changes,
-        }
-        path = tmp_path / f"{run}.yaml"
-        path.write_text(yaml.safe_dump({"trainer": {"ros__parameters": values}}))
-        return ["--config", str(path), "--run-dir", str(tmp_path / run), "--parent", str(parent), "--run-id", run]
-
-    return make
 
 
 def result_of(tmp_path: Path, run="run") -> dict:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import rclpy
 import yaml
+from adapter_samples import plain_manifest
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Pose, PoseStamped
 from rclpy.executors import SingleThreadedExecutor
@@ -22,17 +23,18 @@ from std_srvs.srv import Trigger
 
 torch = pytest.importorskip("torch")
 
-from apo_core.adapter_store import AdapterStore, ManifestInput  # noqa: E402
+from small_policy import plain_statistics, random_adapter, random_model  # noqa: E402
+
+from apo_core.adapter_store import AdapterStore  # noqa: E402
 from apo_core.contract import load_contract  # noqa: E402
 from apo_core.ros.conversions import image_to_msg, to_ns, to_stamp  # noqa: E402
 from apo_core.ros.node_main import run  # noqa: E402
 from apo_core.ros.qos import COMMANDS, LATCHED, sensors  # noqa: E402
 from apo_core.vla.checkpoint import save_checkpoint  # noqa: E402
-from apo_core.vla.lora import LoraSettings, adapter_config, lora_state  # noqa: E402
+from apo_core.vla.lora import LoraSettings, adapter_config  # noqa: E402
 from apo_core.vla.policy import VlaPolicy  # noqa: E402
 from apo_core.vla.prompt import build_tokenizer  # noqa: E402
-from apo_core.vla.small_vla import SmallVla, SmallVlaConfig  # noqa: E402
-from apo_core.vla.statistics import DatasetStatistics  # noqa: E402
+from apo_core.vla.small_vla import SmallVlaConfig  # noqa: E402
 from apo_interfaces.msg import ActionChunk, ActionCommand, ActionDoubt, AdapterStatus  # noqa: E402
 from apo_interfaces.srv import LoadAdapter  # noqa: E402
 from apo_policy_node.policy_node import PolicyNode  # noqa: E402
@@ -47,23 +49,10 @@ WAIT_S = 60.0  # limit of a wait for something that will come
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
     """A very small model of random weights."""
-    torch.manual_seed(3)
     config = SmallVlaConfig(image_size=32, image_channels=(8, 8, 8), hidden=32, layers=1, heads=2, mlp=32, chunk=4)
-    zeros, ones = (0.0,) * 7, (1.0,) * 7
-    sizes = {"ee_pose": 7, "gripper_width": 1, "joint_position": 7}
-    statistics = DatasetStatistics(
-        action_q01=(-1.0,) * 7,
-        action_q99=ones,
-        action_mean=zeros,
-        action_std=ones,
-        action_mask=(True,) * 6 + (False,),
-        state_mean={name: (0.0,) * size for name, size in sizes.items()},
-        state_std={name: (1.0,) * size for name, size in sizes.items()},
-        num_frames=1,
-        contract_sha256=CONTRACT.sha256,
-    )
+    model, tokenizer = random_model(config, seed=3), build_tokenizer(["lift the red cube"])
     folder = tmp_path_factory.mktemp("checkpoint")
-    save_checkpoint(folder, SmallVla(config), build_tokenizer(["lift the red cube"]), statistics, {"made": "test"})
+    save_checkpoint(folder, model, tokenizer, plain_statistics(CONTRACT, config.state_keys), {"made": "test"})
     return folder
 
 
@@ -76,23 +65,10 @@ def store(tmp_path_factory) -> AdapterStore:
 def publish(checkpoint, store) -> Callable[..., int]:
     """Publishes an adapter whose B is random, and gives its number."""
     policy = VlaPolicy.load(checkpoint, lora=LORA)
-    shapes = lora_state(policy.model)
 
-    def make(seed: int = 0, base_model_sha256: str = policy.base_sha256) -> int:
-        rng = np.random.default_rng(seed)
-        tensors = {name: rng.normal(0, 0.3, value.shape).astype(np.float32) for name, value in shapes.items()}
-        manifest = ManifestInput(
-            parent=0,
-            base_model_sha256=base_model_sha256,
-            statistics_sha256=policy.statistics_sha256,
-            contract_sha256=CONTRACT.sha256,
-            episode_ids=("ep-1",),
-            config_sha256="d" * 64,
-            metrics={},
-            created_utc="2026-01-02T03:04:05+00:00",
-            method="apo",
-        )
-        return store.publish(tensors, adapter_config(LORA), manifest).number
+    def make(seed: int = 0, **changes: str) -> int:
+        manifest = plain_manifest(policy, **changes)
+        return store.publish(random_adapter(policy.model, seed), adapter_config(LORA), manifest).number
 
     return make
 

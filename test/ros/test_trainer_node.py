@@ -18,6 +18,7 @@ from rclpy.executors import SingleThreadedExecutor
 torch = pytest.importorskip("torch")
 
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
+from small_policy import plain_statistics, random_model  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
 from apo_core.adapter_store import AdapterStore  # noqa: E402
@@ -25,8 +26,7 @@ from apo_core.contract import load_contract  # noqa: E402
 from apo_core.ros.qos import COMMANDS, LATCHED  # noqa: E402
 from apo_core.vla.checkpoint import save_checkpoint  # noqa: E402
 from apo_core.vla.prompt import build_tokenizer  # noqa: E402
-from apo_core.vla.small_vla import SmallVla, SmallVlaConfig  # noqa: E402
-from apo_core.vla.statistics import DatasetStatistics  # noqa: E402
+from apo_core.vla.small_vla import SmallVlaConfig  # noqa: E402
 from apo_interfaces.msg import EpisodeEvent, TrainerStatus  # noqa: E402
 from apo_interfaces.srv import StartTraining  # noqa: E402
 
@@ -39,22 +39,9 @@ WAIT_S = 90.0  # limit of a wait for something that will come
 def checkpoint(tmp_path_factory) -> Path:
     """A very small model of random weights for the shipped contract."""
     config = SmallVlaConfig(image_size=16, image_channels=(8, 8, 8), hidden=16, layers=1, heads=2, mlp=32, chunk=2)
-    sizes = {"ee_pose": 7, "gripper_width": 1, "joint_position": 7}
-    statistics = DatasetStatistics(
-        action_q01=(-1.0,) * 7,
-        action_q99=(1.0,) * 7,
-        action_mean=(0.0,) * 7,
-        action_std=(1.0,) * 7,
-        action_mask=(True,) * 6 + (False,),
-        state_mean={name: (0.0,) * size for name, size in sizes.items()},
-        state_std={name: (1.0,) * size for name, size in sizes.items()},
-        num_frames=1,
-        contract_sha256=load_contract(ROOT / "config" / "contract.yaml").sha256,
-    )
+    statistics = plain_statistics(load_contract(ROOT / "config" / "contract.yaml"), config.state_keys)
     folder = tmp_path_factory.mktemp("checkpoint")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        save_checkpoint(folder, SmallVla(config), build_tokenizer(["lift the red cube"]), statistics, {})
+    save_checkpoint(folder, random_model(config), build_tokenizer(["lift the red cube"]), statistics, {})
     return folder
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from apo_core.contract import Limits
+from apo_core.contract_specs import Limits
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,30 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from adapter_samples import CONFIG, plain_manifest
 
 from apo_core.adapter_manifest import ManifestInput
 from apo_core.adapter_store import AdapterStore
 from apo_core.adapter_tools.cli import main
 
 TOOLS = ["ls", "show", "verify", "promote", "rollback", "prune", "export-peft", "keygen", "sign"]
-CONFIG = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]}
 TENSORS = {"base_model.model.q_proj.lora_A.weight": np.ones((2, 3), np.float32)}
 
 
 def manifest(parent: int, verdict: dict | None) -> ManifestInput:
-    return ManifestInput(
-        parent=parent,
-        base_model_sha256="a" * 64,
-        statistics_sha256="b" * 64,
-        contract_sha256="c" * 64,
-        episode_ids=("ep-1", "ep-2"),
-        config_sha256="d" * 64,
-        metrics={"loss": 0.25},
-        created_utc="2026-01-02T03:04:05+00:00",
-        method="apo",
-        config={"steps": 40},
-        verdict=verdict,
-    )
+    return plain_manifest(parent=parent, metrics={"loss": 0.25}, config={"steps": 40}, verdict=verdict)
 
 
 @pytest.fixture

@@ -3,52 +3,26 @@
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from adapter_samples import plain_manifest  # noqa: E402
 from peft import PeftConfig, PeftModel  # noqa: E402
+from small_policy import random_adapter, random_model, small_config  # noqa: E402
 
-from apo_core.adapter_manifest import ManifestInput  # noqa: E402
 from apo_core.adapter_store import AdapterStore  # noqa: E402
 from apo_core.adapter_tools.export_peft import export_peft  # noqa: E402
 from apo_core.errors import AdapterError  # noqa: E402
-from apo_core.vla.lora import LoraSettings, adapter_config, attach_lora, lora_state, stage, swap  # noqa: E402
-from apo_core.vla.small_vla import SmallVla, SmallVlaConfig  # noqa: E402
+from apo_core.vla.lora import LoraSettings, adapter_config, attach_lora, stage, swap  # noqa: E402
+from apo_core.vla.small_vla import SmallVla  # noqa: E402
 
 SETTINGS = LoraSettings(rank=4, alpha=8.0)
-SHAPE = SmallVlaConfig(
-    cameras=("front",),
-    state_keys=("ee_pose",),
-    state_size=7,
-    chunk=2,
-    image_size=16,
-    image_channels=(8, 8, 8),
-    prompt_length=8,
-    prompt_vocabulary=16,
-    hidden=16,
-    layers=1,
-    heads=2,
-    mlp=32,
-)
-MANIFEST = ManifestInput(
-    parent=0,
-    base_model_sha256="a" * 64,
-    statistics_sha256="b" * 64,
-    contract_sha256="c" * 64,
-    episode_ids=(),
-    config_sha256="d" * 64,
-    metrics={},
-    created_utc="2026-01-02T03:04:05+00:00",
-    method="apo",
-)
+SHAPE = small_config()
 
 
 def model() -> SmallVla:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return SmallVla(SHAPE).eval()
+    return random_model(SHAPE).eval()
 
 
 def logits(of: SmallVla) -> torch.Tensor:
@@ -64,11 +38,11 @@ def logits(of: SmallVla) -> torch.Tensor:
 @pytest.fixture
 def published(tmp_path: Path):
     """A store with an adapter of random numbers, and the logits of the policy that serves it."""
-    adapted, rng = model(), np.random.default_rng(0)
+    adapted = model()
     attach_lora(adapted, SETTINGS)
-    tensors = {name: rng.normal(0, 0.3, v.shape).astype(np.float32) for name, v in lora_state(adapted).items()}
+    tensors = random_adapter(adapted)
     store = AdapterStore(tmp_path / "adapters")
-    store.publish(tensors, adapter_config(SETTINGS), MANIFEST)
+    store.publish(tensors, adapter_config(SETTINGS), plain_manifest())
     swap(adapted, stage(adapted, tensors))
     return store, logits(adapted)
 

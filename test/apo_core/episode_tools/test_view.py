@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+from small_contract import contract_data
 
 from apo_core.contract import contract_from_dict
 from apo_core.episode_file import EpisodeWriter, read_episode
@@ -19,17 +20,11 @@ from apo_core.types import (
 )
 
 CONTRACT = contract_from_dict(
-    {
-        "version": 1,
-        "rate_hz": 20.0,
-        "frame_id": "base",
-        "tolerance_s": 0.02,
-        "max_age_s": 0.5,
-        "images": {"front": {"topic": "front", "height": 12, "width": 16, "encoding": "rgb8"}},
-        "state": {"ee_pose": {"topic": "p", "type": "geometry_msgs/msg/PoseStamped", "size": 7, "unit": "m"}},
-        "action": {"names": list("abcdefg"), "units": ["1"] * 7, "low": [-1] * 7, "high": [1] * 7},
-        "limits": {"linear_speed": 1, "angular_speed": 1, "workspace_low": [-1] * 3, "workspace_high": [1] * 3},
-    },
+    contract_data(
+        rate_hz=20.0,
+        images={"front": {"topic": "front", "height": 12, "width": 16, "encoding": "rgb8"}},
+        state={"ee_pose": {"topic": "p", "type": "geometry_msgs/msg/PoseStamped", "size": 7, "unit": "m"}},
+    ),
     "test",
 )
 RULE = LabelRule(undesirable_steps=2)

@@ -11,7 +11,8 @@ import numpy as np
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
-from apo_core.contract import Contract, ImageSpec, StateSpec
+from apo_core.contract import Contract
+from apo_core.contract_specs import ImageSpec, StateSpec
 from apo_core.errors import ObservationError
 from apo_core.ros.conversions import image_from_msg, state_from_msg, to_ns
 

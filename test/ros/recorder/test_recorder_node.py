@@ -1,0 +1,116 @@
+"""The recorder as a process over DDS: what a scripted robot and arbiter send is in the files, losses are counted."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from recorder_cell import HOLD, HUMAN, PERIOD_NS, POLICY, WAIT_S
+
+from apo_core.episode_file import verify_checksums
+from apo_core.types import EpisodeOutcome, Outcome
+
+
+def test_every_step_is_recorded_with_the_source_that_the_command_names(launch, cell, episodes, make_observation):
+    launch()
+    started = cell.start(tags=["round=2"])
+    assert started.accepted, started.message
+    sources = [POLICY, POLICY, HUMAN, HUMAN, HOLD, POLICY] * 5
+    for tick, source in enumerate(sources, 100):
+        cell.tick(tick, source)
+    ended = cell.end(until=129)
+    assert ended.accepted, ended.message
+    (episode,) = episodes()
+    assert str(episode.path) == ended.path
+    assert episode.info.episode_id == started.episode_id
+    assert (episode.info.task, episode.info.instruction, episode.info.operator) == ("Lift", "lift it", "ann")
+    assert (episode.info.seed, episode.info.tags) == (5, {"round": "2"})
+    assert episode.outcome == EpisodeOutcome(Outcome.SUCCESS, "told", terminated=True, truncated=False)
+    assert list(episode.sources) == sources
+    streams = ("front", "ee_pose", "width")
+    for stream in streams:
+        assert episode.header_stamps_ns[stream].tolist() == episode.stamps_ns["observation"].tolist()
+        assert (np.diff(episode.stream_receive_ns[stream]) > 0).all()
+        found = {name: episode.streams[stream][name] for name in ("received", "gaps", "duplicates", "refused")}
+        assert found == {"received": 30, "gaps": 0, "duplicates": 0, "refused": 0}
+    assert episode.clipped == ("vx",) * 30
+    assert verify_checksums(ended.path) == []
+    assert episode.ticks.tolist() == list(range(100, 130))
+    assert episode.adapter_versions.tolist() == [4] * 30
+    for index, source in enumerate(sources):
+        tick = 100 + index
+        observation = make_observation(tick * PERIOD_NS)
+        np.testing.assert_array_equal(episode.images["front"][index], observation.images["front"])
+        np.testing.assert_array_equal(episode.executed_actions[index], np.full(7, tick / 1000, np.float32))
+        assert np.isnan(episode.policy_actions[index]).all() == (source is HOLD)
+        assert np.isnan(episode.human_actions[index]).all() == (source is not HUMAN)
+        assert episode.reasons[index] == f"tick {tick}"
+    assert episode.losses == dict.fromkeys(episode.losses, 0) | {"frames_recorded": 30}
+    saved = cell.event("SAVED")
+    assert [event.event for event in cell.events] == ["STARTED", "SAVED"]
+    assert (saved.path, saved.steps, saved.frames_recorded, saved.frames_lost) == (ended.path, 30, 30, 0)
+    assert (saved.takeovers, saved.intervention_share) == (5, pytest.approx(1 / 3))
+
+
+def test_missing_commands_and_observations_are_counted(launch, cell, episodes):
+    launch()
+    cell.start()
+    for tick in range(1, 11):
+        if tick != 8:
+            cell.observe(tick)
+        if tick not in (4, 5):
+            cell.command(tick)
+    assert cell.end(until=10).accepted
+    (episode,) = episodes()
+    assert episode.ticks.tolist() == [1, 2, 3, 6, 7, 9, 10]
+    losses = episode.losses
+    assert (losses["commands_lost"], losses["steps_unpaired"], losses["frames_lost"]) == (2, 1, 3)
+    assert cell.event("SAVED").frames_lost == 3
+
+
+def test_command_that_is_not_finite_is_refused_and_counted(launch, cell, episodes):
+    launch(end_wait_s=WAIT_S)
+    cell.start()
+    for tick, fill in ((1, None), (2, float("nan")), (3, None), (4, float("inf"))):
+        cell.observe(tick)
+        cell.command(tick, fill=fill)
+    assert cell.end(until=4).accepted
+    (episode,) = episodes()
+    assert episode.ticks.tolist() == [1, 3]
+    assert (episode.losses["steps_dropped"], episode.losses["commands_lost"], episode.losses["frames_lost"]) == (
+        2,
+        0,
+        2,
+    )
+
+
+def test_seconds_before_the_start_are_kept(launch, cell, episodes):
+    launch(pre_roll_s=WAIT_S)
+    for tick in range(1, 6):
+        cell.tick(tick)
+    for _ in range(10):  # the recorder takes a message of each topic between two calls
+        assert not cell.end().accepted
+    cell.start()
+    cell.tick(6)
+    assert cell.end(until=6).accepted
+    (episode,) = episodes()
+    assert episode.ticks.tolist() == [1, 2, 3, 4, 5, 6] and episode.info.pre_roll_steps == 5
+
+
+def test_losses_are_shown_while_recording(launch, cell):
+    launch()
+    cell.start()
+    for tick in (1, 4):
+        cell.tick(tick)
+    cell.spin_until(lambda: cell.diagnostics.get("commands_lost") == "2")
+    assert cell.diagnostics["episode"] and cell.diagnostics["frames_lost"] == "2"
+    assert cell.end(until=4).accepted
+
+
+def test_wrong_parameters_end_the_process_with_every_fault(ros_domain, tmp_path):
+    command = [sys.executable, "-m", "apo_recorder.recorder_node", "--ros-args", "-p", "queue_steps:=0"]
+    done = subprocess.run(
+        [*command, "-p", "end_wait_s:=-1.0"], capture_output=True, text=True, timeout=WAIT_S, check=False
+    )
+    assert done.returncode == 2
+    assert "queue_steps" in done.stderr and "end_wait_s" in done.stderr
