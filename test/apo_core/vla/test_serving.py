@@ -6,36 +6,18 @@ import threading
 import numpy as np
 import pytest
 import torch
+from replayed import Replayed
+from small_policy import random_adapter
 
 from apo_core.errors import AdapterError, CheckpointError, ConfigError
 from apo_core.vla.graphs import GraphCache
-from apo_core.vla.lora import LoraSettings, lora_state
+from apo_core.vla.lora import LoraSettings
 from apo_core.vla.policy import VlaPolicy
 from apo_core.vla.serving import ServingPolicy, load_for_serving
 from apo_core.vla.serving_setup import ServingSettings
 from apo_core.vla.small_vla import SmallVla
 
 LORA = LoraSettings(rank=4)
-
-
-def random_adapter(policy, seed: int = 0) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return {name: rng.normal(0, 0.3, v.shape).astype(np.float32) for name, v in lora_state(policy.model).items()}
-
-
-class Replayed:
-    """A recording without a GPU: computes on the fixed inputs again, into the same outputs."""
-
-    made = 0
-
-    def __init__(self, function, inputs):
-        Replayed.made += 1
-        self._function, self._inputs = function, inputs
-        self.outputs = tuple(value.clone() for value in function(*inputs))
-
-    def replay(self):
-        for output, value in zip(self.outputs, self._function(*self._inputs), strict=True):
-            output.copy_(value)
 
 
 class Whole:
@@ -107,14 +89,14 @@ def test_an_adapter_is_swapped_in_and_the_base_comes_back(tiny_policy, observati
     policy = tiny_policy(LORA)
     serving = ServingPolicy(policy)
     base = serving.predict(observation())
-    serving.swap(serving.stage(random_adapter(policy)), 3)
+    serving.swap(serving.stage(random_adapter(policy.model)), 3)
     adapted = serving.predict(observation())
     assert (serving.adapter_version, adapted.adapter_version) == (3, 3)
     assert not np.array_equal(adapted.log_probs, base.log_probs)
     serving.use_base()
     same(serving.predict(observation()), base)
     with pytest.raises(AdapterError, match="must be at least 1"):
-        serving.swap(serving.stage(random_adapter(policy)), 0)
+        serving.swap(serving.stage(random_adapter(policy.model)), 0)
 
 
 def test_the_second_slot_tries_an_adapter_on_the_same_weights(tiny_policy, observation):
@@ -122,7 +104,7 @@ def test_the_second_slot_tries_an_adapter_on_the_same_weights(tiny_policy, obser
     serving = ServingPolicy(policy)
     base = serving.predict(observation())
     second = serving.second_slot()
-    staged = serving.stage(random_adapter(policy))
+    staged = serving.stage(random_adapter(policy.model))
     second.swap(staged, 5)
     tried = second.predict(observation())
     assert (tried.adapter_version, serving.adapter_version) == (5, 0)
@@ -141,7 +123,7 @@ def test_recordings_serve_the_same_and_are_made_once_for_each_shape(tiny_policy,
     assert Replayed.made == 3  # two cameras and the decoder
     serving.predict(observation(0), committed=expected[0].values[:1])
     assert Replayed.made == 4
-    serving.swap(serving.stage(random_adapter(policy)), 1)
+    serving.swap(serving.stage(random_adapter(policy.model)), 1)
     adapted = serving.predict(observation(0))
     assert Replayed.made == 4
     same(adapted, ServingPolicy(policy).predict(observation(0)))
@@ -166,7 +148,7 @@ def test_another_precision_acts_alike(tiny_model, tiny_tokenizer, tiny_statistic
     torch.manual_seed(0)
     model = SmallVla(dataclasses.replace(tiny_model.config, hidden=64, mlp=128)).eval()
     policy = VlaPolicy(model, tiny_tokenizer, tiny_statistics, lora=LORA)
-    tensors = random_adapter(policy)
+    tensors = random_adapter(policy.model)
     policy.swap(policy.stage(tensors), 1)
     expected = policy.predict(observation())
     try:
@@ -227,7 +209,7 @@ def test_predictions_beside_swaps_are_of_one_adapter(
     model = SmallVla(dataclasses.replace(tiny_model.config, hidden=64, mlp=64)).eval()
     policy = VlaPolicy(model, tiny_tokenizer, tiny_statistics, lora=LORA)
     serving, seen = ServingPolicy(policy, ServingSettings(precision)), observation()
-    staged = {version: serving.stage(random_adapter(policy, version)) for version in (1, 2)}
+    staged = {version: serving.stage(random_adapter(policy.model, version)) for version in (1, 2)}
     expected = {}
     for version, one in staged.items():
         serving.swap(one, version)

@@ -6,12 +6,14 @@ import numpy as np
 import published_checkpoints as published
 import pytest
 import torch
+from replayed import Replayed
+from small_policy import random_adapter
 
 from apo_core.errors import ConfigError
 from apo_core.types import Observation
 from apo_core.vla.graphs import GraphCache
 from apo_core.vla.inspection import inspect
-from apo_core.vla.lora import LoraSettings, lora_state
+from apo_core.vla.lora import LoraSettings
 from apo_core.vla.policy import VlaPolicy
 from apo_core.vla.serving import ServingPolicy, load_for_serving
 from apo_core.vla.serving_setup import ServingSettings
@@ -37,11 +39,6 @@ def seen(seed: int = 0, instruction: str = INSTRUCTIONS[0]) -> Observation:
     return Observation(7, {"agentview": image}, {}, instruction)
 
 
-def random_adapter(policy, seed: int = 0) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return {name: rng.normal(0, 0.3, v.shape).astype(np.float32) for name, v in lora_state(policy.model).items()}
-
-
 def same(chunk, expected) -> None:
     assert chunk.tokens.tolist() == expected.tokens.tolist()
     np.testing.assert_array_equal(chunk.values, expected.values)
@@ -49,23 +46,11 @@ def same(chunk, expected) -> None:
     assert chunk.adapter_version == expected.adapter_version
 
 
-class Recomputed:
-    """A recording without a GPU: computes on the fixed inputs again."""
-
-    def __init__(self, function, inputs):
-        self._function, self._inputs = function, inputs
-        self.outputs = tuple(value.clone() for value in function(*inputs))
-
-    def replay(self):
-        for output, value in zip(self.outputs, self._function(*self._inputs), strict=True):
-            output.copy_(value)
-
-
 @pytest.mark.parametrize("version", [0, 1])
 @pytest.mark.parametrize("instruction", INSTRUCTIONS)
 def test_tokens_and_scores_are_those_of_predict(policy, instruction, version):
     if version:
-        policy.swap(policy.stage(random_adapter(policy)), version)
+        policy.swap(policy.stage(random_adapter(policy.model)), version)
     observations = [seen(seed, instruction) for seed in range(3)]
     expected = [policy.predict(each) for each in observations]
     assert len({tuple(chunk.tokens) for chunk in expected}) == 3
@@ -78,7 +63,7 @@ def test_tokens_and_scores_are_those_of_predict(policy, instruction, version):
 @pytest.mark.parametrize("merge", [False, True])
 def test_each_token_has_its_score_and_entropy_merged_or_beside_the_weights(policy, merge, adapted):
     if adapted:
-        policy.swap(policy.stage(random_adapter(policy)), 1)
+        policy.swap(policy.stage(random_adapter(policy.model)), 1)
     ready = policy.prepare([seen().images], [{}], seen().instruction)
     tokens, log_probs = policy.generate(ready)
     with torch.inference_mode():
@@ -100,7 +85,7 @@ def test_rows_of_the_vocabulary_are_in_the_order_of_bins(policy):
 
 
 def test_a_frame_is_encoded_once_for_both_adapters(policy):
-    tensors = random_adapter(policy)
+    tensors = random_adapter(policy.model)
     expected = policy.predict(seen())
     policy.swap(policy.stage(tensors), 3)
     adapted = policy.predict(seen())
@@ -129,12 +114,12 @@ def test_it_begins_with_committed_actions(policy):
 
 def test_recordings_follow_images_prompts_and_adapters(policy):
     cases = [seen(0), seen(1), seen(0, INSTRUCTIONS[1])]
-    tensors = random_adapter(policy)
+    tensors = random_adapter(policy.model)
     expected = [policy.predict(each) for each in cases]
     policy.swap(policy.stage(tensors), 1)
     expected += [policy.predict(each) for each in cases]
     policy.use_base()
-    serving = ServingPolicy(policy, graphs=GraphCache(Recomputed))
+    serving = ServingPolicy(policy, graphs=GraphCache(Replayed))
     for each, chunk in zip(cases, expected, strict=False):
         same(serving.predict(each), chunk)
     serving.swap(serving.stage(tensors), 1)
@@ -177,7 +162,7 @@ def test_int8_says_what_the_rounded_weights_say(of_variant):
             if name.endswith("base_layer.weight"):
                 step = weight.abs().amax(dim=1, keepdim=True) / 127
                 weight.copy_((weight / step).round() * step)
-    tensors = random_adapter(rounded)
+    tensors = random_adapter(rounded.model)
     rounded.swap(rounded.stage(tensors), 1)
     try:
         serving = load_for_serving(folder, "cpu", LORA, ServingSettings("int8"))
