@@ -24,6 +24,7 @@ from apo_core.vla.lora import lora_parameters
 from apo_core.vla.policy import Prepared
 from apo_trainer.batches import Batcher
 from apo_trainer.config import TrainingConfig
+from apo_trainer.features import FeatureSettings
 from apo_trainer.mismatched import MismatchedActions
 from apo_trainer.trainer import Trainer, learning_rate
 
@@ -54,7 +55,7 @@ class Both:
         self.naive = NaiveStep(other, lora_parameters(other.model), CONFIG)
         self._sampler, self._samples, self._policy = twin.method.sampler, samples.train, other
         self._mismatched = MismatchedActions(self._sampler, samples.train, CONFIG.steps, CONFIG.seed)
-        self._batcher = Batcher(other, samples.train, CONFIG.seed)
+        self._batcher = Batcher(other, samples.train, FeatureSettings(CONFIG.seed))
 
     def batch(self, step: int) -> NaiveBatch:
         """What the naive step gets; images are ready in memory."""

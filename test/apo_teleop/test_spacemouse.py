@@ -1,6 +1,5 @@
 """The SpaceMouse through the whole driver, pyspacemouse and easyhid, over a made-up libhidapi giving HID reports."""
 
-import contextlib
 import struct
 import threading
 
@@ -10,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pyspacemouse = pytest.importorskip("pyspacemouse")
-import easyhid.easyhid as hid  # noqa: E402
+from fake_hidapi import MULTI_AXIS, made_up_hidapi  # noqa: E402
 
 from apo_core.errors import ConfigError  # noqa: E402
 from apo_teleop.arbiter_types import OperatorEvent  # noqa: E402
@@ -27,91 +26,7 @@ PRO = (0x046D, 0xC62B)  # the same, 15 buttons
 WIRELESS = (0x256F, 0xC62E)  # all six axes in one report
 RECEIVER = (0x256F, 0xC652)
 MODELS = (NAVIGATOR, COMPACT, PRO, WIRELESS, RECEIVER)
-MULTI_AXIS = (0x01, 0x08)
 PROFILES = Profiles(ProfileConfig())
-
-
-class Hidapi:
-    """The C functions of libhidapi that easyhid calls; a device is plugged in, gives reports, is pulled out."""
-
-    def __init__(self):
-        self.interfaces = []  # ((vendor, product), (usage page, usage))
-        self.reports = []
-        self.opened = []  # index of the interface, each time
-        self._kept = []  # memory that C code would own
-
-    def plug(self, ids, usages=(MULTI_AXIS,)):
-        self.reports.clear()
-        self.interfaces = [(ids, usage) for usage in usages]
-
-    def unplug(self):
-        self.interfaces = []
-
-    def hid_enumerate(self, vendor, product):
-        assert (vendor, product) == (0, 0)
-        head = hid.ffi.NULL
-        for number, ((vendor_id, product_id), (page, usage)) in reversed(list(enumerate(self.interfaces))):
-            text = [hid.ffi.new("wchar_t[]", word) for word in ("3Dconnexion", "puck", "")]
-            path = hid.ffi.new("char[]", b"/dev/hidraw%d" % number)
-            info = hid.ffi.new(
-                "struct hid_device_info *",
-                {
-                    "path": path,
-                    "vendor_id": vendor_id,
-                    "product_id": product_id,
-                    "manufacturer_string": text[0],
-                    "product_string": text[1],
-                    "serial_number": text[2],
-                    "usage_page": page,
-                    "usage": usage,
-                    "next": head,
-                },
-            )
-            self._kept += [info, path, *text]
-            head = info
-        return head
-
-    def hid_free_enumeration(self, head):
-        pass
-
-    def hid_open_path(self, path):
-        self.opened.append(int(path.decode()[-1]))
-        return hid.ffi.cast("hid_device *", 1)
-
-    def hid_set_nonblocking(self, device, enable):
-        assert enable
-        return 0
-
-    def hid_read(self, device, data, length):
-        """As hidraw: -1 once the device is gone, 0 without a report, else its length; a long one is cut."""
-        if not self.interfaces:
-            return -1
-        if not self.reports:
-            return 0
-        report = self.reports.pop(0)[:length]
-        hid.ffi.memmove(data, report, len(report))
-        return len(report)
-
-    def hid_close(self, device):
-        pass
-
-
-@contextlib.contextmanager
-def made_up_hidapi():
-    port, devices, really_open = Hidapi(), [], hid.HIDDevice.open
-
-    def open_and_keep(device):
-        devices.append(device)
-        really_open(device)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hid, "hidapi", port)
-        patch.setattr(hid.HIDDevice, "open", open_and_keep)
-        try:
-            yield port
-        finally:  # one that is collected later would close itself with the real library
-            for device in devices:
-                device.close()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from apo_core.labeling import LabelRule
 from apo_core.vla.policy import VlaPolicy
 from apo_trainer.batches import Batcher
 from apo_trainer.dataset import SampleClass, load_training_data
+from apo_trainer.features import FeatureSettings
 from apo_trainer.sampler import ActionOf, Draw
 
 H, U = SampleClass.HUMAN, SampleClass.UNDESIRABLE
@@ -30,7 +31,7 @@ def human_samples(write_episode, policy, contract):
 
 
 def test_a_shadow_row_holds_the_policys_action_on_the_same_observation_and_is_undesirable(policy, human_samples):
-    batcher = Batcher(policy, human_samples, seed=0)
+    batcher = Batcher(policy, human_samples, FeatureSettings(seed=0))
     batch = batcher.batch([Draw(0, 0), Draw(0, 0, ActionOf.SHADOW)])
     assert batch.classes == (H, U)
     assert batch.desirable.tolist() == [True, False]
@@ -44,14 +45,14 @@ def test_a_shadow_row_holds_the_policys_action_on_the_same_observation_and_is_un
 
 def test_a_synthetic_row_is_near_the_recorded_action_and_the_same_every_time(policy, human_samples):
     draw = Draw(1, 0, ActionOf.SYNTHETIC)
-    first, second = (Batcher(policy, human_samples, seed=3).batch([draw]) for _ in range(2))
+    first, second = (Batcher(policy, human_samples, FeatureSettings(seed=3)).batch([draw]) for _ in range(2))
     assert torch.equal(first.actions, second.actions)
-    difference = first.actions - Batcher(policy, human_samples, seed=3).batch([Draw(1, 0)]).actions
+    difference = first.actions - Batcher(policy, human_samples, FeatureSettings(seed=3)).batch([Draw(1, 0)]).actions
     assert 0.05 < difference.abs().mean().item() < 0.6
-    assert not torch.equal(Batcher(policy, human_samples, seed=4).batch([draw]).actions, first.actions)
+    assert not torch.equal(Batcher(policy, human_samples, FeatureSettings(seed=4)).batch([draw]).actions, first.actions)
 
 
 def test_without_noise_the_synthetic_action_is_the_recorded_one(policy, human_samples):
-    batcher = Batcher(policy, human_samples, seed=0, negative_noise=0.0)
+    batcher = Batcher(policy, human_samples, FeatureSettings(seed=0), negative_noise=0.0)
     batch = batcher.batch([Draw(1, 0), Draw(1, 0, ActionOf.SYNTHETIC)])
     assert torch.equal(batch.tokens[0], batch.tokens[1])

@@ -6,7 +6,7 @@ import torch
 from apo_core.labeling import LabelRule
 from apo_core.vla.policy import VlaPolicy
 from apo_trainer.dataset import load_training_data
-from apo_trainer.features import FeatureStore, fixed_batches
+from apo_trainer.features import FeatureSettings, FeatureStore, fixed_batches
 from apo_trainer.sampler import Draw
 
 
@@ -21,7 +21,7 @@ def store_of(tiny_model, interactions, contract):
     policy.features = lambda batch: calls.append(len(batch.images)) or compute(batch)
 
     def make(**changes):
-        return FeatureStore(policy, samples, **{"seed": 0, **changes}), calls
+        return FeatureStore(policy, samples, FeatureSettings(**{"seed": 0, **changes})), calls
 
     return make
 

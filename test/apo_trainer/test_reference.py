@@ -8,6 +8,7 @@ from apo_core.vla.lora import LoraSettings, attach_lora, lora_parameters
 from apo_core.vla.policy import VlaPolicy
 from apo_trainer.batches import Batcher
 from apo_trainer.dataset import load_training_data
+from apo_trainer.features import FeatureSettings
 from apo_trainer.losses import sequence_logps
 from apo_trainer.reference import Reference, ReferenceLogps
 from apo_trainer.reference_cache import ReferenceCache
@@ -29,7 +30,7 @@ def policy(tiny_model) -> VlaPolicy:
 def batcher(policy, interactions, contract) -> Batcher:
     paths = sorted(interactions.glob("*.h5"))
     samples = load_training_data(paths, LabelRule(3), policy.chunk, 0.0, contract.sha256).train
-    return Batcher(policy, samples, seed=0)
+    return Batcher(policy, samples, FeatureSettings(seed=0))
 
 
 def reference_of(policy) -> Reference:

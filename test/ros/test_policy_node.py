@@ -5,45 +5,32 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import rclpy
 import yaml
 from adapter_samples import plain_manifest
-from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import Pose, PoseStamped
-from rclpy.executors import SingleThreadedExecutor
-from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import Image, JointState
-from std_srvs.srv import Trigger
+from policy_robot import CONTRACT, CONTRACT_FILE, PERIOD_NS, WAIT_S, Robot
 
 torch = pytest.importorskip("torch")
 
 from small_policy import plain_statistics, random_adapter, random_model  # noqa: E402
 
 from apo_core.adapter_store import AdapterStore  # noqa: E402
-from apo_core.contract import load_contract  # noqa: E402
-from apo_core.ros.conversions import image_to_msg, to_ns, to_stamp  # noqa: E402
+from apo_core.ros.conversions import image_to_msg, to_ns  # noqa: E402
 from apo_core.ros.node_main import run  # noqa: E402
-from apo_core.ros.qos import COMMANDS, LATCHED, sensors  # noqa: E402
 from apo_core.vla.checkpoint import save_checkpoint  # noqa: E402
 from apo_core.vla.lora import LoraSettings, adapter_config  # noqa: E402
 from apo_core.vla.policy import VlaPolicy  # noqa: E402
 from apo_core.vla.prompt import build_tokenizer  # noqa: E402
 from apo_core.vla.small_vla import SmallVlaConfig  # noqa: E402
-from apo_interfaces.msg import ActionChunk, ActionCommand, ActionDoubt, AdapterStatus  # noqa: E402
+from apo_interfaces.msg import ActionDoubt  # noqa: E402
 from apo_interfaces.srv import LoadAdapter  # noqa: E402
 from apo_policy_node.policy_node import PolicyNode  # noqa: E402
 
-ROOT = Path(__file__).parents[2]
-CONTRACT = load_contract(ROOT / "config" / "contract.yaml")
-PERIOD_NS = CONTRACT.period_ns
 LORA = LoraSettings(rank=2, alpha=4.0)
-WAIT_S = 60.0  # limit of a wait for something that will come
 
 
 @pytest.fixture(scope="module")
@@ -73,107 +60,6 @@ def publish(checkpoint, store) -> Callable[..., int]:
     return make
 
 
-class Robot:
-    """The node's counterpart: senses, commands, and listens."""
-
-    def __init__(self, domain: int):
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context, domain_id=domain)
-        self.node = rclpy.create_node("robot", context=self.context)
-        self.executor = SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.node)
-        reliable = sensors("reliable")
-        # first of all: a node whose status comes knows it
-        self.client = self.node.create_client(LoadAdapter, "policy/load_adapter")
-        self.rollback_client = self.node.create_client(Trigger, "policy/rollback")
-        self.images = {s.name: self.node.create_publisher(Image, s.topic, reliable) for s in CONTRACT.images}
-        self.pose = self.node.create_publisher(PoseStamped, "ee_pose", reliable)
-        self.joints = self.node.create_publisher(JointState, "joint_states", reliable)
-        self.gripper = self.node.create_publisher(JointState, "gripper/joint_states", reliable)
-        self.command = self.node.create_publisher(ActionCommand, "command", COMMANDS)
-        self.clock = self.node.create_publisher(Clock, "/clock", COMMANDS)
-        self.chunks: list[ActionChunk] = []
-        self.doubts: list[ActionDoubt] = []
-        self.statuses: list[AdapterStatus] = []
-        self.node.create_subscription(ActionChunk, "policy/chunk", self.chunks.append, COMMANDS)
-        self.node.create_subscription(ActionDoubt, "policy/doubt", self.doubts.append, COMMANDS)
-        self.node.create_subscription(AdapterStatus, "policy/adapter_status", self.statuses.append, LATCHED)
-        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, COMMANDS)
-        self._diagnostics: DiagnosticArray | None = None
-        self.stamp_ns = 100 * PERIOD_NS
-
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        self._diagnostics = message
-
-    def diagnostics(self) -> dict[str, str]:
-        """Key and value of the newest message."""
-        return {} if self._diagnostics is None else {p.key: p.value for p in self._diagnostics.status[0].values}
-
-    def until(self, condition: Callable[[], bool], what: str) -> None:
-        """Spins until the condition holds."""
-        end = time.monotonic() + WAIT_S
-        while not condition():
-            assert time.monotonic() < end, f"waited {WAIT_S} s for {what}"
-            self.executor.spin_once(timeout_sec=0.05)
-
-    def found(self) -> bool:
-        """Whether the node is active: it listens to every stream, and can be heard."""
-        publishers = (*self.images.values(), self.pose, self.joints, self.gripper, self.command, self.clock)
-        return (
-            all(p.get_subscription_count() for p in publishers)
-            and self.node.count_publishers("policy/chunk") > 0
-            and self.node.count_publishers("policy/doubt") > 0
-            and self.client.service_is_ready()
-            and self.rollback_client.service_is_ready()
-            and bool(self.statuses)
-        )
-
-    def sense(self, gap: int = 1, level: int = 100) -> int:
-        """Publishes the observation `gap` ticks later; returns its stamp."""
-        self.stamp_ns += gap * PERIOD_NS
-        stamp = to_stamp(self.stamp_ns)
-        self.clock.publish(Clock(clock=stamp))
-        pose = PoseStamped(pose=Pose())
-        pose.header.stamp = stamp
-        pose.pose.orientation.w = 1.0
-        self.pose.publish(pose)
-        names = CONTRACT.state_spec("joint_position").joints
-        joints = JointState(name=list(names), position=[0.1] * 7, velocity=[0.0] * 7)
-        gripper = JointState(name=["gripper_width"], position=[0.04])
-        joints.header.stamp = gripper.header.stamp = stamp
-        self.joints.publish(joints)
-        self.gripper.publish(gripper)
-        for spec in CONTRACT.images:
-            image = np.full((spec.height, spec.width, 3), level, np.uint8)
-            self.images[spec.name].publish(image_to_msg(image, self.stamp_ns, spec.name))
-        return self.stamp_ns
-
-    def tick(self, source: str = "POLICY", gap: int = 1, level: int = 100) -> ActionChunk:
-        """One tick in lockstep: an observation, its chunk, the command of `source`."""
-        stamp_ns = self.sense(gap, level)
-        self.until(lambda: self.chunks and to_ns(self.chunks[-1].header.stamp) == stamp_ns, f"a chunk for {stamp_ns}")
-        command = ActionCommand(source=source, observation_stamp=to_stamp(stamp_ns))
-        self.command.publish(command)
-        return self.chunks[-1]
-
-    def load(self, version: int) -> LoadAdapter.Response:
-        """Asks for an adapter and waits for the answer."""
-        future = self.client.call_async(LoadAdapter.Request(version=version))
-        self.until(future.done, f"adapter {version}")
-        return future.result()
-
-    def roll_back(self) -> Trigger.Response:
-        """Asks for what served before and waits for the answer."""
-        future = self.rollback_client.call_async(Trigger.Request())
-        self.until(future.done, "the rollback")
-        return future.result()
-
-    def close(self) -> None:
-        self.node.destroy_node()
-        self.executor.shutdown()
-        self.context.try_shutdown()
-
-
 def parameter_file(folder: Path, parameters: dict) -> Path:
     file = folder / "policy.yaml"
     file.write_text(yaml.safe_dump({"/**/policy": {"ros__parameters": parameters}}))
@@ -195,7 +81,7 @@ def start(domain: int, folder: Path, parameters: dict) -> subprocess.Popen:
 @pytest.fixture(scope="module")
 def parameters(checkpoint, store) -> dict:
     return {
-        "contract_file": str(ROOT / "config" / "contract.yaml"),
+        "contract_file": str(CONTRACT_FILE),
         "checkpoint_dir": str(checkpoint),
         "adapter_dir": str(store.path),
         "auto_reload": False,
@@ -392,7 +278,7 @@ def test_sigint_ends_it_with_status_0_after_taking_its_chunk_back(ros_domain, tm
 
 
 def test_a_checkpoint_of_another_contract_does_not_start(ros_domain, tmp_path, parameters, checkpoint, capfd):
-    document = yaml.safe_load((ROOT / "config" / "contract.yaml").read_text())
+    document = yaml.safe_load(CONTRACT_FILE.read_text())
     document["rate_hz"] = 10.0
     (tmp_path / "contract.yaml").write_text(json.dumps(document))
     file = parameter_file(tmp_path, {**parameters, "contract_file": str(tmp_path / "contract.yaml")})

@@ -5,7 +5,6 @@ import importlib.util
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 import rclpy
 from geometry_msgs.msg import PoseArray, PoseStamped, TwistStamped
+from node_command import node_command
 from rclpy.executors import SingleThreadedExecutor
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
@@ -152,9 +152,7 @@ class Arm:
 
 def launch(domain: int, **parameters) -> subprocess.Popen:
     values = {"contract_file": os.path.abspath("config/contract.yaml"), "horizon": HORIZON, **parameters}
-    command = [sys.executable, "-m", "apo_sim_bridge.sim_bridge_node", "--ros-args"]
-    for name, value in values.items():
-        command += ["-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}"]
+    command = node_command("apo_sim_bridge.sim_bridge_node", values)
     return subprocess.Popen(command, env={**os.environ, "ROS_DOMAIN_ID": str(domain)})
 
 

@@ -1,7 +1,6 @@
 """A robot, a policy and an operator around the arbiter as a process; fixtures for tests over DDS."""
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import yaml
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped, TwistStamped
 from lifecycle_msgs.srv import ChangeState
+from node_command import node_command
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.publisher import Publisher
 from rosgraph_msgs.msg import Clock
@@ -215,10 +215,7 @@ def start_arbiter(ros_domain, cell, meet):
     def launch(remap="", **parameters):
         # on a slow machine inputs may pause; a test of their age gives its own
         arguments = {"contract_file": CONTRACT_FILE, "operator_stale_s": 10.0, "policy_silent_s": 10.0, **parameters}
-        command = [sys.executable, "-m", "apo_teleop.arbiter_node", "--ros-args"]
-        for name, value in arguments.items():
-            command += ["-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}"]
-        command += ["-r", remap] if remap else []
+        command = [*node_command("apo_teleop.arbiter_node", arguments), *(["-r", remap] if remap else [])]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         processes.append(process)
         cell.spin_until(

@@ -5,9 +5,46 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from apo_core.errors import ApoError
+
+Option = Callable[[argparse.ArgumentParser], None]  # adds an argument
+
+
+class ToolParser:
+    """The argument parser of a group of tools.
+
+    Args:
+        prog: what is typed before the name of a tool.
+        description: of the group, in lines as they are shown.
+    """
+
+    def __init__(self, prog: str, description: str):
+        self.root = argparse.ArgumentParser(
+            prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        self._tools = self.root.add_subparsers(dest="tool", required=True, metavar="TOOL")
+
+    def add(
+        self,
+        name: str,
+        run: Callable[[argparse.Namespace], int],
+        text: str,
+        details: str = "",
+        options: Sequence[Option] = (),
+    ) -> argparse.ArgumentParser:
+        """A tool with `options`, each of which adds an argument; `text` is shown in the list, `details` after it."""
+        made = self._tools.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}. {details}".strip())
+        made.set_defaults(run=run)
+        for option in options:
+            option(made)
+        return made
+
+
+def json_option(of: argparse.ArgumentParser) -> None:
+    """Adds --json, without which a tool prints text for people."""
+    of.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
 def run_tool(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:

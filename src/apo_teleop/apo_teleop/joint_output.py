@@ -10,8 +10,9 @@ import numpy as np
 from apo_core.contract import Contract
 from apo_core.errors import ConfigError
 from apo_teleop.arm_output import PERIODS, SMALL, ArmOutput, Elapsed, begins_at
-from apo_teleop.kinematics import Arm, TwistSolver
+from apo_teleop.kinematics import Arm
 from apo_teleop.output_config import OutputConfig
+from apo_teleop.twist_solver import TwistSolver
 
 _JOINT_STATE = "joint_position"  # key of the contract's state
 

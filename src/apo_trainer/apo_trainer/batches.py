@@ -13,7 +13,7 @@ from torch import Tensor
 
 from apo_core.vla.policy import VlaPolicy
 from apo_trainer.dataset import Sample, SampleClass
-from apo_trainer.features import FeatureStore
+from apo_trainer.features import FeatureSettings, FeatureStore
 from apo_trainer.negatives import shadow_chunk, synthetic_chunk
 from apo_trainer.sampler import ActionOf, Draw
 
@@ -69,25 +69,20 @@ class Batcher:
     Args:
         policy: the model, its preprocessing and its action codec.
         samples: what draws refer to.
-        seed: of the augmented views and of synthetic actions.
-        views: views a sample; with 1 it is the centre crop of serving.
-        cache_mb: memory for features.
+        settings: of the features; the seed is that of synthetic actions, too.
         negative_noise: standard deviation of synthetic actions around the recorded ones, normalised action units.
-        workers: threads that read and prepare images ahead.
     """
 
     def __init__(
         self,
         policy: VlaPolicy,
         samples: Sequence[Sample],
-        seed: int,
-        views: int = 1,
-        cache_mb: int = 512,
+        settings: FeatureSettings,
         negative_noise: float = 0.3,
-        workers: int = 0,
     ):
-        self.features = FeatureStore(policy, samples, seed, views, cache_mb, workers)
-        self._policy, self._samples, self._seed, self._negative_noise = policy, samples, seed, negative_noise
+        self.features = FeatureStore(policy, samples, settings)
+        self._policy, self._samples = policy, samples
+        self._seed, self._negative_noise = settings.seed, negative_noise
 
     def classes(self, draws: Sequence[Draw]) -> tuple[SampleClass, ...]:
         """Class of each row; needs no image."""

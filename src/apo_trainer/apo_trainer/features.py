@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -30,30 +31,30 @@ def fixed_batches(items: Sequence[T]) -> Iterator[tuple[list[T], int]]:
         yield part + part[:1] * (FIXED_ROWS - len(part)), len(part)
 
 
+@dataclass(frozen=True, slots=True)
+class FeatureSettings:
+    """How samples are varied, read and kept."""
+
+    seed: int  # of the augmented views
+    views: int = 1  # a sample; with 1 it is the centre crop of serving
+    cache_mb: int = 512  # memory for features; what does not fit is computed each time
+    workers: int = 0  # threads that read and prepare images ahead of their use
+
+
 class FeatureStore:
     """Features and prompts of draws.
 
     Args:
         policy: the model and its preprocessing.
         samples: what draws refer to.
-        seed: of the augmented views.
-        views: views a sample; with 1 it is the centre crop of serving.
-        cache_mb: memory for features; what does not fit is computed each time.
-        workers: threads that read and prepare images ahead of their use.
+        settings: views, memory and threads.
     """
 
-    def __init__(
-        self,
-        policy: VlaPolicy,
-        samples: Sequence[Sample],
-        seed: int,
-        views: int = 1,
-        cache_mb: int = 512,
-        workers: int = 0,
-    ):
-        self._policy, self._samples, self._seed, self._views = policy, samples, seed, views
+    def __init__(self, policy: VlaPolicy, samples: Sequence[Sample], settings: FeatureSettings):
+        self._policy, self._samples, self._seed, self._views = policy, samples, settings.seed, settings.views
         self._cache: dict[Key, tuple[Tensor, Tensor]] = {}
-        self._free_bytes = cache_mb << 20
+        self._free_bytes = settings.cache_mb << 20
+        workers = settings.workers
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="images") if workers else None
         self._pending: dict[Key, Future[Prepared]] = {}
 

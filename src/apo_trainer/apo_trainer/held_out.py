@@ -9,6 +9,7 @@ import torch
 from apo_core.vla.policy import VlaPolicy
 from apo_trainer.batches import Batch, Batcher
 from apo_trainer.dataset import Sample, SampleClass
+from apo_trainer.features import FeatureSettings
 from apo_trainer.gate import ClassMeans
 from apo_trainer.reference import Reference
 from apo_trainer.sampler import Draw
@@ -30,7 +31,7 @@ def held_out_means(
         members = [i for i, sample in enumerate(samples) if sample.sample_class is name]
         count = min(len(members), most)
         chosen += [members[i * len(members) // count] for i in range(count)]
-    batcher = Batcher(policy, samples, seed=0, cache_mb=0)
+    batcher = Batcher(policy, samples, FeatureSettings(seed=0, cache_mb=0))
     rows: dict[SampleClass, list[tuple[float, float, float]]] = {}
     for first in range(0, len(chosen), _BATCH):
         batch = batcher.batch([Draw(i, 0) for i in chosen[first : first + _BATCH]])

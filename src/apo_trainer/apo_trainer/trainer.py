@@ -19,6 +19,7 @@ from apo_core.vla.policy import VlaPolicy
 from apo_trainer.batches import Batcher
 from apo_trainer.config import TrainingConfig
 from apo_trainer.dataset import SampleClass, TrainingData
+from apo_trainer.features import FeatureSettings
 from apo_trainer.gate import ClassMeans, Verdict, judge, limits_of
 from apo_trainer.held_out import held_out_means
 from apo_trainer.methods import METHODS
@@ -90,15 +91,8 @@ class Trainer:
             config,
             self._processes,
         )
-        self._batcher = Batcher(
-            policy,
-            data.train,
-            config.seed,
-            config.views,
-            resources.feature_cache_mb,
-            config.negative_noise,
-            resources.workers,
-        )
+        features = FeatureSettings(config.seed, config.views, resources.feature_cache_mb, resources.workers)
+        self._batcher = Batcher(policy, data.train, features, config.negative_noise)
         self._mismatched = MismatchedActions(self.method.sampler, data.train, config.steps, config.seed)
         self._recent: deque[float] = deque(maxlen=config.guard_window)
         self.step = 0  # optimizer steps done

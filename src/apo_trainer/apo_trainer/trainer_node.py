@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,18 +23,13 @@ from apo_trainer.config import TrainerConfig
 from apo_trainer.episode_checks import EpisodeChecks
 from apo_trainer.episode_inbox import EpisodeInbox
 from apo_trainer.episode_watch import EpisodeWatch
+from apo_trainer.run_status import FAILED, IDLE, RUNNING, RunStatus, of_progress, of_result
 from apo_trainer.training_process import TrainingProcess
 from apo_trainer.training_run import CHECKS_FILE
 from apo_trainer.triggers import Triggers, parse_times
 
 _POLL_S = 0.1
 _USED_FILE = "used_episodes.json"  # in run_dir
-# the program's last word -> TrainerStatus.state
-_STATES = {
-    "PUBLISHED": TrainerStatus.PUBLISHED,
-    "REFUSED": TrainerStatus.REFUSED,
-    "INTERRUPTED": TrainerStatus.CANCELLED,
-}
 
 
 class TrainerNode(Node):
@@ -46,7 +40,6 @@ class TrainerNode(Node):
         config = self._config = declare(self, TrainerConfig)
         self._store = AdapterStore(config.adapter_dir)
         self._process: TrainingProcess | None = None
-        self._step = 0
         times = parse_times(config.train_at)
         self._triggers = Triggers(
             config.every_n_episodes, config.train_every_s, times, time.monotonic(), datetime.now()
@@ -63,7 +56,7 @@ class TrainerNode(Node):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_POLL_S, self._on_timer, clock=steady)
         self.create_timer(1.0, self._publish_diagnostics, clock=steady)
-        self._say(TrainerStatus.IDLE, "", message="ready")
+        self._say(RunStatus(IDLE, message="ready"))
         self._watch.start()
 
     def _on_train(self, request: StartTraining.Request, response: StartTraining.Response) -> StartTraining.Response:
@@ -100,7 +93,7 @@ class TrainerNode(Node):
             accepted, run_id, message = False, "", str(error)
         if not accepted:
             self._triggers.failed(time.monotonic())
-            self._say(TrainerStatus.FAILED, run_id, message=message)
+            self._say(RunStatus(FAILED, run_id, message=message))
 
     def _start(self, parent: int, episode_ids: list[str], reason: str) -> tuple[bool, str, str]:
         """Starts a run: whether it did, its name, and why not."""
@@ -118,76 +111,50 @@ class TrainerNode(Node):
             self._inbox.take(episode_ids)
         except OSError as error:
             self.get_logger().warning(f"after a restart the same episodes count as new again: {error}")
-        self._step = 0
         self._triggers.started(time.monotonic())
         self.get_logger().info(f"run {run_id} started from adapter {parent} (process {self._process.pid}), {reason}")
-        self._say(TrainerStatus.RUNNING, run_id, steps=self._config.steps, message=f"starting: {reason}")
+        self._say(RunStatus(RUNNING, run_id, steps=self._config.steps, message=f"starting: {reason}"))
         return True, run_id, f"training from adapter {parent}"
 
     def _follow(self, process: TrainingProcess) -> None:
         for message in process.poll(time.monotonic()):
             event = message.get("event")
             if event == "progress":
-                self._step = message["step"]
-                self._say(
-                    TrainerStatus.RUNNING,
-                    process.run_id,
-                    step=self._step,
-                    steps=message["steps"],
-                    loss=message["loss"],
-                    eta_s=message["eta_s"],
-                    message="training" if message["step"] < message["steps"] else "judging",
-                )
+                self._say(of_progress(process.run_id, message))
             elif event == "result":
                 self._finish(process, message)
 
     def _finish(self, process: TrainingProcess, result: dict) -> None:
         process.join()
         self._process = None
-        state = _STATES.get(result["state"], TrainerStatus.FAILED)
-        log = self.get_logger().error if state == TrainerStatus.FAILED else self.get_logger().info
+        status = of_result(process.run_id, result, self._latest.step, process.steps)
+        log = self.get_logger().error if status.state == FAILED else self.get_logger().info
         log(f"run {process.run_id}: {result['state']}: {result['message']}")
-        self._say(
-            state,
-            process.run_id,
-            step=max(self._step, result["steps"]),
-            steps=process.steps,
-            loss=(result.get("metrics") or {}).get("loss", math.nan),
-            eta_s=0.0,
-            version=result["version"] or 0,
-            message=result["message"],
-        )
+        self._say(status)
 
-    def _say(
-        self,
-        state: str,
-        run_id: str,
-        step: int = 0,
-        steps: int = 0,
-        loss: float = math.nan,
-        eta_s: float = math.nan,
-        version: int = 0,
-        message: str = "",
-    ) -> None:
-        status = TrainerStatus(state=state, run_id=run_id, step=step, steps=steps, adapter_version=version)
-        status.header.stamp = self.get_clock().now().to_msg()
-        status.loss, status.eta_s, status.message = float(loss), float(eta_s), message
-        self._status.publish(status)
+    def _say(self, status: RunStatus) -> None:
         self._latest = status
+        message = TrainerStatus(
+            state=status.state,
+            run_id=status.run_id,
+            step=status.step,
+            steps=status.steps,
+            loss=float(status.loss),
+            eta_s=float(status.eta_s),
+            adapter_version=status.version,
+            message=status.message,
+        )
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._status.publish(message)
 
     def _publish_diagnostics(self) -> None:
         latest, aside = self._latest, self._inbox.set_aside
         fault = self._watch.fault or (f"{len(aside)} episode files are set aside" if aside else "")
         level, text = (WARN, fault) if fault else (OK, latest.state)
-        if latest.state == TrainerStatus.FAILED:
+        if latest.state == FAILED:
             level, text = ERROR, latest.message
         values = {
-            "state": latest.state,
-            "run_id": latest.run_id,
-            "step": f"{latest.step}/{latest.steps}",
-            "loss": f"{latest.loss:.4g}",
-            "eta_s": f"{latest.eta_s:.0f}",
-            "message": latest.message,
+            **latest.summary(),
             "new_episodes": str(self._inbox.new),
             "every_n_episodes": str(self._config.every_n_episodes),
             "set_aside": str(len(aside)),

@@ -2,11 +2,11 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from node_command import node_command
 from recorder_cell import Cell
 
 from apo_core.contract import Contract
@@ -29,10 +29,7 @@ def launch(ros_domain: int, tmp_path: Path, small_contract: Contract, cell: Cell
 
     def start(**parameters) -> subprocess.Popen:
         values = {"contract_file": contract_file, "episode_dir": tmp_path / "episodes", "lockstep": True, **parameters}
-        arguments = [f"{name}:={str(v).lower() if isinstance(v, bool) else v}" for name, v in values.items()]
-        command = [sys.executable, "-m", "apo_recorder.recorder_node", "--ros-args"]
-        for argument in arguments:
-            command += ["-p", argument]
+        command = node_command("apo_recorder.recorder_node", values)
         processes.append(subprocess.Popen(command, env={**os.environ, "ROS_DOMAIN_ID": str(ros_domain)}))
         cell.wait_connected()
         meet(cell.node, "recorder", cell.spin_until)

@@ -1,10 +1,10 @@
 """The recorder as a process over DDS: what a scripted robot and arbiter send is in the files, losses are counted."""
 
 import subprocess
-import sys
 
 import numpy as np
 import pytest
+from node_command import node_command
 from recorder_cell import HOLD, HUMAN, PERIOD_NS, POLICY, WAIT_S
 
 from apo_core.episode_file import verify_checksums
@@ -108,9 +108,7 @@ def test_losses_are_shown_while_recording(launch, cell):
 
 
 def test_wrong_parameters_end_the_process_with_every_fault(ros_domain, tmp_path):
-    command = [sys.executable, "-m", "apo_recorder.recorder_node", "--ros-args", "-p", "queue_steps:=0"]
-    done = subprocess.run(
-        [*command, "-p", "end_wait_s:=-1.0"], capture_output=True, text=True, timeout=WAIT_S, check=False
-    )
+    command = node_command("apo_recorder.recorder_node", {"queue_steps": 0, "end_wait_s": -1.0})
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
     assert done.returncode == 2
     assert "queue_steps" in done.stderr and "end_wait_s" in done.stderr

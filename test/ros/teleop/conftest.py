@@ -1,9 +1,9 @@
 """The operator's node as a process, and the cell around it."""
 
 import subprocess
-import sys
 
 import pytest
+from node_command import node_command
 from operator_cell import CONTRACT_FILE, Cell
 from sensor_msgs.msg import Joy
 
@@ -41,9 +41,7 @@ def start(cell, processes, meet):
     def launch(*publishers, **parameters):
         # on a slow machine messages may pause; a test of their age gives its own
         arguments = {"contract_file": CONTRACT_FILE, "joy_stale_s": 5.0, "spacemouse_stale_s": 5.0, **parameters}
-        command = [sys.executable, "-m", "apo_teleop.teleop_node", "--ros-args"]
-        for name, value in arguments.items():
-            command += ["-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}"]
+        command = node_command("apo_teleop.teleop_node", arguments)
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         processes.append(process)
         cell.spin_until(lambda: all(p.get_subscription_count() for p in publishers), "the node's subscriptions")

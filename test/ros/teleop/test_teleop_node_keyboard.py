@@ -4,11 +4,11 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 import termios
 
 import numpy as np
 import pytest
+from node_command import node_command
 from operator_cell import (
     CONTRACT_FILE,
     WAIT_S,
@@ -47,8 +47,8 @@ def test_a_keyboard_moves_presses_and_gives_the_terminal_back(cell, start, numbe
 
 
 def test_a_keyboard_without_a_terminal_ends_with_the_parameter_to_change(ros_domain, tmp_path):
-    command = [sys.executable, "-m", "apo_teleop.teleop_node", "--ros-args", "-p", f"contract_file:={CONTRACT_FILE}"]
-    command += ["-p", "device:=keyboard", "-p", f"keyboard_terminal:={tmp_path / 'none'}"]
+    parameters = {"contract_file": CONTRACT_FILE, "device": "keyboard", "keyboard_terminal": tmp_path / "none"}
+    command = node_command("apo_teleop.teleop_node", parameters)
     done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
     assert done.returncode == 2
     assert "device = keyboard needs a terminal" in done.stderr

@@ -3,11 +3,11 @@
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
+from node_command import node_command
 from operator_cell import (
     CONTRACT_FILE,
 )
@@ -76,9 +76,8 @@ def test_a_spacemouse_drives_is_pulled_out_and_must_be_cleared_and_rest(
     cell, start, processes, usb, meet, ids, pushed, released
 ):
     """The whole driver from HID reports to the arbiter's state."""
-    arbiter = [sys.executable, "-m", "apo_teleop.arbiter_node", "--ros-args", "-p", f"contract_file:={CONTRACT_FILE}"]
-    arbiter += ["-p", "start_enabled:=true", "-p", "operator_stale_s:=10.0"]
-    processes.append(subprocess.Popen(arbiter))
+    parameters = {"contract_file": CONTRACT_FILE, "start_enabled": True, "operator_stale_s": 10.0}
+    processes.append(subprocess.Popen(node_command("apo_teleop.arbiter_node", parameters)))
     usb.plug(*ids)
     start(device="spacemouse", reconnect_s=0.05)
     meet(cell.node, "arbiter", cell.spin_until)

@@ -1,0 +1,58 @@
+"""What the trainer is at, from what its training program says. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+IDLE, RUNNING, FAILED = "IDLE", "RUNNING", "FAILED"
+# the program's last word -> state; any other is FAILED
+_ENDS = {"PUBLISHED": "PUBLISHED", "REFUSED": "REFUSED", "INTERRUPTED": "CANCELLED"}
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """The fields of the message TrainerStatus."""
+
+    state: str  # a constant of the message
+    run_id: str = ""
+    step: int = 0  # optimizer steps done
+    steps: int = 0  # planned
+    loss: float = math.nan  # nats
+    eta_s: float = math.nan  # to the end; NaN: unknown
+    version: int = 0  # published; 0: none
+    message: str = ""
+
+    def summary(self) -> dict[str, str]:
+        """Key and value, for people."""
+        return {
+            "state": self.state,
+            "run_id": self.run_id,
+            "step": f"{self.step}/{self.steps}",
+            "loss": f"{self.loss:.4g}",
+            "eta_s": f"{self.eta_s:.0f}",
+            "message": self.message,
+        }
+
+
+def of_progress(run_id: str, progress: Mapping[str, Any]) -> RunStatus:
+    """The status after a `progress` event of the program."""
+    step, steps = progress["step"], progress["steps"]
+    message = "training" if step < steps else "judging"
+    return RunStatus(RUNNING, run_id, step, steps, progress["loss"], progress["eta_s"], message=message)
+
+
+def of_result(run_id: str, result: Mapping[str, Any], done: int, planned: int) -> RunStatus:
+    """The status after the `result` event, with which the program ends; `done` steps were reported before it."""
+    return RunStatus(
+        state=_ENDS.get(result["state"], FAILED),
+        run_id=run_id,
+        step=max(done, result["steps"]),
+        steps=planned,
+        loss=(result.get("metrics") or {}).get("loss", math.nan),
+        eta_s=0.0,
+        version=result["version"] or 0,
+        message=result["message"],
+    )
