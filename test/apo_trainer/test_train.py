@@ -37,3 +37,27 @@ def test_a_device_that_is_not_there_is_named(config_file, tmp_path, checkpoint):
     assert train.main([*options, "--set", "device=cuda:63"]) == 2
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert "device = 'cuda:63' cannot be used" in result["message"]
+
+
+def message_of(tmp_path) -> str:
+    return json.loads((tmp_path / "run" / "result.json").read_text())["message"]
+
+
+def test_without_data_the_folders_are_named(config_file, tmp_path, checkpoint):
+    (tmp_path / "expert_dir").mkdir()
+    options = ["--config", str(config_file), "--run-dir", str(tmp_path / "run"), "--checkpoint", str(checkpoint)]
+    assert train.main(options) == 2
+    message = message_of(tmp_path)
+    assert f"episode_dir = {tmp_path / 'episode_dir'} does not exist" in message
+    assert f"expert_dir = {tmp_path / 'expert_dir'} has 0 episode files" in message
+
+
+def test_when_every_file_is_set_aside_the_first_reason_is_told(
+    config_file, tmp_path, checkpoint, write_episode, contract_of_rate
+):
+    for name in ("a", "b"):
+        write_episode(name, "PPPHH", contract=contract_of_rate(10.0), directory=tmp_path / "episode_dir")
+    options = ["--config", str(config_file), "--run-dir", str(tmp_path / "run"), "--checkpoint", str(checkpoint)]
+    assert train.main(options) == 2
+    first = tmp_path / "episode_dir" / "a.h5"
+    assert f"2 set aside, the first: {first}: recorded under contract" in message_of(tmp_path)

@@ -93,7 +93,7 @@ class EpisodeInbox:
         try:
             episode_id = "" if faults else _id_for_training(path)
         except EpisodeFormatError as error:
-            faults, episode_id = (str(error),), ""
+            faults, episode_id = (SetAside.because(path, error).reason,), ""
         with self._lock:
             self._new.pop(path, None)
             self._aside.pop(path, None)

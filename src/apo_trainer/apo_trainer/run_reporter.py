@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 from tqdm import tqdm
@@ -64,6 +65,21 @@ def _text(message: dict[str, Any]) -> str:
         return f"step {message['step']}/{message['steps']}  {_state(message)}  eta {message['eta_s']:.0f} s"
     if message["event"] == "start":
         samples = ", ".join(f"{count} {name.lower()}" for name, count in message["train_samples"].items())
-        aside = "".join(f"\nset aside: {item['path']}: {item['reason']}" for item in message["set_aside"])
-        return f"training on {message['train_episodes']} episodes: {samples} samples{aside}"
-    return f"{message['state']}: {message['message']} ({message['steps']} steps, {message['seconds']:.1f} s)"
+        lines = [f"training on {message['train_episodes']} episodes: {samples} samples"]
+        lines += _aside(message["set_aside"]) + [f"note: {note}" for note in message["notes"]]
+        return "\n".join(lines)
+    notes = [*message["notes"], *(message["verdict"] or {"notes": ()})["notes"]]
+    end = f"{message['state']}: {message['message']} ({message['steps']} steps, {message['seconds']:.1f} s)"
+    return "\n".join([*(f"note: {note}" for note in notes), end])
+
+
+def _aside(items: Sequence[Mapping[str, str]]) -> list[str]:
+    """A line a reason: a folder may hold hundreds of files that were recorded for another purpose."""
+    paths: dict[str, list[str]] = {}
+    for item in items:
+        paths.setdefault(item["reason"], []).append(item["path"])
+    lines = []
+    for reason, names in paths.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        lines.append(f"set aside: {names[0]}{more}: {reason}")
+    return lines
