@@ -78,6 +78,20 @@ def test_a_terminal_gets_a_bar_with_the_time_left(out):
     assert text.splitlines()[-1] == "PUBLISHED: published adapter 1 (10 steps, 1.0 s)"
 
 
+def test_a_terminal_gets_no_json():
+    terminal = Terminal()
+    report = RunReporter(0.0, terminal, io.StringIO())
+    for message in (START, {**PROGRESS, "step": 10, "eta_s": 0.0}, RESULT):
+        report(message)
+    assert terminal.getvalue() == ""
+
+
+def test_the_checking_of_files_is_told_to_people_alone(out):
+    err = io.StringIO()
+    RunReporter(0.0, out, err)({"event": "check", "done": 40, "files": 107})
+    assert (out.getvalue(), err.getvalue()) == ("", "checking episode files: 40 of 107\n")
+
+
 def test_progress_is_told_at_most_once_in_the_interval_and_at_the_end(out):
     report = RunReporter(1e6, out, io.StringIO())
     for step in range(1, 11):

@@ -1,4 +1,7 @@
-"""What a training program says while it runs: JSON lines for programs on stdout, for people on stderr."""
+"""What a training program says while it runs: JSON lines for programs on stdout, for people on stderr.
+
+A terminal is read by people, so that JSON goes to stdout only where that is a file or a pipe.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from tqdm import tqdm
 
 
 class RunReporter:
-    """JSON lines on `out`; on `err` a progress bar where that is a terminal, else lines of text.
+    """JSON lines on `out` unless that is a terminal; on `err` a progress bar where that is one, else lines of text.
 
     Args:
         interval_s: at most one report of progress in this time, and the last.
@@ -27,13 +30,14 @@ class RunReporter:
         self._bar: tqdm | None = None
 
     def __call__(self, message: dict[str, Any]) -> None:
-        """Reports a message with event start, progress or result."""
+        """Reports a message with event check (for people only), start, progress or result."""
         if message["event"] == "progress":
             now = time.monotonic()
             if now < self._due and message["step"] < message["steps"]:
                 return
             self._due = now + self._interval_s
-        print(json.dumps(message), file=self._out, flush=True)
+        if message["event"] != "check" and not self._out.isatty():
+            print(json.dumps(message), file=self._out, flush=True)
         if message["event"] == "progress" and self._err.isatty():
             self._advance(message)
         else:
@@ -47,6 +51,8 @@ class RunReporter:
             )
         self._bar.set_postfix_str(_state(message), refresh=False)
         self._bar.update(message["step"] - self._bar.n)
+        if message["step"] == message["steps"]:
+            self._end_bar()  # what follows is the judging, whose time is not that of a step
 
     def _end_bar(self) -> None:
         if self._bar is not None:
@@ -63,6 +69,8 @@ def _state(message: dict[str, Any]) -> str:
 def _text(message: dict[str, Any]) -> str:
     if message["event"] == "progress":
         return f"step {message['step']}/{message['steps']}  {_state(message)}  eta {message['eta_s']:.0f} s"
+    if message["event"] == "check":
+        return f"checking episode files: {message['done']} of {message['files']}"
     if message["event"] == "start":
         samples = ", ".join(f"{count} {name.lower()}" for name, count in message["train_samples"].items())
         lines = [f"training on {message['train_episodes']} episodes: {samples} samples"]

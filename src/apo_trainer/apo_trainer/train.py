@@ -1,6 +1,7 @@
 """Trains one adapter from episode files and publishes it, without ROS: `apo train --help`.
 
-On stdout one JSON object a line: {"event": "start" | "progress" | "result", ...}; for people, on stderr.
+On stdout, unless it is a terminal, one JSON object a line: {"event": "start" | "progress" | "result", ...}; for people,
+on stderr.
 What it leaves in its folder: see run_files.py. The same as `python -m apo_trainer.train`; on several devices:
 `accelerate launch -m apo_trainer.train ...`.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from apo_trainer.episode_checks import EpisodeChecks
 from apo_trainer.run_files import FAILED, INTERRUPTED, RunFiles, RunRequest, explain
 from apo_trainer.run_stages import Interrupted, Report, train
 
+_TELL_S = 2.0  # between reports of how many files are checked
 CHECKS_FILE = "episode_checks.json"  # beside the folders of the runs: which episode files were found sound
 
 
@@ -66,7 +68,7 @@ def run(
         if request is None:
             if is_main:
                 files.begin(config)
-            paths, missing = _episodes(config, episode_ids, run_dir, should_stop, is_main)
+            paths, missing = _episodes(config, episode_ids, run_dir, report, should_stop, is_main)
             unread = tuple((str(item.path), item.reason) for item in missing)
             request = RunRequest(run_id, parent, tuple(map(str, paths)), unread)
             if is_main:
@@ -90,15 +92,22 @@ def run(
     return result
 
 
-def _episodes(config, episode_ids, run_dir, should_stop, is_main) -> tuple[list[Path], list[SetAside]]:
+def _episodes(config, episode_ids, run_dir, report, should_stop, is_main) -> tuple[list[Path], list[SetAside]]:
     """Sound files to train on, and what was set aside; other processes than the main one are given its answer."""
     paths, missing = find_episodes(Path(config.episode_dir), Path(config.expert_dir), episode_ids)
     if not is_main:
         return paths, missing
 
+    told_s, number = time.monotonic(), itertools.count()
+
     def check(_: Path) -> None:
+        nonlocal told_s
         if should_stop():
             raise Interrupted
+        done, now_s = next(number), time.monotonic()
+        if now_s - told_s >= _TELL_S:
+            told_s = now_s
+            report({"event": "check", "done": done, "files": len(paths)})
 
     sound, faulty = EpisodeChecks(run_dir.parent / CHECKS_FILE).sort_out(paths, check)
     return sound, [*missing, *faulty]
