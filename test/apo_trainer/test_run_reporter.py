@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 
 import pytest
 
@@ -90,6 +91,17 @@ def test_the_checking_of_files_is_told_to_people_alone(out):
     err = io.StringIO()
     RunReporter(0.0, out, err)({"event": "check", "done": 40, "files": 107})
     assert (out.getvalue(), err.getvalue()) == ("", "checking episode files: 40 of 107\n")
+
+
+def test_a_run_goes_on_when_nobody_reads_it_any_more():
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as pipe:
+        os.close(reader)
+        err = io.StringIO()
+        report = RunReporter(0.0, pipe, err)
+        report(START)
+        report(RESULT)
+    assert "PUBLISHED" in err.getvalue()
 
 
 def test_progress_is_told_at_most_once_in_the_interval_and_at_the_end(out):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -37,12 +38,18 @@ class RunReporter:
                 return
             self._due = now + self._interval_s
         if message["event"] != "check" and not self._out.isatty():
-            print(json.dumps(message), file=self._out, flush=True)
+            self._print(json.dumps(message))
         if message["event"] == "progress" and self._err.isatty():
             self._advance(message)
         else:
             self._end_bar()
             print(_text(message), file=self._err, flush=True)
+
+    def _print(self, line: str) -> None:
+        try:
+            print(line, file=self._out, flush=True)
+        except BrokenPipeError:  # whoever read it is gone; that is no reason to end a run
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
 
     def _advance(self, message: dict[str, Any]) -> None:
         if self._bar is None:
