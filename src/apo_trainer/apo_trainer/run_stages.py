@@ -60,6 +60,7 @@ def train(
     if config.threads:
         torch.set_num_threads(config.threads)
     group = processes(config.device)
+    result["processes"] = group.count
 
     def check() -> None:
         if group.any(should_stop()):
