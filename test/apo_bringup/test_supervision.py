@@ -83,6 +83,25 @@ def test_an_argument_reaches_the_program_as_it_is(supervisor, tmp_path, word):
     assert log.read_text() == f"{[word]!r}\n"
 
 
+def test_in_a_file_nothing_of_what_programs_and_supervisord_say_is_lost(tmp_path):
+    script = (
+        "from pathlib import Path; from apo_bringup.supervision import Program, run_in_foreground; "
+        f"program = Program('patient', [{sys.executable!r}, '-c', {PATIENT!r}], {{}}); "
+        f"run_in_foreground([program], Path({str(tmp_path / 'log')!r}))"
+    )
+    said = tmp_path / "said.txt"
+    with said.open("w") as output:
+        runner = subprocess.Popen([sys.executable, "-c", script], stdout=output)
+    try:
+        wait_for(lambda: "entered RUNNING state" in said.read_text() and "ready" in said.read_text(), "the start")
+    finally:
+        runner.send_signal(signal.SIGTERM)
+        runner.wait()
+    lines = said.read_text().splitlines()
+    assert {"ready", "ended by SIGINT"} <= set(lines)
+    assert sum("spawned: 'patient'" in line for line in lines) == 1
+
+
 def test_kill_9_of_the_runner_leaves_no_process(tmp_path):
     script = (
         "import sys, time; from pathlib import Path; from apo_bringup.supervision import Program, Supervisor; "

@@ -125,7 +125,7 @@ def test_bad_files_are_set_aside_with_the_reason_and_the_rest_is_used(
     assert "not a readable episode file" in reasons["truncated.h5"]
     assert "has no step" in reasons["empty.h5"]
     assert "same episode id" in reasons["good.h5"]
-    assert "recorded under contract" in reasons["other.h5"]
+    assert reasons["other.h5"].startswith("recorded under contract")
     assert data.report()["train_samples"] == {"EXPERT": 0, "POLICY": 0, "HUMAN": 2, "UNDESIRABLE": 2}
 
 

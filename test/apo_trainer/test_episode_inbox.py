@@ -63,6 +63,24 @@ def test_a_run_on_named_episodes_leaves_the_others_new(inbox, add):
     assert box.new == 1
 
 
+def test_a_run_on_all_uses_what_was_not_looked_at_yet(inbox, add):
+    box = inbox()
+    add("a")
+    box.look()
+    add("b"), add("c")
+    assert box.take() == 1
+    box.look()
+    assert box.new == 0
+
+
+def test_a_run_on_named_episodes_uses_them_before_they_were_looked_at(inbox, add):
+    box = inbox()
+    add("a"), add("b")
+    box.take(["a"])
+    box.look()
+    assert box.new == 1
+
+
 def test_a_bad_file_is_told_once_with_its_reason_and_the_rest_counts(inbox, add, folder):
     box = inbox()
     add("a")

@@ -30,7 +30,8 @@ def launch(*arguments) -> subprocess.CompletedProcess:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    # with --cpu it would start one
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
     command += ["--main_process_port", str(port), "-m", "apo_trainer.train", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
@@ -47,6 +48,8 @@ def test_two_processes_train_as_one_does_on_the_same_batch(arguments, tmp_path):
     # what is printed comes from one of them only
     events = [json.loads(line)["event"] for line in done.stdout.splitlines() if line.startswith("{")]
     assert (events.count("start"), events.count("result")) == (1, 1)
+    results = [json.loads((tmp_path / run / run / "result.json").read_text()) for run in ("one", "two")]
+    assert [result["processes"] for result in results] == [1, 2]
     one, two = (curve(tmp_path / run / run) for run in ("one", "two"))
     for name in ("loss", "z0", "grad_norm"):
         assert [row[name] for row in two] == pytest.approx([row[name] for row in one], rel=1e-3, abs=1e-5)

@@ -39,7 +39,7 @@ def test_dropout_does_not_depend_on_what_was_drawn_before(trainer_of):
     assert curve(trainer_of(lora_dropout=0.5)) == first
 
 
-def test_bfloat16_stays_close_and_the_loss_is_float32(trainer_of):
+def test_bfloat16_stays_close_to_float32(trainer_of):
     exact, rough = curve(trainer_of(steps=3)), curve(trainer_of(steps=3, precision="bfloat16"))
     assert [row[0] for row in rough] == pytest.approx([row[0] for row in exact], abs=0.02)
     assert rough != exact

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import configparser
 import ctypes
+import fcntl
+import os
 import re
 import shutil
 import signal
@@ -177,6 +179,8 @@ def run_in_foreground(programs: Sequence[Program], log_dir: Path) -> int:
     config_file = log_dir / "supervisord.conf"
     with config_file.open("w") as stream:
         configuration(programs, log_dir, runtime_dir / "supervisor.sock", restart=True, echo=True).write(stream)
+    # supervisord opens it once more for what the programs say: into a file, each would write over the other
+    fcntl.fcntl(1, fcntl.F_SETFL, fcntl.fcntl(1, fcntl.F_GETFL) | os.O_APPEND)
     process = subprocess.Popen(supervisord_command(config_file), start_new_session=True, preexec_fn=_end_with_parent)
     stop_signals: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -185,7 +185,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output", help="folder of the results; an earlier one is continued (default runs/compare_<time>)"
     )
-    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="parameters of the trainer's file")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="parameters of the trainer's file"
+    )
     return parser
 
 

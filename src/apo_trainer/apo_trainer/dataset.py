@@ -90,7 +90,12 @@ class SetAside:
     """A file that was not used, and why."""
 
     path: Path
-    reason: str
+    reason: str  # without the path
+
+    @classmethod
+    def because(cls, path: Path, error: Exception) -> SetAside:
+        """Of an error whose text begins with the path, or does not."""
+        return cls(Path(path), str(error).removeprefix(f"{path}: "))
 
 
 @dataclass(frozen=True)
@@ -245,7 +250,7 @@ def load_training_data(
             held out does not depend on it.
     """
     episodes: dict[str, EpisodeData] = {}
-    set_aside = []
+    aside = []
     contract = None
     for path in paths:
         try:
@@ -266,7 +271,7 @@ def load_training_data(
             episodes[episode.info.episode_id] = episode_data(episode, rule, horizon)
             contract = episode.contract
         except EpisodeFormatError as error:
-            set_aside.append(SetAside(Path(path), str(error)))
+            aside.append(SetAside.because(path, error))
     out = set(held_out_ids(list(episodes.values()), held_out_share))
     samples = [
         Sample(episode, step, sample_class)
@@ -284,7 +289,7 @@ def load_training_data(
         held_out=tuple(s for s in samples if s.episode.episode_id in out),
         episode_ids=tuple(name for name in episodes if name not in out),
         held_out_ids=tuple(sorted(out)),
-        set_aside=tuple(set_aside),
+        set_aside=tuple(aside),
         contract=contract,
         instruction=next((e.instruction for e in reversed(episodes.values())), ""),
     )

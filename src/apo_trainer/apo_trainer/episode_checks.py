@@ -59,7 +59,7 @@ class EpisodeChecks:
             progress(path)
             faults = self.faults(path)
             if faults:
-                aside.append(SetAside(path, f"{path}: {'; '.join(faults)}"))
+                aside.append(SetAside(path, "; ".join(faults)))
             else:
                 sound.append(path)
         self.save()

@@ -52,11 +52,7 @@ class EpisodeInbox:
         Raises:
             EpisodeFormatError: the folder cannot be listed.
         """
-        found, changed = [], False
-        try:
-            paths = list_episodes(self._folder) if self._folder.is_dir() else []
-        except OSError as error:
-            raise EpisodeFormatError(f"{self._folder}: cannot be listed: {error}") from None
+        found, changed, paths = [], False, self._paths()
         for path in paths:
             try:
                 status = path.stat()
@@ -64,22 +60,25 @@ class EpisodeInbox:
                 continue
             mark = (status.st_size, status.st_mtime_ns)
             if self._seen.get(path) != mark:
-                self._seen[path], changed = mark, True
                 found += self._sort(path)
+                self._seen[path], changed = mark, True  # after it: until then a run that starts counts it as used
         self._forget(set(paths))
         if changed:
             self._checks.save()
         return found
 
     def take(self, episode_ids: Sequence[str] = ()) -> int:
-        """A run uses these of the new episodes, or all; returns how many they are.
+        """A run uses these episodes, or all; returns how many of them were known to be new.
 
         Raises:
+            EpisodeFormatError: the folder cannot be listed.
             OSError: the record cannot be written.
         """
+        # a run also uses what is in the folder and was not looked at yet; files are named by their episode
+        unseen = () if episode_ids else (path.stem for path in self._paths() if path not in self._seen)
         with self._lock:
             taken = {path: name for path, name in self._new.items() if not episode_ids or name in episode_ids}
-            self._used |= set(taken.values())
+            self._used |= {*taken.values(), *episode_ids, *unseen}
             for path in taken:
                 del self._new[path]
             self._record.parent.mkdir(parents=True, exist_ok=True)
@@ -88,12 +87,18 @@ class EpisodeInbox:
             temporary.replace(self._record)
         return len(taken)
 
+    def _paths(self) -> list[Path]:
+        try:
+            return list_episodes(self._folder) if self._folder.is_dir() else []
+        except OSError as error:
+            raise EpisodeFormatError(f"{self._folder}: cannot be listed: {error}") from None
+
     def _sort(self, path: Path) -> list[SetAside]:
         faults = self._checks.faults(path)
         try:
             episode_id = "" if faults else _id_for_training(path)
         except EpisodeFormatError as error:
-            faults, episode_id = (str(error),), ""
+            faults, episode_id = (SetAside.because(path, error).reason,), ""
         with self._lock:
             self._new.pop(path, None)
             self._aside.pop(path, None)

@@ -21,7 +21,7 @@ class Processes:
     count = 1
 
     def __init__(self, device: str = "cpu"):
-        self.device = torch.device(device)
+        self.device = _usable(device)
 
     @property
     def is_main(self) -> bool:
@@ -68,7 +68,11 @@ class LaunchedProcesses(Processes):
         from accelerate import PartialState
 
         self._state = PartialState(cpu=device == "cpu")
-        super().__init__(self._state.device)
+        super().__init__(str(self._state.device))
+        if not device.startswith(self.device.type):
+            raise ConfigError(
+                "trainer", [f"device = {device!r}, the launcher gives {self.device} (config/trainer.yaml)"]
+            )
         self.rank, self.count = self._state.process_index, self._state.num_processes
 
     def gather(self, rows: Tensor) -> Tensor:
@@ -102,5 +106,16 @@ def launched() -> bool:
 
 
 def processes(device: str) -> Processes:
-    """This process, or the group that a launcher put it into."""
+    """This process, or the group that a launcher put it into.
+
+    Raises:
+        ConfigError: this machine has no such device.
+    """
     return LaunchedProcesses(device) if launched() else Processes(device)
+
+
+def _usable(name: str) -> torch.device:
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # what torch raises for a device that is not there
+        raise ConfigError("trainer", [f"device = {name!r} cannot be used: {error} (config/trainer.yaml)"]) from None

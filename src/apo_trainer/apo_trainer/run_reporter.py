@@ -1,18 +1,23 @@
-"""What a training program says while it runs: JSON lines for programs on stdout, for people on stderr."""
+"""What a training program says while it runs: JSON lines for programs on stdout, for people on stderr.
+
+A terminal is read by people, so that JSON goes to stdout only where that is a file or a pipe.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
 
 class RunReporter:
-    """JSON lines on `out`; on `err` a progress bar where that is a terminal, else lines of text.
+    """JSON lines on `out` unless that is a terminal; on `err` a progress bar where that is one, else lines of text.
 
     Args:
         interval_s: at most one report of progress in this time, and the last.
@@ -26,18 +31,25 @@ class RunReporter:
         self._bar: tqdm | None = None
 
     def __call__(self, message: dict[str, Any]) -> None:
-        """Reports a message with event start, progress or result."""
+        """Reports a message with event check (for people only), start, progress or result."""
         if message["event"] == "progress":
             now = time.monotonic()
             if now < self._due and message["step"] < message["steps"]:
                 return
             self._due = now + self._interval_s
-        print(json.dumps(message), file=self._out, flush=True)
+        if message["event"] != "check" and not self._out.isatty():
+            self._print(json.dumps(message))
         if message["event"] == "progress" and self._err.isatty():
             self._advance(message)
         else:
             self._end_bar()
             print(_text(message), file=self._err, flush=True)
+
+    def _print(self, line: str) -> None:
+        try:
+            print(line, file=self._out, flush=True)
+        except BrokenPipeError:  # whoever read it is gone; that is no reason to end a run
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
 
     def _advance(self, message: dict[str, Any]) -> None:
         if self._bar is None:
@@ -46,6 +58,8 @@ class RunReporter:
             )
         self._bar.set_postfix_str(_state(message), refresh=False)
         self._bar.update(message["step"] - self._bar.n)
+        if message["step"] == message["steps"]:
+            self._end_bar()  # what follows is the judging, whose time is not that of a step
 
     def _end_bar(self) -> None:
         if self._bar is not None:
@@ -62,8 +76,25 @@ def _state(message: dict[str, Any]) -> str:
 def _text(message: dict[str, Any]) -> str:
     if message["event"] == "progress":
         return f"step {message['step']}/{message['steps']}  {_state(message)}  eta {message['eta_s']:.0f} s"
+    if message["event"] == "check":
+        return f"checking episode files: {message['done']} of {message['files']}"
     if message["event"] == "start":
         samples = ", ".join(f"{count} {name.lower()}" for name, count in message["train_samples"].items())
-        aside = "".join(f"\nset aside: {item['path']}: {item['reason']}" for item in message["set_aside"])
-        return f"training on {message['train_episodes']} episodes: {samples} samples{aside}"
-    return f"{message['state']}: {message['message']} ({message['steps']} steps, {message['seconds']:.1f} s)"
+        lines = [f"training on {message['train_episodes']} episodes: {samples} samples"]
+        lines += _aside(message["set_aside"]) + [f"note: {note}" for note in message["notes"]]
+        return "\n".join(lines)
+    notes = [*message["notes"], *(message["verdict"] or {"notes": ()})["notes"]]
+    end = f"{message['state']}: {message['message']} ({message['steps']} steps, {message['seconds']:.1f} s)"
+    return "\n".join([*(f"note: {note}" for note in notes), end])
+
+
+def _aside(items: Sequence[Mapping[str, str]]) -> list[str]:
+    """A line a reason: a folder may hold hundreds of files that were recorded for another purpose."""
+    paths: dict[str, list[str]] = {}
+    for item in items:
+        paths.setdefault(item["reason"], []).append(item["path"])
+    lines = []
+    for reason, names in paths.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        lines.append(f"set aside: {names[0]}{more}: {reason}")
+    return lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from apo_trainer.dataset import SetAside, TrainingData, load_training_data
 from apo_trainer.run_files import DONE, PUBLISHED, REFUSED, MetricsFile, RunFiles, RunRequest
 
 if TYPE_CHECKING:
-    from apo_trainer.processes import Processes
+    from apo_core.vla.policy import VlaPolicy
     from apo_trainer.trainer import Trainer
 
 Report = Callable[[dict[str, Any]], None]
@@ -27,15 +27,6 @@ Report = Callable[[dict[str, Any]], None]
 
 class Interrupted(Exception):
     """The run was told to stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """Everything that a run works with."""
-
-    trainer: Trainer
-    data: TrainingData
-    group: Processes
 
 
 def train(
@@ -63,22 +54,28 @@ def train(
     # what is wrong so far was reported before these imports
     import torch
 
+    from apo_core.vla.policy import VlaPolicy
     from apo_trainer.processes import processes
 
     if config.threads:
         torch.set_num_threads(config.threads)
     group = processes(config.device)
+    result["processes"] = group.count
 
     def check() -> None:
         if group.any(should_stop()):
             raise Interrupted
 
     # an episode may have been saved while the processes started one after the other
-    loaded = _load(config, group.share(request), files, parent, group, check)
-    trainer = loaded.trainer
-    result["data"], result["steps"] = loaded.data.report(), trainer.step
+    request = group.share(request)
+    policy = VlaPolicy.load(Path(config.checkpoint_dir), device=str(group.device), lora=None)
+    check()
+    data = _data(config, request, policy)
+    result["data"] = data.report()
+    trainer = _trainer(config, files, policy, data, parent, group)
+    result["steps"], notes = trainer.step, trainer.notes
     result["batch"] = {str(name): count for name, count in trainer.method.sampler.counts.items()}
-    report({"event": "start", "run_id": result["run_id"], "steps": config.steps, **result["data"]})
+    report({"event": "start", "run_id": result["run_id"], "steps": config.steps, "notes": notes, **result["data"]})
     check()
     began = time.monotonic()
     last = _optimise(config, trainer, files, report, check, result) if group.is_main else _follow(trainer, check)
@@ -98,18 +95,12 @@ def train(
     if gated and not verdict.accepted:
         result.update(state=REFUSED, message=f"the gate refused the adapter: {'; '.join(verdict.reasons)}")
         return
-    number = _publish(store, config, loaded, key, result)
+    number = _publish(store, config, trainer, data.episode_ids, key, result)
     result.update(state=PUBLISHED, version=number, message=f"published adapter {number}")
 
 
-def _load(config, request, files, parent, group, check) -> Loaded:
-    """Policy, data and trainer, where an interrupted run was."""
-    from apo_core.vla.lora import check_adapter_config
-    from apo_core.vla.policy import VlaPolicy
-    from apo_trainer.trainer import Resources, Trainer
-
-    policy = VlaPolicy.load(Path(config.checkpoint_dir), device=str(group.device), lora=None)
-    check()
+def _data(config: TrainerConfig, request: RunRequest, policy: VlaPolicy) -> TrainingData:
+    """What the policy can be trained on, and what was set aside."""
     data = load_training_data(
         [Path(path) for path in request.files],
         config.label_rule,
@@ -118,7 +109,14 @@ def _load(config, request, files, parent, group, check) -> Loaded:
         policy.contract_sha256,
         request.parent if config.undesirable_of == "parent" else None,
     )
-    data = replace(data, set_aside=(*(SetAside(Path(path), why) for path, why in request.missing), *data.set_aside))
+    return replace(data, set_aside=(*(SetAside(Path(path), why) for path, why in request.missing), *data.set_aside))
+
+
+def _trainer(config, files, policy, data, parent, group) -> Trainer:
+    """Where an interrupted run was."""
+    from apo_core.vla.lora import check_adapter_config
+    from apo_trainer.trainer import Resources, Trainer
+
     cache_dir = files.folder.parent / "reference_cache" if config.reference_cache else None
     resources = Resources(config.feature_cache_mb, cache_dir, config.workers, group)
     version, tensors = parent or (None, None)
@@ -128,7 +126,7 @@ def _load(config, request, files, parent, group, check) -> Loaded:
         _check_parent(version, policy)
     if files.progress.exists():
         trainer.resume(files.progress)
-    return Loaded(trainer, data, group)
+    return trainer
 
 
 def _optimise(config, trainer, files, report, check, result) -> dict[str, Any]:
@@ -164,18 +162,18 @@ def _follow(trainer, check) -> dict[str, Any]:
     return {}
 
 
-def _publish(store, config, loaded: Loaded, key, result) -> int:
+def _publish(store, config, trainer: Trainer, episode_ids: tuple[str, ...], key, result) -> int:
     """Puts the adapter into the store; returns its version."""
     from apo_core.vla.lora import adapter_config
 
-    trainer, policy, data = loaded.trainer, loaded.trainer.policy, result["data"]
+    policy, data = trainer.policy, result["data"]
     counts = {name: data[name] for name in ("train_samples", "held_out_samples", "held_out_episodes")}
     manifest = ManifestInput(
         parent=result["parent"],
         base_model_sha256=policy.base_sha256,
         statistics_sha256=policy.statistics_sha256,
         contract_sha256=policy.contract_sha256,
-        episode_ids=loaded.data.episode_ids,
+        episode_ids=episode_ids,
         config_sha256=config.sha256,
         metrics={"last_step": result["metrics"], "data": counts, "notes": result["notes"]},
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,7 +1,9 @@
-"""Trains one adapter from episode files and publishes it, without ROS: `python -m apo_trainer.train --help`.
+"""Trains one adapter from episode files and publishes it, without ROS: `apo train --help`.
 
-On stdout one JSON object a line: {"event": "start" | "progress" | "result", ...}; for people, on stderr.
-What it leaves in its folder: see run_files.py. On several devices: `accelerate launch -m apo_trainer.train ...`.
+On stdout, unless it is a terminal, one JSON object a line: {"event": "start" | "progress" | "result", ...}; for people,
+on stderr.
+What it leaves in its folder: see run_files.py. The same as `python -m apo_trainer.train`; on several devices:
+`accelerate launch -m apo_trainer.train ...`.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ EXIT_STATUS = {PUBLISHED: 0, DONE: 0, FAILED: 2, REFUSED: 3, INTERRUPTED: 130}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status of EXIT_STATUS."""
-    options = _parser().parse_args(arguments)
+    options = _options(arguments)
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda caught, _: stopped.append(caught))
@@ -68,8 +70,16 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGINT)
 
 
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.resume is not None and options != parser.parse_args(["--resume", str(options.resume)]):
+        parser.error("--resume takes no other option: the run goes on with the parameters and files it began with")
+    return options
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m apo_trainer.train", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="apo train", description=__doc__.splitlines()[0])
     parser.add_argument("--config", type=Path, default=Path("config/trainer.yaml"), help="ROS parameter file")
     parser.add_argument("--episodes", dest="episode_dir", help="folder of recorded interactions")
     parser.add_argument("--episode-ids", nargs="*", default=[], help="only these interactions")
@@ -82,7 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--resume", type=Path, metavar="FOLDER", help="go on with the interrupted run in this folder")
     parser.add_argument("--steps", type=int, help="optimizer steps")
     parser.add_argument("--method", choices=METHOD_NAMES, help="how a batch is drawn and what its loss is")
-    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="any parameter of the file")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="any parameter of the file"
+    )
     return parser
 
 

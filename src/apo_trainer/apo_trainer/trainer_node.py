@@ -109,7 +109,7 @@ class TrainerNode(Node):
             return False, "", f"training cannot start: {error}"
         try:
             self._inbox.take(episode_ids)
-        except OSError as error:
+        except (ApoError, OSError) as error:
             self.get_logger().warning(f"after a restart the same episodes count as new again: {error}")
         self._triggers.started(time.monotonic())
         self.get_logger().info(f"run {run_id} started from adapter {parent} (process {self._process.pid}), {reason}")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from apo_core.episode_file import list_episodes
 from apo_core.errors import ApoError
 from apo_trainer.config import TrainerConfig
-from apo_trainer.dataset import SetAside, find_episodes
+from apo_trainer.dataset import SetAside, TrainingDataError, find_episodes
 from apo_trainer.episode_checks import EpisodeChecks
 from apo_trainer.run_files import FAILED, INTERRUPTED, RunFiles, RunRequest, explain
 from apo_trainer.run_stages import Interrupted, Report, train
 
+_TELL_S = 2.0  # between reports of how many files are checked
 CHECKS_FILE = "episode_checks.json"  # beside the folders of the runs: which episode files were found sound
 
 
@@ -65,7 +68,7 @@ def run(
         if request is None:
             if is_main:
                 files.begin(config)
-            paths, missing = _episodes(config, episode_ids, run_dir, should_stop, is_main)
+            paths, missing = _episodes(config, episode_ids, run_dir, report, should_stop, is_main)
             unread = tuple((str(item.path), item.reason) for item in missing)
             request = RunRequest(run_id, parent, tuple(map(str, paths)), unread)
             if is_main:
@@ -75,6 +78,8 @@ def run(
         result.update(state=INTERRUPTED, message="stopped on request; nothing was published")
     except (ApoError, OSError, FloatingPointError) as error:
         result.update(state=FAILED, message=explain(error, (run_dir, config.adapter_dir)))
+        if isinstance(error, TrainingDataError):
+            result["message"] += f"; {_whereabouts(config, result['data'])}"
     if not is_main:
         return result
     _draw(files, result)
@@ -87,18 +92,37 @@ def run(
     return result
 
 
-def _episodes(config, episode_ids, run_dir, should_stop, is_main) -> tuple[list[Path], list[SetAside]]:
+def _episodes(config, episode_ids, run_dir, report, should_stop, is_main) -> tuple[list[Path], list[SetAside]]:
     """Sound files to train on, and what was set aside; other processes than the main one are given its answer."""
     paths, missing = find_episodes(Path(config.episode_dir), Path(config.expert_dir), episode_ids)
     if not is_main:
         return paths, missing
 
+    told_s, number = time.monotonic(), itertools.count()
+
     def check(_: Path) -> None:
+        nonlocal told_s
         if should_stop():
             raise Interrupted
+        done, now_s = next(number), time.monotonic()
+        if now_s - told_s >= _TELL_S:
+            told_s = now_s
+            report({"event": "check", "done": done, "files": len(paths)})
 
     sound, faulty = EpisodeChecks(run_dir.parent / CHECKS_FILE).sort_out(paths, check)
     return sound, [*missing, *faulty]
+
+
+def _whereabouts(config: TrainerConfig, data: Mapping[str, Any]) -> str:
+    """Where the data were looked for, what is there, and what of it was set aside."""
+    parts = []
+    for name in ("episode_dir", "expert_dir"):
+        folder = Path(getattr(config, name))
+        there = f"has {len(list_episodes(folder))} episode files" if folder.is_dir() else "does not exist"
+        parts.append(f"{name} = {folder} {there}")
+    text = f"{', '.join(parts)} (config/trainer.yaml, --episodes, --expert)"
+    aside = data.get("set_aside", ())
+    return text + (f"; {len(aside)} set aside, the first: {aside[0]['path']}: {aside[0]['reason']}" if aside else "")
 
 
 def _draw(files: RunFiles, result: dict[str, Any]) -> None:

@@ -32,6 +32,12 @@ def test_dpo_gradient_raises_the_preferred_and_lowers_the_rejected():
     assert logps.grad.tolist() == pytest.approx([-0.2, 0.2], abs=1e-6)
 
 
+def test_tpo_gradient_is_the_same_for_every_step_of_a_window():
+    logps = tensor(-3.0, -6.0, -1.0, -2.0, grad=True)
+    tpo_loss(logps, tensor(-3.0, -6.0, -1.0, -2.0), window=2, beta=0.4).loss.backward()
+    assert logps.grad.tolist() == pytest.approx([-0.2, -0.2, 0.2, 0.2], abs=1e-6)
+
+
 def test_a_pair_that_is_settled_hardly_moves():
     logps = tensor(-3.0, -90.0, grad=True)
     dpo_loss(logps, tensor(-40.0, -40.0), beta=1.0).loss.backward()

@@ -107,6 +107,13 @@ def test_gradient_raises_the_desirable_and_lowers_the_undesirable():
     assert logps.grad[0] < 0 < logps.grad[1]
 
 
+def test_gradient_of_kto_at_the_reference():
+    # -+ beta sigmoid(0) (1 - sigmoid(0)) / B
+    logps = tensor(-3.0, -6.0, grad=True)
+    kto_loss(logps, tensor(-3.0, -6.0), flags(True, False), torch.tensor(0.0), beta=0.4).loss.backward()
+    assert logps.grad.tolist() == pytest.approx([-0.05, 0.05], abs=1e-6)
+
+
 def test_gradient_reaches_neither_reference_nor_error():
     logps, ref, l1 = tensor(-3.0, -6.0, grad=True), tensor(-4.0, -4.0, grad=True), tensor(0.2, 0.1, grad=True)
     apo_loss(logps, ref, flags(True, False), l1, torch.tensor(0.5)).loss.backward()
@@ -123,11 +130,36 @@ def test_a_batch_with_few_or_no_samples_of_a_class_is_finite(labels):
     assert torch.isfinite(logps.grad).all()
 
 
+@pytest.mark.parametrize("labels", [(True, True), (True, False), (False, False)])
+def test_kto_with_one_or_no_undesirable_sample_is_the_mean_over_what_there_is(labels):
+    logps = tensor(-3.0, -300.0, grad=True)
+    out = kto_loss(logps, tensor(-3.0, -300.0), flags(*labels), torch.tensor(0.0))
+    out.loss.backward()
+    assert out.loss.item() == 0.5
+    assert [value < 0 for value in logps.grad.tolist()] == list(labels)
+
+
+def test_when_every_error_is_zero_the_gradient_still_has_both_signs():
+    # lambda = (1 - exp(-1/2), exp(-1/2)), r = 0: the gradient is -+ lambda beta / 4 / 2
+    logps = tensor(-3.0, -6.0, grad=True)
+    apo_loss(logps, tensor(-3.0, -6.0), flags(True, False), tensor(0.0, 0.0), torch.tensor(0.0), 0.8).loss.backward()
+    assert logps.grad.tolist() == pytest.approx([-0.0393469, 0.0606531], abs=1e-6)
+
+
 def test_a_batch_of_one():
     logps = tensor(-3.0, grad=True)
     out = apo_loss(logps, tensor(-3.0), flags(True), tensor(0.4), kl_estimate(tensor(), tensor()))
     # w = 1, r = 0: lambda / 2
     assert out.loss.item() == pytest.approx((1 - math.exp(-1)) / 2, abs=1e-6)
+
+
+@pytest.mark.parametrize("desirable", [True, False])
+def test_a_batch_of_one_of_kto_has_the_sign_of_its_label(desirable):
+    logps = tensor(-3.0, grad=True)
+    out = kto_loss(logps, tensor(-3.0), flags(desirable), kl_estimate(tensor(), tensor()), beta=0.4)
+    out.loss.backward()
+    assert out.loss.item() == 0.5
+    assert logps.grad.item() == pytest.approx(-0.1 if desirable else 0.1, abs=1e-6)
 
 
 def test_at_the_reference_the_loss_is_half_the_mean_weight():
