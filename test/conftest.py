@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from small_contract import contract_data
 
 from apo_core.contract import Contract, contract_from_dict
@@ -19,6 +20,10 @@ from apo_sim_bridge.rendering import prepare_backend
 # before any test imports MuJoCo, which takes its GL library then and keeps it; what renders says if there is none
 with contextlib.suppress(RuntimeError):
     prepare_backend()
+
+# a busy machine is slow now and then, which says nothing about the code
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 _SHARED_MEMORY = Path("/dev/shm")
 _DOMAINS_OF_A_RUN = 20

@@ -155,7 +155,7 @@ def is_motion(operator) -> bool:
     return connected and acts and sound and silence <= 300 and -100 <= age <= 300
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(st.lists(tick, max_size=25))
 def test_every_tick_has_a_command_within_the_limits_and_the_policy_never_overrides_the_operator(ticks):
     arbiter = Arbiter(ArbiterConfig(start_enabled=True), CONTRACT)

@@ -85,7 +85,7 @@ JOINTS = st.lists(st.floats(-0.2, 0.2), min_size=7, max_size=7)
 JOINT_COMMANDS = st.tuples(SPEEDS, SPEEDS, st.integers(0, 400), JOINTS, st.integers(0, 200))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(JOINT_COMMANDS, max_size=30))
 def test_no_course_of_commands_and_joints_moves_a_joint_target_beyond_speed_or_position_limits(commands):
     arm, last = JointArm("joint_position", joint_lead_rad=0.1, joint_state_max_age_s=0.15), None
@@ -231,7 +231,7 @@ QUOTED = re.findall(r'"[^"]*"', URDF.read_text())
 HOSTILE = ["", "nan", "-inf", "1e400", "1e308", "1e308 1e308 1e308", "0 0 0", "-1", "fixed", "prismatic", "panda_link8"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, len(QUOTED) - 1), st.sampled_from(HOSTILE)), min_size=1, max_size=4))
 def test_no_description_is_more_than_a_fault(changes):
     pieces = re.split(r'"[^"]*"', URDF.read_text())

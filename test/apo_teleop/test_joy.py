@@ -275,7 +275,7 @@ _STEPS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from([("gamepad", 200 * MS), ("spacenav", 2 * SECOND)]), _STEPS)
 def test_nothing_moves_but_by_fresh_good_messages_after_a_rest(preset, steps):
     stick, watcher, now = Joystick(preset[0]), Watcher(preset[1]), SECOND

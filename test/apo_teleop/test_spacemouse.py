@@ -268,7 +268,7 @@ def test_opening_prints_nothing(port, capsys):
     assert capsys.readouterr().out == ""
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.sampled_from(MODELS),
     st.lists(st.tuples(st.integers(1, 300), st.lists(st.binary(min_size=1, max_size=32), max_size=3)), max_size=30),

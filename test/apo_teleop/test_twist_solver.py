@@ -83,7 +83,7 @@ def test_stretched_out_it_stays_finite_and_slow():
         assert np.all(np.abs(motion.velocity) <= 0.8 * arm.speed + 1e-9)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     shares=st.lists(st.floats(-0.05, 1.05), min_size=7, max_size=7),
     twist=st.lists(st.floats(-20, 20), min_size=6, max_size=6),
