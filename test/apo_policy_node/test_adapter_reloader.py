@@ -78,6 +78,16 @@ def test_a_rollback_serves_what_served_before_and_another_one_goes_forth_again(r
     assert policy.bias == 0.75
 
 
+def test_an_adapter_that_is_loaded_again_does_not_replace_the_way_back(reloader, policy, publish):
+    publish(0.5)
+    publish(0.75)
+    reloader.load(1)
+    reloader.swap(reloader.stage(2))
+    assert reloader.swap(reloader.stage(2)).state == ReloadState.LOADED
+
+    assert (reloader.roll_back().version, policy.bias) == (1, 0.5)
+
+
 def test_a_rollback_leads_back_to_the_base_policy(reloader, policy, publish):
     publish(0.5)
     reloader.load(0)
@@ -228,6 +238,13 @@ def test_poll_names_what_is_promoted_once_a_promotion(reloader):
     )
     polled = [reloader.poll(promotion) for promotion in (none, first, first, third, back, third, again)]
     assert polled == [None, 1, None, 3, 1, None, 1]
+
+
+def test_a_pointer_that_counts_from_the_start_again_is_followed(reloader):
+    deleted, anew = Promotion(), Promotion(number=2, sequence=1, changed_utc="2026-01-05T00:00:02+00:00")
+    before = Promotion(number=1, sequence=7, changed_utc="2026-01-05T00:00:01+00:00")
+    polled = [reloader.poll(promotion) for promotion in (before, deleted, anew, anew)]
+    assert polled == [1, None, 2, None]
 
 
 def test_poll_does_not_try_a_refused_version_again(reloader, store, publish):

@@ -31,6 +31,20 @@ def test_one_trained_for_another_contract_is_refused(loaded, contract, config):
         check_policy(loaded, contract, config)
 
 
+def test_a_policy_of_another_rate_is_refused(loaded, contract, config):
+    loaded.change = lambda chunk: dataclasses.replace(chunk, period_ns=200_000_000)
+
+    with pytest.raises(CheckpointError, match=r"0.2 s apart \(deployment.yaml: period_s\), .* says 0.05 s \(rate_hz\)"):
+        check_policy(loaded, contract, config)
+
+
+def test_a_policy_of_another_number_of_actions_is_refused(loaded, contract, config):
+    loaded.change = lambda chunk: dataclasses.replace(chunk, values=chunk.values[:, :-1])
+
+    with pytest.raises(CheckpointError, match=r"have shape \(4, \d+\), the contract says \(rows, \d+\)"):
+        check_policy(loaded, contract, config)
+
+
 def test_replan_steps_above_the_chunk_are_refused(loaded, contract, config):
     with pytest.raises(ConfigError, match="replan_steps = 5 is above the 4 rows of a chunk"):
         check_policy(loaded, contract, dataclasses.replace(config, replan_steps=5))

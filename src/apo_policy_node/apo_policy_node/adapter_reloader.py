@@ -97,22 +97,28 @@ class AdapterReloader:
         self._check_config, self._clock = check_config, clock
         self._serving = StagedAdapter(0, None, 0.0)
         self._previous: StagedAdapter | None = None
-        self._considered = 0  # sequence of the last promotion that was followed, or passed over by a request
+        self._considered = Promotion()  # the last one that was followed, or passed over by a request
 
     def poll(self, promotion: Promotion) -> int | None:
         """The version to load now that `promotion` is in force; None when it was considered before.
 
         A refused version is not tried again before it is promoted again.
         """
-        if promotion.sequence <= self._considered:
+        if not self._is_new(promotion):
             return None
-        self._considered = promotion.sequence
+        self._considered = promotion
         return promotion.number
 
     def pass_over(self) -> None:
         """What is promoted now is not followed: a version that was asked for serves until the next promotion."""
         with contextlib.suppress(AdapterError):  # a store that cannot be read has nothing to follow
-            self._considered = max(self._considered, self._store.promotion().sequence)
+            promotion = self._store.promotion()
+            self._considered = promotion if self._is_new(promotion) else self._considered
+
+    def _is_new(self, promotion: Promotion) -> bool:
+        # a pointer that was deleted counts from the start again
+        later = promotion.changed_utc > self._considered.changed_utc
+        return promotion.sequence > self._considered.sequence or later
 
     def stage(self, version: int) -> StagedAdapter | ReloadResult:
         """Verifies an adapter and tries it in the second slot, beside the policy; a refusal comes as the result."""
@@ -132,7 +138,9 @@ class AdapterReloader:
             self._put(self._serving)  # nothing of the other one may stay
             return self._refused(staged.version, _reason(error), staged.stage_ms)
         swap_ms = self._ms_since(begin_s)
-        self._previous, self._serving = self._serving, staged
+        if staged.version != self._serving.version:  # one that is loaded again is no way back
+            self._previous = self._serving
+        self._serving = staged
         return ReloadResult(ReloadState.LOADED, staged.version, staged.version, "", staged.stage_ms, swap_ms)
 
     def roll_back(self) -> ReloadResult:

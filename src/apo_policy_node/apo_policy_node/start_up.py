@@ -10,6 +10,7 @@ from apo_core import self_test
 from apo_core.contract import Contract
 from apo_core.errors import CheckpointError, ConfigError
 from apo_core.types import ActionChunk, Observation
+from apo_policy_node.chunk_check import chunk_fault
 from apo_policy_node.config import PolicyConfig
 
 
@@ -41,9 +42,22 @@ def check_policy(policy: LoadedPolicy, contract: Contract, config: PolicyConfig)
     faults = _plan_faults(policy, contract, config)
     if faults:
         raise ConfigError("config/policy.yaml", faults)
-    faults = self_test.faults(policy, contract, config.instruction)
+    faults = self_test.faults(policy, contract, config.instruction) or _chunk_faults(policy, contract, config)
     if faults:
         raise CheckpointError(f"checkpoint_dir = {config.checkpoint_dir}: {'; '.join(faults)}")
+
+
+def _chunk_faults(policy: LoadedPolicy, contract: Contract, config: PolicyConfig) -> list[str]:
+    """What would make every answer a fault."""
+    probe = self_test.probe_observations(contract, config.instruction)[0]
+    chunk = policy.predict(probe)
+    if chunk.period_ns != contract.period_ns:
+        return [
+            f"its actions are {chunk.period_ns / 1e9:g} s apart (deployment.yaml: period_s), "
+            f"{contract.source} says {contract.period_ns / 1e9:g} s (rate_hz)"
+        ]
+    fault = chunk_fault(chunk, probe.stamp_ns, contract)
+    return [fault] if fault else []
 
 
 def _plan_faults(policy: LoadedPolicy, contract: Contract, config: PolicyConfig) -> list[str]:
