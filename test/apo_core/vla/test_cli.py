@@ -16,7 +16,17 @@ CONTRACT = {
     "tolerance_s": 0.05,
     "max_age_s": 1.0,
     "images": {"front": {"topic": "front", "height": 48, "width": 64, "encoding": "rgb8"}},
-    "state": {"ee_pose": {"topic": "pose", "type": "geometry_msgs/msg/PoseStamped", "size": 7, "unit": "m"}},
+    "state": {
+        "ee_pose": {"topic": "pose", "type": "geometry_msgs/msg/PoseStamped", "size": 7, "unit": "m"},
+        "gripper_width": {
+            "topic": "gripper",
+            "type": "sensor_msgs/msg/JointState",
+            "field": "position",
+            "joints": ["width"],
+            "size": 1,
+            "unit": "m",
+        },
+    },
     "action": {
         "names": ["vx", "vy", "vz", "wx", "wy", "wz", "gripper"],
         "units": ["m/s"] * 3 + ["rad/s"] * 3 + ["-1 open .. 1 closed"],
@@ -98,7 +108,7 @@ def test_bind_keeps_what_is_there(openvla_copy, robot, capsys):
         ),
         (
             ["--statistics-key", "bridge_orig", "--state", "force"],
-            "state 'force' is not in the contract; known: ee_pose",
+            "state 'force' is not in the contract; known: ee_pose, gripper_width",
         ),
     ],
 )
@@ -108,12 +118,68 @@ def test_bind_refuses_what_the_robot_or_the_data_lack(openvla_copy, robot, capsy
     assert message in capsys.readouterr().err and not (openvla_copy / "deployment.yaml").exists()
 
 
+POSE, FINGERS = "ee_pose:position_axis_angle", "gripper_width:two_fingers"
+
+
 def test_bind_of_pi0_fast_takes_the_state(pi0_copy, robot, capsys):
     (pi0_copy / "deployment.yaml").unlink()
     assert main(["bind", str(pi0_copy), "--robot", str(robot)]) == 2
     assert "state must say" in capsys.readouterr().err
-    assert main(["bind", str(pi0_copy), "--robot", str(robot), "--state", "ee_pose:position_axis_angle"]) == 0
-    assert read_deployment(pi0_copy).state == ("ee_pose:position_axis_angle",)
+    assert main(["bind", str(pi0_copy), "--robot", str(robot), "--state", POSE]) == 2
+    assert f"state ['{POSE}'] makes 6 numbers, policy_preprocessor.json reads 8" in capsys.readouterr().err
+    assert main(["bind", str(pi0_copy), "--robot", str(robot), "--state", POSE, "--state", FINGERS]) == 0
+    assert read_deployment(pi0_copy).state == (POSE, FINGERS)
+
+
+def test_bind_of_pi0_fast_refuses_what_it_does_not_have(pi0_copy, robot, capsys):
+    (pi0_copy / "deployment.yaml").unlink()
+    arguments = ["--state", POSE, "--statistics-key", "x", "--centre-crop", "--chunk", "5"]
+    assert main(["bind", str(pi0_copy), "--robot", str(robot), *arguments]) == 2
+    said = capsys.readouterr().err
+    for text in ("statistics_key = 'x'", "centre_crop = True", "chunk = 5"):
+        assert f"{text} cannot be used with pi0-FAST: leave it out" in said
+    assert not (pi0_copy / "deployment.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "state = [], the checkpoint reads 8 numbers of proprioception"),
+        (["--state", POSE], "makes 6 numbers, proprio_projector--150000_checkpoint.pt reads 8"),
+        (
+            ["--state", "gripper_width:position_axis_angle"],
+            "position_axis_angle takes 7 number(s), 'gripper_width' has 1",
+        ),
+    ],
+)
+def test_bind_refuses_a_state_that_the_checkpoint_does_not_read(oft_copy, robot, capsys, arguments, message):
+    (oft_copy / "deployment.yaml").unlink()
+    assert main(["bind", str(oft_copy), "--robot", str(robot), "--chunk", "8", *arguments]) == 2
+    assert message in capsys.readouterr().err and not (oft_copy / "deployment.yaml").exists()
+
+
+def test_bind_refuses_two_cameras_for_one_that_looks_through_one(openvla_copy, tmp_path, capsys):
+    (openvla_copy / "deployment.yaml").unlink()
+    images = {name: CONTRACT["images"]["front"] | {"topic": name} for name in ("front", "wrist")}
+    robot = tmp_path / "two.yaml"
+    robot.write_text(yaml.safe_dump({**CONTRACT, "images": images}))
+    arguments = ["--statistics-key", "bridge_orig", "--camera", "front", "--camera", "wrist"]
+    assert main(["bind", str(openvla_copy), "--robot", str(robot), *arguments]) == 2
+    assert "OpenVLA looks through one camera" in capsys.readouterr().err
+
+
+def test_bind_says_when_the_file_cannot_be_written(openvla_copy, robot, capsys):
+    (openvla_copy / "deployment.yaml").unlink()
+    (openvla_copy / "deployment.yaml").mkdir()
+    arguments = ["bind", str(openvla_copy), "--robot", str(robot), "--statistics-key", "bridge_orig", "--force"]
+    assert main(arguments) == 2
+    assert "deployment.yaml: cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_an_error(openvla_folder, capsys, device):
+    assert main(["inspect", str(openvla_folder), "--device", device]) == 2
+    assert f"device = '{device}' cannot be used" in capsys.readouterr().err
 
 
 def test_the_small_vla_is_bound_already(tmp_path, robot, capsys, tiny_model, tiny_tokenizer, tiny_statistics):

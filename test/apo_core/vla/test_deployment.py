@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from apo_core.errors import CheckpointError, ConfigError
@@ -24,6 +26,21 @@ def test_faults_name_the_parameter_and_the_file(tmp_path):
     assert error.value.source == str(path) and len(error.value.faults) == 3
     path.write_text("camera: [a]\nresampling: nearest\n")
     with pytest.raises(ConfigError, match=r"camera is not a parameter(?s:.*)resampling = 'nearest' is not one of"):
+        read_deployment(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("prompt: 'do {instruction} {x}'", "must contain {instruction}, and no other braces"),
+        ("prompt: 'do {instruction} {'", "must contain {instruction}, and no other braces"),
+        ("action_scale: [1.0, 0.0]", "action_scale = [1.0, 0.0] must be finite and not 0"),
+        ("action_offset: [.nan]", "action_offset = [nan] must be finite"),
+    ],
+)
+def test_values_that_cannot_be_used_are_refused(tmp_path, line, fault):
+    (tmp_path / "deployment.yaml").write_text(line + "\n")
+    with pytest.raises(ConfigError, match=re.escape(fault)):
         read_deployment(tmp_path)
 
 

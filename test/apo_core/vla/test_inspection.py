@@ -24,7 +24,14 @@ def test_facts_of_openvla_oft(oft_folder):
     found, policy = inspect(oft_folder)
     assert found.architecture == "OpenVlaOft" and found.chunk == 8 and len(found.state) == 2
     assert "action_head" in found.parameters and "proprio_projector" in found.parameters
+    assert found.notes == ["continuous action head (action_head--*_checkpoint.pt)"]
     assert dry_run(policy, "lift the red cube").image_matters
+
+
+def test_a_head_that_was_left_out_is_told(oft_copy):
+    (oft_copy / "action_head--150000_checkpoint.pt").unlink()
+    found, _ = inspect(oft_copy)
+    assert "served with a discrete head; one trained with L1 needs its file" in found.notes[0]
 
 
 def test_a_checkpoint_without_deployment_can_be_looked_into(openvla_copy):
@@ -32,6 +39,14 @@ def test_a_checkpoint_without_deployment_can_be_looked_into(openvla_copy):
     found, policy = inspect(openvla_copy)
     assert found.contract_sha256 == "" and "no deployment.yaml" in found.notes[0]
     assert np.shape(dry_run(policy, "go", "up").actions) == (2, 1, 7)
+
+
+def test_a_stand_in_that_does_not_fit_says_what_it_stands_for(oft_copy):
+    (oft_copy / "deployment.yaml").unlink()
+    with pytest.raises(
+        CheckpointError, match=r"reads 8 numbers of proprioception; no deployment.yaml: .*apo policy bind"
+    ):
+        inspect(oft_copy)
 
 
 def test_facts_of_the_small_vla(tmp_path, tiny_model, tiny_tokenizer, tiny_statistics):

@@ -63,6 +63,12 @@ def test_an_unexpected_tensor_is_named(openvla_copy):
         load_checkpoint(openvla_copy)
 
 
+def test_a_tensor_that_is_no_float_is_named(openvla_copy):
+    replace(openvla_copy, "projector.fc3.bias", value=torch.zeros(64, dtype=torch.int8))
+    with pytest.raises(CheckpointError, match=r"'projector.fc3.bias' is I8"):
+        load_checkpoint(openvla_copy)
+
+
 def test_a_tensor_of_another_shape_is_named(openvla_copy):
     replace(openvla_copy, "projector.fc3.bias", value=torch.zeros(63))
     with pytest.raises(CheckpointError, match=r"'projector.fc3.bias' has shape \(63,\), the model \(64,\)"):
@@ -81,6 +87,13 @@ def test_a_tensor_of_another_shape_is_named(openvla_copy):
         ("config.json", {"timm_model_ids": ["vit_base"] * 2}, "vision tower 'vit_base' is not supported"),
         ("config.json", {"text_config": {"model_type": "phi"}}, "text_config.model_type = 'phi'"),
         ("config.json", {"text_config": None}, "config.json: lacks"),
+        (
+            "config.json",
+            {"text_config": {"num_attention_heads": 7, "hidden_size": 64}},
+            "config.json: .*not a multiple",
+        ),
+        ("config.json", {"n_action_bins": "many"}, "config.json: invalid literal .*'many'"),
+        ("deployment.yaml", {"conventions": "openpi"}, "conventions = 'openpi' cannot be used with OpenVLA"),
         ("preprocessor_config.json", {"input_sizes": [[3, 384, 384]] * 2}, "input_sizes"),
     ],
 )

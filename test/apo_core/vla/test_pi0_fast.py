@@ -216,6 +216,8 @@ def test_a_missing_and_an_unexpected_tensor_are_named(pi0_copy):
         ("deployment.yaml", {"chunk": 10}, "chunk = 10, config.json has chunk_size = 2"),
         ("deployment.yaml", {"action_tokenizer": "fast"}, "fast: no FAST tokenizer"),
         ("deployment.yaml", {"text_tokenizer": "t.json"}, "t.json: cannot be read"),
+        ("deployment.yaml", {"adapter": "a"}, "adapter = 'a' cannot be used with pi0-FAST"),
+        ("config.json", {"chunk_size": "x"}, "config.json: chunk_size = 'x' must be a whole number of at least 1"),
         ("config.json", {"use_relative_actions": True}, "use_relative_actions is not supported"),
         ("policy_preprocessor.json", {"steps": []}, "has no step 'normalizer_processor'"),
     ],

@@ -9,9 +9,10 @@ from pathlib import Path
 from apo_core.contract import Contract, load_contract
 from apo_core.errors import CheckpointError, ConfigError
 from apo_core.vla.checkpoint import CONFIG, FAMILY, read_family
-from apo_core.vla.deployment import DEPLOYMENT, Deployment, read_deployment
-from apo_core.vla.lerobot_statistics import read_lerobot_statistics
-from apo_core.vla.published_statistics import read_norm_stats, select
+from apo_core.vla.deployment import DEPLOYMENT, PI0_FAST_LACKS, Deployment, unused
+from apo_core.vla.lerobot_statistics import PREPROCESSOR, read_lerobot_statistics
+from apo_core.vla.openvla_checkpoint import read_openvla_folder
+from apo_core.vla.published_statistics import read_norm_stats, select, state_faults
 
 _HEADER = """\
 # Which robot this checkpoint drives. Every number that the model says or reads goes through here: check action_scale
@@ -45,7 +46,8 @@ def bind(
         force: replaces a file that is there.
 
     Raises:
-        CheckpointError: no checkpoint, a file that is there already, or an unknown statistics key.
+        CheckpointError: no checkpoint, a file that is there already, an unknown statistics key, or a folder whose files
+            do not fit each other.
         ConfigError: the contract or a name in it is wrong; every fault.
     """
     folder = Path(folder)
@@ -69,14 +71,40 @@ def bind(
     )
     _check_names(deployment, contract)
     if family == "pi0_fast":
-        read_lerobot_statistics(folder, deployment)
+        _check_pi0_fast(folder, deployment, contract)
     else:
-        norm_stats = read_norm_stats(folder, json.loads((folder / CONFIG).read_text()))
-        chosen = select(norm_stats, deployment, False, str(folder))
-        deployment = dataclasses.replace(deployment, statistics_key=chosen.key)
-    path.write_text(_HEADER + _text(deployment))
-    read_deployment(folder)
+        deployment = _check_openvla(folder, deployment, contract)
+    try:
+        path.write_text(_HEADER + _text(deployment))
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be written ({error})") from None
     return path
+
+
+def _check_pi0_fast(folder: Path, deployment: Deployment, contract: Contract) -> None:
+    # a pi0-FAST checkpoint says itself how long its chunk is
+    faults = unused(deployment, (*PI0_FAST_LACKS, "chunk"), "pi0-FAST")
+    if faults:
+        raise ConfigError(str(folder / DEPLOYMENT), faults)
+    statistics = read_lerobot_statistics(folder, deployment)
+    _check_state(folder, deployment, contract, len(statistics.state_low), PREPROCESSOR)
+
+
+def _check_openvla(folder: Path, deployment: Deployment, contract: Contract) -> Deployment:
+    norm_stats = read_norm_stats(folder, json.loads((folder / CONFIG).read_text()))
+    chosen = select(norm_stats, deployment, False, str(folder))
+    deployment = dataclasses.replace(deployment, statistics_key=chosen.key)
+    found = read_openvla_folder(folder, deployment)
+    if found.projector is not None:
+        _check_state(folder, deployment, contract, found.model_config.state_size, found.projector.path.name)
+    return deployment
+
+
+def _check_state(folder: Path, deployment: Deployment, contract: Contract, wanted: int, reader: str) -> None:
+    sizes = {spec.name: spec.size for spec in contract.state}
+    faults = state_faults(deployment.state, sizes, wanted, reader)
+    if faults:
+        raise ConfigError(str(folder / DEPLOYMENT), faults)
 
 
 def _check_names(deployment: Deployment, contract: Contract) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from apo_core.errors import ApoError
 from apo_core.vla.binding import bind
 from apo_core.vla.inspection import DryRun, Inspection, as_json, dry_run, inspect
+from apo_core.vla.precision import check_device
 
 _DTYPES = ("float32", "bfloat16", "float16")
 
@@ -54,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _inspect(arguments: argparse.Namespace) -> int:
     import torch
 
+    check_device(arguments.device, "--device")
     dtype = getattr(torch, arguments.dtype) if arguments.dtype else None
     found, policy = inspect(Path(arguments.folder), arguments.device, dtype)
     run = None if arguments.no_run else dry_run(policy, arguments.instruction)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import string
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +16,9 @@ from apo_core.vla.openvla_images import RESAMPLING
 from apo_core.vla.openvla_processor import PROMPT
 
 DEPLOYMENT = "deployment.yaml"
+# parameters of the other families
+PI0_FAST_LACKS = ("statistics_key", "normalisation", "centre_crop", "resampling", "prompt", "prompt_length", "adapter")
+OPENVLA_LACKS = ("conventions", "text_tokenizer", "action_tokenizer")
 FORMS = ("values", "position_axis_angle", "two_fingers")
 
 
@@ -42,8 +48,12 @@ class Deployment:
 
     def __post_init__(self):
         faults = []
-        if "{instruction}" not in self.prompt:
-            faults.append(f"prompt = {self.prompt!r} must contain {{instruction}}")
+        if not _is_template(self.prompt):
+            faults.append(f"prompt = {self.prompt!r} must contain {{instruction}}, and no other braces")
+        for name, values in (("action_scale", self.action_scale), ("action_offset", self.action_offset)):
+            if not all(map(math.isfinite, values)) or (name == "action_scale" and not all(values)):
+                must = "finite and not 0" if name == "action_scale" else "finite"
+                faults.append(f"{name} = {list(values)} must be {must}")
         for part in self.state:
             key, _, form = part.partition(":")
             if not key or (form or "values") not in FORMS:
@@ -57,6 +67,23 @@ class Deployment:
     def period_ns(self) -> int:
         """Between the rows of a chunk."""
         return round(self.period_s * 1e9)
+
+
+def unused(deployment: Deployment, names: Iterable[str], family: str) -> list[str]:
+    """Those of the named parameters that were set although a family does not have them, as faults."""
+    default = Deployment()
+    return [
+        f"{name} = {getattr(deployment, name)!r} cannot be used with {family}: leave it out"
+        for name in names
+        if getattr(deployment, name) != getattr(default, name)
+    ]
+
+
+def _is_template(prompt: str) -> bool:
+    try:
+        return {name for _, name, _, _ in string.Formatter().parse(prompt) if name is not None} == {"instruction"}
+    except ValueError:
+        return False
 
 
 def read_deployment(folder: Path) -> Deployment:

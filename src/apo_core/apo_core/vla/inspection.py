@@ -14,10 +14,15 @@ import torch
 from apo_core.errors import CheckpointError, DecodeError
 from apo_core.vla.checkpoint import CONFIG, FAMILY, load_checkpoint, read_family
 from apo_core.vla.deployment import DEPLOYMENT, Deployment, read_deployment
+from apo_core.vla.openvla_oft import OpenVlaOft
 from apo_core.vla.policy import Prepared, VlaPolicy
 from apo_core.vla.published_statistics import read_norm_stats
 
 _STAND_IN_CAMERA = "camera"
+_HEADS = {
+    True: "continuous action head (action_head--*_checkpoint.pt)",
+    False: "no action_head--*_checkpoint.pt: served with a discrete head; one trained with L1 needs its file",
+}
 _IMAGE_SIDE = 96  # pixels of the dry run's images
 
 
@@ -70,7 +75,10 @@ def inspect(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None)
     family = read_family(folder)
     published = family != FAMILY
     deployment, notes = _deployment(folder, family) if published else (None, [])
-    checkpoint = load_checkpoint(folder, device, dtype, deployment)
+    try:
+        checkpoint = load_checkpoint(folder, device, dtype, deployment)
+    except CheckpointError as error:
+        raise CheckpointError("; ".join([str(error), *notes])) from None
     policy = VlaPolicy(
         checkpoint.model,
         checkpoint.tokenizer,
@@ -80,6 +88,9 @@ def inspect(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None)
         device=device,
     )
     model, config = checkpoint.model, checkpoint.model.config
+    if published and isinstance(model, OpenVlaOft):
+        # without its file, a continuous head cannot be told from a discrete one
+        notes = [*notes, _HEADS[model.action_head is not None]]
     if fault := getattr(model, "decoder_fault", ""):
         notes = [*notes, f"not served by the fast decoder (docs/serving.md): {fault}"]
     parts: dict[str, int] = {}

@@ -19,7 +19,7 @@ from transformers import LlamaConfig
 from apo_core.errors import AdapterError, CheckpointError
 from apo_core.vla.checkpoint import CONFIG, TOKENIZER, Checkpoint
 from apo_core.vla.component_files import Component, read_component
-from apo_core.vla.deployment import DEPLOYMENT, Deployment, read_deployment
+from apo_core.vla.deployment import DEPLOYMENT, OPENVLA_LACKS, Deployment, read_deployment, unused
 from apo_core.vla.merged_adapter import MergedAdapter
 from apo_core.vla.openvla import OpenVla
 from apo_core.vla.openvla_images import read_image_settings
@@ -117,7 +117,11 @@ def read_openvla_folder(folder: Path, deployment: Deployment | None = None) -> O
         for timm_id, prefix in zip(timm_ids, TOWERS, strict=False)
     )
     text_config = {key: value for key, value in text_config.items() if key not in ("dtype", "torch_dtype")}
-    text = LlamaConfig(**{**text_config, "attn_implementation": "sdpa", "use_cache": False})
+    try:
+        text = LlamaConfig(**{**text_config, "attn_implementation": "sdpa", "use_cache": False})
+        pad_id, bins, extra = int(pad_id), int(bins), int(extra)
+    except Exception as error:  # the checks of transformers raise types of their own
+        raise CheckpointError(f"{folder / CONFIG}: {' '.join(str(error).split())}") from None
     head, projector = read_component(folder, "action_head"), read_component(folder, "proprio_projector")
     statistics = select(read_norm_stats(folder, config), deployment, projector is not None, str(folder))
     image = read_image_settings(
@@ -164,7 +168,7 @@ def _within(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> dict[str, tup
 
 def _check(found: OpenVlaFolder) -> None:
     config, state = found.model_config, list(found.deployment.state)
-    faults = []
+    faults = unused(found.deployment, OPENVLA_LACKS, "OpenVLA")
     if not config.cameras or (len(config.cameras) > 1 and not found.parallel):
         faults.append(f"cameras = {list(config.cameras)}: OpenVLA looks through one camera, OpenVLA-OFT through some")
     if bool(state) != bool(config.state_size):

@@ -19,7 +19,7 @@ from transformers import PaliGemmaConfig
 
 from apo_core.errors import CheckpointError
 from apo_core.vla.checkpoint import CONFIG, Checkpoint
-from apo_core.vla.deployment import DEPLOYMENT, Deployment, read_deployment
+from apo_core.vla.deployment import DEPLOYMENT, PI0_FAST_LACKS, Deployment, read_deployment, unused
 from apo_core.vla.fast_tokenizer import FastTokenizer, read_fast_tokenizer
 from apo_core.vla.lerobot_statistics import LeRobotStatistics, read_lerobot_statistics
 from apo_core.vla.pi0_fast import Pi0Fast, Pi0FastConfig
@@ -122,23 +122,30 @@ def _config(
     fast: FastTokenizer,
     paligemma: PaliGemmaConfig,
 ) -> Pi0FastConfig:
+
+    def number(name: str, default: int) -> int:
+        value = settings.get(name, default)
+        if type(value) is not int or value < 1:
+            raise CheckpointError(f"{folder / CONFIG}: {name} = {value!r} must be a whole number of at least 1")
+        return value
+
     end = tokenizer.encode("|", add_special_tokens=False).ids
     config = Pi0FastConfig(
         cameras=deployment.cameras,
         state_size=len(statistics.state_low),
         action_size=len(statistics.action_low),
-        chunk=int(settings.get("chunk_size", 50)),
+        chunk=number("chunk_size", 50),
         period_ns=deployment.period_ns,
         image_size=paligemma.vision_config.image_size,
-        prompt_length=int(settings.get("tokenizer_max_length", 200)) + 2,
-        max_tokens=int(settings.get("max_decoding_steps", 256)),
+        prompt_length=number("tokenizer_max_length", 200) + 2,
+        max_tokens=number("max_decoding_steps", 256),
         intro=tuple(tokenizer.encode("Action: ", add_special_tokens=False).ids),
         end_id=end[-1] if end else -1,
-        action_end=VOCABULARY - 1 - int(settings.get("fast_skip_tokens", 128)),
+        action_end=VOCABULARY - 1 - number("fast_skip_tokens", 128),
         openpi=deployment.conventions == "openpi",
         fast=fast,
     )
-    faults = []
+    faults = unused(deployment, PI0_FAST_LACKS, "pi0-FAST")
     if not config.cameras:
         faults.append("cameras is empty")
     if deployment.chunk not in (1, config.chunk):

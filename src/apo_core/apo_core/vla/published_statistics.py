@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from apo_core.vla.deployment import DEPLOYMENT, Deployment
 
 STATISTICS = "dataset_statistics.json"
 _RANGES = {"q99": ("q01", "q99"), "bounds": ("min", "max")}
+_FORMS = {"position_axis_angle": (7, 6), "two_fingers": (1, 2)}  # numbers taken and made
 _TINY = 1e-8  # of OpenVLA-OFT's normalisation; keeps a constant dimension finite
 
 
@@ -144,13 +145,34 @@ def _range(statistics: Any, part: str, normalisation: str, where: str) -> Range:
     return Range(tuple(low), tuple(high), tuple(mask))
 
 
+def state_faults(parts: Iterable[str], sizes: Mapping[str, int], wanted: int, reader: str) -> list[str]:
+    """What is wrong with the parts of the state that a model is to read.
+
+    Args:
+        parts: of `Deployment.state`.
+        sizes: of the contract's states.
+        wanted: numbers that the model reads.
+        reader: what reads them, for messages.
+    """
+    faults, made = [], 0
+    for part in parts:
+        key, _, form = part.partition(":")
+        takes, makes = _FORMS.get(form, (sizes[key], sizes[key]))
+        made += makes
+        if sizes[key] != takes:
+            faults.append(f"state {part!r}: {form} takes {takes} number(s), {key!r} has {sizes[key]}")
+    if not faults and made != wanted:
+        faults.append(f"state {list(parts)} makes {made} numbers, {reader} reads {wanted}")
+    return faults
+
+
 def state_part(state: Mapping[str, np.ndarray], part: str) -> np.ndarray:
     """Numbers (n,) that one part of the proprioception takes from the contract's state. Raises ObservationError."""
     key, _, form = part.partition(":")
     if key not in state:
         raise ObservationError(f"state '{key}' is missing; the policy's proprioception takes it ({DEPLOYMENT}: state)")
     value = np.asarray(state[key], dtype=np.float64)
-    size = {"position_axis_angle": 7, "two_fingers": 1}.get(form, value.size)
+    size, _ = _FORMS.get(form, (value.size, value.size))
     if value.shape != (size,):
         raise ObservationError(f"state '{key}' has shape {value.shape}, {form} ({DEPLOYMENT}: state) takes ({size},)")
     if form == "position_axis_angle":

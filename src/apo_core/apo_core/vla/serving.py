@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from apo_core.errors import ConfigError
 from apo_core.types import ActionChunk, Observation
 from apo_core.vla.frame_cache import FrameCache
 from apo_core.vla.give_way import GiveWay, give_way_in
 from apo_core.vla.graphs import Function, GraphCache
 from apo_core.vla.lora import LoraSettings, Staged
 from apo_core.vla.policy import Prepared, VlaPolicy
+from apo_core.vla.precision import check_device
 from apo_core.vla.serving_setup import ServingSettings, set_up
 from apo_core.vla.static_decoder import Decoded
 
@@ -229,8 +229,5 @@ def load_for_serving(
         CheckpointError: see `load_checkpoint`.
         ConfigError: the device is not there, or cannot do what the settings ask for.
     """
-    try:
-        policy = VlaPolicy.load(folder, device, lora, settings.dtype)
-    except (RuntimeError, AssertionError) as error:  # what torch raises for a device that is not there
-        raise ConfigError(source, [f"device = {device!r} cannot be used: {error}"]) from None
-    return ServingPolicy(policy, settings, source)
+    check_device(device, source)
+    return ServingPolicy(VlaPolicy.load(folder, device, lora, settings.dtype), settings, source)

@@ -14,6 +14,7 @@ from torch import nn
 
 from apo_core.errors import CheckpointError
 
+_FLOATS = ("F64", "F32", "F16", "BF16")  # as safetensors names them; quantised weights need their scales
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 
 
@@ -44,6 +45,7 @@ class WeightFiles:
             raise CheckpointError(f"{self.folder}: {', '.join(missing)} missing")
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.bytes = 0
+        self._types: dict[str, str] = {}
         self._where: dict[str, Path] = {}
         for path in self.files:
             self._read_header(path)
@@ -77,7 +79,7 @@ class WeightFiles:
             elsewhere: parameters that these files do not hold.
 
         Raises:
-            CheckpointError: lists missing, unexpected and misshapen names, and tensors that are not finite.
+            CheckpointError: lists missing, unexpected and misshapen names, and tensors that are no finite floats.
         """
         wanted = {name: tuple(p.shape) for name, p in model.named_parameters(remove_duplicate=False)}
         names = {target: name for name in self.shapes if (target := rename(name)) is not None}
@@ -88,6 +90,7 @@ class WeightFiles:
             for target, shape in wanted.items()
             if target in names and self.shapes[names[target]] != shape
         ]
+        faults += [f"'{name}' is {self._types[name]}" for name in names.values() if self._types[name] not in _FLOATS]
         if faults:
             raise CheckpointError(f"{self.source}: {_shortened(faults)}")
         targets = {name: target for target, name in names.items()}
@@ -119,7 +122,8 @@ class WeightFiles:
                 for name in file.keys():  # noqa: SIM118
                     if name in self.shapes:
                         raise CheckpointError(f"{path}: '{name}' is in {self._where[name].name} too")
-                    self.shapes[name] = tuple(file.get_slice(name).get_shape())
+                    tensor = file.get_slice(name)
+                    self.shapes[name], self._types[name] = tuple(tensor.get_shape()), tensor.get_dtype()
                     self._where[name] = path
         except (OSError, SafetensorError) as error:
             raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}: {error})") from None
