@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -46,6 +47,15 @@ def test_tokens_that_are_no_chunk_are_a_fault(fast, change):
     ids = fast.encode(np.random.default_rng(1).uniform(-1, 1, (4, 3)))
     with pytest.raises(DecodeError, match=r"a chunk of 4 x 3 has 12"):
         fast.decode(change(ids), 4, 3)
+
+
+@pytest.mark.parametrize("scale", [0, -10, float("inf")])
+def test_a_scale_that_cannot_be_divided_by_is_refused(tmp_path, scale):
+    folder = published.make_fast_tokenizer(tmp_path / "fast")
+    path = folder / "processor_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "scale": scale}))
+    with pytest.raises(CheckpointError, match=r"processor_config.json: scale = .* must be finite and above 0"):
+        read_fast_tokenizer(folder)
 
 
 def test_a_missing_tokenizer_is_named(tmp_path):

@@ -92,6 +92,8 @@ def test_a_tensor_of_another_shape_is_named(openvla_copy):
             {"text_config": {"num_attention_heads": 7, "hidden_size": 64}},
             "config.json: .*not a multiple",
         ),
+        ("config.json", {"timm_model_ids": None}, "config.json: lacks timm_model_ids"),
+        ("preprocessor_config.json", {"interpolations": ["bilinear"] * 2}, "interpolations = .*only 'bicubic'"),
         ("config.json", {"n_action_bins": "many"}, "config.json: invalid literal .*'many'"),
         ("deployment.yaml", {"conventions": "openpi"}, "conventions = 'openpi' cannot be used with OpenVLA"),
         ("preprocessor_config.json", {"input_sizes": [[3, 384, 384]] * 2}, "input_sizes"),

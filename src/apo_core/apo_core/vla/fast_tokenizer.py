@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,9 @@ def read_fast_tokenizer(folder: Path) -> FastTokenizer:
     try:
         config = json.loads((folder / CONFIG).read_text())
         bpe = Tokenizer.from_file(str(folder / TOKENIZER))
-        return FastTokenizer(bpe, float(config["scale"]), int(config["min_token"]))
+        scale, min_token = float(config["scale"]), int(config["min_token"])
     except Exception as error:  # tokenizers raises plain Exception
         raise CheckpointError(f"{folder}: no FAST tokenizer ({type(error).__name__}: {error})") from None
+    if not (scale > 0 and math.isfinite(scale)):
+        raise CheckpointError(f"{folder / CONFIG}: scale = {scale} must be finite and above 0")
+    return FastTokenizer(bpe, scale, min_token)

@@ -103,13 +103,13 @@ def read_openvla_folder(folder: Path, deployment: Deployment | None = None) -> O
     deployment = deployment or read_deployment(folder)
     weights = WeightFiles(folder)
     try:
-        timm_ids = config["timm_model_ids"]
+        timm_ids = [str(name) for name in config["timm_model_ids"]]
         text_config = dict(config["text_config"])
         kind = text_config.pop("model_type", "llama")
         pad_id, bins = config.get("pad_token_id", 32000), config.get("n_action_bins", 256)
         extra = config.get("pad_to_multiple_of", 64)
     except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / CONFIG}: lacks {error}") from None
+        raise CheckpointError(f"{folder / CONFIG}: lacks timm_model_ids or text_config ({error})") from None
     if kind != "llama":
         raise CheckpointError(f"{folder / CONFIG}: text_config.model_type = {kind!r}, only 'llama' is supported")
     towers = tuple(

@@ -49,11 +49,14 @@ def read_image_settings(folder: Path, size: int, towers: int, centre_crop: bool,
         means = tuple(tuple(float(v) for v in mean) for mean in data["means"])
         stds = tuple(tuple(float(v) for v in std) for std in data["stds"])
         strategy = data["image_resize_strategy"]
+        filters = [str(name) for name in data.get("interpolations", ["bicubic"])]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}: {error})") from None
     faults = []
     if strategy != "resize-naive":
         faults.append(f"image_resize_strategy = {strategy!r}, only 'resize-naive' is supported")
+    if set(filters) != {"bicubic"}:
+        faults.append(f"interpolations = {filters}, only 'bicubic' is supported")
     if sizes != [(3, size, size)] * towers:
         faults.append(f"input_sizes = {sizes}, the weights have {towers} towers of {(3, size, size)}")
     if not len(means) == len(stds) == towers or any(len(row) != 3 for row in (*means, *stds)):
