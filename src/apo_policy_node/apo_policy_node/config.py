@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from apo_core.config import parameter
-from apo_core.errors import ConfigError
+from apo_core.errors import AdapterError, CheckpointError, ConfigError
 
 PROMOTED = -1
+FILE = "config/policy.yaml"
 
 
 @dataclass(frozen=True)
@@ -61,4 +64,12 @@ class PolicyConfig:
 
     def __post_init__(self):
         if not self.instruction.strip():
-            raise ConfigError("config/policy.yaml", ["instruction = '' must say what to do"])
+            raise ConfigError(FILE, ["instruction = '' must say what to do"])
+
+    @contextlib.contextmanager
+    def blamed(self, name: str) -> Iterator[None]:
+        """What is wrong with the files that a parameter names is told with the parameter."""
+        try:
+            yield
+        except (CheckpointError, AdapterError) as error:
+            raise ConfigError(FILE, [f"{name} = {getattr(self, name)!r}: {error}"]) from None

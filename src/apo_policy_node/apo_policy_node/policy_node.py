@@ -67,11 +67,14 @@ class PolicyNode(LifecycleBase):
         torch.set_num_threads(config.torch_threads)
         self._contract = load_contract(config.contract_file)
         lora = LoraSettings(config.lora_rank, config.lora_alpha)
-        trusted = read_trusted_keys(config.adapter_public_key) if config.adapter_public_key else None
+        with config.blamed("adapter_public_key"):
+            trusted = read_trusted_keys(config.adapter_public_key) if config.adapter_public_key else None
         settings = ServingSettings(config.precision, config.compile, config.cuda_graphs)
+        with config.blamed("checkpoint_dir"):
+            policy = load_for_serving(config.checkpoint_dir, config.device, lora, settings)
         log = self.get_logger()
         self._server = PolicyServer(
-            load_for_serving(config.checkpoint_dir, config.device, lora, settings),
+            policy,
             config,
             self._contract,
             AdapterStore(config.adapter_dir, trusted),

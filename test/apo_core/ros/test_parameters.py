@@ -8,7 +8,7 @@ from rclpy.node import Node  # noqa: E402
 
 from apo_core.config import parameter  # noqa: E402
 from apo_core.errors import ConfigError  # noqa: E402
-from apo_core.ros.parameters import declare  # noqa: E402
+from apo_core.ros.parameters import declare, warn_of_unknown  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,11 @@ class Pump:
     strokes: int = parameter(3, "strokes a run", low=1, high=10)
     mode: str = parameter("soft", "how", choices=("soft", "hard"))
     valves: tuple[str, ...] = parameter(("a", "b"), "which")
+
+
+@dataclass(frozen=True)
+class Extra:
+    extra: int = parameter(0, "of another part of the node")
 
 
 @pytest.fixture
@@ -49,6 +54,16 @@ def test_parameters_are_described_ranged_and_read_only(make_node):
     assert node.describe_parameter("strokes").integer_range[0].to_value == 10
     assert node.describe_parameter("mode").additional_constraints == "one of soft, hard"
     assert not node.set_parameters([rclpy.Parameter("strokes", value=4)])[0].successful
+
+
+def test_a_name_that_the_node_does_not_have_is_told(make_node, capfd):
+    node = make_node(stroke=5, mode="hard", use_sim_time=True, extra=1)
+    declare(node, Pump)
+    declare(node, Extra)
+    warn_of_unknown(node)
+    said = capfd.readouterr().err
+    assert "stroke is not a parameter of node 'pump' and has no effect, did you mean strokes?" in said
+    assert said.count("has no effect") == 1
 
 
 def test_every_fault_is_listed(make_node):

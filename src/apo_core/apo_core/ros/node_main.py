@@ -17,6 +17,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from apo_core.errors import ApoError
+from apo_core.ros.parameters import warn_of_unknown
 
 try:
     from rclpy.experimental import EventsExecutor
@@ -71,6 +72,7 @@ def run(factory: Callable[[], Node], args: list[str] | None = None, events: bool
     executor, node, status = None, None, 0
     try:
         node = factory()
+        warn_of_unknown(node)
         executor = EventsExecutor() if events and event_driven(node) else SingleThreadedExecutor()
         executor.add_node(node)
         if isinstance(node, LifecycleNode) and node.get_parameter("autostart").value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import typing
 from typing import TypeVar
 
@@ -53,3 +54,17 @@ def declare(node: Node, cls: type[T]) -> T:
     if faults:
         raise ConfigError(where, faults)
     return build(cls, values, where)
+
+
+def warn_of_unknown(node: Node) -> None:
+    """Tells in the log which values were given under names that the node does not have, for one that has declared all.
+
+    No error, since a section for all nodes of a parameter file may be meant for others.
+    """
+    given = sorted(node._parameter_overrides)  # rclpy has no public way to ask
+    for name in given:
+        if node.has_parameter(name) or name.startswith("qos_overrides."):
+            continue
+        close = difflib.get_close_matches(name, node.get_parameters_by_prefix(""), 1)
+        hint = f", did you mean {close[0]}?" if close else ""
+        node.get_logger().warning(f"{name} is not a parameter of node {node.get_name()!r} and has no effect{hint}")
