@@ -118,6 +118,28 @@ def test_a_parameter_file_that_cannot_be_read_is_named(tmp_path):
             nodes.command_line(nodes.node("recorder"), {}, params_file=str(file))
 
 
+def test_a_value_of_another_type_than_the_shipped_one_is_refused(tmp_path):
+    file = tmp_path / "mine.yaml"
+    wrong = {"compile": "yes_please", "replan_steps": 2.5, "help_entropy": 3, "instruction": 5}
+    file.write_text(yaml.safe_dump({"/**/policy": {"ros__parameters": wrong}}))
+    with pytest.raises(ConfigError) as caught:
+        nodes.command_line(nodes.node("policy"), {}, params_file=str(file))
+    assert caught.value.source == str(file)
+    assert caught.value.faults == [
+        "compile = 'yes_please' must be of type bool, as in config/policy.yaml",
+        "help_entropy = 3 must be of type float, as in config/policy.yaml",
+        "instruction = 5 must be of type str, as in config/policy.yaml",
+        "replan_steps = 2.5 must be of type int, as in config/policy.yaml",
+    ]
+
+
+@pytest.mark.parametrize("text", ["poll_s: 1e3", "poll_s: 2.0", "compile: on", "replan_steps: 3"])
+def test_a_value_of_the_type_of_the_shipped_one_is_taken(tmp_path, text):
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"/**/policy: {{ros__parameters: {{{text}}}}}")
+    assert str(file) in nodes.command_line(nodes.node("policy"), {}, params_file=str(file))
+
+
 TEXTS = ["1e3", "true", "007", "a: b", "", "~", "[1]", 'it\'s "quoted"', "back\\slash", "two\nlines", "lift # 3; é"]
 
 

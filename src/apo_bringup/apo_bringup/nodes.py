@@ -11,6 +11,7 @@ from pathlib import Path
 from ament_index_python.packages import get_package_prefix, get_package_share_directory
 
 from apo_core.config import ros_parameters
+from apo_core.errors import ConfigError
 
 SIM = "sim"  # only where the robot is simulated
 ROBOT = "robot"  # beside the robot: control and recording
@@ -134,10 +135,46 @@ def without_set(
     itself, whose section is `/**`, would win over the section `/**/<node>` of a later file.
 
     Raises:
-        ConfigError: the file cannot be read.
+        ConfigError: the file cannot be read, or has a value of another type than the shipped one.
     """
-    theirs = ros_parameters(Path(params_file), entry.name, namespace) if params_file else None
-    return {name: value for name, value in parameters.items() if name not in (theirs or {})}
+    if not params_file:
+        return dict(parameters)
+    theirs = ros_parameters(Path(params_file), entry.name, namespace) or {}
+    _check_types(theirs, entry, params_file)
+    return {name: value for name, value in parameters.items() if name not in theirs}
+
+
+def _check_types(theirs: Mapping[str, object], entry: NodeEntry, params_file: str) -> None:
+    """rcl drops some values of another type than an earlier file gave the same name, and says nothing."""
+    shipped = ros_parameters(share_dir() / "config" / entry.config_file, entry.name) or {}
+    faults = [
+        f"{name} = {value!r} must be of type {_type(shipped[name])}, as in config/{entry.config_file}"
+        for name, value in theirs.items()
+        if name in shipped and not _same_type(value, shipped[name])
+    ]
+    if faults:
+        raise ConfigError(params_file, faults)
+
+
+def _same_type(value: object, shipped: object) -> bool:
+    if [] in (value, shipped) or _type(value) == _type(shipped):
+        return True
+    # rcl reads 1e3 as a number, PyYAML as a text
+    return isinstance(shipped, float) and isinstance(value, str) and _is_number(value)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _type(value: object) -> str:
+    if isinstance(value, list) and value:
+        return f"list of {_type(value[0])}"
+    return type(value).__name__
 
 
 def command_line(
@@ -150,7 +187,7 @@ def command_line(
     """Program and arguments of a node; later sources win: its config file, `parameters`, `params_file`.
 
     Raises:
-        ConfigError: the parameter file cannot be read.
+        ConfigError: see `without_set`.
     """
     command = [str(executable_path(entry)), "--ros-args"]
     if namespace:
