@@ -31,6 +31,13 @@ def test_one_trained_for_another_contract_is_refused(loaded, contract, config):
         check_policy(loaded, contract, config)
 
 
+def test_one_bound_to_no_robot_is_refused(loaded, contract, config):
+    loaded.contract_sha256 = ""
+
+    with pytest.raises(CheckpointError, match=r"models/x is bound to no robot: .*`apo policy bind models/x --robot"):
+        check_policy(loaded, contract, config)
+
+
 def test_a_policy_of_another_rate_is_refused(loaded, contract, config):
     loaded.change = lambda chunk: dataclasses.replace(chunk, period_ns=200_000_000)
 

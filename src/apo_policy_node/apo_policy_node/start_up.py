@@ -34,6 +34,11 @@ def check_policy(policy: LoadedPolicy, contract: Contract, config: PolicyConfig)
         CheckpointError: the checkpoint cannot serve here.
         ConfigError: the policy cannot predict or execute as configured.
     """
+    if not policy.contract_sha256:
+        raise CheckpointError(
+            f"checkpoint_dir = {config.checkpoint_dir} is bound to no robot: deployment.yaml has no contract_sha256; "
+            f"`apo policy bind {config.checkpoint_dir} --robot {contract.source} --force` writes it anew"
+        )
     if policy.contract_sha256 != contract.sha256:
         raise CheckpointError(
             f"checkpoint_dir = {config.checkpoint_dir} was trained for contract {policy.contract_sha256[:12]}..., "
