@@ -8,6 +8,24 @@ from apo_core.errors import CheckpointError, ConfigError
 from apo_core.vla.lora import LoraSettings, attach_lora, lora_state, stage, swap
 from apo_core.vla.small_vla import SmallVlaConfig
 
+GOLDEN_TOKENS = [67, 214, 186, 67, 16, 78, 82, 102, 8, 111, 186, 100, 46, 31]
+GOLDEN_LOG_PROBS = [
+    -2.6672,
+    -2.2089,
+    -1.8968,
+    -2.6795,
+    -2.6573,
+    -1.8327,
+    -2.8976,
+    -2.8549,
+    -2.0383,
+    -2.904,
+    -2.1229,
+    -2.6826,
+    -2.4471,
+    -3.0248,
+]
+
 
 def batch(config: SmallVlaConfig, size: int, seed: int = 0):
     generator = torch.Generator().manual_seed(seed)
@@ -35,6 +53,18 @@ def test_shapes(tiny_model):
     assert config.action_tokens == 14
     logits = teacher_forced(tiny_model, features, prompts, torch.zeros(3, 14, dtype=torch.int64))
     assert logits.shape == (3, 14, 256) and logits.dtype == torch.float32
+
+
+def test_golden_tokens(tiny_model):
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for _, value in sorted(tiny_model.named_parameters()):
+            drawn = torch.randn(value.shape, generator=generator)
+            value.copy_(1.4 * drawn / value[0].numel() ** 0.5 if value.ndim > 1 else 1 + 0.1 * drawn)
+    images, state, prompts = batch(tiny_model.config, 1)
+    tokens, log_probs = tiny_model.generate(features_of(tiny_model, images, state), prompts)
+    assert tokens[0].tolist() == GOLDEN_TOKENS
+    np.testing.assert_allclose(log_probs[0], GOLDEN_LOG_PROBS, atol=2e-3)
 
 
 def test_generation_is_the_argmax_of_the_teacher_forced_logits(tiny_model):
