@@ -33,8 +33,8 @@ def record(directory, contract, make_info, make_step, told) -> None:
         tick += 1
         writer.append(make_step(tick))
         told.send(tick)
-        # a disk that keeps up with the robot: less than a second of steps waits
-        while writer.waiting_steps >= STEPS_PER_S:
+        # a disk that keeps up with the robot: a second of steps at most is not written, one of which is in work
+        while writer.waiting_steps >= STEPS_PER_S - 1:
             os.sched_yield()
 
 
