@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from apo_core.errors import ConfigError
+from apo_core.vla.precision import check_device
 
 T = TypeVar("T")
+_SOURCE = "config/trainer.yaml"
 
 
 class Processes:
@@ -21,7 +23,8 @@ class Processes:
     count = 1
 
     def __init__(self, device: str = "cpu"):
-        self.device = _usable(device)
+        check_device(device, _SOURCE)
+        self.device = torch.device(device)
 
     @property
     def is_main(self) -> bool:
@@ -35,10 +38,7 @@ class Processes:
             ConfigError: the batch cannot be divided evenly.
         """
         if total % self.count:
-            raise ConfigError(
-                "trainer",
-                [f"batch_size = {total} must be a multiple of the {self.count} processes (config/trainer.yaml)"],
-            )
+            raise ConfigError(_SOURCE, [f"batch_size = {total} must be a multiple of the {self.count} processes"])
         share = total // self.count
         return range(self.rank * share, (self.rank + 1) * share)
 
@@ -70,9 +70,7 @@ class LaunchedProcesses(Processes):
         self._state = PartialState(cpu=device == "cpu")
         super().__init__(str(self._state.device))
         if not device.startswith(self.device.type):
-            raise ConfigError(
-                "trainer", [f"device = {device!r}, the launcher gives {self.device} (config/trainer.yaml)"]
-            )
+            raise ConfigError(_SOURCE, [f"device = {device!r}, the launcher gives {self.device}"])
         self.rank, self.count = self._state.process_index, self._state.num_processes
 
     def gather(self, rows: Tensor) -> Tensor:
@@ -112,10 +110,3 @@ def processes(device: str) -> Processes:
         ConfigError: this machine has no such device.
     """
     return LaunchedProcesses(device) if launched() else Processes(device)
-
-
-def _usable(name: str) -> torch.device:
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:  # what torch raises for a device that is not there
-        raise ConfigError("trainer", [f"device = {name!r} cannot be used: {error} (config/trainer.yaml)"]) from None

@@ -23,6 +23,19 @@ class ColourJitter:
     saturation: float = 0.15
 
 
+def checked_image(image: np.ndarray) -> np.ndarray:
+    """The uint8 (H, W, 3) rgb image of one that is that already, or grey (H, W, 1).
+
+    Raises:
+        ObservationError: another shape or type, or fewer than 8 pixels a side.
+    """
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = np.repeat(image, 3, axis=2)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < 8:
+        raise ObservationError(f"image is {image.dtype} {image.shape}, must be uint8 (H, W, 3) of at least 8 pixels")
+    return image
+
+
 def process_image(
     image: np.ndarray, size: int, rng: np.random.Generator | None = None, jitter: ColourJitter | None = None
 ) -> np.ndarray:
@@ -40,10 +53,7 @@ def process_image(
     Raises:
         ObservationError: not a uint8 (H, W, 3) or (H, W, 1) image of at least 8 pixels a side.
     """
-    if image.ndim == 3 and image.shape[2] == 1:
-        image = np.repeat(image, 3, axis=2)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < 8:
-        raise ObservationError(f"image is {image.dtype} {image.shape}, must be uint8 (H, W, 3) of at least 8 pixels")
+    image = checked_image(image)
     height, width = image.shape[:2]
     # the crop has the same area in training and serving, so that objects keep their size
     side = math.sqrt(CROP_AREA)

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from apo_core.errors import CheckpointError, ObservationError
-from apo_core.vla.image_processing import ColourJitter, change_colours
+from apo_core.errors import CheckpointError
+from apo_core.vla.image_processing import ColourJitter, change_colours, checked_image
 
 CROP_AREA = 0.9  # share of the area that fine-tunes with image augmentation were trained on
 RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
@@ -82,10 +82,7 @@ def process(image: np.ndarray, settings: ImageSettings, rng: np.random.Generator
     Raises:
         ObservationError: another shape or type.
     """
-    if image.ndim == 3 and image.shape[2] == 1:
-        image = np.repeat(image, 3, axis=2)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < 8:
-        raise ObservationError(f"image is {image.dtype} {image.shape}, must be uint8 (H, W, 3) of at least 8 pixels")
+    image = checked_image(image)
     size = (settings.size, settings.size)
     pixels = image
     if image.shape[:2] != size:

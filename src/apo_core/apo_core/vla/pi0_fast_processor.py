@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from apo_core.errors import DecodeError, ObservationError
 from apo_core.vla.fast_tokenizer import FastTokenizer
-from apo_core.vla.image_processing import ColourJitter, change_colours
+from apo_core.vla.image_processing import ColourJitter, change_colours, checked_image
 from apo_core.vla.model import Statistics
 from apo_core.vla.small_vla_processor import check_cameras
 
@@ -103,10 +103,7 @@ def resize_with_padding(image: np.ndarray, size: int, rng: np.random.Generator |
     Raises:
         ObservationError: another shape or type.
     """
-    if image.ndim == 3 and image.shape[2] == 1:
-        image = np.repeat(image, 3, axis=2)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < 8:
-        raise ObservationError(f"image is {image.dtype} {image.shape}, must be uint8 (H, W, 3) of at least 8 pixels")
+    image = checked_image(image)
     if rng is not None:
         image = change_colours(image, ColourJitter(), rng)
     values = torch.from_numpy(image.astype(np.float32) / np.float32(255)).permute(2, 0, 1)[None]
