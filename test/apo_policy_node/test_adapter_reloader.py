@@ -357,16 +357,35 @@ def test_what_was_asked_for_serves_until_the_next_promotion(run_worker, store, p
     assert results.get(timeout=WAIT_S).version == 2
 
 
-def test_a_store_that_cannot_be_listed_is_reported_and_watched_on(reloader):
-    seen, reports = threading.Event(), []
+def test_a_store_that_cannot_be_listed_is_reported_once_and_watched_on(reloader):
+    looks, reports = queue.Queue(), []
+    damaged = threading.Event()
+    damaged.set()
 
     def promotion():
-        if reports:
-            seen.set()
-        raise AdapterError("cannot be listed")
+        looks.put(None)
+        if damaged.is_set():
+            raise AdapterError("cannot be listed")
+        return Promotion()
 
     worker = ReloadWorker(reloader, lambda job: job(), promotion, lambda _: None, True, 0.01, reports.append)
+
+    def look_twice_more() -> None:
+        """The first may have begun before."""
+        while not looks.empty():
+            looks.get()
+        for _ in range(3):
+            looks.get(timeout=WAIT_S)
+
+    assert worker.store_fault == ""
     worker.start()
-    assert seen.wait(WAIT_S)
+    look_twice_more()
+    assert worker.store_fault == "adapter store: cannot be listed"
+    damaged.clear()
+    look_twice_more()
+    assert worker.store_fault == ""
+    assert reports == ["adapter store: cannot be listed"]
+    damaged.set()
+    look_twice_more()
     worker.stop()
-    assert reports[0] == "adapter store: cannot be listed"
+    assert reports == 2 * ["adapter store: cannot be listed"]

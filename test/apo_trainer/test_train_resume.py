@@ -81,6 +81,20 @@ def test_a_finished_run_cannot_be_resumed(arguments, tmp_path, capsys):
     assert "the run is finished (PUBLISHED); start a new one" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("lost", [[], ["current.json"]], ids=["promoted", "not_promoted_yet"])
+def test_a_run_that_ended_between_publishing_and_its_result_publishes_no_second_time(arguments, tmp_path, lost):
+    assert train.main(arguments()) == 0
+    (tmp_path / "run" / "result.json").unlink()
+    for name in lost:
+        (tmp_path / "adapters" / name).unlink()
+    assert train.main(["--resume", str(tmp_path / "run")]) == 0
+    assert (published(tmp_path), result_of(tmp_path)["version"]) == ([1], 1)
+    promotion = AdapterStore(tmp_path / "adapters").promotion()
+    assert (promotion.number, promotion.sequence) == (1, 1)
+    assert train.main(arguments("another")) == 0
+    assert published(tmp_path) == [1, 2]
+
+
 @pytest.mark.parametrize("name", ["metrics.jsonl", "progress.safetensors.new"])
 def test_a_full_disk_fails_with_the_places_and_publishes_nothing(arguments, tmp_path, name):
     (tmp_path / "run").mkdir()

@@ -253,7 +253,9 @@ def test_an_image_that_does_not_fit_the_contract_is_no_observation(robot):
     assert int(robot.diagnostics()["answers_new_trial"]) >= 1
 
 
-def test_sigint_ends_it_with_status_0_after_taking_its_chunk_back(ros_domain, tmp_path, parameters, publish):
+def test_it_follows_its_store_tells_of_a_damaged_one_and_ends_with_status_0_after_taking_its_chunk_back(
+    ros_domain, tmp_path, parameters, publish, store
+):
     version = publish(seed=4)
     process = start(ros_domain, tmp_path, {**parameters, "adapter_version": version, "auto_reload": True})
     robot = Robot(ros_domain)
@@ -263,7 +265,13 @@ def test_sigint_ends_it_with_status_0_after_taking_its_chunk_back(ros_domain, tm
         assert robot.tick().adapter_version == version
         newer = publish(seed=5)
         robot.until(lambda: robot.statuses[-1].version == newer, "the newer adapter, unasked")
-        robot.tick()
+        pointer = store.path / "current.json"
+        pointer.rename(tmp_path / "kept.json")
+        pointer.write_text("{")
+        robot.until(lambda: "is refused" in robot.diagnostics().get("adapter_store_fault", ""), "the damaged pointer")
+        assert robot.tick(gap=20).adapter_version == newer
+        (tmp_path / "kept.json").rename(pointer)
+        robot.until(lambda: robot.diagnostics()["adapter_store_fault"] == "", "the repaired pointer")
         process.send_signal(signal.SIGINT)
         robot.until(lambda: robot.chunks[-1].fault != "", "the last message")
         stderr = process.communicate(timeout=WAIT_S)[1]

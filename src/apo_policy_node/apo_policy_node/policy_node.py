@@ -167,7 +167,7 @@ class PolicyNode(LifecycleBase):
             "messages_out_of_order": str(sum(self._sync.out_of_order.values())),
             **self._server.summary(),
         }
-        trouble = self._server.fault or (_HELP if self._server.help_wanted else "")
+        trouble = self._server.fault or self._server.store_fault or (_HELP if self._server.help_wanted else "")
         level = WARN if trouble else OK
         self._diagnostics_pub.publish(diagnostic_array(self, level, trouble or "serves", values))
 

@@ -103,6 +103,11 @@ class PolicyServer:
         return self._inference.fault
 
     @property
+    def store_fault(self) -> str:
+        """Why promotions are not followed now; empty if they are, or need not be."""
+        return self._reload.store_fault
+
+    @property
     def help_wanted(self) -> bool:
         """Whether the policy asks its operator for help."""
         return self._inference.help_wanted
@@ -133,7 +138,11 @@ class PolicyServer:
 
     def summary(self) -> dict[str, str]:
         """Key and value for /diagnostics."""
-        return {"adapter_version": str(self.adapter_version), **self._inference.summary()}
+        return {
+            "adapter_version": str(self.adapter_version),
+            "adapter_store_fault": self.store_fault,
+            **self._inference.summary(),
+        }
 
     def stop(self) -> None:
         """Ends the threads."""

@@ -23,7 +23,7 @@ class ReloadWorker:
         finished: gets every result, in one of the two threads.
         auto_reload: whether to load what is promoted in the store.
         poll_s: seconds between two looks at the store.
-        report: gets a line when the store cannot be read.
+        report: gets a line when the store can no longer be read.
     """
 
     def __init__(
@@ -39,8 +39,14 @@ class ReloadWorker:
         self._reloader, self._between, self._promotion = reloader, between, promotion
         self._finished, self._report = finished, report
         self._auto_reload, self._poll_s = auto_reload, poll_s
+        self._store_fault = ""
         self._requests: queue.SimpleQueue = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
+
+    @property
+    def store_fault(self) -> str:
+        """Why promotions are not followed now; empty if they are, or need not be."""
+        return self._store_fault
 
     def start(self) -> None:
         """Starts the thread."""
@@ -76,8 +82,12 @@ class ReloadWorker:
         try:
             version = self._reloader.poll(self._promotion())
         except Exception as error:  # a store that cannot be read now may be readable later
-            self._report(f"adapter store: {error}")
+            fault = f"adapter store: {error}"
+            if fault != self._store_fault:
+                self._report(fault)
+            self._store_fault = fault
             return
+        self._store_fault = ""
         if version is not None:
             self._load(version, lambda _: None)
 

@@ -6,11 +6,10 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from apo_core.adapter_manifest import AdapterVersion, ManifestInput
+from apo_core.adapter_manifest import AdapterVersion
 from apo_core.adapter_signature import read_signing_key
 from apo_core.adapter_store import AdapterStore
 from apo_core.errors import AdapterError
@@ -56,6 +55,7 @@ def train(
 
     from apo_core.vla.policy import VlaPolicy
     from apo_trainer.processes import processes
+    from apo_trainer.publication import publish
 
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -95,7 +95,7 @@ def train(
     if gated and not verdict.accepted:
         result.update(state=REFUSED, message=f"the gate refused the adapter: {'; '.join(verdict.reasons)}")
         return
-    number = _publish(store, config, trainer, data.episode_ids, key, result)
+    number = publish(store, config, trainer, data.episode_ids, key, result)
     result.update(state=PUBLISHED, version=number, message=f"published adapter {number}")
 
 
@@ -160,30 +160,6 @@ def _follow(trainer, check) -> dict[str, Any]:
     for _ in trainer.steps():
         check()
     return {}
-
-
-def _publish(store, config, trainer: Trainer, episode_ids: tuple[str, ...], key, result) -> int:
-    """Puts the adapter into the store; returns its version."""
-    from apo_core.vla.lora import adapter_config
-
-    policy, data = trainer.policy, result["data"]
-    counts = {name: data[name] for name in ("train_samples", "held_out_samples", "held_out_episodes")}
-    manifest = ManifestInput(
-        parent=result["parent"],
-        base_model_sha256=policy.base_sha256,
-        statistics_sha256=policy.statistics_sha256,
-        contract_sha256=policy.contract_sha256,
-        episode_ids=episode_ids,
-        config_sha256=config.sha256,
-        metrics={"last_step": result["metrics"], "data": counts, "notes": result["notes"]},
-        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
-        method=config.method,
-        self_test=trainer.self_test(),
-        config=config.facts,
-        # the store takes nothing that the gate has refused
-        verdict=result["verdict"] if result["verdict"]["accepted"] else None,
-    )
-    return store.publish(trainer.adapter(), adapter_config(trainer.settings), manifest, config.promote, key).number
 
 
 def _check_parent(version: AdapterVersion, policy) -> None:
