@@ -20,10 +20,15 @@ _DEVICES = ("auto", "spacemouse", "joy", "keyboard", "scripted", "none")
 def _assignment(text: str) -> tuple[str, object]:
     import yaml
 
+    from apo_core.yaml_reader import parse_yaml
+
     name, separator, value = text.partition("=")
     if not separator:
         raise argparse.ArgumentTypeError(f"{text!r} must be name=value")
-    return name, yaml.safe_load(value)
+    try:
+        return name, parse_yaml(value)
+    except yaml.YAMLError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} has a value that is not YAML: {error}") from None
 
 
 def _demo(arguments: argparse.Namespace) -> int:

@@ -157,18 +157,7 @@ def _check_types(theirs: Mapping[str, object], entry: NodeEntry, params_file: st
 
 
 def _same_type(value: object, shipped: object) -> bool:
-    if [] in (value, shipped) or _type(value) == _type(shipped):
-        return True
-    # rcl reads 1e3 as a number, PyYAML as a text
-    return isinstance(shipped, float) and isinstance(value, str) and _is_number(value)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return [] in (value, shipped) or _type(value) == _type(shipped)
 
 
 def _type(value: object) -> str:

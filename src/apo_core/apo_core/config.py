@@ -9,9 +9,8 @@ import typing
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from apo_core.errors import ConfigError
+from apo_core.yaml_reader import read_yaml
 
 T = TypeVar("T")
 
@@ -96,10 +95,7 @@ def ros_parameters(path: Path, node: str, namespace: str | None = None) -> dict[
     Raises:
         ConfigError: unreadable file.
     """
-    try:
-        document = yaml.safe_load(Path(path).read_text())
-    except (OSError, UnicodeError, yaml.YAMLError) as error:
-        raise ConfigError(str(path), [f"cannot be read: {error}"]) from None
+    document = read_yaml(path)
     if not isinstance(document, dict | None):
         raise ConfigError(str(path), ["is not a ROS parameter file, which begins with names of nodes"])
     merged: dict[str, Any] = {}

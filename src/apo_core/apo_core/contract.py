@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from apo_core.contract_reader import ContractReader, read_action, read_feedback, read_images, read_limits, read_state
 from apo_core.contract_specs import IMAGE, ActionSpec, FeedbackSpec, ImageSpec, Limits, StateSpec
 from apo_core.errors import ConfigError, ObservationError
 from apo_core.types import Observation
+from apo_core.yaml_reader import read_yaml
 
 CONTRACT_VERSION = 1
 
@@ -178,8 +178,4 @@ def load_contract(path: Path | str) -> Contract:
     Raises:
         ConfigError: unreadable, or any fault in it.
     """
-    try:
-        data = yaml.safe_load(Path(path).read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(str(path), [f"cannot be read: {error}"]) from None
-    return contract_from_dict(data, str(path))
+    return contract_from_dict(read_yaml(path), str(path))

@@ -14,6 +14,7 @@ import yaml
 from apo_core.config import load, parameter
 from apo_core.errors import ConfigError
 from apo_core.labeling import FAILURE_RULES, LabelRule
+from apo_core.yaml_reader import parse_yaml
 
 # apo_trainer.methods has one entry each; named here so that reading a configuration needs no torch
 METHOD_NAMES = ("apo", "apo_reference_compat", "kto", "dpo", "tpo", "dagger", "sirius", "bc", "sft")
@@ -184,22 +185,12 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
             faults.append(f"--set {pair!r} must be name=value")
             continue
         try:
-            values[name.strip()] = _number(yaml.safe_load(text))
+            values[name.strip()] = parse_yaml(text)
         except yaml.YAMLError as error:
             faults.append(f"--set {pair!r} has a value that is not YAML: {error}")
     if faults:
         raise ConfigError("command line", faults)
     return values
-
-
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads 1e-4 as text."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
 
 
 def write_config(config: TrainerConfig, path: Path) -> None:

@@ -8,12 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from apo_core.config import build, parameter
 from apo_core.errors import CheckpointError, ConfigError
 from apo_core.vla.openvla_images import RESAMPLING
 from apo_core.vla.openvla_processor import PROMPT
+from apo_core.yaml_reader import read_yaml
 
 DEPLOYMENT = "deployment.yaml"
 # parameters of the other families
@@ -94,15 +93,12 @@ def read_deployment(folder: Path) -> Deployment:
         ConfigError: every fault in it.
     """
     path = Path(folder) / DEPLOYMENT
-    try:
-        data = yaml.safe_load(path.read_text()) or {}
-    except FileNotFoundError:
+    if not path.exists():
         raise CheckpointError(
             f"{path} is missing: it says which robot the checkpoint drives; `apo policy bind {folder} --robot "
             "config/contract.yaml` writes one to edit"
-        ) from None
-    except (OSError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}: {error})") from None
+        )
+    data = read_yaml(path) or {}
     if not isinstance(data, dict):
         raise ConfigError(str(path), ["is not a mapping of keys"])
     return build(Deployment, data, str(path))
