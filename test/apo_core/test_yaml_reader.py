@@ -19,6 +19,8 @@ from apo_core.yaml_reader import parse_yaml, read_yaml
         ("-3", -3),
         ("0x10", 16),
         ("007", 7),
+        ("1_000", "1_000"),
+        ("0b11", "0b11"),
         ("14:00", "14:00"),
         ("1:30.5", "1:30.5"),
         ("2026-01-31", "2026-01-31"),
@@ -58,7 +60,8 @@ def test_merged_keys_may_be_given_again():
         (b"a: \xff", "utf-8"),
         (b"a: 1\na: 2", "found 'a' twice"),
         (b"[" * 5000, "nested too deeply"),
-        (b"a: 0x_", "invalid literal"),
+        (b"!!int x", "not of the type that its tag says"),
+        (b"!!timestamp x", "not of the type that its tag says"),
         (b"!!python/object:os.system {}", "could not determine a constructor"),
     ],
 )

@@ -11,10 +11,10 @@ import yaml
 from apo_core.errors import ConfigError
 
 _FLOAT = re.compile(
-    r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+"
+    r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+"
     r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 )
-_INT = re.compile(r"[-+]?(?:0b[0-1_]+|0[0-7_]+|0|[1-9][0-9_]*|0x[0-9a-fA-F_]+)")
+_INT = re.compile(r"[-+]?(?:0[0-7]*|[1-9][0-9]*|0x[0-9a-fA-F]+)")
 _REPLACED = ("float", "int", "timestamp")
 
 
@@ -51,8 +51,8 @@ def parse_yaml(text: str) -> Any:
         return yaml.load(text, _Loader)
     except RecursionError:
         raise yaml.YAMLError("nested too deeply") from None
-    except ValueError as error:  # such as the number 0_
-        raise yaml.YAMLError(str(error)) from None
+    except (ValueError, AttributeError):  # PyYAML's own, of such as `!!int x` and `!!timestamp x`
+        raise yaml.YAMLError("a value is not of the type that its tag says") from None
 
 
 def read_yaml(path: Path | str) -> Any:
