@@ -1,8 +1,10 @@
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from apo_core.errors import CheckpointError
 from apo_core.vla.checkpoint import save_checkpoint
@@ -88,3 +90,22 @@ def test_facts_are_plain_data(openvla_folder):
 def test_no_checkpoint_is_an_error(tmp_path):
     with pytest.raises(CheckpointError, match=r"config.json: cannot be read .*docs/checkpoints.md"):
         inspect(tmp_path)
+
+
+def test_images_that_a_pi0_fast_is_not_given_are_noted(pi0_copy):
+    file = pi0_copy / "deployment.yaml"
+    file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "cameras": ["agentview"]}))
+    found, _ = inspect(pi0_copy)
+    assert found.notes == [
+        "cameras = ['agentview'] (deployment.yaml) stand for observation.images.image; "
+        "the model was also trained with observation.images.image2"
+    ]
+
+
+def test_places_held_free_for_images_are_not_missed(pi0_copy):
+    file = pi0_copy / "config.json"
+    settings = json.loads(file.read_text())
+    settings["input_features"]["observation.images.empty_camera_0"] = {"type": "VISUAL", "shape": [3, 256, 256]}
+    file.write_text(json.dumps(settings))
+    found, _ = inspect(pi0_copy)
+    assert found.notes == []

@@ -212,6 +212,11 @@ def test_a_missing_and_an_unexpected_tensor_are_named(pi0_copy):
     ("file", "changes", "message"),
     [
         ("deployment.yaml", {"cameras": []}, "cameras is empty"),
+        (
+            "deployment.yaml",
+            {"cameras": ["agentview", "wrist", "side"]},
+            r"are 3, the model takes 2 \(config.json, input_features: observation.images.image, .*image2\)",
+        ),
         ("deployment.yaml", {"state": []}, "state must say what makes the 8 numbers"),
         ("deployment.yaml", {"chunk": 10}, "chunk = 10, config.json has chunk_size = 2"),
         ("deployment.yaml", {"action_tokenizer": "fast"}, "fast: no FAST tokenizer"),

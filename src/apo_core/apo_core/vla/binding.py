@@ -12,6 +12,7 @@ from apo_core.vla.checkpoint import CONFIG, FAMILY, read_family
 from apo_core.vla.deployment import DEPLOYMENT, PI0_FAST_LACKS, Deployment, unused
 from apo_core.vla.lerobot_statistics import PREPROCESSOR, read_lerobot_statistics
 from apo_core.vla.openvla_checkpoint import read_openvla_folder
+from apo_core.vla.pi0_fast_checkpoint import camera_faults
 from apo_core.vla.published_statistics import read_norm_stats, select, state_faults
 
 _HEADER = """\
@@ -84,6 +85,7 @@ def bind(
 def _check_pi0_fast(folder: Path, deployment: Deployment, contract: Contract) -> None:
     # a pi0-FAST checkpoint says itself how long its chunk is
     faults = unused(deployment, (*PI0_FAST_LACKS, "chunk"), "pi0-FAST")
+    faults += camera_faults(deployment, json.loads((folder / CONFIG).read_text()))
     if faults:
         raise ConfigError(str(folder / DEPLOYMENT), faults)
     statistics = read_lerobot_statistics(folder, deployment)

@@ -15,6 +15,7 @@ from apo_core.errors import CheckpointError, DecodeError
 from apo_core.vla.checkpoint import CONFIG, FAMILY, load_checkpoint, read_family
 from apo_core.vla.deployment import DEPLOYMENT, Deployment, read_deployment
 from apo_core.vla.openvla_oft import OpenVlaOft
+from apo_core.vla.pi0_fast_checkpoint import camera_notes
 from apo_core.vla.policy import Prepared, VlaPolicy
 from apo_core.vla.published_statistics import read_norm_stats
 
@@ -93,6 +94,8 @@ def inspect(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None)
         notes = [*notes, _HEADS[model.action_head is not None]]
     if fault := getattr(model, "decoder_fault", ""):
         notes = [*notes, f"not served by the fast decoder (docs/serving.md): {fault}"]
+    if family == "pi0_fast":
+        notes = [*notes, *camera_notes(config.cameras, json.loads((folder / CONFIG).read_text()))]
     parts: dict[str, int] = {}
     for name, value in model.named_parameters():
         part = name.split(".")[0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -53,6 +53,42 @@ def load_pi0_fast(
     weights.fill(model, device, dtype, _renamer(model, weights.shapes))
     model.to(device)
     return Checkpoint(model, tokenizer, statistics, weights.sha256(), statistics.sha256, {})
+
+
+def camera_features(settings: Mapping) -> list[str]:
+    """Names of the images that a model takes by its config.json, in its order; empty where it does not say.
+
+    LeRobot's `empty_cameras` are places held free for images that there are none of.
+    """
+    features = settings.get("input_features")
+    features = features if isinstance(features, Mapping) else {}
+    visual = [name for name, spec in features.items() if isinstance(spec, Mapping) and spec.get("type") == "VISUAL"]
+    return [name for name in visual if ".empty_camera_" not in name]
+
+
+def camera_faults(deployment: Deployment, settings: Mapping) -> list[str]:
+    """More cameras than the model takes; with fewer it sees less than it was trained on, as in LeRobot."""
+    features = camera_features(settings)
+    if not deployment.cameras:
+        return ["cameras is empty"]
+    if features and len(deployment.cameras) > len(features):
+        return [
+            f"cameras = {list(deployment.cameras)} are {len(deployment.cameras)}, the model takes {len(features)} "
+            f"({CONFIG}, input_features: {', '.join(features)})"
+        ]
+    return []
+
+
+def camera_notes(cameras: Sequence[str], settings: Mapping) -> list[str]:
+    """Images that the model was trained with and is not given."""
+    features = camera_features(settings)
+    given, unseen = features[: len(cameras)], features[len(cameras) :]
+    if not unseen:
+        return []
+    return [
+        f"cameras = {list(cameras)} ({DEPLOYMENT}) stand for {', '.join(given)}; "
+        f"the model was also trained with {', '.join(unseen)}"
+    ]
 
 
 def _renamer(model: Pi0Fast, names: Mapping[str, object]):
@@ -145,9 +181,7 @@ def _config(
         openpi=deployment.conventions == "openpi",
         fast=fast,
     )
-    faults = unused(deployment, PI0_FAST_LACKS, "pi0-FAST")
-    if not config.cameras:
-        faults.append("cameras is empty")
+    faults = unused(deployment, PI0_FAST_LACKS, "pi0-FAST") + camera_faults(deployment, settings)
     if deployment.chunk not in (1, config.chunk):
         faults.append(f"chunk = {deployment.chunk}, {CONFIG} has chunk_size = {config.chunk}")
     if settings.get("use_relative_actions"):
