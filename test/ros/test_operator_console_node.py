@@ -96,6 +96,8 @@ def stack(ros, terminal, meet) -> Iterator[Stack]:
     command = [sys.executable, "-c", program, "operator", "--task", "Stack", "--operator-name", "ann"]
     process = subprocess.Popen(command, stdin=terminal[1], stdout=terminal[1], stderr=terminal[1])
     try:
+        heard = (made.events, made.status)
+        made.until(lambda: all(publisher.get_subscription_count() for publisher in heard), "the console's ears")
         meet(made.node, "operator_console", made.until)
         yield made
         process.send_signal(signal.SIGINT)
