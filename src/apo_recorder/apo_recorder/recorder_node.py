@@ -10,7 +10,6 @@ from pathlib import Path
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.duration import Duration
 from rclpy.task import Future
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
@@ -33,7 +32,6 @@ from apo_recorder.episode_writer import EpisodeWriterThread, EventKind
 from apo_recorder.recording import Recording
 
 _POLL_S = 0.02
-_LAST_EVENT_S = 0.3
 
 
 class RecorderNode(LifecycleBase):
@@ -86,8 +84,6 @@ class RecorderNode(LifecycleBase):
         self._recording.stop("recorder_stopped", time.monotonic_ns())
         self.close()
         self._on_written()
-        # the process may end now, and with it what has not arrived yet
-        self._event_pub.wait_for_all_acked(Duration(seconds=_LAST_EVENT_S))
 
     def close(self) -> None:
         """Waits until everything is on disk."""

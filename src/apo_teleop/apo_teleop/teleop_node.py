@@ -8,7 +8,6 @@ from functools import partial
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray, PoseStamped
 from rclpy.clock import Clock, ClockType
-from rclpy.duration import Duration
 from rclpy.node import Node
 from sensor_msgs.msg import JointState, Joy
 from std_srvs.srv import SetBool
@@ -35,7 +34,6 @@ from apo_teleop.teleop_config import JOY, KEYBOARD, NONE, SCRIPTED, TeleopConfig
 from apo_teleop.tick_join import TickJoin
 
 _PUBLISHER_CHECK_S = 0.1
-_LAST_WORD_S = 0.5  # for the last sample to arrive
 
 
 class TeleopNode(Node):
@@ -69,7 +67,6 @@ class TeleopNode(Node):
         """Ends the device's thread and gives the device back."""
         if self._reader is not None:
             self._reader.close()
-            self._command_pub.wait_for_all_acked(Duration(seconds=_LAST_WORD_S))
 
     def _read_device(self) -> None:
         config = self._config

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 
 import rclpy
+from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.node import Node
@@ -25,6 +28,7 @@ except ImportError:
     EventsExecutor = None
 
 _PR_SET_PDEATHSIG = 1
+_LAST_WORDS_S = 0.5  # a listener that was killed never acknowledges
 
 
 def _end_with_parent() -> None:
@@ -40,6 +44,14 @@ def _deactivate(node: Node) -> None:
             node.trigger_deactivate()
     except Exception:
         node.get_logger().error(f"deactivate failed:\n{traceback.format_exc()}")
+
+
+def _wait_for_listeners(node: Node) -> None:
+    """What was said last would be lost with the process where it has not arrived yet."""
+    due = time.monotonic() + _LAST_WORDS_S
+    with contextlib.suppress(Exception):  # a middleware that knows no acknowledgement
+        for publisher in node.publishers:
+            publisher.wait_for_all_acked(Duration(seconds=max(0.0, due - time.monotonic())))
 
 
 def event_driven(node: Node) -> bool:
@@ -93,6 +105,7 @@ def run(factory: Callable[[], Node], args: list[str] | None = None, events: bool
             close = getattr(node, "close", None)
             if close is not None:
                 close()
+            _wait_for_listeners(node)
             node.destroy_node()
         if executor is not None:
             executor.shutdown(timeout_sec=1.0)
