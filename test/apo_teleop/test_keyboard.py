@@ -153,6 +153,12 @@ def test_event_keys(terminal, keyboard):
     assert keyboard.poll(1) is None
 
 
+def test_the_letters_of_other_keys_neither_move_nor_clear(terminal, keyboard):
+    keyboard.poll(0)
+    typed(terminal, "\x1b[1;2C\x1b[1;5B\x1b[1;5A\x1b[20~")  # Shift-Right, Ctrl-Down, Ctrl-Up, F9
+    assert keyboard.poll(1) is None
+
+
 def test_an_arrow_that_arrives_in_pieces(terminal, keyboard):
     keyboard.poll(0)
     typed(terminal, "\x1b")

@@ -28,7 +28,7 @@ class Stack:
         self.node = rclpy.create_node("stack")
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
-        self._terminal, self.text = terminal, ""
+        self.terminal, self.text = terminal, ""
         self.calls: list[tuple[str, object]] = []
         for kind, name in (
             (StartEpisode, "recorder/start_episode"),
@@ -66,7 +66,7 @@ class Stack:
 
         def is_there() -> bool:
             with contextlib.suppress(OSError):  # nothing new
-                self.text += os.read(self._terminal, 65536).decode()
+                self.text += os.read(self.terminal, 65536).decode()
             return text in self.text
 
         self.until(is_there, repr(text))
@@ -74,7 +74,7 @@ class Stack:
     def press(self, key: str) -> tuple[str, object]:
         """The service call that follows a key."""
         before = len(self.calls)
-        os.write(self._terminal, key.encode())
+        os.write(self.terminal, key.encode())
         self.until(lambda: len(self.calls) > before, f"the call of {key}")
         return self.calls[-1]
 
@@ -127,6 +127,13 @@ def test_keys_stop_clear_and_hand_back(stack):
     for key, name in (("0", "estop"), ("c", "clear"), ("b", "hand_back")):
         assert stack.press(key)[0] == f"arbiter/{name}"
         stack.shows(f"{name}: done: arbiter/{name}")
+
+
+def test_keys_that_are_no_letters_call_nothing(stack):
+    before = len(stack.calls)
+    os.write(stack.terminal, b"\x1b[C\x1b[B\x1b[1;2C\x1b[20~")  # arrows, Shift-Right, F9
+    assert stack.press("0")[0] == "arbiter/estop"
+    assert len(stack.calls) == before + 1
 
 
 def test_it_shows_who_drives_and_what_is_recorded(stack):

@@ -6,6 +6,7 @@ import os
 import select
 import sys
 import termios
+import time
 import tty
 from functools import partial
 
@@ -18,6 +19,7 @@ from apo_bringup.console import Console, kept_terminal
 from apo_bringup.operator_console import HELP, KEYS, OperatorView
 from apo_core.ros.node_main import run
 from apo_core.ros.qos import COMMANDS
+from apo_core.terminal_keys import TerminalKeys
 from apo_interfaces.msg import ActionDoubt, ControlStatus, EpisodeEvent, OperatorCommand
 from apo_interfaces.srv import EndEpisode, StartEpisode
 
@@ -35,7 +37,7 @@ class OperatorConsoleNode(Node):
 
     def __init__(self, start: dict[str, str], keys: int | None):
         super().__init__("operator_console")
-        self._keys = keys
+        self._keys, self._typed = keys, TerminalKeys()
         self._console = Console(sys.stdout)
         self._view = OperatorView(self._console)
         self._requests = {
@@ -78,7 +80,7 @@ class OperatorConsoleNode(Node):
         typed = os.read(self._keys, 4096)
         if not typed:  # the terminal is gone
             raise SystemExit(0)
-        for key in typed.decode("ascii", "ignore").lower():
+        for key in self._typed.read(typed.decode("ascii", "ignore"), time.monotonic_ns()):
             if key in KEYS:
                 self._ask(KEYS[key])
             elif key == "?":

@@ -7,11 +7,11 @@ import contextlib
 import os
 import termios
 import tty
-from collections.abc import Iterator
 
 import numpy as np
 
 from apo_core.errors import ConfigError
+from apo_core.terminal_keys import TerminalKeys
 from apo_teleop.devices.device import DeviceSample, disconnected
 
 # key -> axis index and sign; directions as in AXES
@@ -51,7 +51,6 @@ HELP = (
     "episode: t start   y success   n failure   x discard   z undo last\r\n"
 )
 _SPEED_KEYS = {"+": 1, "=": 1, "-": -1, "_": -1}
-_ARROWS = {"A": "up", "B": "down", "C": "right", "D": "left"}
 _REPEAT_GAP_NS = 700_000_000  # a key that comes again within this is being held; longer than terminals wait at first
 
 
@@ -74,7 +73,7 @@ class Keyboard:
         self._tap_ns, self._repeat_ns = round(tap_s * 1e9), round(repeat_s * 1e9)
         self._held_until: dict[str, int] = {}
         self._last_press: dict[str, int] = {}
-        self._rest = ""  # start of an escape sequence
+        self._keys = TerminalKeys()
         self._speed = 1
         self._axes = np.zeros(6)
         self._started = False
@@ -105,7 +104,7 @@ class Keyboard:
             self.close()
             return disconnected(now_ns)
         events = []
-        for key in self._keys(text):
+        for key in self._keys.read(text, now_ns):
             if key in MOTION:
                 self._press(key, now_ns)
             elif key in EVENTS:
@@ -140,25 +139,6 @@ class Keyboard:
         held = now_ns - self._last_press.get(key, -_REPEAT_GAP_NS) < _REPEAT_GAP_NS
         self._last_press[key] = now_ns
         self._held_until[key] = now_ns + (self._repeat_ns if held else self._tap_ns)
-
-    def _keys(self, text: str) -> Iterator[str]:
-        """Keys in `text`; arrows by name; an escape sequence may come in pieces."""
-        text, self._rest = self._rest + text, ""
-        position = 0
-        while position < len(text):
-            if text[position] != "\x1b":
-                yield text[position].lower()
-                position += 1
-                continue
-            sequence = text[position : position + 3]
-            if len(sequence) < 3 and sequence in ("\x1b", "\x1b[", "\x1bO"):
-                self._rest = sequence
-                return
-            if sequence[1] in "[O":
-                yield _ARROWS.get(sequence[2], "unknown")
-                position += 3
-            else:
-                position += 1
 
     def _write(self, text: str) -> None:
         with contextlib.suppress(OSError):
