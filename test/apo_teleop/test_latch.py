@@ -69,6 +69,13 @@ def test_a_clear_button_counts_if_it_speaks_of_what_is_latched(latch, age_s, dup
     assert latch.holds is not cleared
 
 
+def test_time_that_starts_over_keeps_no_button_from_clearing(latch):
+    latch.follow(next_transition({Condition.DEVICE_GONE}), NOW)
+    latch.heed(SECOND, ArbiterInputs(SECOND))
+    latch.heed(2 * SECOND, pressed("clear", 2 * SECOND))
+    assert not latch.holds
+
+
 def test_a_stop_wins_over_a_clear_of_the_same_step(latch):
     sample = OperatorInput(NOW, NOW, True, False, np.zeros(7, np.float32), ("estop", "clear"))
     latch.heed(NOW, ArbiterInputs(NOW, operator=sample))

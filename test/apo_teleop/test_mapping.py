@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from apo_core.config import build
 from apo_core.errors import ConfigError
 from apo_teleop.devices.device import DeviceSample, disconnected
 from apo_teleop.mapping import AxisMapping, MappingConfig
@@ -90,6 +91,11 @@ def test_a_lost_device_rests_and_must_deflect_anew():
     lost = mapping.apply(disconnected(0))
     assert not lost.connected and not lost.active and not lost.values.any()
     assert not mapping.apply(sample(0.4)).active
+
+
+def test_a_threshold_that_no_deflection_exceeds_is_an_error():
+    with pytest.raises(ConfigError, match=r"activity_on = 1\.0 is above its limit 0\.9"):
+        build(MappingConfig, {"activity_on": 1.0}, "config/teleop.yaml")
 
 
 def test_thresholds_in_the_wrong_order_are_an_error():

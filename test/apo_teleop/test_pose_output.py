@@ -55,8 +55,9 @@ def test_without_a_pose_there_is_no_target():
     assert arm.send(FORWARD) is None
     arm.at([np.nan, 0, 0])
     assert arm.send(FORWARD) is None
-    arm.at([0, 0, 0], [0, 0, 0, 0])
-    assert arm.send(FORWARD) is None
+    for no_rotation in ([0, 0, 0, 0], [0, 0, 0, 7], [1e200, 0, 0, 0]):
+        arm.at([0, 0, 0], no_rotation)
+        assert arm.send(FORWARD) is None
     assert arm.output.fault(arm.now) != ""
     arm.at([0, 0, 1])
     np.testing.assert_allclose(arm.send(FORWARD), [0.005, 0, 1, 0, 0, 0, 1])

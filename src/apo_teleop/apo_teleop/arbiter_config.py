@@ -34,7 +34,9 @@ class ArbiterConfig(OutputConfig):
         0.3, "s without a sample of an operator in control after which it counts as lost", low=0.01, high=10.0
     )
     operator_required: bool = parameter(False, "true: the policy drives only while an operator device is connected")
-    policy_silent_s: float = parameter(0.5, "s without a chunk message after which the policy counts as lost", low=0.01)
+    policy_silent_s: float = parameter(
+        0.5, "s without a chunk message after which the policy counts as lost", low=0.01, high=3600.0
+    )
     future_tolerance_s: float = parameter(
         0.1, "s that a stamp may lie ahead of the arbiter's clock", low=0.0, high=10.0
     )

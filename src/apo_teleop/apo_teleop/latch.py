@@ -55,6 +55,7 @@ class Latch:
     def heed(self, now_ns: int, inputs: ArbiterInputs) -> None:
         """Clear and stop as the inputs ask for; a stop wins."""
         self._stop_held = inputs.estop
+        self._since_ns = min(self._since_ns, now_ns)  # time that starts over must not keep the button from clearing
         events = inputs.operator.events if inputs.operator is not None else ()
         if OperatorEvent.CLEAR in events and self._is_timely(now_ns, inputs):
             self.clear()

@@ -19,8 +19,10 @@ class MappingConfig:
     expo: float = parameter(0.4, "0: linear, 1: cubic, finer around the centre", low=0.0, high=1.0)
     linear_scale: float = parameter(0.4, "m/s at full deflection", low=0.001, high=10.0)
     angular_scale: float = parameter(1.5, "rad/s at full deflection", low=0.001, high=100.0)
-    activity_on: float = parameter(0.12, "largest deflection of an axis at which the operator acts", low=0.0, high=1.0)
-    activity_off: float = parameter(0.06, "deflection below which an acting operator rests", low=0.0, high=1.0)
+    activity_on: float = parameter(
+        0.12, "largest deflection of an axis beyond which the operator acts", low=0.0, high=0.9
+    )
+    activity_off: float = parameter(0.06, "deflection up to which an acting operator rests", low=0.0, high=0.9)
 
     def __post_init__(self):
         if self.activity_off > self.activity_on:

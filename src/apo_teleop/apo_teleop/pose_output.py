@@ -35,7 +35,7 @@ class PoseOutput(ArmOutput):
     def on_pose(self, position: np.ndarray, quaternion: np.ndarray, taken_ns: int) -> None:
         """See ArmOutput; what is not a pose is ignored."""
         values = np.concatenate([position, quaternion]).astype(np.float64)
-        if np.all(np.isfinite(values)) and np.linalg.norm(values[3:]) > 0.5:
+        if np.all(np.isfinite(values)) and 0.5 < np.linalg.norm(values[3:]) < 2.0:
             self._measured, self._taken_ns = (values[:3], canonical_quaternion(values[3:])), taken_ns
 
     def restart(self) -> None:
