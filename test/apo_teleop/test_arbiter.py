@@ -92,6 +92,10 @@ def test_faults_hold_and_end_by_themselves(spoiled, reason):
     assert rig.tick().source is ControlSource.POLICY
 
 
+def test_the_detail_is_short_whatever_a_message_says_of_itself():
+    assert Rig().tick(policy={"chunk": None, "fault": "x" * 1_000_000}).detail == "x" * 300
+
+
 def test_policy_faults_do_not_disturb_the_operator():
     rig = Rig()
     assert rig.tick(RIGHT, policy=False).source is ControlSource.HUMAN

@@ -143,6 +143,15 @@ def test_a_device_that_was_never_let_go_does_not_move_the_robot_after_a_stop(how
     assert rig.tick(RIGHT).source is ControlSource.HUMAN
 
 
+def test_a_device_that_was_held_through_a_deactivation_does_not_move_the_robot_after_it():
+    rig = Rig()
+    assert rig.tick(RIGHT).source is ControlSource.HUMAN
+    rig.arbiter.last(rig.now)
+    assert rig.tick(RIGHT).reason == "operator_not_at_rest"
+    rig.tick()
+    assert rig.tick(RIGHT).source is ControlSource.HUMAN
+
+
 def test_rest_between_two_ticks_counts():
     rig = Rig(start_enabled=False)
     rig.tick(RIGHT)

@@ -21,6 +21,15 @@ def test_a_flood_of_motion_comes_to_nothing_after_the_last_command(cell, start_a
     cell.spin_until(lambda: cell.commands[-1].reason == "deactivated", "the last command")
 
 
+def test_a_transition_that_its_state_does_not_have_is_refused_and_control_goes_on(cell, start_arbiter):
+    process = start_arbiter(start_enabled=True)
+    cell.until_state("POLICY", "policy_in_control")
+    for number in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE, 200):
+        assert not cell.call("change_state", ChangeState.Request(transition=Transition(id=number))).success
+    cell.until_state("POLICY", "policy_in_control")
+    assert process.poll() is None
+
+
 def test_shutdown_of_the_lifecycle_ends_the_motion(cell, start_arbiter):
     start_arbiter(start_enabled=True)
     cell.until_state("POLICY", "policy_in_control")

@@ -17,6 +17,7 @@ from apo_teleop.shaping import MotionShaper
 from apo_teleop.transitions import Condition, Reason, next_transition
 from apo_teleop.watchdogs import Found, Watchdogs, is_position
 
+_DETAIL = 300  # characters; what a message says of itself may be of any length
 _SOURCES = {ControlState.POLICY: ControlSource.POLICY, ControlState.HUMAN: ControlSource.HUMAN}
 
 
@@ -126,6 +127,7 @@ class Arbiter:
     def last(self, now_ns: int) -> Decision:
         """The safe command to end with: no motion, the gripper as it is. What is latched stays latched."""
         self._end_control(now_ns)
+        self._operator.require_rest()
         self._enabled = self._start_enabled
         self.state = ControlState.IDLE
         return Decision(
@@ -203,7 +205,7 @@ class Arbiter:
             source=source,
             state=self.state,
             reason=reason,
-            detail=detail,
+            detail=detail[:_DETAIL],
             latched=self._latch.reason is not None,
             takeover=takeover,
             observation_stamp=self._observation_ns,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 
+from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
@@ -21,6 +22,9 @@ class LifecycleBase(LifecycleNode):
         self.declare_parameter(
             "autostart", True, ParameterDescriptor(description="configure and activate at start", read_only=True)
         )
+        for service in self.services:
+            if service.srv_type is ChangeState:
+                service.callback = self._refusing(service.callback)
 
     def configure(self) -> None:
         """Makes what work needs; raises ApoError to refuse."""
@@ -33,6 +37,20 @@ class LifecycleBase(LifecycleNode):
 
     def cleanup(self) -> None:
         """Undoes `configure`."""
+
+    def _refusing(self, change: Callable) -> Callable:
+        """Answers a wish for a transition that the state does not have; rclpy lets it end the process."""
+
+        def answer(request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
+            try:
+                return change(request, response)
+            except RuntimeError as error:
+                wanted = request.transition.label or request.transition.id
+                self.get_logger().warning(f"transition {wanted} refused: {str(error).partition(', at ')[0]}")
+                response.success = False
+                return response
+
+        return answer
 
     def _attempt(self, what: str, hook: Callable[[], None]) -> TransitionCallbackReturn:
         try:
