@@ -108,6 +108,40 @@ def test_what_is_refused_ends_the_control_with_its_reason(axes, other, reason):
     assert "let go" in stick.device.problem
 
 
+@pytest.mark.parametrize(
+    ("axes", "other"), [([0.0] * 5, {}), ([math.nan] * 6, {}), (REST, {"age": SECOND}), (REST, {"stamp": 0})]
+)
+def test_an_emergency_stop_counts_also_in_a_message_that_is_refused(axes, other):
+    stick = Joystick().ready()
+    stopped = stick.sent(11 * SECOND, axes, [1, 1, 1, 1], **other)
+    assert not stopped.connected and stopped.events == ("estop",)
+    again = stick.mapping.apply(stick.sent(11 * SECOND + 20 * MS, axes, [0, 1], **other))
+    assert not again.connected and again.events == ("estop",)
+    assert stick.sent(11 * SECOND + 40 * MS, axes, [1, 0, 1], **other) is None
+
+
+def test_an_emergency_stop_counts_also_while_there_are_two_publishers():
+    stick = Joystick().ready()
+    stick.device.publishers = 2
+    assert stick.sent(11 * SECOND, REST, [0, 1]).events == ("estop",)
+
+
+def test_what_was_pressed_before_a_refused_message_of_the_same_poll_stops():
+    stick = Joystick().ready()
+    stick.put(11 * SECOND, REST, [1, 1])
+    stick.put(11 * SECOND + MS, [math.nan] * 6)
+    sample = stick.device.poll(11 * SECOND + 2 * MS)
+    assert not sample.connected and sample.events == ("estop",)
+
+
+def test_a_loss_is_told_though_a_good_message_follows_at_once():
+    stick = Joystick().ready()
+    stick.put(11 * SECOND, [math.nan] * 6)
+    stick.put(11 * SECOND + MS, REST)
+    assert not stick.device.poll(11 * SECOND + 2 * MS).connected
+    assert stick.device.poll(11 * SECOND + 5 * MS).connected
+
+
 def test_the_same_fault_again_changes_no_word():
     stick = Joystick().ready()
     stick.sent(11 * SECOND, REST, age=300 * MS)

@@ -173,6 +173,14 @@ def test_unplugging_is_noticed_at_the_next_poll_and_replugging_by_itself(port, m
     assert len(port.opened) == 2
 
 
+def test_an_emergency_stop_counts_though_the_plug_is_pulled_before_the_poll(port):
+    mouse, mapping = opened(port, PRO), AxisMapping(MappingConfig())
+    port.reports += [bytes([3, 0, 0b0001_0000, 0b0100_0000, 0])]  # with the gripper's button
+    port.unplug()
+    lost = mapping.apply(mouse.poll(2 * SECOND))
+    assert not lost.connected and lost.events == ("estop",)
+
+
 @pytest.mark.parametrize("model", [NAVIGATOR, WIRELESS])
 def test_replugged_with_its_cap_deflected_it_moves_nothing_before_it_has_rested(port, model):
     mouse = opened(port, model)

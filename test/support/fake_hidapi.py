@@ -60,11 +60,9 @@ class Hidapi:
         return 0
 
     def hid_read(self, device, data, length):
-        """As hidraw: -1 once the device is gone, 0 without a report, else its length; a long one is cut."""
-        if not self.interfaces:
-            return -1
+        """As hidraw: what waits first, then -1 if the device is gone, else 0; a report longer than asked for is cut."""
         if not self.reports:
-            return 0
+            return 0 if self.interfaces else -1
         report = self.reports.pop(0)[:length]
         hid.ffi.memmove(data, report, len(report))
         return len(report)

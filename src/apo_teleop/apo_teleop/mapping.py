@@ -56,7 +56,7 @@ class AxisMapping:
         values = np.zeros(7, np.float32)
         if not sample.connected:
             self._active = False
-            return OperatorSample(False, False, values, (), sample.stamp_ns)
+            return OperatorSample(False, False, values, sample.events, sample.stamp_ns)
         if sample.values is not None:
             return OperatorSample(True, True, sample.values, sample.events, sample.stamp_ns)
         axes = np.clip(sample.axes, -1.0, 1.0)

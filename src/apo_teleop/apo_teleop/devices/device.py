@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+
+from apo_teleop.arbiter_types import OperatorEvent
 
 AXES = ("vx", "vy", "vz", "wx", "wy", "wz")  # REP 103: x forward, y left, z up, as seen by the operator
 
@@ -39,6 +42,6 @@ class Device(Protocol):
         """Gives the device back; safe to call twice."""
 
 
-def disconnected(now_ns: int) -> DeviceSample:
-    """The sample of a device that is gone."""
-    return DeviceSample(now_ns, False, np.zeros(6))
+def disconnected(now_ns: int, events: Sequence[str] = ()) -> DeviceSample:
+    """The sample of a device that is gone; of the buttons pressed last an emergency stop alone counts."""
+    return DeviceSample(now_ns, False, np.zeros(6), tuple(e for e in events if e == OperatorEvent.ESTOP))

@@ -10,6 +10,7 @@ import numpy as np
 
 from apo_core.config import parameter
 from apo_core.errors import ConfigError
+from apo_teleop.arbiter_types import OperatorEvent
 from apo_teleop.devices.device import DeviceSample, disconnected
 from apo_teleop.devices.profiles import Profiles
 from apo_teleop.devices.rest_gate import RestGate
@@ -73,7 +74,8 @@ class JoyDevice:
     """Judges each message and keeps what the newest says. `put` and `publishers` may be used from another thread.
 
     A refused message disconnects the device, as silence while deflected and a second publisher do: what an operator
-    wants is then not known. It comes back with the next good message, and moves once it has been at rest.
+    wants is then not known, but for an emergency stop, which always counts. It comes back with the next good message,
+    and moves once it has been at rest.
 
     Args:
         config, profiles: limits, axis map and button roles.
@@ -113,7 +115,7 @@ class JoyDevice:
         self.publishers = max(self.publishers, 1)
         fault = self._fault(ros_ns - stamp_ns, stamp_ns, axes)
         if fault:
-            self._queue.append(_Message(fault))
+            self._queue.append(_Message(fault, buttons=tuple(buttons)))
         else:
             stamp_steady_ns = steady_ns - max(0, ros_ns - stamp_ns)
             self._queue.append(_Message(None, stamp_steady_ns, steady_ns, tuple(axes), tuple(buttons)))
@@ -124,8 +126,11 @@ class JoyDevice:
         while self._queue:
             message = self._queue.popleft()
             if message.fault:
-                kind, words = message.fault
+                was_connected, (kind, words) = self._last is not None, message.fault
                 self._lose(kind, f"message refused: {words}")
+                events += self._stops(message)
+                if was_connected:
+                    break  # a loss is told before what came after it
                 continue
             news = True
             events += self._take(message)
@@ -136,7 +141,7 @@ class JoyDevice:
             self._lose("silent", f"silent for {silent_s:.2f} s while deflected (its autorepeat rate must be above 0)")
         if self._last is None:
             told, self._told_gone = self._told_gone, True
-            return None if told else disconnected(now_ns)
+            return None if told and not events else disconnected(now_ns, events)
         return self._sample(now_ns, tuple(events), news)
 
     def close(self) -> None:
@@ -173,6 +178,11 @@ class JoyDevice:
         if self._gate.is_deflected(self._axes):
             self._deflected_ns = message.receive_ns
         return pressed
+
+    def _stops(self, message: _Message) -> list[str]:
+        """The emergency stop, if a button of a refused message asks for it."""
+        roles = (self._profile.roles.get(str(index)) for index, value in enumerate(message.buttons) if value)
+        return [OperatorEvent.ESTOP.value] * (OperatorEvent.ESTOP in roles)
 
     def _lose(self, kind: str, problem: str) -> None:
         if self._last is not None or kind != self._lost_by:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -65,13 +65,14 @@ class SpaceMouse:
         """See Device. A lost device is looked for again by itself."""
         if self._device is None:
             return self._look_for_it(now_ns)
+        events: list[str] = []
         try:
-            reported, events = self._drain()
+            reported = self._drain(events)
         except Exception as error:  # easyhid raises its own type, cffi others: whatever it is, the device is gone
             self.problem = f"lost: {type(error).__name__}: {error}"
             self.close()
             self._next_attempt_ns = now_ns + self._reconnect_ns
-            return self._tell_gone(now_ns)
+            return self._tell_gone(now_ns, events)
         if reported:
             self._reported_ns, self._told_gone = now_ns, False
         elif self._is_stale(now_ns):
@@ -85,7 +86,7 @@ class SpaceMouse:
         if not (reported or opened):
             return None
         axes = self._axes.copy() if self._gate.is_open else np.zeros(6)
-        return DeviceSample(now_ns, True, axes, events)
+        return DeviceSample(now_ns, True, axes, tuple(events))
 
     def close(self) -> None:
         """See Device."""
@@ -99,9 +100,9 @@ class SpaceMouse:
             self._stale_ns and now_ns - self._reported_ns > self._stale_ns and self._gate.is_deflected(self._axes)
         )
 
-    def _tell_gone(self, now_ns: int) -> DeviceSample | None:
+    def _tell_gone(self, now_ns: int, events: Sequence[str] = ()) -> DeviceSample | None:
         told, self._told_gone = self._told_gone, True
-        return None if told else disconnected(now_ns)
+        return None if told and not events else disconnected(now_ns, events)
 
     def _look_for_it(self, now_ns: int) -> DeviceSample | None:
         if self._next_attempt_ns is None or now_ns >= self._next_attempt_ns:
@@ -151,9 +152,12 @@ class SpaceMouse:
                 return name, usages.index(_MULTI_AXIS_CONTROLLER) if _MULTI_AXIS_CONTROLLER in usages else 0
         raise RuntimeError("none is plugged in")
 
-    def _drain(self) -> tuple[bool, tuple[str, ...]]:
-        """Reads every queued report, since one holds translation, rotation or buttons alone; whether there was one."""
-        events, reported = [], False
+    def _drain(self, events: list[str]) -> bool:
+        """Reads every queued report, since one holds translation, rotation or buttons alone; whether there was one.
+
+        Adds the buttons' roles to `events` as they come: a device that is pulled out may have told some before.
+        """
+        reported = False
         for _ in range(_MAX_REPORTS):
             state = self._device.read()
             if state.t == self._read_at:
@@ -167,7 +171,7 @@ class SpaceMouse:
             self._buttons = buttons
         if reported:
             self._axes = self._profile.axes.apply([getattr(state, axis) for axis in _HID_STATE])
-        return reported, tuple(events)
+        return reported
 
 
 def _known(model: str) -> str:
