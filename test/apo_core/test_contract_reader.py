@@ -119,6 +119,19 @@ def test_any_numeric_topic_is_state(data, kind, size):
         contract_from_dict(data, "a")
 
 
+def test_a_topic_that_cannot_be_is_named_with_its_place(data):
+    data["images"]["front"]["topic"] = "front camera/image_raw"
+    data["state"]["ee_pose"]["topic"] = ""
+    data["feedback"] = {"topic": "/1/twist", "type": "geometry_msgs/msg/TwistStamped"}
+    with pytest.raises(ConfigError) as caught:
+        contract_from_dict(data, "a")
+    assert [fault.partition(" must")[0] for fault in caught.value.faults] == [
+        "images.front.topic = 'front camera/image_raw'",
+        "state.ee_pose.topic = ''",
+        "feedback.topic = '/1/twist'",
+    ]
+
+
 def test_faults_of_an_image_name_their_place(data):
     data["images"]["front"] |= {"encoding": "yuv422", "type": "sensor_msgs/msg/PointCloud2", "rate_hz": -1}
     with pytest.raises(ConfigError) as caught:

@@ -260,9 +260,10 @@ def test_presets_come_from_lines():
 def test_every_fault_of_the_configuration_is_named():
     with pytest.raises(ConfigError) as error:
         JoyConfig(
-            joy_preset="other", joy_presets=("a: joy six 0.0", "b: joy 6", "c: joy 0 0.0", "d: joy 6 -1", "e: joy 6 0")
+            joy_preset="other",
+            joy_presets=("a: joy six 0.0", "b: joy 6", "c: joy 0 0.0", "d: joy 6 -1", "e: joy 6 0", "f: my-joy 6 0"),
         )
-    assert len(error.value.faults) == 5
+    assert len(error.value.faults) == 6
     assert error.value.faults[-1] == "joy_preset = 'other' is not one of ['e']"
 
 

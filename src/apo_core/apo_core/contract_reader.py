@@ -23,6 +23,7 @@ from apo_core.contract_specs import (
     Limits,
     StateSpec,
 )
+from apo_core.topic_names import topic_fault
 
 _NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
 
@@ -68,6 +69,12 @@ class ContractReader:
             return ()
         return tuple(float(v) for v in values)
 
+    def topic(self, data: Any, path: str, *, inside: str = "") -> str:
+        name = self.get(data, path, str, inside=inside)
+        known = f"{inside}{path} is missing" in self.faults
+        self.require(known or not topic_fault(name), f"{inside}{path} = {name!r} {topic_fault(name)}")
+        return name
+
     def require(self, condition: bool, fault: str) -> None:
         if not condition:
             self.faults.append(fault)
@@ -80,7 +87,7 @@ def read_images(r: ContractReader, data: Any) -> tuple[ImageSpec, ...]:
         get = partial(r.get, spec, inside=f"images.{name}.")
         image = ImageSpec(
             name,
-            get("topic", str),
+            r.topic(spec, "topic", inside=f"images.{name}."),
             get("height", int),
             get("width", int),
             get("encoding", str),
@@ -107,7 +114,7 @@ def read_state(r: ContractReader, data: Any) -> tuple[StateSpec, ...]:
         get = partial(r.get, spec, inside=f"state.{name}.")
         part = StateSpec(
             name,
-            get("topic", str),
+            r.topic(spec, "topic", inside=f"state.{name}."),
             get("type", str),
             get("size", int),
             get("unit", str),
@@ -194,7 +201,7 @@ def read_feedback(r: ContractReader, data: Any) -> FeedbackSpec | None:
     """The section `feedback`; None where there is none."""
     if "feedback" not in data:
         return None
-    feedback = FeedbackSpec(r.get(data, "feedback.topic", str), r.get(data, "feedback.type", str))
+    feedback = FeedbackSpec(r.topic(data, "feedback.topic"), r.get(data, "feedback.type", str))
     r.require(
         feedback.type in FEEDBACK_TYPES, f"feedback.type = {feedback.type!r} is not one of {list(FEEDBACK_TYPES)}"
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from apo_core.config import parameter
 from apo_core.errors import ConfigError
+from apo_core.topic_names import topic_fault
 
 JOINT_OUTPUTS = ("joint_trajectory", "joint_velocity", "joint_position")
 OUTPUTS = ("none", "twist", "pose", *JOINT_OUTPUTS)
@@ -90,6 +91,10 @@ class OutputConfig:
             faults.append(f"output_topic = '' must name the topic of output = {self.output!r}")
         if grips and not self.gripper_topic:
             faults.append(f"gripper_topic = '' must name the topic of gripper_output = {self.gripper_output!r}")
+        for name in ("output_topic", "gripper_topic", "robot_description_topic"):
+            topic = getattr(self, name)
+            if topic and topic_fault(topic):
+                faults.append(f"{name} = {topic!r} {topic_fault(topic)}")
         if moves and grips and self.output_topic == self.gripper_topic != "":
             faults.append(f"gripper_topic = {self.gripper_topic!r} must differ from output_topic")
         if self.gripper_output == "joint_trajectory" and not self.gripper_joint:

@@ -39,6 +39,7 @@ beyond what the table says: the first row whose condition holds decides, whateve
 A latched reason stays until a person clears it: the service `~/clear` or a `clear` button. While a publisher of the
 topic `estop` says `true`, clearing is refused. That topic is heard whatever the publisher's QoS; a reliable,
 transient-local publisher needs to say it once, a best-effort one must repeat it, since what is lost is not sent again.
+Publishers cannot be told apart: where one says `false`, another that says `true` must repeat it at least every 2 s.
 After an intervention, a stop or a latched fault the policy drives only with a chunk computed from an observation made
 after it (`awaiting_fresh_chunk`).
 """

@@ -10,6 +10,7 @@ import numpy as np
 
 from apo_core.config import parameter
 from apo_core.errors import ConfigError
+from apo_core.topic_names import topic_fault
 from apo_teleop.arbiter_types import OperatorEvent
 from apo_teleop.devices.device import DeviceSample, disconnected
 from apo_teleop.devices.profiles import Profiles
@@ -216,4 +217,6 @@ def _preset(line: str) -> JoyPreset:
     topic, size, rest_s = rest.split()
     if not name.strip() or int(size) < 1 or not 0.0 <= float(rest_s) <= 3600.0:
         raise ValueError("a name, at least 1 axis and 0 to 3600 s are needed")
+    if fault := topic_fault(topic):
+        raise ValueError(f"{topic!r} {fault}")
     return JoyPreset(name.strip(), topic, int(size), round(float(rest_s) * 1e9))
