@@ -134,14 +134,30 @@ def test_a_short_blindness_does_not_hand_back():
     assert rig.arbiter.takeovers == 1
 
 
-def test_who_has_driven_and_the_gripper_within_its_range_before():
+def test_the_gripper_within_its_range_before_anybody_speaks_of_it():
     action = dataclasses.replace(CONTRACT.action, low=(*CONTRACT.action.low[:6], 0.0))
     rig = Rig(dataclasses.replace(CONTRACT, action=action), start_enabled=False)
     assert rig.tick().values[6] == 0.0
-    assert not rig.arbiter.has_driven
+    assert not rig.arbiter.has_gripped
     rig.arbiter.enable(True)
     rig.tick()
-    assert rig.arbiter.has_driven
+    assert rig.arbiter.has_gripped
+
+
+@pytest.mark.parametrize(
+    ("deflection", "events"), [(np.array([0, 0, 0.1, 0, 0, 0, 1.0], np.float32), ()), (None, ("gripper_toggle",))]
+)
+def test_an_operator_who_only_moves_the_arm_says_nothing_of_the_gripper(deflection, events):
+    rig = Rig()
+    rig.tick(RIGHT)
+    rig.tick(RIGHT, events=("gripper_toggle", "gripper_toggle"))
+    rig.tick(deflection, events, duplicate="ee_pose")  # not executed
+    assert not rig.arbiter.has_gripped
+    rig.tick(RIGHT)
+    assert rig.tick(deflection, events).source is ControlSource.HUMAN
+    assert rig.arbiter.has_gripped
+    rig.tick(RIGHT)
+    assert rig.arbiter.has_gripped
 
 
 def test_a_takeover_blends_and_says_which_limit_asks_for_it():

@@ -221,6 +221,15 @@ def test_a_robot_that_need_not_follow_further_drives_on(config, speed):
     assert {rig.tick(**measured(rig, speed)).reason for _ in range(40)} == {"policy_in_control"}
 
 
+def test_a_robot_that_the_output_slows_follows_the_slowed_command():
+    rig = Rig(contract=WITH_FEEDBACK, following_s=0.2, following_share=0.5, following_speed=0.05)
+    rig.rows = np.tile(np.array([0.3, 0, 0, 0, 0, 0, -1], np.float32), (4, 1))
+    for _ in range(10):  # into a singularity: the output lets no motion through
+        assert rig.tick(output_share=0.0, **measured(rig, 0.0)).source is ControlSource.POLICY
+    reasons = [rig.tick(output_share=0.5, **measured(rig, 0.07)).reason for _ in range(6)]
+    assert reasons == ["policy_in_control"] * 5 + ["robot_not_following"]
+
+
 def test_a_robot_that_keeps_its_hand_still_while_told_to_rotate_does_not_follow():
     rig = Rig(contract=WITH_FEEDBACK, following_s=0.1)
     rig.rows = np.tile(np.array([0, 0, 0, 0, 0, 1.0, -1], np.float32), (4, 1))

@@ -48,7 +48,7 @@ def test_in_real_time_the_timer_ticks_and_inputs_do_not():
     assert (loop.record.ticks, loop.ticks_missed) == (1, 0)
 
 
-def test_the_gripper_is_told_in_lockstep_always_and_in_real_time_once_somebody_has_driven():
+def test_the_gripper_is_told_in_lockstep_always_and_in_real_time_once_the_policy_has_driven():
     assert make(lockstep=True).moves_gripper
     loop = make()
     now = 1000 * MS
@@ -220,3 +220,10 @@ def test_an_output_that_cannot_move_the_robot_holds_until_it_can():
     assert not held.latched and not any(held.values[:6])
     faults.clear()
     assert loop.on_timer(now + PERIOD, now + PERIOD).source is ControlSource.POLICY
+
+
+def test_what_the_output_leaves_of_the_speed_reaches_the_arbiter():
+    settings, shares = ArbiterConfig(start_enabled=True), [0.25]
+    loop = ControlLoop(Arbiter(settings, CONTRACT), settings, CONTRACT, EstopSignal(), output_share=lambda: shares[0])
+    loop.on_timer(1000 * MS, 1000 * MS)
+    assert loop.record.inputs.output_share == 0.25

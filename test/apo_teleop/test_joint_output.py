@@ -110,6 +110,7 @@ def test_a_joint_target_stops_at_the_lead_in_the_direction_of_the_command():
     assert moved[0] > 0.005 and np.max(np.abs(moved[1:])) < 0.05 * moved[0]
     assert any(name.startswith("slowed joint_lead.panda_joint") for name in arm.output.summary())
     assert arm.output.summary()["speed_share"] == "0.000"
+    assert arm.output.share == 1.0  # an arm that is held back does not follow: no limit of its own is in the way
     # HOLD leaves it there, and back is free
     np.testing.assert_array_equal(arm.send(REST), targets[-1])
     back = arm.model.at(arm.send([-0.1, 0, 0, 0, 0, 0])).position - arm.model.at(targets[-1]).position
@@ -250,6 +251,7 @@ def test_limits_in_the_way_are_counted():
     arm.send([0, 3.0, 0, 0, 0, 0])
     told = arm.output.summary()
     assert float(told["speed_share"]) < 1.0
+    assert told["speed_share"] == f"{arm.output.share:.3f}"
     assert told["slowed joint_speed.panda_joint1"] == "1"
 
 

@@ -45,7 +45,7 @@ class Arbiter:
         self._enabled = config.start_enabled
         self._paused = False  # disabled at some time since the last step
         self._latch = Latch(config)
-        self.has_driven = False  # whether anybody has moved the robot since this arbiter was made
+        self.has_gripped = False  # whether policy or operator has told the gripper anything since this arbiter was made
         self._fresh_after_ns = 0  # a chunk executes only if computed from an observation at or after this
         self._last_mover: ControlSource | None = None
         self._now_ns: int | None = None
@@ -177,7 +177,8 @@ class Arbiter:
         if self.state not in _SOURCES:
             self._following.forget()
         elif inputs.feedback is not None and not found:
-            behind = self._following.judge(self._shaper.executed[TWIST], inputs.feedback.twist, inputs.steady_ns)
+            told = [value * inputs.output_share for value in self._shaper.executed[TWIST]]
+            behind = self._following.judge(told, inputs.feedback.twist, inputs.steady_ns)
             if behind:
                 return {Condition.NOT_FOLLOWING: behind}
         return found
@@ -193,8 +194,9 @@ class Arbiter:
             values, clipped = self._shaper.drive(wanted, source, self._now_ns, elapsed_s)
         takeover = source is ControlSource.HUMAN and self._last_mover is not ControlSource.HUMAN
         self.takeovers += takeover
+        self.has_gripped |= source is ControlSource.POLICY or self._operator.has_gripped
         if source is not ControlSource.HOLD:
-            self._last_mover, self.has_driven = source, True
+            self._last_mover = source
         chunk = newest.chunk if newest is not None else None
         if chunk is not None:
             self._adapter_version = chunk.adapter_version

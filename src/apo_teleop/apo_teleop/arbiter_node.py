@@ -70,7 +70,9 @@ class ArbiterNode(LifecycleBase):
 
     def activate(self) -> None:
         config = self._config
-        self._loop = ControlLoop(self._arbiter, config, self._contract, self._estop, self._robot.fault)
+        self._loop = ControlLoop(
+            self._arbiter, config, self._contract, self._estop, self._robot.fault, self._robot.share
+        )
         self._robot.restart()
         measured = sensors(config.sensor_reliability)
         self._inputs = ControlInputs(

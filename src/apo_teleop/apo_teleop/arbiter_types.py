@@ -91,6 +91,7 @@ class ArbiterInputs:
     estop: bool = False  # somebody on the emergency stop topic says stop now
     duplicate: str = ""  # topic with more than one publisher
     output_fault: str = ""  # why the output to the robot cannot compute motion
+    output_share: float = 1.0  # of the newest command's speed that the arm's own limits have left, 0..1
     late: tuple[str, ...] = ()  # lockstep: who had not answered at the deadline: policy, operator
 
 

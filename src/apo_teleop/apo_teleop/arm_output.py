@@ -21,6 +21,7 @@ class ArmOutput(ABC):
     """Turns commands into what one kind of controller takes; what a kind needs to know of the robot it overrides."""
 
     joints: tuple[str, ...] = ()  # the arm's, in the order of every joint vector; only of a joint output
+    share = 1.0  # of the newest command's speed that the arm's own limits (speed, position, singularity) have left
 
     def on_pose(self, position: np.ndarray, quaternion: np.ndarray, taken_ns: int) -> None:  # noqa: B027
         """The end effector as measured at a time: (3,) m, (4,) xyzw, frame of the contract."""

@@ -37,6 +37,7 @@ class ControlLoop:
         config, contract: cadence.
         estop: what the emergency stop topic says; it outlives the loop too.
         output_fault: asked in every tick why the output to the robot cannot compute motion; empty: it can.
+        output_share: asked in every tick what share of the newest command's speed the arm's own limits have left.
     """
 
     def __init__(
@@ -46,9 +47,10 @@ class ControlLoop:
         contract: Contract,
         estop: EstopSignal,
         output_fault: Callable[[], str] = lambda: "",
+        output_share: Callable[[], float] = lambda: 1.0,
     ):
         self.record = ControlRecord()
-        self._estop, self._output_fault = estop, output_fault
+        self._estop, self._output_fault, self._output_share = estop, output_fault, output_share
         self._unannounced: tuple[int, int] | None = None  # adapter and stamp of an answer that cannot count yet
         self._arbiter, self._lockstep = arbiter, config.lockstep
         self._inbox = InputInbox()
@@ -62,11 +64,11 @@ class ControlLoop:
 
     @property
     def moves_gripper(self) -> bool:
-        """Whether the gripper is told: one that holds something keeps it until somebody drives.
+        """Whether the gripper is told: what it holds, it keeps until policy or operator say what it shall do.
 
         A simulation in lockstep waits for arm and gripper in every tick.
         """
-        return self._lockstep or self._arbiter.has_driven
+        return self._lockstep or self._arbiter.has_gripped
 
     def on_duplicate(self, topic: str) -> None:
         """Which input has more than one publisher; empty: none."""
@@ -165,7 +167,7 @@ class ControlLoop:
         return self._step(tick.stamp_ns, tick.stamp_ns, self._estop.held(steady_ns), tick.late)
 
     def _step(self, now_ns: int, steady_ns: int, estop: bool, late: tuple[str, ...] = ()) -> Decision:
-        self._inbox.output_fault = self._output_fault()
+        self._inbox.output_fault, self._inbox.output_share = self._output_fault(), self._output_share()
         inputs = self._inbox.take(steady_ns, late, estop)
         decision = self._arbiter.step(now_ns, inputs)
         self.record.add(decision, inputs)

@@ -25,6 +25,7 @@ class InputInbox:
         self.adapters: frozenset[int] = frozenset()  # versions the policy node has announced
         self.duplicate = ""  # topic with more than one publisher
         self.output_fault = ""  # why the output to the robot cannot compute motion
+        self.output_share = 1.0  # of the newest command's speed that the arm's own limits have left
 
     def put_operator(self, sample: OperatorInput) -> OperatorInput:
         """Stores a sample; returns it with the events of those before it that no step has seen."""
@@ -49,6 +50,7 @@ class InputInbox:
             estop=estop,
             duplicate=self.duplicate,
             output_fault=self.output_fault,
+            output_share=self.output_share,
             late=late,
         )
         if self.operator is not None and self.operator.events:

@@ -138,7 +138,7 @@ class JointOutput(ArmOutput):
 
     def _solve(self, positions: np.ndarray, twist: np.ndarray) -> np.ndarray:
         motion = self._solver.solve(positions, twist)
-        self._scale = motion.scale
+        self.share = self._scale = motion.scale
         self._limits.update(motion.limits)
         return motion.velocity
 

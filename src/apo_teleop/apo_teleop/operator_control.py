@@ -33,10 +33,12 @@ class OperatorControl:
         self.in_control = False
         self.motion_refused = False  # the operator acts, but may not take control
         self.values: list[float] | None = None  # (A,) the operator's action in this tick
+        self.has_gripped = False  # whether an executed action of the operator's has ever spoken of the gripper
         self._hand_back_requested = False
         self._must_rest = False
         self._last_active_ns = 0
         self._gripper = self._wanted_gripper = GRIPPER_OPEN
+        self._grips = False  # whether the action of this tick speaks of the gripper
 
     def end(self) -> None:
         """Control goes to somebody else."""
@@ -58,6 +60,7 @@ class OperatorControl:
     def executed(self) -> None:
         """The operator's action of this tick is carried out; the gripper stays where it leaves it."""
         self._gripper = self._wanted_gripper
+        self.has_gripped |= self._grips
 
     def judge(self, now_ns: int, inputs: ArbiterInputs, executed: Sequence[float]) -> Found:
         """What holds of the operator in this tick; updates `in_control` and `values`.
@@ -120,8 +123,10 @@ class OperatorControl:
         gripper = self._gripper
         if sample.active:
             values = sample.values.tolist()
+            self._grips = bool(values[GRIPPER])
             gripper = values[GRIPPER] or gripper
         if sample.events.count(OperatorEvent.GRIPPER_TOGGLE) % 2:
+            self._grips = True
             gripper = GRIPPER_OPEN if gripper > 0 else GRIPPER_CLOSED
         values[GRIPPER] = self._wanted_gripper = gripper
         return values
@@ -130,6 +135,7 @@ class OperatorControl:
         values = list(executed)
         values[TWIST] = [0.0] * 6
         values[GRIPPER] = self._wanted_gripper = self._gripper
+        self._grips = False
         return values
 
 

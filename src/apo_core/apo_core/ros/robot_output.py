@@ -22,6 +22,7 @@ class Output(RobotListener, Protocol):
     """What computes the arm's value; see apo_teleop.arm_output."""
 
     joints: tuple[str, ...]
+    share: float
 
     def restart(self) -> None: ...
 
@@ -120,6 +121,10 @@ class RobotOutput:
                 logger.info(f"output {self._settings.output}: can move the arm again")
         self._fault = fault
         return fault
+
+    def share(self) -> float:
+        """Of the newest command's speed, what the arm's own limits have left."""
+        return 1.0 if self._output is None else self._output.share
 
     def move(self, values: np.ndarray, observation_ns: int, clock_ns: int) -> None:
         """Sends the arm one command; nothing to an arm of which it is not known where it is.
