@@ -55,9 +55,30 @@ def test_no_event_is_lost_between_two_publications():
 
 def test_a_disabled_operator_never_acts_but_may_stop():
     feed = OperatorFeed(100 * MS)
-    feed.enabled = False
+    feed.enable(False)
     feed.put(MOVING)
     sample = feed.take_always(0)
     assert sample.connected and not sample.active and sample.events == () and not sample.values.any()
     feed.put(OperatorSample(True, False, np.zeros(7, np.float32), ("estop", "hand_back")))
     assert feed.take_always(1).events == ("estop",)
+
+
+def test_a_change_of_who_may_act_goes_out_at_once():
+    feed = OperatorFeed(100 * MS)
+    feed.put(MOVING)
+    assert feed.take(0).active
+    feed.enable(False)
+    assert not feed.take(1).active
+
+
+def test_a_device_that_is_held_while_it_is_enabled_must_rest_first():
+    feed = OperatorFeed(100 * MS)
+    feed.enable(False)
+    feed.put(MOVING)
+    feed.enable(True)
+    feed.put(MOVING)
+    held = feed.take(0)
+    assert held.connected and not held.active and not held.values.any() and held.events == ()
+    feed.put(RESTING)
+    feed.put(MOVING)
+    assert feed.take(1).active

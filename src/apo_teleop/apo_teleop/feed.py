@@ -15,19 +15,27 @@ NO_OPERATOR = OperatorSample(False, False, np.zeros(7, np.float32))
 class OperatorFeed:
     """The newest sample of a device; each change goes out once, and a heartbeat in between.
 
-    A disabled operator never acts; only an emergency stop still counts.
+    A disabled operator never acts; only an emergency stop still counts. A device that is held while the operator is
+    enabled acts once it has been at rest.
     """
 
     def __init__(self, heartbeat_ns: int):
         self.enabled = True
+        self._must_rest = False
         self._heartbeat_ns = heartbeat_ns
         self._newest = NO_OPERATOR
         self._changed = False
         self._sent_ns: int | None = None
 
+    def enable(self, enabled: bool) -> None:
+        """Whether the operator may act; goes out at once."""
+        self._must_rest |= enabled and not self.enabled and self._newest.active
+        self.enabled, self._changed = enabled, True
+
     def put(self, sample: OperatorSample) -> None:
         """Stores a sample; events of an unsent one before it are kept."""
         before, self._newest = self._newest, dataclasses.replace(sample, events=(*self._newest.events, *sample.events))
+        self._must_rest &= sample.active
         self._changed = self._changed or bool(self._newest.events) or not _is_same(before, sample)
 
     def take(self, steady_ns: int) -> OperatorSample | None:
@@ -45,7 +53,7 @@ class OperatorFeed:
         sample = self._newest
         self._newest = dataclasses.replace(sample, events=())
         self._changed, self._sent_ns = False, steady_ns
-        return sample if self.enabled else _disabled(sample)
+        return sample if self.enabled and not self._must_rest else _disabled(sample)
 
 
 def _is_same(before: OperatorSample, after: OperatorSample) -> bool:

@@ -71,7 +71,7 @@ class TeleopNode(Node):
     def _read_device(self) -> None:
         config = self._config
         feed = OperatorFeed(round(config.heartbeat_s * 1e9))
-        feed.enabled = config.start_enabled
+        feed.enable(config.start_enabled)
         publish = None if config.lockstep else self._publish_now
         report = self.get_logger().info
         device, mapping = self._open(), AxisMapping(self._mapping)

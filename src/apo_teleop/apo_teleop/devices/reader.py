@@ -91,7 +91,7 @@ class DeviceReader:
     def enable(self, enabled: bool) -> None:
         """Whether the operator may act."""
         with self._lock:
-            self._feed.enabled = enabled
+            self._feed.enable(enabled)
 
     def take_always(self) -> OperatorSample:
         """The newest sample, with the events since the last one."""
