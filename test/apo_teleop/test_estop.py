@@ -27,6 +27,17 @@ def test_one_that_goes_on_saying_stop_is_not_talked_over_by_another():
     assert not signal.held(6 * SECOND)
 
 
+def test_one_alone_that_takes_it_back_holds_no_longer():
+    signal = EstopSignal()
+    signal.count(1)
+    signal.hear(True, 0)
+    assert signal.held(1)
+    signal.hear(False, 2)
+    assert not signal.held(3)
+    signal.count(2)
+    assert signal.held(4)
+
+
 def test_one_that_is_gone_no_longer_holds():
     signal = EstopSignal()
     signal.hear(True, 0)

@@ -145,7 +145,8 @@ class ArbiterNode(LifecycleBase):
             self._log(decision)
 
     def _log(self, decision: Decision) -> None:
-        text = f"{decision.state}: {decision.reason} {decision.detail}{', until cleared' * decision.latched}"
+        cause = " ".join(filter(None, (decision.reason, decision.detail)))
+        text = f"{decision.state}: {cause}{', until cleared' * decision.latched}"
         if decision.source is ControlSource.HOLD and decision.state is not ControlState.IDLE:
             self.get_logger().warning(text)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_SAYS_SO_NS = 2_000_000_000  # a message of true counts this long, whatever others say meanwhile
+_SAYS_SO_NS = 2_000_000_000  # of several publishers, a message of true counts this long, whatever others say
 
 
 class EstopSignal:
@@ -11,6 +11,7 @@ class EstopSignal:
     def __init__(self) -> None:
         self._newest = False
         self._true_ns: int | None = None
+        self._publishers = 0
 
     def hear(self, stop: bool, steady_ns: int) -> None:
         """A message arrived."""
@@ -20,9 +21,11 @@ class EstopSignal:
 
     def count(self, publishers: int) -> None:
         """How many publishers there are; what a publisher that is gone said last no longer counts."""
+        self._publishers = publishers
         if not publishers:
             self._newest, self._true_ns = False, None
 
     def held(self, steady_ns: int) -> bool:
         """Whether somebody says stop now."""
-        return self._newest or (self._true_ns is not None and steady_ns - self._true_ns < _SAYS_SO_NS)
+        recent = self._true_ns is not None and steady_ns - self._true_ns < _SAYS_SO_NS
+        return self._newest or (self._publishers != 1 and recent)
