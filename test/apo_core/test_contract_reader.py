@@ -15,9 +15,12 @@ def data() -> dict:
 @pytest.mark.parametrize(
     ("name", "value", "fault"),
     [
-        ("linear_acceleration", 0, "limits.linear_acceleration = 0.0 must be finite and above 0"),
-        ("angular_jerk", float("inf"), "limits.angular_jerk = inf must be finite and above 0"),
+        ("linear_acceleration", 0, "limits.linear_acceleration = 0.0 must be above 0"),
+        ("angular_jerk", float("inf"), "limits.angular_jerk = inf must be above 0 and at most 1e"),
         ("linear_jerk", "soft", "limits.linear_jerk = 'soft' must be of type float"),
+        ("linear_acceleration", 1e308, "must be above 0 and at most 1e"),
+        ("workspace_high", [1e308, 1.0, 1.0], "none beyond 1e"),
+        ("step", [0.1] * 5 + [1e308], "must be six numbers above 0, at most 1e"),
         ("step", [0.1, 0.1, 0.1], r"limits.step = \(0.1, 0.1, 0.1\) must be six numbers above 0"),
         ("step", [0.1, 0.1, 0.1, 0.1, 0.1, -0.1], "must be six numbers above 0"),
         ("linear_acceleratoin", 2.0, "limits.linear_acceleratoin is not a limit; known: linear_speed"),

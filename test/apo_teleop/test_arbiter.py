@@ -64,6 +64,7 @@ def test_after_a_pause_between_two_ticks_the_policy_needs_a_fresh_observation():
         ({"pose": {"receive_ns": START + PERIOD - 501_000_000}}, "observation_stale"),
         ({"pose": {"stamp_ns": START + PERIOD + 101_000_000}}, "observation_future"),
         ({"pose": {"position": (0.0, math.nan, 1.0)}}, "observation_invalid"),
+        ({"pose": {"position": (1e308, 0.0, 1.0)}}, "observation_invalid"),
         ({"late": ("operator",)}, "operator_late"),
         ({"deflection": np.full(7, np.nan, np.float32)}, "operator_invalid"),
         ({"deflection": np.zeros(6, np.float32)}, "operator_invalid"),

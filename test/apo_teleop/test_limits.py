@@ -71,14 +71,6 @@ OUT, BACK, STILL = [0.25, 0, 0, 0, 0, 0, 0], [-0.25, 0, 0, 0, 0, 0, 0], [0.0] * 
 MS = 1_000_000
 
 
-@pytest.mark.parametrize("acceleration", [None, 4.0])
-def test_a_finite_position_however_far_away_stops_what_leads_further_out_alone(make, acceleration):
-    action = [0.5, -0.5, 0.5, 0, 0, 0, 0]
-    limits = make(linear_acceleration=acceleration)
-    assert limits.keep_in_box(action, (1e308, 1e308, -1e308)) == ["limits.workspace_high.x"]
-    assert action == [0, -0.5, 0.5, 0, 0, 0, 0]
-
-
 def test_before_a_pose_the_place_is_unknown():
     estimate = PositionEstimate()
     estimate.executed(OUT, 0)

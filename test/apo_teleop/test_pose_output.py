@@ -53,8 +53,9 @@ def test_without_a_pose_there_is_no_target():
     arm = PoseArm()
     assert arm.output.fault(0) == "no end-effector pose to begin a pose target at"
     assert arm.send(FORWARD) is None
-    arm.at([np.nan, 0, 0])
-    assert arm.send(FORWARD) is None
+    for no_position in ([np.nan, 0, 0], [1e308, 0, 0]):
+        arm.at(no_position)
+        assert arm.send(FORWARD) is None
     for no_rotation in ([0, 0, 0, 0], [0, 0, 0, 7], [1e200, 0, 0, 0]):
         arm.at([0, 0, 0], no_rotation)
         assert arm.send(FORWARD) is None

@@ -15,6 +15,7 @@ from apo_core.contract_specs import (
     IMAGE,
     IMAGE_TYPES,
     JOINT_FIELDS,
+    LARGEST,
     OPTIONAL_LIMITS,
     STATE_TYPES,
     ActionSpec,
@@ -182,17 +183,19 @@ def read_limits(r: ContractReader, data: Any) -> Limits:
     for name in ("linear_speed", "angular_speed", *OPTIONAL_LIMITS[:-1]):
         value = getattr(limits, name)
         r.require(
-            value is None or (value > 0 and math.isfinite(value)), f"limits.{name} = {value} must be finite and above 0"
+            value is None or 0 < value <= LARGEST, f"limits.{name} = {value} must be above 0 and at most {LARGEST:g}"
         )
     r.require(
         len(limits.workspace_low) == 3
         and len(limits.workspace_high) == 3
-        and all(low < high for low, high in zip(limits.workspace_low, limits.workspace_high, strict=False)),
-        "limits.workspace_low must be three numbers below limits.workspace_high",
+        and all(low < high for low, high in zip(limits.workspace_low, limits.workspace_high, strict=False))
+        and all(abs(side) <= LARGEST for side in (*limits.workspace_low, *limits.workspace_high)),
+        f"limits.workspace_low must be three numbers below limits.workspace_high, none beyond {LARGEST:g}",
     )
     r.require(
-        limits.step is None or (len(limits.step) == 6 and min(limits.step) > 0),
-        f"limits.step = {limits.step} must be six numbers above 0: x y z [m], rotation about x y z [rad]",
+        limits.step is None or (len(limits.step) == 6 and all(0 < step <= LARGEST for step in limits.step)),
+        f"limits.step = {limits.step} must be six numbers above 0, at most {LARGEST:g}: x y z [m], rotation about "
+        "x y z [rad]",
     )
     return limits
 

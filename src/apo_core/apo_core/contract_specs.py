@@ -76,6 +76,7 @@ class ActionSpec:
         return len(self.names)
 
 
+LARGEST = 1e9  # of a limit and of a coordinate, SI; more means nothing and would overflow
 OPTIONAL_LIMITS = ("linear_acceleration", "angular_acceleration", "linear_jerk", "angular_jerk", "step")
 
 

@@ -101,10 +101,7 @@ class MotionLimits:
             return distance / self._period_s
         decrement = self._braking * self._period_s
         ticks = distance / self._period_s / decrement
-        decrements = (math.sqrt(1.0 + 8.0 * ticks) - 1.0) / 2.0
-        if math.isinf(decrements):  # a position or a corner may be any finite number
-            return math.inf
-        n = math.floor(decrements)
+        n = math.floor((math.sqrt(1.0 + 8.0 * ticks) - 1.0) / 2.0)
         return decrement * (n + (ticks - n * (n + 1) / 2.0) / (n + 1))
 
 

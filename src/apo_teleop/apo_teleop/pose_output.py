@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from apo_core.contract import Contract
+from apo_core.contract_specs import LARGEST
 from apo_core.rotations import canonical_quaternion, rotated, turn_between
 from apo_teleop.arm_output import PERIODS, SMALL, ArmOutput, Elapsed, begins_at
 from apo_teleop.output_config import OutputConfig
@@ -35,7 +36,7 @@ class PoseOutput(ArmOutput):
     def on_pose(self, position: np.ndarray, quaternion: np.ndarray, taken_ns: int) -> None:
         """See ArmOutput; what is not a pose is ignored."""
         values = np.concatenate([position, quaternion]).astype(np.float64)
-        if np.all(np.isfinite(values)) and 0.5 < np.linalg.norm(values[3:]) < 2.0:
+        if np.all(np.abs(values) <= LARGEST) and 0.5 < np.linalg.norm(values[3:]) < 2.0:
             self._measured, self._taken_ns = (values[:3], canonical_quaternion(values[3:])), taken_ns
 
     def restart(self) -> None:

@@ -70,7 +70,7 @@ class Condition(enum.Enum):
     NO_OBSERVATION = "no end-effector pose has arrived"
     OBSERVATION_OLD = "the pose's stamp or its arrival is older than max_age_s of the contract"
     OBSERVATION_AHEAD = "the pose's stamp lies in the future beyond the tolerance"
-    OBSERVATION_BROKEN = "the pose's position is not finite, or in another frame"
+    OBSERVATION_BROKEN = "the pose's position is not finite, beyond 1e9 m, or in another frame"
     NO_FEEDBACK = "the contract names feedback, and none has arrived"
     FEEDBACK_OLD = "the feedback's stamp or its arrival is older than max_age_s of the contract"
     FEEDBACK_AHEAD = "the feedback's stamp lies in the future beyond the tolerance"

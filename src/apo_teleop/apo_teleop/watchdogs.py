@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from apo_core.contract import Contract
+from apo_core.contract_specs import LARGEST
 from apo_core.frames import frame_fault
 from apo_core.types import ActionChunk
 from apo_teleop.arbiter_config import ArbiterConfig
@@ -142,8 +143,8 @@ class Watchdogs:
 
 
 def is_position(pose: PoseInput) -> bool:
-    """Whether the position is three finite numbers."""
-    return len(pose.position) == 3 and all(map(math.isfinite, pose.position))
+    """Whether the position is three numbers that can be one."""
+    return len(pose.position) == 3 and all(abs(value) <= LARGEST for value in pose.position)
 
 
 def seconds(ns: int, what: str) -> str:
