@@ -66,7 +66,7 @@ def test_an_emergency_stop_latches_until_cleared(cell, start_arbiter):
 
 
 def test_an_emergency_stop_by_topic_cannot_be_cleared_while_it_lasts(cell, start_arbiter):
-    start_arbiter(start_enabled=True)
+    process = start_arbiter(start_enabled=True)
     cell.until_state("POLICY", "policy_in_control")
     button = cell.node.create_publisher(Bool, "estop", COMMANDS)
     cell.spin_until(button.get_subscription_count, "the arbiter's ear for the stop", flow=True)
@@ -78,6 +78,9 @@ def test_an_emergency_stop_by_topic_cannot_be_cleared_while_it_lasts(cell, start
     button.publish(Bool(data=False))
     cell.spin_until(lambda: cell.call("clear").message == "cleared estop", "the clearing", flow=True)
     cell.until_state("POLICY", "policy_in_control")
+    process.terminate()
+    # one of its subscriptions does not fit this publisher, another does
+    assert "incompatible QoS" not in process.stdout.read()
 
 
 def test_a_stop_by_a_best_effort_publisher_under_another_name_holds_while_it_lasts(cell, start_arbiter):

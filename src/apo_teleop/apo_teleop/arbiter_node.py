@@ -7,6 +7,7 @@ import time
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import SubscriptionEventCallbacks
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
@@ -52,9 +53,11 @@ class ArbiterNode(LifecycleBase):
         self.create_service(Trigger, "~/estop", self._on_estop_service)
         self.create_service(Trigger, "~/hand_back", self._on_hand_back)
         # heard whether or not the arbiter is active, and whatever the publisher's QoS: what is said from now on
-        # (COMMANDS), what was said before it started (LATCHED), and a publisher that is best effort
+        # (COMMANDS), what was said before it started (LATCHED), and a publisher that is best effort; the last fits any
+        # publisher, so that a warning that one of them does not would be wrong
+        quiet = SubscriptionEventCallbacks(use_default_callbacks=False)
         for qos in (COMMANDS, LATCHED, sensors("best_effort")):
-            self.create_subscription(Bool, _ESTOP, self._on_estop, qos)
+            self.create_subscription(Bool, _ESTOP, self._on_estop, qos, event_callbacks=quiet)
 
     def configure(self) -> None:
         self._contract = load_contract(self._config.contract_file)
