@@ -1,5 +1,6 @@
 """The arbiter over DDS: emergency stops, and faults of policy, device, robot and clock."""
 
+import fcntl
 import itertools
 import math
 import subprocess
@@ -178,6 +179,18 @@ def test_a_policy_that_is_killed_while_it_drives_ends_in_a_ramp(cell, start_arbi
     assert speeds[0] == pytest.approx(0.3) and len(speeds) > 3
     assert all(later < earlier for earlier, later in itertools.pairwise(speeds) if earlier > 0)
     assert not any(s.latched for s in cell.statuses)
+
+
+def test_a_log_that_nobody_reads_silences_nobody(cell, start_arbiter):
+    process = start_arbiter(start_enabled=True)
+    fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+    for _ in range(10):  # twenty lines of more than 300 characters
+        cell.until_state("POLICY", "policy_in_control")
+        cell.policy_speaks = False
+        cell.send_fault(cell.node.get_clock().now().nanoseconds, "dark" * 100)
+        cell.until_state("HOLD", "policy_fault")
+        cell.policy_speaks = True
+    cell.until_state("POLICY", "policy_in_control")
 
 
 def test_a_clock_that_jumps_holds(cell, start_arbiter):

@@ -145,8 +145,8 @@ class Cell:
             message.period_s = self.period_s
         self._chunk.publish(message)
 
-    def send_fault(self, stamp_ns: int) -> None:
-        self._chunk.publish(fault_to_msg("the camera is dark", stamp_ns, CONTRACT, 6))
+    def send_fault(self, stamp_ns: int, fault: str = "the camera is dark") -> None:
+        self._chunk.publish(fault_to_msg(fault, stamp_ns, CONTRACT, 6))
 
     def send_operator(self, stamp_ns: int, events: tuple[str, ...] = ()) -> None:
         message = OperatorCommand(

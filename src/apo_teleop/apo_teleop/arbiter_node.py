@@ -22,6 +22,7 @@ from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, LATCHED, sensors
 from apo_core.ros.robot_output import RobotOutput
 from apo_core.types import ControlSource
+from apo_core.unblocked_output import unblocked_output
 from apo_interfaces.msg import ActionCommand, ControlStatus
 from apo_teleop.arbiter import Arbiter
 from apo_teleop.arbiter_config import ArbiterConfig
@@ -202,7 +203,9 @@ class ArbiterNode(LifecycleBase):
 
 def main() -> None:
     """Console script."""
-    raise SystemExit(run(ArbiterNode, events=True))
+    with unblocked_output():  # a log that nobody reads must not silence it
+        status = run(ArbiterNode, events=True)
+    raise SystemExit(status)
 
 
 if __name__ == "__main__":
