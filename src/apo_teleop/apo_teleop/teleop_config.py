@@ -24,7 +24,12 @@ class TeleopConfig:
     )
     start_enabled: bool = parameter(True, "false: the operator never acts until ~/enable; an emergency stop counts")
     poll_hz: float = parameter(200.0, "reads of the device per second", low=1.0, high=1000.0)
-    heartbeat_s: float = parameter(0.05, "s after which an unchanged sample is sent again", low=0.001, high=1.0)
+    heartbeat_s: float = parameter(
+        0.05,
+        "s after which an unchanged sample is sent again; well below operator_stale_s of the arbiter",
+        low=0.001,
+        high=1.0,
+    )
     reconnect_s: float = parameter(0.5, "s between attempts to find a lost SpaceMouse", low=0.05, high=60.0)
     spacemouse_model: str = parameter("", "name in pyspacemouse's list, such as SpaceMouseCompact; empty: any")
     spacemouse_stale_s: float = parameter(
@@ -35,7 +40,7 @@ class TeleopConfig:
     key_tap_s: float = parameter(0.2, "s that one press of a motion key moves", low=0.01, high=2.0)
     key_repeat_s: float = parameter(0.15, "s that a held key goes on after its last repetition", low=0.01, high=2.0)
     sensor_reliability: str = parameter(
-        "reliable", "QoS of ee_pose, gripper and ground truth", choices=("reliable", "best_effort")
+        "reliable", "QoS of the joystick, ee_pose, gripper and ground truth", choices=("reliable", "best_effort")
     )
 
 
