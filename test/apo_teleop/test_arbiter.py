@@ -1,10 +1,11 @@
 """The arbiter's table: who drives, faults that end by themselves, and what the command is."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
-from arbiter_rig import PERIOD, RIGHT, ROWS, SECOND, START, STILL, WITH_FEEDBACK, Rig, chunk, with_limits
+from arbiter_rig import CONTRACT, PERIOD, RIGHT, ROWS, SECOND, START, STILL, WITH_FEEDBACK, Rig, chunk, with_limits
 
 from apo_core.errors import ConfigError
 from apo_core.types import ControlSource
@@ -129,6 +130,18 @@ def test_faults_of_the_feedback_hold_and_end_by_themselves(feedback, reason):
 
 def test_feedback_that_the_contract_does_not_name_is_not_looked_at():
     assert Rig().tick(feedback=FeedbackInput(0, 0, (math.nan,) * 6)).source is ControlSource.POLICY
+
+
+def test_an_action_in_other_units_or_another_order_is_refused():
+    units = ("mm/s", "m/s", "m/s", "deg/s", "rad/s", "rad/s", "1")
+    contract = dataclasses.replace(CONTRACT, action=dataclasses.replace(CONTRACT.action, units=units))
+    with pytest.raises(ConfigError) as caught:
+        Arbiter(ArbiterConfig(), contract)
+    assert caught.value.source == CONTRACT.source
+    assert caught.value.faults == [
+        "action.units of vx = 'mm/s' must be 'm/s'",
+        "action.units of wx = 'deg/s' must be 'rad/s'",
+    ]
 
 
 def test_braking_harder_than_the_contract_allows_is_refused():

@@ -29,10 +29,11 @@ class Arbiter:
         contract: shapes, rate, age and motion limits.
 
     Raises:
-        ConfigError: HOLD would brake harder than the contract allows.
+        ConfigError: HOLD would brake harder than the contract allows, or the contract's action is no twist.
     """
 
     def __init__(self, config: ArbiterConfig, contract: Contract):
+        _check_units(contract)
         _check_braking(config, contract)
         self._start_enabled = config.start_enabled
         self._period_s = contract.period_ns * 1e-9
@@ -217,6 +218,18 @@ class Arbiter:
             adapter_version=self._adapter_version,
             clipped=clipped,
         )
+
+
+def _check_units(contract: Contract) -> None:
+    """Limits, blending and outputs take the first six values for a twist, whatever their names."""
+    action = contract.action
+    faults = [
+        f"action.units of {name} = {unit!r} must be {wanted!r}"
+        for name, unit, wanted in zip(action.names, action.units, ("m/s",) * 3 + ("rad/s",) * 3, strict=False)
+        if unit != wanted
+    ]
+    if faults:
+        raise ConfigError(contract.source, faults)
 
 
 def _check_braking(config: ArbiterConfig, contract: Contract) -> None:
