@@ -21,6 +21,16 @@ def test_a_flood_of_motion_comes_to_nothing_after_the_last_command(cell, start_a
     cell.spin_until(lambda: cell.commands[-1].reason == "deactivated", "the last command")
 
 
+def test_a_timer_that_runs_out_behind_the_request_does_not_end_it(cell, start_arbiter):
+    process = start_arbiter(start_enabled=True, publisher_check_s=0.05)
+    cell.until_state("POLICY", "policy_in_control")
+    for _ in range(15):
+        for number in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE):
+            assert cell.call("change_state", ChangeState.Request(transition=Transition(id=number)), flood=200).success
+    cell.until_state("POLICY", "policy_in_control")
+    assert process.poll() is None
+
+
 def test_a_transition_that_its_state_does_not_have_is_refused_and_control_goes_on(cell, start_arbiter):
     process = start_arbiter(start_enabled=True)
     cell.until_state("POLICY", "policy_in_control")

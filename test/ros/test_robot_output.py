@@ -206,7 +206,7 @@ def leads(robot: Robot, positions: Callable) -> None:
 
     # on a slow machine the newest message may still be one of the blend
     robot.spin_until(lambda: moved()[0] > 1e-3, "a target ahead of the arm")
-    assert np.max(np.abs(moved()[1:])) < 1e-2 * moved()[0]
+    assert np.max(np.abs(moved()[1:])) < 3e-2 * moved()[0]  # the way of joints is straight only nearby
 
 
 def joint_velocity(positions: np.ndarray, twist: np.ndarray) -> np.ndarray:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
+from functools import partial
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
@@ -83,7 +85,9 @@ class ArbiterNode(LifecycleBase):
             self, self._contract, measured, self._loop, self._publish, self._publish_between, self._with_info
         )
         self._ticker, *_ = self._tickers = [
-            self.create_timer(period_s, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
+            self.create_timer(
+                period_s, partial(self._if_active, callback), clock=Clock(clock_type=ClockType.STEADY_TIME)
+            )
             for period_s, callback in (
                 (_DEADLINE_CHECK_S if config.lockstep else self._contract.period_ns * 1e-9, self._on_timer),
                 (1.0, self._publish_diagnostics),
@@ -113,9 +117,13 @@ class ArbiterNode(LifecycleBase):
         if message.data and self._arbiter is not None:
             self._arbiter.estop()
 
-    def _on_timer(self) -> None:
+    def _if_active(self, callback: Callable[[], None]) -> None:
+        """A timer that ran out just before the deactivation destroyed it still calls."""
         if self.is_active:
-            self._publish(self._loop.on_timer(self._now_ns(), time.monotonic_ns()))
+            callback()
+
+    def _on_timer(self) -> None:
+        self._publish(self._loop.on_timer(self._now_ns(), time.monotonic_ns()))
 
     def _publish_between(self, decision: Decision | None) -> None:
         """Publishes what could not wait for the tick; the next tick is a period later."""
