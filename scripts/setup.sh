@@ -81,6 +81,12 @@ run_logged() {
 [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] ||
     die "this machine is $(uname -s) $(uname -m); apo needs Linux on x86-64." \
         "The pinned packages, ROS 2 among them, exist for x86-64 only. Use docker/ on an x86-64 machine."
+case "$ROOT" in
+    *[[:space:]]*)
+        die "the path of this checkout has a space in it: $ROOT" \
+            "colcon's files and the first line of Python programs cannot hold one. Move the checkout, then type 'make setup' again."
+        ;;
+esac
 
 # A checkout that was set up on an installed ROS 2 stays on it in shells that have not sourced it.
 saved_ros="$(cat "$STATE/ros_source" 2>/dev/null || echo wheels)"

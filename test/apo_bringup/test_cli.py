@@ -61,6 +61,32 @@ def test_ctrl_c_before_a_session_has_begun_is_told_in_a_line(monkeypatch, capsys
     assert capsys.readouterr().err == "apo: interrupted\n"
 
 
+def test_a_broken_override_is_told_in_a_line(capsys):
+    assert main(["demo", "--set", "rounds=["]) == 2
+    assert "--set 'rounds=[' has a value that is not YAML" in capsys.readouterr().err
+
+
+def test_a_section_for_no_node_is_told(monkeypatch, tmp_path, capsys):
+    file = tmp_path / "mine.yaml"
+    file.write_text("/**/recordr:\n  ros__parameters: {}\n/**/policy:\n  ros__parameters: {}\n")
+    monkeypatch.setattr("apo_bringup.supervision.run_in_foreground", lambda *_: 0)
+    assert main(["up", "recorder", "--params-file", str(file), "--data-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == f"apo up: {file}: section '**/recordr' is for no node of apo\n"
+
+
+def test_a_data_folder_that_is_a_file_is_told_in_a_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["up", "recorder", "--data-dir", str(tmp_path / "file")]) == 2
+    assert capsys.readouterr().err == f"apo: [Errno 20] Not a directory: '{tmp_path}/file/log'\n"
+
+
+@pytest.mark.parametrize("command", [["up", "recorder"], ["operator"]])
+@pytest.mark.parametrize("namespace", ["a b", "1arm", "lab//arm", "arm-1"])
+def test_a_namespace_that_ros_refuses_is_told_in_a_line(capsys, command, namespace):
+    assert main([*command, "--namespace", namespace]) == 2
+    assert f"--namespace {namespace!r} must be names of letters, digits and _" in capsys.readouterr().err
+
+
 def test_an_unknown_operator_device_names_the_known_ones(capsys):
     with pytest.raises(SystemExit) as exit_:
         main(["up", "--operator", "mouse"])

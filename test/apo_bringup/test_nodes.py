@@ -69,6 +69,15 @@ def test_every_path_parameter_is_one_of_the_node_and_has_a_default(entry):
     assert set(entry.path_parameters) <= set(nodes.default_paths(Path("/data")))
 
 
+def test_nodes_started_one_by_one_meet_in_the_same_folders():
+    shipped = {
+        e.name: configuration.read_ros_parameters(nodes.share_dir() / "config" / e.config_file, e.name)
+        for e in nodes.NODES
+    }
+    assert shipped["recorder"]["episode_dir"] == shipped["trainer"]["episode_dir"]
+    assert shipped["policy"]["adapter_dir"] == shipped["trainer"]["adapter_dir"]
+
+
 def test_the_base_policy_is_installed():
     assert (Path(nodes.default_paths(Path("/data"))["checkpoint_dir"]) / "model.safetensors").is_file()
 
@@ -87,14 +96,22 @@ def test_later_sources_win_on_the_command_line(tmp_path):
 
 @pytest.mark.parametrize(
     ("section", "namespace"),
-    [("/**/recorder", ""), ("/**/recorder", "arm1"), ("/**", "arm1"), ("recorder", ""), ("/arm1/recorder", "arm1")],
+    [
+        ("/**/recorder", ""),
+        ("/**/recorder", "arm1"),
+        ("/**", "arm1"),
+        ("recorder", ""),
+        ("/arm1/recorder", "arm1"),
+        ("nested", "arm1"),
+    ],
 )
 def test_a_parameter_file_wins_over_the_shipped_file_and_over_what_is_given(
     tmp_path, monkeypatch, next_domain, section, namespace
 ):
     monkeypatch.setenv("ROS_DOMAIN_ID", str(next_domain()))
     file = tmp_path / "mine.yaml"
-    file.write_text(yaml.safe_dump({section: {"ros__parameters": {"auto": False, "queue_steps": 9}}}))
+    content = {"ros__parameters": {"auto": False, "queue_steps": 9}}
+    file.write_text(yaml.safe_dump({"arm1": {"recorder": content}} if section == "nested" else {section: content}))
     given = {"auto": True, "episode_dir": "/e"}
     arguments = nodes.command_line(nodes.node("recorder"), given, namespace=namespace, params_file=str(file))[1:]
     found = parameters_of(arguments)

@@ -203,10 +203,17 @@ def test_a_failure_is_kept_for_the_report(capsys):
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_an_error_of_apo_is_told_without_a_traceback(capsys):
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ApoError("the expert fails too often"), "ApoError: the expert fails too often"),
+        (FileExistsError(17, "File exists", "expert"), "FileExistsError: [Errno 17] File exists: 'expert'"),
+    ],
+)
+def test_errors_of_apo_and_of_files_are_told_without_a_traceback(capsys, error, told):
     def prepare():
-        raise ApoError("the expert fails too often")
+        raise error
 
     record, _, _ = conducted(None, prepare)
-    assert record.stopped == "ApoError: the expert fails too often"
+    assert record.stopped == told
     assert capsys.readouterr().err == ""

@@ -9,7 +9,7 @@ from apo_bringup.session_plan import (
     evaluation_trials,
     reload_trial,
 )
-from apo_core.config import read_ros_parameters
+from apo_core.config import load, read_ros_parameters
 from apo_core.errors import ConfigError
 from apo_core.types import Purpose
 
@@ -47,9 +47,13 @@ def test_overlapping_seeds_are_refused_because_held_out_would_be_seen():
 def test_every_parameter_stands_in_the_file_with_a_comment(file):
     text = (CONFIG_DIR / file).read_text()
     assert set(read_ros_parameters(CONFIG_DIR / file, "session")) == {f.name for f in dataclasses.fields(SessionConfig)}
-    for name in ("start_timeout_s", "answer_timeout_s", "trial_timeout_s", "training_timeout_s"):
-        (line,) = (line for line in text.splitlines() if line.strip().startswith(f"{name}:"))
+    for spec in dataclasses.fields(SessionConfig):
+        (line,) = (line for line in text.splitlines() if line.strip().startswith(f"{spec.name}:"))
         assert "#" in line
+
+
+def test_the_shipped_file_has_the_defaults():
+    assert load(SessionConfig, CONFIG_DIR / "session.yaml", "session") == SessionConfig()
 
 
 def test_timeouts_are_those_parameters_that_limit_a_wait():

@@ -100,6 +100,33 @@ def test_in_a_file_nothing_of_what_programs_and_supervisord_say_is_lost(tmp_path
     lines = said.read_text().splitlines()
     assert {"ready", "ended by SIGINT"} <= set(lines)
     assert sum("spawned: 'patient'" in line for line in lines) == 1
+    assert not [line for line in lines if " CRIT " in line]
+
+
+def test_several_runners_share_a_folder_of_logs(tmp_path):
+    script = (
+        "import sys; from pathlib import Path; from apo_bringup.supervision import Program, run_in_foreground; "
+        "program = Program('echo', [sys.executable, '-c', f'print({sys.argv[1]!r}, flush=True)'], {}); "
+        f"run_in_foreground([program], Path({str(tmp_path / 'log')!r}))"
+    )
+    said = [tmp_path / f"said{number}.txt" for number in range(4)]
+    runners = []
+    for number, file in enumerate(said):
+        with file.open("w") as output:
+            runners.append(subprocess.Popen([sys.executable, "-c", script, f"program {number}"], stdout=output))
+    try:
+        for file in said:
+            wait_for(lambda file=file: "\nprogram " in f"\n{file.read_text()}", "the output")
+    finally:
+        for runner in runners:
+            runner.send_signal(signal.SIGTERM)
+        for runner in runners:
+            runner.wait()
+    for number, file in enumerate(said):
+        lines = file.read_text().splitlines()
+        assert {line for line in lines if line.startswith("program ")} == {f"program {number}"}
+    # a configuration there would be one for all
+    assert [path.name for path in (tmp_path / "log").iterdir()] == ["supervisord.log"]
 
 
 def test_kill_9_of_the_runner_leaves_no_process(tmp_path):

@@ -52,6 +52,12 @@ def test_a_key_is_never_overwritten(key, tmp_path):
     assert not (tmp_path / "new.pub").exists()
 
 
+def test_no_half_of_a_pair_is_left(tmp_path):
+    with pytest.raises(AdapterError, match="cannot be written"):
+        make_keys(tmp_path / "a.key", tmp_path / "none" / "a.pub")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_several_public_keys_may_lie_in_a_file(key, tmp_path):
     other = make_keys(tmp_path / "other.key", tmp_path / "other.pub")
     both = tmp_path / "both.pub"

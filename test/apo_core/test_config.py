@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from apo_core.config import build, load, parameter, read_ros_parameters
+from apo_core.config import build, load, parameter, parse_overrides, read_ros_parameters, ros_parameters, sections
 from apo_core.errors import ConfigError
 
 
@@ -62,13 +62,22 @@ def test_section_of_a_node_is_found(tmp_path, key):
     assert read_ros_parameters(path, "pump") == {"strokes": 7}
 
 
+def test_a_namespace_may_be_a_level_of_its_own(tmp_path):
+    path = tmp_path / "pump.yaml"
+    path.write_text("yard:\n  well:\n    pump:\n      ros__parameters: {strokes: 7}\n  /**:\n    ros__parameters:\n")
+    assert sections(path) == {"yard/well/pump": {"strokes": 7}, "yard/**": {}}
+    assert ros_parameters(path, "pump", "yard/well") == {"strokes": 7}
+
+
 def test_overrides_win_and_sim_time_is_no_parameter(tmp_path):
     path = tmp_path / "pump.yaml"
     path.write_text("pump:\n  ros__parameters: {strokes: 7, mode: hard, use_sim_time: true}\n")
     assert load(Pump, path, "pump", {"strokes": 2}) == Pump(strokes=2, mode="hard")
 
 
-@pytest.mark.parametrize("text", ["other:\n  ros__parameters: {}\n", "", "pump: [1", "pump: 3"])
+@pytest.mark.parametrize(
+    "text", ["other:\n  ros__parameters: {}\n", "", "pump: [1", "pump: 3", "pump:\n  ros__parameters: 3\n"]
+)
 def test_unusable_files_are_named(tmp_path, text):
     path = tmp_path / "pump.yaml"
     path.write_text(text)
@@ -79,3 +88,21 @@ def test_unusable_files_are_named(tmp_path, text):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"absent\.yaml"):
         load(Pump, tmp_path / "absent.yaml", "pump")
+
+
+def test_overrides_are_read_as_yaml():
+    assert parse_overrides(["steps=5", "learning_rate=1e-4", "method=kto", "share_human = 0.5"]) == {
+        "steps": 5,
+        "learning_rate": 1e-4,
+        "method": "kto",
+        "share_human": 0.5,
+    }
+
+
+def test_broken_overrides_are_all_named():
+    with pytest.raises(ConfigError) as caught:
+        parse_overrides(["steps", "seed=1", "views=["])
+    assert [fault.splitlines()[0] for fault in caught.value.faults] == [
+        "--set 'steps' must be name=value",
+        "--set 'views=[' has a value that is not YAML: while parsing a flow node",
+    ]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apo_core.safe_file import SafeFile
+from apo_core.safe_file import SafeFile, new_hdf5
 
 
 @pytest.fixture
@@ -55,6 +55,17 @@ def test_hdf5_closes_a_file_that_cannot_be_written(tmp_path, full_disk, room):
         disk.sync()
     disk.close()
     assert os.path.getsize(tmp_path / "a.h5") <= room
+
+
+def test_a_new_hdf5_file_is_complete_or_an_error(tmp_path, full_disk):
+    with new_hdf5(tmp_path / "a.h5") as (f, check):
+        f["x"] = np.arange(1000)
+        check()
+    with h5py.File(tmp_path / "a.h5", "r") as f:
+        np.testing.assert_array_equal(f["x"][()], np.arange(1000))
+    full_disk(2000)
+    with pytest.raises(OSError, match="No space left on device"), new_hdf5(tmp_path / "b.h5") as (f, check):
+        f["x"] = np.arange(1000)
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.binary(max_size=20)), max_size=20), st.integers(0, 60))

@@ -112,3 +112,10 @@ def test_files_are_made_once_and_completed_later(tmp_path):
 def test_an_unknown_task_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="task = 'Juggle' is not one of"):
         ensure_demonstrations("Juggle", tmp_path, 1, 0, contract=CONTRACT)
+
+
+@pytest.mark.parametrize("text", ["", '{"settings": {', "[]", '{"settings": {}}'])
+def test_half_a_ledger_is_named(tmp_path, text):
+    (tmp_path / "demonstrations.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"demonstrations\.json: 1 fault\(s\)\n  - cannot be read"):
+        ensure_demonstrations("Lift", tmp_path, 1, 0, contract=CONTRACT)

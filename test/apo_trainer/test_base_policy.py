@@ -71,6 +71,15 @@ def test_the_shipped_policy_looks_at_both_cameras_and_reads_its_prompt(shipped):
 def test_faults_in_the_settings_are_reported(tmp_path, capsys):
     config = tmp_path / "base_policy.yaml"
     config.write_text("base_policy:\n  ros__parameters:\n    steps: 0\n    chunks: 4\n")
-    assert main(["--config", str(config)]) == 1
+    assert main(["--config", str(config)]) == 2
     message = capsys.readouterr().err
     assert "steps = 0 is below its limit 1" in message and "chunks is not a parameter" in message
+
+
+def test_an_output_that_is_no_folder_is_told_before_anything_is_made(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    paths = ["--output", str(tmp_path / "file"), "--demonstrations", str(tmp_path / "demonstrations")]
+    contract = ["--contract", str(ROOT / "config" / "contract.yaml")]
+    assert main(["--config", str(ROOT / "config" / "base_policy.yaml"), *contract, *paths]) == 2
+    assert str(tmp_path / "file") in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

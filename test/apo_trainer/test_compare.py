@@ -118,11 +118,43 @@ def test_recorded_evaluations_may_have_the_same_seeds(write_episode):
 
 
 def test_without_episodes_it_says_what_to_do(arguments, measured, tmp_path, capsys):
-    nowhere = [
-        str(tmp_path / "none") if word.endswith("interactions") or word == "expert" else word for word in arguments
-    ]
-    assert compare.main(nowhere) == 2
-    assert "run `./apo demo` first" in capsys.readouterr().err
+    assert compare.main(["--config", "compare.yaml"]) == 2
+    assert "runs/episodes: there is no such folder: run `./apo demo` first" in capsys.readouterr().err
+    (tmp_path / "none").mkdir()
+    assert compare.main([*arguments, "--episodes", "none", "--expert", "none"]) == 2
+    assert "no episodes in none nor in none: run `./apo demo` first" in capsys.readouterr().err
+    assert measured == []
+
+
+@pytest.mark.parametrize("option", ["--episodes", "--expert"])
+def test_a_misspelt_folder_is_told_before_anything_is_measured(arguments, measured, capsys, option):
+    assert compare.main([*arguments, option, "nowhere"]) == 2
+    assert "nowhere: there is no such folder" in capsys.readouterr().err
+    assert measured == []
+
+
+def test_an_output_that_is_no_folder_is_told_in_a_line(arguments, measured, capsys):
+    Path("file").write_text("")
+    assert compare.main([*arguments, "--output", "file"]) == 2
+    assert capsys.readouterr().err == "apo compare: [Errno 17] File exists: 'file'\n"
+
+
+@pytest.mark.parametrize("text", ["", '{"key": "', "{}", "[]"])
+def test_half_a_row_is_made_again(arguments, measured, text):
+    compare.main([*arguments, "--methods", "apo"])
+    Path("out/apo/evaluation.json").write_text(text)
+    assert compare.main([*arguments, "--methods", "apo"]) == 0
+    assert len(measured) == 3
+    assert results()["apo"]["n"] == 4
+
+
+def test_ctrl_c_names_the_folder_to_go_on_with(arguments, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compare, "evaluate_policy", interrupted)
+    assert compare.main(arguments) == 130
+    assert "finished methods are kept: type the same with --output out" in capsys.readouterr().err
 
 
 def test_wrong_methods_are_all_named():
@@ -131,10 +163,12 @@ def test_wrong_methods_are_all_named():
     assert len(caught.value.faults) == 2
 
 
-def test_the_newest_run_is_the_default(tmp_path):
-    for age, name in enumerate(("new", "old")):
+def test_the_newest_run_that_recorded_something_is_the_default(tmp_path):
+    for age, name in enumerate(("empty", "new", "old")):
         folder = tmp_path / name / "episodes"
         folder.mkdir(parents=True)
+        if name != "empty":
+            (folder / "e.h5").write_bytes(b"")
         os.utime(folder, (1000 - age, 1000 - age))
     assert compare.newest_run(tmp_path) == tmp_path / "new" / "episodes"
     assert compare.newest_run(tmp_path / "nothing") is None

@@ -8,7 +8,7 @@ import pytest
 from apo_core.config import read_ros_parameters
 from apo_core.errors import ConfigError
 from apo_core.labeling import LabelRule
-from apo_trainer.config import TrainerConfig, TrainingConfig, parse_overrides, read_config, write_config
+from apo_trainer.config import TrainerConfig, TrainingConfig, read_config, write_config
 
 SHIPPED = Path(__file__).parents[2] / "config" / "trainer.yaml"
 
@@ -47,20 +47,6 @@ def test_every_fault_is_reported_at_once(tmp_path):
 def test_shares_must_add_up(tmp_path):
     with pytest.raises(ConfigError, match=r"= 1\.25 must be 1"):
         read_config(write(tmp_path, "share_expert: 0.75"))
-
-
-def test_overrides_are_read_as_yaml():
-    assert parse_overrides(["steps=5", "learning_rate=1e-4", "method=kto", "share_human = 0.5"]) == {
-        "steps": 5,
-        "learning_rate": 1e-4,
-        "method": "kto",
-        "share_human": 0.5,
-    }
-
-
-def test_a_broken_override_is_named():
-    with pytest.raises(ConfigError, match="'steps' must be name=value"):
-        parse_overrides(["steps"])
 
 
 def test_the_hash_covers_the_method_and_not_the_place():

@@ -169,6 +169,33 @@ def test_without_data_it_says_so(arguments, tmp_path):
     assert published(tmp_path) == []
 
 
+def test_folders_that_were_typed_must_be_there(arguments, tmp_path, capsys):
+    typed = ["--episodes", str(tmp_path / "none"), "--expert", str(tmp_path / "nil")]
+    assert train.main([*arguments(), *typed]) == 2
+    message = capsys.readouterr().err
+    assert f"--episodes {tmp_path / 'none'}: there is no such folder" in message
+    assert f"--expert {tmp_path / 'nil'}: there is no such folder" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_written_neither_outside_the_folder_of_the_runs_nor_over_another(arguments, tmp_path, capsys):
+    assert train.main([*arguments(), "--run-id", "../x"]) == 2
+    assert "--run-id '../x' must be a name without a folder" in capsys.readouterr().err
+    assert train.main(arguments(steps=1)) == 0
+    before = result_of(tmp_path)
+    assert train.main(arguments(steps=1)) == 2
+    assert f"{tmp_path / 'run'}: a run is there already (PUBLISHED): name a new folder" in capsys.readouterr().err
+    assert result_of(tmp_path) == before
+
+
+def test_a_store_that_is_no_folder_is_told_before_training(arguments, tmp_path):
+    (tmp_path / "adapters").write_text("")
+    assert train.main(arguments()) == 2
+    result = result_of(tmp_path)
+    assert result["steps"] == 0
+    assert "adapters cannot be listed" in result["message"]
+
+
 def test_a_missing_parent_is_named(arguments, tmp_path):
     assert train.main(arguments(parent=7)) == 2
     assert "adapter 7" in result_of(tmp_path)["message"]

@@ -17,20 +17,6 @@ from apo_core.errors import ApoError, ConfigError
 _DEVICES = ("auto", "spacemouse", "joy", "keyboard", "scripted", "none")
 
 
-def _assignment(text: str) -> tuple[str, object]:
-    import yaml
-
-    from apo_core.yaml_reader import parse_yaml
-
-    name, separator, value = text.partition("=")
-    if not separator:
-        raise argparse.ArgumentTypeError(f"{text!r} must be name=value")
-    try:
-        return name, parse_yaml(value)
-    except yaml.YAMLError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} has a value that is not YAML: {error}") from None
-
-
 def _demo(arguments: argparse.Namespace) -> int:
     from apo_bringup.demo import run_demo
     from apo_bringup.session_plan import SessionConfig
@@ -38,7 +24,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 
     shipped = "session_quick.yaml" if arguments.quick else "session.yaml"
     file = Path(arguments.config or nodes.share_dir() / "config" / shipped)
-    config = configuration.load(SessionConfig, file, "session", dict(arguments.set))
+    config = configuration.load(SessionConfig, file, "session", configuration.parse_overrides(arguments.set))
     config = dataclasses.replace(config, instruction=config.instruction or INSTRUCTIONS[config.task])
     run_dir = Path(arguments.output or Path("runs") / time.strftime("%Y%m%d_%H%M%S"))
     expert_dir = Path(arguments.expert_dir or Path("data") / "expert" / config.task.lower())
@@ -85,6 +71,8 @@ def _up(arguments: argparse.Namespace) -> int:
             entry, parameters, namespace=arguments.namespace, params_file=arguments.params_file
         )
         made.append(Program(entry.name, command, nodes.environment_for_nodes()))
+    for name in nodes.foreign_sections(arguments.params_file) if arguments.params_file else ():
+        print(f"apo up: {arguments.params_file}: section {name!r} is for no node of apo", file=sys.stderr)
     with kept_terminal(sys.stdin):
         return run_in_foreground(made, data_dir / "log")
 
@@ -142,11 +130,11 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--config", help="session file (default config/session.yaml)")
     demo.add_argument(
         "--set",
-        action="append",
-        type=_assignment,
+        nargs="+",
+        action="extend",
         default=[],
         metavar="NAME=VALUE",
-        help="override a session parameter",
+        help="any parameter of the session file",
     )
     demo.add_argument("--output", help="run folder (default runs/<time>)")
     demo.add_argument("--expert-dir", help="expert demonstrations (default data/expert/<task>; made when missing)")
@@ -192,14 +180,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a subcommand; errors of apo go to stderr with exit status 2, Ctrl-C ends with 130."""
+    """Runs a subcommand; errors of apo and of files go to stderr with exit status 2, Ctrl-C ends with 130."""
     arguments, rest = parser().parse_known_args(argv)
     if rest and arguments.command not in ("base-policy", "train", "compare", "policy", "episodes", "adapters"):
         parser().error(f"unrecognized arguments: {' '.join(rest)}")
     arguments.rest = rest
     try:
         return arguments.run(arguments) or 0
-    except ApoError as error:
+    except (ApoError, OSError) as error:
         print(f"apo: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

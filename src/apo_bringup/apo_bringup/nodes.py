@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ament_index_python.packages import get_package_prefix, get_package_share_directory
 
-from apo_core.config import ros_parameters
+from apo_core.config import ros_parameters, sections
 from apo_core.errors import ConfigError
 
 SIM = "sim"  # only where the robot is simulated
 ROBOT = "robot"  # beside the robot: control and recording
 LEARNING = "learning"  # may run on another machine with a GPU
+_NAMESPACE = re.compile(r"([A-Za-z_]\w*(/[A-Za-z_]\w*)*)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,16 @@ def without_set(
     return {name: value for name, value in parameters.items() if name not in theirs}
 
 
+def foreign_sections(params_file: str) -> list[str]:
+    """Sections of a parameter file that are for none of these nodes: of others, or misspelt.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    known = {"**", *(entry.name for entry in NODES)}
+    return [name for name in sections(Path(params_file)) if name.rpartition("/")[2] not in known]
+
+
 def _check_types(theirs: Mapping[str, object], entry: NodeEntry, params_file: str) -> None:
     """rcl drops some values of another type than an earlier file gave the same name, and says nothing."""
     shipped = ros_parameters(share_dir() / "config" / entry.config_file, entry.name) or {}
@@ -166,6 +178,19 @@ def _type(value: object) -> str:
     return type(value).__name__
 
 
+def namespace_arguments(namespace: str) -> list[str]:
+    """The ROS arguments that put a node into a namespace; none where it is empty.
+
+    Raises:
+        ConfigError: it is no name for ROS, which would end the node with an error of its parser.
+    """
+    name = namespace.strip("/")
+    if not _NAMESPACE.fullmatch(name):
+        rule = "must be names of letters, digits and _ that begin with no digit, joined by /"
+        raise ConfigError("command line", [f"--namespace {namespace!r} {rule}"])
+    return ["-r", f"__ns:=/{name}"] if name else []
+
+
 def command_line(
     entry: NodeEntry,
     parameters: Mapping[str, object],
@@ -176,11 +201,9 @@ def command_line(
     """Program and arguments of a node; later sources win: its config file, `parameters`, `params_file`.
 
     Raises:
-        ConfigError: see `without_set`.
+        ConfigError: see `without_set` and `namespace_arguments`.
     """
-    command = [str(executable_path(entry)), "--ros-args"]
-    if namespace:
-        command += ["-r", f"__ns:=/{namespace.strip('/')}"]
+    command = [str(executable_path(entry)), "--ros-args", *namespace_arguments(namespace)]
     command += ["--params-file", str(share_dir() / "config" / entry.config_file)]
     for name, value in without_set(parameters, params_file, entry, namespace).items():
         command += ["-p", f"{name}:={yaml_text(value)}"]

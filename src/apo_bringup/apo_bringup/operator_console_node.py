@@ -16,6 +16,7 @@ from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from apo_bringup.console import Console, kept_terminal
+from apo_bringup.nodes import namespace_arguments
 from apo_bringup.operator_console import HELP, KEYS, OperatorView
 from apo_core.ros.node_main import run
 from apo_core.ros.qos import COMMANDS
@@ -103,8 +104,12 @@ class OperatorConsoleNode(Node):
 
 
 def operate(namespace: str, start: dict[str, str]) -> int:
-    """Shows and reads keys until Ctrl-C; returns the exit status."""
-    arguments = ["--ros-args", "-r", f"__ns:=/{namespace.strip('/')}"] if namespace else None
+    """Shows and reads keys until Ctrl-C; returns the exit status.
+
+    Raises:
+        ConfigError: see `nodes.namespace_arguments`.
+    """
+    arguments = ["--ros-args", *namespace_arguments(namespace)]
     with kept_terminal(sys.stdin):
         keys = None
         if sys.stdin.isatty():

@@ -144,7 +144,7 @@ def conduct(
         record.stopped = str(error)
     except Exception as error:  # the report of what was measured until then must not be lost
         record.stopped = f"{type(error).__name__}: {error}"
-        if not isinstance(error, ApoError):
+        if not isinstance(error, ApoError | OSError):
             traceback.print_exc()
     note(f"stopping: {record.stopped}")
     if stack is not None:

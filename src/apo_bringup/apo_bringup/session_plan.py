@@ -20,10 +20,10 @@ class SessionConfig:
     rounds: int = parameter(3, "deploy-train-reload rounds", low=1, high=1000)
     episodes_per_round: int = parameter(12, "deployment episodes a round", low=1, high=10000)
     evaluation_episodes: int = parameter(
-        40, "evaluation episodes for the base and for the last adapter", low=1, high=10000
+        30, "evaluation episodes for the base and for the last adapter", low=1, high=10000
     )
     expert_episodes: int = parameter(24, "expert demonstrations for the expert half of each batch", low=1, high=10000)
-    train_steps: int = parameter(200, "optimizer steps a round; 0 keeps the trainer's own setting", low=0, high=1000000)
+    train_steps: int = parameter(0, "optimizer steps a round; 0 keeps the trainer's own setting", low=0, high=1000000)
     deployment_seed: int = parameter(
         10000, "seed of the first deployment trial; the next ones count up", low=0, high=2**31 - 1
     )

@@ -53,14 +53,15 @@ def _word(text: str) -> str:
 
 
 def configuration(
-    programs: Sequence[Program], log_dir: Path, socket: Path, *, restart: bool, echo: bool
+    programs: Sequence[Program], log_dir: Path, runtime_dir: Path, *, socket: Path | None, restart: bool, echo: bool
 ) -> configparser.RawConfigParser:
     """The supervisord configuration.
 
     Args:
         programs: what to run.
         log_dir: one `<name>.log` each.
-        socket: control socket.
+        runtime_dir: where supervisord keeps the number of its process.
+        socket: control socket; None: none.
         restart: start a program again when it ends with an error.
         echo: write to the terminal instead of to files.
     """
@@ -71,14 +72,17 @@ def configuration(
     config = configparser.RawConfigParser()
     config["supervisord"] = {
         "logfile": escape(str(log_dir / "supervisord.log")),
-        "pidfile": escape(str(socket.with_suffix(".pid"))),
+        "pidfile": escape(str(runtime_dir / "supervisord.pid")),
         "loglevel": "info",
         "nodaemon": "true",
+        # as which it runs anyway; to root, supervisord calls it critical that nobody said so
+        "user": str(os.getuid()),
     }
-    config["unix_http_server"] = {"file": escape(str(socket)), "chmod": "0700"}
-    config["rpcinterface:supervisor"] = {
-        "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
-    }
+    if socket is not None:
+        config["unix_http_server"] = {"file": escape(str(socket)), "chmod": "0700"}
+        config["rpcinterface:supervisor"] = {
+            "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
+        }
     for program in programs:
         environment = {"APO_END_WITH_PARENT": "1", **program.environment}
         config[f"program:{program.name}"] = {
@@ -124,7 +128,10 @@ class Supervisor:
         self._socket = self._runtime_dir / "supervisor.sock"
         config_file = self._log_dir / "supervisord.conf"
         with config_file.open("w") as stream:
-            configuration(programs, self._log_dir, self._socket, restart=False, echo=False).write(stream)
+            made = configuration(
+                programs, self._log_dir, self._runtime_dir, socket=self._socket, restart=False, echo=False
+            )
+            made.write(stream)
         with (self._log_dir / "supervisord.out").open("w") as output:
             self._process = subprocess.Popen(
                 supervisord_command(config_file),
@@ -175,10 +182,11 @@ def run_in_foreground(programs: Sequence[Program], log_dir: Path) -> int:
     """Runs programs on this terminal until Ctrl-C, starting again what fails; returns supervisord's exit status."""
     log_dir = log_dir.resolve()
     log_dir.mkdir(parents=True, exist_ok=True)
+    # not in the folder of the logs: another `apo up`, started at the same moment, would write over it before it is read
     runtime_dir = Path(tempfile.mkdtemp(prefix="apo-"))
-    config_file = log_dir / "supervisord.conf"
+    config_file = runtime_dir / "supervisord.conf"
     with config_file.open("w") as stream:
-        configuration(programs, log_dir, runtime_dir / "supervisor.sock", restart=True, echo=True).write(stream)
+        configuration(programs, log_dir, runtime_dir, socket=None, restart=True, echo=True).write(stream)
     # supervisord opens it once more for what the programs say: into a file, each would write over the other
     fcntl.fcntl(1, fcntl.F_SETFL, fcntl.fcntl(1, fcntl.F_GETFL) | os.O_APPEND)
     process = subprocess.Popen(supervisord_command(config_file), start_new_session=True, preexec_fn=_end_with_parent)

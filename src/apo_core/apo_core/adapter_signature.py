@@ -101,11 +101,15 @@ def make_keys(private: Path, public: Path) -> SigningKey:
     for path in (private, public):
         if path.exists():
             raise AdapterError(f"{path} exists already: a key is never overwritten")
+    made: list[Path] = []
     for path, data, mode in ((private, secret, 0o600), (public, shared, 0o644)):
         try:
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+                made.append(path)
                 file.write(data)
         except OSError as error:
+            for half in made:  # of a pair; it would be in the way of the next attempt
+                half.unlink(missing_ok=True)
             raise AdapterError(f"key {path} cannot be written: {error}") from None
     return SigningKey(key)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -40,6 +41,20 @@ class ToolParser:
         for option in options:
             option(made)
         return made
+
+
+def number(kind: type[int] | type[float], low: float, high: float = math.inf) -> Callable[[str], float]:
+    """A type of argparse: a number of `kind` from `low` to `high`, both included."""
+
+    def read(text: str) -> float:
+        value = kind(text)
+        if not low <= value <= high:
+            limits = f"at least {low}" if high == math.inf else f"{low} .. {high}"
+            raise argparse.ArgumentTypeError(f"{text} must be {limits}")
+        return value
+
+    read.__name__ = kind.__name__  # argparse tells it of a text that is no number
+    return read
 
 
 def json_option(of: argparse.ArgumentParser) -> None:

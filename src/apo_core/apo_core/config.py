@@ -9,8 +9,10 @@ import typing
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
+
 from apo_core.errors import ConfigError
-from apo_core.yaml_reader import read_yaml
+from apo_core.yaml_reader import parse_yaml, read_yaml
 
 T = TypeVar("T")
 
@@ -95,19 +97,48 @@ def ros_parameters(path: Path, node: str, namespace: str | None = None) -> dict[
     Raises:
         ConfigError: unreadable file.
     """
+    merged: dict[str, Any] = {}
+    found = False
+    for name, values in sections(path).items():
+        # `/**/policy` is the policy in any namespace
+        *within, last = name.split("/")
+        here = namespace is None or "**" in (*within, last) or within == [p for p in namespace.split("/") if p]
+        if here and last in (node, "**"):
+            merged.update(values)
+            found = True
+    return merged if found else None
+
+
+def sections(path: Path) -> dict[str, dict[str, Any]]:
+    """The sections of a ROS 2 parameter file: name of the node, with its namespace and without a leading /, -> values.
+
+    Raises:
+        ConfigError: unreadable file.
+    """
     document = read_yaml(path)
     if not isinstance(document, dict | None):
         raise ConfigError(str(path), ["is not a ROS parameter file, which begins with names of nodes"])
-    merged: dict[str, Any] = {}
-    found = False
-    for name, section in (document or {}).items():
-        # `/**/policy` is the policy in any namespace
-        *within, last = str(name).strip("/").split("/")
-        here = namespace is None or "**" in (*within, last) or within == [p for p in namespace.split("/") if p]
-        if here and last in (node, "**") and isinstance(section, dict) and "ros__parameters" in section:
-            merged.update(section["ros__parameters"] or {})
-            found = True
-    return merged if found else None
+    found: dict[str, dict[str, Any]] = {}
+    _collect(document or {}, "", found)
+    faults = [
+        f"{name}: ros__parameters = {values!r} must hold names and values"
+        for name, values in found.items()
+        if not isinstance(values, dict)
+    ]
+    if faults:
+        raise ConfigError(str(path), faults)
+    return found
+
+
+def _collect(document: dict[str, Any], within: str, found: dict[str, dict[str, Any]]) -> None:
+    """A namespace may be written as part of a node's name, or as a level of its own."""
+    for key, section in document.items():
+        name = f"{within}/{str(key).strip('/')}".strip("/")
+        if isinstance(section, dict) and "ros__parameters" in section:
+            values = section["ros__parameters"]
+            found[name] = {} if values is None else values
+        elif isinstance(section, dict):
+            _collect(section, name, found)
 
 
 def read_ros_parameters(path: Path, node: str) -> dict[str, Any]:
@@ -131,3 +162,24 @@ def load(cls: type[T], path: Path, node: str, overrides: dict[str, Any] | None =
     values = {**read_ros_parameters(path, node), **(overrides or {})}
     values.pop("use_sim_time", None)
     return build(cls, values, str(path))
+
+
+def parse_overrides(pairs: list[str]) -> dict[str, Any]:
+    """`name=value` texts, values in YAML.
+
+    Raises:
+        ConfigError: a text without `=` or with a broken value.
+    """
+    values, faults = {}, []
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not separator or not name:
+            faults.append(f"--set {pair!r} must be name=value")
+            continue
+        try:
+            values[name.strip()] = parse_yaml(text)
+        except yaml.YAMLError as error:
+            faults.append(f"--set {pair!r} has a value that is not YAML: {error}")
+    if faults:
+        raise ConfigError("command line", faults)
+    return values

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import h5py
 
 
 class SafeFile(io.RawIOBase):
@@ -92,3 +96,18 @@ class SafeFile(io.RawIOBase):
         if not self.closed:
             os.close(self._descriptor)
         super().close()
+
+
+@contextmanager
+def new_hdf5(path: Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
+    """An HDF5 file that is written from its beginning, and a function that raises OSError once the disk is full.
+
+    That is to be called now and then, since what the disk does not take stays in memory; at the end it is called here.
+
+    Raises:
+        OSError: it cannot be opened or written.
+    """
+    with SafeFile(path) as disk:
+        with h5py.File(disk, "w") as file:
+            yield file, disk.check
+        disk.check()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from apo_core.config import parameter
 from apo_core.errors import AdapterError, CheckpointError, ConfigError
+from apo_policy_node.chunking import CHUNKINGS
 
 PROMOTED = -1
 FILE = "config/policy.yaml"
@@ -23,15 +24,13 @@ class PolicyConfig:
     adapter_version: int = parameter(0, "adapter served at start; 0 base policy, -1 the promoted one", low=-1)
     adapter_public_key: str = parameter("", "file of public keys (PEM); only adapters signed by one serve; empty: any")
     lora_rank: int = parameter(8, "rank of the adapters", low=1, high=1024)
-    lora_alpha: float = parameter(16.0, "scale of the adapters, alpha / rank", low=0.0, high=4096.0)
+    lora_alpha: float = parameter(16.0, "alpha of the adapters, whose scale is alpha / rank", low=0.0, high=4096.0)
     auto_reload: bool = parameter(True, "load what is promoted in the adapter store without being asked")
     poll_s: float = parameter(1.0, "seconds between looks into the adapter store", low=0.05, high=3600.0)
     instruction: str = parameter("lift the red cube", "what the policy is told to do")
     replan_steps: int = parameter(2, "ticks a chunk is used before the next prediction", low=1, high=1000)
     action_horizon: int = parameter(0, "rows of a chunk predicted and executed at most; 0: all", low=0, high=1000)
-    chunking: str = parameter(
-        "replace", "how a chunk goes together with those before it", choices=("replace", "ensemble", "realtime")
-    )
+    chunking: str = parameter("replace", "how a chunk goes together with those before it", choices=CHUNKINGS)
     ensemble_decay: float = parameter(
         0.01, "ensemble: the larger, the more the oldest prediction of a moment counts", low=0.0, high=10.0
     )

@@ -13,7 +13,7 @@ class RecorderConfig:
     """Where and how episodes are recorded."""
 
     contract_file: str = parameter("config/contract.yaml", "the contract; says what is recorded")
-    episode_dir: str = parameter("data/episodes", "folder of the episode files; created when missing")
+    episode_dir: str = parameter("runs/episodes", "folder of the episode files; created when missing")
     image_compression: str = parameter(
         "zstd", "codec of the images: zstd, gzip, none are lossless, jpeg is not", choices=COMPRESSIONS
     )

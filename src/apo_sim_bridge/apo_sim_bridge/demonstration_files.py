@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -127,16 +128,23 @@ class _Ledger:
         self._settings = settings
         self._failures: list[int] = []
         if self._file.exists():
-            known = json.loads(self._file.read_text())
+            before, self._failures = self._read()
             faults = [
-                f"{key} = {settings[key]!r}, but its episodes were made with {known['settings'].get(key)!r}"
+                f"{key} = {settings[key]!r}, but its episodes were made with {before.get(key)!r}"
                 for key in settings
-                if known["settings"].get(key) != settings[key]
+                if before.get(key) != settings[key]
             ]
             if faults:
                 raise ConfigError(f"{directory} (remove it or choose another folder)", faults)
-            self._failures = known["failures"]
         self._made = {path.name for path in list_episodes(directory)}
+
+    def _read(self) -> tuple[dict[str, Any], list[int]]:
+        try:
+            known = json.loads(self._file.read_text())
+            return dict(known["settings"]), list(known["failures"])
+        except (ValueError, KeyError, TypeError) as error:
+            what = f"cannot be read ({type(error).__name__}: {error}); remove it, the episodes beside it are kept"
+            raise ConfigError(str(self._file), [what]) from None
 
     @property
     def successes(self) -> list[int]:

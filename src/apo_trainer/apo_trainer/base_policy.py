@@ -61,6 +61,7 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
 
     Raises:
         ApoError: a fault in the settings, the data or the simulation.
+        OSError: a folder cannot be written to.
     """
     from apo_sim_bridge.demonstration_files import INSTRUCTIONS, ensure_demonstrations
     from apo_sim_bridge.demonstrations import NoiseBursts
@@ -68,6 +69,7 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
     line, noise = ProgressLine(), NoiseBursts()
     torch.set_num_threads(config.threads)
     contract = load_contract(config.contract_file)
+    Path(config.output).mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is told before training
     folder = Path(config.demonstrations) / config.task.lower()
     paths = ensure_demonstrations(
         config.task, folder, config.episodes, config.episode_seed, noise, contract=contract, progress=line.update
@@ -169,14 +171,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     values = {k: v for k, v in vars(parser.parse_args(argv)).items() if v is not None}
     file = values.pop("config")
     try:
-        manifest = make_base_policy(load(BasePolicyConfig, Path(file), "base_policy", values))
-    except ApoError as error:
+        config = load(BasePolicyConfig, Path(file), "base_policy", values)
+        manifest = make_base_policy(config)
+    except (ApoError, OSError) as error:
         print(f"apo base-policy: {error}", file=sys.stderr)
-        return 1
+        return 2
     except KeyboardInterrupt:
         print("\napo base-policy: stopped; finished demonstrations are kept", file=sys.stderr)
         return 130
-    print(f"checkpoint: {values.get('output', manifest['task'])}, {manifest['parameters'] / 1e6:.1f} M parameters")
+    print(f"checkpoint: {config.output}, {manifest['parameters'] / 1e6:.1f} M parameters")
     return 0
 
 

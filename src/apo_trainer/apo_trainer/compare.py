@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from apo_core.adapter_store import AdapterStore
-from apo_core.config import load
+from apo_core.config import load, parse_overrides
+from apo_core.episode_file import list_episodes
 from apo_core.errors import ApoError, ConfigError
 from apo_trainer.compare_config import CONFIG_FILE, CompareConfig, check_seeds
 from apo_trainer.comparison import BASE, MethodResult, markdown, write_figure
-from apo_trainer.config import METHOD_NAMES, TrainerConfig, parse_overrides, read_config
+from apo_trainer.config import METHOD_NAMES, TrainerConfig, check_typed_folders, read_config
 from apo_trainer.dataset import find_episodes
 from apo_trainer.progress_line import ProgressLine
 from apo_trainer.rollouts import Adapter, RolloutResult, RolloutSettings, evaluate_policy
@@ -38,7 +39,10 @@ def compare(config: CompareConfig, trainer: TrainerConfig, output: Path) -> list
 
     Raises:
         ApoError: no data, wrong settings, or the simulation failed. A training that fails is a row of the table.
+        OSError: `output` cannot be written to.
     """
+    if not Path(trainer.episode_dir).is_dir():
+        raise ConfigError("compare", [f"{trainer.episode_dir}: there is no such folder: run `./apo demo` first"])
     paths, _ = find_episodes(Path(trainer.episode_dir), Path(trainer.expert_dir))
     if not paths:
         raise ConfigError(
@@ -62,11 +66,10 @@ def _method_result(
 ) -> MethodResult:
     """One row: read from an earlier run when nothing it depends on has changed, else made."""
     file, key = output / name / "evaluation.json", _key(name, config, trainer, paths)
-    if file.exists():
-        known = json.loads(file.read_text())
-        if known["key"] == key:
-            print(f"{name}: kept from {file}", flush=True)
-            return MethodResult.from_dict(known)
+    known = _kept(file, key)
+    if known is not None:
+        print(f"{name}: kept from {file}", flush=True)
+        return known
     file.parent.mkdir(parents=True, exist_ok=True)
     result = MethodResult(BASE, ()) if name == BASE else _train(name, trainer, file.parent)
     if not result.failure:
@@ -75,6 +78,15 @@ def _method_result(
         result = replace(result, outcomes=_measure(name, config, trainer, adapter))
     file.write_text(json.dumps({**result.as_dict(), "key": key}, indent=2) + "\n")
     return result
+
+
+def _kept(file: Path, key: str) -> MethodResult | None:
+    """The row in `file`; None where there is none, one of other settings, or half of one."""
+    try:
+        known = json.loads(file.read_text())
+        return MethodResult.from_dict(known) if known["key"] == key else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _key(name: str, config: CompareConfig, trainer: TrainerConfig, paths: Sequence[Path]) -> str:
@@ -139,14 +151,15 @@ def _measure(
 
 
 def newest_run(runs: Path = Path("runs")) -> Path | None:
-    """Episode folder of the last run of `apo demo`."""
-    found = [folder for folder in runs.glob("*/episodes") if folder.is_dir()]
+    """Episode folder of the last run of `apo demo` that recorded something."""
+    found = [folder for folder in runs.glob("*/episodes") if list_episodes(folder)]
     return max(found, key=lambda folder: folder.stat().st_mtime, default=None)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The program; returns the exit status."""
     options = _parser().parse_args(argv)
+    output = Path(options.output or Path("runs") / time.strftime("compare_%Y%m%d_%H%M%S"))
     try:
         named = {"methods": options.methods, "evaluation_episodes": options.n, "evaluation_seed": options.seed}
         config = load(CompareConfig, Path(options.config), "compare", {k: v for k, v in named.items() if v is not None})
@@ -159,14 +172,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         }
         overrides = {**{k: v for k, v in paths.items() if v is not None}, **parse_overrides(options.set)}
         trainer = read_config(config.trainer_file, overrides)
-        output = Path(options.output or Path("runs") / time.strftime("compare_%Y%m%d_%H%M%S"))
+        check_typed_folders({"--episodes": options.episodes, "--expert": options.expert})
         print(f"episodes: {trainer.episode_dir}, demonstrations: {trainer.expert_dir}, results: {output}", flush=True)
         results = compare(config, trainer, output)
-    except ApoError as error:
+    except (ApoError, OSError) as error:
         print(f"apo compare: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\napo compare: stopped; finished methods are kept: type the same with --output", file=sys.stderr)
+        text = f"finished methods are kept: type the same with --output {output}"
+        print(f"\napo compare: stopped; {text}", file=sys.stderr)
         return 130
     print(f"\n{markdown(results)}\n{output}/table.md, {output}/compare.json, {output}/compare.png")
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ import yaml
 from apo_core.config import load, parameter
 from apo_core.errors import ConfigError
 from apo_core.labeling import FAILURE_RULES, LabelRule
-from apo_core.yaml_reader import parse_yaml
 
 # apo_trainer.methods has one entry each; named here so that reading a configuration needs no torch
 METHOD_NAMES = ("apo", "apo_reference_compat", "kto", "dpo", "tpo", "dagger", "sirius", "bc", "sft")
@@ -172,25 +172,22 @@ def read_config(path: Path | str, overrides: dict[str, Any] | None = None) -> Tr
     return load(TrainerConfig, Path(path), "trainer", overrides)
 
 
-def parse_overrides(pairs: list[str]) -> dict[str, Any]:
-    """`name=value` texts, values in YAML.
+def check_typed_folders(typed: Mapping[str, Path | str | None]) -> None:
+    """For folders on the command line; one of the parameter file may come later.
+
+    Args:
+        typed: option -> folder; None where the option was not given.
 
     Raises:
-        ConfigError: a text without `=` or with a broken value.
+        ConfigError: folders that are not there.
     """
-    values, faults = {}, []
-    for pair in pairs:
-        name, separator, text = pair.partition("=")
-        if not separator or not name:
-            faults.append(f"--set {pair!r} must be name=value")
-            continue
-        try:
-            values[name.strip()] = parse_yaml(text)
-        except yaml.YAMLError as error:
-            faults.append(f"--set {pair!r} has a value that is not YAML: {error}")
+    faults = [f"{option} {folder}: there is no such folder" for option, folder in typed.items() if _is_missing(folder)]
     if faults:
         raise ConfigError("command line", faults)
-    return values
+
+
+def _is_missing(folder: Path | str | None) -> bool:
+    return bool(folder) and not Path(folder).is_dir()
 
 
 def write_config(config: TrainerConfig, path: Path) -> None:

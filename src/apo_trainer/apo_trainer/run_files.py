@@ -44,6 +44,14 @@ class RunFiles:
         self.picture = folder / "report.png"
         self.metrics, self.result, self._request = folder / "metrics.jsonl", folder / "result.json", folder / "run.json"
 
+    def check_new(self) -> None:
+        """Raises RunFolderError where a run has begun before, which `begin` would write over."""
+        if self._request.exists():
+            raise RunFolderError(
+                f"{self.folder}: a run is there already ({self._state() or 'not ended'}): name a new folder "
+                "(--run-dir, --run-id), or go on with it (--resume)"
+            )
+
     def begin(self, config: TrainerConfig) -> None:
         """Makes the folder. Raises OSError."""
         self.folder.mkdir(parents=True, exist_ok=True)

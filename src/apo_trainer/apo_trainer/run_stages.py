@@ -46,6 +46,7 @@ def train(
         FloatingPointError: a loss or gradient is not finite.
     """
     store = AdapterStore(config.adapter_dir)
+    store.versions()  # a folder that is no store is told before training, not after it
     key = read_signing_key(config.signing_key) if config.signing_key else None
     parent = store.read(request.parent) if request.parent else None
     # read by OpenMP when torch comes in: threads that wait by spinning make steps ten times slower on a busy machine

@@ -17,11 +17,12 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from apo_core.errors import ApoError
-from apo_trainer.config import METHOD_NAMES, parse_overrides, read_config
+from apo_core.config import parse_overrides
+from apo_core.errors import ApoError, ConfigError
+from apo_trainer.config import METHOD_NAMES, check_typed_folders, read_config
 from apo_trainer.run_files import DONE, FAILED, INTERRUPTED, PUBLISHED, REFUSED, RunFiles
 from apo_trainer.run_reporter import RunReporter
-from apo_trainer.training_run import run
+from apo_trainer.training_run import is_main_process, run
 
 EXIT_STATUS = {PUBLISHED: 0, DONE: 0, FAILED: 2, REFUSED: 3, INTERRUPTED: 130}
 
@@ -39,15 +40,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         overrides = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
         config = read_config(options.config, {**overrides, **parse_overrides(options.set)})
+        check_typed_folders({"--episodes": options.episode_dir, "--expert": options.expert_dir})
+        run_id = options.run_id or datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]
+        run_dir = Path(options.run_dir or Path(config.run_dir) / run_id)
+        _check_new(run_id, run_dir)
     except ApoError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         return EXIT_STATUS[FAILED]
     os.nice(config.niceness)
-    run_id = options.run_id or datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]
-    run_dir = Path(options.run_dir or Path(config.run_dir) / run_id)
     reporter = RunReporter(config.progress_s)
     result = run(config, options.parent, options.episode_ids, run_dir, run_id, reporter, lambda: bool(stopped))
     return EXIT_STATUS[result["state"]]
+
+
+def _check_new(run_id: str, run_dir: Path) -> None:
+    """Raises ApoError: the run would be written over another one, or outside the folder of the runs."""
+    if Path(run_id).name != run_id:
+        raise ConfigError(
+            "command line", [f"--run-id {run_id!r} must be a name without a folder; --run-dir chooses the folder"]
+        )
+    if is_main_process():
+        RunFiles(run_dir).check_new()
 
 
 def _resume(folder: Path, should_stop: Callable[[], bool]) -> int:

@@ -21,6 +21,11 @@ _TELL_S = 2.0  # between reports of how many files are checked
 CHECKS_FILE = "episode_checks.json"  # beside the folders of the runs: which episode files were found sound
 
 
+def is_main_process() -> bool:
+    """Of the processes that a launcher started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def run(
     config: TrainerConfig,
     parent: int,
@@ -63,7 +68,7 @@ def run(
         "notes": [],
     }
     files = RunFiles(run_dir)
-    is_main = os.environ.get("RANK", "0") == "0"  # of the processes that a launcher started
+    is_main = is_main_process()
     try:
         if request is None:
             if is_main:

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -168,6 +169,13 @@ def test_wrong_parts_are_refused(run, takeovers, tmp_path, part, message):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_given_twice_is_refused(run, takeovers, tmp_path):
+    parts = ("--part", "train=0.9", "--part", "train=0.1")
+    status, _, err = run("split", takeovers, *parts, "--output", tmp_path / "out")
+    assert status == 2 and "--part train=0.1: train is given twice" in err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_split_at_steps(run, takeovers, tmp_path):
     status, out, _ = run("split", takeovers / "lift-10003.h5", "--at", 10, 20, "--output", tmp_path / "out")
     assert status == 0
@@ -191,6 +199,13 @@ def test_filter(run, write, tmp_path):
     assert (status, out) == (0, f"{tmp_path / 'chosen'}  1 episodes\n")
     assert [path.name for path in (tmp_path / "chosen").iterdir()] == ["good.h5"]
     assert "give a date like 2026-01-31" in run("filter", folder, "--since", "yesterday")[2]
+
+
+def test_view_of_a_folder_asks_for_the_file(run, takeovers, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = run("view", takeovers)
+    assert (status, err) == (2, f"apo episodes view: {takeovers}: holds 4 episodes, view shows one: name its file\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_view(run, takeovers, tmp_path, monkeypatch):
@@ -278,3 +293,35 @@ def test_a_reader_that_has_enough_is_no_error(takeovers):
         err = process.stderr.read()
         assert process.wait(timeout=60) == 0
     assert err == ""
+
+
+@pytest.mark.parametrize("form", ["robomimic", "apo"])
+def test_a_full_disk_is_told_in_a_line_and_leaves_nothing(run, takeovers, tmp_path, monkeypatch, form):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    assert run("export", form, takeovers, "--output", tmp_path / "out") == (
+        2,
+        "",
+        "apo episodes export: [Errno 28] No space left on device\n",
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["export", "apo", "--size", "-1"], "--size: -1 must be 0 .. 4096"),
+        (["export", "robomimic", "--valid-share", "10"], "--valid-share: 10 must be 0 .. 1"),
+        (["split", "--part", "a=1", "--seed", "-1"], "--seed: -1 must be at least 0"),
+        (["export", "robomimic", "--seed", "-1"], "--seed: -1 must be at least 0"),
+        (["export", "lerobot", "--data-mb", "0"], "--data-mb: 0 must be at least 1"),
+        (["import", "--instruction", "x", "--control-rate", "0"], "--control-rate: 0 must be at least 0.001"),
+        (["import", "--instruction", "x", "--position-step", "-1"], "--position-step: -1 must be at least 1e-06"),
+    ],
+)
+def test_numbers_beyond_their_limits_are_refused(run, capsys, takeovers, tmp_path, arguments, message):
+    with pytest.raises(SystemExit):
+        run(*arguments, "--output", tmp_path / "out", takeovers)
+    assert message in capsys.readouterr().err

@@ -215,6 +215,17 @@ def test_poses_are_turned_into_the_contracts_frame(make_file, contract, tmp_path
     np.testing.assert_allclose(read_episode(first).state["ee_pose"][:, 3:], [[0, 0.8, 0, -0.6]] * STEPS, atol=1e-6)
 
 
+def test_names_that_are_not_in_the_contract_and_an_empty_instruction_are_refused(make_file, contract, tmp_path):
+    options = replace(OPTIONS, state={"ee_poze": "x"}, cameras={"side": "y"}, instruction=" ")
+    with pytest.raises(EpisodeToolError) as caught:
+        import_robomimic(make_file(), tmp_path / "out", contract, options)
+    message = str(caught.value)
+    assert "--state ee_poze: not in the contract contract.yaml; known: ee_pose" in message
+    assert "--camera side: not in the contract contract.yaml; known: front" in message
+    assert "--instruction must say what the robot is told" in message
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_unknown_mask_is_named(make_file, contract, tmp_path):
     with pytest.raises(EpisodeToolError, match=r"has no filter key 'valid'; known: train \(--mask\)"):
         import_robomimic(make_file(), tmp_path / "out", contract, replace(OPTIONS, mask="valid"))

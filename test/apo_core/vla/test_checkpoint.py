@@ -124,6 +124,12 @@ def test_an_adapted_model_is_not_saved_as_a_base(tmp_path, tiny_model, tiny_toke
         save_checkpoint(tmp_path, tiny_model, tiny_tokenizer, tiny_statistics, {})
 
 
+def test_a_file_that_cannot_be_written_is_told_as_such(tmp_path, tiny_model, tiny_tokenizer, tiny_statistics):
+    (tmp_path / "model.safetensors").mkdir()
+    with pytest.raises(OSError, match=r"model\.safetensors"):
+        save_checkpoint(tmp_path, tiny_model, tiny_tokenizer, tiny_statistics, {})
+
+
 def test_weights_beyond_half_precision_are_not_saved(tmp_path, tiny_model, tiny_tokenizer, tiny_statistics):
     with torch.no_grad():
         tiny_model.action_head.weight[0, 0] = 1e6

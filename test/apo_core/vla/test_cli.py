@@ -110,6 +110,7 @@ def test_bind_keeps_what_is_there(openvla_copy, robot, capsys):
             ["--statistics-key", "bridge_orig", "--state", "force"],
             "state 'force' is not in the contract; known: ee_pose, gripper_width",
         ),
+        (["--statistics-key", "bridge_orig", "--chunk", "0"], "chunk = 0 is below its limit 1"),
     ],
 )
 def test_bind_refuses_what_the_robot_or_the_data_lack(openvla_copy, robot, capsys, arguments, message):

@@ -20,9 +20,9 @@ def test_a_chunk_is_the_decoded_greedy_tokens(tiny_policy, observation):
     chunk = policy.predict(seen)
     assert (chunk.observation_stamp_ns, chunk.period_ns, chunk.adapter_version) == (1_000, 50_000_000, 0)
     assert chunk.values.shape == (2, 7) and chunk.values.dtype == np.float32 and chunk.log_probs.shape == (2,)
-    tokens, log_probs = policy.predict_tokens(policy.prepare([seen.images], [seen.state], seen.instruction))
-    np.testing.assert_array_equal(chunk.values, policy.codec.decode(tokens[0]))
-    np.testing.assert_allclose(chunk.log_probs, log_probs[0].sum(axis=1), rtol=1e-6)
+    tokens, log_probs = policy.generate(policy.prepare([seen.images], [seen.state], seen.instruction))
+    np.testing.assert_array_equal(chunk.values, policy.codec.decode(tokens.reshape(2, 7)))
+    np.testing.assert_allclose(chunk.log_probs, log_probs.reshape(2, 7).sum(axis=1), rtol=1e-6)
     assert (chunk.log_probs < 0).all()
 
 

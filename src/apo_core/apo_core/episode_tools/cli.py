@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from apo_core.command_line import ToolParser, json_option, run_tool
+from apo_core.command_line import ToolParser, json_option, number, run_tool
 from apo_core.episode_tools import commands
 from apo_core.episode_tools.exchange_cli import add_export, add_import
 from apo_core.episode_tools.options import label_rule, link, output_folder, paths
@@ -75,7 +75,9 @@ def parser() -> argparse.ArgumentParser:
         "--part", action="append", metavar="NAME=SHARE", help="a part and its share, e.g. valid=0.1; repeat"
     )
     how.add_argument("--at", nargs="+", type=int, metavar="STEP", help="steps at which a new episode begins")
-    split.add_argument("--seed", type=int, default=0, help="of the draw; the same one gives the same parts (default 0)")
+    split.add_argument(
+        "--seed", type=number(int, 0), default=0, help="of the draw; the same one gives the same parts (default 0)"
+    )
     link(split)
 
     tools.add(

@@ -175,8 +175,10 @@ def view(arguments: argparse.Namespace) -> int:
 
     if min(arguments.columns, arguments.rows) < 1:
         raise EpisodeToolError(f"--columns {arguments.columns} --rows {arguments.rows}: must be at least 1")
-    rule = _rule(arguments)
-    (episode,) = read_all(find_episodes([arguments.path])[:1])
+    rule, files = _rule(arguments), find_episodes([arguments.path])
+    if len(files) > 1:
+        raise EpisodeToolError(f"{arguments.path}: holds {len(files)} episodes, view shows one: name its file")
+    (episode,) = read_all(files)
     grid = {"columns": arguments.columns, "rows": arguments.rows}
     asked = (arguments.sheet, arguments.video, arguments.rerun)
     sheet = arguments.sheet if any(asked) else f"{episode.path.stem}.png"
@@ -283,6 +285,8 @@ def _pairs(texts: list[str], option: str) -> dict[str, str]:
         name, separator, value = text.partition("=")
         if not separator:
             raise EpisodeToolError(f"{option} {text}: must be NAME=VALUE")
+        if name.strip() in pairs:
+            raise EpisodeToolError(f"{option} {text}: {name.strip()} is given twice")
         pairs[name.strip()] = value.strip()
     return pairs
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from apo_core.command_line import ToolParser
+from apo_core.command_line import ToolParser, number
 from apo_core.episode_tools import commands
 from apo_core.episode_tools.options import label_rule, output_folder, paths
 
@@ -25,9 +25,9 @@ def add_export(tools: ToolParser) -> None:
     robomimic = made("robomimic", "one robomimic 0.3 HDF5 file with masks, action_modes and intv_labels", "FILE")
     robomimic.add_argument("--no-next-obs", action="store_true", help="half the size; set hdf5_load_next_obs to false")
     robomimic.add_argument(
-        "--valid-share", type=float, default=0.1, help="of the episodes, for mask/valid (default 0.1)"
+        "--valid-share", type=number(float, 0, 1), default=0.1, help="of the episodes, for mask/valid (default 0.1)"
     )
-    robomimic.add_argument("--seed", type=int, default=0, help="of that draw (default 0)")
+    robomimic.add_argument("--seed", type=number(int, 0), default=0, help="of that draw (default 0)")
     robomimic.add_argument("--env-args", metavar="JSON", help="environment, as text or the name of a JSON file")
     robomimic.add_argument("--clip", action="store_true", help="cut off actions beyond the contract")
     label_rule(robomimic)
@@ -35,13 +35,18 @@ def add_export(tools: ToolParser) -> None:
     lerobot = made("lerobot", "a LeRobotDataset v3.0: parquet, MP4, meta (needs requirements/export.in)", "FOLDER")
     lerobot.add_argument("--images", choices=("video", "png"), default="video", help="MP4, or lossless in the parquet")
     lerobot.add_argument("--robot-type", default="", help="for info.json")
-    lerobot.add_argument("--data-mb", type=int, default=100, help="size of a parquet file (default 100)")
-    lerobot.add_argument("--video-mb", type=int, default=200, help="size of an MP4 file (default 200)")
+    lerobot.add_argument("--data-mb", type=number(int, 1), default=100, help="size of a parquet file (default 100)")
+    lerobot.add_argument("--video-mb", type=number(int, 1), default=200, help="size of an MP4 file (default 200)")
     label_rule(lerobot)
 
     apo = made("apo", "the layout of the released APO code: timestep_<i>/{action, third_obs, is_human}", "FOLDER")
     apo.add_argument("--camera", default="", help="of third_obs (default the first of the contract)")
-    apo.add_argument("--size", type=int, default=224, help="side of third_obs in pixels; 0: as recorded (default 224)")
+    apo.add_argument(
+        "--size",
+        type=number(int, 0, 4096),
+        default=224,
+        help="side of third_obs in pixels; 0: as recorded (default 224)",
+    )
     apo.add_argument("--clip", action="store_true", help="cut off actions beyond the contract")
 
     mcap = made("mcap", "rosbag2 bags in MCAP storage for `ros2 bag play` (needs requirements/export.in)", "FOLDER")
@@ -71,12 +76,15 @@ def add_import(tools: ToolParser) -> None:
     bring.add_argument("--mask", default="", help="only the demonstrations of this filter key")
     bring.add_argument("--prefix", default="", help="of the episode ids (default the file's name)")
     bring.add_argument(
-        "--position-step", type=float, metavar="M", help="that 1 stands for (default the file's, or 0.05)"
+        "--position-step", type=number(float, 1e-6), metavar="M", help="that 1 stands for (default the file's, or 0.05)"
     )
     bring.add_argument(
-        "--rotation-step", type=float, metavar="RAD", help="that 1 stands for (default the file's, or 0.5)"
+        "--rotation-step",
+        type=number(float, 1e-6),
+        metavar="RAD",
+        help="that 1 stands for (default the file's, or 0.5)",
     )
-    bring.add_argument("--control-rate", type=float, metavar="HZ", help="(default the file's, or 20)")
+    bring.add_argument("--control-rate", type=number(float, 1e-3), metavar="HZ", help="(default the file's, or 20)")
     bring.add_argument(
         "--ee-rotation",
         type=float,

@@ -21,6 +21,7 @@ from apo_core.episode_tools.files import frame_blocks, new_folder, one_contract,
 from apo_core.episode_tools.unit_actions import shown_actions, to_unit
 from apo_core.episode_tools.view import as_rgb
 from apo_core.errors import EpisodeToolError
+from apo_core.safe_file import new_hdf5
 from apo_core.types import ControlSource, EpisodeKind
 
 IS_HUMAN = {ControlSource.HUMAN: 1, ControlSource.POLICY: 2, ControlSource.HOLD: 0}  # 0: skipped
@@ -42,6 +43,7 @@ def export_apo(episodes: Sequence[Episode], target: Path, options: ApoOptions) -
     Raises:
         EpisodeToolError: contracts that differ, an unknown camera, an action beyond the contract, or a target that
             exists.
+        OSError: the disk is full.
     """
     contract = one_contract(episodes)
     unique_ids(episodes)
@@ -51,23 +53,30 @@ def export_apo(episodes: Sequence[Episode], target: Path, options: ApoOptions) -
             f"{episodes[0].path}: has no camera '{camera}'; "
             f"known: {', '.join(contract.image_names) or 'none'} (--camera)"
         )
-    written: dict[str, None] = {}
-    numbers: dict[str, int] = {}
+    files = _files(episodes)
     with new_folder(target) as folder:
-        for episode in episodes:
-            if episode.info.kind == EpisodeKind.DEMONSTRATION:
-                name = _NOT_IN_NAMES.sub("_", episode.info.task) or "task"
-                group = f"demo_{numbers.setdefault(name, 0)}"
-                numbers[name] += 1
-            else:
-                # the reader takes what stands before the first dot as the name
-                name, group = _NOT_IN_NAMES.sub("_", episode.info.episode_id), "data"
-            with h5py.File(folder / f"{name}.hdf5", "a") as f:
-                if group in f:
-                    raise EpisodeToolError(f"{episode.path}: another episode is written as {name}.hdf5 already")
-                _write(f.create_group(group), episode, camera, options)
-            written[f"{name}.hdf5"] = None
-    return [Path(target) / name for name in written]
+        for name, groups in files.items():
+            with new_hdf5(folder / name) as (f, check):
+                for group, episode in groups.items():
+                    _write(f.create_group(group), episode, camera, options)
+                    check()
+    return [Path(target) / name for name in files]
+
+
+def _files(episodes: Sequence[Episode]) -> dict[str, dict[str, Episode]]:
+    """{file: {group: episode}}. Raises EpisodeToolError for two episodes of one name."""
+    files: dict[str, dict[str, Episode]] = {}
+    for episode in episodes:
+        is_demonstration = episode.info.kind == EpisodeKind.DEMONSTRATION
+        # the reader takes what stands before the first dot as the name
+        text = episode.info.task if is_demonstration else episode.info.episode_id
+        name = f"{_NOT_IN_NAMES.sub('_', text) or 'task'}.hdf5"
+        groups = files.setdefault(name, {})
+        group = f"demo_{sum(other != 'data' for other in groups)}" if is_demonstration else "data"
+        if group in groups:
+            raise EpisodeToolError(f"{episode.path}: another episode is written as {name} already")
+        groups[group] = episode
+    return files
 
 
 def _write(group: h5py.Group, episode: Episode, camera: str, options: ApoOptions) -> None:

@@ -27,7 +27,6 @@ from apo_core.types import ControlSource, Outcome, StepLabel
 
 CODEBASE_VERSION = "v3.0"
 CHUNKS_SIZE = 1000  # files in a folder
-IMAGE_FORMS = ("video", "png")
 # c_t of arXiv 2506.07127; -1 takes no part
 LABEL_CODES = {
     StepLabel.DESIRABLE: 1,

@@ -20,6 +20,7 @@ from apo_core.episode_tools.selection import draw_parts
 from apo_core.episode_tools.unit_actions import full_scale, shown_actions, to_unit
 from apo_core.errors import EpisodeToolError
 from apo_core.labeling import LabelRule
+from apo_core.safe_file import new_hdf5
 from apo_core.types import ControlSource, EpisodeKind, Outcome, StepLabel
 
 DEMONSTRATION, ROBOT, HUMAN, BEFORE_INTERVENTION = -1, 0, 1, -10
@@ -57,7 +58,7 @@ def export_robomimic(episodes: Sequence[Episode], target: Path, options: Robomim
             "choose one with `apo episodes filter --task`, or name it with --env-args"
         )
     total = sum(episode.num_steps for episode in episodes)
-    with new_file(target) as partial, h5py.File(partial, "x") as f:
+    with new_file(target) as partial, new_hdf5(partial) as (f, check):
         data = f.create_group("data")
         data.attrs["total"] = total
         data.attrs["env_args"] = json.dumps(dict(options.env_args or _env_args(episodes[0])), indent=4)
@@ -67,6 +68,7 @@ def export_robomimic(episodes: Sequence[Episode], target: Path, options: Robomim
         data.attrs["label_rule"] = json.dumps(asdict(options.rule))
         for index, episode in enumerate(episodes):
             _write_demo(data.create_group(f"demo_{index}"), episode, options)
+            check()
         for name, members in _masks(episodes, options).items():
             f[f"mask/{name}"] = np.array([f"demo_{index}" for index in members], dtype="S")
     return total

@@ -82,6 +82,7 @@ class _Source:
         self._path, self._f, self._contract, self._options = path, f, contract, options
         if not isinstance(f.get("data"), h5py.Group):
             raise EpisodeToolError(f"{path}: has no group 'data', is not a robomimic or robosuite file")
+        self._check_names()
         self._env = self._env_args()
         self.demos = self._demos()
         there = set(f[f"data/{self.demos[0]}"].get("obs", ()))
@@ -113,6 +114,20 @@ class _Source:
         if not demos:
             self._fail("holds no demonstration")
         return sorted(demos, key=lambda name: (len(name), name))
+
+    def _check_names(self) -> None:
+        options, contract = self._options, self._contract
+        pairs = (("--state", options.state, contract.state_names), ("--camera", options.cameras, contract.image_names))
+        lines = [
+            f"{option} {name}: not in the contract {contract.source}; known: {', '.join(known) or 'none'}"
+            for option, given, known in pairs
+            for name in given
+            if name not in known
+        ]
+        if not options.instruction.strip():
+            lines.append("--instruction must say what the robot is told")
+        if lines:
+            self._fail("; ".join(lines))
 
     def _check_keys(self) -> None:
         wanted = {key: f"state '{one.name}' (--state {one.name}=...)" for one in self._states for key in one.keys}

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+from apo_core.config import build
 from apo_core.contract import Contract, load_contract
 from apo_core.errors import CheckpointError, ConfigError
 from apo_core.vla.checkpoint import CONFIG, FAMILY, read_family
@@ -59,17 +60,18 @@ def bind(
     if path.exists() and not force:
         raise CheckpointError(f"{path} is there already; --force replaces it")
     contract = load_contract(robot)
-    deployment = Deployment(
-        contract_sha256=contract.sha256,
-        period_s=contract.period_ns / 1e9,
-        cameras=cameras or contract.image_names[:1],
-        statistics_key=statistics_key,
-        action_scale=(*[contract.rate_hz] * (contract.action.size - 1), -2.0),
-        action_offset=(*[0.0] * (contract.action.size - 1), 1.0),
-        state=state,
-        centre_crop=centre_crop,
-        chunk=chunk,
-    )
+    values = {
+        "contract_sha256": contract.sha256,
+        "period_s": contract.period_ns / 1e9,
+        "cameras": cameras or contract.image_names[:1],
+        "statistics_key": statistics_key,
+        "action_scale": (*[contract.rate_hz] * (contract.action.size - 1), -2.0),
+        "action_offset": (*[0.0] * (contract.action.size - 1), 1.0),
+        "state": state,
+        "centre_crop": centre_crop,
+        "chunk": chunk,
+    }
+    deployment = build(Deployment, values, str(path))
     _check_names(deployment, contract)
     if family == "pi0_fast":
         _check_pi0_fast(folder, deployment, contract)

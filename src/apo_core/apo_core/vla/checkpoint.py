@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from tokenizers import Tokenizer
 from torch import nn
 
@@ -58,6 +58,7 @@ def save_checkpoint(
 
     Raises:
         ValueError: an adapter is attached, or a weight does not fit into dtype.
+        OSError: a file cannot be written.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,8 +70,7 @@ def save_checkpoint(
     if bad:
         raise ValueError(f"weights {bad} are not finite in {dtype}")
     (folder / MANIFEST).unlink(missing_ok=True)
-    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
-    (folder / WEIGHTS).chmod(0o644)  # safetensors makes it readable by its owner only
+    (folder / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
     (folder / CONFIG).write_text(json.dumps(model.config.to_dict(), indent=2) + "\n")
     (folder / TOKENIZER).write_text(tokenizer.to_str(pretty=True) + "\n")
     (folder / STATISTICS).write_text(statistics.to_json() + "\n")

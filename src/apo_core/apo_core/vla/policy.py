@@ -172,12 +172,6 @@ class VlaPolicy:
             tokens, log_probs = self.model.generate(features, batch.prompt_ids)
         return tokens.cpu().numpy(), log_probs.cpu().numpy()
 
-    def predict_tokens(self, batch: Prepared) -> tuple[np.ndarray, np.ndarray]:
-        """Greedy chunks of a model that predicts bins: int64 (B, chunk, A), log-probabilities float32 (B, chunk, A)."""
-        tokens, log_probs = self.generate(batch)
-        shape = (-1, self.config.chunk, self.config.action_size)
-        return tokens.reshape(shape), log_probs.reshape(shape)
-
     def predict(self, observation: Observation) -> ActionChunk:
         """The chunk for one observation, with the version of the adapter that made it.
 
