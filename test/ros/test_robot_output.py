@@ -201,12 +201,13 @@ def driven(robot: Robot) -> object:
 def leads(robot: Robot, positions: Callable) -> None:
     """Waits for a target that is ahead of the arm, forward alone."""
 
-    def moved() -> np.ndarray:
-        return MODEL.at(np.array(positions(robot.arm[-1]))).position - POSTURE.position
+    def ahead() -> np.ndarray | None:
+        """The first beyond those of the blend; further on the way of the joints bends away from the straight line."""
+        moved = (MODEL.at(np.array(positions(message))).position - POSTURE.position for message in robot.arm)
+        return next((offset for offset in moved if offset[0] > 1e-3), None)
 
-    # on a slow machine the newest message may still be one of the blend
-    robot.spin_until(lambda: moved()[0] > 1e-3, "a target ahead of the arm")
-    assert np.max(np.abs(moved()[1:])) < 3e-2 * moved()[0]  # the way of joints is straight only nearby
+    robot.spin_until(lambda: ahead() is not None, "a target ahead of the arm")
+    assert np.max(np.abs(ahead()[1:])) < 1e-2 * ahead()[0]
 
 
 def joint_velocity(positions: np.ndarray, twist: np.ndarray) -> np.ndarray:
