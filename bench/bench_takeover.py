@@ -9,7 +9,7 @@ import numpy as np
 from control_harness import Harness
 from figure import Figure
 
-TAKEOVERS = 500
+TAKEOVERS = 1000
 RATE_HZ = 20.0
 
 

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pytest
 import yaml
 from arbiter_cell import CONTRACT_FILE, WAIT_S
 from std_srvs.srv import SetBool
@@ -25,8 +26,9 @@ def test_it_holds_until_enabled_then_the_policy_drives(cell, start_arbiter):
     assert ticks == list(range(ticks[0], ticks[0] + len(ticks)))
 
 
-def test_takeover_and_hand_back(cell, start_arbiter):
-    start_arbiter(start_enabled=True)
+@pytest.mark.parametrize("output", ["twist", "none"])
+def test_takeover_and_hand_back(cell, start_arbiter, output):
+    start_arbiter(start_enabled=True, output=output)
     cell.until_state("POLICY", "policy_in_control")
     cell.active = True
     command = cell.until_state("HUMAN", "operator_motion")

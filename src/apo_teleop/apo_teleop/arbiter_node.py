@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -35,6 +34,7 @@ from apo_teleop.outputs import make_output
 
 _ESTOP = "estop"
 _DEADLINE_CHECK_S = 0.02
+_RECEIVER_WAKES_S = 0.0005
 
 
 class ArbiterNode(LifecycleBase):
@@ -136,13 +136,17 @@ class ArbiterNode(LifecycleBase):
         if decision is None:
             return
         clock_ns = decision.observation_stamp if self._config.lockstep else time.monotonic_ns()
-        self._robot.move(decision.values, decision.observation_stamp, clock_ns)
-        if decision.takeover:
-            os.sched_yield()  # a receiver woken on this core would wait until all that follows is told
-        record, now_ns = self._loop.record, self._now_ns()
+        moved = self._robot.move(decision.values, decision.observation_stamp, clock_ns)
+        record = self._loop.record
+        if decision.takeover and moved:
+            record.latency.add(time.time_ns() - self._inputs.device_wall_ns)
+            # a receiver woken on this core would wait until all that follows is told; to yield once is not enough,
+            # since the middleware's thread must wake the receiver's
+            time.sleep(_RECEIVER_WAKES_S)
+        now_ns = self._now_ns()
         message = command_to_msg(decision, record.ticks, now_ns, self._contract.frame_id)
         self._command_pub.publish(message)
-        if decision.takeover:
+        if decision.takeover and not moved:  # this command is all there is
             record.latency.add(time.time_ns() - self._inputs.device_wall_ns)
         if self._loop.moves_gripper:
             self._robot.grip(decision.values, decision.observation_stamp)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import rclpy
 from rclpy.duration import Duration
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -63,6 +63,11 @@ def event_driven(node: Node) -> bool:
     return EventsExecutor is not None and not node.get_parameter("use_sim_time").value
 
 
+def executor_for(node: Node, events: bool) -> Executor:
+    """The executor of one node; the EventsExecutor where `events` is wanted and the node is `event_driven`."""
+    return EventsExecutor() if events and event_driven(node) else SingleThreadedExecutor()
+
+
 def run(factory: Callable[[], Node], args: list[str] | None = None, events: bool = False) -> int:
     """Makes a node, spins it until SIGINT or SIGTERM, ends it; returns the exit status.
 
@@ -85,7 +90,7 @@ def run(factory: Callable[[], Node], args: list[str] | None = None, events: bool
     try:
         node = factory()
         warn_of_unknown(node)
-        executor = EventsExecutor() if events and event_driven(node) else SingleThreadedExecutor()
+        executor = executor_for(node, events)
         executor.add_node(node)
         if isinstance(node, LifecycleNode) and node.get_parameter("autostart").value:
             for transition in (node.trigger_configure, node.trigger_activate):

@@ -126,19 +126,19 @@ class RobotOutput:
         """Of the newest command's speed, what the arm's own limits have left."""
         return 1.0 if self._output is None else self._output.share
 
-    def move(self, values: np.ndarray, observation_ns: int, clock_ns: int) -> None:
-        """Sends the arm one command; nothing to an arm of which it is not known where it is.
+    def move(self, values: np.ndarray, observation_ns: int, clock_ns: int) -> bool:
+        """Sends the arm one command; nothing to an arm of which it is not known where it is. Returns whether it did.
 
         Args:
             values: (A,) contract units.
             observation_ns: stamp of the observation they answer.
             clock_ns: when they were decided: steady time, in lockstep the stamp of the observation.
         """
-        if self._arm is None:
-            return
-        target = self._output.command(values[_TWIST], clock_ns)
-        if target is not None:
-            self._arm.publish(target, self._stamp(self._settings.output, observation_ns))
+        target = self._output.command(values[_TWIST], clock_ns) if self._arm is not None else None
+        if target is None:
+            return False
+        self._arm.publish(target, self._stamp(self._settings.output, observation_ns))
+        return True
 
     def grip(self, values: np.ndarray, observation_ns: int) -> None:
         """Sends the gripper one command; arguments as of `move`."""
