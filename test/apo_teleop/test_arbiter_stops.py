@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from arbiter_rig import PERIOD, RIGHT, SECOND, START, WITH_FEEDBACK, Rig
+from arbiter_rig import CONTRACT, PERIOD, RIGHT, SECOND, START, WITH_FEEDBACK, Rig
 
 from apo_core.types import ControlSource
+from apo_teleop.arbiter import Arbiter
+from apo_teleop.arbiter_config import ArbiterConfig
 from apo_teleop.arbiter_types import ControlState, FeedbackInput, OperatorInput
 
 
@@ -150,6 +152,22 @@ def test_a_device_that_was_held_through_a_deactivation_does_not_move_the_robot_a
     assert rig.tick(RIGHT).reason == "operator_not_at_rest"
     rig.tick()
     assert rig.tick(RIGHT).source is ControlSource.HUMAN
+
+
+def test_a_device_that_was_held_before_control_began_does_not_move_the_robot():
+    rig = Rig()
+    rig.arbiter = Arbiter(ArbiterConfig(start_enabled=True), CONTRACT)  # which has heard nothing yet
+    assert rig.tick(RIGHT).reason == "operator_not_at_rest"
+    rig.tick()
+    assert rig.tick(RIGHT).source is ControlSource.HUMAN
+
+
+def test_a_device_that_is_not_there_is_not_at_rest():
+    rig = Rig(start_enabled=False)
+    rig.tick(RIGHT)
+    rig.arbiter.enable(True)
+    rig.arbiter.hear(OperatorInput(rig.now, rig.now, False, False, np.zeros(7)))
+    assert rig.tick(RIGHT).reason == "operator_not_at_rest"
 
 
 def test_rest_between_two_ticks_counts():

@@ -66,6 +66,7 @@ def test_in_real_time_a_takeover_comes_at_once():
     loop.on_pose(Header(now), POSITION, now)
     loop.on_chunk(Header(now), chunk(now), "", now)
     loop.on_timer(now, now)
+    operator(loop, now, now)
     decision = operator(loop, now + 10 * MS, now + 10 * MS, active=True)
     assert decision.takeover and decision.source is ControlSource.HUMAN
     assert operator(loop, now + 20 * MS, now + 20 * MS, active=True) is None

@@ -30,8 +30,15 @@ def step():
     return judge
 
 
+def rested(config, contract):
+    """An operator who may take control."""
+    operator = OperatorControl(config, contract)
+    operator.rested()
+    return operator
+
+
 def test_motion_takes_control_with_the_gripper_as_it_is(step):
-    operator = OperatorControl(ArbiterConfig(), CONTRACT)
+    operator = rested(ArbiterConfig(), CONTRACT)
     assert step(operator, 0) == set() and not operator.in_control
     assert step(operator, 50, UP) == {Condition.OPERATOR_ACTS} and operator.in_control
     assert operator.values == pytest.approx([0, 0, 0.2, 0, 0, 0, 1.0])
@@ -41,7 +48,7 @@ def test_motion_takes_control_with_the_gripper_as_it_is(step):
 
 
 def test_rest_stands_still_until_the_window_is_over(step):
-    operator = OperatorControl(ArbiterConfig(hand_back_s=0.1), CONTRACT)
+    operator = rested(ArbiterConfig(hand_back_s=0.1), CONTRACT)
     step(operator, 0, UP)
     assert step(operator, 99) == {Condition.OPERATOR_RESTS}
     assert operator.values == [0, 0, 0, 0, 0, 0, 1.0]
@@ -50,7 +57,7 @@ def test_rest_stands_still_until_the_window_is_over(step):
 
 
 def test_hand_back_asked_for_while_moving_comes_with_the_first_rest(step):
-    operator = OperatorControl(ArbiterConfig(hand_back="button"), CONTRACT)
+    operator = rested(ArbiterConfig(hand_back="button"), CONTRACT)
     assert not operator.hand_back()
     step(operator, 0, UP)
     assert step(operator, 50) == {Condition.OPERATOR_RESTS}
@@ -65,7 +72,6 @@ def test_hand_back_asked_for_while_moving_comes_with_the_first_rest(step):
 
 def test_a_device_that_must_rest_takes_control_only_afterwards(step):
     operator = OperatorControl(ArbiterConfig(), CONTRACT)
-    operator.require_rest()
     assert step(operator, 0, UP) == {Condition.OPERATOR_NOT_AT_REST}
     assert operator.motion_refused and not operator.in_control
     assert step(operator, 50, events=("gripper_toggle",)) == {Condition.OPERATOR_NOT_AT_REST}
@@ -74,7 +80,7 @@ def test_a_device_that_must_rest_takes_control_only_afterwards(step):
 
 
 def test_the_gripper_stays_until_its_action_is_carried_out(step):
-    operator = OperatorControl(ArbiterConfig(hand_back="button"), CONTRACT)
+    operator = rested(ArbiterConfig(hand_back="button"), CONTRACT)
     step(operator, 0, UP)
     step(operator, 50, events=("gripper_toggle",))
     assert operator.values[6] == -1.0
@@ -87,7 +93,7 @@ def test_the_gripper_stays_until_its_action_is_carried_out(step):
 
 
 def test_whoever_may_not_take_control_is_remembered_until_rest(step):
-    operator = OperatorControl(ArbiterConfig(), CONTRACT)
+    operator = rested(ArbiterConfig(), CONTRACT)
     assert step(operator, 0, np.full(7, np.nan)) == {Condition.NEWCOMER_BROKEN}
     assert operator.motion_refused and not operator.in_control
     step(operator, 50)
@@ -102,7 +108,7 @@ def test_a_missing_device_matters_where_an_operator_is_required():
 
 
 def test_values_in_another_frame_give_no_control():
-    operator = OperatorControl(ArbiterConfig(), CONTRACT)
+    operator = rested(ArbiterConfig(), CONTRACT)
     sample = OperatorInput(0, 0, True, True, UP, frame_id="world")
     found = operator.judge(0, ArbiterInputs(0, operator=sample), EXECUTED)
     assert list(found) == [Condition.NEWCOMER_BROKEN]

@@ -94,6 +94,7 @@ def test_the_policys_action_goes_out_in_the_shadow_of_the_operator(cell, start_a
 
 def test_control_goes_back_by_service_alone_when_so_configured(cell, start_arbiter):
     start_arbiter(start_enabled=True, hand_back="button", hand_back_s=0.0)
+    cell.until_state("POLICY", "policy_in_control")
     cell.active = True
     cell.until_state("HUMAN", "operator_motion")
     cell.active = False

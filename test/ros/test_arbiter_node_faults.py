@@ -41,6 +41,7 @@ def test_a_silent_policy_holds_and_comes_back(cell, start_arbiter):
 
 def test_a_device_lost_while_driving_latches_until_cleared(cell, start_arbiter):
     start_arbiter(start_enabled=True)
+    cell.until_state("POLICY", "policy_in_control")
     cell.active = True
     cell.until_state("HUMAN", "operator_motion")
     cell.active = cell.connected = False

@@ -12,6 +12,7 @@ from apo_core.ros.qos import COMMANDS
 
 def test_a_flood_of_motion_comes_to_nothing_after_the_last_command(cell, start_arbiter):
     process = start_arbiter(start_enabled=True)
+    cell.until_state("POLICY", "policy_in_control")
     cell.active = True
     cell.until_state("HUMAN", "operator_motion")
     deactivate = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_DEACTIVATE))
@@ -98,6 +99,7 @@ def test_limits_that_are_not_set_are_told_at_the_start(cell, start_arbiter, writ
 
 def test_the_last_command_is_safe(cell, start_arbiter):
     process = start_arbiter(start_enabled=True)
+    cell.until_state("POLICY", "policy_in_control")
     cell.active = True
     cell.until_state("HUMAN", "operator_motion")
     process.send_signal(signal.SIGINT)

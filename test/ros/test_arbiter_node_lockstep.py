@@ -40,14 +40,14 @@ def test_lockstep_answers_each_observation_once_and_only_after_both(cell, start_
 def test_lockstep_takes_over_and_hands_back_in_simulated_time(cell, start_arbiter):
     start_arbiter(lockstep=True, start_enabled=True)
     sources = []
-    for tick in range(200, 220):
-        cell.active = tick < 203
+    for tick in range(200, 221):
+        cell.active = 200 < tick < 204  # a device must have been at rest
         for send in (cell.send_pose, cell.send_chunk, cell.send_operator):
             send(tick * PERIOD_NS)
         cell.spin_until(lambda: len(cell.commands) > len(sources), f"the answer to tick {tick}")
         sources.append(cell.commands[-1].source)
     # half a second of rest is ten ticks after the last motion
-    assert sources == ["HUMAN"] * 12 + ["POLICY"] * 8
+    assert sources == ["POLICY"] + ["HUMAN"] * 12 + ["POLICY"] * 8
 
 
 def test_lockstep_deadline_holds_and_counts(cell, start_arbiter):

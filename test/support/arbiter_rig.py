@@ -28,7 +28,7 @@ def with_limits(**limits):
 
 
 class Rig:
-    """An arbiter with fresh inputs at every tick; a test spoils what it is about."""
+    """An arbiter with fresh inputs at every tick, whose operator has been at rest; a test spoils what it is about."""
 
     def __init__(self, contract=CONTRACT, **config):
         self.arbiter = Arbiter(ArbiterConfig(**{"start_enabled": True, **config}), contract)
@@ -38,6 +38,7 @@ class Rig:
         self.rows = ROWS
         self.chunk_stamp = None  # None: the current tick
         self.position = (0.0, 0.0, 1.0)
+        self.arbiter.hear(self.inputs().operator)
 
     def inputs(self) -> ArbiterInputs:
         stamp = self.now if self.chunk_stamp is None else self.chunk_stamp

@@ -78,7 +78,7 @@ class Arbiter:
 
     def hear(self, sample: OperatorInput) -> bool:
         """Takes note of a sample; whether it must lead to a command at once instead of at the next tick."""
-        if self._may_drive() and not acts(sample):
+        if self._may_drive() and sample.connected and not acts(sample):
             self._operator.rested()
         if OperatorEvent.ESTOP in sample.events:
             return self.state is not ControlState.ESTOP

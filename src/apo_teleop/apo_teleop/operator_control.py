@@ -35,7 +35,7 @@ class OperatorControl:
         self.values: list[float] | None = None  # (A,) the operator's action in this tick
         self.has_gripped = False  # whether an executed action of the operator's has ever spoken of the gripper
         self._hand_back_requested = False
-        self._must_rest = False
+        self._must_rest = True  # a device may be held while control starts
         self._last_active_ns = 0
         self._gripper = self._wanted_gripper = GRIPPER_OPEN
         self._grips = False  # whether the action of this tick speaks of the gripper

@@ -80,7 +80,7 @@ class Condition(enum.Enum):
     NEWCOMER_BROKEN = "an operator not in control sends values of wrong length, not finite or in another frame"
     OPERATOR_AHEAD = "the sample's stamp lies in the future beyond the tolerance"
     OPERATOR_BEHIND = "the sample's stamp is older than operator_stale_s"
-    OPERATOR_NOT_AT_REST = "the device was not let go of since control was disabled, latched or deactivated"
+    OPERATOR_NOT_AT_REST = "the device was not let go of since control began, or was disabled, latched or deactivated"
     OPERATOR_ACTS = "the device is deflected or its gripper button was pressed"
     OPERATOR_RESTS = "the operator in control rests and has not handed back"
     NO_OPERATOR = "operator_required, and no device is connected"
