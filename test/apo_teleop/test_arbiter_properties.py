@@ -184,6 +184,7 @@ def test_every_tick_has_a_command_within_the_limits_and_the_policy_never_overrid
 
         events = operator[5] if operator is not None else []
         held = inputs.estop
+        stopped_at = min(stopped_at, now)  # time that starts over must not keep the button from clearing
         cleared = "clear" in events and -100 <= operator[3] <= 300 and not inputs.duplicate
         if stopped and cleared and now - operator[3] * MS >= stopped_at:
             stopped = False

@@ -41,9 +41,10 @@ def test_an_operator_lost_in_control_latches_until_cleared(spoiled, reason):
     )
     assert rig.tick(RIGHT).reason == reason
     assert rig.tick().latched
-    assert rig.arbiter.clear() == (reason, "")
+    cleared = rig.arbiter.clear()
+    assert (cleared, cleared.text) == ((reason, ""), f"cleared {reason}")
     assert rig.tick().source is ControlSource.POLICY
-    assert rig.arbiter.clear() == ("", "")
+    assert rig.arbiter.clear().text == "nothing was latched"
 
 
 def test_a_passing_fault_does_not_hide_a_lost_device():
@@ -202,7 +203,7 @@ def test_a_stop_that_somebody_goes_on_asking_for_cannot_be_cleared():
     rig = Rig()
     rig.tick()
     assert rig.tick(estop=True).state is ControlState.ESTOP
-    assert rig.arbiter.clear() == ("", "a publisher of the topic estop says stop")
+    assert rig.arbiter.clear().text == "a publisher of the topic estop says stop"
     assert rig.tick(estop=True, events=("clear",)).state is ControlState.ESTOP
     assert rig.tick().state is ControlState.ESTOP
     assert rig.arbiter.clear() == ("estop", "")

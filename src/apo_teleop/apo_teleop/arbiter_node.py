@@ -8,7 +8,6 @@ from functools import partial
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import SubscriptionEventCallbacks
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
@@ -20,9 +19,8 @@ from apo_core.ros.diagnostics import ERROR, OK, WARN, diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.node_main import event_driven, run
 from apo_core.ros.parameters import declare
-from apo_core.ros.qos import COMMANDS, LATCHED, sensors
+from apo_core.ros.qos import COMMANDS, hear_everybody, sensors
 from apo_core.ros.robot_output import RobotOutput
-from apo_core.types import ControlSource
 from apo_core.unblocked_output import unblocked_output
 from apo_interfaces.msg import ActionCommand, ControlStatus
 from apo_teleop.arbiter import Arbiter
@@ -55,12 +53,7 @@ class ArbiterNode(LifecycleBase):
         self.create_service(Trigger, "~/clear", self._on_clear)
         self.create_service(Trigger, "~/estop", self._on_estop_service)
         self.create_service(Trigger, "~/hand_back", self._on_hand_back)
-        # heard whether or not the arbiter is active, and whatever the publisher's QoS: what is said from now on
-        # (COMMANDS), what was said before it started (LATCHED), and a publisher that is best effort; the last fits any
-        # publisher, so that a warning that one of them does not would be wrong
-        quiet = SubscriptionEventCallbacks(use_default_callbacks=False)
-        for qos in (COMMANDS, LATCHED, sensors("best_effort")):
-            self.create_subscription(Bool, _ESTOP, self._on_estop, qos, event_callbacks=quiet)
+        hear_everybody(self, Bool, _ESTOP, self._on_estop)  # whether or not the arbiter is active
 
     def configure(self) -> None:
         self._contract = load_contract(self._config.contract_file)
@@ -137,17 +130,13 @@ class ArbiterNode(LifecycleBase):
             return
         clock_ns = decision.observation_stamp if self._config.lockstep else time.monotonic_ns()
         moved = self._robot.move(decision.values, decision.observation_stamp, clock_ns)
-        record = self._loop.record
-        if decision.takeover and moved:
-            record.latency.add(time.time_ns() - self._inputs.device_wall_ns)
-            # a receiver woken on this core would wait until all that follows is told; to yield once is not enough,
-            # since the middleware's thread must wake the receiver's
-            time.sleep(_RECEIVER_WAKES_S)
-        now_ns = self._now_ns()
+        if moved:
+            self._end_takeover(decision)
+        record, now_ns = self._loop.record, self._now_ns()
         message = command_to_msg(decision, record.ticks, now_ns, self._contract.frame_id)
         self._command_pub.publish(message)
-        if decision.takeover and not moved:  # this command is all there is
-            record.latency.add(time.time_ns() - self._inputs.device_wall_ns)
+        if not moved:  # what reads this topic is all there is
+            self._end_takeover(decision)
         if self._loop.moves_gripper:
             self._robot.grip(decision.values, decision.observation_stamp)
         shadow = shadow_of(message)
@@ -160,13 +149,20 @@ class ArbiterNode(LifecycleBase):
         if record.changed:
             self._log(decision)
 
+    def _end_takeover(self, decision: Decision) -> None:
+        """The operator's first command is out: measures how long it took, and lets who receives it run."""
+        if decision.takeover:
+            self._loop.record.latency.add(time.time_ns() - self._inputs.device_wall_ns)
+            # a receiver woken on this core would wait until all that follows is told; to yield once is not enough,
+            # since the middleware's thread must wake the receiver's
+            time.sleep(_RECEIVER_WAKES_S)
+
     def _log(self, decision: Decision) -> None:
-        cause = " ".join(filter(None, (decision.reason, decision.detail)))
-        text = f"{decision.state}: {cause}{', until cleared' * decision.latched}"
-        if decision.source is ControlSource.HOLD and decision.state is not ControlState.IDLE:
-            self.get_logger().warning(text)
+        # rclpy wants one severity of each line of code
+        if decision.is_stop:
+            self.get_logger().warning(decision.text)
         else:
-            self.get_logger().info(text)
+            self.get_logger().info(decision.text)
 
     def _count_publishers(self) -> None:
         # the images are the policy's input; joint states may come from several drivers; on the output this node is one
@@ -194,9 +190,8 @@ class ArbiterNode(LifecycleBase):
     def _on_clear(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self._arbiter is not None
         if self._arbiter is not None:
-            cleared, refused = self._arbiter.clear()
-            response.success = not refused
-            response.message = refused or (f"cleared {cleared}" if cleared else "nothing was latched")
+            cleared = self._arbiter.clear()
+            response.success, response.message = not cleared.refused, cleared.text
         return response
 
     def _on_hand_back(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:

@@ -112,3 +112,14 @@ class Decision:
     human_values: np.ndarray | None  # float32 (A,), the operator's action while in control
     adapter_version: int  # adapter behind policy_values
     clipped: tuple[str, ...]  # contract keys of the limits that changed the action
+
+    @property
+    def text(self) -> str:
+        """State, reason and detail in a line, for people."""
+        cause = " ".join(filter(None, (self.reason, self.detail)))
+        return f"{self.state}: {cause}{', until cleared' * self.latched}"
+
+    @property
+    def is_stop(self) -> bool:
+        """Whether a fault or an emergency stop keeps the robot from moving; IDLE is none."""
+        return self.source is ControlSource.HOLD and self.state is not ControlState.IDLE

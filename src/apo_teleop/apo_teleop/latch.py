@@ -15,6 +15,11 @@ class Clearance(NamedTuple):
     cleared: str  # what was latched; empty if nothing was, or if it was refused
     refused: str = ""  # why it stays latched
 
+    @property
+    def text(self) -> str:
+        """What came of it, for people."""
+        return self.refused or (f"cleared {self.cleared}" if self.cleared else "nothing was latched")
+
 
 class Latch:
     """Holds from a stop that is asked for, or a transition that latches, until it is cleared.

@@ -1,0 +1,19 @@
+"""What a decision tells people."""
+
+import pytest
+from arbiter_rig import RIGHT, Rig
+
+
+@pytest.mark.parametrize(
+    ("config", "tick", "text", "is_stop"),
+    [
+        ({}, {}, "POLICY: policy_in_control", False),
+        ({}, {"deflection": RIGHT}, "HUMAN: operator_motion", False),
+        ({"start_enabled": False}, {}, "IDLE: disabled", False),
+        ({}, {"policy": {"fault": "no image"}}, "HOLD: policy_fault no image", True),
+        ({}, {"events": ("estop",)}, "ESTOP: estop, until cleared", True),
+    ],
+)
+def test_a_decision_is_told_in_a_line_and_a_stop_is_told_apart(config, tick, text, is_stop):
+    decision = Rig(**config).tick(**tick)
+    assert (decision.text, decision.is_stop) == (text, is_stop)
