@@ -35,6 +35,9 @@ class BasePolicyConfig:
     demonstrations: str = parameter("data/base_policy", "folder with a folder of demonstrations for each task")
     output: str = parameter("models/lift_base", "checkpoint folder to write")
     episodes: int = parameter(28, "demonstrations", low=1, high=100_000)
+    held_out_episodes: int = parameter(
+        8, "demonstrations, the next ones by seed, that are only measured, to see when the loss stops falling", low=1, high=100_000
+    )
     episode_seed: int = parameter(100_000, "seed of the first demonstration", low=0, high=2**31)
     cameras: tuple[str, ...] = parameter(("agentview", "wrist"), "images of the contract that the policy sees")
     state_keys: tuple[str, ...] = parameter(
@@ -43,6 +46,7 @@ class BasePolicyConfig:
     image_size: int = parameter(64, "pixels a side after the crop", low=16, high=512)
     chunk: int = parameter(4, "actions predicted from one observation", low=1, high=64)
     steps: int = parameter(350, "optimizer steps", low=1, high=1_000_000)
+    evaluate_every: int = parameter(50, "steps between measurements of the held-out loss", low=1, high=1_000_000)
     batch_size: int = parameter(32, "frames a step", low=1, high=4096)
     learning_rate: float = parameter(7e-4, "AdamW, after the warmup", low=1e-7, high=1.0)
     warmup_steps: int = parameter(50, "steps of linear warmup", low=0, high=100_000)
@@ -71,11 +75,15 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
     contract = load_contract(config.contract_file)
     Path(config.output).mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is told before training
     folder = Path(config.demonstrations) / config.task.lower()
+    wanted = config.episodes + config.held_out_episodes
     paths = ensure_demonstrations(
-        config.task, folder, config.episodes, config.episode_seed, noise, contract=contract, progress=line.update
+        config.task, folder, wanted, config.episode_seed, noise, contract=contract, progress=line.update
     )
-    data = join_demonstrations([read_episode(p) for p in paths], config.cameras, config.state_keys, config.chunk)
-    line.done(f"demonstrations: {len(paths)} episodes, {data.num_frames} frames in {folder}")
+    data, held_out = (
+        join_demonstrations([read_episode(p) for p in part], config.cameras, config.state_keys, config.chunk)
+        for part in (paths[: config.episodes], paths[config.episodes :])
+    )
+    line.done(f"demonstrations: {config.episodes} episodes, {data.num_frames} frames in {folder}")
 
     shape = SmallVlaConfig(
         cameras=config.cameras,
@@ -97,9 +105,11 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
     names = {spec.name for spec in dataclasses.fields(CloningSettings)}
     settings = CloningSettings(**{k: v for k, v in dataclasses.asdict(config).items() if k in names})
     started = time.monotonic()
-    train(policy, data, settings, report)
+    curves = train(policy, data, settings, report, held_out)
     seconds = time.monotonic() - started
-    line.done(f"training: {config.steps} steps in {seconds:.0f} s, loss {smoothed[-1]:.3f}")
+    falling = "has stopped falling" if curves.converged() else "still falls"
+    text = f"{curves.held_out[-1][1]:.3f} on held-out demonstrations, where it {falling}" if curves.held_out else ""
+    line.done(f"training: {config.steps} steps in {seconds:.0f} s, loss {smoothed[-1]:.3f} {text}")
 
     recipe = {k: v for k, v in dataclasses.asdict(config).items() if k not in ("demonstrations", "output")}
     facts: dict[str, Any] = {
@@ -110,6 +120,8 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
         "noise": dataclasses.asdict(noise),
         "frames": data.num_frames,
         "final_loss_nats": round(smoothed[-1], 4),
+        "held_out_loss_nats": [[step, round(loss, 4)] for step, loss in curves.held_out],
+        "converged": curves.converged(),
         "train_seconds": round(seconds, 1),
         "parameters": sum(p.numel() for p in policy.model.parameters()),
         "torch": torch.__version__,

@@ -32,6 +32,27 @@ class CloningSettings:
     weight_decay: float
     max_grad_norm: float
     seed: int
+    evaluate_every: int = 0  # steps between measurements of the held-out loss; 0: none
+
+
+@dataclass(frozen=True)
+class CloningCurves:
+    """What training measured."""
+
+    losses: tuple[float, ...]  # nats a token, of each step
+    held_out: tuple[tuple[int, float], ...] = ()  # (steps done, nats a token) on demonstrations not trained on
+
+    def converged(self, share: float = 0.2, least: float = 0.01) -> bool:
+        """Whether the held-out loss has stopped falling.
+
+        It has where the last `share` of the run lowered its minimum by less than the part `least` of it.
+        """
+        if len(self.held_out) < 2:
+            return False
+        begin = self.held_out[-1][0] * (1.0 - share)
+        before = [loss for step, loss in self.held_out if step <= begin]
+        after = [loss for step, loss in self.held_out if step > begin]
+        return bool(before and after) and min(after) > min(before) * (1.0 - least)
 
 
 @dataclass(frozen=True)
@@ -131,7 +152,8 @@ def train(
     data: Demonstrations,
     settings: CloningSettings,
     progress: Callable[[int, float, float], None] | None = None,
-) -> list[float]:
+    held_out: Demonstrations | None = None,
+) -> CloningCurves:
     """Trains every weight of `policy.model` in place; the same seed and thread count give the same weights.
 
     Args:
@@ -139,9 +161,7 @@ def train(
         data: what to imitate.
         settings: how.
         progress: takes steps done, loss, seconds spent.
-
-    Returns:
-        Loss of each step.
+        held_out: demonstrations that are only measured, every `settings.evaluate_every` steps.
 
     Raises:
         ArithmeticError: the loss is not finite.
@@ -158,7 +178,7 @@ def train(
         optimizer, lambda step: _learning_rate_factor(step, settings.warmup_steps, settings.steps)
     )
     model.train()
-    losses, started, order = [], time.monotonic(), np.empty(0, dtype=np.int64)
+    losses, curve, started, order = [], [], time.monotonic(), np.empty(0, dtype=np.int64)
     for step in range(settings.steps):
         while len(order) < settings.batch_size:
             order = np.concatenate([order, rng.permutation(data.num_frames)])
@@ -175,10 +195,26 @@ def train(
                 f"loss is {losses[-1]} at step {step}: lower learning_rate = {settings.learning_rate} "
                 "(config/base_policy.yaml)"
             )
+        if held_out is not None and settings.evaluate_every and (step + 1) % settings.evaluate_every == 0:
+            curve.append((step + 1, held_out_loss(policy, held_out)))
         if progress is not None:
             progress(step + 1, losses[-1], time.monotonic() - started)
     model.eval()
-    return losses
+    return CloningCurves(tuple(losses), tuple(curve))
+
+
+def held_out_loss(policy: VlaPolicy, data: Demonstrations, batch_size: int = 64) -> float:
+    """Mean cross-entropy [nats a token] of all chunks of `data`, plain views, without gradient."""
+    training, total, count = policy.model.training, 0.0, 0
+    policy.model.eval()
+    with torch.no_grad():
+        for first in range(0, data.num_frames, batch_size):
+            indices = np.arange(first, min(first + batch_size, data.num_frames))
+            tokens = int((targets(policy, data, indices) != IGNORED).sum())
+            total += tokens * cloning_loss(policy, data, indices, None).item()
+            count += tokens
+    policy.model.train(training)
+    return total / count
 
 
 def _learning_rate_factor(step: int, warmup: int, steps: int) -> float:

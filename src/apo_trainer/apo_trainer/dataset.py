@@ -49,7 +49,7 @@ class EpisodeData:
     instruction: str
     state: Mapping[str, np.ndarray]  # {key: float32 (T, n)}
     stamps_ns: np.ndarray  # int64 (T,)
-    targets: np.ndarray  # float32 (T, A): the operator's action where a person drove, else the executed one
+    targets: np.ndarray  # float32 (T, A): the operator's action where a person drove, else the policy's own
     policy_actions: np.ndarray  # float32 (T, A): the policy's own, also while a person drove; NaN where it had none
     classes: tuple[SampleClass | None, ...]  # (T,) None: not used
     adapter_versions: np.ndarray  # uint32 (T,): adapter behind the policy's action
@@ -181,12 +181,19 @@ def episode_data(episode: Episode, rule: LabelRule, horizon: int) -> EpisodeData
         instruction=episode.info.instruction,
         state=episode.state,
         stamps_ns=episode.stamps_ns["observation"],
-        targets=np.where(human[:, None], episode.human_actions, episode.executed_actions).astype(np.float32),
+        targets=_targets(episode, human),
         policy_actions=episode.policy_actions.astype(np.float32),
         classes=classes,
         adapter_versions=episode.adapter_versions,
         rows=chunk_rows(labels, episode.ticks, disturbed, horizon),
     )
+
+
+def _targets(episode: Episode, human: np.ndarray) -> np.ndarray:
+    """What each step is trained on: the action that was chosen, not what a limit made of it."""
+    chosen = np.where(human[:, None], episode.human_actions, episode.policy_actions)
+    known = np.isfinite(chosen).all(axis=1, keepdims=True)
+    return np.where(known, chosen, episode.executed_actions).astype(np.float32)
 
 
 def fingerprint(episode: Episode) -> str:

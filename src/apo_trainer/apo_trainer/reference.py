@@ -17,6 +17,9 @@ from apo_trainer.precision import matrix_products
 from apo_trainer.reference_cache import ReferenceCache
 
 
+_SCORE = "action classes"  # changes when log-probabilities of the same policy and actions do
+
+
 class Reference:
     """pi_ref, which never changes within a run. It shares the base model with the policy that is trained.
 
@@ -34,7 +37,7 @@ class Reference:
     def sha256(self, *facts: object) -> str:
         """Hash of everything that a log-probability depends on beside what is seen and done; `facts` joins in."""
         digest = hashlib.sha256(
-            repr((self._policy.base_sha256, self._policy.statistics_sha256, torch.__version__, *facts)).encode()
+            repr((self._policy.base_sha256, self._policy.statistics_sha256, torch.__version__, _SCORE, *facts)).encode()
         )
         for name, tensor in zip(self._names, self._tensors, strict=True):
             digest.update(name.encode() + tensor.float().cpu().numpy().tobytes())
@@ -87,5 +90,5 @@ class ReferenceLogps:
                 rows, tokens, mask = zip(*part, strict=True)
                 rows, tokens, mask = list(rows), torch.stack(tokens), torch.stack(mask)
                 logits = self._policy.model.action_logits(batch.features[rows], batch.prompt_ids[rows], tokens)
-                values += sequence_logps(logits, tokens, mask)[:count].tolist()
+                values += sequence_logps(logits, tokens, mask, self._policy.classes)[:count].tolist()
         return values

@@ -101,9 +101,9 @@ class Update:
             )
         error = (self._centres[logits.detach().argmax(-1)] - batch.actions).abs() * batch.mask
         return Forward(
-            logps=sequence_logps(logits, batch.tokens, batch.mask),
+            logps=sequence_logps(logits, batch.tokens, batch.mask, self._policy.classes),
             l1=error.sum(-1) / batch.mask.sum(-1).clamp(min=1),
-            other_logps=sequence_logps(other_logits, batch.others.tokens, batch.others.mask),
+            other_logps=sequence_logps(other_logits, batch.others.tokens, batch.others.mask, self._policy.classes),
         )
 
     def _forward(self, step: int, part: Batch, rows: range) -> Forward:

@@ -48,10 +48,12 @@ def logits(model: SmallVla) -> torch.Tensor:
         return model.action_logits(model.features(images, state), prompts, tokens)
 
 
-def test_a_fresh_adapter_is_the_base_policy_exactly(tiny_model):
+def test_a_fresh_adapter_is_the_base_policy(tiny_model):
     base = logits(tiny_model)
     attach_lora(tiny_model, SETTINGS)
-    assert torch.equal(logits(tiny_model), base)
+    # some processors' kernels round the same product differently when an adapter of zeros is added to it
+    torch.testing.assert_close(logits(tiny_model), base, rtol=0, atol=1e-5)
+    assert all(not p.any() for name, p in tiny_model.named_parameters() if "lora_B" in name)
     names = [name for name, p in tiny_model.named_parameters() if p.requires_grad]
     assert names == list(lora_parameters(tiny_model)) and len(names) == 2 * len(TARGET_MODULES) * 2
     assert all("language_model.layers" in name for name in names)

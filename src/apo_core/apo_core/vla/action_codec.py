@@ -1,4 +1,9 @@
-"""Continuous actions <-> discrete bins, as OpenVLA does (arXiv 2406.09246, section 3.2). numpy only."""
+"""Continuous actions <-> discrete bins, as OpenVLA does (arXiv 2406.09246, section 3.2). numpy only.
+
+OpenVLA has one token more than values: its last two bins decode to one centre. Bins of a dimension that decode to one
+value are one action; `classes` names them, `encode` returns the last of a class, and whatever scores an action adds the
+probabilities of its class (`apo_core.vla.action_classes`).
+"""
 
 from __future__ import annotations
 
@@ -16,6 +21,8 @@ class ActionCodec:
 
     Edges are linspace(-1, 1, 256), values decode to one of the 255 centres between them.
     OpenVLA's token of bin b is 31999 - b.
+
+    decode(encode(decode(b))) = decode(b) for every bin b, and encode(decode(b)) is of b's class.
 
     Args:
         q01: (A,) 1 % quantile of the training actions, contract units; becomes -1.
@@ -62,6 +69,12 @@ class ActionCodec:
         self._edges = np.linspace(-1.0, 1.0, self.bins)
         self._centres = (self._edges[:-1] + self._edges[1:]) / 2.0
         self._range = np.maximum(self.q99 - self.q01, _SMALLEST_RANGE)
+        every_bin = np.repeat(np.arange(self.bins)[:, None], self.size, axis=1)
+        self._decoded = self.denormalise(self._centres_of(every_bin)).T.copy()  # (A, bins) float32, monotonic in the bin
+        self.classes = _last_of_equals(self._decoded)
+        self.classes.setflags(write=False)
+
+    classes: np.ndarray  # int64 (A, bins): the bin that stands for all bins with the same value, their last
 
     @property
     def size(self) -> int:
@@ -81,12 +94,22 @@ class ActionCodec:
         return (self.scale * np.where(self.mask, scaled, values) + self.offset).astype(np.float32)
 
     def encode(self, actions: np.ndarray) -> np.ndarray:
-        """Actions (..., A) in contract units -> int64 bins (..., A), 0..bins-1."""
-        return (np.digitize(self.normalise(actions), self._edges) - 1).astype(np.int64)
+        """Actions (..., A) in contract units -> int64 bins (..., A), 0..bins-1, each the last of its class.
+
+        A value that `decode` returned gives its own class, however narrow the range is for float32.
+        """
+        bins = (np.digitize(self.normalise(actions), self._edges) - 1).astype(np.int64)
+        values = np.asarray(actions, dtype=np.float32)
+        for dimension, table in enumerate(self._decoded):
+            near = bins[..., dimension]
+            exact = _index_of(table, values[..., dimension])
+            near = np.where(exact >= 0, exact, near)
+            bins[..., dimension] = self.classes[dimension][near]
+        return bins
 
     def centres(self, bins: np.ndarray) -> np.ndarray:
         """Bins (..., A) -> float64 normalised values (..., A) in (-1, 1)."""
-        return self._centres[np.clip(bins, 0, self.bins - 2)]
+        return self._centres_of(bins)
 
     def decode(self, bins: np.ndarray) -> np.ndarray:
         """Bins (..., A) -> float32 actions (..., A) in contract units.
@@ -99,6 +122,9 @@ class ActionCodec:
             raise ValueError(f"action bins {bins.min()}..{bins.max()} must lie in 0..{self.bins - 1}")
         return self.denormalise(self.centres(bins))
 
+    def _centres_of(self, bins: np.ndarray) -> np.ndarray:
+        return self._centres[np.clip(bins, 0, self.bins - 2)]
+
     def _checked(self, values: np.ndarray) -> np.ndarray:
         values = np.asarray(values, dtype=np.float64)
         if values.ndim < 1 or values.shape[-1] != self.size:
@@ -106,3 +132,20 @@ class ActionCodec:
         if not np.isfinite(values).all():
             raise ValueError("actions must be finite")
         return values
+
+
+def _last_of_equals(tables: np.ndarray) -> np.ndarray:
+    """For each row of monotonic values (A, n): int64 (A, n), the last index with the same value."""
+    last = np.empty(tables.shape, dtype=np.int64)
+    last[:, -1] = tables.shape[1] - 1
+    for index in range(tables.shape[1] - 2, -1, -1):
+        last[:, index] = np.where(tables[:, index] == tables[:, index + 1], last[:, index + 1], index)
+    return last
+
+
+def _index_of(table: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Place of each value in a monotonic table, -1 where it is not one of its values."""
+    rising = table[0] <= table[-1]
+    place = np.searchsorted(table if rising else table[::-1], values).clip(max=len(table) - 1)
+    place = place if rising else len(table) - 1 - place
+    return np.where(table[place] == values, place, -1)

@@ -6,6 +6,8 @@ import torch
 from torch.nn import functional as F
 from transformers import DynamicCache, PreTrainedModel
 
+from apo_core.vla.action_classes import ActionClasses
+
 
 def greedy_decode(
     model: PreTrainedModel,
@@ -14,6 +16,7 @@ def greedy_decode(
     embedding: torch.Tensor,
     head: torch.Tensor,
     steps: int,
+    classes: ActionClasses | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Tokens after a prefix; call under no_grad or inference_mode.
 
@@ -24,12 +27,13 @@ def greedy_decode(
         embedding: (V, d) input rows of the tokens that may follow.
         head: (V, d) output rows of the same tokens.
         steps: tokens to decode.
+        classes: which tokens are one action; None: each is one of its own.
 
     Returns:
-        tokens int64 (B, steps), log_probs float32 (B, steps) in nats, among the V tokens.
+        tokens int64 (B, steps), log_probs float32 (B, steps) in nats of the actions that they are, among the V tokens.
     """
     cache = DynamicCache(config=model.config)
-    inputs, tokens, log_probs = prefix, [], []
+    inputs, tokens, scores = prefix, [], []
     for step in range(steps):
         hidden = model(
             inputs_embeds=inputs,
@@ -39,13 +43,16 @@ def greedy_decode(
             use_cache=True,
         ).last_hidden_state
         logits = F.linear(hidden[:, -1], head).float()
-        value, token = logits.max(dim=-1)
+        token = logits.argmax(dim=-1)
         tokens.append(token)
-        log_probs.append(value - logits.logsumexp(dim=-1))
+        scores.append(logits)
         if step + 1 < steps:
             inputs = F.embedding(token, embedding)[:, None]
             mask = None if mask is None else F.pad(mask, (0, 1), value=True)
-    return torch.stack(tokens, dim=1), torch.stack(log_probs, dim=1)
+    said, logits = torch.stack(tokens, dim=1), torch.stack(scores, dim=1)
+    if classes is not None:
+        return said, classes.log_probs(logits, said)
+    return said, logits.log_softmax(dim=-1).gather(-1, said[..., None])[..., 0]
 
 
 def positions(mask: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from apo_core.vla.action_classes import ActionClasses
 from apo_core.vla.action_codec import ActionCodec
 
 
@@ -62,6 +63,7 @@ class VlaModel(Protocol):
     """A torch module that acts. LoRA goes into its language model."""
 
     config: ModelConfig
+    classes: ActionClasses | None  # which tokens are one action, as the policy's statistics have it; None: unknown
 
     def make_processor(self, tokenizer: Tokenizer, statistics: Statistics) -> Processor:
         """The family's preparation of inputs and reading of outputs."""

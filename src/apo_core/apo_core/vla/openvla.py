@@ -71,7 +71,7 @@ class OpenVla(PrismaticVla):
         prefix, mask = self.prefix(features, prompt_ids)
         steps = self.config.action_tokens
         model, embedding, head = self.language_model.model, self.embedding_rows(), self.head_rows()
-        return greedy_decode(model, prefix, mask, embedding, head, steps)
+        return greedy_decode(model, prefix, mask, embedding, head, steps, self.classes)
 
     def prefix_of_one(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> torch.Tensor:
         """`prefix` of one observation, (1, T, d): without padding."""

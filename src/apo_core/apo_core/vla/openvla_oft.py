@@ -148,8 +148,11 @@ class OpenVlaOft(PrismaticVla):
             rows = hidden.reshape(len(hidden), self.config.chunk, -1)
             values = self.action_head(rows).float().flatten(1)
             return values, torch.zeros_like(values)
-        log_probs, tokens = F.linear(hidden, self.head_rows()).float().log_softmax(dim=-1).max(dim=-1)
-        return tokens, log_probs
+        logits = F.linear(hidden, self.head_rows()).float()
+        tokens = logits.argmax(dim=-1)
+        if self.classes is not None:
+            return tokens, self.classes.log_probs(logits, tokens)
+        return tokens, logits.log_softmax(dim=-1).gather(-1, tokens[..., None])[..., 0]
 
     def _hidden(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> torch.Tensor:
         """Hidden states (B, chunk * A, d) that say the chunk: of the token before each of its places."""

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from apo_core.errors import AdapterError, ObservationError
 from apo_core.types import ActionChunk, Observation
+from apo_core.vla.action_classes import ActionClasses
 from apo_core.vla.action_codec import ActionCodec
 from apo_core.vla.checkpoint import load_checkpoint
 from apo_core.vla.lora import LoraSettings, Staged, attach_lora, second_slot, stage, swap, zero
@@ -58,6 +59,8 @@ class VlaPolicy:
         self.tokenizer = tokenizer
         self.statistics = statistics
         self.codec: ActionCodec = statistics.codec(model.config.bins)
+        self.classes = ActionClasses(self.codec.classes, device)
+        self.model.classes = self.classes
         self.base_sha256 = base_sha256
         self.statistics_sha256 = statistics_sha256
         self.processor = model.make_processor(tokenizer, statistics)
@@ -150,7 +153,7 @@ class VlaPolicy:
             return self.model.features(batch.images, batch.state)
 
     def logprobs(self, batch: Prepared, tokens: np.ndarray | torch.Tensor) -> torch.Tensor:
-        """Log-probabilities of given tokens, with gradient: float32 (B, L), nats.
+        """Log-probabilities of the actions that given tokens are, with gradient: float32 (B, L), nats.
 
         Args:
             batch: B observations.
@@ -160,7 +163,7 @@ class VlaPolicy:
         with self.lock:
             features = self.features(batch)
             logits = self.model.action_logits(features, batch.prompt_ids, tokens)
-        return logits.log_softmax(-1).gather(-1, tokens[..., None])[..., 0]
+        return self.classes.log_probs(logits, tokens)
 
     def generate(self, batch: Prepared) -> tuple[np.ndarray, np.ndarray]:
         """What the model says, greedily: tokens (B, L) and their log-probabilities float32 (B, L), nats.

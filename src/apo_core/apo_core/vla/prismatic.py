@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from apo_core.vla.action_classes import ActionClasses
 from apo_core.vla.model import Statistics
 from apo_core.vla.openvla_processor import ImageSettings, OpenVlaProcessor
 from apo_core.vla.vit import VisionTower, VitShape
@@ -82,9 +83,21 @@ class PrismaticVla(nn.Module):
     def __init__(self, config: OpenVlaConfig, towers: tuple[VitShape, ...], text: LlamaConfig):
         super().__init__()
         self.config = config
+        self._classes: ActionClasses | None = None
         self.vision_backbone = VisionBackbone(towers)
         self.projector = Projector(sum(t.width for t in towers), text.hidden_size, len(towers) == 2)
         self.language_model = LlamaForCausalLM(text)
+
+    @property
+    def classes(self) -> ActionClasses | None:
+        """Which tokens are one action, see `VlaModel`."""
+        return self._classes
+
+    @classes.setter
+    def classes(self, classes: ActionClasses | None) -> None:
+        self._classes = classes
+        if hasattr(self, "decoder"):
+            self.decoder.classes = classes
 
     @property
     def dtype(self) -> torch.dtype:

@@ -15,6 +15,7 @@ from torch import nn
 from transformers import LlamaConfig, LlamaModel
 
 from apo_core.errors import CheckpointError, ConfigError
+from apo_core.vla.action_classes import ActionClasses
 from apo_core.vla.model import Statistics
 from apo_core.vla.small_vla_processor import SmallVlaProcessor
 from apo_core.vla.static_decoder import StaticDecoder
@@ -134,6 +135,15 @@ class SmallVla(nn.Module):
         self.action_head = nn.Linear(d, config.bins, bias=False)
         nn.init.normal_(self.action_head.weight, std=0.02)
         self.decoder = StaticDecoder(self.language_model)
+
+    @property
+    def classes(self) -> ActionClasses | None:
+        """Which tokens are one action, see `VlaModel`."""
+        return self.decoder.classes
+
+    @classes.setter
+    def classes(self, classes: ActionClasses | None) -> None:
+        self.decoder.classes = classes
 
     def make_processor(self, tokenizer: Tokenizer, statistics: Statistics) -> SmallVlaProcessor:
         """Inputs of this model, for training data of these statistics."""

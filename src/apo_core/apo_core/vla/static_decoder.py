@@ -16,6 +16,7 @@ import torch
 from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaModel
 
+from apo_core.vla.action_classes import ActionClasses
 from apo_core.vla.projections import Layer, bound_layer, linears, merged_layer, project, state_of
 
 
@@ -23,8 +24,8 @@ class Decoded(NamedTuple):
     """Greedy tokens with what the model thinks of them."""
 
     tokens: torch.Tensor  # int64 (B, steps)
-    log_probs: torch.Tensor  # float32 (B, steps), nats
-    entropies: torch.Tensor  # float32 (B, steps), nats, of the distribution that each token was taken from
+    log_probs: torch.Tensor  # float32 (B, steps), nats, of the action that each token is
+    entropies: torch.Tensor  # float32 (B, steps), nats, of the distribution over actions that each was taken from
 
 
 def decoder_fault(config: LlamaConfig) -> str:
@@ -68,6 +69,7 @@ class StaticDecoder:
         self._layers: list[Layer] = []
         self._before, self._after = _before_attention, _after_attention
         self.before_layer: Callable[[], None] = _nothing  # called before each layer computes
+        self.classes: ActionClasses | None = None  # which tokens are one action; None: each is one of its own
 
     def __deepcopy__(self, memo: dict) -> StaticDecoder:
         """A decoder of the copied model; bound to its weights when first used."""
@@ -124,7 +126,7 @@ class StaticDecoder:
             hidden = F.embedding(tokens[-1], embedding)[:, None]
             logits.append(self._score(self._forward(hidden, cache, cos, sin, first, 1), head))
             tokens.append(logits[-1][:, -1].argmax(dim=-1))
-        return _judged(torch.stack(tokens, dim=1), torch.cat(logits, dim=1))
+        return _judged(torch.stack(tokens, dim=1), torch.cat(logits, dim=1), self.classes)
 
     def refresh(self) -> None:
         """Binds to the weights where, and merged ones as, they are now; does nothing while that is so."""
@@ -200,8 +202,10 @@ def _after_attention(layer: Layer, x: torch.Tensor, mixed: torch.Tensor, eps: fl
     return x + project(F.silu(gate) * up, layer.down)
 
 
-def _judged(tokens: torch.Tensor, logits: torch.Tensor) -> Decoded:
+def _judged(tokens: torch.Tensor, logits: torch.Tensor, classes: ActionClasses | None) -> Decoded:
     """Scores of tokens (B, steps) under logits (B, steps, V)."""
+    if classes is not None:
+        return Decoded(tokens, classes.log_probs(logits, tokens), classes.entropies(logits))
     log_probs = logits.log_softmax(dim=-1)
     entropies = -(log_probs.exp() * log_probs).sum(dim=-1)
     return Decoded(tokens, log_probs.gather(-1, tokens[..., None])[..., 0], entropies)

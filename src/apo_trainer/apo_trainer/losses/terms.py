@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from apo_core.vla.action_classes import ActionClasses
+
 
 @dataclass(frozen=True, slots=True)
 class LossOutput:
@@ -24,13 +26,16 @@ def exact(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
-def sequence_logps(logits: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-    """Log-probability of each sample's action tokens, (B,) nats.
+def sequence_logps(logits: Tensor, tokens: Tensor, mask: Tensor, classes: ActionClasses | None = None) -> Tensor:
+    """Log-probability of each sample's actions, (B,) nats.
 
     Args:
         logits: (B, T, K) of any float type; the log-softmax is taken in float32 or wider.
         tokens: (B, T) int64 in [0, K).
         mask: (B, T) bool, true where a token counts.
+        classes: which tokens are one action, whose probabilities add up; None: each is one of its own.
     """
+    if classes is not None:
+        return (classes.log_probs(exact(logits), tokens) * mask).sum(-1)
     logps = torch.log_softmax(exact(logits), dim=-1).gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
     return (logps * mask).sum(-1)
