@@ -35,7 +35,7 @@ def test_a_shadow_row_holds_the_policys_action_on_the_same_observation_and_is_un
     batch = batcher.batch([Draw(0, 0), Draw(0, 0, ActionOf.SHADOW)])
     assert batch.classes == (H, U)
     assert batch.desirable.tolist() == [True, False]
-    assert torch.equal(batch.features[0], batch.features[1])
+    assert torch.equal(batch.inputs.features[0], batch.inputs.features[1])
     assert torch.equal(batch.mask[0], batch.mask[1])
     assert batch.actions[1].tolist() == pytest.approx([-0.5] * 14)
     # human step 2 of the file is 0.52, step 3 is 0.53

@@ -27,7 +27,7 @@ def store_of(tiny_model, interactions, contract):
 
 
 def features(store, *draws):
-    return torch.stack([part for part, _ in store.inputs(draws)])
+    return torch.stack([one.features for one in store.inputs(draws)])
 
 
 def test_batches_are_filled_up_to_a_fixed_size():

@@ -45,7 +45,7 @@ def change(policy, by=0.5):
 
 def direct(policy, batch, rows, tokens, mask):
     with torch.no_grad():
-        logits = policy.model.action_logits(batch.features[rows], batch.prompt_ids[rows], tokens)
+        logits = policy.model.action_logits(batch.inputs.features[rows], batch.inputs.prompt_ids[rows], tokens)
     return sequence_logps(logits, tokens, mask)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from apo_core.vla.policy import VlaPolicy
 from apo_trainer.dataset import Sample, SampleClass
-from apo_trainer.features import FeatureSettings, FeatureStore
+from apo_trainer.features import FeatureSettings, FeatureStore, Inputs, stack
 from apo_trainer.negatives import shadow_chunk, synthetic_chunk
 from apo_trainer.sampler import ActionOf, Draw
 
@@ -34,8 +34,7 @@ class Mismatched:
 class Batch:
     """B rows; L = chunk * A action tokens. A row whose action is not the recorded one counts as undesirable."""
 
-    features: Tensor  # float32 (B, N, d)
-    prompt_ids: Tensor  # int64 (B, P)
+    inputs: Inputs  # what was seen
     tokens: Tensor  # int64 (B, L) bins of the actions
     mask: Tensor  # bool (B, L)
     actions: Tensor  # float32 (B, L) the same actions in normalised space
@@ -52,8 +51,10 @@ class Batch:
         """Some rows that follow each other, with their mismatched actions."""
         span, others = slice(rows.start, rows.stop), self.others
         chosen = [i for i, row in enumerate(others.rows) if row in rows]
+        sliced = {f.name: getattr(self, f.name)[span] for f in fields(self) if f.name not in ("inputs", "others")}
         return Batch(
-            **{field.name: getattr(self, field.name)[span] for field in fields(self) if field.name != "others"},
+            inputs=self.inputs.rows(span),
+            **sliced,
             others=Mismatched(
                 tuple(others.rows[i] - rows.start for i in chosen),
                 others.tokens[chosen],
@@ -98,13 +99,11 @@ class Batcher:
             EpisodeFormatError: a file can no longer be read.
         """
         codec, device = self._policy.codec, self._policy.device
-        inputs = self.features.inputs(draws)
         chunks, tokens, mask = self._encode(draws)
         _, other_tokens, other_mask = self._encode(others)
         classes = self.classes(draws)
         return Batch(
-            features=torch.stack([features for features, _ in inputs]),
-            prompt_ids=torch.stack([prompt for _, prompt in inputs]),
+            inputs=stack(self.features.inputs(draws)),
             tokens=torch.from_numpy(tokens).to(device),
             mask=torch.from_numpy(mask).to(device),
             actions=torch.from_numpy(codec.normalise(chunks).reshape(tokens.shape)).float().to(device),

@@ -82,6 +82,19 @@ class TrainingConfig:
     lora_rank: int = parameter(8, "rank of the adapter; a parent adapter must have the same", low=1, high=1024)
     lora_alpha: float = parameter(16.0, "scale of the adapter times its rank", low=1e-3, high=4096.0)
     lora_dropout: float = parameter(0.0, "dropout in front of the adapter", low=0.0, high=0.9)
+    lora_targets: str = parameter(
+        "",
+        "regular expression over module names: layers that the adapter is of; empty: the linear layers of the language "
+        "model (docs/training_runs.md has one with vision)",
+    )
+    nll_weight: float = parameter(
+        0.0, "preference methods: weight of the mean -log pi a token of desirable steps in the loss", low=0.0, high=1e3
+    )
+    ema_decay: float = parameter(
+        0.0, "the adapter is a running mean of the weights, which keeps this share a step; 0: the last weights",
+        low=0.0,
+        high=0.9999,
+    )
     views: int = parameter(1, "augmented views of a sample; 1 is the plain centre crop of serving", low=1, high=1000)
     held_out_share: float = parameter(0.15, "episodes never trained on, chosen by hash of their id", low=0.0, high=0.9)
     held_out_samples: int = parameter(64, "at most so many held-out samples a class", low=1, high=100_000)

@@ -1,4 +1,4 @@
-"""Vision features of observations, computed once a view: LoRA leaves the vision part alone."""
+"""What the model reads of observations, prepared once a view; its features too, where the adapter does not reach them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from apo_core.vla.lora import reaches_features
+from apo_core.vla.model import VlaModel
 from apo_core.vla.policy import Prepared, VlaPolicy
 from apo_trainer.dataset import Sample
 from apo_trainer.sampler import Draw
@@ -21,6 +23,35 @@ from apo_trainer.sampler import Draw
 FIXED_ROWS = 8
 
 Key = tuple[int, int]  # sample, view
+
+
+class Inputs(NamedTuple):
+    """One draw, or several, as the model takes it: features, or what they are computed from."""
+
+    features: Tensor | None  # float32 ([B,] N, d); None where the adapter reaches them
+    images: Tensor | None  # float32 ([B,] cameras, C, S, S), only where there are no features
+    state: Tensor | None  # float32 ([B,] n), likewise
+    prompt_ids: Tensor  # int64 ([B,] P)
+
+    def rows(self, rows: Sequence[int] | slice) -> Inputs:
+        """Some rows of several draws."""
+        return Inputs(*(None if part is None else part[rows] for part in self))
+
+    def embed(self, model: VlaModel) -> Tensor:
+        """Features (B, N, d), with gradient where the adapter reaches them."""
+        return model.features(self.images, self.state) if self.features is None else self.features
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the images or features."""
+        large = self.images if self.features is None else self.features
+        return large.numel() * large.element_size()
+
+
+def stack(items: Sequence[Inputs]) -> Inputs:
+    """Several draws as one batch."""
+    return Inputs(*(None if parts[0] is None else torch.stack(parts) for parts in zip(*items, strict=True)))
+
 T = TypeVar("T")
 
 
@@ -52,7 +83,8 @@ class FeatureStore:
 
     def __init__(self, policy: VlaPolicy, samples: Sequence[Sample], settings: FeatureSettings):
         self._policy, self._samples, self._seed, self._views = policy, samples, settings.seed, settings.views
-        self._cache: dict[Key, tuple[Tensor, Tensor]] = {}
+        self._adapted = reaches_features(policy.model)
+        self._cache: dict[Key, Inputs] = {}
         self._free_bytes = settings.cache_mb << 20
         workers = settings.workers
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="images") if workers else None
@@ -66,14 +98,14 @@ class FeatureStore:
             if key not in self._pending:
                 self._pending[key] = self._pool.submit(self._prepare, key)
 
-    def inputs(self, draws: Sequence[Draw]) -> list[tuple[Tensor, Tensor]]:
-        """Features float32 (N, d) and prompt int64 (P,) of each draw.
+    def inputs(self, draws: Sequence[Draw]) -> list[Inputs]:
+        """What the model reads of each draw.
 
         Raises:
             EpisodeFormatError: a file can no longer be read.
         """
         missing = self._missing(draws)
-        new: dict[Key, tuple[Tensor, Tensor]] = {}
+        new: dict[Key, Inputs] = {}
         for keys, count in fixed_batches(missing):
             prepared = {key: self._take(key) for key in keys[:count]}
             new |= self._compute(keys, count, prepared)
@@ -101,16 +133,20 @@ class FeatureStore:
         future = self._pending.pop(key, None)
         return self._prepare(key) if future is None else future.result()
 
-    def _compute(self, keys: Sequence[Key], count: int, prepared: dict[Key, Prepared]) -> dict:
-        """Features of the first `count` keys."""
+    def _compute(self, keys: Sequence[Key], count: int, prepared: dict[Key, Prepared]) -> dict[Key, Inputs]:
+        """Inputs of the first `count` keys."""
+        if self._adapted:
+            return {
+                key: Inputs(None, one.images[0], one.state[0], one.prompt_ids[0]) for key, one in prepared.items()
+            }
         batch = Prepared(*(torch.cat(parts) for parts in zip(*(prepared[key] for key in keys), strict=True)))
         features = self._policy.features(batch)
         rows = zip(keys[:count], features, batch.prompt_ids, strict=False)
         # copies, as a row of a batch keeps the whole batch in memory
-        return {key: (row.clone(), prompt.clone()) for key, row, prompt in rows}
+        return {key: Inputs(row.clone(), None, None, prompt.clone()) for key, row, prompt in rows}
 
-    def _keep(self, key: Key, value: tuple[Tensor, Tensor]) -> None:
-        size = value[0].numel() * value[0].element_size()
+    def _keep(self, key: Key, value: Inputs) -> None:
+        size = value.bytes
         if size <= self._free_bytes:
             self._cache[key] = value
             self._free_bytes -= size

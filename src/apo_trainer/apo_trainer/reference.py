@@ -79,7 +79,7 @@ class ReferenceLogps:
         if missing:
             values = self._score(batch, list(missing.values()))
             self._cache.put(dict(zip(missing, values, strict=True)))
-        known = batch.features.new_tensor([self._cache.get(key) for key in keys])
+        known = torch.tensor([self._cache.get(key) for key in keys], dtype=torch.float32, device=batch.tokens.device)
         return known[: len(batch)], known[len(batch) :]
 
     def _score(self, batch: Batch, pairs: Sequence[tuple[int, Tensor, Tensor]]) -> list[float]:
@@ -89,6 +89,7 @@ class ReferenceLogps:
             for part, count in fixed_batches(pairs):
                 rows, tokens, mask = zip(*part, strict=True)
                 rows, tokens, mask = list(rows), torch.stack(tokens), torch.stack(mask)
-                logits = self._policy.model.action_logits(batch.features[rows], batch.prompt_ids[rows], tokens)
+                seen = batch.inputs.rows(rows)
+                logits = self._policy.model.action_logits(seen.embed(self._policy.model), seen.prompt_ids, tokens)
                 values += sequence_logps(logits, tokens, mask, self._policy.classes)[:count].tolist()
         return values

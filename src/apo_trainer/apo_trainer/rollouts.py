@@ -100,13 +100,13 @@ _worker: dict = {}
 def _load_policy(checkpoint: str, adapter: Adapter | None):
     """The policy with the adapter swapped in."""
     from apo_core.adapter_store import AdapterStore
-    from apo_core.vla.lora import LoraSettings
+    from apo_core.vla.lora import settings_of
     from apo_core.vla.policy import VlaPolicy
 
     if adapter is None:
         return VlaPolicy.load(checkpoint, lora=None)
     version, tensors = AdapterStore(adapter.store).read(adapter.version)
-    shape = LoraSettings(int(version.adapter_config["r"]), float(version.adapter_config["lora_alpha"]))
+    shape = settings_of(version.adapter_config)
     policy = VlaPolicy.load(checkpoint, lora=shape)
     policy.swap(policy.stage(tensors), adapter.version)
     return policy

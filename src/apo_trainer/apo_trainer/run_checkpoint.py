@@ -36,14 +36,18 @@ class Progress:
 
 
 def save_progress(
-    path: Path, progress: Progress, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
+    path: Path,
+    progress: Progress,
+    parameters: Mapping[str, nn.Parameter],
+    means: Mapping[str, Tensor],
+    optimizer: torch.optim.Optimizer,
 ) -> None:
     """Replaces the file as a whole; a crash leaves the old one or the new one.
 
     Raises:
         OSError: it cannot be written; the old one is as it was.
     """
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {f"mean.{name}": value for name, value in means.items()}
     for name, parameter in parameters.items():
         tensors[f"parameter.{name}"] = parameter.detach()
         tensors |= {f"{key}.{name}": value for key, value in optimizer.state[parameter].items()}
@@ -64,6 +68,7 @@ def save_progress(
 def load_progress(
     path: Path,
     parameters: Mapping[str, nn.Parameter],
+    means: Mapping[str, Tensor],
     optimizer: torch.optim.Optimizer,
     facts: Mapping[str, str],
 ) -> Progress:
@@ -72,6 +77,7 @@ def load_progress(
     Args:
         path: of `save_progress`.
         parameters: of the same adapter.
+        means: of `WeightMean`, set like the parameters.
         optimizer: of these parameters, unused so far.
         facts: of the run as it is now.
 
@@ -88,11 +94,14 @@ def load_progress(
     if changed:
         raise ResumeError(f"{path}: {', '.join(changed)} changed since; start a new run instead of resuming this one")
     wanted = {f"{key}.{name}" for key in ("parameter", *_STATE) for name in parameters}
+    wanted |= {f"mean.{name}" for name in means}
     if wanted != set(tensors):
         raise ResumeError(f"{path}: is of another adapter ({sorted(wanted ^ set(tensors))[:3]})")
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(tensors[f"parameter.{name}"])
+        for name, mean in means.items():
+            mean.copy_(tensors[f"mean.{name}"])
     optimizer.load_state_dict(_optimizer_state(optimizer, list(parameters), tensors))
     return progress
 

@@ -80,6 +80,7 @@ def train(
     check()
     began = time.monotonic()
     last = _optimise(config, trainer, files, report, check, result) if group.is_main else _follow(trainer, check)
+    trainer.finish()
     result["train_seconds"] = round(time.monotonic() - began, 3)
     result["notes"] = trainer.notes
     result["metrics"] = last

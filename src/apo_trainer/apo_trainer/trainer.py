@@ -31,6 +31,7 @@ from apo_trainer.run_checkpoint import Progress, load_progress, save_progress
 from apo_trainer.sampler import Draw
 from apo_trainer.step_metrics import StepMetrics, step_metrics
 from apo_trainer.update import Update
+from apo_trainer.weight_mean import WeightMean
 
 _PREFETCHED_BATCHES = 2  # read ahead by the workers
 
@@ -72,7 +73,7 @@ class Trainer:
         resources = resources or Resources()
         self.policy, self.config, self._data, self._processes = policy, config, data, resources.processes
         self.method = METHODS[config.method](data, config)
-        self.settings = LoraSettings(config.lora_rank, config.lora_alpha, config.lora_dropout)
+        self.settings = LoraSettings(config.lora_rank, config.lora_alpha, config.lora_dropout, config.lora_targets)
         attach_lora(policy.model, self.settings, config.seed)
         if parent is not None:
             swap(policy.model, stage(policy.model, parent))
@@ -94,6 +95,7 @@ class Trainer:
         features = FeatureSettings(config.seed, config.views, resources.feature_cache_mb, resources.workers)
         self._batcher = Batcher(policy, data.train, features, config.negative_noise)
         self._mismatched = MismatchedActions(self.method.sampler, data.train, config.steps, config.seed)
+        self._mean = WeightMean(self._named, config.ema_decay)
         self._recent: deque[float] = deque(maxlen=config.guard_window)
         self.step = 0  # optimizer steps done
         self.stop_reason = ""  # why the last run ended before its planned steps
@@ -127,11 +129,11 @@ class Trainer:
     def save(self, path: Path) -> None:
         """Writes what `resume` needs. Raises OSError."""
         progress = Progress(self.step, tuple(self._recent), self._facts())
-        save_progress(path, progress, self._named, self._optimizer)
+        save_progress(path, progress, self._named, self._mean.tensors, self._optimizer)
 
     def resume(self, path: Path) -> None:
         """Goes on where `save` was called, to the bit on the same machine. Raises ResumeError."""
-        progress = load_progress(path, self._named, self._optimizer, self._facts())
+        progress = load_progress(path, self._named, self._mean.tensors, self._optimizer, self._facts())
         self.step = progress.step
         self._recent.extend(progress.recent)
         self._check_guard()
@@ -173,6 +175,7 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
+        self._mean.add(step)
         return step_metrics(step, rate, norm, terms, out)
 
     def _check_guard(self) -> None:
@@ -185,6 +188,10 @@ class Trainer:
                 f"the undesirable log-ratio fell to {mean:.1f} nats over {len(self._recent)} steps, below "
                 f"guard_undesirable_nats = {limit:g} (config/trainer.yaml)"
             )
+
+    def finish(self) -> None:
+        """Ends the optimisation: with `ema_decay` the adapter becomes the running mean of its weights."""
+        self._mean.take()
 
     def evaluate(self) -> Verdict:
         """Judges the adapter as it is now on the held-out samples and by the self-test of serving."""

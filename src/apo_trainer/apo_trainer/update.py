@@ -75,7 +75,7 @@ class Update:
         with torch.set_grad_enabled(len(parts) == 1):
             forwards = [self._forward(step, part, rows) for rows, part in parts]
         terms = self._terms(batch, forwards, reference, classes)
-        out = self._method.loss(terms)
+        out = self._method.total_loss(terms)
         (slopes,) = torch.autograd.grad(out.loss, terms.policy_logps)
         rows = self._processes.rows(len(slopes))
         slopes = slopes[rows.start : rows.stop]
@@ -92,8 +92,8 @@ class Update:
         """The pass of a batch in the model's current mode."""
         with matrix_products(self._config.precision, self._policy.device):
             logits, other_logits = self._policy.model.completion_logits(
-                batch.features,
-                batch.prompt_ids,
+                batch.inputs.embed(self._policy.model),
+                batch.inputs.prompt_ids,
                 batch.tokens,
                 batch.others.rows,
                 batch.others.tokens,
@@ -129,7 +129,8 @@ class Update:
         """Log pi_ref(a|o), (B,), and log pi_ref(a'|o), (R,); zeros for a method that compares with no reference."""
         if self._reference is not None:
             return self._reference.of(batch)
-        return batch.features.new_zeros(len(batch)), batch.features.new_zeros(len(batch.others.rows))
+        zeros = torch.zeros(len(batch) + len(batch.others.rows), device=batch.tokens.device)
+        return zeros[: len(batch)], zeros[len(batch) :]
 
     def _terms(
         self,

@@ -18,6 +18,10 @@ class FrameCache:
         self._newest: dict[Hashable, tuple[Sequence[np.ndarray], torch.Tensor]] = {}
         self.reused = 0  # calls that computed nothing
 
+    def clear(self) -> None:
+        """Forgets every result: what computes them has changed."""
+        self._newest.clear()
+
     def get(self, slot: Hashable, inputs: Sequence[np.ndarray], compute: Callable[[], torch.Tensor]) -> torch.Tensor:
         """What `compute` gave for these inputs; nobody may write into them later.
 

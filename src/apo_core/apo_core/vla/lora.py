@@ -1,4 +1,7 @@
-"""LoRA adapters of the language model: attach, save, verify, exchange. Files are PEFT's own.
+"""LoRA adapters: attach, save, verify, exchange. Files are PEFT's own.
+
+By default an adapter is of the language model's linear layers; a pattern over module names chooses others, vision among
+them (convolutions and linear layers).
 
 An adapter is attached once, with B = 0, which is the base policy exactly; every later policy is a copy of numbers into
 the same tensors, so base and adapters share one path and nothing is rebuilt while serving.
@@ -7,6 +10,7 @@ the same tensors, so base and adapters share one path and nothing is rebuilt whi
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +22,10 @@ from peft.utils import get_peft_model_state_dict
 from torch import nn
 
 from apo_core.config import parameter
-from apo_core.errors import AdapterError
+from apo_core.errors import AdapterError, ConfigError
 
 TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-_VISION = r".*vision_tower\..*"  # its layers have the same names in some families; LoRA leaves vision alone
+_VISION = r".*vision_tower\..*"  # its layers have the same names in some families; not of the language model
 ADAPTER = "default"  # PEFT's name for the adapter that serves
 _PREFIX = "base_model.model."  # of PEFT's files
 
@@ -35,6 +39,22 @@ class LoraSettings:
         16.0, "scale of the adapter; the product is multiplied by alpha / rank", low=0.0, high=4096.0
     )
     dropout: float = parameter(0.0, "share of the adapter's inputs dropped in training", low=0.0, high=0.9)
+    targets: str = parameter(
+        "",
+        "regular expression over module names: the linear and convolution layers that the adapter is of; empty: the "
+        "linear layers of the language model",
+    )
+
+    def __post_init__(self):
+        try:
+            re.compile(self.targets)
+        except re.error as error:
+            raise ConfigError("adapter", [f"lora_targets = {self.targets!r} is no regular expression: {error}"]) from None
+
+    @property
+    def target_modules(self) -> list[str] | str:
+        """PEFT's `target_modules`."""
+        return self.targets or sorted(TARGET_MODULES)
 
 
 @dataclass(frozen=True)
@@ -50,7 +70,7 @@ def peft_config(settings: LoraSettings) -> LoraConfig:
         r=settings.rank,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
-        target_modules=list(TARGET_MODULES),
+        target_modules=settings.target_modules,
         bias="none",
     )
 
@@ -58,9 +78,15 @@ def peft_config(settings: LoraSettings) -> LoraConfig:
 def adapter_config(settings: LoraSettings) -> dict[str, Any]:
     """Content of adapter_config.json, JSON-serialisable."""
     plain = peft_config(settings).to_dict()
-    plain["target_modules"] = sorted(TARGET_MODULES)
+    plain["target_modules"] = settings.target_modules
     plain["inference_mode"] = True
     return {key: getattr(value, "value", value) for key, value in plain.items()}
+
+
+def settings_of(config: Mapping[str, Any]) -> LoraSettings:
+    """The settings behind an adapter_config.json of `adapter_config`."""
+    modules = config["target_modules"]
+    return LoraSettings(int(config["r"]), float(config["lora_alpha"]), targets=modules if isinstance(modules, str) else "")
 
 
 def check_adapter_config(settings: LoraSettings, config: Mapping[str, Any]) -> None:
@@ -69,7 +95,7 @@ def check_adapter_config(settings: LoraSettings, config: Mapping[str, Any]) -> N
         "peft_type": "LORA",
         "r": settings.rank,
         "lora_alpha": settings.alpha,
-        "target_modules": sorted(TARGET_MODULES),
+        "target_modules": settings.target_modules,
         "bias": "none",
         "use_dora": False,
         "use_rslora": False,
@@ -92,13 +118,16 @@ def attach_lora(model: nn.Module, settings: LoraSettings, seed: int = 0) -> None
 
     Raises:
         ValueError: an adapter is attached already.
+        ConfigError: no linear or convolution layer has a name that `targets` matches.
     """
     if any("lora_A" in name for name, _ in model.named_parameters()):
         raise ValueError("an adapter is attached already; use stage and swap")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         config = peft_config(settings)
-        if any("vision_tower." in name for name, _ in model.named_modules()):
+        if settings.targets:
+            config.target_modules = _matching_layers(model, settings.targets)
+        elif any("vision_tower." in name for name, _ in model.named_modules()):
             config.exclude_modules = _VISION
         inject_adapter_in_model(config, model, adapter_name=ADAPTER)
     for name, value in model.named_parameters():
@@ -106,6 +135,19 @@ def attach_lora(model: nn.Module, settings: LoraSettings, seed: int = 0) -> None
             # small steps vanish in bfloat16, whatever the base model's precision
             value.data = value.data.float()
         value.requires_grad_("lora_" in name)
+
+
+def _matching_layers(model: nn.Module, pattern: str) -> list[str]:
+    layers = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    matching = [name for name in layers if re.fullmatch(pattern, name)]
+    if not matching:
+        raise ConfigError("adapter", [f"lora_targets = {pattern!r} matches none of {len(layers)} layers: {layers[:8]}"])
+    return matching
+
+
+def reaches_features(model: nn.Module) -> bool:
+    """Whether the adapter is of layers before the language model, so that features depend on it."""
+    return any("language_model." not in name for name in lora_parameters(model))
 
 
 def lora_parameters(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -173,6 +173,7 @@ class ServingPolicy:
         stream.synchronize()
 
     def _rebind(self) -> None:
+        self._frames.clear()  # an adapter may reach the features
         if self._decodes:
             with torch.no_grad():
                 self._policy.model.decoder.refresh()

@@ -79,6 +79,7 @@ def set_up(policy: VlaPolicy, settings: ServingSettings, source: str) -> None:
     if decodes:
         language_model = policy.model.decoder.model
         policy.model.decoder = StaticDecoder(language_model, merges(language_model, policy.device, settings.precision))
+        policy.model.classes = policy.classes
     if settings.compile:
         policy.model.decoder.compile()
 

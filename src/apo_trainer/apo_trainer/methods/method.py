@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from torch import Tensor
 
 from apo_trainer.dataset import SampleClass, TrainingData
-from apo_trainer.losses import LossOutput
+from apo_trainer.losses import LossOutput, bc_loss
 from apo_trainer.sampler import Draw
 
 if TYPE_CHECKING:
@@ -66,6 +67,14 @@ class Method(ABC):
     @abstractmethod
     def _sampler(self, data: TrainingData) -> BatchSampler:
         """How batches are drawn."""
+
+    def total_loss(self, terms: Terms) -> LossOutput:
+        """The loss, and for a method with a reference `nll_weight` times the mean -log pi of desirable tokens."""
+        out, weight = self.loss(terms), self.config.nll_weight
+        if not (weight and self.uses_reference and bool(terms.desirable.any())):
+            return out
+        nll = bc_loss(terms.policy_logps, terms.token_counts, terms.desirable.float()).loss
+        return dataclasses.replace(out, loss=out.loss + weight * nll)
 
     @abstractmethod
     def loss(self, terms: Terms) -> LossOutput:
