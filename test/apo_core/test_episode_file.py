@@ -1,10 +1,13 @@
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from apo_core.episode_file import EpisodeWriter, list_episodes, read_episode, read_frames
+from apo_core.episode_checksums import attributes_checksum, plain_attributes
+from apo_core.episode_file import EpisodeWriter, list_episodes, read_episode, read_frames, verify_checksums
 from apo_core.errors import ConfigError, EpisodeFormatError, ObservationError
 from apo_core.labeling import LabelRule
 from apo_core.types import ControlSource, EpisodeOutcome, Outcome, StepLabel
@@ -13,14 +16,17 @@ SUCCESS = EpisodeOutcome(Outcome.SUCCESS, "task_success", terminated=True, trunc
 POLICY, HUMAN, HOLD = ControlSource.POLICY, ControlSource.HUMAN, ControlSource.HOLD
 
 
+RECORDED = Path(__file__).parents[1] / "data" / "takeovers" / "lift-10003.h5"  # schema version 1
+
+
 @pytest.fixture
 def write(tmp_path, small_contract, make_info, make_step):
-    """(sources) -> path of a finished episode, one step a source."""
+    """(sources) -> path of a finished episode, one step a source; `change(step)` gives the step to be written."""
 
-    def make(sources=(POLICY,) * 3, episode_id="e1", compression="zstd"):
+    def make(sources=(POLICY,) * 3, episode_id="e1", compression="zstd", change=lambda step: step):
         writer = EpisodeWriter(tmp_path, make_info(episode_id), small_contract, compression)
         for tick, source in enumerate(sources, 1):
-            writer.append(make_step(tick, source))
+            writer.append(change(make_step(tick, source)))
         return writer.finish(SUCCESS, {"frames_lost": 1})
 
     return make
@@ -48,6 +54,101 @@ def test_what_is_written_is_read(write, make_step, make_info, compression):
     assert episode.stamps_ns["command"][0] == 100_000_007
     assert episode.stamps_ns["receive"][0] == 100_000_009
     assert episode.stamps_ns["chunk"][0] == episode.stamps_ns["observation"][0] == 100_000_000
+
+
+def with_facts(step):
+    """Tokens from the tick on but for tick 2, what is left of the task but for tick 3."""
+    tokens = None if step.tick == 2 else np.arange(step.tick, step.tick + 7)
+    return replace(step, policy_tokens=tokens, task_remaining=None if step.tick == 3 else step.tick / 4)
+
+
+def test_optional_facts_are_read_as_they_were_written(write):
+    path = write([POLICY] * 45, change=with_facts)
+    episode = read_episode(path, images=False)
+    expected = np.arange(1, 46)[:, None] + np.arange(7)
+    expected[1] = -1
+    assert (episode.policy_tokens.dtype, episode.policy_tokens.shape) == (np.int32, (45, 7))
+    np.testing.assert_array_equal(episode.policy_tokens, expected)
+    remaining = np.arange(1, 46, dtype=np.float32) / 4
+    remaining[2] = np.nan
+    assert episode.task_remaining.dtype == np.float32
+    np.testing.assert_array_equal(episode.task_remaining, remaining)
+    assert (episode.schema_version, episode.schema_minor) == (2, 1)
+    assert verify_checksums(path) == []
+
+
+@pytest.mark.parametrize("name", ["action/policy_tokens", "task/remaining"])
+def test_checksums_cover_the_optional_facts(write, name):
+    path = write(change=with_facts)
+    with h5py.File(path, "r+") as f:
+        f[name][0] = 3
+    assert verify_checksums(path) == [name]
+    with h5py.File(path, "r+") as f:
+        del f[name]
+    assert verify_checksums(path) == [name]
+
+
+def test_a_file_of_which_nothing_optional_is_known_has_none(write):
+    path = write()
+    episode = read_episode(path)
+    assert episode.policy_tokens is None and episode.task_remaining is None
+    with h5py.File(path) as f:
+        assert "policy_tokens" not in f["action"] and "task" not in f
+
+
+def test_a_fact_of_dropped_steps_alone_is_not_in_the_file(tmp_path, small_contract, make_info, make_step):
+    writer = EpisodeWriter(tmp_path, make_info(), small_contract)
+    for tick in range(1, 31):
+        facts = {"policy_tokens": np.arange(7), "task_remaining": 0.5} if tick > 4 else {}
+        writer.append(replace(make_step(tick), **facts))
+    writer.truncate(4)
+    episode = read_episode(writer.finish(SUCCESS))
+    assert episode.num_steps == 4 and episode.policy_tokens is None and episode.task_remaining is None
+
+
+@pytest.mark.parametrize("tokens", [np.arange(6), np.arange(8), np.zeros(7), np.full(7, -1), np.full(7, 2**31)])
+def test_malformed_tokens_are_unknown(write, tokens):
+    path = write(
+        change=lambda step: replace(with_facts(step), policy_tokens=tokens if step.tick == 1 else np.arange(7))
+    )
+    assert read_episode(path).policy_tokens.tolist() == [[-1] * 7, list(range(7)), list(range(7))]
+
+
+def test_tokens_without_the_policys_action_are_unknown(write):
+    path = write([HOLD, POLICY], change=lambda step: replace(step, policy_tokens=np.arange(7)))
+    assert read_episode(path).policy_tokens.tolist() == [[-1] * 7, list(range(7))]
+
+
+@pytest.mark.parametrize("remaining", [np.nan, np.inf, -0.5])
+def test_what_is_left_of_a_task_is_unknown_unless_finite_and_not_negative(write, remaining):
+    assert read_episode(write(change=lambda step: replace(step, task_remaining=remaining))).task_remaining is None
+
+
+def test_a_file_of_minor_version_0_reads_without_them(write):
+    path = write()
+    with h5py.File(path, "r+") as f:
+        del f.attrs["schema_minor"]
+        sums = json.loads(f.attrs["checksums"])
+        f.attrs["checksums"] = json.dumps(sums | {"attributes": attributes_checksum(plain_attributes(f))})
+    episode = read_episode(path)
+    assert (episode.schema_version, episode.schema_minor) == (2, 0)
+    assert episode.policy_tokens is None and episode.task_remaining is None
+    assert verify_checksums(path) == []
+
+
+def test_a_later_minor_version_reads(write):
+    path = write(change=with_facts)
+    with h5py.File(path, "r+") as f:
+        f.attrs["schema_minor"] = 7
+        f["action/later"] = np.zeros(3)
+    episode = read_episode(path)
+    assert episode.schema_minor == 7 and episode.policy_tokens[0].tolist() == list(range(1, 8))
+
+
+def test_a_file_of_version_1_reads_without_them():
+    episode = read_episode(RECORDED, images=False)
+    assert (episode.schema_version, episode.schema_minor) == (1, 0)
+    assert episode.policy_tokens is None and episode.task_remaining is None
 
 
 def test_derived_quantities(write):
@@ -189,6 +290,16 @@ DAMAGES = {
     "ticks that go back": lambda f: f["control/tick"].write_direct(np.array([3, 2, 1], "i8")),
     "source without a name": lambda f: f["control/source"].write_direct(np.array([9, 0, 0], "u1")),
     "wrong type": lambda f: _replace(f, "control/tick", data=np.arange(3.0)),
+    "tokens of another shape": lambda f: f.__setitem__("action/policy_tokens", np.zeros((3, 6), "i4")),
+    "tokens of another type": lambda f: f.__setitem__("action/policy_tokens", np.zeros((3, 7), "f4")),
+    "progress of another length": lambda f: f.__setitem__("task/remaining", np.zeros(2, "f4")),
+    "progress in another file": lambda f: f.__setitem__("task", h5py.ExternalLink("other.h5", "task")),
+    "progress behind a soft link": lambda f: (
+        f.create_group("task"),
+        f.__setitem__("task/remaining", h5py.SoftLink("/observation/stamp_ns")),
+    ),
+    "task that is no group": lambda f: f.__setitem__("task", np.zeros(3, "f4")),
+    "minor version without meaning": lambda f: f.attrs.__setitem__("schema_minor", "one"),
     "soft link": lambda f: (
         f.pop("control/tick"),
         f.__setitem__("control/tick", h5py.SoftLink("/observation/stamp_ns")),

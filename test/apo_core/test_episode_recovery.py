@@ -1,6 +1,7 @@
 """What a crash leaves becomes an episode: all whole steps, whatever is torn behind them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -128,3 +129,21 @@ def test_journal_of_another_contract_is_refused(tmp_path, small_contract, make_i
     with pytest.raises(EpisodeFormatError, match="not a journal of an episode"):
         recover_episode(writer.partial_path)
     assert writer.partial_path.exists()
+
+
+def test_optional_facts_are_recovered(tmp_path, small_contract, make_info, make_step):
+    writer = EpisodeWriter(tmp_path, make_info(), small_contract)
+    for tick in range(1, 31):
+        facts = {"policy_tokens": np.arange(tick, tick + 7), "task_remaining": tick / 8} if tick % 2 else {}
+        writer.append(replace(make_step(tick), **facts))
+    writer.abandon()
+    path = recover_episode(writer.partial_path)
+    episode = read_episode(path)
+    assert episode.policy_tokens[[0, 1, 28]].tolist() == [list(range(1, 8)), [-1] * 7, list(range(29, 36))]
+    np.testing.assert_array_equal(episode.task_remaining[[0, 1, 28]], np.float32([1 / 8, np.nan, 29 / 8]))
+    assert verify_checksums(path) == []
+
+
+def test_a_journal_without_them_is_recovered_without_them(crashed):
+    episode = read_episode(recover_episode(crashed()))
+    assert episode.policy_tokens is None and episode.task_remaining is None

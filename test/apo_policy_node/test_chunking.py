@@ -1,5 +1,7 @@
 """Chunks one after the other: replaced, averaged, or begun with what runs meanwhile; never of two adapters."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -109,3 +111,11 @@ def test_a_row_handed_on_from_chunk_to_chunk_keeps_the_age_of_its_observation():
 def test_chunkings_by_name():
     made = [make_chunking(name, 0.01, 2, MAX_AGE_NS) for name in ("replace", "ensemble", "realtime")]
     assert [type(each) for each in made] == [Replace, Ensemble, RealTime]
+
+
+@pytest.mark.parametrize(("name", "kept"), [("replace", True), ("realtime", True), ("ensemble", False)])
+def test_only_an_average_has_no_tokens(name, kept):
+    chunking = make_chunking(name, 0.0, 1, MAX_AGE_NS)
+    for tick in range(2):
+        emitted = dataclasses.replace(chunk(tick, [1, 2, 3]), tokens=np.arange(3))
+        assert (chunking.join(emitted).tokens is not None) == kept

@@ -93,6 +93,32 @@ def test_command_of_a_task_that_did_not_run_is_left_out(exact, make_observation,
     assert pairs(exact, 4 * TICK) == [(1, 1), (4, 4)]
 
 
+def test_what_is_left_of_the_task_is_that_of_the_observation(exact, make_observation, make_command):
+    for tick, remaining in ((1, 0.5), (2, None), (3, 0.25)):
+        exact.add_status(tick * TICK, True, remaining)
+        exact.add_observation(make_observation(tick * TICK))
+        exact.add_command(make_command(tick))
+    assert [pairing.task_remaining for pairing in exact.ready(3 * TICK)] == [0.5, None, 0.25]
+
+
+def test_what_is_left_of_the_task_is_unknown_without_a_status_of_the_observation(make_observation, make_command):
+    alignment = CommandAlignment(30_000_000, WAIT)
+    alignment.add_observation(make_observation(TICK))
+    alignment.add_command(make_command(1))
+    alignment.add_status(TICK - 1, True, 0.5)
+    alignment.add_status(TICK + 1, True, 0.25)
+    assert [pairing.task_remaining for pairing in alignment.ready(TICK)] == [None]
+
+
+def test_a_status_that_comes_after_its_command_is_waited_for(exact, make_observation, make_command):
+    exact.add_status(TICK, True, 0.5)
+    exact.add_observation(make_observation(2 * TICK))
+    exact.add_command(make_command(2))
+    assert exact.ready(2 * TICK) == []
+    exact.add_status(2 * TICK, True, 0.25)
+    assert [pairing.task_remaining for pairing in exact.ready(2 * TICK)] == [0.25]
+
+
 def test_status_is_waited_for_once_there_is_one(exact, make_observation, make_command):
     exact.add_status(TICK, True)
     exact.add_observation(make_observation(2 * TICK))

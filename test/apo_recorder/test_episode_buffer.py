@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from apo_core.types import ControlSource, EpisodeOutcome, Outcome
@@ -28,11 +29,18 @@ def add(buffer, make_command, make_observation):
 
 
 def test_step_takes_its_facts_from_the_command(buffer, make_command, make_observation):
-    command = make_command(3, source=ControlSource.HUMAN, human_action=make_command(4).action, reason="operator_motion")
-    step = buffer.add(Pairing(command, make_observation(3 * TICK)), 3 * TICK)
+    command = make_command(
+        3,
+        source=ControlSource.HUMAN,
+        human_action=make_command(4).action,
+        reason="operator_motion",
+        policy_tokens=np.arange(7, dtype=np.int32),
+    )
+    step = buffer.add(Pairing(command, make_observation(3 * TICK), 0.25), 3 * TICK)
     assert (step.tick, step.source, step.reason, step.adapter_version) == (3, "HUMAN", "operator_motion", 1)
     assert step.executed_action is command.action and step.human_action is command.human_action
     assert step.policy_action is command.policy_action
+    assert step.policy_tokens is command.policy_tokens and step.task_remaining == 0.25
     assert (step.command_stamp_ns, step.chunk_stamp_ns, step.receive_ns) == (3 * TICK,) * 3
     assert step.observation.stamp_ns == 3 * TICK
 

@@ -247,3 +247,11 @@ def test_what_an_episode_misses_is_known_while_it_runs(make_rig):
     rig.tick(1)
     rig.tick(4)
     assert rig.recording.losses == Losses(commands_lost=2, frames_lost=2)
+
+
+def test_what_is_left_of_the_task_is_in_the_step_of_its_observation(make_rig):
+    rig = make_rig(auto=True)
+    for tick in (1, 2, 3):
+        rig.tick(tick)
+        rig.progress(tick, trial=1, running=True, remaining=None if tick == 2 else tick / 8)
+    assert [step.task_remaining for step in rig.writer.steps[0]] == [1 / 8, None, 3 / 8]

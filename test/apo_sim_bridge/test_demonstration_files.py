@@ -8,9 +8,10 @@ import pytest
 from apo_core.contract import load_contract
 from apo_core.episode_file import read_episode
 from apo_core.errors import ConfigError
+from apo_core.experts import progress
 from apo_core.types import ControlSource, EpisodeKind, Outcome
 from apo_sim_bridge.demonstration_files import demonstration_steps, ensure_demonstrations
-from apo_sim_bridge.demonstrations import NoiseBursts
+from apo_sim_bridge.demonstrations import NoiseBursts, expert_input
 from apo_sim_bridge.sim_env import SimConfig, SimFrame
 
 CONTRACT = load_contract(Path(__file__).parents[2] / "config" / "contract.yaml")
@@ -58,6 +59,7 @@ def test_steps_are_what_a_recorder_would_have_written():
         assert step.tick == index and step.observation.stamp_ns == (index + 1) * 50_000_000
         assert step.observation.images["wrist"][0, 0, 0] == index
         assert step.source is ControlSource.HUMAN and step.policy_action is None
+        assert step.task_remaining == pytest.approx(progress("Lift", expert_input(FakeEnv(4).reset(3))))
         assert not np.array_equal(step.human_action, step.executed_action)
     state = steps[0].observation.state
     np.testing.assert_allclose(state["ee_pose"], [0.1, 0.2, 1.0, 1.0, 0.0, 0.0, 0.0], rtol=1e-6)

@@ -34,6 +34,30 @@ def test_a_decision_says_what_it_came_from():
     np.testing.assert_array_equal(decision.policy_values, ROWS[0])
 
 
+def test_a_decision_has_the_tokens_of_its_row():
+    rig = Rig()
+    rig.chunk_stamp, rig.tokens = START + PERIOD, np.arange(100, 128)
+    decided = [rig.tick().policy_tokens.tolist() for _ in range(4)]
+    assert decided == np.arange(100, 128).reshape(4, 7).tolist()
+    assert rig.tick().policy_tokens is None  # the chunk is used up
+
+
+def test_the_shadow_of_the_operator_has_the_policys_tokens():
+    rig = Rig()
+    rig.tokens = np.arange(100, 128)
+    decision = rig.tick(RIGHT)
+    assert decision.source is ControlSource.HUMAN
+    assert decision.policy_tokens.tolist() == list(range(100, 107))
+
+
+@pytest.mark.parametrize("tokens", [np.arange(5), np.zeros(28), np.full(28, -1), "tokens"])
+def test_malformed_tokens_stop_nobody(tokens):
+    rig = Rig()
+    rig.tokens = tokens
+    decision = rig.tick()
+    assert decision.source is ControlSource.POLICY and decision.policy_tokens is None
+
+
 def test_nobody_drives_before_enable():
     rig = Rig(start_enabled=False)
     decision = rig.tick(RIGHT)

@@ -27,8 +27,8 @@ def watchdogs():
     return Watchdogs(ArbiterConfig(future_tolerance_s=0.1, policy_silent_s=0.2), CONTRACT)
 
 
-def newest(stamp=NOW, receive=NOW, rows=ROWS, version=3):
-    chunk = ActionChunk(stamp, 50 * MS, rows, np.zeros(len(rows), np.float32), version)
+def newest(stamp=NOW, receive=NOW, rows=ROWS, version=3, tokens=None):
+    chunk = ActionChunk(stamp, 50 * MS, rows, np.zeros(len(rows), np.float32), version, tokens)
     return PolicyInput(chunk, "", receive)
 
 
@@ -74,9 +74,22 @@ def test_several_faults_of_one_chunk_are_all_found(watchdogs):
 
 def test_the_row_of_a_tick_is_the_nearest(watchdogs):
     chunk = newest(NOW)
-    first = [watchdogs.policy_row(NOW + age * MS, chunk, ADAPTERS)[0] for age in (-90, 0, 24, 26, 76, 174)]
+    first = [watchdogs.policy_row(NOW + age * MS, chunk, ADAPTERS).values[0] for age in (-90, 0, 24, 26, 76, 174)]
     assert first == [0, 0, 0, 7, 14, 21]
     assert watchdogs.policy_row(NOW + 176 * MS, chunk, ADAPTERS) is None
+
+
+def test_a_row_has_its_own_tokens(watchdogs):
+    chunk = newest(NOW, tokens=np.arange(100, 128))
+    for age, first in ((-90, 100), (24, 100), (26, 107), (174, 121)):
+        row = watchdogs.policy_row(NOW + age * MS, chunk, ADAPTERS)
+        assert row.tokens.tolist() == list(range(first, first + 7))
+
+
+@pytest.mark.parametrize("tokens", [None, np.arange(27), np.arange(29), np.zeros(28), np.full(28, -1)])
+def test_a_row_without_sound_tokens_is_the_same_row(watchdogs, tokens):
+    row = watchdogs.policy_row(NOW + 50 * MS, newest(tokens=tokens), ADAPTERS)
+    assert row.tokens is None and row.values.tolist() == ROWS[1].tolist()
 
 
 def test_a_sound_row_of_a_chunk_with_another_that_is_not_finite_may_be_shown(watchdogs):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import yaml
-from arbiter_cell import CONTRACT_FILE, WAIT_S
+from arbiter_cell import CONTRACT_FILE, TOKENS, WAIT_S
 from std_srvs.srv import SetBool
 
 from apo_core.contract import load_contract
@@ -21,6 +21,7 @@ def test_it_holds_until_enabled_then_the_policy_drives(cell, start_arbiter):
     assert command.source == "POLICY" and command.adapter_version == 6
     assert command.header.frame_id == "base"
     assert list(command.values) == list(command.policy_values)
+    assert list(command.policy_tokens) in TOKENS.tolist()
     assert to_ns(command.chunk_stamp) > 0 and not command.human_values
     ticks = [c.tick for c in cell.commands]
     assert ticks == list(range(ticks[0], ticks[0] + len(ticks)))
@@ -88,6 +89,7 @@ def test_the_policys_action_goes_out_in_the_shadow_of_the_operator(cell, start_a
         command.chunk_stamp,
     )
     np.testing.assert_allclose(shadow.values, [0.1, 0, 0, 0, 0, 0, -1], atol=1e-6)
+    assert shadow.policy_tokens and shadow.policy_tokens == command.policy_tokens
     executed = {c.tick for c in cell.commands if c.source == "POLICY"}
     assert not executed & {c.tick for c in cell.shadow}
 

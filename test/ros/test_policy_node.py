@@ -124,7 +124,8 @@ def test_a_chunk_answers_an_observation(robot):
     assert chunk.header.frame_id == "base"
     assert chunk.period_s == pytest.approx(0.05)
     assert chunk.inference_s > 0
-    assert len(chunk.values) == 28
+    assert len(chunk.values) == len(chunk.tokens) == 28
+    assert set(chunk.tokens) <= set(range(256))
     assert len(chunk.log_probs) == 4
     assert np.isfinite(chunk.values).all()
     assert max(chunk.log_probs) < 0

@@ -194,6 +194,9 @@ def test_tick_is_complete_and_has_one_stamp(lockstep):
     assert len(messages["ground_truth/objects"].poses) == 1
     status = messages["task/status"]
     assert (status.seed, status.step, status.running, status.success) == (3, 0, True, False)
+    hand, cube = messages["ee_pose"].pose.position, messages["ground_truth/objects"].poses[0].position
+    # to the cube, then up to where the expert holds it
+    assert status.remaining >= np.linalg.norm([hand.x - cube.x, hand.y - cube.y, hand.z - cube.z]) + 0.92 - cube.z
 
 
 def test_same_seed_and_commands_give_the_same_bits(lockstep):

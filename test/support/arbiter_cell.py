@@ -32,6 +32,7 @@ WAIT_S = 30.0  # limit of a wait for something that will come
 PERIOD_NS = CONTRACT.period_ns
 POSE = np.array([0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0])
 RIGHT = np.array([0.0, -0.3, 0.0, 0.0, 0.0, 0.0, 0.0], np.float32)
+TOKENS = np.arange(100, 128).reshape(4, 7)
 
 
 class Cell:
@@ -139,7 +140,7 @@ class Cell:
 
     def send_chunk(self, stamp_ns: int) -> None:
         rows = np.tile(np.array([0.1, 0, 0, 0, 0, 0, -1], np.float32), (4, 1))
-        chunk = ActionChunk(stamp_ns, PERIOD_NS, rows, np.zeros(4, np.float32), self.adapter)
+        chunk = ActionChunk(stamp_ns, PERIOD_NS, rows, np.zeros(4, np.float32), self.adapter, TOKENS.reshape(-1))
         message = chunk_to_msg(chunk, stamp_ns, self.contract, 0.01)
         if self.period_s is not None:
             message.period_s = self.period_s

@@ -89,6 +89,7 @@ class Cell:
             observation_stamp=stamp,
             chunk_stamp=stamp,
             policy_values=to_floats(None if source is HOLD else -action),
+            policy_tokens=[] if source is HOLD else range(tick, tick + 7),
             human_values=to_floats(action if source is HUMAN else None),
             adapter_version=4,
             clipped="vx",

@@ -29,7 +29,7 @@ from apo_core.episode_checksums import (
 )
 from apo_core.episode_hdf5 import CameraFrames, open_episode, read_head
 from apo_core.episode_journal import SUFFIX, JournalWriter
-from apo_core.episode_schema import SCHEMA, SCHEMA_VERSION
+from apo_core.episode_schema import SCHEMA, SCHEMA_MINOR, SCHEMA_VERSION
 from apo_core.episode_sink import EpisodeSink, step_row
 from apo_core.errors import ConfigError
 from apo_core.image_codec import COMPRESSIONS, PackedFrame, pack
@@ -38,6 +38,7 @@ from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutco
 
 __all__ = [
     "SCHEMA",
+    "SCHEMA_MINOR",
     "SCHEMA_VERSION",
     "Episode",
     "EpisodeWriter",
@@ -231,6 +232,9 @@ class Episode:
     streams: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # {camera or state key: counts}
     schema_version: int = SCHEMA_VERSION
     image_compression: str = ""  # empty in version 1
+    schema_minor: int = SCHEMA_MINOR
+    policy_tokens: np.ndarray | None = None  # int32 (T, A), -1 where unknown; None: the file has none
+    task_remaining: np.ndarray | None = None  # float32 (T,), unit of the task, NaN where unknown; None: as above
 
     @property
     def num_steps(self) -> int:
@@ -299,6 +303,8 @@ def _read(path: Path, f: h5py.File, with_images: bool) -> Episode:
             "clipped": checked.texts("control/clipped", steps),
             "streams": json.loads(attrs["streams"]),
             "image_compression": str(attrs["image_compression"]),
+            "policy_tokens": checked.optional("action/policy_tokens", (steps, size), "i4"),
+            "task_remaining": checked.optional("task/remaining", (steps,), "f4"),
         }
     return Episode(
         path=path,
@@ -322,6 +328,7 @@ def _read(path: Path, f: h5py.File, with_images: bool) -> Episode:
             "receive": column("control/receive_ns", (steps,), "i8"),
         },
         schema_version=version,
+        schema_minor=int(attrs.get("schema_minor", 0)),
         **later,
     )
 

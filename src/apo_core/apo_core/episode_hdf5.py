@@ -76,6 +76,17 @@ class CheckedFile:
         """Its values."""
         return self.sized(name, shape, dtype)[()]
 
+    def optional(self, name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray | None:
+        """Its values; None where the file has nothing of this name."""
+        parts = name.split("/")
+        for depth in range(1, len(parts) + 1):
+            place = "/".join(parts[:depth])
+            if not self.f.id.links.exists(place.encode()):
+                return None
+            if not self.has(place):
+                self.fail(f"'{place}' is not stored in the file itself")
+        return self.column(name, shape, dtype)
+
     def texts(self, name: str, steps: int) -> tuple[str, ...]:
         """Texts of the steps."""
         values = self.column(name, (steps,), "str").tolist()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from apo_core.action_tokens import known_tokens
 from apo_core.contract import Contract
 from apo_core.episode_checksums import (
     IMAGES,
@@ -18,16 +20,17 @@ from apo_core.episode_checksums import (
     plain_attributes,
     values_checksum,
 )
-from apo_core.episode_schema import SCHEMA_NAME, SCHEMA_VERSION, SOURCES
+from apo_core.episode_schema import SCHEMA_MINOR, SCHEMA_NAME, SCHEMA_VERSION, SOURCES
 from apo_core.image_codec import PackedFrame, dataset_options, is_jpeg, lossless_of
 from apo_core.safe_file import SafeFile
 from apo_core.types import EpisodeInfo, EpisodeOutcome, Step
 
 ROWS_PER_FLUSH = 20
+_TOKENS, _REMAINING = "action/policy_tokens", "task/remaining"
 
 
 def step_row(step: Step, contract: Contract) -> dict[str, object]:
-    """Values of a step, without its images, by dataset."""
+    """Values of a step, without its images, by dataset; of the optional ones those that are known."""
     observation = step.observation
     absent = np.full(contract.action.size, np.nan, np.float32)
     row = {
@@ -49,6 +52,11 @@ def step_row(step: Step, contract: Contract) -> dict[str, object]:
     for name in (*contract.image_names, *contract.state_names):
         row[f"observation/header_stamp_ns/{name}"] = observation.header_stamps_ns.get(name, 0)
         row[f"observation/receive_ns/{name}"] = observation.receive_ns.get(name, 0)
+    tokens = known_tokens(step.policy_tokens, (contract.action.size,))
+    if tokens is not None and step.policy_action is not None:
+        row[_TOKENS] = tokens
+    if step.task_remaining is not None and 0 <= step.task_remaining < math.inf:
+        row[_REMAINING] = float(step.task_remaining)
     return row
 
 
@@ -73,6 +81,9 @@ class EpisodeSink:
         self._jpeg: dict[str, list[bytes]] = {}  # camera -> files not in the file yet
         self._jpeg_ends: dict[str, list[int]] = {}
         self._texts: dict[str, list[bytes]] = {"control/reason": [], "control/clipped": []}  # written at the end
+        # of every step, None where unknown; written at the end if any is known
+        self._optional: dict[str, list[object]] = {_TOKENS: [], _REMAINING: []}
+        self._unknown = {_TOKENS: np.full(contract.action.size, -1, np.int32), _REMAINING: np.float32(np.nan)}
         self._disk = SafeFile(path)
         self._file = h5py.File(self._disk, "w", libver="latest")
         self._create(info, compression)
@@ -95,6 +106,7 @@ class EpisodeSink:
         self._attributes(
             schema=SCHEMA_NAME,
             schema_version=SCHEMA_VERSION,
+            schema_minor=SCHEMA_MINOR,
             episode_id=info.episode_id,
             kind=info.kind.value,
             task=info.task,
@@ -166,6 +178,8 @@ class EpisodeSink:
         start = self._steps - len(self._rows)
         for name, texts in self._texts.items():
             texts += [row.pop(name).encode() for row in self._rows]
+        for name, values in self._optional.items():
+            values += [row.pop(name, None) for row in self._rows]
         for name in self._rows[0]:
             self._extend(name, start, np.array([row[name] for row in self._rows], self._datasets[name].dtype))
         self._rows.clear()
@@ -200,6 +214,7 @@ class EpisodeSink:
             kind = h5py.string_dtype("utf-8", max(1, values.dtype.itemsize))
             options = {"maxshape": (None,), "chunks": (256,), "compression": "gzip", "compression_opts": 1}
             self._file.create_dataset(name, data=values.astype(kind), **options)
+        self._write_optional()
         self._attributes(
             outcome=outcome.outcome.value,
             outcome_reason=outcome.reason,
@@ -219,6 +234,16 @@ class EpisodeSink:
         self._file.close()
         self._disk.sync()
         self._disk.close()
+
+    def _write_optional(self) -> None:
+        for name, steps in self._optional.items():
+            values = steps[: self._steps]
+            if all(value is None for value in values):
+                continue
+            unknown = self._unknown[name]
+            column = np.array([unknown if value is None else value for value in values], unknown.dtype)
+            chunks = (256, *unknown.shape)
+            self._file.create_dataset(name, data=column, maxshape=(None, *unknown.shape), chunks=chunks)
 
     def close(self) -> None:
         """Closes the file as it is."""

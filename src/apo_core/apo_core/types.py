@@ -70,7 +70,7 @@ class ActionChunk:
     values: np.ndarray  # float32 (horizon, A), contract units
     log_probs: np.ndarray  # float32 (horizon,), nats, summed over the action tokens of a row
     adapter_version: int  # 0 is the base policy
-    tokens: np.ndarray | None = None  # int64 (L,) behind the values; float32 (L,) of a continuous head; None: unknown
+    tokens: np.ndarray | None = None  # integer (L,) behind the values; float32 (L,) of a continuous head; None: unknown
     entropies: np.ndarray | None = None  # float32 (horizon,), nats, summed like log_probs; None: the policy has none
 
 
@@ -100,6 +100,7 @@ class ExecutedCommand:
     reason: str
     adapter_version: int
     clipped: str = ""  # contract limits that changed the action, comma separated
+    policy_tokens: np.ndarray | None = None  # int32 (A,), emitted by the policy for policy_action; None: unknown
 
     @property
     def is_finite(self) -> bool:
@@ -118,6 +119,7 @@ class TaskProgress:
     success: bool
     truncated: bool
     last_observation_stamp_ns: int  # observation answered by the last executed command
+    remaining: float | None = None  # what is left of the task, in its own unit; 0 nothing; None: unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,8 @@ class Step:
     chunk_stamp_ns: int  # observation behind policy_action; 0 without one
     receive_ns: int  # steady time of arrival at the recorder
     clipped: str = ""  # contract limits that changed the action, comma separated
+    policy_tokens: np.ndarray | None = None  # int32 (A,), emitted by the policy for policy_action; None: unknown
+    task_remaining: float | None = None  # what is left of the task at the observation, in its own unit; None: unknown
 
 
 @dataclass(frozen=True, slots=True)

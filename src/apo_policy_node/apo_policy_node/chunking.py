@@ -62,7 +62,10 @@ class Ensemble:
         """Nothing."""
 
     def join(self, chunk: ActionChunk) -> ActionChunk:
-        """The chunk with each row averaged over all that was predicted for its moment by the same adapter."""
+        """The chunk with each row averaged over all that was predicted for its moment by the same adapter.
+
+        No token stands for an average, so the chunk has none.
+        """
         newest_ns, version = chunk.observation_stamp_ns, chunk.adapter_version
         self._chunks = [
             each
@@ -71,7 +74,7 @@ class Ensemble:
         ]
         self._chunks.append(chunk)
         values = np.stack([self._row(newest_ns + i * chunk.period_ns) for i in range(len(chunk.values))])
-        return dataclasses.replace(chunk, values=values)
+        return dataclasses.replace(chunk, values=values, tokens=None)
 
     def reset(self) -> None:
         """Forgets every chunk."""

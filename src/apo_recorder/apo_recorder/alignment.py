@@ -19,6 +19,7 @@ class Pairing:
 
     command: ExecutedCommand
     observation: Observation | None
+    task_remaining: float | None = None  # what task/status says of that observation; None: unknown
 
 
 class CommandAlignment:
@@ -39,7 +40,7 @@ class CommandAlignment:
         self._expects_status = expects_status
         self._commands: deque[ExecutedCommand] = deque()
         self._observations: deque[Observation] = deque(maxlen=_OBSERVATIONS)
-        self._statuses: deque[tuple[int, bool]] = deque(maxlen=_STATUSES)
+        self._statuses: deque[tuple[int, bool, float | None]] = deque(maxlen=_STATUSES)
 
     @property
     def oldest_receive_ns(self) -> int | None:
@@ -51,10 +52,10 @@ class CommandAlignment:
         if not self._observations or observation.stamp_ns > self._observations[-1].stamp_ns:
             self._observations.append(observation)
 
-    def add_status(self, stamp_ns: int, running: bool) -> None:
-        """Stores whether commands are executed that answer the observation of this stamp."""
+    def add_status(self, stamp_ns: int, running: bool, remaining: float | None = None) -> None:
+        """Stores of the observation of a stamp whether commands that answer it are executed, and what is left then."""
         if not self._statuses or stamp_ns > self._statuses[-1][0]:
-            self._statuses.append((stamp_ns, running))
+            self._statuses.append((stamp_ns, running, remaining))
 
     def add_command(self, command: ExecutedCommand) -> None:
         """Stores a command."""
@@ -80,7 +81,7 @@ class CommandAlignment:
                 observation, is_final = self._observation_for(command.observation_stamp_ns)
                 if not is_final and not overdue:
                     break
-                pairings.append(Pairing(command, observation))
+                pairings.append(Pairing(command, observation, self._remaining_at(observation)))
             self._commands.popleft()
         return pairings
 
@@ -92,6 +93,15 @@ class CommandAlignment:
             return None
         index = bisect_right(self._statuses, stamp_ns, key=lambda status: status[0])
         return self._statuses[index - 1][1] if index else True
+
+    def _remaining_at(self, observation: Observation | None) -> float | None:
+        """What is left of the task at an observation; of another stamp's status it is not known."""
+        if observation is None:
+            return None
+        index = bisect_right(self._statuses, observation.stamp_ns, key=lambda status: status[0])
+        if not index or self._statuses[index - 1][0] != observation.stamp_ns:
+            return None
+        return self._statuses[index - 1][2]
 
     def _observation_for(self, stamp_ns: int) -> tuple[Observation | None, bool]:
         """The best observation so far, and whether no better one can come."""

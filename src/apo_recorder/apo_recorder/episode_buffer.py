@@ -117,6 +117,8 @@ class EpisodeBuffer:
             chunk_stamp_ns=command.chunk_stamp_ns,
             receive_ns=command.receive_ns,
             clipped=command.clipped,
+            policy_tokens=command.policy_tokens,
+            task_remaining=pairing.task_remaining,
         )
 
     @property

@@ -22,7 +22,7 @@ from apo_core.errors import ApoError, ConfigError
 from apo_core.experts import make_expert
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
 from apo_sim_bridge.bridge_config import SimBridgeConfig, sim_config
-from apo_sim_bridge.demonstrations import NoiseBursts, collect
+from apo_sim_bridge.demonstrations import NoiseBursts, collect, task_remaining
 from apo_sim_bridge.sim_env import SimEnv, SimFrame
 
 INSTRUCTIONS = {
@@ -314,6 +314,7 @@ def demonstration_steps(
                 command_stamp_ns=stamp,
                 chunk_stamp_ns=0,
                 receive_ns=stamp,
+                task_remaining=task_remaining(task, one.frame),
             )
         )
     return steps if last is not None and last.success else None

@@ -10,7 +10,8 @@ from typing import Protocol
 import numpy as np
 
 from apo_core.errors import ConfigError
-from apo_core.experts import ExpertInput
+from apo_core.experts import ExpertInput, progress
+from apo_core.grasp_tasks import TASKS
 from apo_sim_bridge.sim_env import ACTION_SCALE, SimConfig, SimFrame
 
 _NOISE_STREAM = 1  # keeps the noise apart from what the simulation draws from the same seed
@@ -75,6 +76,11 @@ class DemonstrationStep:
 def expert_input(frame: SimFrame) -> ExpertInput:
     """The part of a frame that experts use."""
     return ExpertInput(frame.ee_position, frame.ee_quaternion, frame.gripper_width, frame.objects)
+
+
+def task_remaining(task: str, frame: SimFrame) -> float:
+    """Path left to success in a frame [m]; NaN for a task without an expert."""
+    return progress(task, expert_input(frame)) if task in TASKS else math.nan
 
 
 def collect(

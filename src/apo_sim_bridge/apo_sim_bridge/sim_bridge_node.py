@@ -24,6 +24,7 @@ from apo_core.ros.qos import COMMANDS, sensors
 from apo_interfaces.msg import TaskStatus
 from apo_interfaces.srv import ResetTask
 from apo_sim_bridge.bridge_config import SimBridgeConfig, sim_config
+from apo_sim_bridge.demonstrations import task_remaining
 from apo_sim_bridge.sim_env import SimEnv, SimFrame
 from apo_sim_bridge.trial import CommandInbox, Trial, TrialRules
 
@@ -186,6 +187,7 @@ class SimBridgeNode(Node):
                 seed=trial.seed,
                 trial=trial.number,
                 step=trial.step,
+                remaining=task_remaining(self._config.task, frame),
                 success=trial.success,
                 truncated=trial.truncated,
                 running=trial.running,

@@ -191,7 +191,7 @@ class Arbiter:
         if source is ControlSource.HOLD:
             values, clipped = self._shaper.brake(self._now_ns, elapsed_s)
         else:
-            wanted = row.tolist() if source is ControlSource.POLICY else wished
+            wanted = row.values.tolist() if source is ControlSource.POLICY else wished
             values, clipped = self._shaper.drive(wanted, source, self._now_ns, elapsed_s)
         takeover = source is ControlSource.HUMAN and self._last_mover is not ControlSource.HUMAN
         self.takeovers += takeover
@@ -213,10 +213,11 @@ class Arbiter:
             takeover=takeover,
             observation_stamp=self._observation_ns,
             chunk_stamp=chunk.observation_stamp_ns if row is not None else 0,
-            policy_values=row,
+            policy_values=None if row is None else row.values,
             human_values=None if wished is None else np.array(wished, np.float32),
             adapter_version=self._adapter_version,
             clipped=clipped,
+            policy_tokens=None if row is None else row.tokens,
         )
 
 

@@ -112,6 +112,7 @@ class Decision:
     human_values: np.ndarray | None  # float32 (A,), the operator's action while in control
     adapter_version: int  # adapter behind policy_values
     clipped: tuple[str, ...]  # contract keys of the limits that changed the action
+    policy_tokens: np.ndarray | None = None  # int32 (A,), emitted by the policy for policy_values; None: unknown
 
     @property
     def text(self) -> str:

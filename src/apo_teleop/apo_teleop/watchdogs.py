@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
+from apo_core.action_tokens import known_tokens
 from apo_core.contract import Contract
 from apo_core.contract_specs import LARGEST
 from apo_core.frames import frame_fault
@@ -17,6 +19,14 @@ from apo_teleop.transitions import Condition
 _PERIOD_TOLERANCE = 0.01  # share of the contract's period
 
 Found = dict[Condition, str]  # what holds, and more about it for people
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRow:
+    """What the policy wants in one tick."""
+
+    values: np.ndarray  # float32 (A,), contract units
+    tokens: np.ndarray | None  # int32 (A,), emitted for the values; None: unknown
 
 
 class Watchdogs:
@@ -34,8 +44,9 @@ class Watchdogs:
         self._future_ns = round(config.future_tolerance_s * 1e9)
         self._silent_ns = round(config.policy_silent_s * 1e9)
         self._feedback_expected = contract.feedback is not None
-        self._checked: ActionChunk | None = None  # the chunk that _shape and _finite speak of
+        self._checked: ActionChunk | None = None  # the chunk that _shape, _finite and _tokens speak of
         self._shape, self._finite = "", True
+        self._tokens: np.ndarray | None = None  # int32 (horizon, A)
 
     def pose(self, now_ns: int, steady_ns: int, pose: PoseInput | None) -> Found:
         """What holds of the observation at ROS time `now_ns`."""
@@ -98,8 +109,8 @@ class Watchdogs:
             found[Condition.CHUNK_USED_UP] = f"{len(chunk.values)} rows"
         return found
 
-    def policy_row(self, now_ns: int, newest: PolicyInput | None, adapters: frozenset[int]) -> np.ndarray | None:
-        """The policy's action (A,) for this tick, whether or not it may drive; None where there is none to trust."""
+    def policy_row(self, now_ns: int, newest: PolicyInput | None, adapters: frozenset[int]) -> PolicyRow | None:
+        """The policy's action for this tick, whether or not it may drive; None where there is none to trust."""
         if newest is None or newest.chunk is None or newest.fault or frame_fault(newest.frame_id, self._contract):
             return None
         chunk, age_ns = newest.chunk, now_ns - newest.chunk.observation_stamp_ns
@@ -110,7 +121,9 @@ class Watchdogs:
         if age_ns > self._max_age_ns or -age_ns > self._future_ns:
             return None
         row = np.asarray(chunk.values[index], np.float32)
-        return row if self._finite or np.isfinite(row).all() else None
+        if not (self._finite or np.isfinite(row).all()):
+            return None
+        return PolicyRow(row, None if self._tokens is None else self._tokens[index])
 
     def _age(
         self, now_ns: int, steady_ns: int, got: PoseInput | FeedbackInput, ahead: Condition, old: Condition
@@ -124,11 +137,12 @@ class Watchdogs:
         return found
 
     def _check(self, chunk: ActionChunk) -> None:
-        """Shape and values of a chunk, once for all its ticks."""
+        """Shape, values and tokens of a chunk, once for all its ticks."""
         if chunk is self._checked:
             return
         self._checked, self._shape = chunk, self._shape_fault(chunk)
         self._finite = bool(np.isfinite(chunk.values).all())
+        self._tokens = known_tokens(chunk.tokens, chunk.values.shape)
 
     def _shape_fault(self, chunk: ActionChunk) -> str:
         if chunk.values.ndim != 2 or chunk.values.shape[1] != self._size or not len(chunk.values):

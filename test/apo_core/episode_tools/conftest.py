@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from apo_core.episode_file import EpisodeWriter
-from apo_core.types import ControlSource, EpisodeKind, EpisodeOutcome, Outcome
+from apo_core.types import ControlSource, EpisodeKind, EpisodeOutcome, Outcome, Step
 
 TAKEOVERS = Path(__file__).parents[2] / "data" / "takeovers"
 POSE = np.array([0.1, 0.2, 0.3, 0, 0, 0.6, 0.8], np.float32)  # with a unit quaternion
@@ -18,6 +18,17 @@ POSE = np.array([0.1, 0.2, 0.3, 0, 0, 0.6, 0.8], np.float32)  # with a unit quat
 def takeovers() -> Path:
     """Folder of four recorded excerpts of Lift, each with one takeover by the operator."""
     return TAKEOVERS
+
+
+@pytest.fixture
+def with_facts() -> Callable[..., Step]:
+    """A change for `write`: tokens of every second step, what is left of the task at all but the first."""
+
+    def change(index, step):
+        tokens = np.arange(index, index + 7) if index % 2 else None
+        return replace(step, policy_tokens=tokens, task_remaining=index / 8 if index else None)
+
+    return change
 
 
 @pytest.fixture

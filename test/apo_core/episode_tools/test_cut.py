@@ -89,3 +89,13 @@ def test_steps_are_what_was_written(write):
     assert steps[0].human_action is None and steps[2].policy_action is None
     np.testing.assert_array_equal(steps[1].human_action, np.full(7, 0.002, np.float32))
     assert (steps[1].command_stamp_ns, steps[1].receive_ns, steps[1].reason) == (200_000_007, 200_000_009, "because 2")
+
+
+def test_optional_facts_survive_a_cut(write, with_facts, tmp_path):
+    whole = read_episode(write("PPPPP", change=with_facts))
+    paths = cut_episode(whole, [1, 3], tmp_path / "parts")
+    parts = [read_episode(path) for path in paths]
+    assert parts[0].policy_tokens is None and parts[0].task_remaining is None
+    np.testing.assert_array_equal(np.concatenate([part.policy_tokens for part in parts[1:]]), whole.policy_tokens[1:])
+    np.testing.assert_array_equal(np.concatenate([part.task_remaining for part in parts[1:]]), whole.task_remaining[1:])
+    assert all(verify_checksums(path) == [] and validate(path).faults == [] for path in paths)

@@ -208,3 +208,9 @@ def test_the_definition_is_found_in_a_sourced_workspace(tmp_path, monkeypatch):
 def test_the_definition_is_found_in_the_source_tree(monkeypatch):
     monkeypatch.delenv("AMENT_PREFIX_PATH", raising=False)
     assert find_definition().read_text() == DEFINITION.read_text()
+
+
+def test_a_command_has_the_tokens_of_its_step(write, with_facts, tmp_path):
+    (bag,) = export_mcap(read_all([write("PPP", change=with_facts)]), tmp_path / "out", DEFINITION)
+    commands = [message for _, message in read_bag(bag)[0]["/command"]]
+    assert [one.policy_tokens.tolist() for one in commands] == [[], list(range(1, 8)), []]

@@ -24,3 +24,10 @@ def test_a_recording_holds_the_steps(write, tmp_path):
         "HUMAN corrected: because 3",
         "HOLD unused: because 4",
     ]
+
+
+def test_a_recording_holds_tokens_and_progress_where_they_are_known(write, with_facts, tmp_path):
+    path = tmp_path / "e.rrd"
+    write_rerun(read_episode(write("PPP", change=with_facts), images=False), LabelRule(), path)
+    entities = {column.entity_path for column in rerun.dataframe.load_recording(path).schema().component_columns()}
+    assert {"/action/a/policy_token", "/task/remaining"} <= entities

@@ -47,6 +47,15 @@ def test_a_demo_holds_the_steps_of_an_episode(write, tmp_path):
         assert demo.attrs["episode_id"] == "e1"
 
 
+def test_a_demo_holds_tokens_and_progress_where_the_episode_has_them(write, with_facts, tmp_path):
+    paths = [write("PPP", change=with_facts), write("PPP", "e2")]
+    episode = read_episode(paths[0])
+    with h5py.File(exported(tmp_path, paths)) as f:
+        np.testing.assert_array_equal(f["data/demo_0/policy_tokens"], episode.policy_tokens)
+        np.testing.assert_array_equal(f["data/demo_0/task_remaining"], episode.task_remaining)
+        assert not {"policy_tokens", "task_remaining"} & set(f["data/demo_1"])
+
+
 def test_next_observations_reach_over_blocks_of_frames(write, tmp_path, monkeypatch):
     monkeypatch.setattr("apo_core.episode_tools.files.BLOCK_BYTES", 3 * 4 * 6 * 3)
     path = write("P" * 8)

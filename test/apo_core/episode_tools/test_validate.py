@@ -125,3 +125,25 @@ def test_a_value_changed_later_does_not_fit_its_checksum(write, name):
         f[name][1] = 7
     assert f"checksums: '{name}' is not what was recorded" in faults(path)
     assert faults(path, images=False) == []
+
+
+def test_optional_facts_are_no_fault(write, with_facts):
+    assert faults(write("PPHP", change=with_facts)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("action/policy_tokens", [-1, 0, 0, 0, 0, 0, 0], "tokens: action/policy_tokens are neither tokens nor unknown"),
+        ("action/policy_tokens", [-2] * 7, "tokens: action/policy_tokens are neither tokens nor unknown"),
+        ("action/policy", [np.nan] * 7, "tokens: action/policy_tokens are there without the policy's action"),
+        ("task/remaining", np.inf, "finite: task/remaining is neither unknown"),
+        ("task/remaining", -0.5, "finite: task/remaining is neither unknown"),
+    ],
+)
+def test_optional_facts_that_cannot_be_are_faults(write, with_facts, name, value, expected):
+    path = write("PPPP", change=with_facts)
+    with h5py.File(path, "r+") as f:
+        f[name][1] = value
+    found = faults(path)
+    assert any(fault.startswith(expected) and fault.endswith("1 step(s), the first is 1") for fault in found), found

@@ -11,6 +11,7 @@ from apo_core.ros.conversions import to_ns
 from apo_core.types import ControlSource
 
 POLICY_ROW = np.array([0.1, 0, 0, 0, 0, 0, -1], np.float32)
+TOKENS = np.arange(200, 207, dtype=np.int32)
 HUMAN_ROW = np.array([0, 0.2, 0, 0, 0, 0, 1], np.float32)
 
 
@@ -27,6 +28,7 @@ def decided(source=ControlSource.HUMAN, policy_values=POLICY_ROW):
         human_values=HUMAN_ROW,
         adapter_version=4,
         clipped=("limits.linear_speed", "limits.step.vx"),
+        policy_tokens=None if policy_values is None else TOKENS,
     )
 
 
@@ -38,12 +40,14 @@ def test_a_command_names_its_cause():
     assert (message.adapter_version, message.clipped) == (4, "limits.linear_speed,limits.step.vx")
     for field, values in (("values", HUMAN_ROW), ("human_values", HUMAN_ROW), ("policy_values", POLICY_ROW)):
         np.testing.assert_array_equal(getattr(message, field), values)
+    assert list(message.policy_tokens) == TOKENS.tolist()
 
 
 def test_the_shadow_has_the_policys_action_with_the_same_stamps_and_leaves_the_command_as_it_is():
     command = command_to_msg(decided(), 12, 8_000_000_003, "base")
     shadow = shadow_of(command)
     np.testing.assert_array_equal(shadow.values, POLICY_ROW)
+    assert list(shadow.policy_tokens) == TOKENS.tolist()
     assert (shadow.source, shadow.tick, shadow.adapter_version, shadow.clipped) == ("POLICY", 12, 4, "")
     assert (shadow.header, shadow.observation_stamp, shadow.chunk_stamp) == (
         command.header,

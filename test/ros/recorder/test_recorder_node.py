@@ -45,6 +45,9 @@ def test_every_step_is_recorded_with_the_source_that_the_command_names(launch, c
         assert np.isnan(episode.policy_actions[index]).all() == (source is HOLD)
         assert np.isnan(episode.human_actions[index]).all() == (source is not HUMAN)
         assert episode.reasons[index] == f"tick {tick}"
+        tokens = [-1] * 7 if source is HOLD else list(range(tick, tick + 7))
+        assert episode.policy_tokens[index].tolist() == tokens
+    assert episode.task_remaining is None  # nobody said it
     assert episode.losses == dict.fromkeys(episode.losses, 0) | {"frames_recorded": 30}
     saved = cell.event("SAVED")
     assert [event.event for event in cell.events] == ["STARTED", "SAVED"]

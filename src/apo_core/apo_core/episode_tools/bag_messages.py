@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from apo_core.action_tokens import known_tokens
 from apo_core.contract import Contract
 from apo_core.contract_specs import COMPRESSED_IMAGE, ImageSpec, StateSpec
 from apo_core.episode_file import Episode
@@ -128,6 +129,8 @@ class MessageMaker:
             return np.zeros(0, np.float32) if np.isnan(values).any() else values.astype(np.float32)
 
         stamps = episode.stamps_ns
+        size = episode.contract.action.size
+        tokens = None if episode.policy_tokens is None else known_tokens(episode.policy_tokens[index], (size,))
         fields = {
             "header": self._header(stamps["command"][index], episode.contract.frame_id),
             "tick": int(episode.ticks[index]),
@@ -137,6 +140,7 @@ class MessageMaker:
             "observation_stamp": self._time(stamps["observation"][index]),
             "chunk_stamp": self._time(stamps["chunk"][index]),
             "policy_values": present(episode.policy_actions[index]),
+            "policy_tokens": np.zeros(0, np.int32) if tokens is None else tokens,
             "human_values": present(episode.human_actions[index]),
             "adapter_version": int(episode.adapter_versions[index]),
             "clipped": episode.clipped[index] if episode.clipped else "",

@@ -81,6 +81,8 @@ def iterate_steps(episode: Episode) -> Iterator[Step]:
     def action(values: np.ndarray) -> np.ndarray | None:
         return None if np.isnan(values).all() else values
 
+    tokens, remaining = episode.policy_tokens, episode.task_remaining
+
     for start, frames in frame_blocks(episode):
         for row in range(len(next(iter(frames.values()))) if frames else episode.num_steps):
             index = start + row
@@ -105,4 +107,6 @@ def iterate_steps(episode: Episode) -> Iterator[Step]:
                 chunk_stamp_ns=int(stamps["chunk"][index]),
                 receive_ns=int(stamps["receive"][index]),
                 clipped=episode.clipped[index] if episode.clipped else "",
+                policy_tokens=None if tokens is None else tokens[index],
+                task_remaining=None if remaining is None else float(remaining[index]),
             )

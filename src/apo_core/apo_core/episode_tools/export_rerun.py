@@ -15,7 +15,7 @@ APPLICATION = "apo"
 
 
 def write_rerun(episode: Episode, rule: LabelRule, path: Path) -> None:
-    """Writes cameras, state, actions, source and label of every step on the time lines `step` and `time`.
+    """Writes cameras, state, actions, tokens, progress, source and label of every step on the time lines step and time.
 
     Raises:
         EpisodeToolError: rerun-sdk is missing.
@@ -47,6 +47,11 @@ def _log(rr, recording, episode: Episode, rule: LabelRule) -> None:
                 if not np.isnan(values[index]).any():
                     for part, value in zip(names, values[index], strict=True):
                         rr.log(f"action/{part}/{name}", rr.Scalar(float(value)), recording=recording)
+            if episode.policy_tokens is not None and episode.policy_tokens[index].min() >= 0:
+                for part, token in zip(names, episode.policy_tokens[index].tolist(), strict=True):
+                    rr.log(f"action/{part}/policy_token", rr.Scalar(float(token)), recording=recording)
+            if episode.task_remaining is not None and np.isfinite(episode.task_remaining[index]):
+                rr.log("task/remaining", rr.Scalar(float(episode.task_remaining[index])), recording=recording)
             for key, values in episode.state.items():
                 for i, value in enumerate(values[index]):
                     rr.log(f"state/{key}/{i}", rr.Scalar(float(value)), recording=recording)

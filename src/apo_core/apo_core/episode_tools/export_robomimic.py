@@ -104,6 +104,10 @@ def _write_demo(group: h5py.Group, episode: Episode, options: RobomimicOptions) 
     # what was asked for may lie beyond the contract, the arbiter limits it
     group["policy_actions"] = to_unit(episode, episode.policy_actions, clip=True)
     group["human_actions"] = to_unit(episode, episode.human_actions, clip=True)
+    if episode.policy_tokens is not None:
+        group["policy_tokens"] = episode.policy_tokens
+    if episode.task_remaining is not None:
+        group["task_remaining"] = episode.task_remaining
     group["rewards"] = (last & (episode.outcome.outcome == Outcome.SUCCESS)).astype(np.float64)
     group["dones"] = last.astype(np.int64)
     modes = action_modes(episode)

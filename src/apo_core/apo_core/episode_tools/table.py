@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from apo_core.episode_file import Episode
 from apo_core.labeling import LabelRule
 from apo_core.types import ControlSource, EpisodeKind, StepLabel
@@ -99,8 +101,11 @@ def describe(episode: Episode, rule: LabelRule) -> dict[str, Any]:
     """Everything about an episode but its arrays, as plain data."""
     rate = episode.contract.rate_hz
     labels = episode.labels(rule)
+    tokens, remaining = episode.policy_tokens, episode.task_remaining
+    known = [] if remaining is None else [round(float(value), 4) for value in remaining[np.isfinite(remaining)]]
     return {
         **asdict(summarise(episode)),
+        "schema": f"{episode.schema_version}.{episode.schema_minor}",
         "bytes": episode.path.stat().st_size,
         "instruction": episode.info.instruction,
         "seed": episode.info.seed,
@@ -115,6 +120,8 @@ def describe(episode: Episode, rule: LabelRule) -> dict[str, Any]:
         "action": dict(zip(episode.contract.action.names, episode.contract.action.units, strict=True)),
         "sources": {str(s): sum(one == s for one in episode.sources) for s in ControlSource},
         "reasons": dict(Counter(episode.reasons).most_common()),
+        "policy_token_steps": int((tokens >= 0).all(axis=1).sum()) if tokens is not None else 0,
+        "task_remaining": {"first": known[0], "last": known[-1], "steps": len(known)} if known else {},
         "takeover_steps": list(episode.takeovers),
         "label_rule": {name: getattr(rule, name) for name in rule.__dataclass_fields__},
         "labels": {str(label): labels.count(label) for label in StepLabel},

@@ -44,7 +44,7 @@ def validate(path: Path, images: bool = True) -> Validation:
     except EpisodeFormatError as error:
         result.faults.append(f"schema: {str(error).removeprefix(f'{path}: ')}")
         return result
-    for check in (_finite, _ranges, _stamps, _labels):
+    for check in (_finite, _tokens, _ranges, _stamps, _labels):
         for is_fault, text in check(episode):
             (result.faults if is_fault else result.warnings).append(f"{check.__name__[1:]}: {text}")
     if images:
@@ -72,6 +72,22 @@ def _finite(episode: Episode) -> Iterator[tuple[bool, str]]:
         wrong = np.isinf(values).any(axis=1) | (np.isnan(values).any(axis=1) & ~np.isnan(values).all(axis=1))
         if wrong.any():
             yield True, f"action/{name} is neither finite nor absent (NaN in every dimension): {_steps(wrong)}"
+    if episode.task_remaining is not None:
+        wrong = np.isinf(episode.task_remaining) | (episode.task_remaining < 0)
+        if wrong.any():
+            yield True, f"task/remaining is neither unknown (NaN) nor a finite number of 0 or more: {_steps(wrong)}"
+
+
+def _tokens(episode: Episode) -> Iterator[tuple[bool, str]]:
+    if episode.policy_tokens is None:
+        return
+    tokens = episode.policy_tokens
+    wrong = (tokens < -1).any(axis=1) | ((tokens < 0).any(axis=1) & (tokens >= 0).any(axis=1))
+    if wrong.any():
+        yield True, f"action/policy_tokens are neither tokens nor unknown (-1 in every dimension): {_steps(wrong)}"
+    wrong = (tokens >= 0).any(axis=1) & np.isnan(episode.policy_actions).all(axis=1)
+    if wrong.any():
+        yield True, f"action/policy_tokens are there without the policy's action: {_steps(wrong)}"
 
 
 def _ranges(episode: Episode) -> Iterator[tuple[bool, str]]:

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
+from apo_core.action_tokens import known_tokens
 from apo_core.contract import Contract
-from apo_core.ros.conversions import to_floats, to_ns, to_stamp
+from apo_core.ros.conversions import to_floats, to_ints, to_ns, to_stamp
 from apo_core.types import ActionChunk
 from apo_interfaces.msg import ActionChunk as ActionChunkMessage
 
@@ -20,6 +21,7 @@ def chunk_to_msg(
     message.inference_s = inference_s
     message.horizon, message.action_dim = chunk.values.shape
     message.values, message.log_probs = to_floats(chunk.values), to_floats(chunk.log_probs)
+    message.tokens = to_ints(known_tokens(chunk.tokens, chunk.values.shape))
     return message
 
 
@@ -34,7 +36,7 @@ def chunk_from_msg(message: ActionChunkMessage) -> ActionChunk | None:
     """The chunk as it was sent, None for a fault; whether its shape fits the contract is not checked.
 
     Values that do not fill the rows come as one row, so that their number shows; a period that is not
-    finite comes as 0, which fits no contract.
+    finite comes as 0, which fits no contract. Tokens are unknown unless there is one for each value.
     """
     if message.fault:
         return None
@@ -47,6 +49,7 @@ def chunk_from_msg(message: ActionChunkMessage) -> ActionChunk | None:
         values=values.reshape(rows, -1),
         log_probs=np.array(message.log_probs, np.float32),
         adapter_version=message.adapter_version,
+        tokens=known_tokens(message.tokens, (values.size,)),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from apo_core.ros.conversions import to_floats, to_stamp
+from apo_core.ros.conversions import to_floats, to_ints, to_stamp
 from apo_core.types import ControlSource
 from apo_interfaces.msg import ActionCommand, ControlStatus
 
@@ -28,6 +28,7 @@ class Decided(Protocol):
     human_values: np.ndarray | None
     adapter_version: int
     clipped: tuple[str, ...]
+    policy_tokens: np.ndarray | None
 
 
 class Counted(Protocol):
@@ -49,6 +50,7 @@ def command_to_msg(decided: Decided, tick: int, now_ns: int, frame_id: str) -> A
         observation_stamp=to_stamp(decided.observation_stamp),
         chunk_stamp=to_stamp(decided.chunk_stamp),
         policy_values=to_floats(decided.policy_values),
+        policy_tokens=to_ints(decided.policy_tokens),
         human_values=to_floats(decided.human_values),
         adapter_version=decided.adapter_version,
         clipped=",".join(decided.clipped),
@@ -70,6 +72,7 @@ def shadow_of(command: ActionCommand) -> ActionCommand | None:
         observation_stamp=command.observation_stamp,
         chunk_stamp=command.chunk_stamp,
         policy_values=command.policy_values,
+        policy_tokens=command.policy_tokens,
         adapter_version=command.adapter_version,
     )
 

@@ -33,6 +33,11 @@ def to_floats(values: np.ndarray | None) -> array.array:
     return array.array("f", b"" if values is None else np.ascontiguousarray(values, np.float32).tobytes())
 
 
+def to_ints(values: np.ndarray | None) -> array.array:
+    """Message field `int32[]` of an array; empty for None."""
+    return array.array("i", b"" if values is None else np.ascontiguousarray(values, np.int32).tobytes())
+
+
 def from_floats(values: array.array, size: int) -> np.ndarray | None:
     """Array of a message field `float32[]`; None when empty.
 
