@@ -67,3 +67,17 @@ def test_a_description_holds_facts_and_labels(write):
     assert facts["tags"] == {"round": "1"}
     assert json.loads(json.dumps(facts))["instruction"] == "lift the cube"
     assert "takeover_steps      3" in format_description(facts)
+
+
+def test_a_description_has_the_windows_of_undesirable_steps(write):
+    episode = read_episode(write("PPPHPH"), images=False)
+    facts = describe(episode, LabelRule(undesirable_steps=2, undesirable_rule="stalled"))
+    # the file has no progress
+    assert facts["undesirable_windows"] == [
+        {"start": 1, "end": 3, "rule": "last_k", "fallback": True, "steps": 2},
+        {"start": 4, "end": 5, "rule": "last_k", "fallback": True, "steps": 1},
+    ]
+    text = format_description(facts)
+    assert "2 steps from 1 by last_k (fallback), 1 steps from 4 by last_k (fallback)" in text
+    none = format_description(describe(read_episode(write("PP", "e2"), images=False), LabelRule()))
+    assert "undesirable_windows -" in none
