@@ -144,6 +144,17 @@ def test_pictures_are_labelled_by_the_rule_of_the_last_training(tmp_path):
     assert label_rule(record, tmp_path) == LabelRule(4, 0.0, "keep")
 
 
+def test_pictures_are_labelled_by_a_k_that_came_from_the_episodes(tmp_path):
+    folder = tmp_path / "training" / "r1"
+    folder.mkdir(parents=True)
+    write_config(TrainerConfig(undesirable_steps=3, k_from="stalled"), folder / "config.yaml")
+    record = SessionRecord({}, trainings=[training("r1")])
+    (folder / "result.json").write_text('{"state": "FAILED"}')
+    assert label_rule(record, tmp_path) == LabelRule(3)
+    (folder / "result.json").write_text('{"data": {"label_rule": {"undesirable_steps": 17}}}')
+    assert label_rule(record, tmp_path) == LabelRule(17)
+
+
 def test_without_a_training_pictures_are_labelled_by_the_trainers_configuration(tmp_path):
     shipped = yaml.safe_load((nodes.share_dir() / "config" / "trainer.yaml").read_text())
     values = shipped["/**/trainer"]["ros__parameters"]

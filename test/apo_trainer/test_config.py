@@ -60,3 +60,24 @@ def test_a_written_configuration_reads_back(tmp_path):
     config = dataclasses.replace(TrainerConfig(), steps=3, learning_rate=1e-5, episode_dir="/somewhere")
     write_config(config, tmp_path / "config.yaml")
     assert read_config(tmp_path / "config.yaml") == config
+
+
+def test_the_label_rule_has_every_parameter():
+    values = {
+        "undesirable_steps": 7,
+        "undesirable_seconds": 0.5,
+        "failure_rule": "keep",
+        "undesirable_rule": "disagreement",
+        "stall_tolerance": 0.01,
+        "disagreement_tolerance": 0.2,
+        "disagreement_steps": 3,
+        "undesirable_max_steps": 20,
+    }
+    assert TrainingConfig(**values).label_rule == LabelRule(**values)
+    assert TrainingConfig().label_rule == LabelRule()
+
+
+def test_k_from_the_episodes_is_that_of_last_k(tmp_path):
+    assert read_config(write(tmp_path, "k_from: stalled")).k_from == "stalled"
+    with pytest.raises(ConfigError, match="k_from = 'stalled' needs undesirable_rule = 'last_k', not 'disagreement'"):
+        read_config(write(tmp_path, "k_from: stalled\nundesirable_rule: disagreement"))

@@ -221,3 +221,48 @@ def test_find_episodes_takes_all_demonstrations_and_the_named_interactions(write
 
 def test_find_episodes_without_folders_is_empty(tmp_path):
     assert find_episodes(tmp_path / "none", tmp_path / "nothing") == ([], [])
+
+
+def test_the_report_has_the_rule_and_the_windows(write_episode, contract):
+    paths = [write_episode("a", "PPPPHH"), write_episode("b", "PHPPH"), write_episode("c", "PP")]
+    report = load_training_data(paths, RULE, 4, 0.0, contract.sha256).report()
+    assert report["label_rule"]["undesirable_steps"] == 3
+    assert report["k_fit"] is None
+    assert report["undesirable_windows"] == {
+        "rule": "last_k",
+        "number": 3,
+        "min_steps": 1,
+        "median_steps": 2.0,
+        "max_steps": 3,
+        "fallbacks": 0,
+    }
+
+
+def test_missing_facts_are_counted(write_episode, contract):
+    rule = LabelRule(undesirable_steps=3, undesirable_rule="stalled")
+    report = load_training_data([write_episode("a", "PPPPHH")], rule, 4, 0.0, contract.sha256).report()
+    assert report["undesirable_windows"]["fallbacks"] == 1
+    assert report["train_samples"] == {"EXPERT": 0, "POLICY": 1, "HUMAN": 2, "UNDESIRABLE": 3}
+
+
+def test_k_is_the_median_window_of_another_rule(write_episode, contract):
+    # policy 0.01 a step, operator 0.5 and more: they part from the start
+    paths = [write_episode("a", "PPPPPPPH"), write_episode("b", "PPPPPH"), write_episode("c", "PPH")]
+    data = load_training_data(paths, LabelRule(2, 9.0), 4, 0.0, contract.sha256, k_from="disagreement")
+    assert data.rule == LabelRule(5)
+    report = data.report()
+    assert report["k_fit"] == {
+        "rule": "disagreement",
+        "number": 3,
+        "min_steps": 2,
+        "median_steps": 5.0,
+        "max_steps": 7,
+        "fallbacks": 0,
+    }
+    assert report["train_samples"]["UNDESIRABLE"] == 5 + 5 + 2
+
+
+def test_without_facts_k_stays(write_episode, contract):
+    data = load_training_data([write_episode("a", "PPPPPH")], RULE, 4, 0.0, contract.sha256, k_from="stalled")
+    assert data.rule == RULE
+    assert (data.k_fit["number"], data.k_fit["fallbacks"]) == (1, 1)

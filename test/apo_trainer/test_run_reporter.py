@@ -109,3 +109,13 @@ def test_progress_is_told_at_most_once_in_the_interval_and_at_the_end(out):
     for step in range(1, 11):
         report({**PROGRESS, "step": step, "eta_s": 1.0})
     assert [json.loads(line)["step"] for line in out.getvalue().splitlines()] == [1, 10]
+
+
+def test_takeovers_without_the_facts_of_the_rule_are_noted(out):
+    err = io.StringIO()
+    windows = {"rule": "stalled", "number": 3, "fallbacks": 2}
+    for changes in ({"undesirable_windows": windows}, {"undesirable_windows": {**windows, "fallbacks": 0}}):
+        RunReporter(0.0, out, err)({**START, **changes, "k_fit": None})
+    assert [line for line in err.getvalue().splitlines() if "note" in line] == [
+        "note: 2 of 3 takeovers lack what stalled needs: last_k"
+    ]

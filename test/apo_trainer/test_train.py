@@ -61,3 +61,13 @@ def test_when_every_file_is_set_aside_the_first_reason_is_told(
     assert train.main(options) == 2
     first = tmp_path / "episode_dir" / "a.h5"
     assert f"2 set aside, the first: {first}: recorded under contract" in message_of(tmp_path)
+
+
+def test_k_may_come_from_the_episodes(arguments, tmp_path):
+    assert train.main(arguments(k_from="disagreement", steps=2)) == 0
+    data = json.loads((tmp_path / "run" / "result.json").read_text())["data"]
+    # PPPPPHHH: policy and operator part from the start
+    assert data["label_rule"]["undesirable_steps"] == 5
+    assert data["k_fit"]["number"] == 8
+    assert data["undesirable_windows"]["rule"] == "last_k"
+    assert data["undesirable_windows"]["max_steps"] == 5

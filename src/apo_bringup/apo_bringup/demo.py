@@ -83,7 +83,19 @@ def label_rule(record: SessionRecord, run_dir: Path) -> LabelRule:
     """
     written = [run_dir / "training" / training.run_id / "config.yaml" for training in record.trainings]
     files = [file for file in written if file.is_file()]
-    return read_config(files[-1] if files else nodes.share_dir() / "config" / "trainer.yaml").label_rule
+    if not files:
+        return read_config(nodes.share_dir() / "config" / "trainer.yaml").label_rule
+    configured = read_config(files[-1]).label_rule
+    # with k_from its K came from the episodes
+    return _rule_in_use(files[-1].with_name("result.json")) or configured
+
+
+def _rule_in_use(result: Path) -> LabelRule | None:
+    try:
+        values = json.loads(result.read_text())["data"]["label_rule"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return configuration.build(LabelRule, values, str(result))
 
 
 def exit_status(record: SessionRecord, signal_name: str) -> int:

@@ -34,6 +34,7 @@ from apo_core.episode_sink import EpisodeSink, step_row
 from apo_core.errors import ConfigError
 from apo_core.image_codec import COMPRESSIONS, PackedFrame, pack
 from apo_core.labeling import LabelRule, derive_labels, intervention_share, takeovers
+from apo_core.takeover_windows import StepFacts
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Outcome, Step, StepLabel
 
 __all__ = [
@@ -250,7 +251,8 @@ class Episode:
 
     def labels(self, rule: LabelRule) -> list[StepLabel]:
         """Preference labels of the steps under `rule`."""
-        return derive_labels(self.sources, self.outcome.outcome, self.contract.rate_hz, rule, self.info.kind)
+        facts = StepFacts.of(self)
+        return derive_labels(self.sources, self.outcome.outcome, self.contract.rate_hz, rule, self.info.kind, facts)
 
 
 def read_episode(path: Path | str, images: bool = True) -> Episode:

@@ -14,7 +14,7 @@ import yaml
 
 from apo_core.config import load, parameter
 from apo_core.errors import ConfigError
-from apo_core.labeling import FAILURE_RULES, LabelRule
+from apo_core.labeling import FAILURE_RULES, UNDESIRABLE_RULES, LabelRule
 
 # apo_trainer.methods has one entry each; named here so that reading a configuration needs no torch
 METHOD_NAMES = ("apo", "apo_reference_compat", "kto", "dpo", "tpo", "dagger", "sirius", "bc", "sft")
@@ -74,6 +74,29 @@ class TrainingConfig:
     failure_rule: str = parameter(
         "last_k_undesirable", "a failed episode without takeover", choices=tuple(FAILURE_RULES)
     )
+    undesirable_rule: str = parameter(
+        "last_k",
+        "where the undesirable steps before a takeover begin: K steps back, where progress stopped, or where policy "
+        "and operator part",
+        choices=UNDESIRABLE_RULES,
+    )
+    stall_tolerance: float = parameter(
+        0.004, "stalled: a gain above this is progress, unit of the task's remaining path", low=0.0, high=1e6
+    )
+    disagreement_tolerance: float = parameter(
+        0.15, "disagreement: mean difference above this is one, actions scaled to -1..1", low=0.0, high=2.0
+    )
+    disagreement_steps: int = parameter(
+        5, "disagreement: first steps of the intervention that show the operator's intent", low=1, high=1000
+    )
+    undesirable_max_steps: int = parameter(
+        40, "stalled, disagreement: at most so many steps before a takeover", low=1, high=10000
+    )
+    k_from: str = parameter(
+        "fixed",
+        "K of last_k: undesirable_steps, or the median window that another rule finds in the episodes",
+        choices=("fixed", *UNDESIRABLE_RULES[1:]),
+    )
     undesirable_of: str = parameter(
         "parent",
         "whose undesirable steps are used: those of the parent adapter, which is the reference, or of all",
@@ -120,16 +143,21 @@ class TrainingConfig:
     seed: int = parameter(0, "fixes batches, views and initial weights", low=0, high=2**31 - 1)
 
     def __post_init__(self):
+        faults = []
         total = self.share_expert + self.share_human + self.share_undesirable
         if abs(total - 1.0) > 1e-6:
-            raise ConfigError(
-                "trainer",
-                [f"share_expert + share_human + share_undesirable = {total:g} must be 1 (config/trainer.yaml)"],
+            faults.append(f"share_expert + share_human + share_undesirable = {total:g} must be 1 (config/trainer.yaml)")
+        if self.k_from != "fixed" and self.undesirable_rule != "last_k":
+            faults.append(
+                f"k_from = {self.k_from!r} needs undesirable_rule = 'last_k', not {self.undesirable_rule!r}: "
+                "only last_k has a K (config/trainer.yaml)"
             )
+        if faults:
+            raise ConfigError("trainer", faults)
 
     @property
     def label_rule(self) -> LabelRule:
-        return LabelRule(self.undesirable_steps, self.undesirable_seconds, self.failure_rule)
+        return LabelRule(**{f.name: getattr(self, f.name) for f in dataclasses.fields(LabelRule)})
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from apo_core.contract import Contract
 from apo_core.episode_file import Episode, list_episodes, read_episode, read_frames
 from apo_core.errors import ApoError, EpisodeFormatError
-from apo_core.labeling import LabelRule
+from apo_core.labeling import LabelRule, episode_windows
+from apo_core.takeover_windows import Window, fitted_window, window_statistics
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, Observation, Purpose, StepLabel
 
 
@@ -109,6 +111,9 @@ class TrainingData:
     set_aside: tuple[SetAside, ...]
     contract: Contract | None = None  # of the episodes; None without any
     instruction: str = ""  # of the last episode
+    rule: LabelRule = field(default_factory=LabelRule)  # that the steps are labelled by
+    windows: tuple[Window, ...] = ()  # of undesirable steps, of all episodes
+    k_fit: Mapping[str, Any] | None = None  # statistics of the windows that gave K; None: a fixed K
 
     def report(self) -> dict:
         """Plain data for results: how many samples of each class, and what was set aside."""
@@ -117,6 +122,9 @@ class TrainingData:
             "held_out_samples": _count(self.held_out),
             "train_episodes": len(self.episode_ids),
             "held_out_episodes": list(self.held_out_ids),
+            "label_rule": asdict(self.rule),
+            "undesirable_windows": window_statistics(self.windows, self.rule.undesirable_rule),
+            "k_fit": self.k_fit,
             "set_aside": [{"path": str(item.path), "reason": item.reason} for item in self.set_aside],
         }
 
@@ -244,6 +252,7 @@ def load_training_data(
     held_out_share: float,
     contract_sha256: str,
     undesirable_version: int | None = None,
+    k_from: str = "fixed",
 ) -> TrainingData:
     """Reads episode files, in the given order; a bad file is set aside and the rest is used.
 
@@ -255,30 +264,26 @@ def load_training_data(
         contract_sha256: contract of the policy; episodes recorded under another one are set aside.
         undesirable_version: only undesirable steps of this adapter are trained on; None takes those of all. What is
             held out does not depend on it.
+        k_from: "fixed", or the rule whose windows in these episodes give K (`fitted_window`).
     """
+    read, aside = _read(paths, contract_sha256)
+    k_fit = None
+    if k_from != "fixed":
+        rule, k_fit = _fitted_rule(read, rule, k_from)
     episodes: dict[str, EpisodeData] = {}
-    aside = []
+    windows: list[Window] = []
     contract = None
-    for path in paths:
+    for episode in read:
+        name = episode.info.episode_id
         try:
-            episode = read_episode(path, images=False)
-            if episode.contract.sha256 != contract_sha256:
-                raise EpisodeFormatError(
-                    f"{path}: recorded under contract {episode.contract.sha256[:12]}, "
-                    f"the policy has {contract_sha256[:12]}"
-                )
-            if not is_trained_on(episode.info):
-                raise EpisodeFormatError(
-                    f"{path}: recorded for {episode.info.tags['purpose']}, which is never trained on"
-                )
-            if episode.info.episode_id in episodes:
-                raise EpisodeFormatError(
-                    f"{path}: same episode id as {episodes[episode.info.episode_id].path}: {episode.info.episode_id}"
-                )
-            episodes[episode.info.episode_id] = episode_data(episode, rule, horizon)
-            contract = episode.contract
+            if name in episodes:
+                raise EpisodeFormatError(f"{episode.path}: same episode id as {episodes[name].path}: {name}")
+            episodes[name] = episode_data(episode, rule, horizon)
         except EpisodeFormatError as error:
-            aside.append(SetAside.because(path, error))
+            aside.append(SetAside.because(episode.path, error))
+            continue
+        windows += episode_windows(episode, rule)
+        contract = episode.contract
     out = set(held_out_ids(list(episodes.values()), held_out_share))
     samples = [
         Sample(episode, step, sample_class)
@@ -299,7 +304,44 @@ def load_training_data(
         set_aside=tuple(aside),
         contract=contract,
         instruction=next((e.instruction for e in reversed(episodes.values())), ""),
+        rule=rule,
+        windows=tuple(windows),
+        k_fit=k_fit,
     )
+
+
+def _read(paths: Iterable[Path], contract_sha256: str) -> tuple[list[Episode], list[SetAside]]:
+    """Episodes, without images, that may be trained on, and the files that may not."""
+    episodes, aside = [], []
+    for path in paths:
+        try:
+            episode = read_episode(path, images=False)
+            if episode.contract.sha256 != contract_sha256:
+                raise EpisodeFormatError(
+                    f"{path}: recorded under contract {episode.contract.sha256[:12]}, "
+                    f"the policy has {contract_sha256[:12]}"
+                )
+            if not is_trained_on(episode.info):
+                raise EpisodeFormatError(
+                    f"{path}: recorded for {episode.info.tags['purpose']}, which is never trained on"
+                )
+            episodes.append(episode)
+        except EpisodeFormatError as error:
+            aside.append(SetAside.because(path, error))
+    return episodes, aside
+
+
+def _fitted_rule(episodes: Sequence[Episode], rule: LabelRule, k_from: str) -> tuple[LabelRule, dict[str, Any]]:
+    """`rule` with the median window of the rule `k_from` as its K, and what is known of those windows.
+
+    Where no takeover has the facts that `k_from` needs, the rule keeps its K.
+    """
+    other = replace(rule, undesirable_rule=k_from)
+    distinct = {episode.info.episode_id: episode for episode in episodes}.values()
+    windows = [window for episode in distinct for window in episode_windows(episode, other)]
+    k = fitted_window(windows)
+    fitted = rule if k is None else replace(rule, undesirable_steps=k, undesirable_seconds=0.0)
+    return fitted, window_statistics(windows, k_from)
 
 
 def find_episodes(

@@ -81,6 +81,11 @@ def _text(message: dict[str, Any]) -> str:
     if message["event"] == "start":
         samples = ", ".join(f"{count} {name.lower()}" for name, count in message["train_samples"].items())
         lines = [f"training on {message['train_episodes']} episodes: {samples} samples"]
+        lines += [
+            f"note: {windows['fallbacks']} of {windows['number']} takeovers lack what {windows['rule']} needs: last_k"
+            for windows in (message.get("undesirable_windows"), message.get("k_fit"))
+            if windows and windows["fallbacks"]
+        ]
         lines += _aside(message["set_aside"]) + [f"note: {note}" for note in message["notes"]]
         return "\n".join(lines)
     notes = [*message["notes"], *(message["verdict"] or {"notes": ()})["notes"]]

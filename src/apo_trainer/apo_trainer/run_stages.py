@@ -110,6 +110,7 @@ def _data(config: TrainerConfig, request: RunRequest, policy: VlaPolicy) -> Trai
         config.held_out_share,
         policy.contract_sha256,
         request.parent if config.undesirable_of == "parent" else None,
+        config.k_from,
     )
     return replace(data, set_aside=(*(SetAside(Path(path), why) for path, why in request.missing), *data.set_aside))
 

@@ -98,6 +98,25 @@ def test_a_wrong_rule_is_told_with_its_limit(run, takeovers):
     assert status == 2 and "undesirable_steps = -1 is below its limit 0" in err
 
 
+def test_a_rule_of_windows_is_given_by_options(run, takeovers, tmp_path, monkeypatch):
+    options = ("--undesirable-rule", "disagreement", "--undesirable-max-steps", "4", "--disagreement-tolerance", "0.05")
+    status, out, _ = run("show", takeovers / "lift-10003.h5", *options, "--json")
+    (facts,) = json.loads(out)
+    assert status == 0
+    assert facts["undesirable_windows"] == [
+        {"start": 8, "end": 12, "rule": "disagreement", "fallback": False, "steps": 4}
+    ]
+    assert facts["labels"]["UNDESIRABLE"] == 4
+    assert facts["label_rule"]["disagreement_tolerance"] == 0.05
+    out = run("stats", takeovers, *options)[1]
+    assert "4 windows of undesirable steps by disagreement: 4 to 4 steps, median 4; 0 fell back" in out
+    monkeypatch.chdir(tmp_path)
+    for name, rule in (("a.png", options), ("b.png", ("--undesirable-steps", "4")), ("c.png", ())):
+        assert run("view", takeovers / "lift-10003.h5", "--sheet", name, *rule)[0] == 0
+    pictures = [(tmp_path / name).read_bytes() for name in ("a.png", "b.png", "c.png")]
+    assert pictures[0] == pictures[1] != pictures[2]
+
+
 def test_validate(run, write, tmp_path):
     good, bad = write(episode_id="good"), write(episode_id="bad")
     assert run("validate", good)[:2] == (0, f"ok    {good}\n1 files, 0 with faults\n")

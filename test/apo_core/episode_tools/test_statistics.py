@@ -7,6 +7,7 @@ import pytest
 from apo_core.episode_tools.files import read_all
 from apo_core.episode_tools.statistics import format_statistics, statistics
 from apo_core.errors import EpisodeToolError
+from apo_core.labeling import LabelRule, episode_windows
 from apo_core.vla.statistics import compute_statistics, read_statistics
 
 
@@ -61,3 +62,45 @@ def test_the_table_has_a_line_a_dimension(write):
     assert lines[1].split() == ["q01", "q99", "mean", "std", "min", "max"]
     assert len(lines) == 2 + 7 + 7 + 1
     assert lines[-1].split() == ["width[0]", "0.04", "3.96", "2", "1.414", "0", "4"]
+
+
+def test_windows_of_undesirable_steps_are_counted_over_all_episodes(write):
+    episodes = read_all([write("PPPPHPH", "a"), write("PP", "b")])
+    numbers = statistics(episodes, rule=LabelRule(undesirable_steps=3))
+    assert numbers["undesirable_windows"] == {
+        "rule": "last_k",
+        "number": 2,
+        "min_steps": 1,
+        "median_steps": 2.0,
+        "max_steps": 3,
+        "fallbacks": 0,
+    }
+    last = "2 windows of undesirable steps by last_k: 1 to 3 steps, median 2; 0 fell back to last_k"
+    assert format_statistics(numbers).splitlines()[-1] == last
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("lift-10003", 12),  # trembles above the cube and does in the end what the operator goes on with
+        ("lift-10005", 0),  # carries nothing upwards, gripper closed, in all of the cut
+        ("lift-10007", 8),  # closes the gripper in the air
+        ("lift-10009", 4),  # turns upwards, away from the cube
+    ],
+)
+def test_a_window_of_disagreement_begins_at_what_the_recording_shows(takeovers, name, start):
+    (episode,) = read_all([takeovers / f"{name}.h5"])
+    (window,) = episode_windows(episode, LabelRule(undesirable_rule="disagreement"))
+    assert (window.start, window.end) == (start, 12)
+
+
+def test_windows_of_recorded_takeovers(takeovers):
+    recorded = read_all(sorted(takeovers.glob("*.h5")))
+
+    def windows(**rule):
+        numbers = statistics(recorded, rule=LabelRule(**rule))["undesirable_windows"]
+        return [numbers[name] for name in ("number", "min_steps", "median_steps", "max_steps", "fallbacks")]
+
+    assert windows(undesirable_rule="disagreement") == [4, 0, 6.0, 12, 0]
+    assert windows(undesirable_rule="disagreement", undesirable_max_steps=7) == [4, 0, 5.5, 7, 0]
+    assert windows(undesirable_rule="stalled") == [4, 10, 10.0, 10, 4]

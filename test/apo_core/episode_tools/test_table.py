@@ -76,3 +76,17 @@ def test_a_description_counts_the_optional_facts(write, with_facts):
     bare = describe(read_episode(write("PPPP", "e2"), images=False), LabelRule())
     assert (bare["policy_token_steps"], bare["task_remaining"]) == (0, {})
     assert "task_remaining      -" in format_description(bare)
+
+
+def test_a_description_has_the_windows_of_undesirable_steps(write):
+    episode = read_episode(write("PPPHPH"), images=False)
+    facts = describe(episode, LabelRule(undesirable_steps=2, undesirable_rule="stalled"))
+    # the file has no progress
+    assert facts["undesirable_windows"] == [
+        {"start": 1, "end": 3, "rule": "last_k", "fallback": True, "steps": 2},
+        {"start": 4, "end": 5, "rule": "last_k", "fallback": True, "steps": 1},
+    ]
+    text = format_description(facts)
+    assert "2 steps from 1 by last_k (fallback), 1 steps from 4 by last_k (fallback)" in text
+    none = format_description(describe(read_episode(write("PP", "e2"), images=False), LabelRule()))
+    assert "undesirable_windows -" in none

@@ -134,8 +134,8 @@ def parser() -> argparse.ArgumentParser:
         commands.stats,
         "compute normalisation statistics of actions and state",
         "q01, q99, mean, standard deviation, min and max of each dimension; --json prints what a checkpoint's "
-        "dataset_statistics.json holds, and more.",
-        [paths, json_option],
+        "dataset_statistics.json holds, and more. Also how long the windows of undesirable steps are under the rule.",
+        [paths, json_option, label_rule],
     )
     stats.add_argument(
         "--actions",

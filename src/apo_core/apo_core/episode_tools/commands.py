@@ -6,7 +6,7 @@ import argparse
 import json
 import math
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -199,7 +199,7 @@ def view(arguments: argparse.Namespace) -> int:
 
 def stats(arguments: argparse.Namespace) -> int:
     """Prints the statistics."""
-    numbers = statistics(_episodes(arguments), arguments.actions)
+    numbers = statistics(_episodes(arguments), arguments.actions, _rule(arguments))
     _print(numbers if arguments.json else format_statistics(numbers))
     return 0
 
@@ -275,8 +275,8 @@ def _episodes(arguments: argparse.Namespace) -> list[Episode]:
 
 
 def _rule(arguments: argparse.Namespace) -> LabelRule:
-    names = ("undesirable_steps", "undesirable_seconds", "failure_rule")
-    return config.build(LabelRule, {name: getattr(arguments, name) for name in names}, "label rule (options)")
+    values = {spec.name: getattr(arguments, spec.name) for spec in fields(LabelRule)}
+    return config.build(LabelRule, values, "label rule (options)")
 
 
 def _pairs(texts: list[str], option: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from apo_core.labeling import FAILURE_RULES, LabelRule
+from apo_core.labeling import FAILURE_RULES, UNDESIRABLE_RULES, LabelRule
 
 
 def paths(of: argparse.ArgumentParser) -> None:
@@ -36,6 +36,23 @@ def label_rule(of: argparse.ArgumentParser) -> None:
         default=rule.failure_rule,
         help=f"a failed episode without takeover (default {rule.failure_rule})",
     )
+    of.add_argument(
+        "--undesirable-rule",
+        choices=UNDESIRABLE_RULES,
+        default=rule.undesirable_rule,
+        help="where they begin: K steps back, where progress stopped, or where policy and operator part "
+        f"(docs/methods.md; default {rule.undesirable_rule})",
+    )
+    for name, kind, what in (
+        ("stall_tolerance", float, "stalled: a gain above this is progress, unit of the task's remaining path"),
+        ("disagreement_tolerance", float, "disagreement: mean difference above this is one, actions scaled to -1..1"),
+        ("disagreement_steps", int, "disagreement: first steps of the intervention that show the operator's intent"),
+        ("undesirable_max_steps", int, "stalled, disagreement: at most so many steps before a takeover"),
+    ):
+        default = getattr(rule, name)
+        of.add_argument(
+            f"--{name.replace('_', '-')}", type=kind, default=default, metavar="N", help=f"{what} (default {default})"
+        )
 
 
 def link(of: argparse.ArgumentParser) -> None:

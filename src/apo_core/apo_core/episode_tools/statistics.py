@@ -10,19 +10,24 @@ import numpy as np
 from apo_core.episode_file import Episode
 from apo_core.episode_tools.files import one_contract
 from apo_core.errors import EpisodeToolError
+from apo_core.labeling import LabelRule, episode_windows
+from apo_core.takeover_windows import window_statistics
 
 ACTIONS = ("executed", "policy", "human")
+_LAST_K = LabelRule()
 
 
-def statistics(episodes: Sequence[Episode], which: str = "executed") -> dict[str, Any]:
+def statistics(episodes: Sequence[Episode], which: str = "executed", rule: LabelRule = _LAST_K) -> dict[str, Any]:
     """q01, q99, mean, standard deviation, smallest and largest value of each action and state dimension.
 
     A superset of what `apo_core.vla.statistics.read_statistics` reads. The gripper, last in an action, is not
-    normalised (mask). Steps whose action is absent are left out, their state too.
+    normalised (mask). Steps whose action is absent are left out, their state too. `undesirable_windows` says how long
+    the windows before takeovers are.
 
     Args:
         episodes: of one contract.
         which: the executed action, the policy's or the operator's.
+        rule: of the windows.
 
     Raises:
         EpisodeToolError: contracts that differ, or no step with that action.
@@ -46,6 +51,9 @@ def statistics(episodes: Sequence[Episode], which: str = "executed") -> dict[str
             part.name: {**_moments(np.concatenate([e.state[part.name] for e in episodes])[present]), "unit": part.unit}
             for part in contract.state
         },
+        "undesirable_windows": window_statistics(
+            [window for episode in episodes for window in episode_windows(episode, rule)], rule.undesirable_rule
+        ),
     }
 
 
@@ -74,4 +82,11 @@ def format_statistics(numbers: dict[str, Any]) -> str:
     width = max(24, *(len(name) + 1 for name, _, _ in rows))
     lines.append(f"{'':<{width}}" + "".join(f"{name:>11}" for name in head))
     lines += [f"{name:<{width}}" + "".join(f"{part[one][i]:>11.4g}" for one in head) for name, part, i in rows]
+    windows = numbers["undesirable_windows"]
+    if windows["number"]:
+        lines.append(
+            f"{windows['number']} windows of undesirable steps by {windows['rule']}: {windows['min_steps']} to "
+            f"{windows['max_steps']} steps, median {windows['median_steps']:g}; "
+            f"{windows['fallbacks']} fell back to last_k"
+        )
     return "\n".join(lines)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from apo_core.episode_file import Episode
-from apo_core.labeling import LabelRule
+from apo_core.labeling import LabelRule, episode_windows
 from apo_core.types import ControlSource, EpisodeKind, StepLabel
 
 _COLUMNS = ("episode", "kind", "outcome", "steps", "seconds", "takeovers", "human", "adapter", "operator", "losses")
@@ -124,6 +124,7 @@ def describe(episode: Episode, rule: LabelRule) -> dict[str, Any]:
         "task_remaining": {"first": known[0], "last": known[-1], "steps": len(known)} if known else {},
         "takeover_steps": list(episode.takeovers),
         "label_rule": {name: getattr(rule, name) for name in rule.__dataclass_fields__},
+        "undesirable_windows": [{**asdict(w), "steps": w.steps} for w in episode_windows(episode, rule)],
         "labels": {str(label): labels.count(label) for label in StepLabel},
     }
 
@@ -132,10 +133,17 @@ def format_description(facts: dict[str, Any]) -> str:
     """`describe` for people."""
     lines = []
     for name, value in facts.items():
+        if name == "undesirable_windows":
+            value = ", ".join(map(_window, value)) or "-"
         if isinstance(value, dict):
             value = ", ".join(f"{key or '-'}: {_inline(part)}" for key, part in value.items()) or "-"
         lines.append(f"{name:<19} {_inline(value)}")
     return "\n".join(lines)
+
+
+def _window(window: dict[str, Any]) -> str:
+    fallback = " (fallback)" if window["fallback"] else ""
+    return f"{window['steps']} steps from {window['start']} by {window['rule']}{fallback}"
 
 
 def _inline(value: Any) -> str:
