@@ -14,6 +14,7 @@ from apo_bringup import nodes
 from apo_core import config as configuration
 from apo_core.errors import ApoError, ConfigError
 
+_WITH_PARSER = ("base-policy", "train", "compare", "evaluate", "sessions", "policy", "episodes", "adapters")
 _DEVICES = ("auto", "spacemouse", "joy", "keyboard", "scripted", "none")
 
 
@@ -102,6 +103,18 @@ def _compare(arguments: argparse.Namespace) -> int:
     return main(arguments.rest)
 
 
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from apo_trainer.evaluate import main
+
+    return main(arguments.rest)
+
+
+def _sessions(arguments: argparse.Namespace) -> int:
+    from apo_bringup.sessions import main
+
+    return main(arguments.rest)
+
+
 def _episodes(arguments: argparse.Namespace) -> int:
     from apo_core.episode_tools.cli import main
 
@@ -170,6 +183,8 @@ def parser() -> argparse.ArgumentParser:
         ("base-policy", _base_policy, "make a base policy from scripted-expert demonstrations"),
         ("train", _train, "train an adapter from episode files, without ROS"),
         ("compare", _compare, "train each method from the same episodes and measure all on the same seeds"),
+        ("evaluate", _evaluate, "measure a policy alone on seeds of the simulation, base policy or adapter"),
+        ("sessions", _sessions, "the reports of several demo runs as one table"),
         ("policy", _policy, "say what a policy's checkpoint is and needs; bind a published one to a robot"),
         ("episodes", _episodes, "list, check, select, cut, show, measure, export and import episode files"),
         ("adapters", _adapters, "list, check, promote, roll back, sign, remove and export adapters"),
@@ -182,7 +197,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a subcommand; errors of apo and of files go to stderr with exit status 2, Ctrl-C ends with 130."""
     arguments, rest = parser().parse_known_args(argv)
-    if rest and arguments.command not in ("base-policy", "train", "compare", "policy", "episodes", "adapters"):
+    if rest and arguments.command not in _WITH_PARSER:
         parser().error(f"unrecognized arguments: {' '.join(rest)}")
     arguments.rest = rest
     try:

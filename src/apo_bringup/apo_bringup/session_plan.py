@@ -24,6 +24,12 @@ class SessionConfig:
     )
     expert_episodes: int = parameter(24, "expert demonstrations for the expert half of each batch", low=1, high=10000)
     train_steps: int = parameter(0, "optimizer steps a round; 0 keeps the trainer's own setting", low=0, high=1000000)
+    seed: int = parameter(
+        0,
+        "of the session: its training, its operator's tremor and its trials, which come after those of the seed before",
+        low=0,
+        high=100_000,
+    )
     deployment_seed: int = parameter(
         10000, "seed of the first deployment trial; the next ones count up", low=0, high=2**31 - 1
     )
@@ -43,8 +49,8 @@ class SessionConfig:
     def __post_init__(self) -> None:
         faults = []
         ranges = [
-            ("deployment_seed", self.deployment_seed, self.rounds * self.episodes_per_round + self.rounds),
-            ("evaluation_seed", self.evaluation_seed, self.evaluation_episodes),
+            ("deployment_seed", self.first_deployment_seed, self._deployments),
+            ("evaluation_seed", self.first_evaluation_seed, self.evaluation_episodes),
             ("expert_seed", self.expert_seed, TRIES_PER_EPISODE * self.expert_episodes),
         ]
         for i, (name, start, count) in enumerate(ranges):
@@ -55,6 +61,21 @@ class SessionConfig:
                     )
         if faults:
             raise ConfigError("session", faults)
+
+    @property
+    def _deployments(self) -> int:
+        """Trials of all rounds, those in which an adapter is swapped in included."""
+        return self.rounds * (self.episodes_per_round + 1)
+
+    @property
+    def first_deployment_seed(self) -> int:
+        """Of this session."""
+        return self.deployment_seed + self.seed * self._deployments
+
+    @property
+    def first_evaluation_seed(self) -> int:
+        """Of this session."""
+        return self.evaluation_seed + self.seed * self.evaluation_episodes
 
     def timeouts(self) -> dict[str, float]:
         """Parameter -> seconds, of all that limit a wait."""
@@ -79,7 +100,7 @@ class Trial:
 
 def deployment_trials(config: SessionConfig, round_index: int) -> list[Trial]:
     """Trials of a round, on seeds that no other round uses."""
-    first = config.deployment_seed + round_index * config.episodes_per_round
+    first = config.first_deployment_seed + round_index * config.episodes_per_round
     return [
         Trial(Purpose.DEPLOYMENT, round_index, i, first + i, with_operator=True)
         for i in range(config.episodes_per_round)
@@ -88,13 +109,13 @@ def deployment_trials(config: SessionConfig, round_index: int) -> list[Trial]:
 
 def reload_trial(config: SessionConfig, round_index: int) -> Trial:
     """The trial during which the adapter of a round is swapped in, on a seed of its own."""
-    seed = config.deployment_seed + config.rounds * config.episodes_per_round + round_index
+    seed = config.first_deployment_seed + config.rounds * config.episodes_per_round + round_index
     return Trial(Purpose.RELOAD, round_index, 0, seed, with_operator=False)
 
 
 def evaluation_trials(config: SessionConfig) -> list[Trial]:
     """Held-out trials, the same for every policy evaluated."""
     return [
-        Trial(Purpose.EVALUATION, -1, i, config.evaluation_seed + i, with_operator=False)
+        Trial(Purpose.EVALUATION, -1, i, config.first_evaluation_seed + i, with_operator=False)
         for i in range(config.evaluation_episodes)
     ]

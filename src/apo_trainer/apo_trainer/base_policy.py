@@ -34,7 +34,7 @@ class BasePolicyConfig:
     contract_file: str = parameter("config/contract.yaml", "the contract")
     demonstrations: str = parameter("data/base_policy", "folder with a folder of demonstrations for each task")
     output: str = parameter("models/lift_base", "checkpoint folder to write")
-    episodes: int = parameter(28, "demonstrations", low=1, high=100_000)
+    episodes: int = parameter(18, "demonstrations", low=1, high=100_000)
     held_out_episodes: int = parameter(
         8, "demonstrations, the next ones by seed, that are only measured, to see when the loss stops falling", low=1, high=100_000
     )

@@ -1,0 +1,108 @@
+"""`apo evaluate`: success of a policy alone on seeds of the simulation, base policy or adapter, without ROS."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from apo_core.adapter_store import AdapterStore
+from apo_core.config import load, parse_overrides
+from apo_core.errors import AdapterError, ApoError
+from apo_core.proportion import wilson_interval
+from apo_trainer.compare_config import CONFIG_FILE, CompareConfig
+from apo_trainer.progress_line import ProgressLine
+from apo_trainer.rollouts import Adapter, RolloutResult, RolloutSettings, evaluate_policy
+
+_CHECKPOINT = "models/lift_base"
+
+
+def evaluate(config: CompareConfig, checkpoint: str, adapter: Adapter | None) -> list[RolloutResult]:
+    """One episode a seed of `config`; None measures the base policy. Raises as `evaluate_policy`."""
+    from apo_sim_bridge.demonstration_files import INSTRUCTIONS
+
+    line = ProgressLine()
+    settings = RolloutSettings(
+        config.task, INSTRUCTIONS[config.task], config.contract_file, config.horizon, config.success_hold_steps
+    )
+
+    def report(results: list[RolloutResult]) -> None:
+        line.update(f"{sum(result.success for result in results)} of {len(results)} succeeded, {len(config.seeds)} wanted")
+
+    results = evaluate_policy(checkpoint, settings, config.seeds, report, config.workers, adapter)
+    line.done(summary(results))
+    return results
+
+
+def summary(results: Sequence[RolloutResult]) -> str:
+    """`141 of 200 succeeded: 70 %, 95 % interval 64 % .. 76 %`."""
+    count = sum(result.success for result in results)
+    low, high = wilson_interval(count, len(results))
+    return f"{count} of {len(results)} succeeded: {count / len(results):.1%}, 95 % interval {low:.1%} .. {high:.1%}"
+
+
+def choose_adapter(store: str | None, version: int | None) -> Adapter | None:
+    """The adapter to measure: `version`, else the promoted one, else the newest; None for the base policy.
+
+    Raises:
+        AdapterError: the store has no such adapter, or none at all.
+    """
+    if store is None:
+        if version:
+            raise AdapterError(f"--version {version} needs --adapters, the folder of the adapter store")
+        return None
+    if version == 0:
+        return None
+    adapters = AdapterStore(store)
+    number = version or adapters.promotion().number or adapters.latest()
+    if number not in adapters.versions():
+        raise AdapterError(f"{store}: has no adapter {number}; there are {adapters.versions()}")
+    return Adapter(store, number)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The program; returns the exit status."""
+    options = _parser().parse_args(argv)
+    try:
+        named = {"evaluation_episodes": options.n, "evaluation_seed": options.seed, **parse_overrides(options.set)}
+        config = load(CompareConfig, Path(options.config), "compare", {k: v for k, v in named.items() if v is not None})
+        adapter = choose_adapter(options.adapters, options.version)
+        what = f"adapter {adapter.version} of {adapter.store}" if adapter else f"base policy {options.checkpoint}"
+        print(f"{what}, seeds {config.seeds.start} .. {config.seeds.stop - 1}, task {config.task}", flush=True)
+        results = evaluate(config, options.checkpoint, adapter)
+        if options.output:
+            facts = {
+                "checkpoint": options.checkpoint,
+                "adapter": adapter.version if adapter else 0,
+                "task": config.task,
+                "outcomes": [[result.seed, result.success, result.steps] for result in results],
+            }
+            Path(options.output).write_text(json.dumps(facts, indent=1) + "\n")
+    except (ApoError, OSError) as error:
+        print(f"apo evaluate: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\napo evaluate: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="apo evaluate", description=__doc__)
+    parser.add_argument("--checkpoint", default=_CHECKPOINT, help="folder of the base policy (default %(default)s)")
+    parser.add_argument("--adapters", help="adapter store, such as runs/<time>/adapters; without it the base policy")
+    parser.add_argument("--version", type=int, help="adapter; 0 is the base policy (default: the promoted one)")
+    parser.add_argument("--n", type=int, help="episodes")
+    parser.add_argument("--seed", type=int, help="seed of the first episode")
+    parser.add_argument("--config", default=CONFIG_FILE, help="parameter file with task and horizon (default %(default)s)")
+    parser.add_argument("--output", help="JSON file with the outcome of every seed")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="parameters of that file"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
