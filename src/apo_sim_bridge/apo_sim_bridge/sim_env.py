@@ -81,7 +81,7 @@ def _whole_physics_steps(rate_hz: float) -> bool:
 class SimFrame:
     """One instant. Poses are in the simulation's world frame, whose axes are those of the robot's base."""
 
-    images: dict[str, np.ndarray]  # published name -> uint8 (H, W, 3) rgb, upright, C-contiguous
+    images: dict[str, np.ndarray]  # published name -> uint8 (H, W, 3) rgb, upright, C-contiguous; {} if not rendered
     joint_names: tuple[str, ...]  # (7,)
     joint_positions: np.ndarray  # float64 (7,) rad
     joint_velocities: np.ndarray  # float64 (7,) rad/s
@@ -142,11 +142,12 @@ class SimEnv:
         self._ready = True
         return self._frame()
 
-    def step(self, action: np.ndarray) -> SimFrame:
+    def step(self, action: np.ndarray, render: bool = True) -> SimFrame:
         """Runs one control period.
 
         Args:
             action: float (7,): vx vy vz [m/s], wx wy wz [rad/s] in the base's axes, gripper -1 open .. 1 close.
+            render: False leaves the frame without images, which cost more than the physics.
 
         Raises:
             ValueError: wrong shape, not finite, or beyond full scale.
@@ -157,7 +158,7 @@ class SimEnv:
             raise RuntimeError("SimEnv.step was called before reset")
         self._env.step(controller_input(action))
         self._step += 1
-        return self._frame()
+        return self._frame(render)
 
     def close(self) -> None:
         """Frees the renderer and the simulation; safe to call twice."""
@@ -180,13 +181,13 @@ class SimEnv:
         if threading.get_ident() != self._thread:
             raise RuntimeError("SimEnv is bound to the thread that made it: its GL context cannot move to another")
 
-    def _frame(self) -> SimFrame:
+    def _frame(self, render: bool = True) -> SimFrame:
         data = self._data
         quaternion = np.empty(4)
         _mujoco().mju_mat2Quat(quaternion, data.site_xmat[self._ee_site])
         fingers = data.qpos[self._fingers]
         return SimFrame(
-            images=self._renderer.render(data),
+            images=self._renderer.render(data) if render else {},
             joint_names=self._joint_names,
             joint_positions=data.qpos[self._qpos].copy(),
             joint_velocities=data.qvel[self._qvel].copy(),

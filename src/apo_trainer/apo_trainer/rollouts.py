@@ -135,8 +135,9 @@ def _run(job: tuple[str, Adapter | None, RolloutSettings, int]) -> RolloutResult
     frame, held, step = env.reset(seed), 0, 0
     while step < settings.horizon:
         chunk = policy.predict(frame_observation(frame, (step + 1) * contract.period_ns, settings.instruction))
-        for action in chunk.values:
-            frame = env.step(within_limits(action, contract.limits))
+        for row, action in enumerate(chunk.values, start=1):
+            # images are seen once a chunk
+            frame = env.step(within_limits(action, contract.limits), render=row == len(chunk.values))
             step += 1
             held = held + 1 if frame.success else 0
             if held >= settings.success_hold_steps:
