@@ -134,8 +134,15 @@ class Scene:
         self.placed = task.placed(pose, state.objects)
         self.place_cone = Cone(task.place_hover, task.place_slope)
         self.obstacle_yaw = _obstacle_yaw(pose, state.objects, task)
-        near = np.linalg.norm(self.to_grasp[:2]) < 0.025 and abs(self.to_grasp[2]) < 0.025
-        self.held = bool(near and abs(state.gripper_width - task.width) < task.width_margin)
+        self.near = bool(np.linalg.norm(self.to_grasp[:2]) < 0.025 and abs(self.to_grasp[2]) < 0.025)
+        self.held = bool(self.near and abs(state.gripper_width - task.width) < task.width_margin)
+
+    @property
+    def at_grasp(self) -> bool:
+        """Whether the fingers would close around the object from here, however wide open they are."""
+        reach = self.task.reach_tolerance
+        there = np.linalg.norm(self.to_grasp[:2]) < reach and abs(self.to_grasp[2]) < reach
+        return bool(there and abs(self.grasp_yaw) < 2 * YAW_TOLERANCE)
 
     @property
     def grasp_yaw(self) -> float:
@@ -215,12 +222,7 @@ def _next_phase(phase: Phase, steps: int, last_width: float, scene: Scene) -> Ph
     if phase is Phase.APPROACH:
         if scene.placed and not scene.held:
             return Phase.RETREAT
-        aligned = (
-            np.linalg.norm(scene.to_grasp[:2]) < task.reach_tolerance
-            and abs(scene.to_grasp[2]) < task.reach_tolerance
-            and abs(scene.grasp_yaw) < 2 * YAW_TOLERANCE
-        )
-        return Phase.CLOSE if scene.held or (aligned and width > task.open_width) else phase
+        return Phase.CLOSE if scene.held or (width > task.open_width and scene.at_grasp) else phase
     if phase is Phase.CLOSE:
         if steps >= 4 and scene.held and abs(width - last_width) < 5e-4:
             return Phase.CARRY

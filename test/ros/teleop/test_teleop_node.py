@@ -9,7 +9,8 @@ from apo_core.ros.conversions import to_ns
 
 @pytest.mark.parametrize("lockstep", [True, False])
 def test_the_scripted_operator_answers_every_tick_and_takes_over(cell, start, lockstep):
-    start(cell.pose, cell.gripper, cell.objects, cell.status, device="scripted", lockstep=lockstep)
+    reaction = {"reaction_s": 0.2, "reaction_spread": 0.0}
+    start(cell.pose, cell.gripper, cell.objects, cell.status, device="scripted", lockstep=lockstep, **reaction)
     samples = [cell.answer(tick) for tick in range(20, 42)]
     assert [sample.active for sample in samples] == [False] * 20 + [True] * 2
     assert {sample.device for sample in samples} == {"scripted"} and all(sample.connected for sample in samples)

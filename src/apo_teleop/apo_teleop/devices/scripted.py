@@ -1,6 +1,16 @@
 """A simulated operator for simulation and CI: watches the task, takes over where a person would, drives, hands back.
 
-Pure and repeatable: the noise of a trial depends on the configured seed and on the trial's.
+It sees a policy that stalls, one that strays and one that closes its fingers beside the object. It moves a reaction
+time later. Each takeover draws that time from a log-normal distribution:
+
+- Median: an alert driver who expects the signal brakes after 0.70 to 0.75 s, the foot's way to the pedal included
+  (Green 2000, "How Long Does It Take to Stop?", Transportation Human Factors 2(3), 195-216). A hand that lies on its
+  device saves that way; taken as 0.2 to 0.3 s (an estimate), it leaves 0.40 to 0.55 s.
+- Spread: surprised drivers have a median of 0.9 s, and a quarter needs more than 1.2 s (Johansson and Rumar 1965,
+  "Drivers' brake-reaction times"). In a log-normal distribution that is ln(1.2 / 0.9) / 0.674 = 0.43 between persons;
+  the same person varies less from one time to the next.
+
+Pure and repeatable: the tremor and the reaction times of a trial depend on the configured seed and on the trial's.
 """
 
 from __future__ import annotations
@@ -22,6 +32,9 @@ from apo_teleop.mapping import OperatorSample
 OBJECT_NAMES = {"Lift": ("cube",), "Stack": ("cubeA", "cubeB"), "NutAssemblySquare": ("SquareNut", "peg1")}
 _NEW_TRIAL_PERIODS = 1.5
 _AT_GOAL_M = 0.015  # path left that nobody takes over for
+_STILL_M = 5e-4  # change of the fingers' width, or of the object's place, in a step that is no motion
+_FAR_M = 0.1  # between hand and object; beyond it the object moves by itself
+_TREMOR, _REACTION = 2, 3  # keep the draws apart from each other and from what else the trial's seed decides
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +44,26 @@ class ScriptedConfig:
     task: str = parameter("Lift", "task the operator knows", choices=tuple(TASKS))
     stall_m: float = parameter(0.004, "m of path that counts as progress", low=0.0, high=1.0)
     stall_steps: int = parameter(16, "steps without progress after which the policy has stalled", low=1, high=100_000)
-    stray_m: float = parameter(0.06, "m beyond the shortest path left so far at which it strays", low=0.0, high=10.0)
+    # ten recorded trials that a policy finished alone lost up to 48 mm of path, but 40 mm for two steps at most
+    stray_m: float = parameter(0.04, "m beyond the shortest path left so far at which it strays", low=0.0, high=10.0)
     stray_steps: int = parameter(3, "steps that it must stray for", low=1, high=100_000)
+    misgrasp_steps: int = parameter(
+        3, "steps that fingers stay closed without the object, away from a grasp; 0: not watched", low=0, high=100_000
+    )
     takeover_step: int = parameter(
         60, "step of a trial at which an empty hand is helped; 0: never", low=0, high=100_000
     )
-    reaction_steps: int = parameter(4, "steps between seeing the need and moving", low=0, high=1000)
+    reaction_s: float = parameter(0.45, "s between seeing the need and moving, median", low=0.0, high=60.0)
+    reaction_spread: float = parameter(
+        0.3, "standard deviation of its logarithm; 0: always the median", low=0.0, high=2.0
+    )
     min_drive_steps: int = parameter(10, "steps at least before handing back", low=1, high=100_000)
     lift_steps: int = parameter(2, "steps of carrying before handing back a grasped object", low=1, high=1000)
     resolved_m: float = parameter(0.05, "m of progress before handing back one that was held", low=0.0, high=10.0)
     max_hand_backs: int = parameter(1, "per trial; after them the operator finishes the task", low=0, high=100_000)
     noise_linear: float = parameter(0.03, "m/s, standard deviation of the hand's tremor per axis", low=0.0, high=1.0)
     noise_angular: float = parameter(0.1, "rad/s, the same of its rotation", low=0.0, high=10.0)
-    operator_seed: int = parameter(0, "seed of the tremor", low=0, high=2**53)
+    operator_seed: int = parameter(0, "seed of the tremor and of the reaction times", low=0, high=2**53)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +114,7 @@ class ScriptedOperator:
         self._last: ScriptedInput | None = None
         self._rng = np.random.default_rng(config.operator_seed)
         self._mode = _Mode.WATCHING
-        self._helped_late, self._hand_backs = False, 0
+        self._helped_late, self._hand_backs, self._needs = False, 0, 0
         self._watch_from(np.inf)
 
     def step(self, tick: ScriptedInput) -> OperatorSample:
@@ -104,12 +124,12 @@ class ScriptedOperator:
             KeyError: an object of the task is missing.
         """
         events = ()
-        if self._is_new_trial(tick):
+        is_new, self._last = self._is_new_trial(tick), tick
+        if is_new:
             events = ("hand_back",) if self._mode is _Mode.DRIVING else ()
-            self._rng = np.random.default_rng([self._config.operator_seed, max(tick.seed, 0), 2])
-            self._mode, self._helped_late, self._hand_backs = _Mode.WATCHING, False, 0
+            self._rng = self._draws(_TREMOR)
+            self._mode, self._helped_late, self._hand_backs, self._needs = _Mode.WATCHING, False, 0, 0
             self._watch_from(np.inf)
-        self._last = tick
         if not tick.running:
             events = ("hand_back",) if self._mode is _Mode.DRIVING else events
             self._mode = _Mode.WATCHING
@@ -117,9 +137,9 @@ class ScriptedOperator:
             return resting(events)
         left = progress(self._config.task, tick.state)
         if self._mode is _Mode.WATCHING and self._sees_need(tick, left):
-            self._mode, self._steps = _Mode.REACTING, 0
+            self._mode, self._steps, self._reaction_steps = _Mode.REACTING, 0, self._draw_reaction()
         if self._mode is _Mode.REACTING:
-            if self._steps >= self._config.reaction_steps:
+            if self._steps >= self._reaction_steps:
                 self._take_over(tick, left)
             else:
                 self._steps += 1
@@ -145,8 +165,24 @@ class ScriptedOperator:
 
     def _watch_from(self, left: float) -> None:
         self._best, self._since_best, self._strayed = left, 0, 0
+        self._width, self._is_shut, self._misgrasped = None, False, 0
+        self._object, self._untouched = None, True
+
+    def _draws(self, *stream: int) -> np.random.Generator:
+        return np.random.default_rng([self._config.operator_seed, max(self._last.seed, 0), *stream])
+
+    def _draw_reaction(self) -> int:
+        """Steps until the operator moves; the number of the takeover in the trial chooses the draw."""
+        draw = self._draws(_REACTION, self._needs).standard_normal()
+        self._needs += 1
+        reaction_s = self._config.reaction_s * np.exp(self._config.reaction_spread * draw)
+        return round(reaction_s * 1e9 / self._period_ns)
 
     def _sees_need(self, tick: ScriptedInput, left: float) -> bool:
+        scene = Scene(TASKS[self._config.task], tick.state)
+        self._watch_fingers(scene)
+        if self._settles(scene):
+            self._best, self._since_best = left, 0
         if left < self._best - self._config.stall_m:
             self._best, self._since_best = left, 0
         else:
@@ -156,8 +192,28 @@ class ScriptedOperator:
             return False
         if self._since_best >= self._config.stall_steps or self._strayed >= self._config.stray_steps:
             return True
+        if 0 < self._config.misgrasp_steps <= self._misgrasped:
+            return True
         late = 0 < self._config.takeover_step <= tick.step and not self._helped_late
-        return late and not self._holds(tick.state)
+        return late and not scene.held
+
+    def _settles(self, scene: Scene) -> bool:
+        """Whether the object moves though the hand has been far from it, as one that falls when a trial starts."""
+        before, self._object = self._object, scene.grasp_point
+        self._untouched = self._untouched and bool(np.linalg.norm(scene.to_grasp) > _FAR_M)
+        return self._untouched and before is not None and bool(np.linalg.norm(self._object - before) > _STILL_M)
+
+    def _watch_fingers(self, scene: Scene) -> None:
+        """Counts the steps of a grasp that fails: closing or closed fingers that neither hold nor are about to."""
+        before, self._width = self._width, scene.state.gripper_width
+        change = 0.0 if before is None else self._width - before
+        closing, opening = change < -_STILL_M, change > _STILL_M
+        # fingers that a trial starts with half closed have grasped at nothing yet
+        grasps = scene.held or closing or (self._is_shut and not opening)
+        self._is_shut = self._width < scene.task.open_width and grasps
+        # fingers that still close around the object may yet turn it into place
+        about_to = self._width > scene.task.width and (scene.at_grasp or (closing and scene.near))
+        self._misgrasped = self._misgrasped + 1 if self._is_shut and not scene.held and not about_to else 0
 
     def _take_over(self, tick: ScriptedInput, left: float) -> None:
         self._mode, self._steps, self._carried = _Mode.DRIVING, 0, 0
