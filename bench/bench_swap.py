@@ -163,7 +163,7 @@ def swap_ticks_missed() -> None:
         contract_file=str(ROOT / "config" / "contract.yaml"), checkpoint_dir=str(ROOT / "models" / "lift_base")
     )
     contract = load_contract(config.contract_file)
-    lora = LoraSettings(config.lora_rank, config.lora_alpha)
+    lora = LoraSettings(config.lora_rank, config.lora_alpha, targets=config.lora_targets)
     maker = VlaPolicy.load(config.checkpoint_dir, lora=lora)
     missed, notes = {}, []
     with tempfile.TemporaryDirectory() as folder:

@@ -1,5 +1,6 @@
 """The store gives back adapters whole, lists them and removes old ones."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from adapter_samples import CONFIG, MANIFEST, TENSORS
+from adapter_samples import CONFIG, MANIFEST, TENSORS, edit_manifest
 
 from apo_core.adapter_manifest import fields_of
 from apo_core.adapter_store import AdapterStore, AdapterVersion
@@ -48,11 +49,31 @@ def test_prune_keeps_the_newest_and_frees_no_number(store: AdapterStore):
 def test_a_manifest_of_schema_version_1_is_read(store: AdapterStore, published: Path):
     path = published / "manifest.json"
     document = {**json.loads(path.read_text()), "schema_version": 1}
-    del document["config"], document["verdict"]
+    del document["config"], document["verdict"], document["action_labels"]
     path.write_text(json.dumps(document))
 
     version, _ = store.read(1)
-    assert (version.config, version.verdict, version.parent) == ({}, None, 0)
+    assert (version.config, version.verdict, version.parent, version.action_labels) == ({}, None, 0, "rebinned")
+
+
+def test_a_manifest_of_schema_version_2_is_of_the_old_action_labels(store: AdapterStore, published: Path):
+    path = published / "manifest.json"
+    document = {**json.loads(path.read_text()), "schema_version": 2}
+    assert document.pop("action_labels") == "emitted"
+    path.write_text(json.dumps(document))
+
+    version, _ = store.read(1)
+    assert (version.action_labels, version.config, version.verdict["accepted"]) == ("rebinned", MANIFEST.config, True)
+    assert store.manifest(1)["action_labels"] == "rebinned"
+
+
+@pytest.mark.parametrize("label", ["", "binned", None, ["emitted"]])
+def test_action_labels_that_nobody_knows_are_refused(store: AdapterStore, published: Path, label):
+    with pytest.raises(AdapterError, match=r"action_labels = .* must be 'emitted' or 'rebinned'"):
+        store.publish(TENSORS, CONFIG, dataclasses.replace(MANIFEST, action_labels=label))
+    edit_manifest(published, action_labels=label)
+    with pytest.raises(AdapterError, match="action_labels"):
+        store.read(1)
 
 
 def test_the_manifest_alone_is_read_without_the_tensors(store: AdapterStore, published: Path):

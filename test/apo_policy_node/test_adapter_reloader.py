@@ -125,6 +125,20 @@ def test_a_swap_that_fails_half_way_leaves_what_served(reloader, policy, publish
     assert (policy.bias, policy.adapter_version) == (0.5, 1)
 
 
+def test_an_adapter_of_the_old_action_labels_serves_with_a_warning_that_goes_with_it(reloader, policy, publish):
+    publish(0.5, action_labels="rebinned")
+    publish(0.75)
+    warning = (
+        "adapter 1 was trained before saturated actions kept their tokens (action_labels = rebinned); train it again"
+    )
+    result = reloader.load(1)
+    assert (result.state, result.version, result.reason, policy.bias) == (ReloadState.LOADED, 1, warning, 0.5)
+    assert reloader.warning == warning
+    assert reloader.swap(reloader.stage(2)).reason == reloader.warning == ""
+    assert reloader.roll_back().reason == reloader.warning == warning
+    assert reloader.swap(reloader.stage(0)).reason == reloader.warning == ""
+
+
 def test_times_come_from_the_clock_passed_in(reloader, clock, publish):
     publish()
     clock.step = 0.002

@@ -1,5 +1,7 @@
 """Cloning on synthetic demonstrations whose action follows from the image alone."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from apo_core.episode_file import EpisodeWriter, read_episode
 from apo_core.errors import ConfigError
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
 from apo_trainer.behaviour_cloning import (
+    CloningCurves,
     CloningSettings,
     Demonstrations,
     cloning_loss,
@@ -56,10 +59,47 @@ def test_training_lowers_the_loss_on_frames_it_never_saw():
     before = held_out_loss(policy, held_out)
     assert before == pytest.approx(np.log(256), abs=0.3)
     steps = []
-    losses = train(policy, data, SETTINGS, lambda step, loss, seconds: steps.append(step))
-    assert len(losses) == 50 and steps == list(range(1, 51))
+    curves = train(policy, data, SETTINGS, lambda step, loss, seconds: steps.append(step))
+    assert len(curves.losses) == 50 and steps == list(range(1, 51))
+    assert curves.held_out == ()
     assert held_out_loss(policy, held_out) < before - 2.0
     assert not policy.model.training
+
+
+def test_the_held_out_loss_is_measured_every_few_steps_and_changes_nothing():
+    data, held_out = synthetic(0), synthetic(1, frames=70)
+    settings = dataclasses.replace(SETTINGS, steps=25, evaluate_every=10)
+    policies = [new_policy(TINY, data, "abc", seed=3) for _ in range(2)]
+    plain = train(policies[0], data, settings)
+    curves = train(policies[1], data, settings, held_out=held_out)
+    assert [step for step, _ in curves.held_out] == [10, 20]
+    assert curves.held_out[1][1] < curves.held_out[0][1]
+    assert curves.losses == plain.losses
+    at_the_end = dataclasses.replace(settings, evaluate_every=25)
+    last = train(new_policy(TINY, data, "abc", seed=3), data, at_the_end, held_out=held_out)
+    # two batches, of 64 and 6 frames, weigh by their tokens
+    assert last.held_out == ((25, pytest.approx(held_out_loss(policies[1], held_out), rel=1e-5)),)
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ([3.0, 2.0, 1.9, 1.85, 1.8], False),  # the last fifth lowers the minimum by 2.7 %
+        ([3.0, 2.0, 1.8, 1.8, 1.79], True),  # by 0.6 %
+        ([3.0, 1.5, 1.6, 1.7, 1.8], True),  # it rises
+        ([3.0], False),
+        ([], False),
+    ],
+)
+def test_training_has_converged_where_its_last_fifth_lowers_the_minimum_by_less_than_a_hundredth(losses, expected):
+    curve = tuple(((i + 1) * 10, loss) for i, loss in enumerate(losses))
+    assert CloningCurves((), curve).converged() is expected
+
+
+def test_the_part_of_the_run_and_of_the_loss_can_be_chosen():
+    curves = CloningCurves((), ((10, 2.0), (20, 1.0), (30, 0.9), (40, 0.85)))
+    assert not curves.converged(share=0.5, least=0.1)  # 0.85 after 1.0
+    assert curves.converged(share=0.5, least=0.2)
 
 
 def weights_after(seed: int, weights_seed: int = 3) -> dict[str, torch.Tensor]:

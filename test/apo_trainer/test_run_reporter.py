@@ -53,6 +53,22 @@ def test_what_was_set_aside_is_named(out):
     assert json.loads(out.getvalue())["set_aside"] == aside
 
 
+@pytest.mark.parametrize(
+    ("tokens", "lines"),
+    [
+        ({"recorded": 5, "encoded": 3, "disagreeing": 0}, []),
+        (
+            {"recorded": 5, "encoded": 3, "disagreeing": 2},
+            ["note: recorded tokens of 2 policy steps mean another action: not used"],
+        ),
+    ],
+)
+def test_recorded_tokens_of_another_action_are_named(out, tokens, lines):
+    err = io.StringIO()
+    RunReporter(0.0, out, err)({**START, "policy_tokens": tokens})
+    assert err.getvalue().splitlines()[1:] == lines
+
+
 def test_what_the_data_lack_and_what_was_not_judged_is_told(out):
     err = io.StringIO()
     report = RunReporter(0.0, out, err)

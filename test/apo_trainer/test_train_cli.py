@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import ANY
 
 import h5py
 import numpy as np
@@ -43,6 +44,9 @@ def test_a_run_publishes_an_adapter_that_the_policy_loads(arguments, checkpoint,
     assert set(version.episode_ids) < {f"e{i}" for i in range(8)}
     assert version.verdict == result["verdict"]
     assert (version.config["steps"], version.config["method"]) == (10, "apo")
+    assert version.action_labels == "emitted"
+    tokens = result["data"]["policy_tokens"]
+    assert version.metrics["data"]["policy_tokens"] == tokens == {"recorded": 0, "encoded": ANY, "disagreeing": 0}
     assert AdapterStore(tmp_path / "adapters").promotion().number == 1
     assert np.asarray(version.self_test["values"]).shape == (2, 7)
     capsys.readouterr()

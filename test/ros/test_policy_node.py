@@ -204,6 +204,18 @@ def test_an_adapter_of_another_base_is_refused_and_the_old_one_serves_on(robot, 
     assert list(after.values) == list(before.values)
 
 
+def test_an_adapter_of_the_old_action_labels_serves_with_a_warning(robot, publish):
+    version = publish(seed=7, action_labels="rebinned")
+    answer = robot.load(version)
+    assert (answer.accepted, answer.version) == (True, version)
+    assert f"adapter {version} was trained before saturated actions kept their tokens" in answer.message
+    robot.until(lambda: robot.statuses[-1].version == version, "the status")
+    assert (robot.statuses[-1].state, robot.statuses[-1].reason) == ("LOADED", answer.message)
+    robot.until(lambda: robot.diagnostics().get("adapter_warning") == answer.message, "the warning in the diagnostics")
+    robot.load(0)
+    robot.until(lambda: robot.diagnostics().get("adapter_warning") == "", "the end of the warning")
+
+
 def test_a_rollback_brings_back_what_served_before(robot, publish):
     robot.load(0)
     base = robot.tick(gap=20)

@@ -10,8 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 SCHEMA_NAME = "apo.adapter"
-SCHEMA_VERSION = 2
-_OF_VERSION_1 = {"config": {}, "verdict": None}  # what the manifests of version 1 lack
+SCHEMA_VERSION = 3
+EMITTED = "emitted"  # trained on the actions that the policy's tokens stand for
+REBINNED = "rebinned"  # trained on tokens made from the actions, which at the end of a range were never emitted
+# what the manifests of earlier versions lack
+_OF_EARLIER_VERSIONS = {
+    1: {"config": {}, "verdict": None, "action_labels": REBINNED},
+    2: {"action_labels": REBINNED},
+}
 MODEL_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
 MANIFEST_FILE = "manifest.json"
@@ -38,6 +44,7 @@ class ManifestInput:
     self_test: Mapping[str, Any] | None = None  # what the trainer's policy said to a probe; plain JSON data
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # training configuration, plain JSON data
     verdict: Mapping[str, Any] | None = None  # of the gate, with `accepted` true; None: not judged
+    action_labels: str = EMITTED  # or REBINNED: which tokens stood for the policy's actions in training
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +67,9 @@ def fields_of(manifest: ManifestInput) -> dict[str, Any]:
 
 def upgraded(document: Mapping[str, Any]) -> Mapping[str, Any]:
     """The content of a manifest.json of any version that is read, as one of this version."""
-    if document.get("schema_version") != 1:
-        return document
-    return {**_OF_VERSION_1, **document, "schema_version": SCHEMA_VERSION}
+    version = document.get("schema_version")
+    lacking = _OF_EARLIER_VERSIONS.get(version) if _is_integer(version) else None
+    return document if lacking is None else {**lacking, **document, "schema_version": SCHEMA_VERSION}
 
 
 def document_faults(document: Mapping[str, Any], number: int) -> list[str]:
@@ -119,6 +126,8 @@ def manifest_faults(values: Mapping[str, Any]) -> list[str]:
         faults.append("self_test must be null or an object of plain finite JSON values")
     if not isinstance(values["config"], Mapping) or not _is_plain(values["config"]):
         faults.append("config must be an object of plain finite JSON values")
+    if values["action_labels"] not in (EMITTED, REBINNED):
+        faults.append(f"action_labels = {values['action_labels']!r} must be '{EMITTED}' or '{REBINNED}'")
     verdict = values["verdict"]
     if verdict is not None and not (isinstance(verdict, Mapping) and _is_plain(verdict)):
         faults.append("verdict must be null or an object of plain finite JSON values")

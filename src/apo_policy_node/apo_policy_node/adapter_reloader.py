@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from apo_core import self_test
+from apo_core.adapter_manifest import EMITTED
 from apo_core.adapter_promotion import Promotion
 from apo_core.adapter_store import AdapterStore, AdapterVersion
 from apo_core.contract import Contract
@@ -53,7 +54,7 @@ class ReloadResult:
     state: ReloadState
     version: int  # served now; 0 is the base policy
     requested_version: int
-    reason: str  # empty, or why it was refused
+    reason: str  # empty, why it was refused, or what is wrong with the one that was loaded
     stage_ms: float  # verifying and staging, beside the inference
     swap_ms: float  # copying into the policy, between two inferences
 
@@ -65,6 +66,7 @@ class StagedAdapter:
     version: int
     tensors: Any  # what policy.stage gave; None for the base policy
     stage_ms: float
+    warning: str = ""  # what is wrong with it, though it can serve
 
 
 class AdapterReloader:
@@ -99,6 +101,11 @@ class AdapterReloader:
         self._previous: StagedAdapter | None = None
         self._considered = Promotion()  # the last one that was followed, or passed over by a request
 
+    @property
+    def warning(self) -> str:
+        """What is wrong with the adapter that serves; empty if nothing is."""
+        return self._serving.warning
+
     def poll(self, promotion: Promotion) -> int | None:
         """The version to load now that `promotion` is in force; None when it was considered before.
 
@@ -124,10 +131,10 @@ class AdapterReloader:
         """Verifies an adapter and tries it in the second slot, beside the policy; a refusal comes as the result."""
         begin_s = self._clock()
         try:
-            tensors = None if version == 0 else self._verified(version)
+            tensors, warning = (None, "") if version == 0 else self._verified(version)
         except Exception as error:  # a request must get its answer whatever the adapter does
             return self._refused(version, _reason(error), self._ms_since(begin_s))
-        return StagedAdapter(version, tensors, self._ms_since(begin_s))
+        return StagedAdapter(version, tensors, self._ms_since(begin_s), warning)
 
     def swap(self, staged: StagedAdapter) -> ReloadResult:
         """Serves a staged adapter from the next inference on."""
@@ -141,7 +148,8 @@ class AdapterReloader:
         if staged.version != self._serving.version:  # one that is loaded again is no way back
             self._previous = self._serving
         self._serving = staged
-        return ReloadResult(ReloadState.LOADED, staged.version, staged.version, "", staged.stage_ms, swap_ms)
+        version, reason = staged.version, staged.warning
+        return ReloadResult(ReloadState.LOADED, version, version, reason, staged.stage_ms, swap_ms)
 
     def roll_back(self) -> ReloadResult:
         """Serves what served before, which is still in memory and verified, from the next inference on."""
@@ -164,7 +172,8 @@ class AdapterReloader:
         else:
             self._policy.swap(staged.tensors, staged.version)
 
-    def _verified(self, version: int) -> Any:
+    def _verified(self, version: int) -> tuple[Any, str]:
+        """The adapter as the policy staged it, and what is wrong with it."""
         adapter, tensors = self._store.read(version)
         self._check_origin(adapter)
         self._check_config(adapter.adapter_config)
@@ -173,7 +182,7 @@ class AdapterReloader:
         faults = self_test.faults(self._second, self._contract, self._instruction, adapter.self_test)
         if faults:
             raise AdapterError(f"adapter {version}: {'; '.join(faults)}")
-        return staged
+        return staged, _warning(adapter)
 
     def _check_origin(self, adapter: AdapterVersion) -> None:
         pairs = (
@@ -194,6 +203,15 @@ class AdapterReloader:
 
     def _ms_since(self, begin_s: float) -> float:
         return 1e3 * (self._clock() - begin_s)
+
+
+def _warning(adapter: AdapterVersion) -> str:
+    if adapter.action_labels == EMITTED:
+        return ""
+    return (
+        f"adapter {adapter.number} was trained before saturated actions kept their tokens "
+        f"(action_labels = {adapter.action_labels}); train it again"
+    )
 
 
 def _reason(error: Exception) -> str:

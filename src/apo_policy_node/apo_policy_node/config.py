@@ -25,6 +25,11 @@ class PolicyConfig:
     adapter_public_key: str = parameter("", "file of public keys (PEM); only adapters signed by one serve; empty: any")
     lora_rank: int = parameter(8, "rank of the adapters", low=1, high=1024)
     lora_alpha: float = parameter(16.0, "alpha of the adapters, whose scale is alpha / rank", low=0.0, high=4096.0)
+    lora_targets: str = parameter(
+        "",
+        "regular expression over module names: the layers that the adapters are of; empty: the linear layers of the "
+        "language model",
+    )
     auto_reload: bool = parameter(True, "load what is promoted in the adapter store without being asked")
     poll_s: float = parameter(1.0, "seconds between looks into the adapter store", low=0.05, high=3600.0)
     instruction: str = parameter("lift the red cube", "what the policy is told to do")

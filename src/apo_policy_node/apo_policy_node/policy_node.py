@@ -66,7 +66,7 @@ class PolicyNode(LifecycleBase):
         config = self._config
         torch.set_num_threads(config.torch_threads)
         self._contract = load_contract(config.contract_file)
-        lora = LoraSettings(config.lora_rank, config.lora_alpha)
+        lora = LoraSettings(config.lora_rank, config.lora_alpha, targets=config.lora_targets)
         with config.blamed("adapter_public_key"):
             trusted = read_trusted_keys(config.adapter_public_key) if config.adapter_public_key else None
         settings = ServingSettings(config.precision, config.compile, config.cuda_graphs)
@@ -156,6 +156,8 @@ class PolicyNode(LifecycleBase):
         log = self.get_logger()
         if result.state == ReloadState.LOADED:
             log.info(f"adapter {result.version} serves: staged {result.stage_ms:.1f} ms, swap {result.swap_ms:.2f} ms")
+            if result.reason:
+                log.warning(result.reason)
         else:
             log.error(f"adapter {result.requested_version} refused, {result.version} serves on: {result.reason}")
 
@@ -167,7 +169,9 @@ class PolicyNode(LifecycleBase):
             "messages_out_of_order": str(sum(self._sync.out_of_order.values())),
             **self._server.summary(),
         }
-        trouble = self._server.fault or self._server.store_fault or (_HELP if self._server.help_wanted else "")
+        server = self._server
+        wants_help = _HELP if server.help_wanted else ""
+        trouble = server.fault or server.store_fault or wants_help or server.adapter_warning
         level = WARN if trouble else OK
         self._diagnostics_pub.publish(diagnostic_array(self, level, trouble or "serves", values))
 

@@ -73,7 +73,9 @@ class PolicyServer:
         check_policy(policy, contract, config)
         warm_up(policy, contract, config)
         second = policy.second_slot()
-        reloader = AdapterReloader(policy, second, store, contract, config.instruction, check_config, time.perf_counter)
+        self._reloader = reloader = AdapterReloader(
+            policy, second, store, contract, config.instruction, check_config, time.perf_counter
+        )
         listeners.reloaded(_first(reloader, store, config.adapter_version))
         runner = _runner(policy, config, contract)
         self._inference = InferenceWorker(
@@ -108,6 +110,11 @@ class PolicyServer:
         return self._reload.store_fault
 
     @property
+    def adapter_warning(self) -> str:
+        """What is wrong with the adapter that serves; empty if nothing is."""
+        return self._reloader.warning
+
+    @property
     def help_wanted(self) -> bool:
         """Whether the policy asks its operator for help."""
         return self._inference.help_wanted
@@ -140,6 +147,7 @@ class PolicyServer:
         """Key and value for /diagnostics."""
         return {
             "adapter_version": str(self.adapter_version),
+            "adapter_warning": self.adapter_warning,
             "adapter_store_fault": self.store_fault,
             **self._inference.summary(),
         }

@@ -14,7 +14,7 @@ from torch import Tensor
 from apo_core.vla.policy import VlaPolicy
 from apo_trainer.dataset import Sample, SampleClass
 from apo_trainer.features import FeatureSettings, FeatureStore, Inputs, stack
-from apo_trainer.negatives import shadow_chunk, synthetic_chunk
+from apo_trainer.negatives import shadow_chunk, shadow_tokens, synthetic_chunk
 from apo_trainer.sampler import ActionOf, Draw
 
 _SYNTHETIC = 1  # tells this noise from that of the image views
@@ -35,7 +35,7 @@ class Batch:
     """B rows; L = chunk * A action tokens. A row whose action is not the recorded one counts as undesirable."""
 
     inputs: Inputs  # what was seen
-    tokens: Tensor  # int64 (B, L) bins of the actions
+    tokens: Tensor  # int64 (B, L) bins of the actions; of the policy's own those that it emitted, where recorded
     mask: Tensor  # bool (B, L)
     actions: Tensor  # float32 (B, L) the same actions in normalised space
     desirable: Tensor  # bool (B,)
@@ -120,13 +120,21 @@ class Batcher:
         )
 
     def _encode(self, draws: Sequence[Draw]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Actions (n, chunk, A), their bins (n, L) and mask (n, L)."""
+        """Actions (n, chunk, A), their bins (n, L) and mask (n, L).
+
+        Bins are those that the policy emitted where they are recorded and mean the action; else they are made from it.
+        """
         codec, rows = self._policy.codec, self._policy.chunk
         chunks, masks = np.zeros((len(draws), rows, codec.size), np.float32), np.zeros((len(draws), rows), bool)
         for i, draw in enumerate(draws):
             chunks[i], masks[i] = self._chunk(draw)
-        tokens = codec.encode(chunks).reshape(len(draws), rows * codec.size)
-        return chunks, tokens, np.repeat(masks, codec.size, axis=1)
+        tokens = codec.encode(chunks)
+        for i, draw in enumerate(draws):
+            emitted = self._emitted(draw)
+            if emitted is not None:
+                agree = codec.agree(emitted, chunks[i])[:, None]
+                tokens[i] = np.where(agree, emitted, tokens[i])
+        return chunks, tokens.reshape(len(draws), rows * codec.size), np.repeat(masks, codec.size, axis=1)
 
     def _keys(self, seen: Sequence[Draw], tokens: np.ndarray, mask: np.ndarray) -> tuple[bytes, ...]:
         """Hashes of what the policy sees in each draw and the action at the same place."""
@@ -136,6 +144,13 @@ class Batcher:
             hashlib.blake2b(text + action.tobytes() + used.tobytes(), digest_size=16).digest()
             for text, action, used in rows
         )
+
+    def _emitted(self, draw: Draw) -> np.ndarray | None:
+        """Tokens int32 (chunk, A) that the policy emitted for a draw's actions; None where they are not its own."""
+        sample, rows = self._samples[draw.index], self._policy.chunk
+        if draw.action is ActionOf.RECORDED:
+            return sample.emitted_tokens(rows)
+        return shadow_tokens(sample, rows) if draw.action is ActionOf.SHADOW else None
 
     def _chunk(self, draw: Draw) -> tuple[np.ndarray, np.ndarray]:
         """Actions float32 (chunk, A) of a draw, and mask bool (chunk,)."""

@@ -17,6 +17,7 @@ from apo_core.errors import ApoError, EpisodeFormatError
 from apo_core.labeling import LabelRule, episode_windows
 from apo_core.takeover_windows import Window, fitted_window, window_statistics
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, Observation, Purpose, StepLabel
+from apo_core.vla.action_codec import ActionCodec
 
 
 class TrainingDataError(ApoError):
@@ -33,6 +34,7 @@ class SampleClass(enum.StrEnum):
 
 
 _SAME_ACTION = 1e-3  # contract units; a limiter's rounding is no disturbance
+_OF_THE_POLICY = (SampleClass.POLICY, SampleClass.UNDESIRABLE)  # classes whose action is the policy's own
 _CLASS_OF_LABEL = {
     StepLabel.DESIRABLE: SampleClass.POLICY,
     StepLabel.CORRECTED: SampleClass.HUMAN,
@@ -56,6 +58,7 @@ class EpisodeData:
     classes: tuple[SampleClass | None, ...]  # (T,) None: not used
     adapter_versions: np.ndarray  # uint32 (T,): adapter behind the policy's action
     rows: np.ndarray  # int64 (T,): rows from each step on that belong to its chunk, 0 where it is not used
+    policy_tokens: np.ndarray | None = None  # int32 (T, A): emitted for policy_actions, -1 unknown; None: not recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +85,18 @@ class Sample:
 
     def chunk(self, horizon: int) -> tuple[np.ndarray, np.ndarray]:
         """Actions float32 (horizon, A) and mask bool (horizon,); rows after the cut repeat the last action."""
-        count = int(self.episode.rows[self.step])
-        rows = np.minimum(np.arange(horizon), count - 1) + self.step
-        return self.episode.targets[rows], np.arange(horizon) < count
+        return self.episode.targets[self.chunk_steps(horizon)], np.arange(horizon) < self.episode.rows[self.step]
+
+    def chunk_steps(self, horizon: int) -> np.ndarray:
+        """The step behind each row of the chunk, int64 (horizon,); rows after the cut repeat the last one."""
+        return np.minimum(np.arange(horizon), int(self.episode.rows[self.step]) - 1) + self.step
+
+    def emitted_tokens(self, horizon: int) -> np.ndarray | None:
+        """The policy's tokens for `chunk`, int32 (horizon, A), -1 unknown; None where the action is not its own."""
+        tokens = self.episode.policy_tokens
+        if tokens is None or self.sample_class not in _OF_THE_POLICY:
+            return None
+        return tokens[self.chunk_steps(horizon)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +127,16 @@ class TrainingData:
     windows: tuple[Window, ...] = ()  # of undesirable steps, of all episodes
     k_fit: Mapping[str, Any] | None = None  # statistics of the windows that gave K; None: a fixed K
 
-    def report(self) -> dict:
-        """Plain data for results: how many samples of each class, and what was set aside."""
+    def report(self, codec: ActionCodec | None = None) -> dict:
+        """Plain data for results: how many samples of each class, whose tokens they have, and what was set aside.
+
+        Args:
+            codec: of the policy that is trained; without it nothing is said about tokens.
+        """
         return {
             "train_samples": _count(self.train),
             "held_out_samples": _count(self.held_out),
+            "policy_tokens": None if codec is None else token_counts(self.train, codec),
             "train_episodes": len(self.episode_ids),
             "held_out_episodes": list(self.held_out_ids),
             "label_rule": asdict(self.rule),
@@ -134,6 +151,23 @@ def _count(samples: Iterable[Sample]) -> dict[str, int]:
     for sample in samples:
         counts[sample.sample_class] += 1
     return counts
+
+
+def token_counts(samples: Iterable[Sample], codec: ActionCodec) -> dict[str, int]:
+    """Where the tokens of the policy's own steps come from.
+
+    Returns:
+        `recorded`: steps with the tokens that the policy emitted; `encoded`: the other ones, whose tokens are made from
+        the action; `disagreeing`: those among them whose recorded tokens decode to another action.
+    """
+    own = [sample for sample in samples if sample.sample_class in _OF_THE_POLICY]
+    rows = [(tokens[0], s.chunk(1)[0][0]) for s in own if (tokens := s.emitted_tokens(1)) is not None]
+    recorded = known = 0
+    if rows:
+        tokens, actions = (np.stack(part) for part in zip(*rows, strict=True))
+        recorded = int(codec.agree(tokens, actions).sum())
+        known = int((tokens >= 0).all(axis=-1).sum())
+    return {"recorded": recorded, "encoded": len(own) - recorded, "disagreeing": known - recorded}
 
 
 def chunk_rows(labels: Sequence[StepLabel], ticks: np.ndarray, disturbed: np.ndarray, horizon: int) -> np.ndarray:
@@ -194,6 +228,7 @@ def episode_data(episode: Episode, rule: LabelRule, horizon: int) -> EpisodeData
         classes=classes,
         adapter_versions=episode.adapter_versions,
         rows=chunk_rows(labels, episode.ticks, disturbed, horizon),
+        policy_tokens=episode.policy_tokens,
     )
 
 

@@ -1,4 +1,4 @@
-"""What the model reads of observations, prepared once a view; its features too, where the adapter does not reach them."""
+"""What the model reads of observations, once a view; its features too, where the adapter does not reach them."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ class Inputs(NamedTuple):
 def stack(items: Sequence[Inputs]) -> Inputs:
     """Several draws as one batch."""
     return Inputs(*(None if parts[0] is None else torch.stack(parts) for parts in zip(*items, strict=True)))
+
 
 T = TypeVar("T")
 
@@ -136,9 +137,7 @@ class FeatureStore:
     def _compute(self, keys: Sequence[Key], count: int, prepared: dict[Key, Prepared]) -> dict[Key, Inputs]:
         """Inputs of the first `count` keys."""
         if self._adapted:
-            return {
-                key: Inputs(None, one.images[0], one.state[0], one.prompt_ids[0]) for key, one in prepared.items()
-            }
+            return {key: Inputs(None, one.images[0], one.state[0], one.prompt_ids[0]) for key, one in prepared.items()}
         batch = Prepared(*(torch.cat(parts) for parts in zip(*(prepared[key] for key in keys), strict=True)))
         features = self._policy.features(batch)
         rows = zip(keys[:count], features, batch.prompt_ids, strict=False)

@@ -22,9 +22,13 @@ def shadow_chunk(sample: Sample, horizon: int) -> tuple[np.ndarray, np.ndarray]:
         sample: one that `has_shadow`.
         horizon: rows of the policy's action chunk.
     """
-    count = int(sample.episode.rows[sample.step])
-    rows = np.minimum(np.arange(horizon), count - 1) + sample.step
-    return sample.episode.policy_actions[rows], np.arange(horizon) < count
+    return sample.episode.policy_actions[sample.chunk_steps(horizon)], sample.chunk(horizon)[1]
+
+
+def shadow_tokens(sample: Sample, horizon: int) -> np.ndarray | None:
+    """Tokens that the policy emitted for `shadow_chunk`, int32 (horizon, A), -1 unknown; None: not recorded."""
+    tokens = sample.episode.policy_tokens
+    return None if tokens is None else tokens[sample.chunk_steps(horizon)]
 
 
 def synthetic_chunk(

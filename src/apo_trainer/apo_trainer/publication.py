@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from apo_core import adapter_files
-from apo_core.adapter_manifest import MODEL_FILE, ManifestInput
+from apo_core.adapter_manifest import EMITTED, MODEL_FILE, ManifestInput
 from apo_core.adapter_signature import SigningKey
 from apo_core.adapter_store import AdapterStore
 from apo_core.errors import AdapterError
@@ -46,7 +46,7 @@ def publish(
     if there is not None:
         _promote(store, there, config)
         return there
-    counts = {name: data[name] for name in ("train_samples", "held_out_samples", "held_out_episodes")}
+    counts = {name: data[name] for name in ("train_samples", "held_out_samples", "held_out_episodes", "policy_tokens")}
     manifest = ManifestInput(
         parent=result["parent"],
         base_model_sha256=policy.base_sha256,
@@ -66,6 +66,7 @@ def publish(
         config=config.facts,
         # the store takes nothing that the gate has refused
         verdict=result["verdict"] if result["verdict"]["accepted"] else None,
+        action_labels=EMITTED,
     )
     return store.publish(tensors, adapter_config(trainer.settings), manifest, config.promote, key).number
 

@@ -16,7 +16,6 @@ from apo_trainer.losses import sequence_logps
 from apo_trainer.precision import matrix_products
 from apo_trainer.reference_cache import ReferenceCache
 
-
 _SCORE = "action classes"  # changes when log-probabilities of the same policy and actions do
 
 

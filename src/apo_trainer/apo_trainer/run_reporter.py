@@ -86,6 +86,9 @@ def _text(message: dict[str, Any]) -> str:
             for windows in (message.get("undesirable_windows"), message.get("k_fit"))
             if windows and windows["fallbacks"]
         ]
+        tokens = message.get("policy_tokens")
+        if tokens and tokens["disagreeing"]:
+            lines.append(f"note: recorded tokens of {tokens['disagreeing']} policy steps mean another action: not used")
         lines += _aside(message["set_aside"]) + [f"note: {note}" for note in message["notes"]]
         return "\n".join(lines)
     notes = [*message["notes"], *(message["verdict"] or {"notes": ()})["notes"]]

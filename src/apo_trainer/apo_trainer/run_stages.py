@@ -72,7 +72,7 @@ def train(
     policy = VlaPolicy.load(Path(config.checkpoint_dir), device=str(group.device), lora=None)
     check()
     data = _data(config, request, policy)
-    result["data"] = data.report()
+    result["data"] = data.report(policy.codec)
     trainer = _trainer(config, files, policy, data, parent, group)
     result["steps"], notes = trainer.step, trainer.notes
     result["batch"] = {str(name): count for name, count in trainer.method.sampler.counts.items()}

@@ -15,15 +15,15 @@ TOOLS = ["ls", "show", "verify", "promote", "rollback", "prune", "export-peft", 
 TENSORS = {"base_model.model.q_proj.lora_A.weight": np.ones((2, 3), np.float32)}
 
 
-def manifest(parent: int, verdict: dict | None) -> ManifestInput:
-    return plain_manifest(parent=parent, metrics={"loss": 0.25}, config={"steps": 40}, verdict=verdict)
+def manifest(parent: int, verdict: dict | None, **changes) -> ManifestInput:
+    return plain_manifest(parent=parent, metrics={"loss": 0.25}, config={"steps": 40}, verdict=verdict, **changes)
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> AdapterStore:
-    """Two adapters; the second, from the first, is promoted."""
+    """Two adapters, the first with the labels of old ones; the second, from it, is promoted."""
     store = AdapterStore(tmp_path / "adapters")
-    store.publish(TENSORS, CONFIG, manifest(0, None))
+    store.publish(TENSORS, CONFIG, manifest(0, None, action_labels="rebinned"))
     store.publish(TENSORS, CONFIG, manifest(1, {"accepted": True, "values": {"held_out_l1": 0.125}}))
     return store
 
@@ -60,10 +60,10 @@ def test_ls_is_a_table_with_a_star_at_what_is_promoted(run):
     status, out, _ = run("ls")
     assert status == 0
     assert [line.split() for line in out.splitlines()] == [
-        ["version", "created", "method", "parent", "episodes", "gate", "megabytes", "signed", "by"],
+        ["version", "created", "method", "parent", "episodes", "gate", "action", "labels", "megabytes", "signed", "by"],
         ["0", "base", "policy"],
-        ["1", "2026-01-02T03:04:05", "apo", "0", "2", "not", "judged", "0.0", "-"],
-        ["*", "2", "2026-01-02T03:04:05", "apo", "1", "2", "accepted", "0.0", "-"],
+        ["1", "2026-01-02T03:04:05", "apo", "0", "2", "not", "judged", "rebinned", "0.0", "-"],
+        ["*", "2", "2026-01-02T03:04:05", "apo", "1", "2", "accepted", "emitted", "0.0", "-"],
     ]
 
 

@@ -6,7 +6,7 @@ import torch
 from peft import PeftModel
 from safetensors.numpy import save_file
 
-from apo_core.errors import AdapterError
+from apo_core.errors import AdapterError, ConfigError
 from apo_core.vla.lora import (
     TARGET_MODULES,
     LoraSettings,
@@ -15,7 +15,9 @@ from apo_core.vla.lora import (
     check_adapter_config,
     lora_parameters,
     lora_state,
+    reaches_features,
     second_slot,
+    settings_of,
     stage,
     swap,
     zero,
@@ -185,3 +187,38 @@ def test_a_config_that_changes_the_meaning_is_refused():
         check_adapter_config(LoraSettings(), config)
     with pytest.raises(AdapterError, match="use_dora = True"):
         check_adapter_config(SETTINGS, {**config, "use_dora": True})
+
+
+def test_a_pattern_chooses_linear_and_convolution_layers(tiny_model):
+    settings = LoraSettings(rank=2, targets=r"image_encoders\.1\.(stages\.0|project)")
+    attach_lora(tiny_model, settings)
+    assert {name.split(".lora_")[0] for name in lora_parameters(tiny_model)} == {
+        "image_encoders.1.stages.0",
+        "image_encoders.1.project",
+    }
+    assert reaches_features(tiny_model)
+    before = logits(tiny_model)
+    swap(tiny_model, stage(tiny_model, random_adapter(tiny_model)))
+    assert not torch.equal(logits(tiny_model), before)
+
+
+def test_without_a_pattern_the_adapter_does_not_reach_the_features(adapted):
+    assert not reaches_features(adapted)
+
+
+def test_the_pattern_is_part_of_the_adapters_configuration():
+    settings = LoraSettings(rank=2, targets=r"state_projector\.0")
+    config = json.loads(json.dumps(adapter_config(settings)))
+    check_adapter_config(settings, config)
+    assert settings_of(config) == settings
+    with pytest.raises(AdapterError, match="target_modules = 'state_projector"):
+        check_adapter_config(LoraSettings(rank=2), config)
+    with pytest.raises(AdapterError, match="target_modules = "):
+        check_adapter_config(settings, adapter_config(LoraSettings(rank=2)))
+
+
+@pytest.mark.parametrize(("pattern", "message"), [("q_proj", "matches none of"), ("[", "is no regular expression")])
+def test_a_pattern_that_names_no_layer_is_refused(tiny_model, pattern, message):
+    with pytest.raises(ConfigError, match=message):
+        attach_lora(tiny_model, LoraSettings(targets=pattern))
+    assert not lora_parameters(tiny_model)

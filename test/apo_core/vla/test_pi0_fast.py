@@ -139,6 +139,13 @@ def test_tokens_become_actions_in_contract_units(policy):
     assert values.shape == (2, 7) and values.dtype == np.float32
 
 
+def test_a_chunk_has_no_tokens_as_none_is_of_one_value(policy, monkeypatch):
+    said = np.append(policy.config.fast.encode(np.full((2, 7), 0.5)), policy.config.bins - 1)
+    monkeypatch.setattr(policy, "generate", lambda batch: (said[None], np.full((1, len(said)), -1.0, np.float32)))
+    chunk = policy.predict(seen())
+    assert chunk.values.shape == (2, 7) and chunk.tokens is None
+
+
 def test_what_is_no_action_is_a_fault_and_never_zeros(policy):
     end = policy.config.bins - 1
     for tokens, message in (

@@ -188,7 +188,10 @@ def test_a_model_with_a_decoding_of_its_own_is_served_whole(tiny_policy, observa
     policy.model = Whole(policy.model)
     serving = ServingPolicy(policy)
     same(serving.predict(observation()), expected)
-    assert len(serving.predict(observation(), rows=1).values) == 1
+    cut = serving.predict(observation(), rows=1)
+    assert len(cut.values) == len(cut.log_probs) == 1
+    assert cut.tokens.tolist() == expected.tokens[:7].tolist()
+    np.testing.assert_array_equal(policy.codec.decode(cut.tokens.reshape(1, 7)), cut.values)
     assert not serving.takes_committed
     with pytest.raises(ValueError, match="whole chunks"):
         serving.predict(observation(), committed=expected.values[:1])

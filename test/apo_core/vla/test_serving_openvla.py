@@ -197,3 +197,14 @@ def test_oft_keeps_its_own_way(oft_folder):
     with pytest.raises(ConfigError, match=r"with this OpenVlaOft, which is not served by the fast decoder$"):
         ServingPolicy(policy, ServingSettings(compile=True))
     assert not ServingPolicy(policy).takes_committed
+
+
+def test_a_shortened_chunk_of_oft_keeps_the_bins_of_its_rows_and_no_numbers_of_a_continuous_head(oft_folder, tmp_path):
+    rng = np.random.default_rng(0)
+    images = {name: rng.integers(0, 256, (84, 84, 3), dtype=np.uint8) for name in ("agentview", "wrist")}
+    pose = np.array([0.1, -0.05, 1.1, 0.0, 0.7071068, 0.0, 0.7071068], np.float32)
+    observation = Observation(7, images, {"ee_pose": pose, "gripper_width": np.array([0.05], np.float32)}, "lift")
+    discrete = ServingPolicy(VlaPolicy.load(published.make_openvla_oft(tmp_path / "bins", continuous=False), lora=LORA))
+    whole, cut = discrete.predict(observation), discrete.predict(observation, rows=3)
+    assert whole.tokens.shape == (56,) and cut.tokens.tolist() == whole.tokens[:21].tolist()
+    assert ServingPolicy(VlaPolicy.load(oft_folder, lora=LORA)).predict(observation, rows=3).tokens is None

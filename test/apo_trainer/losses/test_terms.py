@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
+from apo_core.vla.action_classes import ActionClasses
 from apo_trainer.losses import sequence_logps
 
 
@@ -33,3 +35,14 @@ def test_gradient_of_the_sequence_log_probability():
     logits = torch.randn(2, 3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
     tokens, mask = torch.tensor([[0, 4, 2], [1, 1, 3]]), flags([True, True, False], [True, False, False])
     assert torch.autograd.gradcheck(lambda x: sequence_logps(x, tokens, mask), logits)
+
+
+def test_tokens_that_are_one_action_add_up_their_probabilities():
+    logits = torch.tensor([[0.1, 0.2, 0.7], [0.5, 0.25, 0.25], [0.2, 0.3, 0.5]]).log()[None]
+    classes = ActionClasses(np.array([[0, 2, 2]]))
+    mask = flags([True, True, False])
+    for tokens in ([1, 0, 0], [2, 0, 1]):
+        value = sequence_logps(logits, torch.tensor([tokens]), mask, classes)
+        assert value.item() == pytest.approx(math.log(0.9) + math.log(0.5), abs=1e-6)
+    narrow = sequence_logps(logits.bfloat16(), torch.tensor([[1, 0, 0]]), mask, classes)
+    assert narrow.dtype == torch.float32

@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     tools.add(
         "ls",
         commands.ls,
-        "list adapters: method, parent, episodes, verdict, size, signature; * is promoted",
+        "list adapters: method, parent, episodes, verdict, action labels, size, signature; * is promoted",
         options=[_store, json_option],
     )
     tools.add(

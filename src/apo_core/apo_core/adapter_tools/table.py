@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_COLUMNS = ("version", "created", "method", "parent", "episodes", "gate", "megabytes", "signed by")
+_COLUMNS = ("version", "created", "method", "parent", "episodes", "gate", "action labels", "megabytes", "signed by")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class AdapterRow:
     parent: int
     episodes: int  # trained on
     accepted: bool | None  # by the gate; None: not judged
+    action_labels: str  # emitted or rebinned, see `ManifestInput`
     bytes: int  # of the tensors' file
     signer: str  # fingerprint of the key that the signature names; empty: not signed
 
@@ -34,6 +35,7 @@ def summarise(manifest: Mapping[str, Any], promoted: bool, signer: str) -> Adapt
         parent=manifest["parent"],
         episodes=len(manifest["episode_ids"]),
         accepted=None if manifest["verdict"] is None else True,
+        action_labels=manifest["action_labels"],
         bytes=manifest["files"]["adapter_model.safetensors"]["bytes"],
         signer=signer,
     )
@@ -41,7 +43,7 @@ def summarise(manifest: Mapping[str, Any], promoted: bool, signer: str) -> Adapt
 
 def format_table(rows: Sequence[AdapterRow], current: int) -> str:
     """The rows as aligned text; a star marks what the policies shall serve."""
-    lines = [("", *_COLUMNS), ("*" if current == 0 else "", "0", "", "base policy", "", "", "", "", "")]
+    lines = [("", *_COLUMNS), ("*" if current == 0 else "", "0", "", "base policy", *[""] * (len(_COLUMNS) - 3))]
     lines += [_cells(row) for row in rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join(
@@ -58,6 +60,7 @@ def _cells(row: AdapterRow) -> tuple[str, ...]:
         str(row.parent),
         str(row.episodes),
         "not judged" if row.accepted is None else "accepted",
+        row.action_labels,
         f"{row.bytes / 1e6:.1f}",
         row.signer[:12] or "-",
     )

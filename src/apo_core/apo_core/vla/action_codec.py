@@ -70,11 +70,14 @@ class ActionCodec:
         self._centres = (self._edges[:-1] + self._edges[1:]) / 2.0
         self._range = np.maximum(self.q99 - self.q01, _SMALLEST_RANGE)
         every_bin = np.repeat(np.arange(self.bins)[:, None], self.size, axis=1)
-        self._decoded = self.denormalise(self._centres_of(every_bin)).T.copy()  # (A, bins) float32, monotonic in the bin
+        # (A, bins) float32, monotonic in the bin
+        self._decoded = self.denormalise(self._centres_of(every_bin)).T.copy()
+        self._rounding = np.finfo(np.float32).eps * np.abs(self._decoded).max(axis=1)
         self.classes = _last_of_equals(self._decoded)
         self.classes.setflags(write=False)
 
     classes: np.ndarray  # int64 (A, bins): the bin that stands for all bins with the same value, their last
+    one_token_a_value = True  # False for a policy whose tokens belong to no single value
 
     @property
     def size(self) -> int:
@@ -121,6 +124,16 @@ class ActionCodec:
         if bins.size and (bins.min() < 0 or bins.max() >= self.bins):
             raise ValueError(f"action bins {bins.min()}..{bins.max()} must lie in 0..{self.bins - 1}")
         return self.denormalise(self.centres(bins))
+
+    def agree(self, bins: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """Whether bins (..., A) decode to actions (..., A), to the rounding of float32: bool (...).
+
+        False where a bin is none of this codec, or an action is not finite.
+        """
+        bins, actions = np.asarray(bins), np.asarray(actions, dtype=np.float32)
+        known = (bins >= 0) & (bins < self.bins)
+        values = self._decoded[np.arange(self.size), np.where(known, bins, 0)]
+        return (known & (np.abs(values - actions) <= self._rounding)).all(axis=-1)
 
     def _centres_of(self, bins: np.ndarray) -> np.ndarray:
         return self._centres[np.clip(bins, 0, self.bins - 2)]

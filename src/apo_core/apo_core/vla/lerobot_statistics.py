@@ -27,6 +27,8 @@ _NO_TRAINING = "a pi0-FAST policy serves only: training on recorded actions take
 class _NoBins(ActionCodec):
     """Normalised actions of a policy without bins, so that nobody trains or reads it as one that has them."""
 
+    one_token_a_value = False
+
     def __init__(self, *ranges):
         super().__init__(*ranges)
         self.classes = np.tile(np.arange(self.bins), (self.size, 1))  # a FAST token is an action of its own

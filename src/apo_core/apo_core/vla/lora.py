@@ -49,7 +49,8 @@ class LoraSettings:
         try:
             re.compile(self.targets)
         except re.error as error:
-            raise ConfigError("adapter", [f"lora_targets = {self.targets!r} is no regular expression: {error}"]) from None
+            fault = f"lora_targets = {self.targets!r} is no regular expression: {error}"
+            raise ConfigError("adapter", [fault]) from None
 
     @property
     def target_modules(self) -> list[str] | str:
@@ -86,7 +87,8 @@ def adapter_config(settings: LoraSettings) -> dict[str, Any]:
 def settings_of(config: Mapping[str, Any]) -> LoraSettings:
     """The settings behind an adapter_config.json of `adapter_config`."""
     modules = config["target_modules"]
-    return LoraSettings(int(config["r"]), float(config["lora_alpha"]), targets=modules if isinstance(modules, str) else "")
+    targets = modules if isinstance(modules, str) else ""
+    return LoraSettings(int(config["r"]), float(config["lora_alpha"]), targets=targets)
 
 
 def check_adapter_config(settings: LoraSettings, config: Mapping[str, Any]) -> None:

@@ -192,7 +192,7 @@ class VlaPolicy:
             values=self.processor.actions(tokens[0]),
             log_probs=self.processor.row_log_probs(log_probs[0]),
             adapter_version=version,
-            tokens=tokens[0],
+            tokens=tokens[0] if self.codec.one_token_a_value else None,
         )
 
     def stage(self, tensors: Mapping[str, np.ndarray]) -> Staged:

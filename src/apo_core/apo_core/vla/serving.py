@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from apo_core.action_tokens import known_tokens
 from apo_core.types import ActionChunk, Observation
 from apo_core.vla.frame_cache import FrameCache
 from apo_core.vla.give_way import GiveWay, give_way_in
 from apo_core.vla.graphs import Function, GraphCache
-from apo_core.vla.lora import LoraSettings, Staged
+from apo_core.vla.lora import LoraSettings, Staged, reaches_features
 from apo_core.vla.policy import Prepared, VlaPolicy
 from apo_core.vla.precision import check_device
 from apo_core.vla.serving_setup import ServingSettings, set_up
@@ -52,6 +53,7 @@ class ServingPolicy:
         set_up(policy, settings, source)
         self._policy = policy
         self._decodes = hasattr(policy.model, "decoder")
+        self._adapted = reaches_features(policy.model)
         self._frames = FrameCache()
         self._graphs = GraphCache() if settings.cuda_graphs and graphs is None else graphs
         self._give_way: GiveWay | None = None  # the second slot's
@@ -173,7 +175,8 @@ class ServingPolicy:
         stream.synchronize()
 
     def _rebind(self) -> None:
-        self._frames.clear()  # an adapter may reach the features
+        if self._adapted:
+            self._frames.clear()
         if self._decodes:
             with torch.no_grad():
                 self._policy.model.decoder.refresh()
@@ -211,7 +214,9 @@ class ServingPolicy:
         if rows is None or rows >= len(chunk.values):
             return chunk
         values, log_probs = chunk.values[:rows], chunk.log_probs[:rows]
-        return dataclasses.replace(chunk, values=values, log_probs=log_probs, tokens=None)
+        tokens = known_tokens(chunk.tokens, chunk.values.shape)
+        kept = None if tokens is None else tokens[:rows].reshape(-1)
+        return dataclasses.replace(chunk, values=values, log_probs=log_probs, tokens=kept)
 
 
 def load_for_serving(
