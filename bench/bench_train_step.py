@@ -78,7 +78,7 @@ def measure(vocabulary: int) -> None:
         for step in range(CONFIG.steps):
             batch = both.batch(step)
             began = time.perf_counter()
-            loss = both.naive.step(learning_rate(step, CONFIG), batch)
+            loss = both.naive.step(learning_rate(step, CONFIG, CONFIG.steps), batch)
             between = time.perf_counter()
             metrics = next(steps)
             ended = time.perf_counter()
@@ -105,7 +105,7 @@ def peak_mb(which: str, vocabulary: int) -> float:
         before = _memory("VmRSS")
         for step, batch in enumerate(batches):
             if which == "naive":
-                both.naive.step(learning_rate(step, CONFIG), batch)
+                both.naive.step(learning_rate(step, CONFIG, CONFIG.steps), batch)
             else:
                 next(steps)
         return (_memory("VmHWM") - before) / 1024

@@ -43,8 +43,8 @@ class FakeStack:
     def load_adapter(self, version):
         self.calls.append(("load", version))
 
-    def train(self, parent, episode_ids, round_index, update):
-        self.calls.append(("train", parent, episode_ids))
+    def train(self, serving, episode_ids, round_index, update):
+        self.calls.append(("train", serving, episode_ids))
         state = self._states.pop(0)
         if state == "PUBLISHED":
             self._version += 1
@@ -59,11 +59,18 @@ def run(stack, record=None):
     return run_session(CONFIG, stack, record, lambda text: None, lambda text: None), record
 
 
-def test_each_round_trains_against_the_policy_of_the_round_before():
+def test_each_round_trains_a_successor_of_what_serves():
     stack = FakeStack()
     final, _ = run(stack)
     assert final == 2
     assert [call[1] for call in stack.calls if call[0] == "train"] == [0, 1]
+
+
+def test_it_is_noted_what_a_round_trains_from():
+    stack, notes = FakeStack(), []
+    run_session(CONFIG, stack, SessionRecord({}), notes.append, lambda text: None)
+    assert "round 1: training on 4 episodes, to replace adapter 1" in notes
+    assert "  adapter 2, trained from the base policy, after 1 steps in 1 s" in notes
 
 
 def test_training_uses_deployment_episodes_only():
@@ -119,9 +126,9 @@ class InterruptedStack(FakeStack):
     def load_adapter(self, version):
         self._reached("load of an adapter")
 
-    def train(self, parent, episode_ids, round_index, update):
+    def train(self, serving, episode_ids, round_index, update):
         self._reached("training")
-        return super().train(parent, episode_ids, round_index, update)
+        return super().train(serving, episode_ids, round_index, update)
 
     def end_recording(self):
         self.calls.append(("end",))

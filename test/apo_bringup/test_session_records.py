@@ -168,7 +168,7 @@ def test_a_reload_without_any_tick_counts_none():
 
 
 def test_a_training_run_is_followed_to_its_end():
-    progress = TrainingProgress("r1", 2)
+    progress = TrainingProgress("r1", 2, 3)
     for status in (
         None,
         training("FAILED", run_id="r0", message="of another run"),
@@ -182,7 +182,7 @@ def test_a_training_run_is_followed_to_its_end():
     progress.add(training("PUBLISHED", step=30, loss=0.3, version=4, message="gate passed"))
     assert progress.is_over
     assert progress.record(9.5) == TrainingRecord(
-        2, "r1", "PUBLISHED", "gate passed", 4, 30, 9.5, ((10, 0.5), (20, 0.4), (30, 0.3))
+        2, "r1", "PUBLISHED", "gate passed", 4, 30, 9.5, ((10, 0.5), (20, 0.4), (30, 0.3)), 3
     )
 
 

@@ -90,6 +90,17 @@ def test_a_second_run_keeps_what_is_done_and_adds_what_is_not(arguments, measure
     assert results()["apo"]["steps"] == 3
 
 
+def test_methods_train_from_the_base_policy_on_all_undesirable_steps(arguments, measured):
+    compare.main([*arguments, "--methods", "apo", "--set", "undesirable_of=parent", "start_from=serving"])
+    version, _ = AdapterStore("out/apo/adapters").read(1)
+    assert (version.parent, version.config["start_from"], version.config["undesirable_of"]) == (0, "base", "all")
+    # neither changes what is trained
+    compare.main([*arguments, "--methods", "apo"])
+    assert len(measured) == 2
+    compare.main([*arguments, "--methods", "apo", "--set", "undesirable_of=likely"])
+    assert len(measured) == 3
+
+
 def test_what_the_gate_would_refuse_is_measured_and_marked(arguments, measured):
     assert compare.main([*arguments, "--methods", "apo", "--set", "gate_rise_nats=1000"]) == 0
     row = results()["apo"]

@@ -37,7 +37,7 @@ def test_values_come_from_the_file_and_overrides_win(tmp_path):
 
 
 def test_every_fault_is_reported_at_once(tmp_path):
-    path = write(tmp_path, "steps: 0\nmethod: sarsa\nbatchsize: 3")
+    path = write(tmp_path, "steps: -1\nmethod: sarsa\nbatchsize: 3")
     with pytest.raises(ConfigError) as caught:
         read_config(path)
     assert len(caught.value.faults) == 3
@@ -47,6 +47,17 @@ def test_every_fault_is_reported_at_once(tmp_path):
 def test_shares_must_add_up(tmp_path):
     with pytest.raises(ConfigError, match=r"= 1\.25 must be 1"):
         read_config(write(tmp_path, "share_expert: 0.75"))
+
+
+def test_a_run_starts_from_the_base_policy_or_from_what_serves():
+    assert TrainingConfig().parent_of(3) == 0
+    assert TrainingConfig(start_from="serving").parent_of(3) == 3
+    assert TrainingConfig().undesirable_of == "all"
+
+
+def test_the_limits_of_the_number_of_steps_must_be_in_order(tmp_path):
+    with pytest.raises(ConfigError, match="min_steps = 300 must not be above max_steps = 200"):
+        read_config(write(tmp_path, "min_steps: 300"))
 
 
 def test_the_hash_covers_the_method_and_not_the_place():

@@ -103,6 +103,32 @@ def test_undesirable_steps_of_another_adapter_are_held_out_but_not_trained_on(wr
     assert other["held_out_samples"]["UNDESIRABLE"] == 3
 
 
+def test_an_own_success_is_one_without_a_takeover(write_episode):
+    def of(name, *args, **facts):
+        return episode_data(read_episode(write_episode(name, *args, **facts), images=False), RULE, 4)
+
+    assert of("alone", "PP-PP").is_own_success
+    assert not of("helped", "PPHP").is_own_success
+    assert not of("failed", "PPPP", outcome=Outcome.FAILURE).is_own_success
+    assert not of("shown", "HHHH", kind=EpisodeKind.DEMONSTRATION).is_own_success
+    assert of("failed_again", "PPPP", outcome=Outcome.FAILURE).outcome == Outcome.FAILURE
+
+
+def test_samples_are_counted_by_class_and_adapter(write_episode, contract):
+    demonstration = write_episode("d", "HHH", kind=EpisodeKind.DEMONSTRATION)
+    data = load_training_data([demonstration, write_episode("a", "PPPPPHH")], RULE, 4, 0.0, contract.sha256)
+    (episode,) = {
+        sample.episode.episode_id: sample.episode for sample in data.train if sample.episode.episode_id == "a"
+    }.values()
+    episode.adapter_versions[3:] = 10
+    assert data.report()["train_samples_by_adapter"] == {
+        "POLICY": {"0": 2},
+        "HUMAN": {"10": 2},
+        "UNDESIRABLE": {"0": 1, "10": 2},
+    }
+    assert data.undesirable_by_adapter == {"0": 1, "10": 2}
+
+
 def test_a_human_step_without_a_human_action_is_refused(write_episode):
     episode = read_episode(write_episode("a", "PPH", human_recorded=False), images=False)
     with pytest.raises(EpisodeFormatError, match="step 2 was driven by HUMAN but has no human action"):

@@ -6,13 +6,26 @@ import math
 
 import pytest
 
+from apo_trainer import gate
 from apo_trainer.dataset import SampleClass
-from apo_trainer.gate import ClassMeans, GateLimits, judge
+from apo_trainer.gate import ClassMeans, GateLimits, Verdict
 
 E, H, U = SampleClass.EXPERT, SampleClass.HUMAN, SampleClass.UNDESIRABLE
 LIMITS = GateLimits(
-    rise_nats=0.0, fall_nats=0.0, l1_tolerance=0.1, min_samples=1, undesirable_samples=4, with_undesirable=True
+    rise_nats=0.0,
+    fall_nats=0.0,
+    l1_tolerance=0.1,
+    edge_rise=0.1,
+    own_success_nats=-20.0,
+    min_samples=1,
+    undesirable_samples=4,
+    with_undesirable=True,
 )
+OWN = ClassMeans(6, -0.5, 0.1, 0.1)
+
+
+def judge(means, faults, limits, own_success=OWN) -> Verdict:
+    return gate.judge(means, faults, limits, own_success)
 
 
 def limits(**changes) -> GateLimits:
@@ -37,6 +50,10 @@ def test_desirable_up_undesirable_down_and_no_larger_error_is_accepted():
         "held_out_desirable_log_ratio": pytest.approx(1.0),  # (30 * 0.5 + 10 * 2.5) / 40
         "held_out_l1": pytest.approx(0.125),
         "held_out_ref_l1": pytest.approx(0.135),
+        "held_out_edge_share": 0.0,
+        "held_out_ref_edge_share": 0.0,
+        "held_out_own_success_samples": 6,
+        "held_out_own_success_log_ratio": -0.5,
         "held_out_undesirable_samples": 10,
         "held_out_undesirable_log_ratio": -3.0,
     }
@@ -92,6 +109,55 @@ def test_no_larger_error_than_the_tolerance_allows_is_accepted_at_the_limit():
     means = {E: ClassMeans(4, 1.0, 0.375, 0.25), U: ClassMeans(4, -1.0, 0.0, 0.0)}
     assert judge(means, [], limits(l1_tolerance=0.5)).accepted
     assert not judge(means, [], limits(l1_tolerance=0.4375)).accepted
+
+
+def test_a_larger_error_than_that_of_the_serving_adapter_is_refused_too():
+    def serving(l1):
+        return {E: ClassMeans(30, 0.5, 0.10, 0.11, serving_l1=l1, serving_log_ratio=0.25)}
+
+    verdict = judge(serving(0.08), [], LIMITS)
+    assert verdict.reasons == (
+        "held-out L1 error 0.1000 exceeds the serving adapter's 0.0800 by more than gate_l1_tolerance = 0.1 of it "
+        "(config/trainer.yaml)",
+    )
+    assert verdict.values["held_out_serving_l1"] == pytest.approx(0.08)
+    assert verdict.values["serving_desirable_log_ratio"] == pytest.approx(0.25)
+    assert judge(serving(0.08), [], limits(l1_tolerance=0.3)).accepted
+    assert judge(serving(0.1), [], LIMITS).accepted
+    assert not judge(serving(math.nan), [], LIMITS).accepted
+
+
+def test_more_edge_tokens_than_the_reference_are_refused_beyond_the_limit():
+    means = {E: ClassMeans(10, 0.5, 0.1, 0.1, edges=0.30, ref_edges=0.05)}
+    verdict = judge(means, [], LIMITS)
+    assert verdict.reasons == (
+        "held-out share of decoded tokens at an edge of the range 0.300 exceeds the reference's 0.050 by more than "
+        "gate_edge_rise = 0.1 (config/trainer.yaml)",
+    )
+    assert (verdict.values["held_out_edge_share"], verdict.values["held_out_ref_edge_share"]) == (0.3, 0.05)
+    assert judge(means, [], limits(edge_rise=0.25)).accepted
+
+
+@pytest.mark.parametrize("ratio", [-20.5, math.nan])
+def test_an_adapter_that_gives_up_what_the_policy_could_do_is_refused(ratio):
+    verdict = judge(good(), [], LIMITS, ClassMeans(6, ratio, 0.1, 0.1))
+    assert verdict.reasons == (
+        f"held-out log-ratio of the policy's own successes {ratio:.3f} is below gate_own_success_nats = -20 "
+        "(config/trainer.yaml)",
+    )
+
+
+def test_without_an_own_success_that_is_noted():
+    verdict = judge(good(), [], LIMITS, None)
+    assert verdict.accepted
+    assert verdict.notes == (
+        "no success without a takeover is held out: whether the policy keeps what it could do was not judged",
+    )
+    assert "held_out_own_success_log_ratio" not in verdict.values
+
+
+def test_what_else_could_not_be_judged_is_noted():
+    assert gate.judge(good(), [], LIMITS, OWN, ["adapter 2 has another rank"]).notes == ("adapter 2 has another rank",)
 
 
 def test_a_failed_self_test_is_refused_with_its_reason():

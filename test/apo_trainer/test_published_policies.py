@@ -53,7 +53,7 @@ def test_the_adapter_learns_and_nothing_else_changes(make_trainer, contract, tmp
     assert metrics[-1].log_ratio["HUMAN"] > 0.01  # the operator's actions become more likely
     changed = {n for n, value in trainer.policy.model.named_parameters() if not torch.equal(value, before[n])}
     assert changed and all(".lora_" in name for name in changed)
-    assert trainer.held_out_means() and all(np.isfinite(v).all() for v in trainer.adapter().values())
+    assert trainer.held_out().means and all(np.isfinite(v).all() for v in trainer.adapter().values())
 
 
 def test_a_continuous_head_is_refused(make_trainer, contract, tmp_path):

@@ -14,7 +14,7 @@ def begun(tmp_path):
     (tmp_path / "e1.h5").write_text("")
     files = RunFiles(tmp_path / "run")
     files.begin(TrainerConfig(steps=7))
-    files.write_request(RunRequest("name", 3, (str(tmp_path / "e1.h5"),), (("e2.h5", "requested but not found"),)))
+    files.write_request(RunRequest("name", 0, 3, (str(tmp_path / "e1.h5"),), (("e2.h5", "requested but not found"),)))
     return files
 
 
@@ -22,7 +22,15 @@ def test_what_was_asked_for_is_read_back(begun, tmp_path):
     config, request = begun.read()
     assert config == TrainerConfig(steps=7)
     path = str(tmp_path / "e1.h5")
-    assert request == RunRequest("name", 3, (path,), (("e2.h5", "requested but not found"),))
+    assert request == RunRequest("name", 0, 3, (path,), (("e2.h5", "requested but not found"),))
+
+
+def test_an_older_run_started_from_what_served(begun):
+    path = begun.folder / "run.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in {**values, "parent": 2}.items() if name != "serving"}))
+    request = begun.read()[1]
+    assert (request.parent, request.serving) == (2, 2)
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):

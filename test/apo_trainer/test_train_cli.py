@@ -85,12 +85,59 @@ def test_a_missing_key_is_told_before_training(arguments, tmp_path):
     assert "AdapterError: key " in result["message"]
 
 
-def test_the_next_round_starts_from_its_parent(arguments, tmp_path):
+def test_the_next_round_starts_from_the_base_policy_again(arguments, tmp_path):
     train.main(arguments("first"))
     assert train.main(arguments("second", parent=1)) == 0
-    assert AdapterStore(tmp_path / "adapters").read(2)[0].parent == 1
+    result = result_of(tmp_path, "second")
+    assert (result["parent"], result["serving"]) == (0, 1)
+    assert result["notes"][0] == "trained from the base policy (start_from = base), to replace adapter 1"
+    version, tensors = AdapterStore(tmp_path / "adapters").read(2)
+    assert (version.parent, version.metrics["serving"]) == (0, 1)
+    # the same data and the same start give the same adapter, which is no better than what serves
+    first = AdapterStore(tmp_path / "adapters").read(1)[1]
+    assert all(np.array_equal(first[name], tensors[name]) for name in first)
+    values = result["verdict"]["values"]
+    assert (values["held_out_serving_l1"], values["serving_desirable_log_ratio"]) == (values["held_out_l1"], 0.0)
+
+
+def test_the_next_round_may_start_from_what_serves(arguments, tmp_path):
+    train.main(arguments("first"))
+    assert train.main(arguments("second", parent=1, start_from="serving")) == 0
+    version, _ = AdapterStore(tmp_path / "adapters").read(2)
+    assert (version.parent, version.metrics["serving"]) == (1, 1)
     first = json.loads((tmp_path / "second" / "metrics.jsonl").read_text().splitlines()[0])
     assert first["log_ratio"]["HUMAN"] == 0.0
+    assert "held_out_serving_l1" not in result_of(tmp_path, "second")["verdict"]["values"]
+
+
+def test_a_serving_adapter_of_another_shape_is_not_compared_with_and_that_is_noted(arguments, tmp_path):
+    train.main(arguments("first", lora_rank=4))
+    assert train.main(arguments("second", parent=1)) == 0
+    notes = result_of(tmp_path, "second")["verdict"]["notes"]
+    assert any(
+        note.startswith("adapter 1 serves and was not compared with: adapter_config.json: r = 4") for note in notes
+    )
+
+
+def test_the_number_of_steps_may_follow_from_the_data(arguments, tmp_path, capsys):
+    # five episodes of three human and three undesirable steps, eight rows a batch: 3 * 30 / 8
+    assert train.main(arguments(steps=0, passes=3.0, min_steps=2)) == 0
+    messages = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {m["steps"] for m in messages} == {12}
+    assert messages[-2]["eta_s"] == 0.0
+    result = result_of(tmp_path)
+    assert (result["steps"], result["planned_steps"]) == (12, 12)
+
+
+def test_the_data_report_counts_by_class_and_adapter(arguments, tmp_path):
+    train.main(arguments())
+    result = result_of(tmp_path)
+    assert result["data"]["train_samples_by_adapter"] == {
+        "POLICY": {"0": 10},
+        "HUMAN": {"0": 15},
+        "UNDESIRABLE": {"0": 15},
+    }
+    assert "undesirable steps by adapter: {0: 15}" in result["notes"]
 
 
 def test_overrides_on_the_command_line_win(arguments, tmp_path):
@@ -162,7 +209,7 @@ def test_a_loss_that_is_not_finite_publishes_nothing(arguments, tmp_path):
 
     poisoned = {name: np.full_like(value, 1e30) for name, value in tensors.items()}
     store.publish(poisoned, version.adapter_config, ManifestInput(**fields_of(version)))
-    assert train.main(arguments("second", parent=2)) == 2
+    assert train.main(arguments("second", parent=2, start_from="serving")) == 2
     assert "loss = nan" in result_of(tmp_path, "second")["message"]
     assert published(tmp_path) == [1, 2]
 
@@ -207,7 +254,7 @@ def test_a_missing_parent_is_named(arguments, tmp_path):
 
 def test_a_parent_of_another_scale_is_refused(arguments, tmp_path):
     train.main(arguments("first"))
-    assert train.main(arguments("second", parent=1, lora_alpha=32.0)) == 2
+    assert train.main(arguments("second", parent=1, start_from="serving", lora_alpha=32.0)) == 2
     assert "lora_alpha" in result_of(tmp_path, "second")["message"]
 
 
@@ -217,7 +264,7 @@ def test_a_missing_checkpoint_is_named(arguments, tmp_path):
 
 
 def test_a_wrong_configuration_lists_every_fault(arguments, capsys):
-    assert train.main(arguments(steps=0, method="sarsa", batchsize=1)) == 2
+    assert train.main(arguments(steps=-1, method="sarsa", batchsize=1)) == 2
     assert "3 fault(s)" in capsys.readouterr().err
 
 

@@ -61,6 +61,17 @@ def test_a_run_that_was_ended_goes_on_to_the_same_losses_and_the_same_adapter(ar
     assert all(np.array_equal(whole[name], ended[name]) for name in whole)
 
 
+def test_a_run_whose_steps_follow_from_the_data_goes_on_to_as_many(arguments, tmp_path):
+    assert train.main(arguments("served")) == 0
+    settings = {"steps": 0, "passes": 12.0, "min_steps": 2, "resume_every_steps": 3, "undesirable_of": "likely"}
+    assert train.main(arguments("whole", parent=1, **settings)) == 0
+    assert end_at_step(10, signal.SIGKILL, arguments("ended", parent=1, **settings)) == -9
+    assert train.main(["--resume", str(tmp_path / "ended")]) == 0
+    result = result_of(tmp_path, "ended")
+    assert (result["parent"], result["serving"], result["steps"], result["planned_steps"]) == (0, 1, 45, 45)
+    assert losses(tmp_path, "ended") == losses(tmp_path, "whole")
+
+
 def test_a_run_that_left_nothing_to_go_on_from_starts_again_on_the_same_files(
     arguments, write_episode, interactions, tmp_path
 ):

@@ -67,7 +67,7 @@ def test_dagger_raises_the_human_actions_and_draws_no_undesirable_ones(make_trai
     metrics = run(trainer)
     assert trainer.method.sampler.counts == {"EXPERT+HUMAN": 8}
     assert metrics[-1].loss < metrics[0].loss
-    assert trainer.held_out_means()[H].log_ratio > 0
+    assert trainer.held_out().means[H].log_ratio > 0
 
 
 def test_kto_weights_are_one_and_apo_weights_are_not(make_trainer):
@@ -93,7 +93,82 @@ def test_the_parent_adapter_is_start_and_reference(make_trainer):
     assert first.log_ratio["HUMAN"] == 0.0
     assert not equal(child.adapter(), parent.adapter())
     # the held-out comparison is with the parent, not with the base policy
-    assert abs(make_trainer(parent=parent.adapter()).held_out_means()[H].log_ratio) == 0.0
+    assert abs(make_trainer(parent=parent.adapter()).held_out().means[H].log_ratio) == 0.0
+
+
+def test_an_adapter_is_judged_against_the_one_that_serves_too(make_trainer):
+    serving = make_trainer(config(seed=1))
+    run(serving)
+    trainer = make_trainer()
+    assert "held_out_serving_l1" not in trainer.evaluate().values
+    trainer.compare_with(serving.adapter())
+    assert trainer.held_out().means[H].log_ratio == 0.0  # neither the adapter nor its reference has changed
+    run(trainer)
+    values, own = trainer.evaluate().values, serving.evaluate().values
+    assert values["held_out_serving_l1"] == pytest.approx(own["held_out_l1"], abs=1e-6)
+    gain = values["held_out_desirable_log_ratio"] - own["held_out_desirable_log_ratio"]
+    assert values["serving_desirable_log_ratio"] == pytest.approx(gain, abs=1e-4)
+    # the same adapter is no worse than itself
+    again = make_trainer(parent=serving.adapter())
+    again.compare_with(serving.adapter())
+    assert again.evaluate().values["serving_desirable_log_ratio"] == 0.0
+
+
+def test_an_adapter_of_another_rank_cannot_be_compared_with(make_trainer):
+    trainer = make_trainer()
+    before = trainer.adapter()
+    with pytest.raises(AdapterError, match="shape"):
+        trainer.compare_with(make_trainer(config(lora_rank=4)).adapter())
+    trainer.leave_uncompared("adapter 3 serves and was not compared with: shape")
+    assert "adapter 3 serves and was not compared with: shape" in trainer.evaluate().notes
+    assert equal(before, trainer.adapter())
+
+
+def test_the_number_of_steps_follows_from_the_data(make_trainer):
+    # five episodes of three human and three undesirable steps, eight rows a batch: 4 * 30 / 8
+    settings = config(steps=0, passes=4.0, min_steps=3, learning_rate=0.002)
+    trainer = make_trainer(settings)
+    assert trainer.planned_steps == 15
+    metrics = run(trainer)
+    assert len(metrics) == 15
+    assert metrics[-1].learning_rate == learning_rate(14, settings, 15)
+    fixed = make_trainer(config(steps=15, learning_rate=0.002))
+    assert [m.loss for m in run(fixed)] == [m.loss for m in metrics]
+
+
+def test_only_undesirable_steps_that_the_reference_could_have_taken_are_used(make_trainer):
+    # a random policy: no step is likely
+    trainer = make_trainer(config(undesirable_of="likely", undesirable_min_logp=-1.0, undesirable_keep_at_least=4))
+    assert trainer.data.report()["train_samples"]["UNDESIRABLE"] == 4
+    assert trainer.notes[:2] == [
+        "0 of 15 undesirable steps have -1 nats a token or more (undesirable_min_logp); the 4 most likely are used "
+        "(undesirable_keep_at_least = 4)",
+        "undesirable steps by adapter: {0: 4}",
+    ]
+    assert len(run(trainer)) == 20
+    all_of_them = make_trainer(config(undesirable_of="likely", undesirable_min_logp=-100.0))
+    assert all_of_them.data.report()["train_samples"]["UNDESIRABLE"] == 15
+
+
+def test_a_step_says_how_much_of_what_is_decoded_lies_at_an_edge(make_trainer):
+    first = next(iter(make_trainer().steps()))
+    assert first.edge_share["EXPERT"] is None
+    assert 0.0 <= first.edge_share["HUMAN"] <= 1.0
+    assert first.as_dict()["edge_share"] == first.edge_share
+
+
+def test_own_successes_are_measured_apart(tiny_model, write_episode, contract):
+    paths = [write_episode(f"e{i}", "PPPPPHHH") for i in range(4)]
+    paths += [write_episode(f"alone{i}", "PPPP") for i in range(4)]
+    data = load_training_data(paths, LabelRule(undesirable_steps=3), 2, 0.5, contract.sha256)
+    alone = sum(sample.episode.is_own_success for sample in data.held_out)
+    trainer = Trainer(VlaPolicy(*tiny_model), data, config())
+    run(trainer)
+    found = trainer.held_out()
+    assert 0 < found.own_success.samples == alone < found.means[P].samples
+    verdict = trainer.evaluate()
+    assert verdict.values["held_out_own_success_samples"] == alone
+    assert verdict.values["held_out_own_success_log_ratio"] == pytest.approx(found.own_success.log_ratio)
 
 
 def test_evaluating_leaves_the_adapter_as_it_is(make_trainer):
@@ -146,7 +221,7 @@ def test_a_runaway_stops_early_with_the_reason(make_trainer):
 def test_the_gate_judges_held_out_samples_only(make_trainer):
     trainer = make_trainer()
     run(trainer)
-    means = trainer.held_out_means()
+    means = trainer.held_out().means
     # three of the eight episodes are kept out: of each two desirable policy steps, three undesirable, three human
     assert {str(name): part.samples for name, part in means.items()} == {"POLICY": 6, "UNDESIRABLE": 9, "HUMAN": 9}
     verdict = trainer.evaluate()
@@ -155,7 +230,7 @@ def test_the_gate_judges_held_out_samples_only(make_trainer):
 
 
 def test_at_most_the_configured_number_of_held_out_samples_is_used(make_trainer):
-    means = make_trainer(config(held_out_samples=2)).held_out_means()
+    means = make_trainer(config(held_out_samples=2)).held_out().means
     assert {part.samples for part in means.values()} == {2}
 
 
@@ -171,12 +246,9 @@ def test_a_batch_of_one_trains(make_trainer):
 
 
 def test_the_rate_warms_up_and_falls_to_its_end():
-    settings = config(steps=110, learning_rate=1.0, warmup_steps=10, learning_rate_end=0.2)
-    assert learning_rate(0, settings) == pytest.approx(0.1)
-    assert learning_rate(9, settings) == pytest.approx(1.0)
-    assert learning_rate(10, settings) == pytest.approx(1.0)
-    assert learning_rate(60, settings) == pytest.approx(0.6)
-    assert learning_rate(110, settings) == pytest.approx(0.2)
+    settings = config(steps=0, learning_rate=1.0, warmup_steps=10, learning_rate_end=0.2)
+    rates = [learning_rate(step, settings, 110) for step in (0, 9, 10, 60, 110)]
+    assert rates == pytest.approx([0.1, 1.0, 1.0, 0.6, 0.2])
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +274,7 @@ def test_recorded_takeovers_teach_the_shipped_policy_what_the_operator_did(recor
 
 def test_on_held_out_takeovers_the_desirable_rises_against_the_undesirable(recorded):
     trainer, _ = recorded
-    means = trainer.held_out_means()
+    means = trainer.held_out().means
     assert means[H].samples > 5
     assert means[U].samples > 5
     assert means[H].log_ratio > means[U].log_ratio + 0.5

@@ -68,9 +68,9 @@ class Client:
             assert time.monotonic() < end, f"no {what} within {WAIT_S} s; statuses: {self.states()}"
             self.executor.spin_once(timeout_sec=0.1)
 
-    def request(self, parent: int = 0, episode_ids: tuple[str, ...] = ()) -> StartTraining.Response:
+    def request(self, serving: int = 0, episode_ids: tuple[str, ...] = ()) -> StartTraining.Response:
         self.until(self.train.service_is_ready, "service")
-        future = self.train.call_async(StartTraining.Request(parent=parent, episode_ids=list(episode_ids)))
+        future = self.train.call_async(StartTraining.Request(serving=serving, episode_ids=list(episode_ids)))
         self.until(future.done, "answer")
         return future.result()
 
@@ -172,6 +172,21 @@ def test_a_request_trains_reports_and_publishes(client, start, tmp_path):
     assert (tmp_path / "runs" / answer.run_id / "result.json").is_file()
 
 
+def test_a_run_starts_from_the_base_policy_and_says_how_many_steps_it_takes(client, start, tmp_path):
+    start(steps=0, min_steps=4, max_steps=6)
+    client.request()
+    client.until_state(TrainerStatus.PUBLISHED, TrainerStatus.FAILED)
+    client.statuses.clear()
+    answer = client.request(serving=1)
+    assert (answer.accepted, answer.parent) == (True, 0)
+    assert answer.message == "training from the base policy, to replace adapter 1"
+    done = client.until_state(TrainerStatus.PUBLISHED, TrainerStatus.FAILED)
+    assert (done.state, done.step, done.steps) == (TrainerStatus.PUBLISHED, 6, 6), done.message
+    assert {s.steps for s in client.statuses if s.step} == {6}
+    version = AdapterStore(tmp_path / "adapters").read(2)[0]
+    assert (version.parent, version.metrics["serving"]) == (0, 1)
+
+
 def add_episodes(folder: Path, names: list[str]) -> None:
     """Puts recorded episodes into the recorder's folder, each whole at once."""
     folder.mkdir(exist_ok=True)
@@ -184,7 +199,7 @@ def test_enough_new_episodes_start_a_run_from_the_promoted_adapter(client, start
     names = sorted(path.name for path in EPISODES.glob("*.h5"))
     add_episodes(tmp_path / "episodes", names[:1])
     # only the recorder's word makes it look again
-    start(every_n_episodes=2, episode_dir=str(tmp_path / "episodes"), look_s=3600.0)
+    start(every_n_episodes=2, episode_dir=str(tmp_path / "episodes"), look_s=3600.0, start_from="serving")
     client.until(lambda: client.diagnostics().get("new_episodes") == "1", "count of new episodes")
     (tmp_path / "episodes" / "broken.h5").write_bytes(b"nothing")
     add_episodes(tmp_path / "episodes", names[1:2])
@@ -239,11 +254,11 @@ def test_a_run_leaves_the_processor_to_others_and_can_be_cancelled(client, start
     assert client.request().accepted
 
 
-def test_an_unknown_parent_is_refused_at_once(client, start):
+def test_an_unknown_serving_adapter_is_refused_at_once(client, start):
     start()
-    answer = client.request(parent=9)
+    answer = client.request(serving=9)
     assert not answer.accepted
-    assert "parent = 9 is not in the adapter store" in answer.message
+    assert "serving = 9 is not in the adapter store" in answer.message
 
 
 def test_a_run_without_data_fails_with_the_reason(client, start, tmp_path):

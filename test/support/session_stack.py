@@ -153,7 +153,7 @@ class FakeStack:
         self._events.publish(event)
 
     def _on_train(self, request, response):
-        response.run_id = "run1"
+        response.run_id, response.parent = "run1", max(0, request.serving - 1)
         for state, step, loss in self.training:
             status = TrainerStatus(state=state, run_id="run1", step=step, steps=30, loss=loss, eta_s=float("nan"))
             status.message = self.training_message

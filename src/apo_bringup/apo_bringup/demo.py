@@ -45,7 +45,11 @@ def programs(config: SessionConfig, run_dir: Path, mode: str, checkpoint_dir: Pa
         "teleop": {"task": config.task, "device": "scripted", "operator_seed": config.seed},
         # the session itself begins and ends episodes
         "recorder": {"auto": False, "buttons": False},
-        "trainer": {"every_n_episodes": 0, "seed": config.seed, **({"steps": config.train_steps} if config.train_steps else {})},
+        "trainer": {
+            "every_n_episodes": 0,
+            "seed": config.seed,
+            **({"steps": config.train_steps} if config.train_steps else {}),
+        },
     }
     made = []
     for entry in nodes.NODES:

@@ -44,6 +44,7 @@ class TrainingRecord:
     steps: int
     seconds: float
     losses: tuple[tuple[int, float], ...]  # (step, loss) of each progress report
+    parent: int = 0  # adapter that it trained from; 0: the base policy
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,8 @@ class Stack(Protocol):
     def load_adapter(self, version: int) -> None:
         """Serves an adapter; 0 is the base policy."""
 
-    def train(self, parent: int, episode_ids: list[str], round_index: int, update: Update) -> TrainingRecord:
-        """Trains on the episodes, with `parent` as reference."""
+    def train(self, serving: int, episode_ids: list[str], round_index: int, update: Update) -> TrainingRecord:
+        """Trains on the episodes an adapter that is to replace `serving`."""
 
     def measure(self, record: SessionRecord) -> None:
         """Fills in what the arbiter counted."""
@@ -58,6 +58,10 @@ def _describe(episode: EpisodeRecord, total: int, index: int, what: str) -> str:
     )
 
 
+def _policy(version: int) -> str:
+    return f"adapter {version}" if version else "the base policy"
+
+
 def run_session(config: SessionConfig, stack: Stack, record: SessionRecord, note: Update, update: Update) -> int:
     """Runs a whole session into `record`; returns the adapter that serves in the end.
 
@@ -67,22 +71,23 @@ def run_session(config: SessionConfig, stack: Stack, record: SessionRecord, note
     serving = 0
     for index in range(config.rounds):
         trials = deployment_trials(config, index)
-        note(
-            f"round {index}: deploying {'the base policy' if serving == 0 else f'adapter {serving}'} with the operator"
-        )
+        note(f"round {index}: deploying {_policy(serving)} with the operator")
         for trial in trials:
             episode = stack.run_trial(trial, serving, update)
             record.episodes.append(episode)
             stack.measure(record)
             note(_describe(episode, len(trials), trial.index, "episode"))
         data = [e.episode_id for e in record.episodes if e.purpose == Purpose.DEPLOYMENT]
-        note(f"round {index}: training on {len(data)} episodes, reference: adapter {serving}")
+        note(f"round {index}: training on {len(data)} episodes, to replace {_policy(serving)}")
         training = stack.train(serving, data, index, update)
         record.trainings.append(training)
         if training.state != "PUBLISHED":
             note(f"  {training.state.lower()}: {training.message}; adapter {serving} goes on serving")
             continue
-        note(f"  adapter {training.adapter_version} after {training.steps} steps in {training.seconds:.0f} s")
+        note(
+            f"  adapter {training.adapter_version}, trained from {_policy(training.parent)}, after {training.steps} "
+            f"steps in {training.seconds:.0f} s"
+        )
         episode, reload = stack.run_reload_trial(reload_trial(config, index), training.adapter_version, update)
         record.episodes.append(episode)
         record.reloads.append(reload)
@@ -97,8 +102,7 @@ def run_session(config: SessionConfig, stack: Stack, record: SessionRecord, note
             note(f"  the policy node refused adapter {reload.version}: {reload.message}")
     for version in dict.fromkeys((0, serving)):
         trials = evaluation_trials(config)
-        policy = "the base policy" if version == 0 else f"adapter {version}"
-        note(f"evaluating {policy} alone on {len(trials)} held-out seeds")
+        note(f"evaluating {_policy(version)} alone on {len(trials)} held-out seeds")
         stack.load_adapter(version)
         successes = 0
         for trial in trials:

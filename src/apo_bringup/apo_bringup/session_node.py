@@ -193,11 +193,11 @@ class SessionNode(BlockingNode):
         except SessionStopped:
             return None
 
-    def train(self, parent: int, episode_ids: list[str], round_index: int, update: Update) -> TrainingRecord:
+    def train(self, serving: int, episode_ids: list[str], round_index: int, update: Update) -> TrainingRecord:
         """One training run of the trainer node."""
         started = time.monotonic()
-        response = self._ask("trainer/train", StartTraining.Request(parent=parent, episode_ids=episode_ids))
-        progress = TrainingProgress(response.run_id, round_index)
+        response = self._ask("trainer/train", StartTraining.Request(serving=serving, episode_ids=episode_ids))
+        progress = TrainingProgress(response.run_id, round_index, response.parent)
         progress.add(self._latest.get(TrainerStatus))
         self._followers[TrainerStatus] = progress.add
         what = f"the end of training run {response.run_id}"

@@ -156,10 +156,11 @@ class TrainingProgress:
     Args:
         run_id: the run; what is said of others is left out.
         round_index: round of the session.
+        parent: adapter that it trains from; 0: the base policy.
     """
 
-    def __init__(self, run_id: str, round_index: int):
-        self._run_id, self._round = run_id, round_index
+    def __init__(self, run_id: str, round_index: int, parent: int = 0):
+        self._run_id, self._round, self._parent = run_id, round_index, parent
         self._latest: Any | None = None
         self._losses: dict[int, float] = {}
 
@@ -198,4 +199,5 @@ class TrainingProgress:
             steps=self._latest.step,
             seconds=seconds,
             losses=tuple(sorted(self._losses.items())),
+            parent=self._parent,
         )

@@ -36,7 +36,10 @@ class BasePolicyConfig:
     output: str = parameter("models/lift_base", "checkpoint folder to write")
     episodes: int = parameter(18, "demonstrations", low=1, high=100_000)
     held_out_episodes: int = parameter(
-        8, "demonstrations, the next ones by seed, that are only measured, to see when the loss stops falling", low=1, high=100_000
+        8,
+        "demonstrations, the next ones by seed, that are only measured, to see when the loss stops falling",
+        low=1,
+        high=100_000,
     )
     episode_seed: int = parameter(100_000, "seed of the first demonstration", low=0, high=2**31)
     cameras: tuple[str, ...] = parameter(("agentview", "wrist"), "images of the contract that the policy sees")

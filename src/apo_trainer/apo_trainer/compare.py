@@ -34,7 +34,7 @@ def compare(config: CompareConfig, trainer: TrainerConfig, output: Path) -> list
 
     Args:
         config: what and how.
-        trainer: parameters of every training but `method`, and where the data are.
+        trainer: parameters of every training but `method` and what it starts from, and where the data are.
         output: folder, made when missing.
 
     Raises:
@@ -56,7 +56,7 @@ def compare(config: CompareConfig, trainer: TrainerConfig, output: Path) -> list
         facts = {"settings": asdict(config), "trainer": asdict(trainer), "results": [r.as_dict() for r in results]}
         (output / "compare.json").write_text(json.dumps(facts, indent=2) + "\n")
         (output / "table.md").write_text(markdown(results))
-    title = f"{config.task}, {trainer.steps} training steps each"
+    title = f"{config.task}, {trainer.steps} training steps each" if trainer.steps else config.task
     write_figure(results, output / "compare.png", title)
     return results
 
@@ -95,8 +95,14 @@ def _key(name: str, config: CompareConfig, trainer: TrainerConfig, paths: Sequen
     facts: dict[str, Any] = {"measured": measured, "checkpoint": trainer.checkpoint_dir}
     if name != BASE:
         files = [(path.name, path.stat().st_size) for path in paths]
-        facts.update(method=name, training=replace(trainer, method=name).sha256, files=files)
+        facts.update(method=name, training=_training(name, trainer).sha256, files=files)
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _training(name: str, trainer: TrainerConfig) -> TrainerConfig:
+    """Parameters of a method's training: from the base policy, on undesirable steps of every adapter."""
+    pool = "all" if trainer.undesirable_of == "parent" else trainer.undesirable_of
+    return replace(trainer, method=name, start_from="base", undesirable_of=pool)
 
 
 def _train(name: str, trainer: TrainerConfig, folder: Path) -> MethodResult:
@@ -110,7 +116,7 @@ def _train(name: str, trainer: TrainerConfig, folder: Path) -> MethodResult:
             )
             line.update(f"{name}: {text}")
 
-    config = replace(trainer, method=name, adapter_dir=str(folder / "adapters"))
+    config = replace(_training(name, trainer), adapter_dir=str(folder / "adapters"))
     result = run(config, 0, (), folder / "training", name, report, lambda: False, gated=False)
     verdict = result["verdict"] or {"values": {}, "reasons": ()}
     values = verdict["values"]

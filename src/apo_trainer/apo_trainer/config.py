@@ -25,7 +25,19 @@ class TrainingConfig:
     """Everything an adapter depends on beside its data; hashed into its manifest."""
 
     method: str = parameter("apo", "how a batch is drawn and what its loss is (docs/methods.md)", choices=METHOD_NAMES)
-    steps: int = parameter(120, "optimizer steps of an update", low=1, high=1_000_000)
+    start_from: str = parameter(
+        "base",
+        "what a run trains from, which is also its reference: the base policy, or the adapter that serves",
+        choices=("base", "serving"),
+    )
+    steps: int = parameter(
+        120, "optimizer steps of an update; 0: as many as `passes` over the data take", low=0, high=1_000_000
+    )
+    passes: float = parameter(
+        1.5, "with steps = 0: how often a human or undesirable step is drawn on average", low=0.01, high=1000.0
+    )
+    min_steps: int = parameter(30, "with steps = 0: at least so many", low=1, high=1_000_000)
+    max_steps: int = parameter(200, "with steps = 0: at most so many", low=1, high=1_000_000)
     batch_size: int = parameter(16, "samples a step", low=1, high=4096)
     micro_batch_size: int = parameter(
         0,
@@ -98,9 +110,16 @@ class TrainingConfig:
         choices=("fixed", *UNDESIRABLE_RULES[1:]),
     )
     undesirable_of: str = parameter(
-        "parent",
-        "whose undesirable steps are used: those of the parent adapter, which is the reference, or of all",
-        choices=("parent", "all"),
+        "all",
+        "which undesirable steps are used: those of every adapter, of the adapter that the run starts from, or those "
+        "that the reference could have taken",
+        choices=("all", "parent", "likely"),
+    )
+    undesirable_min_logp: float = parameter(
+        -3.0, "likely: mean log-probability a token of the step's chunk under the reference, nats", low=-100.0, high=0.0
+    )
+    undesirable_keep_at_least: int = parameter(
+        50, "likely: the most likely so many stay, whatever their log-probability", low=0, high=1_000_000
     )
     lora_rank: int = parameter(8, "rank of the adapter; a parent adapter must have the same", low=1, high=1024)
     lora_alpha: float = parameter(16.0, "scale of the adapter times its rank", low=1e-3, high=4096.0)
@@ -114,7 +133,8 @@ class TrainingConfig:
         0.0, "preference methods: weight of the mean -log pi a token of desirable steps in the loss", low=0.0, high=1e3
     )
     ema_decay: float = parameter(
-        0.0, "the adapter is a running mean of the weights, which keeps this share a step; 0: the last weights",
+        0.0,
+        "the adapter is a running mean of the weights, which keeps this share a step; 0: the last weights",
         low=0.0,
         high=0.9999,
     )
@@ -128,13 +148,22 @@ class TrainingConfig:
         0.0, "mean log-ratio of held-out undesirable steps must be below minus this", low=-1e6, high=1e6
     )
     gate_l1_tolerance: float = parameter(
-        0.1, "held-out L1 error may exceed the reference's by this share of it", low=0.0, high=100.0
+        0.1,
+        "held-out L1 error may exceed the reference's, and the serving adapter's, by this share of it",
+        low=0.0,
+        high=100.0,
     )
     gate_min_samples: int = parameter(
         1, "held-out demonstrated and corrected steps needed to judge by; 0 lets pass unjudged", low=0, high=100_000
     )
     gate_undesirable_samples: int = parameter(
         20, "held-out undesirable steps from which on they are judged; fewer are only noted", low=1, high=100_000
+    )
+    gate_edge_rise: float = parameter(
+        0.1, "share of decoded tokens at an edge of the range may exceed the reference's by this", low=0.0, high=1.0
+    )
+    gate_own_success_nats: float = parameter(
+        -20.0, "mean log-ratio of held-out policy steps of unaided successes must not be below", low=-1e6, high=1e6
     )
     guard_undesirable_nats: float = parameter(
         -40.0, "a mean undesirable log-ratio below this stops the run: it is running away", low=-1e6, high=0.0
@@ -152,8 +181,16 @@ class TrainingConfig:
                 f"k_from = {self.k_from!r} needs undesirable_rule = 'last_k', not {self.undesirable_rule!r}: "
                 "only last_k has a K (config/trainer.yaml)"
             )
+        if self.min_steps > self.max_steps:
+            faults.append(
+                f"min_steps = {self.min_steps} must not be above max_steps = {self.max_steps} (config/trainer.yaml)"
+            )
         if faults:
             raise ConfigError("trainer", faults)
+
+    def parent_of(self, serving: int) -> int:
+        """Adapter that a run starts from which is to replace adapter `serving`; 0 is the base policy."""
+        return serving if self.start_from == "serving" else 0
 
     @property
     def label_rule(self) -> LabelRule:

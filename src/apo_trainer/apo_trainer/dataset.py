@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from apo_core.episode_file import Episode, list_episodes, read_episode, read_fra
 from apo_core.errors import ApoError, EpisodeFormatError
 from apo_core.labeling import LabelRule, episode_windows
 from apo_core.takeover_windows import Window, fitted_window, window_statistics
-from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, Observation, Purpose, StepLabel
+from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, Observation, Outcome, Purpose, StepLabel
 from apo_core.vla.action_codec import ActionCodec
 
 
@@ -59,6 +60,13 @@ class EpisodeData:
     adapter_versions: np.ndarray  # uint32 (T,): adapter behind the policy's action
     rows: np.ndarray  # int64 (T,): rows from each step on that belong to its chunk, 0 where it is not used
     policy_tokens: np.ndarray | None = None  # int32 (T, A): emitted for policy_actions, -1 unknown; None: not recorded
+    outcome: Outcome = Outcome.UNLABELED
+
+    @property
+    def is_own_success(self) -> bool:
+        """Whether the policy succeeded without a takeover."""
+        alone = self.kind == EpisodeKind.INTERACTION and SampleClass.HUMAN not in self.classes
+        return alone and self.outcome == Outcome.SUCCESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +135,11 @@ class TrainingData:
     windows: tuple[Window, ...] = ()  # of undesirable steps, of all episodes
     k_fit: Mapping[str, Any] | None = None  # statistics of the windows that gave K; None: a fixed K
 
+    @property
+    def undesirable_by_adapter(self) -> dict[str, int]:
+        """Undesirable steps that are trained on, by the adapter that took them; its number as text."""
+        return _count_by_adapter(self.train)[SampleClass.UNDESIRABLE]
+
     def report(self, codec: ActionCodec | None = None) -> dict:
         """Plain data for results: how many samples of each class, whose tokens they have, and what was set aside.
 
@@ -135,6 +148,7 @@ class TrainingData:
         """
         return {
             "train_samples": _count(self.train),
+            "train_samples_by_adapter": _count_by_adapter(self.train),
             "held_out_samples": _count(self.held_out),
             "policy_tokens": None if codec is None else token_counts(self.train, codec),
             "train_episodes": len(self.episode_ids),
@@ -168,6 +182,15 @@ def token_counts(samples: Iterable[Sample], codec: ActionCodec) -> dict[str, int
         recorded = int(codec.agree(tokens, actions).sum())
         known = int((tokens >= 0).all(axis=-1).sum())
     return {"recorded": recorded, "encoded": len(own) - recorded, "disagreeing": known - recorded}
+
+
+def _count_by_adapter(samples: Iterable[Sample]) -> dict[str, dict[str, int]]:
+    """Steps of interactions: {class: {adapter that was deployed: number}}; the keys are text, as in JSON."""
+    counts: dict[str, Counter[int]] = {str(name): Counter() for name in SampleClass if name is not SampleClass.EXPERT}
+    for sample in samples:
+        if sample.sample_class is not SampleClass.EXPERT:
+            counts[sample.sample_class][int(sample.episode.adapter_versions[sample.step])] += 1
+    return {name: {str(version): count for version, count in sorted(part.items())} for name, part in counts.items()}
 
 
 def chunk_rows(labels: Sequence[StepLabel], ticks: np.ndarray, disturbed: np.ndarray, horizon: int) -> np.ndarray:
@@ -229,6 +252,7 @@ def episode_data(episode: Episode, rule: LabelRule, horizon: int) -> EpisodeData
         adapter_versions=episode.adapter_versions,
         rows=chunk_rows(labels, episode.ticks, disturbed, horizon),
         policy_tokens=episode.policy_tokens,
+        outcome=episode.outcome.outcome,
     )
 
 

@@ -29,7 +29,9 @@ def evaluate(config: CompareConfig, checkpoint: str, adapter: Adapter | None) ->
     )
 
     def report(results: list[RolloutResult]) -> None:
-        line.update(f"{sum(result.success for result in results)} of {len(results)} succeeded, {len(config.seeds)} wanted")
+        line.update(
+            f"{sum(result.success for result in results)} of {len(results)} succeeded, {len(config.seeds)} wanted"
+        )
 
     results = evaluate_policy(checkpoint, settings, config.seeds, report, config.workers, adapter)
     line.done(summary(results))
@@ -96,7 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", type=int, help="adapter; 0 is the base policy (default: the promoted one)")
     parser.add_argument("--n", type=int, help="episodes")
     parser.add_argument("--seed", type=int, help="seed of the first episode")
-    parser.add_argument("--config", default=CONFIG_FILE, help="parameter file with task and horizon (default %(default)s)")
+    parser.add_argument(
+        "--config", default=CONFIG_FILE, help="parameter file with task and horizon (default %(default)s)"
+    )
     parser.add_argument("--output", help="JSON file with the outcome of every seed")
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="parameters of that file"

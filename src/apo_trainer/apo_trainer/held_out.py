@@ -1,8 +1,10 @@
-"""How an adapter does on samples that were never trained on, beside its reference."""
+"""How an adapter does on samples that were never trained on, beside its reference and the adapter that serves."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -18,31 +20,72 @@ from apo_trainer.update import Forward
 _BATCH = 32
 
 
-def held_out_means(
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Means over held-out samples."""
+
+    means: dict[SampleClass, ClassMeans]  # of every class that has samples
+    own_success: ClassMeans | None  # of policy steps of successful episodes without takeover; None without any
+
+
+def held_out(
     policy: VlaPolicy,
     samples: Sequence[Sample],
     most: int,
     reference: Reference,
+    serving: Reference | None,
     forward: Callable[[Batch], Forward],
-) -> dict[SampleClass, ClassMeans]:
-    """Means over at most `most` samples of each class, spread evenly; plain views, no gradient."""
-    chosen: list[int] = []
-    for name in SampleClass:
-        members = [i for i, sample in enumerate(samples) if sample.sample_class is name]
-        count = min(len(members), most)
-        chosen += [members[i * len(members) // count] for i in range(count)]
+) -> HeldOut:
+    """Means over at most `most` samples of each class and of own successes; plain views, no gradient.
+
+    Args:
+        policy: with the adapter that is judged.
+        samples: to choose from, spread evenly.
+        most: samples of each class.
+        reference: of the training.
+        serving: the adapter that serves, where that is another policy.
+        forward: the pass of a batch.
+    """
+    groups = {
+        name: _spread([i for i, sample in enumerate(samples) if sample.sample_class is name], most)
+        for name in SampleClass
+    }
+    own = [
+        i
+        for i, sample in enumerate(samples)
+        if sample.sample_class is SampleClass.POLICY and sample.episode.is_own_success
+    ]
+    own = _spread(own, most)
+    chosen = sorted({i for members in (*groups.values(), own) for i in members})
+    rows = dict(zip(chosen, _rows(policy, samples, chosen, reference, serving, forward), strict=True))
+    means = {name: _means([rows[i] for i in members]) for name, members in groups.items() if members}
+    return HeldOut(means, _means([rows[i] for i in own]) if own else None)
+
+
+def _spread(members: Sequence[int], most: int) -> list[int]:
+    """At most `most` of them, evenly."""
+    count = min(len(members), most)
+    return [members[i * len(members) // count] for i in range(count)]
+
+
+def _rows(policy, samples, chosen, reference, serving, forward) -> list[tuple[float, ...]]:
+    """Of each chosen sample the values of ClassMeans, in their order."""
     batcher = Batcher(policy, samples, FeatureSettings(seed=0, cache_mb=0))
-    rows: dict[SampleClass, list[tuple[float, float, float]]] = {}
+    rows: list[tuple[float, ...]] = []
     for first in range(0, len(chosen), _BATCH):
         batch = batcher.batch([Draw(i, 0) for i in chosen[first : first + _BATCH]])
         with torch.no_grad():
+            now = forward(batch)
             with reference.active():
                 ref = forward(batch)
-            now = forward(batch)
-        columns = ((now.logps - ref.logps).tolist(), now.l1.tolist(), ref.l1.tolist())
-        for name, *row in zip(batch.classes, *columns, strict=True):
-            rows.setdefault(name, []).append(tuple(row))
-    return {
-        name: ClassMeans(len(values), *(sum(column) / len(values) for column in zip(*values, strict=True)))
-        for name, values in rows.items()
-    }
+            with serving.active() if serving else contextlib.nullcontext():
+                other = forward(batch) if serving else None
+        columns = [now.logps - ref.logps, now.l1, ref.l1, now.edges, ref.edges]
+        if other is not None:
+            columns += [other.l1, now.logps - other.logps]
+        rows += zip(*(column.tolist() for column in columns), strict=True)
+    return rows
+
+
+def _means(rows: Sequence[tuple[float, ...]]) -> ClassMeans:
+    return ClassMeans(len(rows), *(sum(column) / len(rows) for column in zip(*rows, strict=True)))

@@ -36,7 +36,7 @@ def publish(
         trainer: done.
         episode_ids: what was trained on.
         key: signs it.
-        result: of the run so far: run_id, parent, data, metrics, notes, verdict.
+        result: of the run so far: run_id, parent, serving, data, metrics, notes, verdict.
 
     Raises:
         AdapterError: the store cannot be written.
@@ -56,6 +56,7 @@ def publish(
         config_sha256=config.sha256,
         metrics={
             "run_id": result["run_id"],
+            "serving": result["serving"],
             "last_step": result["metrics"],
             "data": counts,
             "notes": result["notes"],

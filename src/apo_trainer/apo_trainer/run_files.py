@@ -30,7 +30,8 @@ class RunRequest:
     """What a run was asked to do, beside its configuration."""
 
     run_id: str
-    parent: int  # adapter, 0: the base policy
+    parent: int  # adapter that it trains from, 0: the base policy
+    serving: int  # adapter that it is to replace
     files: tuple[str, ...]  # episode files that it began with
     missing: tuple[tuple[str, str], ...] = ()  # requested files that were not found, and why
 
@@ -77,7 +78,11 @@ class RunFiles:
         try:
             values = json.loads(self._request.read_text())
             request = RunRequest(
-                values["run_id"], values["parent"], tuple(values["files"]), tuple(map(tuple, values["missing"]))
+                values["run_id"],
+                values["parent"],
+                values.get("serving", values["parent"]),  # older runs started from what served
+                tuple(values["files"]),
+                tuple(map(tuple, values["missing"])),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunFolderError(

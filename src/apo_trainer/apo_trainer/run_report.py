@@ -93,7 +93,7 @@ def _verdict_text(verdict: Mapping[str, Any] | None) -> str:
         return "not judged"
     lines = ["accepted" if verdict["accepted"] else "refused"]
     lines += [
-        f"{name.removeprefix('held_out_'):<24} {'-' if value is None else format(value, '.4g')}"
+        f"{name.removeprefix('held_out_'):<28} {'-' if value is None else format(value, '.4g')}"
         for name, value in verdict["values"].items()
     ]
     for kind in ("reasons", "notes"):

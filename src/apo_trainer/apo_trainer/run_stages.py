@@ -49,6 +49,8 @@ def train(
     store.versions()  # a folder that is no store is told before training, not after it
     key = read_signing_key(config.signing_key) if config.signing_key else None
     parent = store.read(request.parent) if request.parent else None
+    # 0, and what the run starts from, is compared with as the reference
+    serving = store.read(request.serving) if request.serving not in (0, request.parent) else None
     # read by OpenMP when torch comes in: threads that wait by spinning make steps ten times slower on a busy machine
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # what is wrong so far was reported before these imports
@@ -73,16 +75,19 @@ def train(
     check()
     data = _data(config, request, policy)
     result["data"] = data.report(policy.codec)
-    trainer = _trainer(config, files, policy, data, parent, group)
-    result["steps"], notes = trainer.step, trainer.notes
+    trainer = _trainer(config, files, policy, data, parent, serving, group)
+    result["data"] = trainer.data.report(policy.codec)
+    result["steps"], result["planned_steps"] = trainer.step, trainer.planned_steps
+    notes = [*_origin(config, request), *trainer.notes]
     result["batch"] = {str(name): count for name, count in trainer.method.sampler.counts.items()}
-    report({"event": "start", "run_id": result["run_id"], "steps": config.steps, "notes": notes, **result["data"]})
+    start = {"run_id": result["run_id"], "steps": trainer.planned_steps, "notes": notes}
+    report({"event": "start", **start, **result["data"]})
     check()
     began = time.monotonic()
     last = _optimise(config, trainer, files, report, check, result) if group.is_main else _follow(trainer, check)
     trainer.finish()
     result["train_seconds"] = round(time.monotonic() - began, 3)
-    result["notes"] = trainer.notes
+    result["notes"] = [*_origin(config, request), *trainer.notes]
     result["metrics"] = last
     if trainer.stop_reason:
         result["notes"].append(f"stopped early: {trainer.stop_reason}")
@@ -101,6 +106,14 @@ def train(
     result.update(state=PUBLISHED, version=number, message=f"published adapter {number}")
 
 
+def _origin(config: TrainerConfig, request: RunRequest) -> list[str]:
+    """A note on what the run trains from, where that is not the policy that serves."""
+    if request.parent == request.serving:
+        return []
+    start = f"adapter {request.parent}" if request.parent else "the base policy"
+    return [f"trained from {start} (start_from = {config.start_from}), to replace adapter {request.serving}"]
+
+
 def _data(config: TrainerConfig, request: RunRequest, policy: VlaPolicy) -> TrainingData:
     """What the policy can be trained on, and what was set aside."""
     data = load_training_data(
@@ -115,7 +128,7 @@ def _data(config: TrainerConfig, request: RunRequest, policy: VlaPolicy) -> Trai
     return replace(data, set_aside=(*(SetAside(Path(path), why) for path, why in request.missing), *data.set_aside))
 
 
-def _trainer(config, files, policy, data, parent, group) -> Trainer:
+def _trainer(config, files, policy, data, parent, serving, group) -> Trainer:
     """Where an interrupted run was."""
     from apo_core.vla.lora import check_adapter_config
     from apo_trainer.trainer import Resources, Trainer
@@ -126,7 +139,15 @@ def _trainer(config, files, policy, data, parent, group) -> Trainer:
     trainer = Trainer(policy, data, config, tensors, resources)
     if version is not None:
         check_adapter_config(trainer.settings, version.adapter_config)
-        _check_parent(version, policy)
+        _check_base(version, policy)
+    if serving is not None:
+        version, tensors = serving
+        try:
+            check_adapter_config(trainer.settings, version.adapter_config)
+            _check_base(version, policy)
+            trainer.compare_with(tensors)
+        except AdapterError as error:
+            trainer.leave_uncompared(f"adapter {version.number} serves and was not compared with: {error}")
     if files.progress.exists():
         trainer.resume(files.progress)
     return trainer
@@ -146,8 +167,8 @@ def _optimise(config, trainer, files, report, check, result) -> dict[str, Any]:
             if every and metrics.step % every == 0:
                 trainer.save(files.progress)
             elapsed = time.monotonic() - began
-            eta = elapsed / (metrics.step - first) * (config.steps - metrics.step)
-            report({"event": "progress", "steps": config.steps, "eta_s": round(eta, 2), **last})
+            eta = elapsed / (metrics.step - first) * (trainer.planned_steps - metrics.step)
+            report({"event": "progress", "steps": trainer.planned_steps, "eta_s": round(eta, 2), **last})
             try:
                 check()
             except Interrupted:
@@ -165,7 +186,7 @@ def _follow(trainer, check) -> dict[str, Any]:
     return {}
 
 
-def _check_parent(version: AdapterVersion, policy) -> None:
+def _check_base(version: AdapterVersion, policy) -> None:
     pairs = (
         ("base model", version.base_model_sha256, policy.base_sha256),
         ("statistics", version.statistics_sha256, policy.statistics_sha256),
@@ -173,4 +194,4 @@ def _check_parent(version: AdapterVersion, policy) -> None:
     )
     faults = [f"its {what} is {have[:12]}, the policy's {want[:12]}" for what, have, want in pairs if have != want]
     if faults:
-        raise AdapterError(f"adapter {version.number} cannot be the parent: {'; '.join(faults)}")
+        raise AdapterError(f"adapter {version.number} is of another policy: {'; '.join(faults)}")

@@ -19,7 +19,7 @@ class RunStatus:
     state: str  # a constant of the message
     run_id: str = ""
     step: int = 0  # optimizer steps done
-    steps: int = 0  # planned
+    steps: int = 0  # planned; 0 while that is not known
     loss: float = math.nan  # nats
     eta_s: float = math.nan  # to the end; NaN: unknown
     version: int = 0  # published; 0: none
@@ -37,6 +37,11 @@ class RunStatus:
         }
 
 
+def of_start(run_id: str, start: Mapping[str, Any]) -> RunStatus:
+    """The status after the `start` event of the program: what it trains on is loaded."""
+    return RunStatus(RUNNING, run_id, steps=start["steps"], message="training")
+
+
 def of_progress(run_id: str, progress: Mapping[str, Any]) -> RunStatus:
     """The status after a `progress` event of the program."""
     step, steps = progress["step"], progress["steps"]
@@ -50,7 +55,7 @@ def of_result(run_id: str, result: Mapping[str, Any], done: int, planned: int) -
         state=_ENDS.get(result["state"], FAILED),
         run_id=run_id,
         step=max(done, result["steps"]),
-        steps=planned,
+        steps=result.get("planned_steps") or planned,
         loss=(result.get("metrics") or {}).get("loss", math.nan),
         eta_s=0.0,
         version=result["version"] or 0,

@@ -54,7 +54,7 @@ class PoolSampler:
 
     A pool is drawn without repetition until it is used up, then in a new order and with the next view. An empty pool
     gives its share to the others in proportion; one with fewer items than its part of a batch repeats them within a
-    batch. `notes` says so.
+    batch. `notes` says so. `counts` has the items a batch of each pool that is drawn from, `sizes` the items there are.
 
     Args:
         pools: items by the pool's name; the order of the pools is that of a batch.
@@ -83,6 +83,7 @@ class PoolSampler:
         if not present:
             raise TrainingDataError(f"no sample to train on: {count_text(sizes)}; record episodes with takeovers first")
         self.counts = batch_counts(batch_size, present)
+        self.sizes = {name: sizes[name] for name in self.counts}
         self._seed, self._views = seed, views
         self._orders: dict[tuple[str, int], np.ndarray] = {}
         self.notes = [f"no {name} sample: its share went to the others" for name in wanted if name not in present]

@@ -24,6 +24,7 @@ class StepMetrics:
     log_ratio: Mapping[str, float | None]  # mean by class, nats
     weight: Mapping[str, float | None]  # mean lambda by class
     l1: Mapping[str, float | None]  # mean teacher-forced error by class, normalised action units
+    edge_share: Mapping[str, float | None]  # mean share by class of decoded tokens at an edge of the range
     samples: Mapping[str, list[float]]  # a number a row: its loss up to a constant, weight and log-ratio
 
     def as_dict(self) -> dict:
@@ -42,6 +43,7 @@ def step_metrics(step: int, rate: float, grad_norm: Tensor, terms: Terms, out: L
         log_ratio=_by_class(terms.classes, out.log_ratios),
         weight=_by_class(terms.classes, out.weights),
         l1=_by_class(terms.classes, terms.l1),
+        edge_share=_by_class(terms.classes, terms.edges),
         samples={
             "loss": (-out.values).tolist(),
             "weight": out.weights.tolist(),

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_STATUS[FAILED]
     os.nice(config.niceness)
     reporter = RunReporter(config.progress_s)
-    result = run(config, options.parent, options.episode_ids, run_dir, run_id, reporter, lambda: bool(stopped))
+    result = run(config, options.serving, options.episode_ids, run_dir, run_id, reporter, lambda: bool(stopped))
     return EXIT_STATUS[result["state"]]
 
 
@@ -72,7 +72,7 @@ def _resume(folder: Path, should_stop: Callable[[], bool]) -> int:
         return EXIT_STATUS[FAILED]
     os.nice(config.niceness)
     reporter = RunReporter(config.progress_s)
-    result = run(config, request.parent, [], folder, request.run_id, reporter, should_stop, request)
+    result = run(config, request.serving, [], folder, request.run_id, reporter, should_stop, request)
     return EXIT_STATUS[result["state"]]
 
 
@@ -99,11 +99,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--expert", dest="expert_dir", help="folder of demonstrations")
     parser.add_argument("--checkpoint", dest="checkpoint_dir", help="folder of the base policy")
     parser.add_argument("--adapters", dest="adapter_dir", help="adapter store")
-    parser.add_argument("--parent", type=int, default=0, help="adapter to start from and reference; 0: the base policy")
+    parser.add_argument(
+        "--parent",
+        "--serving",
+        dest="serving",
+        type=int,
+        default=0,
+        metavar="N",
+        help="adapter that serves, which the new one is judged against and is to replace; 0: the base policy. The run "
+        "trains from it with start_from=serving, and from the base policy with start_from=base (the default)",
+    )
     parser.add_argument("--run-dir", help="folder for this run's files; default: a new one in the parameter `run_dir`")
     parser.add_argument("--run-id", help="name of the run; default: the time")
     parser.add_argument("--resume", type=Path, metavar="FOLDER", help="go on with the interrupted run in this folder")
-    parser.add_argument("--steps", type=int, help="optimizer steps")
+    parser.add_argument("--steps", type=int, help="optimizer steps; 0: as many as follow from the data")
     parser.add_argument("--method", choices=METHOD_NAMES, help="how a batch is drawn and what its loss is")
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="any parameter of the file"

@@ -20,8 +20,9 @@ from apo_trainer.batches import Batcher
 from apo_trainer.config import TrainingConfig
 from apo_trainer.dataset import SampleClass, TrainingData
 from apo_trainer.features import FeatureSettings
-from apo_trainer.gate import ClassMeans, Verdict, judge, limits_of
-from apo_trainer.held_out import held_out_means
+from apo_trainer.gate import Verdict, judge, limits_of
+from apo_trainer.held_out import HeldOut, held_out
+from apo_trainer.likely_steps import token_logps, with_likely
 from apo_trainer.methods import METHODS
 from apo_trainer.mismatched import MismatchedActions
 from apo_trainer.processes import Processes
@@ -29,6 +30,7 @@ from apo_trainer.reference import Reference, ReferenceLogps
 from apo_trainer.reference_cache import ReferenceCache
 from apo_trainer.run_checkpoint import Progress, load_progress, save_progress
 from apo_trainer.sampler import Draw
+from apo_trainer.step_count import planned_steps
 from apo_trainer.step_metrics import StepMetrics, step_metrics
 from apo_trainer.update import Update
 from apo_trainer.weight_mean import WeightMean
@@ -47,7 +49,7 @@ class Resources:
 
 
 class Trainer:
-    """Trains the adapter of one policy. The reference is the policy of the round before: the parent adapter.
+    """Trains the adapter of one policy. The reference is the policy that it starts from: the base, or the parent.
 
     Args:
         policy: loaded without an adapter (`VlaPolicy.load(folder, lora=None)`); this object attaches and trains one.
@@ -60,6 +62,10 @@ class Trainer:
         TrainingDataError: not enough samples.
         AdapterError: the parent does not fit the policy.
         ConfigError: the batch cannot be shared by the processes.
+
+    Attributes:
+        data: samples that are used.
+        planned_steps: optimizer steps of the whole run.
     """
 
     def __init__(
@@ -71,8 +77,7 @@ class Trainer:
         resources: Resources | None = None,
     ):
         resources = resources or Resources()
-        self.policy, self.config, self._data, self._processes = policy, config, data, resources.processes
-        self.method = METHODS[config.method](data, config)
+        self.policy, self.config, self._processes = policy, config, resources.processes
         self.settings = LoraSettings(config.lora_rank, config.lora_alpha, config.lora_dropout, config.lora_targets)
         attach_lora(policy.model, self.settings, config.seed)
         if parent is not None:
@@ -84,6 +89,14 @@ class Trainer:
         self.reference_sha256 = self._reference.sha256(config.lora_alpha, config.precision)
         self._cache = ReferenceCache(resources.reference_cache_dir, self.reference_sha256)
         logps = ReferenceLogps(policy, self._reference, self._cache, config.precision)
+        self._serving: Reference | None = None  # the adapter that serves, where that is another policy
+        self._serving_fault = ""
+        method = METHODS[config.method]
+        self.data, self._data_notes = data, []
+        if method.uses_reference:
+            self._choose_undesirable(logps)
+        self.method = method(self.data, config)
+        self.planned_steps = planned_steps(config, self.method.sampler)
         self._update = Update(
             policy,
             self._parameters,
@@ -93,8 +106,8 @@ class Trainer:
             self._processes,
         )
         features = FeatureSettings(config.seed, config.views, resources.feature_cache_mb, resources.workers)
-        self._batcher = Batcher(policy, data.train, features, config.negative_noise)
-        self._mismatched = MismatchedActions(self.method.sampler, data.train, config.steps, config.seed)
+        self._batcher = Batcher(policy, self.data.train, features, config.negative_noise)
+        self._mismatched = MismatchedActions(self.method.sampler, self.data.train, self.planned_steps, config.seed)
         self._mean = WeightMean(self._named, config.ema_decay)
         self._recent: deque[float] = deque(maxlen=config.guard_window)
         self.step = 0  # optimizer steps done
@@ -103,7 +116,30 @@ class Trainer:
     @property
     def notes(self) -> list[str]:
         """What the data and the machine lack, and what was done about it."""
-        return [*self.method.sampler.notes, *filter(None, [self._cache.fault])]
+        return [*self._data_notes, *self.method.sampler.notes, *filter(None, [self._cache.fault])]
+
+    def _choose_undesirable(self, reference: ReferenceLogps) -> None:
+        """Leaves out undesirable samples that the reference would not have taken, where the configuration says so."""
+        undesirable = [sample for sample in self.data.train if not sample.desirable]
+        if self.config.undesirable_of == "likely" and undesirable:
+            # every process must train on the same samples, and each rounds in its own way
+            logps = self._processes.share(token_logps(self.policy, undesirable, reference))
+            least, keep = self.config.undesirable_min_logp, self.config.undesirable_keep_at_least
+            self.data, note = with_likely(self.data, logps, least, keep)
+            self._data_notes.append(note)
+        counts = ", ".join(f"{version}: {count}" for version, count in self.data.undesirable_by_adapter.items())
+        if counts:
+            self._data_notes.append(f"undesirable steps by adapter: {{{counts}}}")
+
+    def compare_with(self, serving: Mapping[str, np.ndarray]) -> None:
+        """Judges against this adapter too, the one that serves. Raises AdapterError: it does not fit the policy."""
+        with self._reference.active():  # which brings back what is trained
+            swap(self.policy.model, stage(self.policy.model, serving))
+            self._serving = Reference(self.policy, self._named)
+
+    def leave_uncompared(self, why: str) -> None:
+        """The verdict will note why the adapter that serves is not compared with."""
+        self._serving_fault = why
 
     def steps(self) -> Iterator[StepMetrics]:
         """Trains from step `step` on; yields after every optimizer step and may be abandoned at any.
@@ -115,7 +151,7 @@ class Trainer:
         """
         self._batch_rows(self.step)  # complains before the first step
         try:
-            while self.step < self.config.steps and not self.stop_reason:
+            while self.step < self.planned_steps and not self.stop_reason:
                 metrics = self._step(self.step)
                 self.step += 1
                 undesirable = metrics.log_ratio[SampleClass.UNDESIRABLE]
@@ -140,7 +176,7 @@ class Trainer:
 
     def _facts(self) -> dict[str, str]:
         samples = hashlib.sha256()
-        for sample in self._data.train:
+        for sample in self.data.train:
             samples.update(f"{sample.key} {sample.sample_class}\n".encode())
         return {
             "parameters of the training": self.config.sha256,
@@ -160,7 +196,7 @@ class Trainer:
         batch = self._batcher.batch(
             draws[own.start : own.stop], [row for row, _ in pairs], [other for _, other in pairs]
         )
-        for ahead in range(step + 1, min(step + 1 + _PREFETCHED_BATCHES, self.config.steps)):
+        for ahead in range(step + 1, min(step + 1 + _PREFETCHED_BATCHES, self.planned_steps)):
             later, _ = self._batch_rows(ahead)
             self._batcher.features.prefetch(later[own.start : own.stop])
         classes = self._batcher.classes(draws)
@@ -171,7 +207,7 @@ class Trainer:
                 f"step {step + 1}: loss = {out.loss.item()}, gradient norm = {norm.item()}; lower learning_rate "
                 f"(now {self.config.learning_rate:g}, config/trainer.yaml)"
             )
-        rate = learning_rate(step, self.config)
+        rate = learning_rate(step, self.config, self.planned_steps)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
@@ -198,17 +234,18 @@ class Trainer:
         limits = limits_of(self.config, self.method.uses_reference)
         if not all(bool(torch.isfinite(p).all()) for p in self._parameters):
             return judge({}, ["the adapter has values that are not finite"], limits)
-        faults = self_test.faults(self.policy, self._data.contract, self._data.instruction)
-        return judge(self.held_out_means(), faults, limits)
+        faults = self_test.faults(self.policy, self.data.contract, self.data.instruction)
+        found = self.held_out()
+        return judge(found.means, faults, limits, found.own_success, list(filter(None, [self._serving_fault])))
 
     def self_test(self) -> dict:
         """What the policy says to the probe of the start-up self-test, for the manifest."""
-        return self_test.record(self.policy, self._data.contract, self._data.instruction)
+        return self_test.record(self.policy, self.data.contract, self.data.instruction)
 
-    def held_out_means(self) -> dict[SampleClass, ClassMeans]:
+    def held_out(self) -> HeldOut:
         """Means over at most `held_out_samples` of each class, spread evenly."""
-        forward, reference = self._update.forward, self._reference
-        return held_out_means(self.policy, self._data.held_out, self.config.held_out_samples, reference, forward)
+        samples, most = self.data.held_out, self.config.held_out_samples
+        return held_out(self.policy, samples, most, self._reference, self._serving, self._update.forward)
 
     def adapter(self) -> dict[str, np.ndarray]:
         """The adapter's tensors as they are now, under PEFT's names.
@@ -223,10 +260,10 @@ class Trainer:
         return tensors
 
 
-def learning_rate(step: int, config: TrainingConfig) -> float:
-    """Rate of optimizer step `step` (from 0): linear warmup, then a cosine down to `learning_rate_end` of it."""
+def learning_rate(step: int, config: TrainingConfig, steps: int) -> float:
+    """Rate of optimizer step `step` (from 0) of `steps`: linear warmup, then a cosine to `learning_rate_end` of it."""
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
-    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    done = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
     share = config.learning_rate_end + (1.0 - config.learning_rate_end) * 0.5 * (1.0 + math.cos(math.pi * done))
     return config.learning_rate * share

@@ -23,7 +23,7 @@ from apo_trainer.config import TrainerConfig
 from apo_trainer.episode_checks import EpisodeChecks
 from apo_trainer.episode_inbox import EpisodeInbox
 from apo_trainer.episode_watch import EpisodeWatch
-from apo_trainer.run_status import FAILED, IDLE, RUNNING, RunStatus, of_progress, of_result
+from apo_trainer.run_status import FAILED, IDLE, RUNNING, RunStatus, of_progress, of_result, of_start
 from apo_trainer.training_process import TrainingProcess
 from apo_trainer.training_run import CHECKS_FILE
 from apo_trainer.triggers import Triggers, parse_times
@@ -61,9 +61,9 @@ class TrainerNode(Node):
 
     def _on_train(self, request: StartTraining.Request, response: StartTraining.Response) -> StartTraining.Response:
         accepted, response.run_id, response.message = self._start(
-            request.parent, list(request.episode_ids), "on request"
+            request.serving, list(request.episode_ids), "on request"
         )
-        response.accepted = accepted
+        response.accepted, response.parent = accepted, self._config.parent_of(request.serving)
         return response
 
     def _on_cancel(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -95,15 +95,16 @@ class TrainerNode(Node):
             self._triggers.failed(time.monotonic())
             self._say(RunStatus(FAILED, run_id, message=message))
 
-    def _start(self, parent: int, episode_ids: list[str], reason: str) -> tuple[bool, str, str]:
+    def _start(self, serving: int, episode_ids: list[str], reason: str) -> tuple[bool, str, str]:
         """Starts a run: whether it did, its name, and why not."""
         if self._process is not None:
             return False, self._process.run_id, f"run {self._process.run_id} is still training; wait for its end"
         try:
-            if parent and parent not in self._store.versions():
-                return False, "", f"parent = {parent} is not in the adapter store {self._config.adapter_dir}"
+            if serving and serving not in self._store.versions():
+                return False, "", f"serving = {serving} is not in the adapter store {self._config.adapter_dir}"
+            parent = self._config.parent_of(serving)
             run_id = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + f"-from-{parent}"
-            self._process = TrainingProcess(self._config, parent, episode_ids, run_id)
+            self._process = TrainingProcess(self._config, serving, episode_ids, run_id)
         except (ApoError, OSError) as error:
             self.get_logger().error(f"training cannot start: {error}")
             return False, "", f"training cannot start: {error}"
@@ -112,14 +113,17 @@ class TrainerNode(Node):
         except (ApoError, OSError) as error:
             self.get_logger().warning(f"after a restart the same episodes count as new again: {error}")
         self._triggers.started(time.monotonic())
-        self.get_logger().info(f"run {run_id} started from adapter {parent} (process {self._process.pid}), {reason}")
+        start = f"from {_policy(parent)}, to replace {_policy(serving)}"
+        self.get_logger().info(f"run {run_id} started {start} (process {self._process.pid}), {reason}")
         self._say(RunStatus(RUNNING, run_id, steps=self._config.steps, message=f"starting: {reason}"))
-        return True, run_id, f"training from adapter {parent}"
+        return True, run_id, f"training {start}"
 
     def _follow(self, process: TrainingProcess) -> None:
         for message in process.poll(time.monotonic()):
             event = message.get("event")
-            if event == "progress":
+            if event == "start":
+                self._say(of_start(process.run_id, message))
+            elif event == "progress":
                 self._say(of_progress(process.run_id, message))
             elif event == "result":
                 self._finish(process, message)
@@ -127,7 +131,7 @@ class TrainerNode(Node):
     def _finish(self, process: TrainingProcess, result: dict) -> None:
         process.join()
         self._process = None
-        status = of_result(process.run_id, result, self._latest.step, process.steps)
+        status = of_result(process.run_id, result, self._latest.step, self._latest.steps)
         log = self.get_logger().error if status.state == FAILED else self.get_logger().info
         log(f"run {process.run_id}: {result['state']}: {result['message']}")
         self._say(status)
@@ -173,6 +177,10 @@ class TrainerNode(Node):
             if message.get("event") == "result":
                 self._finish(self._process, message)
                 break
+
+
+def _policy(version: int) -> str:
+    return f"adapter {version}" if version else "the base policy"
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ class TrainingProcess:
 
     Args:
         config: what to train and where things are.
-        parent: adapter to start from; 0 is the base policy.
+        serving: adapter that the new one is to replace; 0 is the base policy.
         episode_ids: interactions to use; empty: all.
         run_id: name of the run, and of its folder below `config.run_dir`.
 
@@ -30,8 +30,8 @@ class TrainingProcess:
         OSError: the folder cannot be made, or there is no room for a process.
     """
 
-    def __init__(self, config: TrainerConfig, parent: int, episode_ids: Sequence[str], run_id: str):
-        self.run_id, self.steps, self.parent = run_id, config.steps, parent
+    def __init__(self, config: TrainerConfig, serving: int, episode_ids: Sequence[str], run_id: str):
+        self.run_id = run_id
         self.folder = Path(config.run_dir) / run_id
         self.folder.mkdir(parents=True)
         self._log_path = self.folder / "log.txt"
@@ -40,7 +40,7 @@ class TrainingProcess:
         self._kill_at_s: float | None = None
         write_config(config, self.folder / "config.yaml")
         command = [sys.executable, "-m", "apo_trainer.train", "--config", str(self.folder / "config.yaml")]
-        command += ["--parent", str(parent), "--run-id", run_id, "--run-dir", str(self.folder)]
+        command += ["--serving", str(serving), "--run-id", run_id, "--run-dir", str(self.folder)]
         if episode_ids:
             command += ["--episode-ids", *episode_ids]
         with open(self._log_path, "wb") as log:

@@ -28,7 +28,7 @@ def is_main_process() -> bool:
 
 def run(
     config: TrainerConfig,
-    parent: int,
+    serving: int,
     episode_ids: Sequence[str],
     run_dir: Path,
     run_id: str,
@@ -43,7 +43,8 @@ def run(
 
     Args:
         config: everything about the training and where things are.
-        parent: adapter to start from, and reference; 0 is the base policy.
+        serving: adapter that the new one is to replace, 0 is the base policy; `config.start_from` says whether the
+            run trains from it.
         episode_ids: interactions to use; empty: all there are.
         run_dir: folder of this run's files.
         run_id: name of the run.
@@ -53,14 +54,17 @@ def run(
         gated: False publishes what the gate refuses as well, to measure it; the verdict stays what it is.
     """
     began = time.monotonic()
+    parent = config.parent_of(serving) if request is None else request.parent
     result: dict[str, Any] = {
         "run_id": run_id,
         "state": FAILED,
         "version": None,
         "parent": parent,
+        "serving": serving,
         "method": config.method,
         "message": "",
         "steps": 0,
+        "planned_steps": config.steps,
         "seconds": 0.0,
         "verdict": None,
         "metrics": {},
@@ -75,7 +79,7 @@ def run(
                 files.begin(config)
             paths, missing = _episodes(config, episode_ids, run_dir, report, should_stop, is_main)
             unread = tuple((str(item.path), item.reason) for item in missing)
-            request = RunRequest(run_id, parent, tuple(map(str, paths)), unread)
+            request = RunRequest(run_id, parent, serving, tuple(map(str, paths)), unread)
             if is_main:
                 files.write_request(request)
         train(config, request, files, report if is_main else _silent, should_stop, gated, result)

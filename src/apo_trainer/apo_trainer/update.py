@@ -19,6 +19,7 @@ from apo_core.vla.policy import VlaPolicy
 from apo_trainer.batches import Batch
 from apo_trainer.config import TrainingConfig
 from apo_trainer.dataset import SampleClass
+from apo_trainer.edge_tokens import EdgeTokens
 from apo_trainer.losses import LossOutput, sequence_logps
 from apo_trainer.methods import Method, Terms
 from apo_trainer.precision import matrix_products
@@ -32,6 +33,7 @@ class Forward:
 
     logps: Tensor  # (B,) log pi_theta(a|o), nats
     l1: Tensor  # (B,) without gradient
+    edges: Tensor  # (B,) share of decoded tokens at an edge of the range, without gradient
     other_logps: Tensor  # (R,) log pi_theta(a'|o), without gradient
 
 
@@ -61,6 +63,7 @@ class Update:
         self._centres = torch.tensor(
             policy.codec.centres(np.arange(policy.codec.bins)), dtype=torch.float32, device=policy.device
         )
+        self._edge_tokens = EdgeTokens(policy.codec, policy.device)
 
     def gradient(self, step: int, batch: Batch, classes: Sequence[SampleClass]) -> tuple[LossOutput, Terms]:
         """Sets the parameters' gradients, the same in every process.
@@ -99,10 +102,12 @@ class Update:
                 batch.others.tokens,
                 self._config.gradient_checkpointing,
             )
-        error = (self._centres[logits.detach().argmax(-1)] - batch.actions).abs() * batch.mask
+        decoded = logits.detach().argmax(-1)
+        error = (self._centres[decoded] - batch.actions).abs() * batch.mask
         return Forward(
             logps=sequence_logps(logits, batch.tokens, batch.mask, self._policy.classes),
             l1=error.sum(-1) / batch.mask.sum(-1).clamp(min=1),
+            edges=self._edge_tokens.shares(decoded, batch.mask),
             other_logps=sequence_logps(other_logits, batch.others.tokens, batch.others.mask, self._policy.classes),
         )
 
@@ -141,6 +146,7 @@ class Update:
     ) -> Terms:
         """Terms of all rows of all processes; only `policy_logps` takes a gradient."""
         logps, l1 = torch.cat([f.logps.detach() for f in forwards]), torch.cat([f.l1 for f in forwards])
+        edges = torch.cat([f.edges for f in forwards])
         other_logps = torch.cat([f.other_logps for f in forwards])
         ref_logps, other_ref_logps = reference
         # every process sends as many numbers: a row without a mismatched action says so with NaN
@@ -148,8 +154,8 @@ class Update:
         others[:, list(batch.others.rows)] = torch.stack([other_logps, other_ref_logps])
         has_other = torch.zeros_like(logps)
         has_other[list(batch.others.rows)] = 1.0
-        rows = torch.stack([logps, ref_logps, l1, batch.mask.sum(-1).float(), has_other, *others], dim=1)
-        logps, ref_logps, l1, counts, has_other, kl_policy, kl_ref = self._processes.gather(rows).unbind(1)
+        rows = torch.stack([logps, ref_logps, l1, edges, batch.mask.sum(-1).float(), has_other, *others], dim=1)
+        logps, ref_logps, l1, edges, counts, has_other, kl_policy, kl_ref = self._processes.gather(rows).unbind(1)
         chosen = has_other > 0
         return Terms(
             policy_logps=logps.contiguous().requires_grad_(),
@@ -157,6 +163,7 @@ class Update:
             desirable=torch.tensor([name is not SampleClass.UNDESIRABLE for name in classes], device=logps.device),
             classes=tuple(classes),
             l1=l1,
+            edges=edges,
             token_counts=counts,
             kl_policy_logps=kl_policy[chosen],
             kl_ref_logps=kl_ref[chosen],

@@ -22,6 +22,7 @@ def terms_of(data, draws, generator):
         desirable=torch.tensor([data.train[draw.index].desirable for draw in draws]),
         classes=classes,
         l1=torch.rand(size, generator=generator),
+        edges=torch.zeros(size),
         token_counts=torch.full((size,), 7),
         kl_policy_logps=-torch.rand(2, generator=generator) * 20,
         kl_ref_logps=-torch.rand(2, generator=generator) * 20,

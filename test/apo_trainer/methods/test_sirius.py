@@ -37,6 +37,7 @@ def test_the_loss_weights_rows_by_their_class(training_data):
         desirable=torch.ones(3, dtype=torch.bool),
         classes=(E, P, H),
         l1=zeros,
+        edges=zeros,
         token_counts=torch.full((3,), 7),
         kl_policy_logps=torch.zeros(0),
         kl_ref_logps=torch.zeros(0),

@@ -15,7 +15,8 @@ def test_a_training_run_is_followed_to_its_adapter(launch, connect):
     node.wait_ready(ignore)
     record = node.train(2, ["e1", "e2"], 1, ignore)
     (request,) = stack.asked("trainer/train")
-    assert (request.parent, list(request.episode_ids)) == (2, ["e1", "e2"])
+    assert (request.serving, list(request.episode_ids)) == (2, ["e1", "e2"])
+    assert record.parent == 1
     assert (record.run_id, record.state, record.adapter_version) == ("run1", "PUBLISHED", 1)
     assert (record.round, record.steps, record.message) == (1, 30, "gate passed")
     assert record.losses[-1] == (30, 0.25)

@@ -24,6 +24,7 @@ class PairSampler:
         self._pairs = PoolSampler(pools, shares, max(1, config.batch_size // 2), config.seed, config.views)
         self._shadow = {index for index in pools[SampleClass.HUMAN] if has_shadow(data.train[index])}
         self.counts = {**self._pairs.counts, "REJECTED": sum(self._pairs.counts.values())}
+        self.sizes = self._pairs.sizes
         missing = len(pools[SampleClass.HUMAN]) - len(self._shadow)
         self.notes = list(self._pairs.notes)
         if missing:

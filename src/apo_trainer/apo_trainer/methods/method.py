@@ -31,6 +31,7 @@ class Terms:
     desirable: Tensor  # (B,) bool
     classes: tuple[SampleClass, ...]  # (B,) what the rows are balanced over
     l1: Tensor  # (B,) error of the decoded action, normalised action units
+    edges: Tensor  # (B,) share of tokens of the decoded action at an edge of the range, 0..1
     token_counts: Tensor  # (B,) action tokens behind each log-probability
     kl_policy_logps: Tensor  # (B',) log pi_theta(a'|o), a' the action of another sample
     kl_ref_logps: Tensor  # (B',) log pi_ref(a'|o)
@@ -39,7 +40,8 @@ class Terms:
 class BatchSampler(Protocol):
     """How batches are drawn."""
 
-    counts: dict[str, int]  # what every batch is made of
+    counts: dict[str, int]  # what every batch is made of: rows by the name of what they are drawn from
+    sizes: dict[str, int]  # samples there are to draw from, by the same names
     notes: list[str]  # what the data lack, and what is done about it
 
     def batch(self, step: int) -> Sequence[Draw]:

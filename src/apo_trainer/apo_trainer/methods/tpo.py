@@ -50,6 +50,9 @@ class WindowSampler:
         self._rejected = PoolSampler(starts, {_REJECTED: 1.0}, pairs, config.seed, config.views)
         counts = {**self._preferred.counts, **self._rejected.counts}
         self.counts = {name: count * self._length for name, count in counts.items()}
+        self.sizes = {
+            name: len({start + offset for start in starts[name] for offset in range(self._length)}) for name in counts
+        }
         self.notes = self._preferred.notes + self._rejected.notes
 
     def batch(self, step: int) -> list[Draw]:
