@@ -61,7 +61,7 @@ def test_parameters_in_lockstep():
             "replan_steps": 5,
         },
         "arbiter": common,
-        "teleop": {**common, "task": "Stack", "device": "scripted"},
+        "teleop": {**common, "task": "Stack", "device": "scripted", "operator_seed": 0},
         "recorder": {**common, "episode_dir": "/run/episodes", "auto": False, "buttons": False},
         "trainer": {
             "checkpoint_dir": model,
@@ -71,6 +71,7 @@ def test_parameters_in_lockstep():
             "run_dir": "/run/training",
             "use_sim_time": True,
             "every_n_episodes": 0,
+            "seed": 0,
         },
     }
 

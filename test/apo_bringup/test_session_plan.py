@@ -33,6 +33,15 @@ def test_evaluation_seeds_are_fixed():
     assert [t.seed for t in evaluation_trials(CONFIG)] == [50000, 50001, 50002, 50003]
 
 
+def test_another_session_has_seeds_of_its_own():
+    other = dataclasses.replace(CONFIG, seed=2)
+    assert [t.seed for t in deployment_trials(other, 0)] == [10016, 10017, 10018]
+    assert reload_trial(other, 1).seed == 10023
+    assert [t.seed for t in evaluation_trials(other)] == [50008, 50009, 50010, 50011]
+    with pytest.raises(ConfigError, match=r"deployment_seed = 90000 and evaluation_seed = 90000 overlap"):
+        dataclasses.replace(CONFIG, seed=10000)
+
+
 def test_tags_name_purpose_and_round():
     assert deployment_trials(CONFIG, 1)[2].tags() == ["purpose=deployment", "round=1", "index=2"]
     assert evaluation_trials(CONFIG)[0].purpose == Purpose.EVALUATION

@@ -79,6 +79,18 @@ def test_same_seed_gives_identical_frames_whatever_ran_before(env):
     assert all(same(one, other) for one, other in zip(first, fourth, strict=True))
 
 
+def test_a_frame_without_rendering_differs_in_its_images_alone(env):
+    action = np.array([0.1, 0.0, -0.1, 0.0, 0.0, 0.5, 1.0])
+    env.reset(5)
+    bare, after = env.step(action, render=False), env.step(action)
+    env.reset(5)
+    seen, again = env.step(action), env.step(action)
+    assert bare.images == {} and set(seen.images) == {"agentview", "wrist"}
+    np.testing.assert_array_equal(bare.ee_position, seen.ee_position)
+    np.testing.assert_array_equal(bare.objects["cube"], seen.objects["cube"])
+    np.testing.assert_array_equal(after.images["wrist"], again.images["wrist"])
+
+
 def test_other_seed_gives_another_episode(env):
     assert not np.array_equal(env.reset(0).objects["cube"], env.reset(1).objects["cube"])
 

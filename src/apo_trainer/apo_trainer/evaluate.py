@@ -23,7 +23,7 @@ def evaluate(config: CompareConfig, checkpoint: str, adapter: Adapter | None) ->
     """One episode a seed of `config`; None measures the base policy. Raises as `evaluate_policy`."""
     from apo_sim_bridge.demonstration_files import INSTRUCTIONS
 
-    line = ProgressLine()
+    line = ProgressLine(sys.stdout)
     settings = RolloutSettings(
         config.task, INSTRUCTIONS[config.task], config.contract_file, config.horizon, config.success_hold_steps
     )

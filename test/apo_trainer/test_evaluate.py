@@ -1,0 +1,47 @@
+"""Measuring a policy alone from the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from apo_core.errors import AdapterError
+from apo_trainer.evaluate import choose_adapter, main, summary
+from apo_trainer.rollouts import RolloutResult
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_without_a_store_the_base_policy_is_measured():
+    assert choose_adapter(None, None) is None
+    assert choose_adapter("anywhere", 0) is None
+    with pytest.raises(AdapterError, match="--version 3 needs --adapters"):
+        choose_adapter(None, 3)
+
+
+def test_an_adapter_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(AdapterError, match="has no adapter 7"):
+        choose_adapter(str(tmp_path), 7)
+    with pytest.raises(AdapterError, match="has no adapter 0"):
+        choose_adapter(str(tmp_path), None)
+
+
+def test_the_summary_has_rate_and_interval():
+    results = [RolloutResult(seed, seed < 9, 50) for seed in range(10)]
+    assert summary(results) == "9 of 10 succeeded: 90.0%, 95 % interval 59.6% .. 98.2%"
+
+
+def test_the_program_measures_the_shipped_base_policy(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    output = tmp_path / "outcomes.json"
+    options = ["--n", "1", "--seed", "7", "--output", str(output), "--set", "horizon=12", "workers=1"]
+    assert main(options) == 0
+    assert "of 1 succeeded" in capsys.readouterr().out
+    facts = json.loads(output.read_text())
+    assert facts["outcomes"] == [[7, False, 12]] and facts["adapter"] == 0
+
+
+def test_a_missing_adapter_ends_the_program_with_its_reason(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    assert main(["--adapters", str(tmp_path), "--version", "2"]) == 2
+    assert "has no adapter 2" in capsys.readouterr().err
