@@ -14,7 +14,7 @@ def take(trainer, count):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"views": 3, "lora_dropout": 0.3}, {"micro_batch_size": 3}, {"method": "dagger"}]
+    "changes", [{}, {"views": 3, "lora_dropout": 0.3}, {"micro_batch_size": 3}, {"method": "dagger"}, {"ema_decay": 0.9}]
 )
 def test_a_resumed_run_is_the_uninterrupted_one(trainer_of, tmp_path, changes):
     whole = trainer_of(**changes)
@@ -35,6 +35,21 @@ def test_what_the_machine_gives_changes_no_step(trainer_of, tmp_path):
     assert list(trainer_of(poor, views=2).steps()) == wanted
     # now every value of the reference comes from the disk
     assert list(trainer_of(poor, views=2).steps()) == wanted
+
+
+def test_the_target_of_z0_goes_on_with_its_window(trainer_of, tmp_path):
+    changes = {"steps": 100, "target_kl": 0.05, "guard_window": 5}
+    whole = trainer_of(**changes)
+    count = len(list(whole.steps()))
+    assert 5 <= count < 100
+    assert "above target_kl = 0.05 (config/trainer.yaml)" in whole.stop_reason
+    first, second = trainer_of(**changes), trainer_of(**changes)
+    take(first, count - 1)
+    assert not first.stop_reason
+    first.save(tmp_path / "progress")
+    second.resume(tmp_path / "progress")
+    assert len(list(second.steps())) == 1
+    assert second.stop_reason == whole.stop_reason
 
 
 def test_the_guard_goes_on_with_its_window(trainer_of, tmp_path):

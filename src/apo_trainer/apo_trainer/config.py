@@ -168,7 +168,10 @@ class TrainingConfig:
     guard_undesirable_nats: float = parameter(
         -40.0, "a mean undesirable log-ratio below this stops the run: it is running away", low=-1e6, high=0.0
     )
-    guard_window: int = parameter(10, "steps that the guard averages over", low=1, high=10_000)
+    guard_window: int = parameter(10, "steps that the guard and target_kl average over", low=1, high=10_000)
+    target_kl: float = parameter(
+        0.0, "the run ends when z0 has a mean above this, nats: more steps would overshoot; 0: never", low=0.0, high=1e6
+    )
     seed: int = parameter(0, "fixes batches, views and initial weights", low=0, high=2**31 - 1)
 
     def __post_init__(self):

@@ -32,6 +32,7 @@ class Progress:
 
     step: int  # optimizer steps done
     recent: tuple[float, ...]  # last undesirable log-ratios, nats
+    recent_kl: tuple[float, ...]  # last z0, nats
     facts: Mapping[str, str]  # hashes of what the run depends on; a run goes on only with the same
 
 
@@ -51,7 +52,12 @@ def save_progress(
     for name, parameter in parameters.items():
         tensors[f"parameter.{name}"] = parameter.detach()
         tensors |= {f"{key}.{name}": value for key, value in optimizer.state[parameter].items()}
-    metadata = {"step": str(progress.step), "recent": json.dumps(progress.recent), "facts": json.dumps(progress.facts)}
+    metadata = {
+        "step": str(progress.step),
+        "recent": json.dumps(progress.recent),
+        "recent_kl": json.dumps(progress.recent_kl),
+        "facts": json.dumps(progress.facts),
+    }
     content = save({name: value.cpu().contiguous() for name, value in tensors.items()}, metadata)
     temporary = path.with_name(path.name + ".new")
     try:
@@ -87,7 +93,8 @@ def load_progress(
     try:
         content = path.read_bytes()
         tensors, metadata = load(content), _metadata(content)
-        progress = Progress(int(metadata["step"]), tuple(json.loads(metadata["recent"])), json.loads(metadata["facts"]))
+        recent, recent_kl = (tuple(json.loads(metadata[name])) for name in ("recent", "recent_kl"))
+        progress = Progress(int(metadata["step"]), recent, recent_kl, json.loads(metadata["facts"]))
     except (OSError, SafetensorError, ValueError, KeyError, struct.error) as error:
         raise ResumeError(f"{path}: cannot be read ({type(error).__name__}: {error})") from None
     changed = [name for name in facts if progress.facts.get(name) != facts[name]]

@@ -110,6 +110,7 @@ class Trainer:
         self._mismatched = MismatchedActions(self.method.sampler, self.data.train, self.planned_steps, config.seed)
         self._mean = WeightMean(self._named, config.ema_decay)
         self._recent: deque[float] = deque(maxlen=config.guard_window)
+        self._recent_kl: deque[float] = deque(maxlen=config.guard_window)
         self.step = 0  # optimizer steps done
         self.stop_reason = ""  # why the last run ended before its planned steps
 
@@ -144,7 +145,8 @@ class Trainer:
     def steps(self) -> Iterator[StepMetrics]:
         """Trains from step `step` on; yields after every optimizer step and may be abandoned at any.
 
-        It ends early, with `stop_reason`, when the undesirable log-ratio runs away; the weights are those of that step.
+        It ends early, with `stop_reason`, when the undesirable log-ratio runs away or `target_kl` is reached; the weights
+        are those of that step.
 
         Raises:
             FloatingPointError: loss or gradient is not finite; the weights are of no use.
@@ -157,14 +159,16 @@ class Trainer:
                 undesirable = metrics.log_ratio[SampleClass.UNDESIRABLE]
                 if self.method.uses_reference and undesirable is not None:
                     self._recent.append(undesirable)
-                    self._check_guard()
+                if self.method.uses_kl:
+                    self._recent_kl.append(metrics.z0)
+                self._check_guard()
                 yield metrics
         finally:
             self._batcher.features.close()
 
     def save(self, path: Path) -> None:
         """Writes what `resume` needs. Raises OSError."""
-        progress = Progress(self.step, tuple(self._recent), self._facts())
+        progress = Progress(self.step, tuple(self._recent), tuple(self._recent_kl), self._facts())
         save_progress(path, progress, self._named, self._mean.tensors, self._optimizer)
 
     def resume(self, path: Path) -> None:
@@ -172,6 +176,7 @@ class Trainer:
         progress = load_progress(path, self._named, self._mean.tensors, self._optimizer, self._facts())
         self.step = progress.step
         self._recent.extend(progress.recent)
+        self._recent_kl.extend(progress.recent_kl)
         self._check_guard()
 
     def _facts(self) -> dict[str, str]:
@@ -215,10 +220,15 @@ class Trainer:
         return step_metrics(step, rate, norm, terms, out)
 
     def _check_guard(self) -> None:
-        """Sets `stop_reason` when the undesirable log-ratio runs away."""
-        if len(self._recent) < self.config.guard_window:
+        """Sets `stop_reason` when the undesirable log-ratio runs away, or z0 has reached its target."""
+        count, target = self.config.guard_window, self.config.target_kl
+        if target and len(self._recent_kl) == count and (kl := sum(self._recent_kl) / count) > target:
+            self.stop_reason = (
+                f"z0 rose to {kl:.2f} nats over {count} steps, above target_kl = {target:g} (config/trainer.yaml)"
+            )
+        if len(self._recent) < count:
             return
-        mean, limit = sum(self._recent) / len(self._recent), self.config.guard_undesirable_nats
+        mean, limit = sum(self._recent) / count, self.config.guard_undesirable_nats
         if mean < limit:
             self.stop_reason = (
                 f"the undesirable log-ratio fell to {mean:.1f} nats over {len(self._recent)} steps, below "

@@ -60,7 +60,7 @@ class ModelConfig(Protocol):
 
 
 class VlaModel(Protocol):
-    """A torch module that acts. LoRA goes into its language model."""
+    """A torch module that acts. LoRA goes into its language model, or into layers that are chosen by name."""
 
     config: ModelConfig
     classes: ActionClasses | None  # which tokens are one action, as the policy's statistics have it; None: unknown
@@ -69,7 +69,8 @@ class VlaModel(Protocol):
         """The family's preparation of inputs and reading of outputs."""
 
     def features(self, images: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
-        """Everything that no LoRA reaches, (B, N, d): may be kept while the base model stays."""
+        """Everything before the language model, (B, N, d): may be kept while the base model and, where an adapter
+        reaches it (`lora.reaches_features`), the adapter stay."""
 
     def action_logits(
         self, features: torch.Tensor, prompt_ids: torch.Tensor, action_tokens: torch.Tensor

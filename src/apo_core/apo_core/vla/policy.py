@@ -148,12 +148,14 @@ class VlaPolicy:
         return Prepared(*(torch.from_numpy(array).to(self.device) for array in (pixels, state, prompts)))
 
     def features(self, batch: Prepared) -> torch.Tensor:
-        """The model's features of a batch without gradient, (B, N, d); the adapter has no part in them."""
+        """The model's features of a batch without gradient, (B, N, d)."""
         with self.lock, torch.no_grad():
             return self.model.features(batch.images, batch.state)
 
     def logprobs(self, batch: Prepared, tokens: np.ndarray | torch.Tensor) -> torch.Tensor:
-        """Log-probabilities of the actions that given tokens are, with gradient: float32 (B, L), nats.
+        """Log-probabilities of the actions that given tokens are, float32 (B, L), nats.
+
+        The gradient reaches the language model, not what features are made of.
 
         Args:
             batch: B observations.
