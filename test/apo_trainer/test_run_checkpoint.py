@@ -14,7 +14,8 @@ def take(trainer, count):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"views": 3, "lora_dropout": 0.3}, {"micro_batch_size": 3}, {"method": "dagger"}, {"ema_decay": 0.9}]
+    "changes",
+    [{}, {"views": 3, "lora_dropout": 0.3}, {"micro_batch_size": 3}, {"method": "dagger"}, {"ema_decay": 0.9}],
 )
 def test_a_resumed_run_is_the_uninterrupted_one(trainer_of, tmp_path, changes):
     whole = trainer_of(**changes)

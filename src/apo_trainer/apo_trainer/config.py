@@ -74,6 +74,12 @@ class TrainingConfig:
     share_human: float = parameter(0.25, "of a batch: steps driven by the operator", low=0.0, high=1.0)
     share_undesirable: float = parameter(0.25, "of a batch: policy steps before a takeover", low=0.0, high=1.0)
     policy_share: float = parameter(0.0, "part of the expert share given to desirable policy steps", low=0.0, high=1.0)
+    shadow_share: float = parameter(
+        0.0,
+        "part of the undesirable share given to what the policy would have done where the operator drove (apo, kto)",
+        low=0.0,
+        high=1.0,
+    )
     negative_noise: float = parameter(
         0.3,
         "dpo: spread of a synthetic negative action around the recorded one, normalised action units",

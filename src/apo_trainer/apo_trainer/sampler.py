@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from apo_trainer.dataset import Sample, SampleClass, TrainingDataError
+from apo_trainer.negatives import has_shadow
 
 if TYPE_CHECKING:
     from apo_trainer.config import TrainingConfig
+
+
+SHADOW_POOL = "SHADOW"  # observations of HUMAN samples with the policy's own action, which counts as undesirable
 
 
 class ActionOf(enum.StrEnum):
@@ -62,6 +66,7 @@ class PoolSampler:
         batch_size: items a batch.
         seed: fixes every batch.
         views: augmentations of an item.
+        actions: by pool, whose action its rows hold; the recorded one where a pool is not named.
 
     Raises:
         TrainingDataError: every pool with a share is empty.
@@ -74,7 +79,9 @@ class PoolSampler:
         batch_size: int,
         seed: int,
         views: int = 1,
+        actions: Mapping[str, ActionOf] | None = None,
     ):
+        self._actions = dict(actions or {})
         self._pools = {name: np.asarray(items, dtype=np.int64) for name, items in pools.items()}
         self._codes = {name: code for code, name in enumerate(self._pools)}
         sizes = {name: len(items) for name, items in self._pools.items()}
@@ -97,10 +104,10 @@ class PoolSampler:
         """Batch number `step` (from 0), pools in their order."""
         draws = []
         for name, count in self.counts.items():
-            items = self._pools[name]
+            items, action = self._pools[name], self._actions.get(name, ActionOf.RECORDED)
             for number in range(step * count, (step + 1) * count):
                 epoch, position = divmod(number, len(items))
-                draws.append(Draw(int(items[self._order(name, epoch)[position]]), epoch % self._views))
+                draws.append(Draw(int(items[self._order(name, epoch)[position]]), epoch % self._views, action))
         return draws
 
     def _order(self, name: str, epoch: int) -> np.ndarray:
@@ -144,9 +151,13 @@ def balanced_sampler(
         SampleClass.EXPERT: config.share_expert * (1.0 - config.policy_share),
         SampleClass.POLICY: config.share_expert * config.policy_share,
         SampleClass.HUMAN: config.share_human,
-        SampleClass.UNDESIRABLE: config.share_undesirable,
+        SampleClass.UNDESIRABLE: config.share_undesirable * (1.0 - config.shadow_share),
+        SHADOW_POOL: config.share_undesirable * config.shadow_share,
     }
-    return PoolSampler(pools, shares, config.batch_size, config.seed, config.views)
+    shadows = [index for index in pools[SampleClass.HUMAN] if has_shadow(samples[index])] if config.shadow_share else []
+    pools = {**pools, SHADOW_POOL: shadows}
+    actions = {SHADOW_POOL: ActionOf.SHADOW}
+    return PoolSampler(pools, shares, config.batch_size, config.seed, config.views, actions)
 
 
 def count_text(sizes: Mapping[str, int]) -> str:

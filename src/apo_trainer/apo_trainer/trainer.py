@@ -145,8 +145,8 @@ class Trainer:
     def steps(self) -> Iterator[StepMetrics]:
         """Trains from step `step` on; yields after every optimizer step and may be abandoned at any.
 
-        It ends early, with `stop_reason`, when the undesirable log-ratio runs away or `target_kl` is reached; the weights
-        are those of that step.
+        It ends early, with `stop_reason`, when the undesirable log-ratio runs away or z0 reaches `target_kl`; the
+        weights are those of that step.
 
         Raises:
             FloatingPointError: loss or gradient is not finite; the weights are of no use.

@@ -8,6 +8,7 @@ import torch
 from apo_trainer.config import METHOD_NAMES, TrainingConfig
 from apo_trainer.dataset import SampleClass, TrainingDataError
 from apo_trainer.methods import METHODS, Terms
+from apo_trainer.sampler import ActionOf, balanced_sampler
 
 EPISODES = ("E" * 30, "PPPPPPUUUUUHHHHHH", "PPPPUUUUHHHHH")
 
@@ -94,6 +95,7 @@ def literal_terms() -> Terms:
         desirable=torch.tensor([True, True, False]),
         classes=(SampleClass.EXPERT, SampleClass.HUMAN, SampleClass.UNDESIRABLE),
         l1=torch.ones(3),
+        edges=torch.zeros(3),
         token_counts=torch.tensor([2, 4, 4]),
         kl_policy_logps=torch.zeros(0),
         kl_ref_logps=torch.zeros(0),
@@ -121,3 +123,13 @@ def test_there_is_no_nll_term_without_a_weight_a_reference_or_a_desirable_row(tr
     method = METHODS["kto"](data, TrainingConfig(method="kto", nll_weight=0.5))
     terms = dataclasses.replace(literal_terms(), desirable=torch.tensor([False] * 3))
     assert method.total_loss(terms).loss.item() == method.loss(terms).loss.item()
+
+
+def test_shadow_actions_take_their_part_of_the_undesirable_share(training_data):
+    data = training_data("E" * 30, "PPPPPPUUUUUHHHHHH", "PPPPUUUUHHHHH")
+    config = TrainingConfig(batch_size=16, shadow_share=0.5)
+    draws = balanced_sampler(data.train, config).batch(2)
+    assert [data.train[draw.index].sample_class for draw in draws].count(SampleClass.HUMAN) == 6
+    shadows = [draw for draw in draws if draw.action is ActionOf.SHADOW]
+    assert len(shadows) == 2 and all(data.train[draw.index].sample_class is SampleClass.HUMAN for draw in shadows)
+    assert not any(draw.action is ActionOf.SHADOW for draw in balanced_sampler(data.train, TrainingConfig()).batch(2))
