@@ -31,7 +31,7 @@ class TrainingConfig:
         choices=("base", "serving"),
     )
     steps: int = parameter(
-        120, "optimizer steps of an update; 0: as many as `passes` over the data take", low=0, high=1_000_000
+        60, "optimizer steps of an update; 0: as many as `passes` over the data take", low=0, high=1_000_000
     )
     passes: float = parameter(
         1.5, "with steps = 0: how often a human or undesirable step is drawn on average", low=0.01, high=1000.0
@@ -139,7 +139,7 @@ class TrainingConfig:
         0.0, "preference methods: weight of the mean -log pi a token of desirable steps in the loss", low=0.0, high=1e3
     )
     ema_decay: float = parameter(
-        0.0,
+        0.9,
         "the adapter is a running mean of the weights, which keeps this share a step; 0: the last weights",
         low=0.0,
         high=0.9999,
