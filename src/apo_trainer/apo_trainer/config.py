@@ -163,7 +163,7 @@ class TrainingConfig:
         1, "held-out demonstrated and corrected steps needed to judge by; 0 lets pass unjudged", low=0, high=100_000
     )
     gate_undesirable_samples: int = parameter(
-        20, "held-out undesirable steps from which on they are judged; fewer are only noted", low=1, high=100_000
+        100, "held-out undesirable steps from which on they are judged; fewer are only noted", low=1, high=100_000
     )
     gate_edge_rise: float = parameter(
         0.1, "share of decoded tokens at an edge of the range may exceed the reference's by this", low=0.0, high=1.0
