@@ -60,7 +60,7 @@ def test_without_a_decay_nothing_is_kept_or_changed(parameter):
 
 
 def test_a_run_ends_with_the_mean_of_its_weights(trainer_of):
-    plain, averaged = trainer_of(), trainer_of(ema_decay=0.9)
+    plain, averaged = trainer_of(ema_decay=0.0), trainer_of(ema_decay=0.9)
     assert [m.loss for m in averaged.steps()] == [m.loss for m in plain.steps()]
     last = averaged.adapter()
     assert all((last[name] == value).all() for name, value in plain.adapter().items())
