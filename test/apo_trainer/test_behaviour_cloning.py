@@ -10,6 +10,7 @@ from small_policy import small_config
 from apo_core.episode_file import EpisodeWriter, read_episode
 from apo_core.errors import ConfigError
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
+from apo_trainer.action_tolerance import TolerantActions
 from apo_trainer.behaviour_cloning import (
     CloningCurves,
     CloningSettings,
@@ -57,13 +58,51 @@ def test_training_lowers_the_loss_on_frames_it_never_saw():
     data, held_out = synthetic(0), synthetic(1)
     policy = new_policy(TINY, data, "abc", seed=3)
     before = held_out_loss(policy, held_out)
-    assert before == pytest.approx(np.log(256), abs=0.3)
+    assert before == pytest.approx((np.log(256) + np.log(128)) / 2, abs=0.3)
     steps = []
     curves = train(policy, data, SETTINGS, lambda step, loss, seconds: steps.append(step))
     assert len(curves.losses) == 50 and steps == list(range(1, 51))
     assert curves.held_out == ()
     assert held_out_loss(policy, held_out) < before - 2.0
     assert not policy.model.training
+
+
+def test_vision_may_stay_as_it_is():
+    policy = new_policy(TINY, synthetic(0), "abc", seed=3)
+    vision = [p.clone() for p in policy.model.image_encoders.parameters()]
+    decoder = [p.clone() for p in policy.model.language_model.parameters()]
+    train(policy, synthetic(0), dataclasses.replace(SETTINGS, steps=3, train_vision=False))
+    assert all(torch.equal(a, b) for a, b in zip(vision, policy.model.image_encoders.parameters(), strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(decoder, policy.model.language_model.parameters(), strict=True))
+    assert all(p.requires_grad for p in policy.model.parameters())
+
+
+def test_a_noisy_prefix_changes_what_is_predicted_from_and_not_what_is_predicted():
+    data = synthetic(0)
+    policy, indices, seen = new_policy(TINY, data, "abc", seed=3), np.arange(8), []
+
+    def noisy(tokens):
+        seen.append(tokens)
+        return np.full_like(tokens, 7)
+
+    with torch.no_grad():
+        plain, changed = (cloning_loss(policy, data, indices, None, noisy=how).item() for how in (None, noisy))
+    np.testing.assert_array_equal(seen[0], targets(policy, data, indices).clip(min=0))
+    assert plain != changed
+    noise = dataclasses.replace(SETTINGS, steps=3, prefix_noise=0.5)
+    curves = [train(new_policy(TINY, data, "abc", seed=3), data, settings) for settings in (noise, noise, SETTINGS)]
+    assert curves[0] == curves[1] and curves[0].losses[0] != curves[2].losses[0]
+
+
+def test_with_a_tolerance_neighbouring_bins_count():
+    data = synthetic(0)
+    policy = new_policy(TINY, data, "abc", seed=3)
+    indices = np.arange(data.num_frames)
+    with torch.no_grad():
+        exact = cloning_loss(policy, data, indices, None).item()
+        tolerant = cloning_loss(policy, data, indices, None, TolerantActions(policy.codec, 2.0)).item()
+    # of 256 about equally likely bins 3.0 count at the lower edge, and 4.0 for 2 at the upper
+    assert exact - tolerant == pytest.approx((np.log(3.0) + np.log(2.0)) / 2, abs=0.1)
 
 
 def test_the_held_out_loss_is_measured_every_few_steps_and_changes_nothing():

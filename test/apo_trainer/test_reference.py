@@ -1,11 +1,14 @@
 """The reference: what it says is computed once, and it leaves the policy as it is."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from apo_core.labeling import LabelRule
 from apo_core.vla.lora import LoraSettings, attach_lora, lora_parameters
 from apo_core.vla.policy import VlaPolicy
+from apo_trainer.action_tolerance import TolerantActions
 from apo_trainer.batches import Batcher
 from apo_trainer.dataset import load_training_data
 from apo_trainer.features import FeatureSettings
@@ -86,6 +89,24 @@ def test_each_pair_of_observation_and_action_is_scored_once(policy, batcher):
     # the same action after another observation is another pair
     logps.of(batcher.batch([Draw(0, 0)], [0], [Draw(5, 0)]))
     assert len(calls) == 2
+
+
+def test_after_a_noisy_prefix_nothing_is_kept(policy, batcher):
+    cache, reference = ReferenceCache(), reference_of(policy)
+    batch = batcher.batch([Draw(0, 0), Draw(1, 0)], [1], [Draw(5, 0)])
+    exact, others = ReferenceLogps(policy, reference, cache).of(batch)
+    noisy = dataclasses.replace(batch, prefix=(batch.tokens + 40) % 256)
+    got, same = ReferenceLogps(policy, reference, cache).of(noisy)
+    assert not torch.allclose(got, exact) and torch.equal(same, others)
+    assert torch.equal(ReferenceLogps(policy, reference, cache).of(batch)[0], exact)
+
+
+def test_a_tolerance_makes_actions_likelier(policy, batcher):
+    batch, reference = batcher.batch([Draw(i, 0) for i in range(4)]), reference_of(policy)
+    exact, _ = ReferenceLogps(policy, reference, ReferenceCache()).of(batch)
+    scores = TolerantActions(policy.codec, 2.0)
+    tolerant, _ = ReferenceLogps(policy, reference, ReferenceCache(), scores=scores).of(batch)
+    assert (tolerant > exact).all()
 
 
 def test_a_value_does_not_depend_on_what_it_was_scored_with(policy, batcher):

@@ -12,7 +12,7 @@ def curve(trainer):
     ("method", "size"), [("apo", 1), ("apo", 4), ("apo", 7), ("dagger", 3), ("dpo", 3), ("tpo", 3)]
 )
 def test_micro_batches_change_nothing(trainer_of, method, size):
-    changes = {"method": method, "kl_pairs": 0, "tpo_window": 2}
+    changes = {"method": method, "kl_pairs": 0, "tpo_window": 2, "prefix_noise": 0.3, "action_tolerance": 2.0}
     whole, divided = curve(trainer_of(**changes)), curve(trainer_of(**changes, micro_batch_size=size))
     assert divided == [pytest.approx(row, rel=1e-3, abs=1e-5) for row in whole]
 
@@ -37,6 +37,18 @@ def test_dropout_does_not_depend_on_what_was_drawn_before(trainer_of):
     torch.manual_seed(1234)
     torch.rand(7)
     assert curve(trainer_of(lora_dropout=0.5)) == first
+
+
+@pytest.mark.parametrize("changes", [{"prefix_noise": 0.3}, {"prefix_jitter": 4.0}, {"action_tolerance": 2.0}])
+@pytest.mark.parametrize("method", ["apo", "dagger"])
+def test_noise_and_tolerance_are_part_of_the_loss(trainer_of, method, changes):
+    plain = {"method": method, "prefix_noise": 0.0, "prefix_jitter": 0.0, "action_tolerance": 0.0}
+    assert curve(trainer_of(**{**plain, **changes})) != curve(trainer_of(**plain))
+
+
+def test_the_same_noise_comes_in_every_training_of_a_seed(trainer_of):
+    assert curve(trainer_of(prefix_noise=0.5)) == curve(trainer_of(prefix_noise=0.5))
+    assert curve(trainer_of(prefix_noise=0.5, seed=1)) != curve(trainer_of(prefix_noise=0.5))
 
 
 def test_bfloat16_stays_close_to_float32(trainer_of):

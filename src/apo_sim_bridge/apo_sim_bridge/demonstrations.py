@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -101,12 +101,12 @@ def collect(
         max_steps: the environment's horizon if None.
         extra_steps: more steps after the first success, within `max_steps`, so that the data shows holding still.
     """
-    bursts = _bursts(noise, np.random.default_rng([seed, _NOISE_STREAM])) if noise else None
+    disturb = disturbed_actions(noise, seed) if noise else None
     expert.reset()
     frame = env.reset(seed)
     for _ in range(env.config.horizon if max_steps is None else max_steps):
         wanted = expert.act(expert_input(frame))
-        executed = wanted if bursts is None else _disturbed(wanted, *next(bursts))
+        executed = wanted if disturb is None else disturb(wanted)
         after = env.step(executed)
         yield DemonstrationStep(frame, wanted, executed, after)
         frame = after
@@ -114,6 +114,12 @@ def collect(
             if extra_steps <= 0:
                 return
             extra_steps -= 1
+
+
+def disturbed_actions(noise: NoiseBursts, seed: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Takes the action of each step (7,) and returns what is executed of it, within full scale."""
+    bursts = _bursts(noise, np.random.default_rng([seed, _NOISE_STREAM]))
+    return lambda action: _disturbed(action, *next(bursts))
 
 
 def _bursts(noise: NoiseBursts, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, bool]]:

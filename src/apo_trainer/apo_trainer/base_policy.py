@@ -13,17 +13,20 @@ from typing import Any
 import torch
 
 from apo_core.config import load, parameter
-from apo_core.contract import load_contract
+from apo_core.contract import Contract, load_contract
 from apo_core.episode_file import read_episode
 from apo_core.errors import ApoError
 from apo_core.proportion import wilson_interval
 from apo_core.vla.checkpoint import read_manifest, save_checkpoint, write_manifest
+from apo_core.vla.policy import VlaPolicy
 from apo_core.vla.small_vla import SmallVlaConfig
 from apo_trainer.behaviour_cloning import CloningSettings, join_demonstrations, new_policy, train
 from apo_trainer.progress_line import ProgressLine
 from apo_trainer.rollouts import RolloutResult, RolloutSettings, evaluate_policy
+from apo_trainer.vision_pretraining import VisionSettings, pretrain_vision
 
 CONFIG_FILE = "config/base_policy.yaml"
+VIEWS_FILE = "scene_views.npz"  # beside the demonstrations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +50,18 @@ class BasePolicyConfig:
         ("ee_pose", "gripper_width", "joint_position"), "state of the contract that the policy sees"
     )
     image_size: int = parameter(64, "pixels a side after the crop", low=16, high=512)
+    image_tokens: int = parameter(
+        2, "tokens of a camera, each of the whole image; 0: one for each square of 16 pixels", low=0, high=256
+    )
+    vision_scenes: int = parameter(
+        300,
+        "random scenes on whose pictures vision is trained first; 0: it learns from the demonstrations",
+        high=100_000,
+    )
+    vision_seed: int = parameter(600_000, "seed of the first of these scenes", low=0, high=2**31)
+    vision_steps: int = parameter(1200, "optimizer steps of vision", low=1, high=1_000_000)
+    vision_batch_size: int = parameter(64, "pictures a step of vision", low=1, high=4096)
+    vision_learning_rate: float = parameter(1e-3, "AdamW for vision, after the warmup", low=1e-7, high=1.0)
     chunk: int = parameter(4, "actions predicted from one observation", low=1, high=64)
     steps: int = parameter(350, "optimizer steps", low=1, high=1_000_000)
     evaluate_every: int = parameter(50, "steps between measurements of the held-out loss", low=1, high=1_000_000)
@@ -55,6 +70,13 @@ class BasePolicyConfig:
     warmup_steps: int = parameter(50, "steps of linear warmup", low=0, high=100_000)
     weight_decay: float = parameter(0.01, "AdamW, on matrices", low=0.0, high=1.0)
     max_grad_norm: float = parameter(1.0, "gradients are clipped to this norm", low=1e-6, high=1e6)
+    prefix_noise: float = parameter(
+        0.3, "share of random tokens among those that an action token is predicted from", low=0.0, high=1.0
+    )
+    prefix_jitter: float = parameter(4.0, "spread of the noise on the others of them, bins", low=0.0, high=1000.0)
+    action_tolerance: float = parameter(
+        2.0, "bins off at which an action counts 0.6 of the expert's; 0: the expert's bin alone", low=0.0, high=1000.0
+    )
     seed: int = parameter(0, "initial weights, batches, augmentation", low=0, high=2**31)
     threads: int = parameter(2, "CPU threads; another number gives slightly different weights", low=1, high=256)
     evaluate: int = parameter(100, "evaluation episodes, 0 for none", low=0, high=100_000)
@@ -96,8 +118,10 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
         chunk=config.chunk,
         period_ns=contract.period_ns,
         image_size=config.image_size,
+        image_tokens=config.image_tokens,
     )
     policy = new_policy(shape, data, contract.sha256, config.seed)
+    vision = _pretrain_vision(config, policy, contract, folder, line) if config.vision_scenes else None
     smoothed: list[float] = []
 
     def report(step: int, loss: float, seconds: float) -> None:
@@ -106,7 +130,8 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
         line.update(f"training: step {step}/{config.steps}, loss {smoothed[-1]:.3f}, {left:.0f} s left")
 
     names = {spec.name for spec in dataclasses.fields(CloningSettings)}
-    settings = CloningSettings(**{k: v for k, v in dataclasses.asdict(config).items() if k in names})
+    given = {k: v for k, v in dataclasses.asdict(config).items() if k in names}
+    settings = CloningSettings(**given, train_vision=vision is None)
     started = time.monotonic()
     curves = train(policy, data, settings, report, held_out)
     seconds = time.monotonic() - started
@@ -122,6 +147,7 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
         "recipe": recipe,
         "noise": dataclasses.asdict(noise),
         "frames": data.num_frames,
+        "vision": vision,
         "final_loss_nats": round(smoothed[-1], 4),
         "held_out_loss_nats": [[step, round(loss, 4)] for step, loss in curves.held_out],
         "converged": curves.converged(),
@@ -134,6 +160,37 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
         facts["evaluation"] = _evaluate(config, INSTRUCTIONS[config.task], line)
         write_manifest(Path(config.output), facts)
     return read_manifest(Path(config.output))
+
+
+def _pretrain_vision(
+    config: BasePolicyConfig, policy: VlaPolicy, contract: Contract, folder: Path, line: ProgressLine
+) -> dict[str, Any]:
+    """Trains the image encoders on random scenes; returns the errors that are left on scenes not trained on."""
+    from apo_core.grasp_tasks import TASKS
+    from apo_sim_bridge.scene_views import SceneViewSettings, ensure_scene_views
+
+    scenes = SceneViewSettings(config.task, config.vision_scenes, config.vision_seed, config.cameras, config.state_keys)
+    views = ensure_scene_views(scenes, folder / VIEWS_FILE, contract, line.update)
+    line.done(f"pictures of random scenes: {len(views.scenes)} of {config.vision_scenes} scenes")
+
+    def report(step: int, loss: float, seconds: float) -> None:
+        left = seconds / step * (config.vision_steps - step)
+        line.update(f"vision: step {step}/{config.vision_steps}, loss {loss:.3f}, {left:.0f} s left")
+
+    settings = VisionSettings(
+        config.vision_steps,
+        config.vision_batch_size,
+        config.vision_learning_rate,
+        config.warmup_steps,
+        config.weight_decay,
+        config.max_grad_norm,
+        config.seed,
+    )
+    errors = pretrain_vision(policy, views, settings, TASKS[config.task].grasp_symmetry, report)
+    line.done(
+        f"vision: {errors.sideways_mm:.1f} mm sideways, {errors.height_mm:.1f} mm in height, {errors.yaw_deg:.0f} deg"
+    )
+    return {name: round(value, 2) for name, value in dataclasses.asdict(errors).items()}
 
 
 def _evaluate(config: BasePolicyConfig, instruction: str, line: ProgressLine) -> dict[str, Any]:

@@ -43,6 +43,12 @@ class Batch:
     draws: tuple[Draw, ...]
     keys: tuple[bytes, ...]  # (B,) one for each pair of what was seen and action, in this run or another
     others: Mismatched
+    prefix: Tensor | None = None  # int64 (B, L) tokens that the next one is predicted from; None: `tokens`
+
+    @property
+    def context(self) -> Tensor:
+        """What stands before each predicted token, int64 (B, L)."""
+        return self.tokens if self.prefix is None else self.prefix
 
     def __len__(self) -> int:
         return len(self.draws)
@@ -51,9 +57,12 @@ class Batch:
         """Some rows that follow each other, with their mismatched actions."""
         span, others = slice(rows.start, rows.stop), self.others
         chosen = [i for i, row in enumerate(others.rows) if row in rows]
-        sliced = {f.name: getattr(self, f.name)[span] for f in fields(self) if f.name not in ("inputs", "others")}
+        sliced = {
+            f.name: getattr(self, f.name)[span] for f in fields(self) if f.name not in ("inputs", "others", "prefix")
+        }
         return Batch(
             inputs=self.inputs.rows(span),
+            prefix=None if self.prefix is None else self.prefix[span],
             **sliced,
             others=Mismatched(
                 tuple(others.rows[i] - rows.start for i in chosen),

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from apo_core.episode_file import Episode
 from apo_core.errors import ConfigError
@@ -17,6 +16,9 @@ from apo_core.vla.policy import VlaPolicy
 from apo_core.vla.prompt import build_tokenizer
 from apo_core.vla.small_vla import SmallVla, SmallVlaConfig
 from apo_core.vla.statistics import DatasetStatistics, compute_statistics
+from apo_trainer.action_tolerance import ActionScores, action_scores
+from apo_trainer.learning_rates import warmup_cosine
+from apo_trainer.prefix_noise import PrefixNoise
 
 IGNORED = -100  # target of a token without a label
 
@@ -33,6 +35,10 @@ class CloningSettings:
     max_grad_norm: float
     seed: int
     evaluate_every: int = 0  # steps between measurements of the held-out loss; 0: none
+    train_vision: bool = True  # False leaves the image encoders as they are
+    prefix_noise: float = 0.0  # share of random tokens before a predicted one
+    prefix_jitter: float = 0.0  # spread of the noise on the others, bins
+    action_tolerance: float = 0.0  # bins off at which an action counts 0.6 of the expert's
 
 
 @dataclass(frozen=True)
@@ -132,19 +138,36 @@ def targets(policy: VlaPolicy, data: Demonstrations, indices: np.ndarray) -> np.
 
 
 def cloning_loss(
-    policy: VlaPolicy, data: Demonstrations, indices: np.ndarray, rng: np.random.Generator | None
+    policy: VlaPolicy,
+    data: Demonstrations,
+    indices: np.ndarray,
+    rng: np.random.Generator | None,
+    scores: ActionScores | None = None,
+    noisy: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> torch.Tensor:
-    """Mean cross-entropy [nats a token] of the expert's chunks at `indices`; `rng` is the augmentation's."""
+    """Mean cross-entropy [nats a token] of the expert's chunks at `indices`.
+
+    Args:
+        policy: the model.
+        data: what to imitate.
+        indices: frames (B,).
+        rng: of the augmentation; None takes plain views.
+        scores: what counts as the expert's action; the policy's own if None.
+        noisy: takes the expert's tokens int64 (B, L) and returns those that the next ones are predicted from.
+    """
     batch = policy.prepare(
         [{name: frames[i] for name, frames in data.images.items()} for i in indices],
         [{key: values[i] for key, values in data.states.items()} for i in indices],
         [data.instructions[i] for i in indices],
         rng,
     )
-    wanted = torch.from_numpy(targets(policy, data, indices)).to(policy.device)
+    wanted = targets(policy, data, indices)
+    tokens = wanted.clip(min=0)
+    context = torch.from_numpy(noisy(tokens) if noisy else tokens).to(policy.device)
     features = policy.model.features(batch.images, batch.state)
-    logits = policy.model.action_logits(features, batch.prompt_ids, wanted.clamp(min=0))
-    return F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED)
+    logits = policy.model.action_logits(features, batch.prompt_ids, context)
+    log_probs = (scores or policy.classes).log_probs(logits, torch.from_numpy(tokens).to(policy.device))
+    return -log_probs[torch.from_numpy(wanted != IGNORED).to(policy.device)].mean()
 
 
 def train(
@@ -154,7 +177,7 @@ def train(
     progress: Callable[[int, float, float], None] | None = None,
     held_out: Demonstrations | None = None,
 ) -> CloningCurves:
-    """Trains every weight of `policy.model` in place; the same seed and thread count give the same weights.
+    """Trains `policy.model` in place; the same seed and thread count give the same weights.
 
     Args:
         policy: without an adapter.
@@ -167,26 +190,31 @@ def train(
         ArithmeticError: the loss is not finite.
     """
     model, rng = policy.model, np.random.default_rng(settings.seed)
-    decayed = [p for p in model.parameters() if p.ndim >= 2]
-    plain = [p for p in model.parameters() if p.ndim < 2]
+    for parameter in model.image_encoders.parameters():
+        parameter.requires_grad_(settings.train_vision)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    decayed = [p for p in trained if p.ndim >= 2]
+    plain = [p for p in trained if p.ndim < 2]
     optimizer = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
         lr=settings.learning_rate,
         betas=(0.9, 0.95),
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: _learning_rate_factor(step, settings.warmup_steps, settings.steps)
+        optimizer, lambda step: warmup_cosine(step, settings.warmup_steps, settings.steps)
     )
+    scores = action_scores(policy, settings.action_tolerance)
+    noise = PrefixNoise(settings.prefix_noise, settings.prefix_jitter, policy.codec.bins, settings.seed)
     model.train()
     losses, curve, started, order = [], [], time.monotonic(), np.empty(0, dtype=np.int64)
     for step in range(settings.steps):
         while len(order) < settings.batch_size:
             order = np.concatenate([order, rng.permutation(data.num_frames)])
         indices, order = order[: settings.batch_size], order[settings.batch_size :]
-        loss = cloning_loss(policy, data, indices, rng)
+        loss = cloning_loss(policy, data, indices, rng, scores, lambda tokens, step=step: noise.apply(tokens, step))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
+        torch.nn.utils.clip_grad_norm_(trained, settings.max_grad_norm)
         optimizer.step()
         schedule.step()
         losses.append(loss.item())
@@ -200,6 +228,8 @@ def train(
         if progress is not None:
             progress(step + 1, losses[-1], time.monotonic() - started)
     model.eval()
+    for parameter in model.image_encoders.parameters():
+        parameter.requires_grad_(True)
     return CloningCurves(tuple(losses), tuple(curve))
 
 
@@ -215,11 +245,3 @@ def held_out_loss(policy: VlaPolicy, data: Demonstrations, batch_size: int = 64)
             count += tokens
     policy.model.train(training)
     return total / count
-
-
-def _learning_rate_factor(step: int, warmup: int, steps: int) -> float:
-    """Linear warmup, then half a cosine down to 2 %."""
-    if step < warmup:
-        return (step + 1) / warmup
-    share = (step - warmup) / max(1, steps - warmup)
-    return 0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * share))

@@ -20,7 +20,8 @@ class CompareConfig:
     """What is compared, and how it is measured; how each method trains is the trainer's file."""
 
     methods: tuple[str, ...] = parameter(
-        ("apo", "apo_reference_compat", "kto", "dpo", "tpo", "dagger", "sirius", "bc"), "methods beside the base policy"
+        ("apo", "apo_plus", "apo_reference_compat", "kto", "dpo", "tpo", "dagger", "sirius", "bc"),
+        "methods beside the base policy",
     )
     trainer_file: str = parameter("config/trainer.yaml", "parameters of every training; `method` is replaced")
     task: str = parameter("Lift", "task of the simulation")

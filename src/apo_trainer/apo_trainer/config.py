@@ -17,7 +17,7 @@ from apo_core.errors import ConfigError
 from apo_core.labeling import FAILURE_RULES, UNDESIRABLE_RULES, LabelRule
 
 # apo_trainer.methods has one entry each; named here so that reading a configuration needs no torch
-METHOD_NAMES = ("apo", "apo_reference_compat", "kto", "dpo", "tpo", "dagger", "sirius", "bc", "sft")
+METHOD_NAMES = ("apo", "apo_plus", "apo_reference_compat", "kto", "dpo", "tpo", "dagger", "sirius", "bc", "sft")
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,28 @@ class TrainingConfig:
         "model (docs/training_runs.md has one with vision)",
     )
     nll_weight: float = parameter(
-        0.0, "preference methods: weight of the mean -log pi a token of desirable steps in the loss", low=0.0, high=1e3
+        -1.0,
+        "preference methods: weight of the mean -log pi a token of desirable steps in the loss; -1: the method's own, "
+        "2 of apo_plus and 0 of the others",
+        low=-1.0,
+        high=1e3,
+    )
+    prefix_noise: float = parameter(
+        0.3,
+        "share of the action tokens before a predicted one that are random in training, so that the policy looks and "
+        "does not only continue its tokens; policies of bins",
+        low=0.0,
+        high=1.0,
+    )
+    prefix_jitter: float = parameter(
+        4.0, "spread of the noise on the others of these tokens, bins", low=0.0, high=1000.0
+    )
+    action_tolerance: float = parameter(
+        2.0,
+        "bins off at which an action still counts 0.6 of the recorded one in its probability; 0: only bins of one "
+        "value are one action; policies of bins",
+        low=0.0,
+        high=1000.0,
     )
     ema_decay: float = parameter(
         0.9,
@@ -166,7 +187,10 @@ class TrainingConfig:
         100, "held-out undesirable steps from which on they are judged; fewer are only noted", low=1, high=100_000
     )
     gate_edge_rise: float = parameter(
-        0.1, "share of decoded tokens at an edge of the range may exceed the reference's by this", low=0.0, high=1.0
+        0.1,
+        "share of decoded tokens at an edge of the range may exceed the reference's, or the recorded actions', by this",
+        low=0.0,
+        high=1.0,
     )
     gate_own_success_nats: float = parameter(
         -20.0, "mean log-ratio of held-out policy steps of unaided successes must not be below", low=-1e6, high=1e6

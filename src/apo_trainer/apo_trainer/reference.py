@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from apo_core.vla.policy import VlaPolicy
+from apo_trainer.action_tolerance import ActionScores
 from apo_trainer.batches import Batch
 from apo_trainer.features import fixed_batches
 from apo_trainer.losses import sequence_logps
 from apo_trainer.precision import matrix_products
 from apo_trainer.reference_cache import ReferenceCache
 
+_Action = tuple[int, Tensor, Tensor, Tensor]  # row of a batch; tokens, mask and prefix (L,) of an action seen from it
 _SCORE = "action classes"  # changes when log-probabilities of the same policy and actions do
 
 
@@ -62,33 +64,51 @@ class ReferenceLogps:
         reference: its weights.
         cache: values that are known.
         precision: as the policy is trained, or their difference would be that of the precisions.
+        scores: as the policy is trained; None: of the policy's own bins.
     """
 
-    def __init__(self, policy: VlaPolicy, reference: Reference, cache: ReferenceCache, precision: str = "float32"):
-        self._policy, self._reference, self._cache, self._precision = policy, reference, cache, precision
+    def __init__(
+        self,
+        policy: VlaPolicy,
+        reference: Reference,
+        cache: ReferenceCache,
+        precision: str = "float32",
+        scores: ActionScores | None = None,
+    ):
+        self._policy, self._reference, self._cache = policy, reference, cache
+        self._precision, self._scores = precision, scores or policy.classes
 
     @torch.no_grad()
     def of(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Log pi_ref(a|o), (B,), and log pi_ref(a'|o), (R,), of a batch; nats."""
+        """Log pi_ref(a|o), (B,), and log pi_ref(a'|o), (R,), of a batch; nats.
+
+        Those after a noisy prefix are not kept, as the same noise never comes again.
+        """
         others = batch.others
-        pairs = [(row, batch.tokens[row], batch.mask[row]) for row in range(len(batch))]
-        pairs += zip(others.rows, others.tokens, others.mask, strict=True)
-        keys = [*batch.keys, *others.keys]
-        missing = {key: pair for key, pair in zip(keys, pairs, strict=True) if self._cache.get(key) is None}
+        own = list(zip(range(len(batch)), batch.tokens, batch.mask, batch.context, strict=True))
+        strange = list(zip(others.rows, others.tokens, others.mask, others.tokens, strict=True))
+        if batch.prefix is None:
+            known = self._known(batch, [*batch.keys, *others.keys], own + strange)
+        else:
+            known = self._score(batch, own) + self._known(batch, others.keys, strange)
+        values = torch.tensor(known, dtype=torch.float32, device=batch.tokens.device)
+        return values[: len(batch)], values[len(batch) :]
+
+    def _known(self, batch: Batch, keys: Sequence[bytes], actions: Sequence[_Action]) -> list[float]:
+        """Of actions, from the cache where they are in it."""
+        missing = {key: action for key, action in zip(keys, actions, strict=True) if self._cache.get(key) is None}
         if missing:
             values = self._score(batch, list(missing.values()))
             self._cache.put(dict(zip(missing, values, strict=True)))
-        known = torch.tensor([self._cache.get(key) for key in keys], dtype=torch.float32, device=batch.tokens.device)
-        return known[: len(batch)], known[len(batch) :]
+        return [self._cache.get(key) for key in keys]
 
-    def _score(self, batch: Batch, pairs: Sequence[tuple[int, Tensor, Tensor]]) -> list[float]:
-        """Of rows, each with the tokens (L,) and mask (L,) of an action."""
+    def _score(self, batch: Batch, actions: Sequence[_Action]) -> list[float]:
         values: list[float] = []
         with self._reference.active(), matrix_products(self._precision, self._policy.device):
-            for part, count in fixed_batches(pairs):
-                rows, tokens, mask = zip(*part, strict=True)
-                rows, tokens, mask = list(rows), torch.stack(tokens), torch.stack(mask)
+            for part, count in fixed_batches(actions):
+                rows, *parts = zip(*part, strict=True)
+                rows, (tokens, mask, prefix) = list(rows), map(torch.stack, parts)
                 seen = batch.inputs.rows(rows)
-                logits = self._policy.model.action_logits(seen.embed(self._policy.model), seen.prompt_ids, tokens)
-                values += sequence_logps(logits, tokens, mask, self._policy.classes)[:count].tolist()
+                logits = self._policy.model.action_logits(seen.embed(self._policy.model), seen.prompt_ids, prefix)
+                values += sequence_logps(logits, tokens, mask, self._scores)[:count].tolist()
         return values

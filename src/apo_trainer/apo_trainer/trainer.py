@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +15,18 @@ from apo_core import self_test
 from apo_core.errors import AdapterError
 from apo_core.vla.lora import LoraSettings, attach_lora, lora_parameters, lora_state, stage, swap
 from apo_core.vla.policy import VlaPolicy
+from apo_trainer.action_tolerance import action_scores
 from apo_trainer.batches import Batcher
 from apo_trainer.config import TrainingConfig
 from apo_trainer.dataset import SampleClass, TrainingData
 from apo_trainer.features import FeatureSettings
 from apo_trainer.gate import Verdict, judge, limits_of
 from apo_trainer.held_out import HeldOut, held_out
+from apo_trainer.learning_rates import warmup_cosine
 from apo_trainer.likely_steps import token_logps, with_likely
 from apo_trainer.methods import METHODS
 from apo_trainer.mismatched import MismatchedActions
+from apo_trainer.prefix_noise import PrefixNoise
 from apo_trainer.processes import Processes
 from apo_trainer.reference import Reference, ReferenceLogps
 from apo_trainer.reference_cache import ReferenceCache
@@ -86,9 +88,10 @@ class Trainer:
         self._parameters = list(self._named.values())
         self._optimizer = torch.optim.AdamW(self._parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
         self._reference = Reference(policy, self._named)
-        self.reference_sha256 = self._reference.sha256(config.lora_alpha, config.precision)
+        self.reference_sha256 = self._reference.sha256(config.lora_alpha, config.precision, config.action_tolerance)
         self._cache = ReferenceCache(resources.reference_cache_dir, self.reference_sha256)
-        logps = ReferenceLogps(policy, self._reference, self._cache, config.precision)
+        scores = action_scores(policy, config.action_tolerance)
+        logps = ReferenceLogps(policy, self._reference, self._cache, config.precision, scores)
         self._serving: Reference | None = None  # the adapter that serves, where that is another policy
         self._serving_fault = ""
         method = METHODS[config.method]
@@ -108,6 +111,10 @@ class Trainer:
         features = FeatureSettings(config.seed, config.views, resources.feature_cache_mb, resources.workers)
         self._batcher = Batcher(policy, self.data.train, features, config.negative_noise)
         self._mismatched = MismatchedActions(self.method.sampler, self.data.train, self.planned_steps, config.seed)
+        share, jitter = config.prefix_noise, config.prefix_jitter
+        self._prefix_noise = (
+            PrefixNoise(share, jitter, policy.codec.bins, config.seed) if policy.codec.one_token_a_value else None
+        )
         self._mean = WeightMean(self._named, config.ema_decay)
         self._recent: deque[float] = deque(maxlen=config.guard_window)
         self._recent_kl: deque[float] = deque(maxlen=config.guard_window)
@@ -204,6 +211,9 @@ class Trainer:
         for ahead in range(step + 1, min(step + 1 + _PREFETCHED_BATCHES, self.planned_steps)):
             later, _ = self._batch_rows(ahead)
             self._batcher.features.prefetch(later[own.start : own.stop])
+        if self._prefix_noise:
+            noisy = self._prefix_noise.apply(batch.tokens.cpu().numpy(), step, own.start)
+            batch = replace(batch, prefix=torch.from_numpy(noisy).to(batch.tokens.device))
         classes = self._batcher.classes(draws)
         out, terms = self._update.gradient(step, batch, classes)
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self.config.max_grad_norm)
@@ -272,8 +282,4 @@ class Trainer:
 
 def learning_rate(step: int, config: TrainingConfig, steps: int) -> float:
     """Rate of optimizer step `step` (from 0) of `steps`: linear warmup, then a cosine to `learning_rate_end` of it."""
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    done = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
-    share = config.learning_rate_end + (1.0 - config.learning_rate_end) * 0.5 * (1.0 + math.cos(math.pi * done))
-    return config.learning_rate * share
+    return config.learning_rate * warmup_cosine(step, config.warmup_steps, steps, config.learning_rate_end)

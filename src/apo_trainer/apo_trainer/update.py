@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from apo_core.vla.policy import VlaPolicy
+from apo_trainer.action_tolerance import action_scores
 from apo_trainer.batches import Batch
 from apo_trainer.config import TrainingConfig
 from apo_trainer.dataset import SampleClass
@@ -34,6 +35,7 @@ class Forward:
     logps: Tensor  # (B,) log pi_theta(a|o), nats
     l1: Tensor  # (B,) without gradient
     edges: Tensor  # (B,) share of decoded tokens at an edge of the range, without gradient
+    recorded_edges: Tensor  # (B,) the same share of the recorded actions
     other_logps: Tensor  # (R,) log pi_theta(a'|o), without gradient
 
 
@@ -45,7 +47,7 @@ class Update:
         parameters: of the adapter.
         method: gives the loss.
         reference: of the method, None for one without.
-        config: micro_batch_size, gradient_checkpointing, precision, seed.
+        config: micro_batch_size, gradient_checkpointing, precision, action_tolerance, seed.
         processes: that share the batch.
     """
 
@@ -63,6 +65,7 @@ class Update:
         self._centres = torch.tensor(
             policy.codec.centres(np.arange(policy.codec.bins)), dtype=torch.float32, device=policy.device
         )
+        self._scores = action_scores(policy, config.action_tolerance)
         self._edge_tokens = EdgeTokens(policy.codec, policy.device)
 
     def gradient(self, step: int, batch: Batch, classes: Sequence[SampleClass]) -> tuple[LossOutput, Terms]:
@@ -97,7 +100,7 @@ class Update:
             logits, other_logits = self._policy.model.completion_logits(
                 batch.inputs.embed(self._policy.model),
                 batch.inputs.prompt_ids,
-                batch.tokens,
+                batch.context,
                 batch.others.rows,
                 batch.others.tokens,
                 self._config.gradient_checkpointing,
@@ -105,10 +108,11 @@ class Update:
         decoded = logits.detach().argmax(-1)
         error = (self._centres[decoded] - batch.actions).abs() * batch.mask
         return Forward(
-            logps=sequence_logps(logits, batch.tokens, batch.mask, self._policy.classes),
+            logps=sequence_logps(logits, batch.tokens, batch.mask, self._scores),
             l1=error.sum(-1) / batch.mask.sum(-1).clamp(min=1),
             edges=self._edge_tokens.shares(decoded, batch.mask),
-            other_logps=sequence_logps(other_logits, batch.others.tokens, batch.others.mask, self._policy.classes),
+            recorded_edges=self._edge_tokens.shares(batch.tokens, batch.mask),
+            other_logps=sequence_logps(other_logits, batch.others.tokens, batch.others.mask, self._scores),
         )
 
     def _forward(self, step: int, part: Batch, rows: range) -> Forward:

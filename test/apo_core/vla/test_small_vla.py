@@ -6,7 +6,7 @@ import torch
 
 from apo_core.errors import CheckpointError, ConfigError
 from apo_core.vla.lora import LoraSettings, attach_lora, lora_state, stage, swap
-from apo_core.vla.small_vla import SmallVlaConfig
+from apo_core.vla.small_vla import SmallVla, SmallVlaConfig
 
 GOLDEN_TOKENS = [67, 214, 186, 67, 16, 78, 82, 102, 8, 111, 186, 100, 46, 31]
 GOLDEN_LOG_PROBS = [
@@ -53,6 +53,28 @@ def test_shapes(tiny_model):
     assert config.action_tokens == 14
     logits = teacher_forced(tiny_model, features, prompts, torch.zeros(3, 14, dtype=torch.int64))
     assert logits.shape == (3, 14, 256) and logits.dtype == torch.float32
+
+
+def test_tokens_of_the_whole_image_take_the_place_of_those_of_its_squares(tiny_model):
+    config = dataclasses.replace(tiny_model.config, image_tokens=3)
+    model = SmallVla(config).eval()
+    images, state, prompts = batch(config, 2)
+    features = features_of(model, images, state)
+    assert features.shape == (2, 7, 32) and config.feature_tokens == 7
+    tokens, _ = model.generate(features, prompts)
+    assert torch.equal(teacher_forced(model, features, prompts, tokens).argmax(dim=-1), tokens)
+    # a change in one corner reaches every token of its camera and none of the other's
+    images[:, 0, :, :4, :4] += 1.0
+    changed = (features_of(model, images, state) != features).any(-1)
+    assert changed.tolist() == [[True] * 3 + [False] * 4] * 2
+
+
+def test_a_configuration_from_before_tokens_of_the_whole_image_has_none(tiny_model):
+    data = tiny_model.config.to_dict()
+    del data["image_tokens"]
+    assert SmallVlaConfig.from_dict(data, "config.json") == tiny_model.config
+    with pytest.raises(ConfigError, match="image_tokens = -1 must be a whole number of at least 0"):
+        dataclasses.replace(tiny_model.config, image_tokens=-1)
 
 
 def test_golden_tokens(tiny_model):

@@ -67,7 +67,7 @@ def test_without_any_sample_it_says_so(name, training_data):
         METHODS[name](training_data(), TrainingConfig(method=name))
 
 
-@pytest.mark.parametrize("name", ["apo", "apo_reference_compat", "kto"])
+@pytest.mark.parametrize("name", ["apo", "apo_plus", "apo_reference_compat", "kto"])
 def test_a_step_raises_the_desirable_and_lowers_the_undesirable(name, training_data, drawn):
     data = training_data(*EPISODES)
     method = METHODS[name](data, TrainingConfig(method=name, batch_size=16))
@@ -113,6 +113,15 @@ def test_the_nll_term_is_the_mean_over_the_desirable_tokens_times_its_weight(tra
     # d/d logp of (1 - sigma(beta r)) / 3 at r = 0 is -beta / 12
     beta = method.config.beta
     assert terms.policy_logps.grad.tolist() == pytest.approx([-beta / 12 - 0.5 / 6, -beta / 12 - 0.5 / 6, beta / 12])
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "weight"), [("apo_plus", -1.0, 2.0), ("apo_plus", 0.0, 0.0), ("apo", -1.0, 0.0)]
+)
+def test_a_method_may_have_a_weight_of_its_own(name, given, weight, training_data):
+    method = METHODS[name](training_data(*EPISODES), TrainingConfig(method=name, nll_weight=given))
+    plain = method.loss(literal_terms()).loss.item()
+    assert method.total_loss(literal_terms()).loss.item() == pytest.approx(plain + weight * 8 / 6, rel=1e-6)
 
 
 def test_there_is_no_nll_term_without_a_weight_a_reference_or_a_desirable_row(training_data):

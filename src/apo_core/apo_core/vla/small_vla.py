@@ -22,7 +22,9 @@ from apo_core.vla.static_decoder import StaticDecoder
 from apo_core.vla.teacher_forcing import Completions, hidden_states
 
 FAMILY = "apo_small_vla"
-_STRIDE = 16  # pixels a side of one image token
+_STRIDE = 16  # pixels a side of the encoder's squares
+_POOLED_CHANNELS = 48  # of each square, where tokens are of the whole image
+_POOLED_HIDDEN = 256
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class SmallVlaConfig:
     bins: int = 256
     image_size: int = 64  # pixels a side
     image_channels: tuple[int, ...] = (32, 64, 128)  # of the encoder's first three stages; the last has `hidden`
+    image_tokens: int = 0  # of a camera, each of the whole image; 0: one for each square of 16 pixels
     prompt_length: int = 16  # tokens, shorter prompts are padded
     prompt_vocabulary: int = 64  # tokens known to the tokenizer at most
     hidden: int = 192
@@ -49,8 +52,9 @@ class SmallVlaConfig:
         faults = []
         for spec in fields(self):
             value = getattr(self, spec.name)
-            if isinstance(spec.default, int) and (not isinstance(value, int) or value < 1):
-                faults.append(f"{spec.name} = {value!r} must be a whole number of at least 1")
+            least = 0 if spec.name == "image_tokens" else 1
+            if isinstance(spec.default, int) and (not isinstance(value, int) or value < least):
+                faults.append(f"{spec.name} = {value!r} must be a whole number of at least {least}")
             if isinstance(spec.default, tuple) and len(value) == 0:
                 faults.append(f"{spec.name} must not be empty")
         if not faults:
@@ -71,7 +75,12 @@ class SmallVlaConfig:
     @property
     def feature_tokens(self) -> int:
         """Tokens before the prompt."""
-        return len(self.cameras) * (self.image_size // _STRIDE) ** 2 + 1
+        return len(self.cameras) * (self.image_tokens or self.squares) + 1
+
+    @property
+    def squares(self) -> int:
+        """Squares of 16 pixels in an image."""
+        return (self.image_size // _STRIDE) ** 2
 
     def to_dict(self) -> dict:
         """Plain data, the content of config.json."""
@@ -79,8 +88,9 @@ class SmallVlaConfig:
 
     @classmethod
     def from_dict(cls, data: dict, source: str) -> SmallVlaConfig:
-        """Raises CheckpointError for another family or unknown or missing names."""
+        """Raises CheckpointError for another family or unknown or missing names; checkpoints may lack image_tokens."""
         names = {spec.name for spec in fields(cls)}
+        data = {"image_tokens": 0, **data}
         family = data.get("family")
         if family != FAMILY:
             raise CheckpointError(f"{source}: family = {family!r}, expected {FAMILY!r}")
@@ -91,7 +101,10 @@ class SmallVlaConfig:
 
 
 class ImageEncoder(nn.Module):
-    """Images (B, 3, S, S) -> tokens (B, (S / 16)^2, hidden)."""
+    """Images (B, 3, S, S) -> tokens (B, n, hidden): one for each square of 16 pixels, or `image_tokens` of the whole.
+
+    A token of the whole image can say where something is, which the decoder must put together from tokens of squares.
+    """
 
     def __init__(self, config: SmallVlaConfig):
         super().__init__()
@@ -100,13 +113,24 @@ class ImageEncoder(nn.Module):
             stages += [nn.Conv2d(last, width, 3, stride=2, padding=1), nn.GroupNorm(8, width), nn.SiLU()]
             last = width
         self.stages = nn.Sequential(*stages)
-        self.project = nn.Linear(config.hidden, config.hidden)
-        grid = (config.image_size // _STRIDE) ** 2
-        self.position = nn.Parameter(torch.randn(grid, config.hidden) * 0.02)
+        self._tokens = config.image_tokens
+        if self._tokens:
+            self.pool = nn.Sequential(
+                nn.Conv2d(config.hidden, _POOLED_CHANNELS, 1),
+                nn.Flatten(),
+                nn.Linear(_POOLED_CHANNELS * config.squares, _POOLED_HIDDEN),
+                nn.SiLU(),
+                nn.Linear(_POOLED_HIDDEN, config.hidden * self._tokens),
+            )
+        else:
+            self.project = nn.Linear(config.hidden, config.hidden)
+            self.position = nn.Parameter(torch.randn(config.squares, config.hidden) * 0.02)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        tokens = self.stages(images).flatten(2).transpose(1, 2)
-        return self.project(tokens) + self.position
+        seen = self.stages(images)
+        if self._tokens:
+            return self.pool(seen).unflatten(1, (self._tokens, -1))
+        return self.project(seen.flatten(2).transpose(1, 2)) + self.position
 
 
 class SmallVla(nn.Module):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from apo_core.vla.action_classes import ActionClasses
+from apo_trainer.action_tolerance import ActionScores
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +26,16 @@ def exact(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
-def sequence_logps(logits: Tensor, tokens: Tensor, mask: Tensor, classes: ActionClasses | None = None) -> Tensor:
+def sequence_logps(logits: Tensor, tokens: Tensor, mask: Tensor, scores: ActionScores | None = None) -> Tensor:
     """Log-probability of each sample's actions, (B,) nats.
 
     Args:
         logits: (B, T, K) of any float type; the log-softmax is taken in float32 or wider.
         tokens: (B, T) int64 in [0, K).
         mask: (B, T) bool, true where a token counts.
-        classes: which tokens are one action, whose probabilities add up; None: each is one of its own.
+        scores: what each token counts as; None: each is an action of its own.
     """
-    if classes is not None:
-        return (classes.log_probs(exact(logits), tokens) * mask).sum(-1)
+    if scores is not None:
+        return (scores.log_probs(exact(logits), tokens) * mask).sum(-1)
     logps = torch.log_softmax(exact(logits), dim=-1).gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
     return (logps * mask).sum(-1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from apo_trainer.methods.apo import Apo
+from apo_trainer.methods.apo_plus import ApoPlus
 from apo_trainer.methods.apo_reference_compat import ApoReferenceCompat
 from apo_trainer.methods.bc import BehaviourCloning
 from apo_trainer.methods.dagger import Dagger
@@ -16,6 +17,7 @@ from apo_trainer.methods.tpo import Tpo
 
 METHODS: Mapping[str, type[Method]] = {
     "apo": Apo,
+    "apo_plus": ApoPlus,
     "apo_reference_compat": ApoReferenceCompat,
     "kto": Kto,
     "dpo": Dpo,

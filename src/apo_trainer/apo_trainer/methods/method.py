@@ -61,6 +61,7 @@ class Method(ABC):
 
     uses_reference: ClassVar[bool] = False  # compares with pi_ref, and so tells desirable from undesirable
     uses_kl: ClassVar[bool] = False  # wants mismatched pairs, for the KL estimate z0
+    own_nll_weight: ClassVar[float] = 0.0  # of the imitation term, where the configuration leaves it to the method
 
     def __init__(self, data: TrainingData, config: TrainingConfig):
         self.config = config
@@ -71,8 +72,9 @@ class Method(ABC):
         """How batches are drawn."""
 
     def total_loss(self, terms: Terms) -> LossOutput:
-        """The loss, and for a method with a reference `nll_weight` times the mean -log pi of desirable tokens."""
-        out, weight = self.loss(terms), self.config.nll_weight
+        """The loss, and for a method with a reference the weighted mean -log pi of desirable tokens."""
+        given = self.config.nll_weight
+        out, weight = self.loss(terms), self.own_nll_weight if given < 0 else given
         if not (weight and self.uses_reference and bool(terms.desirable.any())):
             return out
         nll = bc_loss(terms.policy_logps, terms.token_counts, terms.desirable.float()).loss

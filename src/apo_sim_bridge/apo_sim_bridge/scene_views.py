@@ -1,0 +1,185 @@
+"""Pictures of random scenes with where things are in them, made once and kept: what vision is trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from apo_core.contract import Contract
+from apo_core.errors import ApoError
+from apo_core.experts import Scene, make_expert
+from apo_core.grasp_tasks import TASKS
+from apo_sim_bridge.bridge_config import SimBridgeConfig, sim_config
+from apo_sim_bridge.demonstration_files import frame_state
+from apo_sim_bridge.demonstrations import NoiseBursts, disturbed_actions, expert_input
+from apo_sim_bridge.sim_env import SimEnv, SimFrame
+
+POSITION_UNIT = 0.04  # m of a position of 1 in `SceneViews.targets`
+TARGETS = ("to grasp x", "y", "z", "to place x", "y", "z", "cos grasp yaw", "sin grasp yaw", "held")
+_SCENE_STEPS = 44  # of each scene
+_EVERY = 2  # steps between pictures
+_NOISE = NoiseBursts(probability=0.12, min_steps=3, max_steps=10)  # twice that of demonstrations: more places
+_MAX_DRIFT_STEPS = 10  # first steps that go one random way
+_DRIFT = np.repeat([0.35, 1.2], 3)  # m/s and rad/s, standard deviation per axis
+_DRIFT_STREAM = 2  # keeps the drift apart from what the simulation and the bursts draw from the same seed
+
+
+@dataclass(frozen=True)
+class SceneViewSettings:
+    """Which scenes."""
+
+    task: str
+    scenes: int
+    seed: int  # of the first scene
+    cameras: tuple[str, ...]
+    state_keys: tuple[str, ...]
+    position_range_scale: float = 1.3  # beyond where the task puts objects, so that its edges are not the data's
+    contract_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class SceneViews:
+    """N pictures of each camera."""
+
+    images: dict[str, np.ndarray]  # {camera: uint8 (N, H, W, 3)}
+    states: dict[str, np.ndarray]  # {state key: float32 (N, n)}
+    targets: np.ndarray  # float32 (N, 9), see TARGETS: positions in `position_unit`, the yaw in turns of its symmetry
+    scenes: np.ndarray  # int64 (N,) seed of the scene
+    position_unit: float = POSITION_UNIT  # m
+
+
+def view_targets(task: str, frame: SimFrame) -> np.ndarray:
+    """Where the hand has to go, float32 (9,): see TARGETS. Raises KeyError for a task without an expert."""
+    spec = TASKS[task]
+    scene = Scene(spec, expert_input(frame))
+    turns = 2 * np.pi / spec.grasp_symmetry * (scene.object_yaw - scene.hand_yaw)
+    ways = np.concatenate([scene.to_grasp, scene.to_place]) / POSITION_UNIT
+    return np.array([*ways, np.cos(turns), np.sin(turns), scene.held], dtype=np.float32)
+
+
+def ensure_scene_views(
+    settings: SceneViewSettings,
+    path: Path,
+    contract: Contract,
+    progress: Callable[[str], None],
+    workers: int | None = None,
+) -> SceneViews:
+    """The views of these settings, from the file where it has them, else made and written to it.
+
+    Args:
+        settings: which scenes.
+        path: .npz file.
+        contract: shape of the pictures.
+        progress: takes a line of text after every scene.
+        workers: processes; up to 2 if None.
+
+    Raises:
+        ApoError: a simulation cannot start.
+        OSError: the file cannot be written.
+    """
+    settings = dataclasses.replace(settings, contract_sha256=contract.sha256)
+    known = _read(path, settings)
+    if known is not None:
+        return known
+    parts = []
+    pool = get_context("spawn").Pool(
+        workers or min(2, os.cpu_count() or 1), initializer=_start_worker, initargs=(settings, contract)
+    )
+    try:
+        for part in pool.imap(_run_scene, range(settings.seed, settings.seed + settings.scenes)):
+            parts.append(part)
+            progress(f"pictures of random scenes: {len(parts)}/{settings.scenes}")
+    finally:
+        pool.terminate()
+        pool.join()
+    views = _join(parts, settings)
+    _write(path, settings, views)
+    return views
+
+
+def scene_views(env: SimEnv, settings: SceneViewSettings, seed: int) -> SceneViews:
+    """Every second picture of one scene, in which a badly disturbed expert moves."""
+    rng = np.random.default_rng([seed, _DRIFT_STREAM])
+    drift, drift_steps = rng.normal(0.0, _DRIFT), rng.integers(0, _MAX_DRIFT_STEPS)
+    expert, frame = make_expert(settings.task), env.reset(seed)
+    disturb = disturbed_actions(_NOISE, seed)
+    frames = []
+    for step in range(_SCENE_STEPS):
+        if step % _EVERY == 0:
+            frames.append(frame)
+        action = disturb(expert.act(expert_input(frame)))
+        if step < drift_steps:
+            action = np.append(drift, -1.0).clip(-1.0, 1.0).astype(np.float32)
+        frame = env.step(action, (step + 1) % _EVERY == 0)
+    states = [frame_state(frame) for frame in frames]
+    return SceneViews(
+        images={name: np.stack([frame.images[name] for frame in frames]) for name in settings.cameras},
+        states={key: np.stack([state[key] for state in states]) for key in settings.state_keys},
+        targets=np.stack([view_targets(settings.task, frame) for frame in frames]),
+        scenes=np.full(len(frames), seed, dtype=np.int64),
+    )
+
+
+def _join(parts: Sequence[SceneViews], settings: SceneViewSettings) -> SceneViews:
+    return SceneViews(
+        images={name: np.concatenate([part.images[name] for part in parts]) for name in settings.cameras},
+        states={key: np.concatenate([part.states[key] for part in parts]) for key in settings.state_keys},
+        targets=np.concatenate([part.targets for part in parts]),
+        scenes=np.concatenate([part.scenes for part in parts]),
+    )
+
+
+def _read(path: Path, settings: SceneViewSettings) -> SceneViews | None:
+    """None where the file is not there, cannot be read, or was made with other settings: it is made anew."""
+    try:
+        with np.load(path) as file:
+            if str(file["settings"]) != json.dumps(dataclasses.asdict(settings)):
+                return None
+            return SceneViews(
+                images={name: file[f"image/{name}"] for name in settings.cameras},
+                states={key: file[f"state/{key}"] for key in settings.state_keys},
+                targets=file["targets"],
+                scenes=file["scenes"],
+            )
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        return None
+
+
+def _write(path: Path, settings: SceneViewSettings, views: SceneViews) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial.npz")
+    arrays = {f"image/{name}": images for name, images in views.images.items()}
+    arrays |= {f"state/{key}": states for key, states in views.states.items()}
+    text = json.dumps(dataclasses.asdict(settings))
+    np.savez(partial, settings=np.array(text), targets=views.targets, scenes=views.scenes, **arrays)
+    os.replace(partial, path)
+
+
+_worker: dict = {}
+
+
+def _start_worker(settings: SceneViewSettings, contract: Contract) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    scene = SimBridgeConfig(
+        task=settings.task, horizon=_SCENE_STEPS, position_range_scale=settings.position_range_scale
+    )
+    _worker.update(settings=settings, config=sim_config(scene, contract))
+
+
+def _run_scene(seed: int) -> SceneViews:
+    if "env" not in _worker:
+        try:
+            # made here and not in the initializer: a pool restarts a worker whose initializer fails, for ever
+            _worker["env"] = SimEnv(_worker["config"])
+        except Exception as error:
+            raise ApoError(f"the simulation cannot start: {error}") from None
+    return scene_views(_worker["env"], _worker["settings"], seed)

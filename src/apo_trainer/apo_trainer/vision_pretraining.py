@@ -1,0 +1,144 @@
+"""Trains a small VLA's eyes before its policy: where the hand has to go in pictures of random scenes.
+
+A published VLA comes with vision that was trained on millions of pictures, and is fine-tuned on few demonstrations. The
+small one is given the same start: its image encoders learn from which tokens the way to the object can be read by a
+linear layer, which is thrown away afterwards.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from apo_core.vla.policy import VlaPolicy
+from apo_trainer.learning_rates import warmup_cosine
+
+if TYPE_CHECKING:
+    from apo_sim_bridge.scene_views import SceneViews
+
+_INSTRUCTION = "look"  # vision reads no instruction, but an observation has one
+_HELD_OUT_EVERY = 10  # scenes
+_BETA = 0.1  # of the smooth L1 loss of positions, in `SceneViews.position_unit`
+_HELD_WEIGHT = 0.3  # of the loss of whether the object is held
+_POSITION_WEIGHT = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class VisionSettings:
+    """How to train."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    warmup_steps: int
+    weight_decay: float
+    max_grad_norm: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class VisionErrors:
+    """Median errors on scenes that were not trained on."""
+
+    frames: int
+    sideways_mm: float  # of the way to the grasp, horizontally
+    height_mm: float
+    yaw_deg: float  # of the grasp
+
+
+def pretrain_vision(
+    policy: VlaPolicy,
+    views: SceneViews,
+    settings: VisionSettings,
+    symmetry: float,
+    progress: Callable[[int, float, float], None] | None = None,
+) -> VisionErrors:
+    """Trains the image encoders of `policy.model` in place; the same seed and thread count give the same weights.
+
+    Args:
+        policy: a small VLA without an adapter.
+        views: of its cameras and state.
+        settings: how.
+        symmetry: rad of yaw after which the grasp repeats.
+        progress: takes steps done, loss, seconds spent.
+
+    Raises:
+        ArithmeticError: the loss is not finite.
+    """
+    model, rng, size = policy.model, np.random.default_rng(settings.seed), views.targets.shape[1]
+    config = model.config
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        head = nn.Linear((config.feature_tokens - 1) * config.hidden + config.state_size, size)
+    parameters = [*model.image_encoders.parameters(), *head.parameters()]
+    optimizer = torch.optim.AdamW(
+        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.95)
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: warmup_cosine(step, settings.warmup_steps, settings.steps)
+    )
+    names = np.unique(views.scenes)
+    held_out = np.isin(views.scenes, names[_HELD_OUT_EVERY - 1 :: _HELD_OUT_EVERY])
+    train, test = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+    order, started = np.empty(0, dtype=np.int64), time.monotonic()
+    model.train()
+    for step in range(settings.steps):
+        while len(order) < settings.batch_size:
+            order = np.concatenate([order, rng.permutation(train)])
+        indices, order = order[: settings.batch_size], order[settings.batch_size :]
+        loss = _loss(_predict(policy, head, views, indices, rng), torch.from_numpy(views.targets[indices]))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
+        optimizer.step()
+        schedule.step()
+        if not math.isfinite(loss.item()):
+            raise ArithmeticError(f"loss is {loss.item()} at step {step}: lower vision_learning_rate")
+        if progress is not None:
+            progress(step + 1, loss.item(), time.monotonic() - started)
+    model.eval()
+    return _errors(policy, head, views, test, symmetry)
+
+
+def _predict(
+    policy: VlaPolicy, head: nn.Linear, views: SceneViews, indices: Sequence[int], rng: np.random.Generator | None
+) -> Tensor:
+    """Targets (B, 9) as the head reads them from the tokens of all cameras and the state; `rng` augments."""
+    batch = policy.prepare(
+        [{name: images[i] for name, images in views.images.items()} for i in indices],
+        [{key: values[i] for key, values in views.states.items()} for i in indices],
+        _INSTRUCTION,
+        rng,
+    )
+    tokens = [policy.model.camera_tokens(i, batch.images[:, i]) for i in range(batch.images.shape[1])]
+    return head(torch.cat([*(part.flatten(1) for part in tokens), batch.state], dim=1))
+
+
+def _loss(found: Tensor, wanted: Tensor) -> Tensor:
+    ways = F.smooth_l1_loss(found[:, :6], wanted[:, :6], beta=_BETA)
+    yaw = F.smooth_l1_loss(found[:, 6:8], wanted[:, 6:8])
+    return _POSITION_WEIGHT * ways + yaw + _HELD_WEIGHT * F.binary_cross_entropy_with_logits(found[:, 8], wanted[:, 8])
+
+
+def _errors(
+    policy: VlaPolicy, head: nn.Linear, views: SceneViews, indices: np.ndarray, symmetry: float
+) -> VisionErrors:
+    with torch.no_grad():
+        parts = [_predict(policy, head, views, indices[i : i + 64], None) for i in range(0, len(indices), 64)]
+    found, wanted = torch.cat(parts).numpy(), views.targets[indices]
+    ways = np.abs(found[:, :3] - wanted[:, :3]) * views.position_unit * 1e3
+    turns = np.angle(np.exp(1j * (np.arctan2(found[:, 7], found[:, 6]) - np.arctan2(wanted[:, 7], wanted[:, 6]))))
+    return VisionErrors(
+        frames=len(indices),
+        sideways_mm=float(np.median(np.hypot(ways[:, 0], ways[:, 1]))),
+        height_mm=float(np.median(ways[:, 2])),
+        yaw_deg=float(np.median(np.degrees(np.abs(turns) * symmetry / (2 * np.pi)))),
+    )

@@ -1,0 +1,76 @@
+"""Image encoders learn from pictures where a bright square is."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from small_policy import small_config
+
+from apo_sim_bridge.scene_views import SceneViews
+from apo_trainer.behaviour_cloning import Demonstrations, new_policy
+from apo_trainer.vision_pretraining import VisionSettings, pretrain_vision
+
+SHAPE = small_config(image_channels=(8, 8, 16), hidden=32, mlp=64, image_tokens=2)
+SETTINGS = VisionSettings(
+    steps=250, batch_size=32, learning_rate=3e-3, warmup_steps=10, weight_decay=0.01, max_grad_norm=1.0, seed=0
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def views(scenes: int = 40, frames: int = 10) -> SceneViews:
+    """A bright square 4 pixels wide, -0.04 to 0.04 m off in x and y; the other targets are 0."""
+    rng = np.random.default_rng(0)
+    count = scenes * frames
+    places = rng.integers(0, 13, (count, 2))
+    images = rng.integers(0, 30, (count, 16, 16, 3), dtype=np.uint8)
+    for image, (row, column) in zip(images, places, strict=True):
+        image[row : row + 4, column : column + 4] += 200
+    targets = np.zeros((count, 9), np.float32)
+    targets[:, :2] = places[:, ::-1] / 6 - 1
+    targets[:, 6] = 1.0
+    states = {"ee_pose": rng.normal(size=(count, 7)).astype(np.float32)}
+    return SceneViews({"front": images}, states, targets, np.repeat(np.arange(scenes), frames))
+
+
+def policy():
+    seen = views(4, 5)
+    demonstrations = Demonstrations(
+        seen.images,
+        seen.states,
+        np.random.default_rng(1).normal(size=(20, 7)).astype(np.float32),
+        ("lift",) * 20,
+        np.ones(20, np.int64),
+    )
+    return new_policy(SHAPE, demonstrations, "abc", seed=0)
+
+
+def test_it_finds_the_square_in_scenes_it_never_saw():
+    steps = []
+    trained = policy()
+    decoder = {name: value.clone() for name, value in trained.model.language_model.state_dict().items()}
+    errors = pretrain_vision(trained, views(), SETTINGS, np.pi / 2, lambda step, loss, seconds: steps.append(step))
+    # a guess of the middle is 33 mm off
+    assert errors.sideways_mm < 8.0 and errors.frames == 40
+    assert steps == list(range(1, 251))
+    assert not trained.model.training
+    for name, value in trained.model.language_model.state_dict().items():
+        assert torch.equal(value, decoder[name])
+
+
+def test_the_same_seed_gives_the_same_weights():
+    settings = dataclasses.replace(SETTINGS, steps=5)
+    first, second = policy(), policy()
+    assert pretrain_vision(first, views(), settings, np.pi / 2) == pretrain_vision(second, views(), settings, np.pi / 2)
+    for one, other in zip(first.model.parameters(), second.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_loss_that_is_not_finite_stops_it():
+    bad = dataclasses.replace(views(4, 5), targets=np.full((20, 9), np.nan, np.float32))
+    with pytest.raises(ArithmeticError, match="vision_learning_rate"):
+        pretrain_vision(policy(), bad, SETTINGS, np.pi / 2)
