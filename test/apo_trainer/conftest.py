@@ -150,6 +150,12 @@ def arguments(checkpoint, interactions, tmp_path):
         "learning_rate": 0.01,
         "warmup_steps": 0,
         "undesirable_steps": 3,
+        "method": "apo",
+        "prefix_noise": 0.0,
+        "prefix_jitter": 0.0,
+        "action_tolerance": 0.0,
+        "lora_rank": 8,
+        "lora_alpha": 16.0,
         "gate_l1_tolerance": 100.0,
         "gate_rise_nats": -1000.0,
         "gate_fall_nats": -1000.0,
@@ -180,7 +186,7 @@ def trainer_of(tiny_model, interactions, contract):
 
     def make(resources=None, **changes):
         defaults = {"steps": 8, "batch_size": 8, "learning_rate": 0.01, "warmup_steps": 0, "undesirable_steps": 3}
-        settings = TrainingConfig(**{**defaults, **changes})
+        settings = TrainingConfig(**{**defaults, "method": "apo", "lora_rank": 8, "lora_alpha": 16.0, **changes})
         model, tokenizer, statistics = tiny_model
         policy = VlaPolicy(copy.deepcopy(model), tokenizer, statistics, "base", "statistics")
         paths = sorted(interactions.glob("*.h5"))

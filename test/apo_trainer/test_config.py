@@ -21,7 +21,7 @@ def write(tmp_path, text):
 
 def test_the_shipped_file_names_every_parameter():
     assert set(read_ros_parameters(SHIPPED, "trainer")) == {spec.name for spec in dataclasses.fields(TrainerConfig)}
-    assert read_config(SHIPPED).method == "apo"
+    assert read_config(SHIPPED).method == "apo_plus"
 
 
 def test_the_shipped_shares_are_the_papers():

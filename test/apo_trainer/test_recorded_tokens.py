@@ -139,7 +139,7 @@ def test_without_recorded_tokens_a_batch_holds_tokens_of_the_same_actions(policy
 def test_training_reference_and_serving_agree_on_what_the_policy_emitted(policy, chunks, record):
     data = record()
     batch = batch_of(policy, data)
-    parameters, config = lora_parameters(policy.model), TrainingConfig(method="kto")
+    parameters, config = lora_parameters(policy.model), TrainingConfig(method="kto", action_tolerance=0.0)
     reference = ReferenceLogps(policy, Reference(policy, parameters), ReferenceCache())
     method = METHODS["kto"](data, config)
     update = Update(policy, list(parameters.values()), method, reference, config, Processes())

@@ -20,7 +20,8 @@ E, P, H, U = SampleClass.EXPERT, SampleClass.POLICY, SampleClass.HUMAN, SampleCl
 
 def config(**changes):
     values = {"steps": 20, "batch_size": 8, "learning_rate": 0.01, "warmup_steps": 0, "undesirable_steps": 3}
-    return TrainingConfig(**{**values, **changes})
+    plain = {"method": "apo", "prefix_noise": 0.0, "prefix_jitter": 0.0, "action_tolerance": 0.0, "lora_rank": 8}
+    return TrainingConfig(**{**values, **plain, "lora_alpha": 16.0, **changes})
 
 
 @pytest.fixture
@@ -257,7 +258,7 @@ def recorded():
     torch.set_num_threads(1)
     policy = VlaPolicy.load(ROOT / "models" / "lift_base", lora=None)
     # three episodes are too few to make the undesirable steps of another one less likely
-    settings = TrainingConfig(steps=20, batch_size=8, learning_rate=3e-4, warmup_steps=0, gate_fall_nats=-2.0)
+    settings = config(learning_rate=3e-4, undesirable_steps=10, gate_fall_nats=-2.0)
     paths = list_episodes(ROOT / "test" / "data" / "takeovers")
     data = load_training_data(paths, settings.label_rule, policy.chunk, 0.1, policy.contract_sha256)
     assert data.set_aside == ()

@@ -23,8 +23,8 @@ class PolicyConfig:
     adapter_dir: str = parameter("runs/adapters", "adapter store; it may appear later")
     adapter_version: int = parameter(0, "adapter served at start; 0 base policy, -1 the promoted one", low=-1)
     adapter_public_key: str = parameter("", "file of public keys (PEM); only adapters signed by one serve; empty: any")
-    lora_rank: int = parameter(8, "rank of the adapters", low=1, high=1024)
-    lora_alpha: float = parameter(16.0, "alpha of the adapters, whose scale is alpha / rank", low=0.0, high=4096.0)
+    lora_rank: int = parameter(32, "rank of the adapters", low=1, high=1024)
+    lora_alpha: float = parameter(64.0, "alpha of the adapters, whose scale is alpha / rank", low=0.0, high=4096.0)
     lora_targets: str = parameter(
         "",
         "regular expression over module names: the layers that the adapters are of; empty: the linear layers of the "

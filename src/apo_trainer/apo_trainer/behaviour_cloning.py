@@ -224,7 +224,7 @@ def train(
                 "(config/base_policy.yaml)"
             )
         if held_out is not None and settings.evaluate_every and (step + 1) % settings.evaluate_every == 0:
-            curve.append((step + 1, held_out_loss(policy, held_out)))
+            curve.append((step + 1, held_out_loss(policy, held_out, scores)))
         if progress is not None:
             progress(step + 1, losses[-1], time.monotonic() - started)
     model.eval()
@@ -233,15 +233,17 @@ def train(
     return CloningCurves(tuple(losses), tuple(curve))
 
 
-def held_out_loss(policy: VlaPolicy, data: Demonstrations, batch_size: int = 64) -> float:
-    """Mean cross-entropy [nats a token] of all chunks of `data`, plain views, without gradient."""
+def held_out_loss(
+    policy: VlaPolicy, data: Demonstrations, scores: ActionScores | None = None, batch_size: int = 64
+) -> float:
+    """Mean cross-entropy [nats a token] of all chunks of `data`, plain views, without gradient; see `cloning_loss`."""
     training, total, count = policy.model.training, 0.0, 0
     policy.model.eval()
     with torch.no_grad():
         for first in range(0, data.num_frames, batch_size):
             indices = np.arange(first, min(first + batch_size, data.num_frames))
             tokens = int((targets(policy, data, indices) != IGNORED).sum())
-            total += tokens * cloning_loss(policy, data, indices, None).item()
+            total += tokens * cloning_loss(policy, data, indices, None, scores).item()
             count += tokens
     policy.model.train(training)
     return total / count

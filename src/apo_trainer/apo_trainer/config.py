@@ -24,21 +24,23 @@ METHOD_NAMES = ("apo", "apo_plus", "apo_reference_compat", "kto", "dpo", "tpo", 
 class TrainingConfig:
     """Everything an adapter depends on beside its data; hashed into its manifest."""
 
-    method: str = parameter("apo", "how a batch is drawn and what its loss is (docs/methods.md)", choices=METHOD_NAMES)
+    method: str = parameter(
+        "apo_plus", "how a batch is drawn and what its loss is (docs/methods.md)", choices=METHOD_NAMES
+    )
     start_from: str = parameter(
         "base",
         "what a run trains from, which is also its reference: the base policy, or the adapter that serves",
         choices=("base", "serving"),
     )
     steps: int = parameter(
-        60, "optimizer steps of an update; 0: as many as `passes` over the data take", low=0, high=1_000_000
+        200, "optimizer steps of an update; 0: as many as `passes` over the data take", low=0, high=1_000_000
     )
     passes: float = parameter(
         1.5, "with steps = 0: how often a human or undesirable step is drawn on average", low=0.01, high=1000.0
     )
     min_steps: int = parameter(30, "with steps = 0: at least so many", low=1, high=1_000_000)
     max_steps: int = parameter(200, "with steps = 0: at most so many", low=1, high=1_000_000)
-    batch_size: int = parameter(16, "samples a step", low=1, high=4096)
+    batch_size: int = parameter(32, "samples a step", low=1, high=4096)
     micro_batch_size: int = parameter(
         0,
         "rows that go through the model at once; 0: the whole batch; less memory, a third more time",
@@ -53,7 +55,7 @@ class TrainingConfig:
         "of matrix products; bfloat16 where the processor has it; log-softmax and loss stay float32",
         choices=("float32", "bfloat16"),
     )
-    learning_rate: float = parameter(5e-4, "AdamW, after the warmup", low=0.0, high=1.0)
+    learning_rate: float = parameter(1e-3, "AdamW, after the warmup", low=0.0, high=1.0)
     warmup_steps: int = parameter(10, "steps of linear warmup", low=0, high=100_000)
     learning_rate_end: float = parameter(0.1, "share of the rate that is left at the last step", low=0.0, high=1.0)
     weight_decay: float = parameter(0.0, "AdamW", low=0.0, high=1.0)
@@ -127,8 +129,8 @@ class TrainingConfig:
     undesirable_keep_at_least: int = parameter(
         50, "likely: the most likely so many stay, whatever their log-probability", low=0, high=1_000_000
     )
-    lora_rank: int = parameter(8, "rank of the adapter; a parent adapter must have the same", low=1, high=1024)
-    lora_alpha: float = parameter(16.0, "scale of the adapter times its rank", low=1e-3, high=4096.0)
+    lora_rank: int = parameter(32, "rank of the adapter; a parent adapter must have the same", low=1, high=1024)
+    lora_alpha: float = parameter(64.0, "scale of the adapter times its rank", low=1e-3, high=4096.0)
     lora_dropout: float = parameter(0.0, "dropout in front of the adapter", low=0.0, high=0.9)
     lora_targets: str = parameter(
         "",

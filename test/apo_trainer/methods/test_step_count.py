@@ -10,7 +10,9 @@ EPISODES = ("E" * 60, "P" * 10 + "U" * 40 + "H" * 24)
 
 
 def planned(data, method="apo", **changes):
-    config = TrainingConfig(**{"method": method, "steps": 0, "passes": 2.0, "min_steps": 1, **changes})
+    config = TrainingConfig(
+        **{"method": method, "steps": 0, "passes": 2.0, "min_steps": 1, "batch_size": 16, **changes}
+    )
     return planned_steps(config, METHODS[method](data, config).sampler)
 
 
