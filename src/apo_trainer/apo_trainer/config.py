@@ -33,7 +33,7 @@ class TrainingConfig:
         choices=("base", "serving"),
     )
     steps: int = parameter(
-        200, "optimizer steps of an update; 0: as many as `passes` over the data take", low=0, high=1_000_000
+        140, "optimizer steps of an update; 0: as many as `passes` over the data take", low=0, high=1_000_000
     )
     passes: float = parameter(
         1.5, "with steps = 0: how often a human or undesirable step is drawn on average", low=0.01, high=1000.0
@@ -195,7 +195,7 @@ class TrainingConfig:
         high=1.0,
     )
     gate_own_success_nats: float = parameter(
-        -20.0, "mean log-ratio of held-out policy steps of unaided successes must not be below", low=-1e6, high=1e6
+        -40.0, "mean log-ratio of held-out policy steps of unaided successes must not be below", low=-1e6, high=1e6
     )
     guard_undesirable_nats: float = parameter(
         -40.0, "a mean undesirable log-ratio below this stops the run: it is running away", low=-1e6, high=0.0
