@@ -7,6 +7,7 @@ import pytest
 
 from apo_core.config import load
 from apo_core.contract import load_contract
+from apo_core.errors import ConfigError
 from apo_core.types import Observation
 from apo_core.vla.checkpoint import HASHED_FILES, MANIFEST, read_manifest
 from apo_core.vla.policy import VlaPolicy
@@ -42,6 +43,13 @@ def test_the_shipped_checkpoint_was_made_with_the_shipped_recipe():
     assert {name: list(v) if isinstance(v, tuple) else v for name, v in recipe.items()} == {
         name: list(value) if isinstance(value := getattr(config, name), tuple) else value for name in recipe
     }
+
+
+def test_vision_needs_a_scene_to_measure_on():
+    assert BasePolicyConfig(vision_scenes=0).vision_scenes == 0
+    assert BasePolicyConfig(vision_scenes=10).vision_scenes == 10
+    with pytest.raises(ConfigError, match=r"vision_scenes = 9 must be 0 or at least 10.*config/base_policy.yaml"):
+        BasePolicyConfig(vision_scenes=9)
 
 
 def test_the_shipped_checkpoint_fits_the_contract_and_acts(shipped):

@@ -24,7 +24,6 @@ from apo_sim_bridge.demonstrations import NoiseBursts, disturbed_actions, expert
 from apo_sim_bridge.sim_env import SimEnv, SimFrame
 
 POSITION_UNIT = 0.04  # m of a position of 1 in `SceneViews.targets`
-TARGETS = ("to grasp x", "y", "z", "to place x", "y", "z", "cos grasp yaw", "sin grasp yaw", "held")
 _SCENE_STEPS = 44  # of each scene
 _EVERY = 2  # steps between pictures
 _NOISE = NoiseBursts(probability=0.12, min_steps=3, max_steps=10)  # twice that of demonstrations: more places
@@ -52,13 +51,17 @@ class SceneViews:
 
     images: dict[str, np.ndarray]  # {camera: uint8 (N, H, W, 3)}
     states: dict[str, np.ndarray]  # {state key: float32 (N, n)}
-    targets: np.ndarray  # float32 (N, 9), see TARGETS: positions in `position_unit`, the yaw in turns of its symmetry
+    targets: np.ndarray  # float32 (N, 9), of `view_targets`
     scenes: np.ndarray  # int64 (N,) seed of the scene
     position_unit: float = POSITION_UNIT  # m
 
 
 def view_targets(task: str, frame: SimFrame) -> np.ndarray:
-    """Where the hand has to go, float32 (9,): see TARGETS. Raises KeyError for a task without an expert."""
+    """Where the hand has to go, float32 (9,): to the grasp x y z, object to its place x y z, cos and sin of the yaw, held.
+
+    Positions are in POSITION_UNIT; a full turn of the yaw is one period of the grasp's symmetry. Raises KeyError for a
+    task without an expert.
+    """
     spec = TASKS[task]
     scene = Scene(spec, expert_input(frame))
     turns = 2 * np.pi / spec.grasp_symmetry * (scene.object_yaw - scene.hand_yaw)

@@ -15,7 +15,7 @@ import torch
 from apo_core.config import load, parameter
 from apo_core.contract import Contract, load_contract
 from apo_core.episode_file import read_episode
-from apo_core.errors import ApoError
+from apo_core.errors import ApoError, ConfigError
 from apo_core.proportion import wilson_interval
 from apo_core.vla.checkpoint import read_manifest, save_checkpoint, write_manifest
 from apo_core.vla.policy import VlaPolicy
@@ -23,7 +23,7 @@ from apo_core.vla.small_vla import SmallVlaConfig
 from apo_trainer.behaviour_cloning import CloningSettings, join_demonstrations, new_policy, train
 from apo_trainer.progress_line import ProgressLine
 from apo_trainer.rollouts import RolloutResult, RolloutSettings, evaluate_policy
-from apo_trainer.vision_pretraining import VisionSettings, pretrain_vision
+from apo_trainer.vision_pretraining import FEWEST_SCENES, VisionSettings, pretrain_vision
 
 CONFIG_FILE = "config/base_policy.yaml"
 VIEWS_FILE = "scene_views.npz"  # beside the demonstrations
@@ -56,6 +56,7 @@ class BasePolicyConfig:
     vision_scenes: int = parameter(
         300,
         "random scenes on whose pictures vision is trained first; 0: it learns from the demonstrations",
+        low=0,
         high=100_000,
     )
     vision_seed: int = parameter(600_000, "seed of the first of these scenes", low=0, high=2**31)
@@ -83,6 +84,13 @@ class BasePolicyConfig:
     evaluation_seed: int = parameter(200_000, "seed of the first evaluation episode", low=0, high=2**31)
     horizon: int = parameter(100, "steps of an evaluation episode", low=1, high=100_000)
     success_hold_steps: int = parameter(5, "consecutive steps that must show success", low=1, high=1000)
+
+    def __post_init__(self):
+        if 0 < self.vision_scenes < FEWEST_SCENES:
+            fault = (
+                f"vision_scenes = {self.vision_scenes} must be 0 or at least {FEWEST_SCENES}, to have one to measure on"
+            )
+            raise ConfigError("base policy", [f"{fault} ({CONFIG_FILE})"])
 
 
 def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:

@@ -190,12 +190,12 @@ class TrainingConfig:
     )
     gate_edge_rise: float = parameter(
         0.1,
-        "share of decoded tokens at an edge of the range may exceed the reference's, or the recorded actions', by this",
+        "share of decoded tokens at an edge of the range may exceed the reference's by this",
         low=0.0,
         high=1.0,
     )
     gate_own_success_nats: float = parameter(
-        -40.0, "mean log-ratio of held-out policy steps of unaided successes must not be below", low=-1e6, high=1e6
+        -20.0, "mean log-ratio of held-out policy steps of unaided successes must not be below", low=-1e6, high=1e6
     )
     guard_undesirable_nats: float = parameter(
         -40.0, "a mean undesirable log-ratio below this stops the run: it is running away", low=-1e6, high=0.0

@@ -21,7 +21,6 @@ _MEANS_OF = {
     "held_out_ref_l1": "ref_l1",
     "held_out_edge_share": "edges",
     "held_out_ref_edge_share": "ref_edges",
-    "held_out_recorded_edge_share": "recorded_edges",
 }
 _MEANS_OF_SERVING = {"held_out_serving_l1": "serving_l1", "serving_desirable_log_ratio": "serving_log_ratio"}
 
@@ -33,7 +32,7 @@ class GateLimits:
     rise_nats: float  # mean of the desirable must be above
     fall_nats: float  # mean of the undesirable must be below minus this
     l1_tolerance: float  # mean error may exceed the reference's, and the serving adapter's, by this share of it
-    edge_rise: float  # share of decoded tokens at an edge may exceed the reference's, or the recorded actions', by this
+    edge_rise: float  # share of decoded tokens at an edge of the range may exceed the reference's by this
     own_success_nats: float  # mean of the policy's steps of unaided successes must not be below
     min_samples: int  # desirable samples that are needed to judge by
     undesirable_samples: int  # undesirable samples from which on they are judged: the mean of a few is noise
@@ -50,7 +49,6 @@ class ClassMeans:
     ref_l1: float  # the same of the reference
     edges: float = 0.0  # share of decoded tokens at an edge of the range, 0..1, adapter
     ref_edges: float = 0.0
-    recorded_edges: float = 0.0  # of the actions that were recorded
     serving_l1: float | None = None  # of the adapter that serves; None where it is the reference or cannot be compared
     serving_log_ratio: float | None = None  # nats, log pi_theta(a|o) - log pi_serving(a|o)
 
@@ -165,12 +163,11 @@ def _objections(values: Mapping[str, float], limits: GateLimits) -> tuple[str, .
             for whose, other in others.items()
             if other is not None and not l1 <= other * (1.0 + limits.l1_tolerance)
         ]
-        edges, ref_edges, recorded = (values[f"held_out_{name}edge_share"] for name in ("", "ref_", "recorded_"))
-        if not edges <= max(ref_edges, recorded) + limits.edge_rise:
+        edges, ref_edges = values["held_out_edge_share"], values["held_out_ref_edge_share"]
+        if not edges <= ref_edges + limits.edge_rise:
             reasons.append(
                 f"held-out share of decoded tokens at an edge of the range {edges:.3f} exceeds the reference's "
-                f"{ref_edges:.3f} and the recorded actions' {recorded:.3f} by more than "
-                f"gate_edge_rise = {limits.edge_rise:g} (config/trainer.yaml)"
+                f"{ref_edges:.3f} by more than gate_edge_rise = {limits.edge_rise:g} (config/trainer.yaml)"
             )
     if values.get("held_out_undesirable_samples", 0) >= limits.undesirable_samples:
         fall = values["held_out_undesirable_log_ratio"]

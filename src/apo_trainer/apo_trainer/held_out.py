@@ -80,7 +80,7 @@ def _rows(policy, samples, chosen, reference, serving, forward) -> list[tuple[fl
                 ref = forward(batch)
             with serving.active() if serving else contextlib.nullcontext():
                 other = forward(batch) if serving else None
-        columns = [now.logps - ref.logps, now.l1, ref.l1, now.edges, ref.edges, now.recorded_edges]
+        columns = [now.logps - ref.logps, now.l1, ref.l1, now.edges, ref.edges]
         if other is not None:
             columns += [other.l1, now.logps - other.logps]
         rows += zip(*(column.tolist() for column in columns), strict=True)

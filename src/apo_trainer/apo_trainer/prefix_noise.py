@@ -1,6 +1,6 @@
 """Noise on the action tokens that a token is predicted from, as word dropout in language models (arXiv 1511.06349).
 
-Teacher forcing shows the policy the recorded tokens before each one. They tell so much of a recorded action that it
+Teacher forcing shows the policy the recorded tokens before each one. They reveal so much of a recorded action that it
 learns to continue them and not to look; alone it then follows its own first tokens, wherever they lead.
 """
 

@@ -35,7 +35,6 @@ class Forward:
     logps: Tensor  # (B,) log pi_theta(a|o), nats
     l1: Tensor  # (B,) without gradient
     edges: Tensor  # (B,) share of decoded tokens at an edge of the range, without gradient
-    recorded_edges: Tensor  # (B,) the same share of the recorded actions
     other_logps: Tensor  # (R,) log pi_theta(a'|o), without gradient
 
 
@@ -111,7 +110,6 @@ class Update:
             logps=sequence_logps(logits, batch.tokens, batch.mask, self._scores),
             l1=error.sum(-1) / batch.mask.sum(-1).clamp(min=1),
             edges=self._edge_tokens.shares(decoded, batch.mask),
-            recorded_edges=self._edge_tokens.shares(batch.tokens, batch.mask),
             other_logps=sequence_logps(other_logits, batch.others.tokens, batch.others.mask, self._scores),
         )
 

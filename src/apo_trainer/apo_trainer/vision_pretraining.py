@@ -1,4 +1,4 @@
-"""Trains a small VLA's eyes before its policy: where the hand has to go in pictures of random scenes.
+"""Trains a small VLA's vision before its policy: where the hand has to go in pictures of random scenes.
 
 A published VLA comes with vision that was trained on millions of pictures, and is fine-tuned on few demonstrations. The
 small one is given the same start: its image encoders learn from which tokens the way to the object can be read by a
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _INSTRUCTION = "look"  # vision reads no instruction, but an observation has one
 _HELD_OUT_EVERY = 10  # scenes
+FEWEST_SCENES = _HELD_OUT_EVERY  # with fewer none would be held out
 _BETA = 0.1  # of the smooth L1 loss of positions, in `SceneViews.position_unit`
 _HELD_WEIGHT = 0.3  # of the loss of whether the object is held
 _POSITION_WEIGHT = 3.0
@@ -101,7 +102,10 @@ def pretrain_vision(
         optimizer.step()
         schedule.step()
         if not math.isfinite(loss.item()):
-            raise ArithmeticError(f"loss is {loss.item()} at step {step}: lower vision_learning_rate")
+            raise ArithmeticError(
+                f"loss of vision is {loss.item()} at step {step}: lower vision_learning_rate = "
+                f"{settings.learning_rate} (config/base_policy.yaml)"
+            )
         if progress is not None:
             progress(step + 1, loss.item(), time.monotonic() - started)
     model.eval()
