@@ -57,7 +57,7 @@ class SceneViews:
 
 
 def view_targets(task: str, frame: SimFrame) -> np.ndarray:
-    """Where the hand has to go, float32 (9,): way to the grasp x y z, object to its place x y z, cos, sin of the yaw, held.
+    """Where the hand has to go, float32 (9,): to the grasp xyz, object to its place xyz, yaw as cos and sin, held.
 
     Positions are in POSITION_UNIT; a full turn of the yaw is one period of the grasp's symmetry. Raises KeyError for a
     task without an expert.
