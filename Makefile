@@ -17,8 +17,9 @@ build:  ## run colcon again
 demo: setup  ## the whole loop in simulation (QUICK=1 for a short one, ARGS="..." for ./apo demo)
 	@./apo demo $(if $(QUICK),--quick) $(ARGS)
 
+# pytest-xdist waits for ever for the rest of a file whose worker was replaced: a crash ends the run instead.
 test: setup  ## all tests, two files at a time (ARGS="-k name -x" for pytest instead)
-	@$(ENV) python -m pytest $(or $(ARGS),--numprocesses 2 --dist loadfile)
+	@$(ENV) python -m pytest $(or $(ARGS),--numprocesses 2 --dist loadfile --max-worker-restart 0)
 
 lint: setup  ## ruff: rules and format
 	@.venv/bin/ruff check .

@@ -17,6 +17,15 @@ from apo_core.contract import Contract, contract_from_dict
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, Observation, Step
 from apo_sim_bridge.rendering import prepare_backend
 
+# before rclpy is imported; child processes inherit it. LOCALHOST would add shared memory to what the profile names.
+_PROFILE = str(Path(__file__).parent / "support" / "fastdds_udp_loopback.xml")
+os.environ.update(
+    RMW_IMPLEMENTATION="rmw_fastrtps_cpp",
+    ROS_AUTOMATIC_DISCOVERY_RANGE="SYSTEM_DEFAULT",
+    FASTRTPS_DEFAULT_PROFILES_FILE=_PROFILE,
+    FASTDDS_DEFAULT_PROFILES_FILE=_PROFILE,
+)
+
 # before any test imports MuJoCo, which takes its GL library then and keeps it; what renders says if there is none
 with contextlib.suppress(RuntimeError):
     prepare_backend()

@@ -18,15 +18,13 @@ from apo_core.types import ControlSource, EpisodeKind, StepLabel
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 540
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 def start(domain: int, run_dir: Path, expert_dir: Path) -> subprocess.Popen:
-    environment = {
-        **os.environ,
-        "ROS_DOMAIN_ID": str(domain),
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-    }
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
+        environment.pop(name, None)  # ./apo sets the product's own transports
     return subprocess.Popen(
         [str(ROOT / "apo"), "demo", "--quick", "--output", str(run_dir), "--expert-dir", str(expert_dir)],
         stdout=subprocess.PIPE,

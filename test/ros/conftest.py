@@ -1,12 +1,10 @@
 """A ROS domain of its own for each test process, on loopback only."""
 
-import os
 import time
 from collections.abc import Callable
 
 import pytest
 
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 rclpy = pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' or source a ROS 2 installation")
 
 from arbiter_cell import cell, start_arbiter, write_contract  # noqa: E402, F401

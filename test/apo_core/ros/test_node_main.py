@@ -42,7 +42,7 @@ def end_of(domain: int, *arguments: str) -> subprocess.CompletedProcess:
     """A process whose node raises in a callback while it is active."""
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, *arguments],
-        env={**os.environ, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "ROS_DOMAIN_ID": str(domain)},
+        env={**os.environ, "ROS_DOMAIN_ID": str(domain)},
         capture_output=True,
         text=True,
         timeout=WAIT_S,
