@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from apo_core.contract import Contract
-from apo_core.episode_file import Episode, list_episodes, read_episode, read_frames
+from apo_core.episode_file import Episode, list_episodes, read_episode
 from apo_core.errors import ApoError, EpisodeFormatError
+from apo_core.frame_files import FrameFiles
 from apo_core.labeling import LabelRule, episode_windows
 from apo_core.takeover_windows import Window, fitted_window, window_statistics
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, Observation, Outcome, Purpose, StepLabel
@@ -85,9 +86,9 @@ class Sample:
     def desirable(self) -> bool:
         return self.sample_class is not SampleClass.UNDESIRABLE
 
-    def observation(self) -> Observation:
+    def observation(self, files: FrameFiles) -> Observation:
         """Reads the images from the file. Raises EpisodeFormatError when that is no longer possible."""
-        images = {name: frames[0] for name, frames in read_frames(self.episode.path, [self.step]).items()}
+        images = {name: frames[0] for name, frames in files.read(self.episode.path, [self.step]).items()}
         state = {name: values[self.step] for name, values in self.episode.state.items()}
         return Observation(int(self.episode.stamps_ns[self.step]), images, state, self.episode.instruction)
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from apo_core.frame_files import FrameFiles
 from apo_core.vla.lora import reaches_features
 from apo_core.vla.model import VlaModel
 from apo_core.vla.policy import Prepared, VlaPolicy
@@ -90,6 +91,7 @@ class FeatureStore:
         workers = settings.workers
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="images") if workers else None
         self._pending: dict[Key, Future[Prepared]] = {}
+        self._files = FrameFiles()
 
     def prefetch(self, draws: Sequence[Draw]) -> None:
         """Starts to read what these draws will need; does nothing without workers."""
@@ -121,11 +123,12 @@ class FeatureStore:
         return f"{self._samples[draw.index].key}:{view}"
 
     def close(self) -> None:
-        """Ends the threads."""
+        """Ends the threads and closes the files."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
             self._pending.clear()
+        self._files.close()
 
     def _missing(self, draws: Sequence[Draw]) -> list[Key]:
         return list(dict.fromkeys(key for key in map(_key, draws) if key not in self._cache))
@@ -153,7 +156,7 @@ class FeatureStore:
     def _prepare(self, key: Key) -> Prepared:
         index, view = key
         sample = self._samples[index]
-        observation = sample.observation()
+        observation = sample.observation(self._files)
         rng = None
         if self._views > 1:
             rng = np.random.default_rng([self._seed, zlib.crc32(sample.key.encode()), view])

@@ -65,6 +65,7 @@ class ReferenceLogps:
         cache: values that are known.
         precision: as the policy is trained, or their difference would be that of the precisions.
         scores: as the policy is trained; None: of the policy's own bins.
+        micro_batch_size: rows that go through the model at once where nothing is kept; 0: the whole batch.
     """
 
     def __init__(
@@ -74,9 +75,11 @@ class ReferenceLogps:
         cache: ReferenceCache,
         precision: str = "float32",
         scores: ActionScores | None = None,
+        micro_batch_size: int = 0,
     ):
         self._policy, self._reference, self._cache = policy, reference, cache
         self._precision, self._scores = precision, scores or policy.classes
+        self._micro_batch_size = micro_batch_size
 
     @torch.no_grad()
     def of(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -90,25 +93,38 @@ class ReferenceLogps:
         if batch.prefix is None:
             known = self._known(batch, [*batch.keys, *others.keys], own + strange)
         else:
-            known = self._score(batch, own) + self._known(batch, others.keys, strange)
+            known = self._fresh(batch, own) + self._known(batch, others.keys, strange)
         values = torch.tensor(known, dtype=torch.float32, device=batch.tokens.device)
         return values[: len(batch)], values[len(batch) :]
+
+    def _fresh(self, batch: Batch, actions: Sequence[_Action]) -> list[float]:
+        """Of actions that are scored once and never again."""
+        size = self._micro_batch_size or len(actions)
+        with self._as_reference():
+            parts = [self._score(batch, actions[first : first + size]) for first in range(0, len(actions), size)]
+        return [value for part in parts for value in part]
 
     def _known(self, batch: Batch, keys: Sequence[bytes], actions: Sequence[_Action]) -> list[float]:
         """Of actions, from the cache where they are in it."""
         missing = {key: action for key, action in zip(keys, actions, strict=True) if self._cache.get(key) is None}
         if missing:
-            values = self._score(batch, list(missing.values()))
+            values: list[float] = []
+            with self._as_reference():
+                # what is kept must not depend on the actions that happened to be missing with it
+                for part, count in fixed_batches(list(missing.values())):
+                    values += self._score(batch, part)[:count]
             self._cache.put(dict(zip(missing, values, strict=True)))
         return [self._cache.get(key) for key in keys]
 
-    def _score(self, batch: Batch, actions: Sequence[_Action]) -> list[float]:
-        values: list[float] = []
+    @contextlib.contextmanager
+    def _as_reference(self) -> Iterator[None]:
         with self._reference.active(), matrix_products(self._precision, self._policy.device):
-            for part, count in fixed_batches(actions):
-                rows, *parts = zip(*part, strict=True)
-                rows, (tokens, mask, prefix) = list(rows), map(torch.stack, parts)
-                seen = batch.inputs.rows(rows)
-                logits = self._policy.model.action_logits(seen.embed(self._policy.model), seen.prompt_ids, prefix)
-                values += sequence_logps(logits, tokens, mask, self._scores)[:count].tolist()
-        return values
+            yield
+
+    def _score(self, batch: Batch, actions: Sequence[_Action]) -> list[float]:
+        """Of actions in one pass."""
+        rows, *parts = zip(*actions, strict=True)
+        tokens, mask, prefix = map(torch.stack, parts)
+        seen = batch.inputs.rows(list(rows))
+        logits = self._policy.model.action_logits(seen.embed(self._policy.model), seen.prompt_ids, prefix)
+        return sequence_logps(logits, tokens, mask, self._scores).tolist()

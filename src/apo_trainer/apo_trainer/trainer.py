@@ -91,7 +91,7 @@ class Trainer:
         self.reference_sha256 = self._reference.sha256(config.lora_alpha, config.precision, config.action_tolerance)
         self._cache = ReferenceCache(resources.reference_cache_dir, self.reference_sha256)
         scores = action_scores(policy, config.action_tolerance)
-        logps = ReferenceLogps(policy, self._reference, self._cache, config.precision, scores)
+        logps = ReferenceLogps(policy, self._reference, self._cache, config.precision, scores, config.micro_batch_size)
         self._serving: Reference | None = None  # the adapter that serves, where that is another policy
         self._serving_fault = ""
         method = METHODS[config.method]
