@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 from apo_core.adapter_store import AdapterStore
-from apo_core.config import read_ros_parameters
+from apo_core.config import load, read_ros_parameters
 from apo_core.episode_file import read_episode
 from apo_core.errors import ConfigError
 from apo_core.types import EpisodeKind
 from apo_trainer import compare
-from apo_trainer.compare_config import CompareConfig, check_seeds
+from apo_trainer.compare_config import CompareConfig, check_seeds, trainer_configs
 from apo_trainer.rollouts import RolloutResult
 
 ROOT = Path(__file__).parents[2]
@@ -67,11 +67,15 @@ def test_every_method_is_trained_and_measured_on_the_same_seeds(arguments, measu
     assert compare.main([*arguments, "--methods", "apo", "dpo", "tpo", "sirius"]) == 0
     rows = results()
     assert list(rows) == ["base", "apo", "dpo", "tpo", "sirius"]
-    assert rows["base"]["outcomes"] == [[50000, True], [50001, False], [50002, True], [50003, False]]
+    assert rows["base"]["trainings"][0]["outcomes"] == [[50000, True], [50001, False], [50002, True], [50003, False]]
     assert [rows[name]["successes"] for name in rows] == [2, 4, 4, 4, 4]
     assert {row["steps"] for name, row in rows.items() if name != "base"} == {2}
-    assert [adapter and Path(adapter.store).parent.name for adapter in measured] == [None, *list(rows)[1:]]
-    assert AdapterStore("out/dpo/adapters").read(1)[0].method == "dpo"
+    assert [adapter and adapter.store for adapter in measured] == [
+        None,
+        *(f"out/{name}/seed_0/adapters" for name in ("apo", "dpo", "tpo", "sirius")),
+    ]
+    assert AdapterStore("out/dpo/seed_0/adapters").read(1)[0].method == "dpo"
+    assert Path("out/base/evaluation.json").is_file()
     table = Path("out/table.md").read_text()
     assert table in capsys.readouterr().out
     assert "| base   | 50%" in table
@@ -92,7 +96,7 @@ def test_a_second_run_keeps_what_is_done_and_adds_what_is_not(arguments, measure
 
 def test_methods_train_from_the_base_policy_on_all_undesirable_steps(arguments, measured):
     compare.main([*arguments, "--methods", "apo", "--set", "undesirable_of=parent", "start_from=serving"])
-    version, _ = AdapterStore("out/apo/adapters").read(1)
+    version, _ = AdapterStore("out/apo/seed_0/adapters").read(1)
     assert (version.parent, version.config["start_from"], version.config["undesirable_of"]) == (0, "base", "all")
     # neither changes what is trained
     compare.main([*arguments, "--methods", "apo"])
@@ -105,13 +109,244 @@ def test_what_the_gate_would_refuse_is_measured_and_marked(arguments, measured):
     assert compare.main([*arguments, "--methods", "apo", "--set", "gate_rise_nats=1000"]) == 0
     row = results()["apo"]
     assert row["n"] == 4
-    assert "gate_rise_nats = 1000" in row["objections"][0]
+    assert "gate_rise_nats = 1000" in row["trainings"][0]["objections"][0]
 
 
 def test_a_method_that_cannot_train_is_a_row_with_the_reason(arguments, measured):
     assert compare.main([*arguments, "--methods", "tpo", "--set", "tpo_window=50"]) == 0
     assert results()["tpo"]["n"] == 0
     assert "no 50 undesirable steps in a row" in results()["tpo"]["failure"]
+
+
+@pytest.fixture
+def configure(arguments):
+    """Changes parameters of the comparison's file."""
+
+    def change(**values):
+        file = Path("compare.yaml")
+        parameters = {**read_ros_parameters(file, "compare"), **values}
+        file.write_text(yaml.safe_dump({"compare": {"ros__parameters": parameters}}))
+
+    return change
+
+
+@pytest.fixture
+def titles(monkeypatch):
+    """Replaces the figure; keeps its titles."""
+    found = []
+    monkeypatch.setattr(compare, "write_figure", lambda results, path, title: found.append(title))
+    return found
+
+
+def trained(name: str, seed: int = 0) -> dict:
+    """Parameters that the newest adapter of a method was trained with."""
+    adapters = AdapterStore(f"out/{name}/seed_{seed}/adapters")
+    return adapters.read(adapters.latest())[0].config
+
+
+def test_a_method_trains_with_its_own_settings(arguments, measured, configure, titles):
+    configure(method_settings=["apo steps=3  learning_rate=5e-3", "bc steps=9"])
+    assert compare.main([*arguments, "--methods", "apo", "kto"]) == 0
+    assert [(trained(name)["steps"], trained(name)["learning_rate"]) for name in ("apo", "kto")] == [
+        (3, 0.005),
+        (2, 0.01),
+    ]
+    facts = json.loads(Path("out/compare.json").read_text())
+    assert facts["trainer"]["steps"] == 2
+    assert facts["method_parameters"] == {"apo": {"steps": 3, "learning_rate": 0.005}, "kto": {}}
+    assert titles == ["Lift"]
+    # one method's settings change: the others are kept
+    configure(method_settings=["apo steps=4"])
+    assert compare.main([*arguments, "--methods", "apo", "kto"]) == 0
+    assert len(measured) == 4
+    assert trained("apo")["steps"] == 4
+
+
+def test_the_command_line_wins_over_a_method_s_settings(arguments, measured, configure):
+    configure(method_settings=["apo steps=3 learning_rate=0.005"])
+    assert compare.main([*arguments, "--methods", "apo", "kto", "--steps", "1", "--set", "batch_size=4"]) == 0
+    names = ("steps", "learning_rate", "batch_size")
+    assert [trained("apo")[name] for name in names] == [1, 0.005, 4]
+    assert [trained("kto")[name] for name in names] == [1, 0.01, 4]
+
+
+def test_a_method_may_have_a_rank_of_its_own(arguments, measured, configure):
+    configure(method_settings=["apo lora_rank=4 lora_alpha=8"])
+    assert compare.main([*arguments, "--methods", "apo", "kto"]) == 0
+    shapes = []
+    for adapter in measured[1:]:
+        version, tensors = AdapterStore(adapter.store).read(adapter.version)
+        ranks = {tensor.shape[0] for name, tensor in tensors.items() if "lora_A" in name}
+        shapes.append((version.adapter_config["r"], version.adapter_config["lora_alpha"], ranks))
+    assert shapes == [(4, 8.0, {4}), (32, 64.0, {32})]
+
+
+def test_the_adapter_that_was_trained_is_measured_not_a_newer_one(arguments, measured):
+    for steps in ("2", "1", "2"):
+        compare.main([*arguments, "--methods", "apo", "--steps", steps])
+    # the third run trained the first one's adapter again
+    assert [adapter.version for adapter in measured[1:]] == [1, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        (
+            "sarsa steps=3",
+            "'sarsa' is none of apo, apo_plus, apo_reference_compat, kto, dpo, tpo, dagger, sirius, bc, sft",
+        ),
+        ("", "'' is none of apo, apo_plus, apo_reference_compat, kto, dpo, tpo, dagger, sirius, bc, sft"),
+        ("kto steps=3", "'kto steps=3' is the second text of kto; write one a method"),
+        ("apo", "'apo' has no NAME=VALUE"),
+        ("apo steps", "apo: 'steps' must be NAME=VALUE"),
+        ("apo steps=3 steps=4", "apo: 'steps=4' gives steps a second time"),
+        (
+            "apo seed=3",
+            "apo: 'seed=3' must be the same for all methods, as must method, start_from, episode_dir, expert_dir, "
+            "adapter_dir, checkpoint_dir, run_dir, seed",
+        ),
+        *(
+            (f"apo {name}=x", f"apo: '{name}=x' must be the same for all methods")
+            for name in (
+                "method",
+                "start_from",
+                "episode_dir",
+                "expert_dir",
+                "adapter_dir",
+                "checkpoint_dir",
+                "run_dir",
+            )
+        ),
+        (
+            "apo stepz=3",
+            "apo: 'stepz=3' names no parameter of the trainer; known: steps, passes, min_steps, max_steps,",
+        ),
+        ("apo steps=[", "apo: 'steps=[' has a value that is not YAML: "),
+    ],
+)
+def test_wrong_settings_of_a_method_are_rejected(entry, fault):
+    with pytest.raises(ConfigError) as caught:
+        CompareConfig(method_settings=("kto steps=9", entry))
+    assert len(caught.value.faults) == 1
+    assert caught.value.faults[0].startswith(f"method_settings: {fault}")
+    assert caught.value.faults[0].endswith("(config/compare.yaml)")
+
+
+def test_values_that_the_trainer_rejects_are_all_reported_before_anything_is_measured(
+    arguments, measured, configure, capsys
+):
+    configure(method_settings=["apo learning_rate=2 steps=many", "kto share_human=0.5", "bc steps=-1"])
+    assert compare.main([*arguments, "--methods", "apo", "kto"]) == 2
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "  - method_settings: apo: steps = 'many' must be of type int (config/compare.yaml)",
+        "  - method_settings: apo: learning_rate = 2.0 is above its limit 1.0 (config/compare.yaml)",
+        "  - method_settings: kto: share_expert + share_human + share_undesirable = 1.25 must be 1 "
+        "(config/trainer.yaml) (config/compare.yaml)",
+    ]
+    assert measured == []
+
+
+def test_settings_are_judged_with_the_trainer_s_file(configure):
+    # alone it would be below the default min_steps
+    trainer = {"trainer": {"ros__parameters": {**TRAINING, "min_steps": 5}}}
+    Path("trainer.yaml").write_text(yaml.safe_dump(trainer))
+    config = CompareConfig(trainer_file="trainer.yaml", method_settings=("apo max_steps=20",))
+    assert trainer_configs(config, {})["apo"].max_steps == 20
+    assert trainer_configs(config, {})["base"].max_steps == 200
+
+
+def test_each_method_is_trained_once_a_seed(arguments, measured, titles, capsys):
+    assert compare.main([*arguments, "--methods", "apo", "bc", "--training-seeds", "2", "--set", "seed=7"]) == 0
+    assert [adapter and adapter.store for adapter in measured] == [
+        None,
+        "out/apo/seed_7/adapters",
+        "out/apo/seed_8/adapters",
+        "out/bc/seed_7/adapters",
+        "out/bc/seed_8/adapters",
+    ]
+    assert [trained("apo", seed)["seed"] for seed in (7, 8)] == [7, 8]
+    rows = results()
+    assert (rows["apo"]["n"], rows["apo"]["successes"], rows["base"]["n"]) == (8, 8, 4)
+    assert [training["seed"] for training in rows["apo"]["trainings"]] == [7, 8]
+    assert [training["seed"] for training in rows["base"]["trainings"]] == [None]
+    assert Path("out/apo/seed_8/evaluation.json").is_file()
+    assert Path("out/apo/seed_8/training/result.json").is_file()
+    assert "| 100 100 % " in capsys.readouterr().out
+    assert titles == ["Lift, 2 training steps each, 2 trainings each"]
+
+
+def test_a_further_seed_keeps_the_trainings_that_are_done(arguments, measured, capsys):
+    compare.main([*arguments, "--methods", "apo"])
+    compare.main([*arguments, "--methods", "apo", "--training-seeds", "2"])
+    assert [adapter and adapter.store for adapter in measured] == [
+        None,
+        "out/apo/seed_0/adapters",
+        "out/apo/seed_1/adapters",
+    ]
+    assert "apo, seed 0: kept from out/apo/seed_0/evaluation.json" in capsys.readouterr().out
+    assert results()["apo"]["n"] == 8
+
+
+def test_a_training_that_fails_leaves_the_others_of_its_method(arguments, measured, capsys):
+    Path("out/apo/seed_1").mkdir(parents=True)
+    Path("out/apo/seed_1/adapters").write_text("no folder")
+    assert compare.main([*arguments, "--methods", "apo", "--training-seeds", "3"]) == 0
+    assert [adapter and adapter.store for adapter in measured] == [
+        None,
+        "out/apo/seed_0/adapters",
+        "out/apo/seed_2/adapters",
+    ]
+    row = results()["apo"]
+    assert (row["n"], row["rate"]) == (8, 1.0)
+    reason = "apo, seed 1: AdapterError: adapter store out/apo/seed_1/adapters cannot be listed: "
+    assert row["failure"].startswith(reason)
+    printed = capsys.readouterr().out
+    assert "| 100 failed 100 % " in printed
+    assert f"\n{reason}" in printed
+
+
+def test_seeds_have_an_upper_limit(arguments, measured, capsys):
+    assert compare.main([*arguments, "--training-seeds", "2", "--set", "seed=2147483647"]) == 2
+    assert (
+        "training_seeds = 2: seed = 2147483648 of the last training is above its limit 2147483647 "
+        "(config/compare.yaml, trainer.yaml)" in capsys.readouterr().err
+    )
+    assert compare.main([*arguments, "--training-seeds", "0"]) == 2
+    assert "training_seeds = 0 is below its limit 1" in capsys.readouterr().err
+    assert compare.main([*arguments, "--training-seeds", "101"]) == 2
+    assert "training_seeds = 101 is above its limit 100" in capsys.readouterr().err
+    assert measured == []
+
+
+def test_rows_are_paired_with_the_method_of_the_file(arguments, measured, configure, capsys):
+    configure(against="kto")
+    compare.main([*arguments, "--methods", "apo", "kto"])
+    rows = results()
+    assert rows["base"]["against"] == {"method": "kto", "pairs": 4, "gained": 0, "lost": 2, "p": 0.5}
+    assert rows["apo"]["against"] == {"method": "kto", "pairs": 4, "gained": 0, "lost": 0, "p": 1.0}
+    assert rows["kto"]["against"] is None
+    assert "| against kto " in capsys.readouterr().out
+    # another pairing is no reason to measure again
+    configure(against="apo")
+    compare.main([*arguments, "--methods", "apo", "kto"])
+    assert len(measured) == 3
+    assert results()["kto"]["against"]["method"] == "apo"
+
+
+def test_methods_of_the_command_line_without_that_one_are_not_paired(arguments, measured, configure, capsys):
+    configure(against="kto")
+    assert compare.main([*arguments, "--methods", "apo"]) == 0
+    assert results()["base"]["against"] is None
+    assert "against" not in capsys.readouterr().out
+
+
+def test_rows_can_only_be_paired_with_one_of_the_methods():
+    with pytest.raises(ConfigError) as caught:
+        CompareConfig(methods=("apo",))
+    assert caught.value.faults == [
+        "against = 'apo_plus' is none of methods = ['apo']; empty, no row is paired (config/compare.yaml)"
+    ]
+    assert CompareConfig(methods=("apo",), against="").against == ""
 
 
 def test_evaluation_seeds_must_not_have_been_trained_on(interactions):
@@ -153,7 +388,7 @@ def test_an_output_that_is_no_folder_is_told_in_a_line(arguments, measured, caps
 @pytest.mark.parametrize("text", ["", '{"key": "', "{}", "[]"])
 def test_half_a_row_is_made_again(arguments, measured, text):
     compare.main([*arguments, "--methods", "apo"])
-    Path("out/apo/evaluation.json").write_text(text)
+    Path("out/apo/seed_0/evaluation.json").write_text(text)
     assert compare.main([*arguments, "--methods", "apo"]) == 0
     assert len(measured) == 3
     assert results()["apo"]["n"] == 4
@@ -165,13 +400,17 @@ def test_ctrl_c_names_the_folder_to_go_on_with(arguments, monkeypatch, capsys):
 
     monkeypatch.setattr(compare, "evaluate_policy", interrupted)
     assert compare.main(arguments) == 130
-    assert "finished methods are kept: type the same with --output out" in capsys.readouterr().err
+    assert "finished trainings are kept: type the same with --output out" in capsys.readouterr().err
 
 
 def test_wrong_methods_are_all_named():
     with pytest.raises(ConfigError) as caught:
-        CompareConfig(methods=("apo", "sarsa", "apo"))
-    assert len(caught.value.faults) == 2
+        CompareConfig(methods=("apo", "sarsa", "apo"), against="sarsa")
+    assert caught.value.faults == [
+        "methods: 'sarsa' is none of apo, apo_plus, apo_reference_compat, kto, dpo, tpo, dagger, sirius, bc, sft "
+        "(config/compare.yaml)",
+        "methods = ['apo', 'sarsa', 'apo'] names one twice (config/compare.yaml)",
+    ]
 
 
 def test_the_newest_run_that_recorded_something_is_the_default(tmp_path):
@@ -188,3 +427,4 @@ def test_the_newest_run_that_recorded_something_is_the_default(tmp_path):
 def test_the_shipped_file_names_every_parameter():
     shipped = read_ros_parameters(ROOT / "config" / "compare.yaml", "compare")
     assert set(shipped) == {spec.name for spec in dataclasses.fields(CompareConfig)}
+    assert load(CompareConfig, ROOT / "config" / "compare.yaml", "compare").against == "apo_plus"

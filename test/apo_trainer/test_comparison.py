@@ -1,15 +1,16 @@
 """The table of a comparison."""
 
-import json
+import dataclasses
 
 import pytest
 
-from apo_trainer.comparison import MethodResult, gained_and_lost, markdown, write_figure
+from apo_trainer.comparison import markdown, rows, write_figure
+from apo_trainer.method_result import MethodResult, TrainingResult
 
-BASE = MethodResult("base", tuple((seed, seed < 5) for seed in range(10)))
-APO = MethodResult(
-    "apo",
+BASE = MethodResult("base", (TrainingResult(tuple((seed, seed < 5) for seed in range(10))),))
+TRAINING = TrainingResult(
     tuple((seed, 2 <= seed < 10) for seed in range(10)),
+    seed=0,
     desirable=3.14159,
     undesirable=-7.5,
     l1=0.12345,
@@ -17,6 +18,11 @@ APO = MethodResult(
     train_seconds=61.4,
     steps=120,
 )
+APO = MethodResult("apo", (TRAINING,))
+SECOND = TrainingResult(
+    tuple((seed, True) for seed in range(10)), 1, 5.0, -6.5, 0.1, ("too bad",), train_seconds=58.6, steps=100
+)
+FAILED = TrainingResult((), 2, objections=(), failure="TrainingDataError: nothing")
 
 
 def cells(text: str, method: str) -> list[str]:
@@ -27,12 +33,13 @@ def cells(text: str, method: str) -> list[str]:
 def test_a_row_holds_rate_wilson_interval_n_and_what_changed():
     text = markdown([BASE, APO])
     # Wilson: 5 of 10 is 0.2366 .. 0.7634, 8 of 10 is 0.4902 .. 0.9433
-    assert cells(text, "base") == ["base", "50%", "24% .. 76%", "10", "", "", "", "", "", ""]
+    assert cells(text, "base") == ["base", "50%", "24% .. 76%", "10", "", "", "", "", "", "", ""]
     assert cells(text, "apo") == [
         "apo",
         "80%",
         "49% .. 94%",
         "10",
+        "80 %",
         "+5 / -2",
         "+3.14",
         "-7.50",
@@ -42,30 +49,87 @@ def test_a_row_holds_rate_wilson_interval_n_and_what_changed():
     ]
 
 
-def test_all_lines_of_the_table_are_of_one_width():
-    assert len({len(line) for line in markdown([BASE, APO]).splitlines() if line.startswith("|")}) == 1
+def test_trainings_of_one_method_share_a_row():
+    text = markdown([BASE, MethodResult("apo", (TRAINING, SECOND))])
+    # Wilson: 18 of 20 is 0.6990 .. 0.9721
+    assert cells(text, "apo") == [
+        "apo",
+        "90%",
+        "70% .. 97%",
+        "20",
+        "80 100 %",
+        "+10 / -2",
+        "+4.07",
+        "-7.00",
+        "0.112",
+        "1 of 2 accepted",
+        "110 steps, 60 s",
+    ]
+    assert "apo, seed 1: the gate would refuse it: too bad" in text
 
 
-def test_only_seeds_of_both_are_compared():
-    assert gained_and_lost(MethodResult("apo", ((4, False), (5, True), (99, True))), BASE) == (1, 1)
+def test_the_gate_may_refuse_every_training():
+    text = markdown([MethodResult("apo", (SECOND, dataclasses.replace(SECOND, seed=2)))])
+    assert cells(text, "apo")[9] == "refused"
 
 
-def test_refusals_notes_and_failures_are_told_below():
-    refused = MethodResult("kto", ((0, True),), objections=("too bad",), notes=("no EXPERT sample",))
-    failed = MethodResult("tpo", (), objections=(), failure="TrainingDataError: nothing")
-    text = markdown([BASE, refused, failed])
-    assert cells(text, "kto")[8] == "refused"
-    assert cells(text, "tpo")[1:4] == ["failed", "", "0"]
-    assert "kto: the gate would refuse it: too bad" in text
-    assert "kto: no EXPERT sample" in text
-    assert "tpo: TrainingDataError: nothing" in text
+def test_a_failed_training_leaves_the_others_in_the_row():
+    text = markdown([BASE, MethodResult("apo", (TRAINING, FAILED))])
+    assert cells(text, "apo")[1:6] == ["80%", "49% .. 94%", "10", "80 failed %", "+5 / -2"]
+    assert "apo, seed 2: TrainingDataError: nothing" in text
 
 
-@pytest.mark.parametrize("result", [BASE, APO])
-def test_a_result_survives_json(result):
-    assert MethodResult.from_dict(json.loads(json.dumps(result.as_dict()))) == result
+def test_rows_are_paired_with_one_method():
+    kto = MethodResult("kto", (TrainingResult(tuple((seed, False) for seed in range(10)), 0),))
+    dpo = MethodResult("dpo", (TrainingResult(tuple((seed, False) for seed in range(12)), 1),))
+    results = [BASE, APO, kto, dpo]
+    text = markdown(results, "apo")
+    assert cells(text, "method")[5:7] == ["gained / lost", "against apo"]
+    # two-sided binomial: 2 (1 + 7 + 21) / 2^7 and 2 / 2^8
+    assert cells(text, "base")[6] == "+2 / -5, p 0.453"
+    assert cells(text, "kto")[6] == "+0 / -8, p 0.008"
+    assert cells(text, "apo")[6] == ""
+    # no training of the same seed
+    assert cells(text, "dpo")[6] == ""
+    tests = [row["against"] for row in rows(results, "apo")]
+    assert tests == [
+        {"method": "apo", "pairs": 10, "gained": 2, "lost": 5, "p": pytest.approx(0.453125)},
+        None,
+        {"method": "apo", "pairs": 10, "gained": 0, "lost": 8, "p": pytest.approx(0.0078125)},
+        None,
+    ]
+
+
+def test_a_small_p_is_shown_as_below_its_last_digit():
+    one = MethodResult("apo", (TrainingResult(tuple((seed, True) for seed in range(11)), 0),))
+    other = MethodResult("kto", (TrainingResult(tuple((seed, False) for seed in range(11)), 0),))
+    # 2 / 2^11 = 0.00098
+    assert cells(markdown([one, other], "kto"), "apo")[6] == "+11 / -0, p < 0.001"
+
+
+def test_nothing_is_paired_with_a_row_that_is_missing():
+    text = markdown([BASE, APO], "kto")
+    assert cells(text, "method")[6] == "against kto"
+    assert cells(text, "apo")[6] == ""
+    assert [row["against"] for row in rows([BASE, APO])] == [None, None]
+
+
+@pytest.mark.parametrize("against", ["", "apo"])
+def test_all_lines_of_the_table_are_of_one_width(against):
+    text = markdown([BASE, APO], against)
+    assert len({len(line) for line in text.splitlines() if line.startswith("|")}) == 1
+
+
+def test_refusals_notes_and_failures_are_below():
+    training = TrainingResult(((0, True),), 0, objections=("too bad",), notes=("no EXPERT sample",))
+    text = markdown([BASE, MethodResult("kto", (training,)), MethodResult("tpo", (FAILED,))])
+    assert cells(text, "kto")[9] == "refused"
+    assert cells(text, "tpo")[1:6] == ["failed", "", "0", "", ""]
+    assert "\nkto: the gate would refuse it: too bad\n" in text
+    assert "\nkto: no EXPERT sample\n" in text
+    assert "\ntpo: TrainingDataError: nothing\n" in text
 
 
 def test_the_figure_is_a_png(tmp_path):
-    write_figure([BASE, APO, MethodResult("tpo", (), failure="x")], tmp_path / "compare.png", "Lift")
+    write_figure([BASE, APO, MethodResult("tpo", (FAILED,))], tmp_path / "compare.png", "Lift")
     assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")

@@ -1,4 +1,4 @@
-"""`apo compare`: trains each method from the same episodes with the same budget and measures all on the same seeds."""
+"""`apo compare`: trains each method from the same episodes and measures all on the same seeds."""
 
 from __future__ import annotations
 
@@ -7,40 +7,54 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from apo_core.adapter_store import AdapterStore
 from apo_core.config import load, parse_overrides
 from apo_core.episode_file import list_episodes
 from apo_core.errors import ApoError, ConfigError
-from apo_trainer.compare_config import CONFIG_FILE, CompareConfig, check_seeds
-from apo_trainer.comparison import BASE, MethodResult, markdown, write_figure
-from apo_trainer.config import METHOD_NAMES, TrainerConfig, check_typed_folders, read_config
+from apo_trainer.compare_config import BASE, CONFIG_FILE, CompareConfig, check_seeds, trainer_configs
+from apo_trainer.comparison import markdown, rows, write_figure
+from apo_trainer.config import METHOD_NAMES, TrainerConfig, check_typed_folders
 from apo_trainer.dataset import find_episodes
+from apo_trainer.method_result import MethodResult, TrainingResult
 from apo_trainer.progress_line import ProgressLine
 from apo_trainer.rollouts import Adapter, RolloutResult, RolloutSettings, evaluate_policy
-from apo_trainer.run_files import PUBLISHED
 from apo_trainer.training_run import run
 
+# change neither what is trained nor how it is measured; a method's settings and seed are in its training's hash
+_NOT_MEASURED = ("methods", "method_settings", "training_seeds", "against", "workers", "trainer_file")
 
-def compare(config: CompareConfig, trainer: TrainerConfig, output: Path) -> list[MethodResult]:
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One training and its measurement; of the base policy the measurement alone."""
+
+    method: str
+    label: str  # in reports
+    folder: Path
+    training: TrainerConfig
+
+
+def compare(config: CompareConfig, trainers: Mapping[str, TrainerConfig], output: Path) -> list[MethodResult]:
     """Trains and measures; what is done in `output` already, with the same settings and data, is kept.
 
-    In `output`: compare.json, table.md, compare.png, and a folder a method with its training run, its adapter and
-    evaluation.json.
+    In `output`: compare.json, table.md, compare.png, and `<method>/seed_<seed>` with the training run, its adapter and
+    evaluation.json; `base` has the last alone.
 
     Args:
         config: what and how.
-        trainer: parameters of every training but `method` and what it starts from, and where the data are.
+        trainers: parameters of the trainings of `BASE`, which has none but says where the data are, and of each method;
+            `method`, `seed` and what they start from are replaced.
         output: folder, made when missing.
 
     Raises:
-        ApoError: no data, wrong settings, or the simulation failed. A training that fails is a row of the table.
+        ApoError: no data, wrong settings, or the simulation failed. A training that fails is part of its row.
         OSError: `output` cannot be written to.
     """
+    trainer = trainers[BASE]
     if not Path(trainer.episode_dir).is_dir():
         raise ConfigError("compare", [f"{trainer.episode_dir}: there is no such folder: run `./apo demo` first"])
     paths, _ = find_episodes(Path(trainer.episode_dir), Path(trainer.expert_dir))
@@ -50,95 +64,91 @@ def compare(config: CompareConfig, trainer: TrainerConfig, output: Path) -> list
         )
     check_seeds(paths, config.seeds)
     output.mkdir(parents=True, exist_ok=True)
-    results = []
-    for name in (BASE, *config.methods):
-        results.append(_method_result(name, config, trainer, paths, output))
-        facts = {"settings": asdict(config), "trainer": asdict(trainer), "results": [r.as_dict() for r in results]}
+    results: dict[str, MethodResult] = {}
+    for job in _jobs(config, trainers, output):
+        earlier = results[job.method].trainings if job.method in results else ()
+        results[job.method] = MethodResult(job.method, (*earlier, _result(job, config, paths)))
+        done = list(results.values())
+        facts = {
+            "settings": asdict(config),
+            "trainer": asdict(trainer),
+            "method_parameters": {name: _changes(trainers[name], trainer) for name in config.methods},
+            "results": rows(done, config.against),
+        }
         (output / "compare.json").write_text(json.dumps(facts, indent=2) + "\n")
-        (output / "table.md").write_text(markdown(results))
-    title = f"{config.task}, {trainer.steps} training steps each" if trainer.steps else config.task
-    write_figure(results, output / "compare.png", title)
-    return results
+        (output / "table.md").write_text(markdown(done, config.against))
+    write_figure(done, output / "compare.png", _title(config, trainers))
+    return done
 
 
-def _method_result(
-    name: str, config: CompareConfig, trainer: TrainerConfig, paths: Sequence[Path], output: Path
-) -> MethodResult:
-    """One row: read from an earlier run when nothing it depends on has changed, else made."""
-    file, key = output / name / "evaluation.json", _key(name, config, trainer, paths)
+def _jobs(config: CompareConfig, trainers: Mapping[str, TrainerConfig], output: Path) -> Iterator[_Job]:
+    """Trainings start from the base policy, on undesirable steps of every adapter."""
+    yield _Job(BASE, BASE, output / BASE, trainers[BASE])
+    for name in config.methods:
+        trainer = trainers[name]
+        pool = "all" if trainer.undesirable_of == "parent" else trainer.undesirable_of
+        shared = replace(trainer, method=name, start_from="base", undesirable_of=pool)
+        for seed in range(trainer.seed, trainer.seed + config.training_seeds):
+            folder = output / name / f"seed_{seed}"
+            label = name if config.training_seeds == 1 else f"{name}, seed {seed}"
+            yield _Job(name, label, folder, replace(shared, seed=seed, adapter_dir=str(folder / "adapters")))
+
+
+def _result(job: _Job, config: CompareConfig, paths: Sequence[Path]) -> TrainingResult:
+    """Read from an earlier run when nothing it depends on has changed, else made."""
+    file, key = job.folder / "evaluation.json", _key(job, config, paths)
     known = _kept(file, key)
     if known is not None:
-        print(f"{name}: kept from {file}", flush=True)
+        print(f"{job.label}: kept from {file}", flush=True)
         return known
-    file.parent.mkdir(parents=True, exist_ok=True)
-    result = MethodResult(BASE, ()) if name == BASE else _train(name, trainer, file.parent)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    result, adapter = (TrainingResult(()), None) if job.method == BASE else _train(job)
     if not result.failure:
-        store = file.parent / "adapters"
-        adapter = None if name == BASE else Adapter(str(store), AdapterStore(store).latest())
-        result = replace(result, outcomes=_measure(name, config, trainer, adapter))
-    file.write_text(json.dumps({**result.as_dict(), "key": key}, indent=2) + "\n")
+        result = replace(result, outcomes=_measure(job, config, adapter))
+    file.write_text(json.dumps({"method": job.method, **result.as_dict(), "key": key}, indent=2) + "\n")
     return result
 
 
-def _kept(file: Path, key: str) -> MethodResult | None:
-    """The row in `file`; None where there is none, one of other settings, or half of one."""
+def _kept(file: Path, key: str) -> TrainingResult | None:
+    """The result in `file`; None where there is none, one of other settings, or half of one."""
     try:
         known = json.loads(file.read_text())
-        return MethodResult.from_dict(known) if known["key"] == key else None
+        return TrainingResult.from_dict(known) if known["key"] == key else None
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
 
-def _key(name: str, config: CompareConfig, trainer: TrainerConfig, paths: Sequence[Path]) -> str:
-    """Hash of everything a row depends on; the base policy depends on no data."""
-    measured = {**asdict(config), "methods": None, "workers": None, "trainer_file": None}
-    facts: dict[str, Any] = {"measured": measured, "checkpoint": trainer.checkpoint_dir}
-    if name != BASE:
+def _key(job: _Job, config: CompareConfig, paths: Sequence[Path]) -> str:
+    """Hash of everything a result depends on; the base policy depends on no data."""
+    measured = {name: value for name, value in asdict(config).items() if name not in _NOT_MEASURED}
+    facts: dict[str, Any] = {"measured": measured, "checkpoint": job.training.checkpoint_dir}
+    if job.method != BASE:
         files = [(path.name, path.stat().st_size) for path in paths]
-        facts.update(method=name, training=_training(name, trainer).sha256, files=files)
+        facts.update(training=job.training.sha256, files=files)
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _training(name: str, trainer: TrainerConfig) -> TrainerConfig:
-    """Parameters of a method's training: from the base policy, on undesirable steps of every adapter."""
-    pool = "all" if trainer.undesirable_of == "parent" else trainer.undesirable_of
-    return replace(trainer, method=name, start_from="base", undesirable_of=pool)
-
-
-def _train(name: str, trainer: TrainerConfig, folder: Path) -> MethodResult:
-    """The row without its measurement. The gate judges, but what it would refuse is measured all the same."""
-    line = ProgressLine()
+def _train(job: _Job) -> tuple[TrainingResult, Adapter | None]:
+    """The result without its measurement. The gate judges, but what it would refuse is measured all the same."""
+    line, config = ProgressLine(), job.training
 
     def report(message: dict[str, Any]) -> None:
         if message["event"] == "progress":
             text = (
                 f"step {message['step']}/{message['steps']}, loss {message['loss']:.4f}, {message['eta_s']:.0f} s left"
             )
-            line.update(f"{name}: {text}")
+            line.update(f"{job.label}: {text}")
 
-    config = replace(_training(name, trainer), adapter_dir=str(folder / "adapters"))
-    result = run(config, 0, (), folder / "training", name, report, lambda: False, gated=False)
-    verdict = result["verdict"] or {"values": {}, "reasons": ()}
-    values = verdict["values"]
-    row = MethodResult(
-        method=name,
-        outcomes=(),
-        desirable=values.get("held_out_desirable_log_ratio"),
-        undesirable=values.get("held_out_undesirable_log_ratio"),
-        l1=values.get("held_out_l1"),
-        objections=tuple(verdict["reasons"]) if result["verdict"] else None,
-        train_seconds=result.get("train_seconds"),
-        steps=result["steps"],
-        notes=tuple(result["notes"]),
-        failure="" if result["state"] == PUBLISHED else result["message"],
-    )
-    line.done(f"{name}: {result['state']}: {result['message']} ({result['steps']} steps, {result['seconds']:.0f} s)")
-    return row
+    run_id = f"{job.method}_seed_{config.seed}"
+    result = run(config, 0, (), job.folder / "training", run_id, report, lambda: False, gated=False)
+    row = TrainingResult.from_run(config.seed, result)
+    ended = f"{result['state']}: {result['message']} ({result['steps']} steps, {result['seconds']:.0f} s)"
+    line.done(f"{job.label}: {ended}")
+    # of this run: an earlier comparison may have left newer adapters there
+    return row, None if row.failure else Adapter(config.adapter_dir, result["version"])
 
 
-def _measure(
-    name: str, config: CompareConfig, trainer: TrainerConfig, adapter: Adapter | None
-) -> tuple[tuple[int, bool], ...]:
+def _measure(job: _Job, config: CompareConfig, adapter: Adapter | None) -> tuple[tuple[int, bool], ...]:
     from apo_sim_bridge.demonstration_files import INSTRUCTIONS
 
     line, began = ProgressLine(), time.monotonic()
@@ -149,11 +159,24 @@ def _measure(
     def report(results: list[RolloutResult]) -> None:
         left = (time.monotonic() - began) / len(results) * (config.evaluation_episodes - len(results))
         count = sum(result.success for result in results)
-        line.update(f"{name}: {count} of {len(results)} succeeded, {left:.0f} s left")
+        line.update(f"{job.label}: {count} of {len(results)} succeeded, {left:.0f} s left")
 
-    results = evaluate_policy(trainer.checkpoint_dir, settings, config.seeds, report, config.workers, adapter)
-    line.done(f"{name}: {sum(result.success for result in results)} of {len(results)} succeeded")
+    results = evaluate_policy(job.training.checkpoint_dir, settings, config.seeds, report, config.workers, adapter)
+    line.done(f"{job.label}: {sum(result.success for result in results)} of {len(results)} succeeded")
     return tuple((result.seed, result.success) for result in results)
+
+
+def _changes(trainer: TrainerConfig, shared: TrainerConfig) -> dict[str, Any]:
+    """The parameters in which a method's training differs."""
+    return {name: value for name, value in asdict(trainer).items() if value != getattr(shared, name)}
+
+
+def _title(config: CompareConfig, trainers: Mapping[str, TrainerConfig]) -> str:
+    """Of the figure; says what all methods have in common."""
+    steps = {trainers[name].steps for name in config.methods}
+    each = [f"{max(steps)} training steps each"] if len(steps) == 1 and steps != {0} else []
+    each += [f"{config.training_seeds} trainings each"] if config.training_seeds > 1 else []
+    return ", ".join([config.task, *each])
 
 
 def newest_run(runs: Path = Path("runs")) -> Path | None:
@@ -167,8 +190,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     output = Path(options.output or Path("runs") / time.strftime("compare_%Y%m%d_%H%M%S"))
     try:
-        named = {"methods": options.methods, "evaluation_episodes": options.n, "evaluation_seed": options.seed}
+        named = {
+            "evaluation_episodes": options.n,
+            "evaluation_seed": options.seed,
+            "training_seeds": options.training_seeds,
+        }
         config = load(CompareConfig, Path(options.config), "compare", {k: v for k, v in named.items() if v is not None})
+        config = config.with_methods(options.methods or config.methods)
         episodes = options.episodes or newest_run()
         paths = {
             "episode_dir": str(episodes) if episodes else None,
@@ -177,18 +205,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             "steps": options.steps,
         }
         overrides = {**{k: v for k, v in paths.items() if v is not None}, **parse_overrides(options.set)}
-        trainer = read_config(config.trainer_file, overrides)
+        trainers = trainer_configs(config, overrides)
         check_typed_folders({"--episodes": options.episodes, "--expert": options.expert})
-        print(f"episodes: {trainer.episode_dir}, demonstrations: {trainer.expert_dir}, results: {output}", flush=True)
-        results = compare(config, trainer, output)
+        data = f"episodes: {trainers[BASE].episode_dir}, demonstrations: {trainers[BASE].expert_dir}"
+        print(f"{data}, results: {output}", flush=True)
+        results = compare(config, trainers, output)
     except (ApoError, OSError) as error:
         print(f"apo compare: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        text = f"finished methods are kept: type the same with --output {output}"
+        text = f"finished trainings are kept: type the same with --output {output}"
         print(f"\napo compare: stopped; {text}", file=sys.stderr)
         return 130
-    print(f"\n{markdown(results)}\n{output}/table.md, {output}/compare.json, {output}/compare.png")
+    print(f"\n{markdown(results, config.against)}\n{output}/table.md, {output}/compare.json, {output}/compare.png")
     return 0
 
 
@@ -200,13 +229,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--expert", help="folder of demonstrations")
     parser.add_argument("--checkpoint", help="folder of the base policy")
     parser.add_argument("--steps", type=int, help="optimizer steps of each method")
-    parser.add_argument("--n", type=int, help="evaluation episodes of each method")
+    parser.add_argument("--training-seeds", type=int, help="trainings of each method, a seed each")
+    parser.add_argument("--n", type=int, help="evaluation episodes of each training")
     parser.add_argument("--seed", type=int, help="seed of the first evaluation episode")
     parser.add_argument(
         "--output", help="folder of the results; an earlier one is continued (default runs/compare_<time>)"
     )
     parser.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="parameters of the trainer's file"
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help="parameters of the trainer's file, of all methods",
     )
     return parser
 

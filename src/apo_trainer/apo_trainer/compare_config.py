@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from apo_core.config import parameter
 from apo_core.episode_file import read_episode
 from apo_core.errors import ConfigError, EpisodeFormatError
-from apo_trainer.config import METHOD_NAMES
+from apo_core.yaml_reader import parse_yaml
+from apo_trainer.config import METHOD_NAMES, TrainerConfig, read_config
 from apo_trainer.dataset import is_trained_on
 
 CONFIG_FILE = "config/compare.yaml"
+BASE = "base"  # row of the policy that the methods train from
+# one for all methods: where they differed, the rows would not be of one comparison
+SHARED = ("method", "start_from", "episode_dir", "expert_dir", "adapter_dir", "checkpoint_dir", "run_dir", "seed")
+_SETTABLE = tuple(spec.name for spec in fields(TrainerConfig) if spec.name not in SHARED)
+_MAX_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class CompareConfig:
-    """What is compared, and how it is measured; how each method trains is the trainer's file."""
+    """What is compared, and how it is measured; how each method trains is the trainer's file and `method_settings`."""
 
     methods: tuple[str, ...] = parameter(
         ("apo", "apo_plus", "apo_reference_compat", "kto", "dpo", "tpo", "dagger", "sirius", "bc"),
         "methods beside the base policy",
     )
     trainer_file: str = parameter("config/trainer.yaml", "parameters of every training; `method` is replaced")
+    method_settings: tuple[str, ...] = parameter(
+        (), "`<method> NAME=VALUE [NAME=VALUE ...]`: what that method's trainings have in place of the trainer's file"
+    )
+    training_seeds: int = parameter(
+        1, "trainings of each method, with the trainer's seed and those after it", low=1, high=100
+    )
+    against: str = parameter("apo_plus", "method that each row is paired with in a test; empty: none")
     task: str = parameter("Lift", "task of the simulation")
     contract_file: str = parameter("config/contract.yaml", "the contract")
     evaluation_episodes: int = parameter(100, "episodes for the base policy and for each method", low=1, high=100_000)
-    evaluation_seed: int = parameter(50_000, "seed of the first evaluation episode", low=0, high=2**31 - 1)
+    evaluation_seed: int = parameter(50_000, "seed of the first evaluation episode", low=0, high=_MAX_SEED)
     horizon: int = parameter(100, "steps of an evaluation episode", low=1, high=100_000)
     success_hold_steps: int = parameter(5, "consecutive steps that must show success", low=1, high=1000)
     workers: int = parameter(2, "simulations at a time", low=1, high=1024)
@@ -37,12 +53,101 @@ class CompareConfig:
         faults = [f"methods: {name!r} is none of {', '.join(METHOD_NAMES)} ({CONFIG_FILE})" for name in unknown]
         if len(set(self.methods)) < len(self.methods):
             faults.append(f"methods = {list(self.methods)} names one twice ({CONFIG_FILE})")
+        if self.against and self.against not in self.methods:
+            faults.append(
+                f"against = {self.against!r} is none of methods = {list(self.methods)}; empty, no row is paired "
+                f"({CONFIG_FILE})"
+            )
+        try:
+            parse_settings(self.method_settings)
+        except ConfigError as error:
+            faults += error.faults
         if faults:
             raise ConfigError("compare", faults)
 
     @property
     def seeds(self) -> range:
+        """Of the evaluation episodes."""
         return range(self.evaluation_seed, self.evaluation_seed + self.evaluation_episodes)
+
+    def with_methods(self, methods: Sequence[str]) -> CompareConfig:
+        """The same of other methods; `against` is empty where it is none of them.
+
+        Raises:
+            ConfigError: one is unknown or named twice.
+        """
+        return replace(self, methods=tuple(methods), against=self.against if self.against in methods else "")
+
+
+def parse_settings(entries: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Method -> parameter -> value, of `<method> NAME=VALUE [NAME=VALUE ...]` texts; values in YAML, without blanks.
+
+    Raises:
+        ConfigError: every fault but a value that the trainer rejects, for which see `trainer_configs`.
+    """
+    settings: dict[str, dict[str, Any]] = {}
+    faults: list[str] = []
+    for entry in entries:
+        method, *pairs = entry.split() or [""]
+        if method not in METHOD_NAMES:
+            faults.append(f"{method!r} is none of {', '.join(METHOD_NAMES)}")
+        elif method in settings:
+            faults.append(f"{entry!r} is the second text of {method}; write one a method")
+        elif not pairs:
+            faults.append(f"{entry!r} has no NAME=VALUE")
+        settings[method] = {}
+        for pair in pairs:
+            try:
+                settings[method].update(_parse_pair(pair, settings[method]))
+            except ValueError as error:
+                faults.append(f"{method}: {pair!r} {error}")
+    if faults:
+        raise ConfigError("compare", [f"method_settings: {fault} ({CONFIG_FILE})" for fault in faults])
+    return settings
+
+
+def _parse_pair(pair: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Name -> value of a NAME=VALUE. Raises ValueError, also for a name in `known`."""
+    name, separator, text = pair.partition("=")
+    if not separator:
+        raise ValueError("must be NAME=VALUE")
+    if name in SHARED:
+        raise ValueError(f"must be the same for all methods, as must {', '.join(SHARED)}")
+    if name not in _SETTABLE:
+        raise ValueError(f"names no parameter of the trainer; known: {', '.join(_SETTABLE)}")
+    if name in known:
+        raise ValueError(f"gives {name} a second time")
+    try:
+        return {name: parse_yaml(text)}
+    except yaml.YAMLError as error:
+        raise ValueError(f"has a value that is not YAML: {error}") from None
+
+
+def trainer_configs(config: CompareConfig, typed: Mapping[str, Any]) -> dict[str, TrainerConfig]:
+    """What each method trains with: the trainer's file, replaced by the method's settings, replaced by `typed`.
+
+    Returns:
+        Method -> parameters; under `BASE` those without a method's settings.
+
+    Raises:
+        ConfigError: every fault of the file and `typed`, or else of the settings.
+    """
+    trainers, faults = {BASE: read_config(config.trainer_file, dict(typed))}, []
+    settings = parse_settings(config.method_settings)
+    for method in config.methods:
+        try:
+            trainers[method] = read_config(config.trainer_file, {**settings.get(method, {}), **typed})
+        except ConfigError as error:
+            faults += [f"method_settings: {method}: {fault} ({CONFIG_FILE})" for fault in error.faults]
+    last = trainers[BASE].seed + config.training_seeds - 1
+    if last > _MAX_SEED:
+        faults.append(
+            f"training_seeds = {config.training_seeds}: seed = {last} of the last training is above its limit "
+            f"{_MAX_SEED} ({CONFIG_FILE}, {config.trainer_file})"
+        )
+    if faults:
+        raise ConfigError("compare", faults)
+    return trainers
 
 
 def check_seeds(paths: Sequence[Path], seeds: range) -> None:

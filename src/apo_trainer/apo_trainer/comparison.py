@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,113 +11,108 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from apo_core.proportion import wilson_interval
+from apo_trainer.compare_config import BASE
+from apo_trainer.method_result import MethodResult, PairedTest, paired
 
-BASE = "base"
-_HEADER = (
-    "method",
-    "success",
-    "95 % interval",
-    "n",
-    "gained / lost",
-    "held-out desirable",
-    "undesirable",
-    "L1",
-    "gate",
-    "training",
-)
+_MEASURED = ("method", "success", "95 % interval", "n", "each training", "gained / lost")
+_TRAINED = ("held-out desirable", "undesirable", "L1", "gate", "training")
 
 
-@dataclass(frozen=True, slots=True)
-class MethodResult:
-    """One row; the base policy has no training."""
-
-    method: str
-    outcomes: tuple[tuple[int, bool], ...]  # (seed, success) of every evaluation episode
-    desirable: float | None = None  # held-out log-ratio of expert and human steps, nats
-    undesirable: float | None = None  # held-out log-ratio of undesirable steps, nats
-    l1: float | None = None  # held-out error, normalised action units
-    objections: tuple[str, ...] | None = None  # of the gate; None: not judged
-    train_seconds: float | None = None
-    steps: int = 0  # optimizer steps done
-    notes: tuple[str, ...] = ()  # what the data lacked
-    failure: str = ""  # why there is no policy to measure
-
-    @property
-    def n(self) -> int:
-        return len(self.outcomes)
-
-    @property
-    def successes(self) -> int:
-        return sum(success for _, success in self.outcomes)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 % Wilson score interval of the success rate."""
-        return wilson_interval(self.successes, self.n)
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-serialisable."""
-        rate = self.successes / self.n if self.n else None
-        return {**asdict(self), "n": self.n, "successes": self.successes, "rate": rate, "ci95": list(self.interval)}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> MethodResult:
-        """The reverse of `as_dict`."""
-        values = {name: data[name] for name in cls.__slots__}
-        values["outcomes"] = tuple((int(seed), bool(success)) for seed, success in values["outcomes"])
-        values["objections"] = None if values["objections"] is None else tuple(values["objections"])
-        return cls(**{**values, "notes": tuple(values["notes"])})
+def rows(results: Sequence[MethodResult], against: str = "") -> list[dict[str, Any]]:
+    """The rows as JSON-serialisable values; `against` has what the column of that name has, None where it is empty."""
+    tests = [_paired(result, _named(results, against)) for result in results]
+    return [
+        {**result.as_dict(), "against": test and {"method": against, **test.as_dict()}}
+        for result, test in zip(results, tests, strict=True)
+    ]
 
 
-def gained_and_lost(result: MethodResult, base: MethodResult) -> tuple[int, int]:
-    """Seeds on which a method succeeded and the base did not, and the reverse; a seed of only one does not count."""
-    before = dict(base.outcomes)
-    pairs = [(before[seed], after) for seed, after in result.outcomes if seed in before]
-    return sum(after > earlier for earlier, after in pairs), sum(earlier > after for earlier, after in pairs)
+def markdown(results: Sequence[MethodResult], against: str = "") -> str:
+    """The table, columns aligned, so that it reads in a terminal as well; notes below.
 
-
-def markdown(results: Sequence[MethodResult]) -> str:
-    """The table, columns aligned, so that it reads in a terminal as well; notes below."""
-    base = next((result for result in results if result.method == BASE), None)
-    rows = [_HEADER, *(_row(result, base) for result in results)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADER))]
-    rows.insert(1, tuple("-" * width for width in widths))
-    lines = [f"| {' | '.join(map(str.ljust, row, widths))} |" for row in rows]
+    Args:
+        results: the rows.
+        against: row that the others are paired with in a column of its own; empty: no such column.
+    """
+    base, rival = _named(results, BASE), _named(results, against)
+    lines = [(*_MEASURED, *([f"against {against}"] if against else []), *_TRAINED)]
     for result in results:
-        lines += ["", f"{result.method}: {result.failure}"] if result.failure else []
-        lines += [f"\n{result.method}: the gate would refuse it: {text}" for text in result.objections or ()]
-        lines += [f"\n{result.method}: {text}" for text in result.notes]
-    return "\n".join(lines) + "\n"
+        change, test = _paired(result, base), _paired(result, rival)
+        column = [_differing(test) + (f", p {_p_value(test.p)}" if test else "")] if against else []
+        lines.append((*_measured(result), _differing(change), *column, *_trained(result)))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, tuple("-" * width for width in widths))
+    text = [f"| {' | '.join(map(str.ljust, line, widths))} |" for line in lines]
+    return "\n".join([*text, *(f"\n{remark}" for result in results for remark in _remarks(result))]) + "\n"
 
 
-def _row(result: MethodResult, base: MethodResult | None) -> tuple[str, ...]:
+def _named(results: Sequence[MethodResult], method: str) -> MethodResult | None:
+    return next((result for result in results if result.method == method), None)
+
+
+def _paired(result: MethodResult, other: MethodResult | None) -> PairedTest | None:
+    """None where the other row is missing, is this one, or has no seed in common."""
+    test = None if other is None or result is other else paired(result, other)
+    return test if test and test.pairs else None
+
+
+def _differing(test: PairedTest | None) -> str:
+    return "" if test is None else f"+{test.gained} / -{test.lost}"
+
+
+def _p_value(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _measured(result: MethodResult) -> tuple[str, ...]:
+    low, high = result.interval
+    rate = "failed" if result.rate is None else f"{result.rate:.0%}"
+    interval = f"{low:.0%} .. {high:.0%}" if result.n else ""
+    return result.method, rate, interval, str(result.n), _each(result)
+
+
+def _each(result: MethodResult) -> str:
+    """`87 90 83 %`; empty for the base policy."""
+    rates = [
+        "failed" if training.rate is None else f"{100.0 * training.rate:.0f}"
+        for training in result.trainings
+        if training.seed is not None
+    ]
+    return f"{' '.join(rates)} %" if result.n and rates else ""
+
+
+def _trained(result: MethodResult) -> tuple[str, ...]:
     def number(value: float | None, form: str) -> str:
         return "" if value is None else format(value, form)
 
-    if result.n:
-        low, high = result.interval
-        measured = (f"{result.successes / result.n:.0%}", f"{low:.0%} .. {high:.0%}", str(result.n))
-    else:
-        measured = ("failed", "", "0")
-    change = "" if base is None or result is base else "+{} / -{}".format(*gained_and_lost(result, base))
-    gate = "" if result.objections is None else "refused" if result.objections else "accepted"
+    judged = [training.objections for training in result.trainings if training.objections is not None]
+    accepted = sum(not objections for objections in judged)
+    gate = f"{accepted} of {len(judged)} accepted" if judged else ""
+    if judged and accepted in (0, len(judged)):
+        gate = "accepted" if accepted else "refused"
+    done = "" if result.train_seconds is None else f"{result.steps:.0f} steps, {result.train_seconds:.0f} s"
     return (
-        result.method,
-        *measured,
-        change,
         number(result.desirable, "+.2f"),
         number(result.undesirable, "+.2f"),
         number(result.l1, ".3f"),
         gate,
-        "" if result.train_seconds is None else f"{result.steps} steps, {result.train_seconds:.0f} s",
+        done,
     )
+
+
+def _remarks(result: MethodResult) -> Iterable[str]:
+    """Failures, objections and notes, a line each."""
+    for training in result.trainings:
+        label = result.label(training)
+        yield from [f"{label}: {training.failure}"] if training.failure else []
+        yield from (f"{label}: the gate would refuse it: {text}" for text in training.objections or ())
+        yield from (f"{label}: {text}" for text in training.notes)
 
 
 def write_figure(results: Sequence[MethodResult], path: Path, title: str) -> None:
     """Success rates with their 95 % intervals as a PNG."""
     shown = [result for result in results if result.n][::-1]
-    rates = [100.0 * result.successes / result.n for result in shown]
+    rates = [100.0 * result.rate for result in shown]
     spans = [tuple(100.0 * bound for bound in result.interval) for result in shown]
     errors = [
         [rate - low for rate, (low, _) in zip(rates, spans, strict=True)],
