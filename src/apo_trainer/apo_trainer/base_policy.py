@@ -53,6 +53,9 @@ class BasePolicyConfig:
     image_tokens: int = parameter(
         2, "tokens of a camera, each of the whole image; 0: one for each square of 16 pixels", low=0, high=256
     )
+    decode_tolerance: float = parameter(
+        3.0, "bins around an action whose likelihood counts when the policy chooses it; 0: its own", low=0.0, high=64.0
+    )
     vision_scenes: int = parameter(
         300,
         "random scenes on whose pictures vision is trained first; 0: it learns from the demonstrations",
@@ -127,6 +130,7 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
         period_ns=contract.period_ns,
         image_size=config.image_size,
         image_tokens=config.image_tokens,
+        decode_tolerance=config.decode_tolerance,
     )
     policy = new_policy(shape, data, contract.sha256, config.seed)
     vision = _pretrain_vision(config, policy, contract, folder, line) if config.vision_scenes else None

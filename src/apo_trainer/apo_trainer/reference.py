@@ -85,7 +85,7 @@ class ReferenceLogps:
     def of(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Log pi_ref(a|o), (B,), and log pi_ref(a'|o), (R,), of a batch; nats.
 
-        Those after a noisy prefix are not kept, as the same noise never comes again.
+        After a noisy prefix nothing is kept, as the same noise never comes again.
         """
         others = batch.others
         own = list(zip(range(len(batch)), batch.tokens, batch.mask, batch.context, strict=True))
@@ -93,7 +93,7 @@ class ReferenceLogps:
         if batch.prefix is None:
             known = self._known(batch, [*batch.keys, *others.keys], own + strange)
         else:
-            known = self._fresh(batch, own) + self._known(batch, others.keys, strange)
+            known = self._fresh(batch, own + strange)
         values = torch.tensor(known, dtype=torch.float32, device=batch.tokens.device)
         return values[: len(batch)], values[len(batch) :]
 

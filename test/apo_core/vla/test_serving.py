@@ -51,6 +51,18 @@ def test_it_serves_what_the_policy_predicts(tiny_policy, observation):
     assert (serving.chunk, serving.takes_committed, serving.adapter_version) == (2, True, 0)
 
 
+def test_a_tolerance_in_decoding_is_served_too(tiny_model, tiny_tokenizer, tiny_statistics, observation):
+    chosen = []
+    for tolerance in (0.0, 3.0):
+        model = SmallVla(dataclasses.replace(tiny_model.config, decode_tolerance=tolerance)).eval()
+        model.load_state_dict(tiny_model.state_dict())
+        policy = VlaPolicy(model, tiny_tokenizer, tiny_statistics, lora=LORA)
+        expected = policy.predict(observation())
+        same(ServingPolicy(policy).predict(observation()), expected)
+        chosen.append(expected.values)
+    assert not np.array_equal(*chosen)
+
+
 def test_a_frame_seen_in_the_call_before_is_not_encoded_again(tiny_policy, observation):
     serving = ServingPolicy(tiny_policy(LORA))
     first, second = observation(0), observation(1)

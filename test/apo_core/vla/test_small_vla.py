@@ -69,9 +69,29 @@ def test_tokens_of_the_whole_image_take_the_place_of_those_of_its_squares(tiny_m
     assert changed.tolist() == [[True] * 3 + [False] * 4] * 2
 
 
-def test_a_configuration_from_before_tokens_of_the_whole_image_has_none(tiny_model):
+def test_with_a_tolerance_the_likeliest_neighbourhood_is_chosen(tiny_model):
+    config = dataclasses.replace(tiny_model.config, decode_tolerance=3.0)
+    model = SmallVla(config).eval()
+    model.load_state_dict(tiny_model.state_dict())
+    images, state, prompts = batch(config, 3)
+    features = features_of(model, images, state)
+    tokens, _ = model.generate(features, prompts)
+    bins = torch.arange(256)
+    near = torch.exp(-((bins[:, None] - bins) ** 2) / 18.0)
+    weighed = teacher_forced(model, features, prompts, tokens).softmax(-1) @ near
+    assert torch.equal(weighed.argmax(-1), tokens)
+    assert not torch.equal(tiny_model.generate(features, prompts)[0], tokens)
+
+
+@pytest.mark.parametrize("tolerance", [-1.0, 257.0, float("nan")])
+def test_a_tolerance_out_of_range_is_refused(tiny_model, tolerance):
+    with pytest.raises(ConfigError, match=r"decode_tolerance = .* must be 0\.\.256"):
+        dataclasses.replace(tiny_model.config, decode_tolerance=tolerance)
+
+
+def test_a_configuration_without_the_newer_names_has_their_zeros(tiny_model):
     data = tiny_model.config.to_dict()
-    del data["image_tokens"]
+    del data["image_tokens"], data["decode_tolerance"]
     assert SmallVlaConfig.from_dict(data, "config.json") == tiny_model.config
     with pytest.raises(ConfigError, match="image_tokens = -1 must be a whole number of at least 0"):
         dataclasses.replace(tiny_model.config, image_tokens=-1)

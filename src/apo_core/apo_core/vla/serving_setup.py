@@ -77,8 +77,9 @@ def set_up(policy: VlaPolicy, settings: ServingSettings, source: str) -> None:
         check_precision(settings.precision, str(policy.device), source)
     _convert(policy, settings, source)
     if decodes:
-        language_model = policy.model.decoder.model
+        language_model, nearness = policy.model.decoder.model, policy.model.decoder.nearness
         policy.model.decoder = StaticDecoder(language_model, merges(language_model, policy.device, settings.precision))
+        policy.model.decoder.nearness = nearness
         policy.model.classes = policy.classes
     if settings.compile:
         policy.model.decoder.compile()

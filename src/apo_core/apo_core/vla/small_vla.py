@@ -18,7 +18,7 @@ from apo_core.errors import CheckpointError, ConfigError
 from apo_core.vla.action_classes import ActionClasses
 from apo_core.vla.model import Statistics
 from apo_core.vla.small_vla_processor import SmallVlaProcessor
-from apo_core.vla.static_decoder import StaticDecoder
+from apo_core.vla.static_decoder import StaticDecoder, nearness_of_bins
 from apo_core.vla.teacher_forcing import Completions, hidden_states
 
 FAMILY = "apo_small_vla"
@@ -47,6 +47,7 @@ class SmallVlaConfig:
     layers: int = 4
     heads: int = 6
     mlp: int = 512
+    decode_tolerance: float = 0.0  # s of `nearness_of_bins`, bins; 0: the likeliest bin is chosen
 
     def __post_init__(self):
         faults = []
@@ -57,6 +58,8 @@ class SmallVlaConfig:
                 faults.append(f"{spec.name} = {value!r} must be a whole number of at least {least}")
             if isinstance(spec.default, tuple) and len(value) == 0:
                 faults.append(f"{spec.name} must not be empty")
+        if not 0.0 <= self.decode_tolerance <= self.bins:
+            faults.append(f"decode_tolerance = {self.decode_tolerance!r} must be 0..{self.bins}")
         if not faults:
             if self.image_size % _STRIDE:
                 faults.append(f"image_size = {self.image_size} must be a multiple of {_STRIDE}")
@@ -88,9 +91,9 @@ class SmallVlaConfig:
 
     @classmethod
     def from_dict(cls, data: dict, source: str) -> SmallVlaConfig:
-        """Raises CheckpointError for another family or unknown or missing names; checkpoints may lack image_tokens."""
+        """Raises CheckpointError for another family, unknown or missing names; those of default 0 may be missing."""
         names = {spec.name for spec in fields(cls)}
-        data = {"image_tokens": 0, **data}
+        data = {"image_tokens": 0, "decode_tolerance": 0.0, **data}
         family = data.get("family")
         if family != FAMILY:
             raise CheckpointError(f"{source}: family = {family!r}, expected {FAMILY!r}")
@@ -159,6 +162,7 @@ class SmallVla(nn.Module):
         self.action_head = nn.Linear(d, config.bins, bias=False)
         nn.init.normal_(self.action_head.weight, std=0.02)
         self.decoder = StaticDecoder(self.language_model)
+        self.decoder.nearness = nearness_of_bins(config.bins, config.decode_tolerance)
 
     @property
     def classes(self) -> ActionClasses | None:
@@ -245,7 +249,7 @@ class SmallVla(nn.Module):
         return self.action_head(hidden).float(), self.action_head(other_hidden).float()
 
     def generate(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Greedy decoding of a chunk; the argmax of `action_logits` on its own tokens.
+        """Greedy decoding of a chunk; with `decode_tolerance` 0 the argmax of `action_logits` on its own tokens.
 
         Args:
             features: (B, N, d).

@@ -70,6 +70,7 @@ class StaticDecoder:
         self._before, self._after = _before_attention, _after_attention
         self.before_layer: Callable[[], None] = _nothing  # called before each layer computes
         self.classes: ActionClasses | None = None  # which tokens are one action; None: each is one of its own
+        self.nearness: torch.Tensor | None = None  # (V, V) how far one token passes for another; None: only for itself
 
     def __deepcopy__(self, memo: dict) -> StaticDecoder:
         """A decoder of the copied model; bound to its weights when first used."""
@@ -98,7 +99,7 @@ class StaticDecoder:
         steps: int,
         committed: torch.Tensor | None = None,
     ) -> Decoded:
-        """Greedy tokens after `prefix`; call under inference_mode.
+        """Greedy tokens after `prefix`, with `nearness` those of least expected loss; call under inference_mode.
 
         Args:
             prefix: (B, T, d) embeddings.
@@ -121,11 +122,11 @@ class StaticDecoder:
         hidden = self._forward(prefix, cache, cos, sin, 0, given + 1)
         logits = [self._score(hidden, head)]
         tokens = [] if committed is None else list(committed.unbind(dim=1))
-        tokens.append(logits[0][:, -1].argmax(dim=-1))
+        tokens.append(self._choose(logits[0][:, -1]))
         for first in range(start, total):
             hidden = F.embedding(tokens[-1], embedding)[:, None]
             logits.append(self._score(self._forward(hidden, cache, cos, sin, first, 1), head))
-            tokens.append(logits[-1][:, -1].argmax(dim=-1))
+            tokens.append(self._choose(logits[-1][:, -1]))
         return _judged(torch.stack(tokens, dim=1), torch.cat(logits, dim=1), self.classes)
 
     def refresh(self) -> None:
@@ -144,6 +145,14 @@ class StaticDecoder:
     def _score(self, hidden: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
         norm = self._model[0].norm.weight
         return F.linear(F.rms_norm(hidden, (hidden.shape[-1],), norm, self._eps), head).float()
+
+    def _choose(self, logits: torch.Tensor) -> torch.Tensor:
+        """Tokens (B,) of logits (B, V)."""
+        if self.nearness is None:
+            return logits.argmax(dim=-1)
+        if self.nearness.device != logits.device:  # once, and never while a CUDA graph is recorded
+            self.nearness = self.nearness.to(logits.device)
+        return (logits.softmax(dim=-1) @ self.nearness).argmax(dim=-1)
 
     def _forward(self, x, cache, cos, sin, first: int, keep: int) -> torch.Tensor:
         """Hidden states (B, keep, d) of the last positions of `x` (B, n, d), which begins at position `first`."""
@@ -170,6 +179,18 @@ class StaticDecoder:
             )
             x = self._after(layer, x[:, -kept:], mixed.transpose(1, 2).reshape(batch, kept, width), self._eps)
         return x
+
+
+def nearness_of_bins(bins: int, tolerance: float) -> torch.Tensor | None:
+    """(bins, bins) with exp(-d^2 / 2 s^2) for bins that are d apart, to choose actions by; None for a tolerance of 0.
+
+    A policy that is likely to move, though to no single bin, would otherwise stand still because one bin means that:
+    minimum Bayes risk decoding (arXiv 2108.04718) of one value.
+    """
+    if not tolerance:
+        return None
+    places = torch.arange(bins, dtype=torch.float32)
+    return torch.exp(-0.5 * ((places[:, None] - places[None]) / tolerance) ** 2)
 
 
 def _nothing() -> None:
