@@ -53,7 +53,8 @@ def arguments(checkpoint, interactions, write_episode, tmp_path, monkeypatch):
         write_episode(f"demo{number}", "H" * 12, kind=EpisodeKind.DEMONSTRATION, directory=tmp_path / "expert")
     trainer = {"trainer": {"ros__parameters": TRAINING}}
     (tmp_path / "trainer.yaml").write_text(yaml.safe_dump(trainer))
-    shipped = {**read_ros_parameters(ROOT / "config" / "compare.yaml", "compare"), "trainer_file": "trainer.yaml"}
+    shipped = read_ros_parameters(ROOT / "config" / "compare.yaml", "compare")
+    shipped |= {"trainer_file": "trainer.yaml", "method_settings": []}
     (tmp_path / "compare.yaml").write_text(yaml.safe_dump({"compare": {"ros__parameters": shipped}}))
     data = f"--episodes {interactions} --expert expert --checkpoint {checkpoint}"
     return f"--config compare.yaml {data} --output out --n 4".split()
