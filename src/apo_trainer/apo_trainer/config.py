@@ -195,7 +195,7 @@ class TrainingConfig:
         high=1.0,
     )
     gate_own_success_nats: float = parameter(
-        -20.0, "mean log-ratio of held-out policy steps of unaided successes must not be below", low=-1e6, high=1e6
+        -60.0, "mean log-ratio of held-out policy steps of unaided successes must not be below", low=-1e6, high=1e6
     )
     guard_undesirable_nats: float = parameter(
         -60.0, "a mean undesirable log-ratio below this stops the run: it is running away", low=-1e6, high=0.0
