@@ -6,9 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from apo_core.episode_file import read_episode
+from apo_core.episode_file import read_episode, read_frames
 from apo_core.errors import EpisodeFormatError
-from apo_core.frame_files import FrameFiles
 from apo_core.labeling import LabelRule
 from apo_core.types import EpisodeKind, Outcome, StepLabel
 from apo_trainer.dataset import (
@@ -80,7 +79,8 @@ def test_a_sample_gives_its_chunk_and_observation(write_episode, contract):
     assert not sample.desirable
     assert mask.tolist() == [True, True, False, False]
     assert actions[:, 3].tolist() == pytest.approx([0.04, 0.05, 0.05, 0.05], abs=1e-6)
-    observation = sample.observation(FrameFiles())
+    frames = read_frames(sample.episode.path, [sample.step])
+    observation = sample.observation({name: images[0] for name, images in frames.items()})
     assert observation.images["front"].tolist() == np.full((8, 8, 3), 4).tolist()
     assert observation.state["ee_pose"].tolist() == [4.0] * 7
     assert observation.instruction == "lift the cube"

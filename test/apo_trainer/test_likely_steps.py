@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from apo_core.frame_files import FrameFiles
+from apo_core.episode_file import read_frames
 from apo_core.labeling import LabelRule
 from apo_core.vla.lora import LoraSettings, attach_lora, lora_parameters
 from apo_core.vla.policy import VlaPolicy
@@ -53,7 +53,8 @@ def test_a_value_is_the_references_mean_over_the_tokens_that_count(tiny_model, d
         parameter.data.add_(0.5)  # training changes nothing of it
     assert token_logps(policy, samples, ReferenceLogps(policy, reference, ReferenceCache())) == values
     sample = samples[2]  # the last before the takeover: one row of two
-    observation = sample.observation(FrameFiles())
+    frames = read_frames(sample.episode.path, [sample.step])
+    observation = sample.observation({name: images[0] for name, images in frames.items()})
     batch = policy.prepare([observation.images], [observation.state], observation.instruction)
     tokens = torch.from_numpy(policy.codec.encode(sample.chunk(2)[0])).reshape(1, -1)
     with reference.active(), torch.no_grad():

@@ -15,7 +15,14 @@ def take(trainer, count):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"views": 3, "lora_dropout": 0.3}, {"micro_batch_size": 3}, {"method": "dagger"}, {"ema_decay": 0.9}],
+    [
+        {},
+        {"views": 3, "lora_dropout": 0.3},
+        {"micro_batch_size": 3},
+        {"method": "dagger"},
+        {"ema_decay": 0.9},
+        {"judge_every": 1},
+    ],
 )
 def test_a_resumed_run_is_the_uninterrupted_one(trainer_of, tmp_path, changes):
     whole = trainer_of(**changes)
@@ -27,6 +34,8 @@ def test_a_resumed_run_is_the_uninterrupted_one(trainer_of, tmp_path, changes):
     second.resume(tmp_path / "progress")
     assert second.step == 3
     assert list(second.steps()) == wanted[3:]
+    for trainer in (whole, second):
+        trainer.finish()
     assert all((second.adapter()[name] == value).all() for name, value in whole.adapter().items())
 
 

@@ -44,6 +44,16 @@ def test_the_parameters_become_their_mean(parameter):
     assert parameter.requires_grad
 
 
+def test_the_parameters_are_their_mean_for_a_while(parameter):
+    mean = WeightMean({"w": parameter}, 0.5)
+    put(parameter, 3.0, 0.0)
+    mean.add(1000)
+    with pytest.raises(ZeroDivisionError), mean.active():
+        assert parameter.tolist() == pytest.approx([2.0, -1.0])
+        _ = 1 / 0
+    assert parameter.tolist() == [3.0, 0.0]
+
+
 def test_what_is_taken_is_a_copy(parameter):
     mean = WeightMean({"w": parameter}, 0.5)
     mean.take()

@@ -167,6 +167,12 @@ class TrainingConfig:
         low=0.0,
         high=0.9999,
     )
+    judge_every: int = parameter(
+        20,
+        "steps between measurements of the held-out error; the weights of the least become the adapter; 0: the last do",
+        low=0,
+        high=1_000_000,
+    )
     views: int = parameter(1, "augmented views of a sample; 1 is the plain centre crop of serving", low=1, high=1000)
     held_out_share: float = parameter(0.15, "episodes never trained on, chosen by hash of their id", low=0.0, high=0.9)
     held_out_samples: int = parameter(64, "at most so many held-out samples a class", low=1, high=100_000)

@@ -15,7 +15,6 @@ import numpy as np
 from apo_core.contract import Contract
 from apo_core.episode_file import Episode, list_episodes, read_episode
 from apo_core.errors import ApoError, EpisodeFormatError
-from apo_core.frame_files import FrameFiles
 from apo_core.labeling import LabelRule, episode_windows
 from apo_core.takeover_windows import Window, fitted_window, window_statistics
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, Observation, Outcome, Purpose, StepLabel
@@ -86,11 +85,10 @@ class Sample:
     def desirable(self) -> bool:
         return self.sample_class is not SampleClass.UNDESIRABLE
 
-    def observation(self, files: FrameFiles) -> Observation:
-        """Reads the images from the file. Raises EpisodeFormatError when that is no longer possible."""
-        images = {name: frames[0] for name, frames in files.read(self.episode.path, [self.step]).items()}
+    def observation(self, images: Mapping[str, np.ndarray]) -> Observation:
+        """What the policy saw; `images` are the step's frames, {camera: (H, W, C)}, which stay in the file."""
         state = {name: values[self.step] for name, values in self.episode.state.items()}
-        return Observation(int(self.episode.stamps_ns[self.step]), images, state, self.episode.instruction)
+        return Observation(int(self.episode.stamps_ns[self.step]), dict(images), state, self.episode.instruction)
 
     def chunk(self, horizon: int) -> tuple[np.ndarray, np.ndarray]:
         """Actions float32 (horizon, A) and mask bool (horizon,); rows after the cut repeat the last action."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from apo_core.frame_files import FrameFiles
+from apo_core.frame_reader import FrameReader
 from apo_core.vla.lora import reaches_features
 from apo_core.vla.model import VlaModel
 from apo_core.vla.policy import Prepared, VlaPolicy
@@ -91,7 +92,10 @@ class FeatureStore:
         workers = settings.workers
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="images") if workers else None
         self._pending: dict[Key, Future[Prepared]] = {}
-        self._files = FrameFiles()
+        self._paths = list(dict.fromkeys(sample.episode.path for sample in samples))
+        self._indices = {path: index for index, path in enumerate(self._paths)}
+        self._reader: FrameReader | None = None
+        self._reading = threading.Lock()
 
     def prefetch(self, draws: Sequence[Draw]) -> None:
         """Starts to read what these draws will need; does nothing without workers."""
@@ -128,7 +132,10 @@ class FeatureStore:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
             self._pending.clear()
-        self._files.close()
+        with self._reading:
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
 
     def _missing(self, draws: Sequence[Draw]) -> list[Key]:
         return list(dict.fromkeys(key for key in map(_key, draws) if key not in self._cache))
@@ -156,11 +163,18 @@ class FeatureStore:
     def _prepare(self, key: Key) -> Prepared:
         index, view = key
         sample = self._samples[index]
-        observation = sample.observation(self._files)
+        observation = sample.observation(self._images(sample))
         rng = None
         if self._views > 1:
             rng = np.random.default_rng([self._seed, zlib.crc32(sample.key.encode()), view])
         return self._policy.prepare([observation.images], [observation.state], observation.instruction, rng)
+
+    def _images(self, sample: Sample) -> dict[str, np.ndarray]:
+        with self._reading:
+            if self._reader is None:
+                self._reader = FrameReader(self._paths, workers=1)
+            frames = self._reader.read([(self._indices[sample.episode.path], sample.step)])
+        return {name: batch[0] for name, batch in frames.items()}
 
 
 def _key(draw: Draw) -> Key:

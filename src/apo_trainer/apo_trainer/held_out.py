@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,7 @@ from apo_core.vla.policy import VlaPolicy
 from apo_trainer.batches import Batch, Batcher
 from apo_trainer.dataset import Sample, SampleClass
 from apo_trainer.features import FeatureSettings
-from apo_trainer.gate import ClassMeans
+from apo_trainer.gate import GOALS, ClassMeans
 from apo_trainer.reference import Reference
 from apo_trainer.sampler import Draw
 from apo_trainer.update import Forward
@@ -62,6 +62,42 @@ def held_out(
     return HeldOut(means, _means([rows[i] for i in own]) if own else None)
 
 
+class DesirableError:
+    """L1 error on held-out demonstrated and corrected steps, normalised action units; plain views, no gradient.
+
+    Args:
+        policy: its weights of the moment are judged.
+        samples: to choose from, spread evenly.
+        most: samples of each class.
+        forward: the pass of a batch.
+    """
+
+    def __init__(self, policy: VlaPolicy, samples: Sequence[Sample], most: int, forward: Callable[[Batch], Forward]):
+        self._policy, self._samples, self._forward = policy, samples, forward
+        groups = ([i for i, sample in enumerate(samples) if sample.sample_class is name] for name in GOALS)
+        self._chosen = [i for group in groups for i in _spread(group, most)]
+        self._batches: list[Batch] = []
+
+    @torch.no_grad()
+    def measure(self) -> float | None:
+        """Mean over the samples; None where there are none."""
+        if not self._chosen:
+            return None
+        if not self._batches:
+            self._batches = list(_batches(self._policy, self._samples, self._chosen))
+        errors = torch.cat([self._forward(batch).l1 for batch in self._batches])
+        return errors.mean().item()
+
+
+def _batches(policy: VlaPolicy, samples: Sequence[Sample], chosen: Sequence[int]) -> Iterator[Batch]:
+    batcher = Batcher(policy, samples, FeatureSettings(seed=0, cache_mb=0))
+    try:
+        for first in range(0, len(chosen), _BATCH):
+            yield batcher.batch([Draw(i, 0) for i in chosen[first : first + _BATCH]])
+    finally:
+        batcher.features.close()
+
+
 def _spread(members: Sequence[int], most: int) -> list[int]:
     """At most `most` of them, evenly."""
     count = min(len(members), most)
@@ -70,10 +106,8 @@ def _spread(members: Sequence[int], most: int) -> list[int]:
 
 def _rows(policy, samples, chosen, reference, serving, forward) -> list[tuple[float, ...]]:
     """Of each chosen sample the values of ClassMeans, in their order."""
-    batcher = Batcher(policy, samples, FeatureSettings(seed=0, cache_mb=0))
     rows: list[tuple[float, ...]] = []
-    for first in range(0, len(chosen), _BATCH):
-        batch = batcher.batch([Draw(i, 0) for i in chosen[first : first + _BATCH]])
+    for batch in _batches(policy, samples, chosen):
         with torch.no_grad():
             now = forward(batch)
             with reference.active():

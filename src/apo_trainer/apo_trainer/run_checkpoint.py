@@ -6,6 +6,7 @@ Batches, views, mismatched actions and dropout follow from the seed and the step
 from __future__ import annotations
 
 import json
+import math
 import os
 import struct
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,8 @@ class Progress:
     recent: tuple[float, ...]  # last undesirable log-ratios, nats
     recent_kl: tuple[float, ...]  # last z0, nats
     facts: Mapping[str, str]  # hashes of what the run depends on; a run goes on only with the same
+    best_step: int = 0  # when the best weights were judged; 0: none were
+    best_error: float = math.inf
 
 
 def save_progress(
@@ -41,6 +44,7 @@ def save_progress(
     progress: Progress,
     parameters: Mapping[str, nn.Parameter],
     means: Mapping[str, Tensor],
+    best: Mapping[str, Tensor],
     optimizer: torch.optim.Optimizer,
 ) -> None:
     """Replaces the file as a whole; a crash leaves the old one or the new one.
@@ -49,6 +53,7 @@ def save_progress(
         OSError: it cannot be written; the old one is as it was.
     """
     tensors: dict[str, Tensor] = {f"mean.{name}": value for name, value in means.items()}
+    tensors |= {f"best.{name}": value for name, value in best.items()}
     for name, parameter in parameters.items():
         tensors[f"parameter.{name}"] = parameter.detach()
         tensors |= {f"{key}.{name}": value for key, value in optimizer.state[parameter].items()}
@@ -57,6 +62,7 @@ def save_progress(
         "recent": json.dumps(progress.recent),
         "recent_kl": json.dumps(progress.recent_kl),
         "facts": json.dumps(progress.facts),
+        "best": json.dumps([progress.best_step, progress.best_error]),
     }
     content = save({name: value.cpu().contiguous() for name, value in tensors.items()}, metadata)
     temporary = path.with_name(path.name + ".new")
@@ -77,8 +83,8 @@ def load_progress(
     means: Mapping[str, Tensor],
     optimizer: torch.optim.Optimizer,
     facts: Mapping[str, str],
-) -> Progress:
-    """Sets parameters and optimizer to what they were.
+) -> tuple[Progress, dict[str, Tensor]]:
+    """Sets parameters and optimizer to what they were; returns the best weights so far too, empty without any.
 
     Args:
         path: of `save_progress`.
@@ -94,7 +100,9 @@ def load_progress(
         content = path.read_bytes()
         tensors, metadata = load(content), _metadata(content)
         recent, recent_kl = (tuple(json.loads(metadata[name])) for name in ("recent", "recent_kl"))
-        progress = Progress(int(metadata["step"]), recent, recent_kl, json.loads(metadata["facts"]))
+        best_step, best_error = json.loads(metadata["best"])
+        facts_then = json.loads(metadata["facts"])
+        progress = Progress(int(metadata["step"]), recent, recent_kl, facts_then, best_step, best_error)
     except (OSError, SafetensorError, ValueError, KeyError, struct.error) as error:
         raise ResumeError(f"{path}: cannot be read ({type(error).__name__}: {error})") from None
     changed = [name for name in facts if progress.facts.get(name) != facts[name]]
@@ -102,6 +110,7 @@ def load_progress(
         raise ResumeError(f"{path}: {', '.join(changed)} changed since; start a new run instead of resuming this one")
     wanted = {f"{key}.{name}" for key in ("parameter", *_STATE) for name in parameters}
     wanted |= {f"mean.{name}" for name in means}
+    wanted |= {f"best.{name}" for name in parameters if progress.best_step}
     if wanted != set(tensors):
         raise ResumeError(f"{path}: is of another adapter ({sorted(wanted ^ set(tensors))[:3]})")
     with torch.no_grad():
@@ -110,7 +119,7 @@ def load_progress(
         for name, mean in means.items():
             mean.copy_(tensors[f"mean.{name}"])
     optimizer.load_state_dict(_optimizer_state(optimizer, list(parameters), tensors))
-    return progress
+    return progress, {name: tensors[f"best.{name}"] for name in parameters if progress.best_step}
 
 
 def _optimizer_state(optimizer: torch.optim.Optimizer, names: Sequence[str], tensors: Mapping[str, Tensor]) -> dict:

@@ -17,11 +17,12 @@ from apo_core.vla.lora import LoraSettings, attach_lora, lora_parameters, lora_s
 from apo_core.vla.policy import VlaPolicy
 from apo_trainer.action_tolerance import action_scores
 from apo_trainer.batches import Batcher
+from apo_trainer.best_weights import BestWeights
 from apo_trainer.config import TrainingConfig
 from apo_trainer.dataset import SampleClass, TrainingData
 from apo_trainer.features import FeatureSettings
 from apo_trainer.gate import Verdict, judge, limits_of
-from apo_trainer.held_out import HeldOut, held_out
+from apo_trainer.held_out import DesirableError, HeldOut, held_out
 from apo_trainer.learning_rates import warmup_cosine
 from apo_trainer.likely_steps import token_logps, with_likely
 from apo_trainer.methods import METHODS
@@ -116,6 +117,8 @@ class Trainer:
             PrefixNoise(share, jitter, policy.codec.bins, config.seed) if policy.codec.one_token_a_value else None
         )
         self._mean = WeightMean(self._named, config.ema_decay)
+        self._best = BestWeights(self._named)
+        self._error = DesirableError(policy, self.data.held_out, config.held_out_samples, self._update.forward)
         self._recent: deque[float] = deque(maxlen=config.guard_window)
         self._recent_kl: deque[float] = deque(maxlen=config.guard_window)
         self.step = 0  # optimizer steps done
@@ -169,19 +172,23 @@ class Trainer:
                 if self.method.uses_kl:
                     self._recent_kl.append(metrics.z0)
                 self._check_guard()
+                self._judge_weights()
                 yield metrics
         finally:
             self._batcher.features.close()
 
     def save(self, path: Path) -> None:
         """Writes what `resume` needs. Raises OSError."""
-        progress = Progress(self.step, tuple(self._recent), tuple(self._recent_kl), self._facts())
-        save_progress(path, progress, self._named, self._mean.tensors, self._optimizer)
+        progress = Progress(
+            self.step, tuple(self._recent), tuple(self._recent_kl), self._facts(), self._best.step, self._best.error
+        )
+        save_progress(path, progress, self._named, self._mean.tensors, self._best.tensors, self._optimizer)
 
     def resume(self, path: Path) -> None:
         """Goes on where `save` was called, to the bit on the same machine. Raises ResumeError."""
-        progress = load_progress(path, self._named, self._mean.tensors, self._optimizer, self._facts())
+        progress, best = load_progress(path, self._named, self._mean.tensors, self._optimizer, self._facts())
         self.step = progress.step
+        self._best.restore(progress.best_step, progress.best_error, best)
         self._recent.extend(progress.recent)
         self._recent_kl.extend(progress.recent_kl)
         self._check_guard()
@@ -245,9 +252,26 @@ class Trainer:
                 f"guard_undesirable_nats = {limit:g} (config/trainer.yaml)"
             )
 
+    def _judge_weights(self) -> None:
+        """Measures the weights that would become the adapter now, where it is time to."""
+        every, is_last = self.config.judge_every, bool(self.stop_reason) or self.step == self.planned_steps
+        if not every or self._processes.rank or (self.step % every and not is_last):
+            return
+        with self._mean.active():
+            error = self._error.measure()
+            if error is None:
+                return
+            self._best.judge(self.step, error)
+        if is_last and self._best.step < self.step:
+            self._data_notes.append(
+                f"the adapter has the weights after step {self._best.step} of {self.step}: held-out L1 error "
+                f"{self._best.error:.4f}, at the end {error:.4f}"
+            )
+
     def finish(self) -> None:
-        """Ends the optimisation: with `ema_decay` the adapter becomes the running mean of its weights."""
+        """Ends the optimisation: the adapter becomes the best of its weights' running means so far."""
         self._mean.take()
+        self._best.take()
 
     def evaluate(self) -> Verdict:
         """Judges the adapter as it is now on the held-out samples and by the self-test of serving."""

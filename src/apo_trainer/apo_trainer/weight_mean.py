@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +28,21 @@ class WeightMean:
         for name, mean in self.tensors.items():
             mean.lerp_(self._parameters[name], 1.0 - decay)
 
-    @torch.no_grad()
+    @contextlib.contextmanager
+    def active(self) -> Iterator[None]:
+        """The parameters are their mean inside."""
+        current = {name: self._parameters[name].detach().clone() for name in self.tensors}
+        self.take()
+        try:
+            yield
+        finally:
+            self._set(current)
+
     def take(self) -> None:
         """Sets the parameters to their mean."""
-        for name, mean in self.tensors.items():
-            self._parameters[name].copy_(mean)
+        self._set(self.tensors)
+
+    @torch.no_grad()
+    def _set(self, tensors: Mapping[str, Tensor]) -> None:
+        for name, tensor in tensors.items():
+            self._parameters[name].copy_(tensor)
