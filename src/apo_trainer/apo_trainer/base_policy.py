@@ -54,7 +54,7 @@ class BasePolicyConfig:
         2, "tokens of a camera, each of the whole image; 0: one for each square of 16 pixels", low=0, high=256
     )
     decode_tolerance: float = parameter(
-        3.0, "bins around an action whose likelihood counts when the policy chooses it; 0: its own", low=0.0, high=64.0
+        0.0, "bins around an action whose likelihood counts when the policy chooses it; 0: its own", low=0.0, high=64.0
     )
     vision_scenes: int = parameter(
         300,

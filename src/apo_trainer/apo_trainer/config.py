@@ -33,7 +33,7 @@ class TrainingConfig:
         choices=("base", "serving"),
     )
     steps: int = parameter(
-        220, "optimizer steps of an update; 0: as many as `passes` over the data take", low=0, high=1_000_000
+        140, "optimizer steps of an update; 0: as many as `passes` over the data take", low=0, high=1_000_000
     )
     passes: float = parameter(
         1.5, "with steps = 0: how often a human or undesirable step is drawn on average", low=0.01, high=1000.0
@@ -168,7 +168,7 @@ class TrainingConfig:
         high=0.9999,
     )
     judge_every: int = parameter(
-        20,
+        0,
         "steps between measurements of the held-out error; the weights of the least become the adapter; 0: the last do",
         low=0,
         high=1_000_000,
@@ -204,7 +204,7 @@ class TrainingConfig:
         -60.0, "mean log-ratio of held-out policy steps of unaided successes must not be below", low=-1e6, high=1e6
     )
     guard_undesirable_nats: float = parameter(
-        -60.0, "a mean undesirable log-ratio below this stops the run: it is running away", low=-1e6, high=0.0
+        -40.0, "a mean undesirable log-ratio below this stops the run: it is running away", low=-1e6, high=0.0
     )
     guard_window: int = parameter(10, "steps that the guard and target_kl average over", low=1, high=10_000)
     target_kl: float = parameter(
