@@ -175,6 +175,14 @@ def arguments(checkpoint, interactions, tmp_path):
 
 
 @pytest.fixture
+def parameter():
+    """Two values that an optimizer may set."""
+    import torch
+
+    return torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+
+
+@pytest.fixture
 def trainer_of(tiny_model, interactions, contract):
     """Makes trainers of the tiny policy on `interactions`, all with the same initial weights."""
     import copy

@@ -3,21 +3,10 @@
 import math
 
 import pytest
-import torch
-from torch import nn
+from parameter_values import put
 
 from apo_trainer.best_weights import BestWeights
 from apo_trainer.gate import GOALS
-
-
-@pytest.fixture
-def parameter() -> nn.Parameter:
-    return nn.Parameter(torch.tensor([1.0, -2.0]))
-
-
-def put(parameter, *values) -> None:
-    with torch.no_grad():
-        parameter.copy_(torch.tensor(values))
 
 
 def test_the_least_error_is_taken(parameter):

@@ -1,20 +1,9 @@
 """The running mean of the weights."""
 
 import pytest
-import torch
-from torch import nn
+from parameter_values import put
 
 from apo_trainer.weight_mean import WeightMean
-
-
-@pytest.fixture
-def parameter() -> nn.Parameter:
-    return nn.Parameter(torch.tensor([1.0, -2.0]))
-
-
-def put(parameter, *values) -> None:
-    with torch.no_grad():
-        parameter.copy_(torch.tensor(values))
 
 
 def test_the_mean_follows_faster_in_the_first_steps(parameter):
