@@ -85,7 +85,7 @@ def test_a_short_class_repeats_within_a_batch_and_says_so():
 
 
 def test_without_any_takeover_there_is_nothing_to_prefer():
-    with pytest.raises(TrainingDataError, match="never took over"):
+    with pytest.raises(TrainingDataError, match="no operator took over in the episodes to train on"):
         balanced(samples(expert=30, policy=30), 16, seed=0)
 
 

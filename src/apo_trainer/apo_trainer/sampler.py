@@ -145,7 +145,8 @@ def balanced_sampler(
     if not pools[SampleClass.HUMAN] and not pools[SampleClass.UNDESIRABLE] and any(pools.values()):
         sizes = {name: len(items) for name, items in pools.items()}
         raise TrainingDataError(
-            f"nothing to learn a preference from: {count_text(sizes)}; the operator never took over in these episodes"
+            f"nothing to learn a preference from: {count_text(sizes)}; no operator took over in the episodes to train "
+            "on, which are those that held_out_share leaves (config/trainer.yaml)"
         )
     shares = {
         SampleClass.EXPERT: config.share_expert * (1.0 - config.policy_share),
