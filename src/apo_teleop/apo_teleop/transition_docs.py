@@ -1,4 +1,4 @@
-"""Draws the arbiter's state table and its limits from the code: `python -m apo_teleop.transition_docs` writes the page.
+"""Draws the state table and limits of the arbiter: `python -m apo_teleop.transition_docs` writes the page.
 
 A page of its own under docs/, wholly generated; edit this module or the tables it reads.
 """
