@@ -17,9 +17,9 @@ from figure import Figure
 from torch import nn
 from transformers import LlamaConfig, LlamaModel
 
-from apo_core.adapter_store import AdapterStore, ManifestInput
-from apo_core.contract import Contract, load_contract
-from apo_core.self_test import probe_observations
+from apo_core.adapters.store import AdapterStore, ManifestInput
+from apo_core.contract.contract import Contract, load_contract
+from apo_core.policy_probe import probe_observations
 from apo_core.types import ControlSource, Observation
 from apo_core.vla.lora import (
     LoraSettings,

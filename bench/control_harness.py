@@ -20,10 +20,10 @@ import rclpy
 import yaml
 from geometry_msgs.msg import PoseStamped, TwistStamped
 
-from apo_core.contract import load_contract
-from apo_core.ros.chunk_message import chunk_to_msg
+from apo_core.contract.contract import load_contract
+from apo_core.ros.action_chunk import chunk_to_msg
 from apo_core.ros.conversions import array_to_pose, to_floats, to_stamp
-from apo_core.ros.node_main import executor_for
+from apo_core.ros.node_runner import executor_for
 from apo_core.ros.qos import COMMANDS, LATCHED, sensors
 from apo_core.types import ActionChunk as CoreChunk
 from apo_interfaces.msg import ActionChunk, ActionCommand, AdapterStatus, OperatorCommand

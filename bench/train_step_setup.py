@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from apo_core.contract import Contract, contract_from_dict
+from apo_core.contract.contract import Contract, contract_from_dict
 from apo_core.episode_file import EpisodeWriter
 from apo_core.types import (
     ControlSource,

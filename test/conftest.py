@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from small_contract import contract_data
 
-from apo_core.contract import Contract, contract_from_dict
+from apo_core.contract.contract import Contract, contract_from_dict
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, Observation, Step
 from apo_sim_bridge.rendering import prepare_backend
 

@@ -46,7 +46,10 @@ def may_use_ros(name: str) -> bool:
 
 
 def may_use_torch(name: str) -> bool:
-    return name.startswith(("apo_core.vla", "apo_vla", "apo_trainer", "apo_experiments")) or name == "apo_policy_node.policy_node"
+    return (
+        name.startswith(("apo_core.vla", "apo_vla", "apo_trainer", "apo_experiments"))
+        or name == "apo_policy_node.policy_node"
+    )
 
 
 # read by launch files, which run where ROS is

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from apo_core.config import load, read_ros_parameters
-from apo_core.contract import contract_from_dict
+from apo_core.config.parameters import load, read_ros_parameters
+from apo_core.contract.contract import contract_from_dict
 from apo_teleop.arbiter import Arbiter
 from apo_teleop.arbiter_config import ArbiterConfig
 from apo_teleop.output_config import JOINT_OUTPUTS, OUTPUTS

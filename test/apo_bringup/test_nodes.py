@@ -13,7 +13,7 @@ pytest.importorskip("ament_index_python", reason="ROS 2 is missing: run 'make se
 from pathlib import Path
 
 from apo_bringup import nodes
-from apo_core import config as configuration
+from apo_core.config import parameters as configuration
 from apo_core.errors import ConfigError
 
 CONFIG_CLASSES = {

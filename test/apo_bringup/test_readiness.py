@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from apo_bringup.readiness import expected_listeners, missing_parts, second_publishers, starting_line
-from apo_core.contract import load_contract
+from apo_core.contract.contract import load_contract
 
 CONTRACT = load_contract(Path(__file__).resolve().parents[2] / "config" / "contract.yaml")
 EXPECTED = {"ee_pose": ("arbiter", "policy"), "wrist": ("policy",)}

@@ -9,7 +9,7 @@ from apo_bringup.session_plan import (
     evaluation_trials,
     reload_trial,
 )
-from apo_core.config import load, read_ros_parameters
+from apo_core.config.parameters import load, read_ros_parameters
 from apo_core.errors import ConfigError
 from apo_core.types import Purpose
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from adapter_samples import CONFIG, MANIFEST, TENSORS
 
-from apo_core.adapter_store import AdapterStore
+from apo_core.adapters.store import AdapterStore
 
 
 @pytest.fixture

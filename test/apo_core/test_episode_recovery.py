@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from apo_core.contract import contract_from_dict
+from apo_core.contract.contract import contract_from_dict
 from apo_core.episode_file import EpisodeWriter, list_episodes, read_episode, verify_checksums
 from apo_core.episode_recovery import list_partial, recover_episode
 from apo_core.errors import EpisodeFormatError

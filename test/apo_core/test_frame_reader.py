@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from apo_core.contract import contract_from_dict
+from apo_core.contract.contract import contract_from_dict
 from apo_core.episode_file import EpisodeWriter
 from apo_core.errors import EpisodeFormatError
 from apo_core.frame_reader import FrameReader

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from small_contract import contract_data
 
-from apo_core.contract import Contract, contract_from_dict
+from apo_core.contract.contract import Contract, contract_from_dict
 from apo_core.errors import AdapterError
 from apo_core.types import ActionChunk, Observation
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from adapter_samples import plain_manifest
 
-from apo_core import self_test
-from apo_core.adapter_manifest import ManifestInput
-from apo_core.adapter_promotion import Promotion
-from apo_core.adapter_store import AdapterStore
+from apo_core import policy_probe as self_test
+from apo_core.adapters.manifest import ManifestInput
+from apo_core.adapters.promotion import Promotion
+from apo_core.adapters.store import AdapterStore
 from apo_core.errors import AdapterError
 from apo_policy_node.adapter_reloader import AdapterReloader, ReloadResult, ReloadState, StagedAdapter
 from apo_policy_node.reload_worker import ReloadWorker

@@ -20,10 +20,10 @@ torch = pytest.importorskip("torch")
 from safetensors import numpy as safetensors_numpy  # noqa: E402
 from small_policy import plain_statistics, random_adapter, random_model, small_config  # noqa: E402
 
-from apo_core.adapter_signature import make_keys, read_trusted_keys  # noqa: E402
-from apo_core.adapter_store import AdapterStore  # noqa: E402
-from apo_core.contract import Contract, contract_from_dict  # noqa: E402
-from apo_core.self_test import PROBE, record  # noqa: E402
+from apo_core.adapters.signature import make_keys, read_trusted_keys  # noqa: E402
+from apo_core.adapters.store import AdapterStore  # noqa: E402
+from apo_core.contract.contract import Contract, contract_from_dict  # noqa: E402
+from apo_core.policy_probe import PROBE, record  # noqa: E402
 from apo_core.types import Observation  # noqa: E402
 from apo_core.vla.lora import LoraSettings, adapter_config, check_adapter_config  # noqa: E402
 from apo_core.vla.policy import VlaPolicy  # noqa: E402

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from apo_core.config import load
+from apo_core.config.parameters import load
 from apo_recorder.config import RecorderConfig
 
 SHIPPED = Path(__file__).parents[2] / "config" / "recorder.yaml"

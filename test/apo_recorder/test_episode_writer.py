@@ -175,7 +175,7 @@ def test_misfitting_step_is_a_loss_of_its_own(make_writer, make_info, make_step)
 
 _FULL_DISK = """
 import dataclasses, pathlib, pickle, sys
-from apo_core.contract import contract_from_dict
+from apo_core.contract.contract import contract_from_dict
 from apo_recorder.episode_writer import EpisodeWriterThread
 import json
 directory = pathlib.Path(sys.argv[1])

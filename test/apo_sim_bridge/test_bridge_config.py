@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from apo_core.config import load
-from apo_core.contract import load_contract
+from apo_core.config.parameters import load
+from apo_core.contract.contract import load_contract
 from apo_core.errors import ConfigError
 from apo_sim_bridge.bridge_config import SimBridgeConfig, sim_config
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from apo_core.errors import ConfigError
-from apo_core.experts import make_expert
+from apo_core.tasks.expert import make_expert
 from apo_sim_bridge.demonstrations import NoiseBursts, collect, task_remaining
 from apo_sim_bridge.sim_env import ACTION_SCALE, SimConfig, SimEnv, SimFrame
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apo_core.contract import load_contract
+from apo_core.contract.contract import load_contract
 from apo_sim_bridge.scene_views import SceneViewSettings, ensure_scene_views, view_targets
 from apo_sim_bridge.sim_env import SimFrame
 

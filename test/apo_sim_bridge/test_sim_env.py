@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from apo_core.errors import ConfigError
-from apo_core.experts import make_expert
+from apo_core.tasks.expert import make_expert
 from apo_sim_bridge import rendering
 from apo_sim_bridge.appearance import swap_textures, texture_files
 from apo_sim_bridge.demonstrations import expert_input

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apo_core.contract import load_contract
-from apo_core.contract_specs import FeedbackSpec
-from apo_core.frames import Header
+from apo_core.contract.contract import load_contract
+from apo_core.contract.frames import Header
+from apo_core.contract.specs import FeedbackSpec
 from apo_core.types import ActionChunk, ControlSource
 from apo_teleop.arbiter import Arbiter
 from apo_teleop.arbiter_config import ArbiterConfig

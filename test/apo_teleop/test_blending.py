@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from apo_core.contract_specs import Limits
+from apo_core.contract.specs import Limits
 from apo_teleop.blending import Blend, blend_duration, minimum_jerk
 
 STILL = [0.0] * 6

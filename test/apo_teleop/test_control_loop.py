@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from apo_core.contract import load_contract
-from apo_core.frames import Header
+from apo_core.contract.contract import load_contract
+from apo_core.contract.frames import Header
 from apo_core.types import ActionChunk, ControlSource
 from apo_teleop.arbiter import Arbiter
 from apo_teleop.arbiter_config import ArbiterConfig

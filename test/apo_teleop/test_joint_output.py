@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apo_core.contract import Contract, load_contract
-from apo_core.contract_specs import StateSpec
+from apo_core.contract.contract import Contract, load_contract
+from apo_core.contract.specs import StateSpec
 from apo_core.errors import ConfigError
 from apo_teleop.kinematics import Arm
 from apo_teleop.output_config import OutputConfig

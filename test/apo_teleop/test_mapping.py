@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from apo_core.config import build
+from apo_core.config.parameters import build
 from apo_core.errors import ConfigError
 from apo_teleop.devices.device import DeviceSample, disconnected
 from apo_teleop.mapping import AxisMapping, MappingConfig

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apo_core.contract import load_contract
+from apo_core.contract.contract import load_contract
 from apo_teleop.arbiter_config import ArbiterConfig
 from apo_teleop.arbiter_types import ArbiterInputs, OperatorInput
 from apo_teleop.operator_control import OperatorControl

@@ -1,6 +1,6 @@
 import pytest
 
-from apo_core.config import build
+from apo_core.config.parameters import build
 from apo_core.errors import ConfigError
 from apo_teleop.arbiter_config import ArbiterConfig
 from apo_teleop.output_config import OutputConfig

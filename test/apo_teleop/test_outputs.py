@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from apo_core.contract import load_contract
+from apo_core.contract.contract import load_contract
 from apo_teleop.joint_output import JointOutput
 from apo_teleop.output_config import OutputConfig
 from apo_teleop.outputs import TwistOutput, make_output

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apo_core.contract import load_contract
+from apo_core.contract.contract import load_contract
 from apo_core.rotations import rotated, turn_between
 from apo_teleop.output_config import OutputConfig
 from apo_teleop.pose_output import PoseOutput

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apo_core.config import build, read_ros_parameters
+from apo_core.config.parameters import build, read_ros_parameters
 from apo_core.errors import ConfigError
 from apo_teleop.devices.profiles import AxisMap, ProfileConfig, Profiles
 

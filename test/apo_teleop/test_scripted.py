@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from apo_core.errors import ObservationError
-from apo_core.experts import ExpertInput, make_expert
+from apo_core.tasks.expert import ExpertInput, make_expert
 from apo_teleop.devices.scripted import (
     OBJECT_NAMES,
     ScriptedConfig,

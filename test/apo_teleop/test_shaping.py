@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apo_core.contract import load_contract
-from apo_core.contract_specs import OPTIONAL_LIMITS
+from apo_core.contract.contract import load_contract
+from apo_core.contract.specs import OPTIONAL_LIMITS
 from apo_core.types import ControlSource
 from apo_teleop.shaping import MotionShaper
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from apo_core.config import load, read_ros_parameters
+from apo_core.config.parameters import load, read_ros_parameters
 from apo_teleop.arbiter_config import ArbiterConfig
 from apo_teleop.devices.joy import JoyConfig
 from apo_teleop.devices.profiles import ProfileConfig

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from apo_core.contract import load_contract
+from apo_core.contract.contract import load_contract
 from apo_teleop.transition_docs import limit_table, main, page, parameter_table, transition_table
 from apo_teleop.transitions import TRANSITIONS, Reason
 

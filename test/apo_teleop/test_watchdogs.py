@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apo_core.contract import load_contract
-from apo_core.contract_specs import FeedbackSpec
-from apo_core.frames import frame_fault
+from apo_core.contract.contract import load_contract
+from apo_core.contract.frames import frame_fault
+from apo_core.contract.specs import FeedbackSpec
 from apo_core.types import ActionChunk
 from apo_teleop.arbiter_config import ArbiterConfig
 from apo_teleop.arbiter_types import ArbiterInputs, FeedbackInput, PolicyInput, PoseInput

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from small_contract import contract_data
 
-from apo_core.contract import Contract, contract_from_dict
+from apo_core.contract.contract import Contract, contract_from_dict
 from apo_core.episode_file import EpisodeWriter
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apo_core.config import load
-from apo_core.contract import load_contract
+from apo_core.config.parameters import load
+from apo_core.contract.contract import load_contract
 from apo_core.errors import ConfigError
 from apo_core.types import Observation
 from apo_core.vla.checkpoint import HASHED_FILES, MANIFEST, read_manifest

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from apo_core.adapter_store import AdapterStore
-from apo_core.config import load, read_ros_parameters
+from apo_core.adapters.store import AdapterStore
+from apo_core.config.parameters import load, read_ros_parameters
 from apo_core.episode_file import read_episode
 from apo_core.errors import ConfigError
 from apo_core.types import EpisodeKind

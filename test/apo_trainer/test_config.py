@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from apo_core.config import read_ros_parameters
+from apo_core.config.parameters import read_ros_parameters
 from apo_core.errors import ConfigError
 from apo_core.labeling import LabelRule
 from apo_trainer.config import TrainerConfig, TrainingConfig, read_config, write_config

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from apo_core.adapter_store import AdapterStore
+from apo_core.adapters.store import AdapterStore
 from apo_core.errors import ConfigError
 from apo_trainer import train
 from apo_trainer.processes import Processes

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from adapter_samples import plain_manifest
 
-from apo_core.adapter_store import AdapterStore
-from apo_core.contract_specs import Limits
+from apo_core.adapters.store import AdapterStore
+from apo_core.contract.specs import Limits
 from apo_core.vla.lora import LoraSettings, adapter_config, lora_state
 from apo_core.vla.policy import VlaPolicy
 from apo_trainer.rollouts import Adapter, RolloutResult, RolloutSettings, evaluate_policy, within_limits

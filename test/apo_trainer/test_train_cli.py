@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 import pytest
 
-from apo_core.adapter_signature import make_keys, read_trusted_keys
-from apo_core.adapter_store import AdapterStore
+from apo_core.adapters.signature import make_keys, read_trusted_keys
+from apo_core.adapters.store import AdapterStore
 from apo_core.types import EpisodeKind
 from apo_core.vla.policy import VlaPolicy
 from apo_trainer import train
@@ -205,7 +205,7 @@ def test_a_loss_that_is_not_finite_publishes_nothing(arguments, tmp_path):
     train.main(arguments("first"))
     store = AdapterStore(tmp_path / "adapters")
     version, tensors = store.read(1)
-    from apo_core.adapter_manifest import ManifestInput, fields_of
+    from apo_core.adapters.manifest import ManifestInput, fields_of
 
     poisoned = {name: np.full_like(value, 1e30) for name, value in tensors.items()}
     store.publish(poisoned, version.adapter_config, ManifestInput(**fields_of(version)))

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from apo_core.adapter_store import AdapterStore
+from apo_core.adapters.store import AdapterStore
 from apo_trainer import train
 
 

@@ -8,7 +8,7 @@ import yaml
 from arbiter_cell import CONTRACT_FILE, TOKENS, WAIT_S
 from std_srvs.srv import SetBool
 
-from apo_core.contract import load_contract
+from apo_core.contract.contract import load_contract
 from apo_core.ros.conversions import to_ns
 
 

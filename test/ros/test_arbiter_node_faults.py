@@ -141,8 +141,8 @@ POLICY_PROGRAM = """
 import sys, time
 import numpy as np
 import rclpy
-from apo_core.contract import load_contract
-from apo_core.ros.chunk_message import chunk_to_msg
+from apo_core.contract.contract import load_contract
+from apo_core.ros.action_chunk import chunk_to_msg
 from apo_core.ros.qos import COMMANDS, LATCHED
 from apo_core.types import ActionChunk as Chunk
 from apo_interfaces.msg import ActionChunk, AdapterStatus

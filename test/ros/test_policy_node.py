@@ -18,9 +18,9 @@ torch = pytest.importorskip("torch")
 
 from small_policy import plain_statistics, random_adapter, random_model  # noqa: E402
 
-from apo_core.adapter_store import AdapterStore  # noqa: E402
+from apo_core.adapters.store import AdapterStore  # noqa: E402
 from apo_core.ros.conversions import image_to_msg, to_ns  # noqa: E402
-from apo_core.ros.node_main import run  # noqa: E402
+from apo_core.ros.node_runner import run  # noqa: E402
 from apo_core.vla.checkpoint import save_checkpoint  # noqa: E402
 from apo_core.vla.lora import LoraSettings, adapter_config  # noqa: E402
 from apo_core.vla.policy import VlaPolicy  # noqa: E402

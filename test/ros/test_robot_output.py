@@ -24,8 +24,8 @@ from trajectory_msgs.msg import JointTrajectory
 
 pytest.importorskip("mujoco", reason="MuJoCo is missing: run 'make setup'")
 
-from apo_core.contract import Contract, load_contract
-from apo_core.ros.chunk_message import chunk_to_msg
+from apo_core.contract.contract import Contract, load_contract
+from apo_core.ros.action_chunk import chunk_to_msg
 from apo_core.ros.conversions import array_to_pose, to_ns, to_stamp
 from apo_core.ros.qos import COMMANDS, LATCHED, sensors
 from apo_core.types import ActionChunk

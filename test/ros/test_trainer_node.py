@@ -21,8 +21,8 @@ from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from small_policy import plain_statistics, random_model  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
-from apo_core.adapter_store import AdapterStore  # noqa: E402
-from apo_core.contract import load_contract  # noqa: E402
+from apo_core.adapters.store import AdapterStore  # noqa: E402
+from apo_core.contract.contract import load_contract  # noqa: E402
 from apo_core.ros.qos import COMMANDS, LATCHED  # noqa: E402
 from apo_core.vla.checkpoint import save_checkpoint  # noqa: E402
 from apo_core.vla.prompt import build_tokenizer  # noqa: E402

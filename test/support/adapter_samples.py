@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from apo_core.adapter_manifest import ManifestInput
+from apo_core.adapters.manifest import ManifestInput
 
 MANIFEST = ManifestInput(
     parent=0,

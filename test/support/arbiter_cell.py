@@ -18,8 +18,8 @@ from rclpy.publisher import Publisher
 from rosgraph_msgs.msg import Clock
 from std_srvs.srv import SetBool, Trigger
 
-from apo_core.contract import load_contract
-from apo_core.ros.chunk_message import chunk_to_msg, fault_to_msg
+from apo_core.contract.contract import load_contract
+from apo_core.ros.action_chunk import chunk_to_msg, fault_to_msg
 from apo_core.ros.conversions import array_to_pose, to_floats, to_stamp
 from apo_core.ros.qos import COMMANDS, LATCHED, sensors
 from apo_core.types import ActionChunk

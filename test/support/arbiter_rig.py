@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from apo_core.contract import load_contract
-from apo_core.contract_specs import FeedbackSpec
+from apo_core.contract.contract import load_contract
+from apo_core.contract.specs import FeedbackSpec
 from apo_core.types import ActionChunk
 from apo_teleop.arbiter import Arbiter
 from apo_teleop.arbiter_config import ArbiterConfig

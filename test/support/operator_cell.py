@@ -12,7 +12,7 @@ from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import JointState, Joy
 from std_srvs.srv import SetBool, Trigger
 
-from apo_core.contract import load_contract
+from apo_core.contract.contract import load_contract
 from apo_core.ros.conversions import array_to_pose, to_ns, to_stamp
 from apo_core.ros.qos import COMMANDS, sensors
 from apo_interfaces.msg import ControlStatus, OperatorCommand, TaskStatus

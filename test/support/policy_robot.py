@@ -13,7 +13,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_srvs.srv import Trigger
 
-from apo_core.contract import load_contract
+from apo_core.contract.contract import load_contract
 from apo_core.ros.conversions import image_to_msg, to_ns, to_stamp
 from apo_core.ros.qos import COMMANDS, LATCHED, sensors
 from apo_interfaces.msg import ActionChunk, ActionCommand, ActionDoubt, AdapterStatus

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
 from apo_core.vla.lora import lora_state
 from apo_core.vla.small_vla import SmallVla, SmallVlaConfig
 from apo_core.vla.statistics import DatasetStatistics

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from apo_bringup import nodes
-from apo_core import config as configuration
+from apo_core.config import parameters as configuration
 from apo_core.errors import ApoError, ConfigError
 
 _WITH_PARSER = ("base-policy", "train", "compare", "evaluate", "sessions", "policy", "episodes", "adapters")
@@ -122,7 +122,7 @@ def _episodes(arguments: argparse.Namespace) -> int:
 
 
 def _adapters(arguments: argparse.Namespace) -> int:
-    from apo_core.adapter_tools.cli import main
+    from apo_core.adapters.cli.cli import main
 
     return main(arguments.rest)
 

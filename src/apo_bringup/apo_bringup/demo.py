@@ -18,8 +18,8 @@ from apo_bringup.session import conduct
 from apo_bringup.session_plan import SessionConfig
 from apo_bringup.supervision import Program, Supervisor
 from apo_bringup.watch import Watch
-from apo_core import config as configuration
-from apo_core.contract import load_contract
+from apo_core.config import parameters as configuration
+from apo_core.contract.contract import load_contract
 from apo_core.episode_file import read_episode
 from apo_core.episode_tools.view import write_contact_sheet, write_video
 from apo_core.errors import ApoError

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ament_index_python.packages import get_package_prefix, get_package_share_directory
 
-from apo_core.config import ros_parameters, sections
+from apo_core.config.parameters import ros_parameters, sections
 from apo_core.errors import ConfigError
 
 SIM = "sim"  # only where the robot is simulated

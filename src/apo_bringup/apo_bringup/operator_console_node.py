@@ -18,9 +18,9 @@ from std_srvs.srv import Trigger
 from apo_bringup.console import Console, kept_terminal
 from apo_bringup.nodes import namespace_arguments
 from apo_bringup.operator_console import HELP, KEYS, OperatorView
-from apo_core.ros.node_main import run
+from apo_core.ros.node_runner import run
 from apo_core.ros.qos import COMMANDS
-from apo_core.terminal_keys import TerminalKeys
+from apo_core.system.terminal_keys import TerminalKeys
 from apo_interfaces.msg import ActionDoubt, ControlStatus, EpisodeEvent, OperatorCommand
 from apo_interfaces.srv import EndEpisode, StartEpisode
 

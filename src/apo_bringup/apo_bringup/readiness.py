@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
 
 # two of them would mix the data of two stacks
 ONE_PUBLISHER = ("task/status", "command", "policy/chunk", "trainer/status")

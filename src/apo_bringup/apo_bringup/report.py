@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
-from apo_core.proportion import wilson_interval
 from apo_core.types import Outcome, Purpose
+from apo_core.wilson import wilson_interval
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from apo_bringup.report import format_table
-from apo_core.proportion import wilson_interval
 from apo_core.types import Outcome
+from apo_core.wilson import wilson_interval
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em; color: #222; }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from apo_core.config import parameter
+from apo_core.config.parameters import parameter
 from apo_core.errors import ConfigError
 from apo_core.types import Purpose
 from apo_sim_bridge.demonstration_files import TRIES_PER_EPISODE

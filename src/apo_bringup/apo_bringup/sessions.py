@@ -11,7 +11,7 @@ from statistics import mean
 from typing import Any
 
 from apo_core.errors import ApoError
-from apo_core.proportion import wilson_interval
+from apo_core.wilson import wilson_interval
 
 
 class ReportError(ApoError):

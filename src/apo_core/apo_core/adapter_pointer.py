@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from apo_core import adapter_files, adapter_promotion
-from apo_core.adapter_promotion import Promotion
 from apo_core.adapter_publication import TEMPORARY
+from apo_core.adapters import files as adapter_files
+from apo_core.adapters import promotion as adapter_promotion
+from apo_core.adapters.promotion import Promotion
 from apo_core.errors import AdapterError
 
 CURRENT_FILE = "current.json"

@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from apo_core import adapter_files
-from apo_core.adapter_manifest import (
+from apo_core.adapters import files as adapter_files
+from apo_core.adapters.manifest import (
     MANIFEST_FILE,
     MAX_BYTES,
     MAX_NUMBER,
@@ -22,7 +22,7 @@ from apo_core.adapter_manifest import (
     fields_of,
     folder_name,
 )
-from apo_core.adapter_signature import SigningKey
+from apo_core.adapters.signature import SigningKey
 from apo_core.errors import AdapterError
 
 FOLDER = re.compile(r"[0-9]{6,10}")

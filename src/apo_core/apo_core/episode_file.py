@@ -19,7 +19,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
 from apo_core.episode_checksums import (
     IMAGES,
     attributes_checksum,

@@ -11,8 +11,8 @@ from typing import NoReturn, TypeVar
 import h5py
 import numpy as np
 
-from apo_core.contract import Contract, contract_from_dict
-from apo_core.contract_specs import ImageSpec
+from apo_core.contract.contract import Contract, contract_from_dict
+from apo_core.contract.specs import ImageSpec
 from apo_core.episode_checksums import IMAGES, plain_attributes
 from apo_core.episode_schema import MAX_STEPS, SCHEMA_NAME, SCHEMA_VERSION
 from apo_core.errors import ConfigError, EpisodeFormatError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from apo_core.contract import contract_from_dict
+from apo_core.contract.contract import contract_from_dict
 from apo_core.episode_file import publish
 from apo_core.episode_journal import SUFFIX, JournalReader
 from apo_core.episode_sink import EpisodeSink

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from apo_core.action_tokens import known_tokens
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
 from apo_core.episode_checksums import (
     IMAGES,
     attributes_checksum,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from apo_core.config import parameter
+from apo_core.config.parameters import parameter
 from apo_core.errors import ConfigError
 from apo_core.takeover_windows import StepFacts, Window, disagreement_start, stall_start
 from apo_core.types import ControlSource, EpisodeKind, Outcome, StepLabel

@@ -7,7 +7,7 @@ from collections import deque
 
 import numpy as np
 
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
 from apo_core.types import Observation
 
 _HISTORY = 64

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from apo_core import self_test
-from apo_core.adapter_manifest import EMITTED
-from apo_core.adapter_promotion import Promotion
-from apo_core.adapter_store import AdapterStore, AdapterVersion
-from apo_core.contract import Contract
+from apo_core import policy_probe as self_test
+from apo_core.adapters.manifest import EMITTED
+from apo_core.adapters.promotion import Promotion
+from apo_core.adapters.store import AdapterStore, AdapterVersion
+from apo_core.contract.contract import Contract
 from apo_core.errors import AdapterError
 from apo_core.types import ActionChunk, Observation
 

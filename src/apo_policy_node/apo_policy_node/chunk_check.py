@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
 from apo_core.types import ActionChunk
 
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from apo_core.config import parameter
+from apo_core.config.parameters import parameter
 from apo_core.errors import AdapterError, CheckpointError, ConfigError
 from apo_policy_node.chunking import CHUNKINGS
 

@@ -13,16 +13,16 @@ from rclpy.clock import Clock, ClockType
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
-from apo_core.adapter_signature import read_trusted_keys
-from apo_core.adapter_store import AdapterStore
-from apo_core.contract import load_contract
+from apo_core.adapters.signature import read_trusted_keys
+from apo_core.adapters.store import AdapterStore
+from apo_core.contract.contract import load_contract
 from apo_core.observation_sync import ObservationSync
-from apo_core.ros.chunk_message import chunk_to_msg, fault_to_msg
+from apo_core.ros.action_chunk import chunk_to_msg, fault_to_msg
 from apo_core.ros.conversions import to_ns
 from apo_core.ros.diagnostics import OK, WARN, diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
-from apo_core.ros.node_main import run
-from apo_core.ros.observation_source import ObservationSource
+from apo_core.ros.node_runner import run
+from apo_core.ros.observation_subscriber import ObservationSource
 from apo_core.ros.parameters import declare
 from apo_core.ros.policy_messages import doubt_to_msg, reloaded_to_msg
 from apo_core.ros.qos import COMMANDS, LATCHED, sensors

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
 from apo_core.errors import ConfigError, ObservationError
 from apo_core.types import ActionChunk, ControlSource, Observation
 from apo_policy_node.chunk_check import chunk_fault

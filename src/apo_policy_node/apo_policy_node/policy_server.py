@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from apo_core.adapter_store import AdapterStore
-from apo_core.contract import Contract
+from apo_core.adapters.store import AdapterStore
+from apo_core.contract.contract import Contract
 from apo_core.errors import AdapterError
 from apo_core.types import ControlSource, Observation
 from apo_policy_node.adapter_reloader import AdaptablePolicy, AdapterReloader, ReloadResult, ReloadState

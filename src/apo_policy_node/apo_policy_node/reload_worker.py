@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from apo_core.adapter_promotion import Promotion
+from apo_core.adapters.promotion import Promotion
 from apo_policy_node.adapter_reloader import AdapterReloader, ReloadResult
 
 Reply = Callable[[ReloadResult], None]

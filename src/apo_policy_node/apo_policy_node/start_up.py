@@ -6,8 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
-from apo_core import self_test
-from apo_core.contract import Contract
+from apo_core import policy_probe as self_test
+from apo_core.contract.contract import Contract
 from apo_core.errors import CheckpointError, ConfigError
 from apo_core.types import ActionChunk, Observation
 from apo_policy_node.chunk_check import chunk_fault

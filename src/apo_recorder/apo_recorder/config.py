@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from apo_core.config import parameter
+from apo_core.config.parameters import parameter
 from apo_core.image_codec import COMPRESSIONS
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
 from apo_core.episode_file import EpisodeWriter, publish
 from apo_core.errors import ObservationError
 from apo_core.labeling import intervention_share, takeovers

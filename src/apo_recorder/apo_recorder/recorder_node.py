@@ -14,14 +14,14 @@ from rclpy.task import Future
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
-from apo_core.contract import load_contract
+from apo_core.contract.contract import load_contract
 from apo_core.errors import ConfigError, ObservationError
 from apo_core.ros.command_message import command_from_msg, progress_from_msg
 from apo_core.ros.conversions import to_ns
 from apo_core.ros.diagnostics import OK, WARN, diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
-from apo_core.ros.node_main import run
-from apo_core.ros.observation_source import ObservationSource
+from apo_core.ros.node_runner import run
+from apo_core.ros.observation_subscriber import ObservationSource
 from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, sensors
 from apo_interfaces.msg import ActionCommand, EpisodeEvent, OperatorCommand, TaskStatus

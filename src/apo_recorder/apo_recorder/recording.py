@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
 from apo_core.observation_sync import ObservationSync
 from apo_core.types import EpisodeInfo, EpisodeKind, ExecutedCommand, Outcome, Step, TaskProgress
 from apo_recorder.alignment import CommandAlignment, Pairing

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from apo_core.config import parameter
-from apo_core.contract import Contract
+from apo_core.config.parameters import parameter
+from apo_core.contract.contract import Contract
 from apo_core.errors import ConfigError
 from apo_sim_bridge.appearance import BACKGROUNDS, TEXTURES
 from apo_sim_bridge.sim_env import TASK_BODIES, SimConfig

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
 from apo_core.errors import ApoError
-from apo_core.experts import Scene, make_expert
-from apo_core.grasp_tasks import TASKS
+from apo_core.tasks.expert import Scene, make_expert
+from apo_core.tasks.grasp_tasks import TASKS
 from apo_sim_bridge.bridge_config import SimBridgeConfig, sim_config
 from apo_sim_bridge.demonstration_files import frame_state
 from apo_sim_bridge.demonstrations import NoiseBursts, disturbed_actions, expert_input

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
 from apo_core.errors import ConfigError
 from apo_core.types import ControlSource
 from apo_teleop.arbiter_config import ArbiterConfig

@@ -11,13 +11,13 @@ from rclpy.clock import Clock, ClockType
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
-from apo_core.contract import load_contract
+from apo_core.contract.contract import load_contract
 from apo_core.gripper import GripperScale
 from apo_core.ros.control_inputs import ControlInputs
 from apo_core.ros.control_messages import command_to_msg, shadow_of, status_to_msg
 from apo_core.ros.diagnostics import ERROR, OK, WARN, diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
-from apo_core.ros.node_main import event_driven, run
+from apo_core.ros.node_runner import event_driven, run
 from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, hear_everybody, sensors
 from apo_core.ros.robot_output import RobotOutput

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
 
 PERIODS = 2  # a target moves on by at most this many control periods at once, and towards no older measurement
 SMALL = 1e-9  # m, rad; less is rounding

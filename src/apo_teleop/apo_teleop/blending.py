@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from apo_core.contract_specs import Limits
+from apo_core.contract.specs import Limits
 from apo_teleop.limits import ANGULAR, LINEAR, NOTICEABLE
 
 _PEAK_ACCELERATION = 1.875

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from apo_core.contract import Contract
-from apo_core.frames import Header
+from apo_core.contract.contract import Contract
+from apo_core.contract.frames import Header
 from apo_core.types import ActionChunk
 from apo_teleop.arbiter import Arbiter
 from apo_teleop.arbiter_config import ArbiterConfig

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
 from apo_core.errors import ConfigError
 from apo_teleop.arm_output import PERIODS, SMALL, ArmOutput, Elapsed, begins_at
 from apo_teleop.kinematics import Arm

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
 
 TWIST = slice(0, 6)
 LINEAR, ANGULAR = slice(0, 3), slice(3, 6)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from apo_core.contract import Contract
-from apo_core.frames import frame_fault
+from apo_core.contract.contract import Contract
+from apo_core.contract.frames import frame_fault
 from apo_teleop.arbiter_config import ArbiterConfig
 from apo_teleop.arbiter_types import ArbiterInputs, OperatorEvent, OperatorInput
 from apo_teleop.limits import GRIPPER, TWIST

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from apo_core.config import parameter
+from apo_core.config.parameters import parameter
+from apo_core.contract.topic_names import topic_fault
 from apo_core.errors import ConfigError
-from apo_core.topic_names import topic_fault
 
 JOINT_OUTPUTS = ("joint_trajectory", "joint_velocity", "joint_position")
 OUTPUTS = ("none", "twist", "pose", *JOINT_OUTPUTS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
 from apo_teleop.arm_output import ArmOutput
 from apo_teleop.joint_output import JointOutput
 from apo_teleop.output_config import JOINT_OUTPUTS, OutputConfig

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from apo_core.contract import Contract
-from apo_core.contract_specs import LARGEST
+from apo_core.contract.contract import Contract
+from apo_core.contract.specs import LARGEST
 from apo_core.rotations import canonical_quaternion, rotated, turn_between
 from apo_teleop.arm_output import PERIODS, SMALL, ArmOutput, Elapsed, begins_at
 from apo_teleop.output_config import OutputConfig

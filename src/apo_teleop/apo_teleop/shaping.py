@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
 from apo_core.types import ControlSource
 from apo_teleop.blending import Blend
 from apo_teleop.limits import ANGULAR, GRIPPER, LINEAR, NOTICEABLE, TWIST, MotionLimits, PositionEstimate

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from apo_core.config import parameter
+from apo_core.config.parameters import parameter
 
 SPACEMOUSE, JOY, KEYBOARD, SCRIPTED, NONE, AUTO = "spacemouse", "joy", "keyboard", "scripted", "none", "auto"
 

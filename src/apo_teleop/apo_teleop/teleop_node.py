@@ -12,14 +12,14 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState, Joy
 from std_srvs.srv import SetBool
 
-from apo_core.contract import load_contract
+from apo_core.contract.contract import load_contract
 from apo_core.errors import ConfigError, ObservationError
-from apo_core.experts import ExpertInput
 from apo_core.ros.conversions import pose_to_array, state_from_msg, to_floats, to_ns, to_stamp
 from apo_core.ros.diagnostics import OK, WARN, diagnostic_array
-from apo_core.ros.node_main import run
+from apo_core.ros.node_runner import run
 from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, sensors
+from apo_core.tasks.expert import ExpertInput
 from apo_interfaces.msg import OperatorCommand, TaskStatus
 from apo_teleop.devices.device import Device
 from apo_teleop.devices.joy import JoyConfig, JoyDevice

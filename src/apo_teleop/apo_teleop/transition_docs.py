@@ -11,8 +11,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from apo_core.contract import Contract, load_contract
-from apo_core.contract_specs import Limits
+from apo_core.contract.contract import Contract, load_contract
+from apo_core.contract.specs import Limits
 from apo_teleop.arbiter_config import ArbiterConfig
 from apo_teleop.arbiter_types import ControlState
 from apo_teleop.transitions import TRANSITIONS, Transition

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from apo_core.action_tokens import known_tokens
-from apo_core.contract import Contract
-from apo_core.contract_specs import LARGEST
-from apo_core.frames import frame_fault
+from apo_core.contract.contract import Contract
+from apo_core.contract.frames import frame_fault
+from apo_core.contract.specs import LARGEST
 from apo_core.types import ActionChunk
 from apo_teleop.arbiter_config import ArbiterConfig
 from apo_teleop.arbiter_types import ArbiterInputs, FeedbackInput, PolicyInput, PoseInput

@@ -12,14 +12,14 @@ from typing import Any
 
 import torch
 
-from apo_core.config import load, parameter
-from apo_core.contract import Contract, load_contract
+from apo_core.config.parameters import load, parameter
+from apo_core.contract.contract import Contract, load_contract
 from apo_core.episode_file import read_episode
 from apo_core.errors import ApoError, ConfigError
-from apo_core.proportion import wilson_interval
 from apo_core.vla.checkpoint import read_manifest, save_checkpoint, write_manifest
 from apo_core.vla.policy import VlaPolicy
 from apo_core.vla.small_vla import SmallVlaConfig
+from apo_core.wilson import wilson_interval
 from apo_trainer.behaviour_cloning import CloningSettings, join_demonstrations, new_policy, train
 from apo_trainer.progress_line import ProgressLine
 from apo_trainer.rollouts import RolloutResult, RolloutSettings, evaluate_policy
@@ -178,7 +178,7 @@ def _pretrain_vision(
     config: BasePolicyConfig, policy: VlaPolicy, contract: Contract, folder: Path, line: ProgressLine
 ) -> dict[str, Any]:
     """Trains the image encoders on random scenes; returns the errors that are left on scenes not trained on."""
-    from apo_core.grasp_tasks import TASKS
+    from apo_core.tasks.grasp_tasks import TASKS
     from apo_sim_bridge.scene_views import SceneViewSettings, ensure_scene_views
 
     scenes = SceneViewSettings(config.task, config.vision_scenes, config.vision_seed, config.cameras, config.state_keys)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from apo_core.config import load, parse_overrides
+from apo_core.config.parameters import load, parse_overrides
 from apo_core.episode_file import list_episodes
 from apo_core.errors import ApoError, ConfigError
 from apo_trainer.compare_config import BASE, CONFIG_FILE, CompareConfig, check_seeds, trainer_configs

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from apo_core.config import load, parameter
+from apo_core.config.parameters import load, parameter
 from apo_core.errors import ConfigError
 from apo_core.labeling import FAILURE_RULES, UNDESIRABLE_RULES, LabelRule
 

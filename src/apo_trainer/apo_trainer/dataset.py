@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
 from apo_core.episode_file import Episode, list_episodes, read_episode
 from apo_core.errors import ApoError, EpisodeFormatError
 from apo_core.labeling import LabelRule, episode_windows

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from apo_core.adapter_store import AdapterStore
-from apo_core.config import load, parse_overrides
+from apo_core.adapters.store import AdapterStore
+from apo_core.config.parameters import load, parse_overrides
 from apo_core.errors import AdapterError, ApoError
-from apo_core.proportion import wilson_interval
+from apo_core.wilson import wilson_interval
 from apo_trainer.compare_config import CONFIG_FILE, CompareConfig
 from apo_trainer.progress_line import ProgressLine
 from apo_trainer.rollouts import Adapter, RolloutResult, RolloutSettings, evaluate_policy

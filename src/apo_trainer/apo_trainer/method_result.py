@@ -9,7 +9,7 @@ from typing import Any
 
 from scipy.stats import binomtest
 
-from apo_core.proportion import wilson_interval
+from apo_core.wilson import wilson_interval
 from apo_trainer.run_files import PUBLISHED
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from apo_core import adapter_files
-from apo_core.adapter_manifest import EMITTED, MODEL_FILE, ManifestInput
-from apo_core.adapter_signature import SigningKey
-from apo_core.adapter_store import AdapterStore
+from apo_core.adapters import files as adapter_files
+from apo_core.adapters.manifest import EMITTED, MODEL_FILE, ManifestInput
+from apo_core.adapters.signature import SigningKey
+from apo_core.adapters.store import AdapterStore
 from apo_core.errors import AdapterError
 from apo_core.vla.lora import adapter_config
 from apo_trainer.config import TrainerConfig

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from apo_core.contract_specs import Limits
+from apo_core.contract.specs import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ _worker: dict = {}
 
 def _load_policy(checkpoint: str, adapter: Adapter | None):
     """The policy with the adapter swapped in."""
-    from apo_core.adapter_store import AdapterStore
+    from apo_core.adapters.store import AdapterStore
     from apo_core.vla.lora import settings_of
     from apo_core.vla.policy import VlaPolicy
 
@@ -116,7 +116,7 @@ def _run(job: tuple[str, Adapter | None, RolloutSettings, int]) -> RolloutResult
     checkpoint, adapter, settings, seed = job
     import torch
 
-    from apo_core.contract import load_contract
+    from apo_core.contract.contract import load_contract
     from apo_sim_bridge.bridge_config import SimBridgeConfig, sim_config
     from apo_sim_bridge.demonstration_files import frame_observation
     from apo_sim_bridge.sim_env import SimEnv

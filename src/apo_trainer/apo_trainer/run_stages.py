@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from apo_core.adapter_manifest import AdapterVersion
-from apo_core.adapter_signature import read_signing_key
-from apo_core.adapter_store import AdapterStore
+from apo_core.adapters.manifest import AdapterVersion
+from apo_core.adapters.signature import read_signing_key
+from apo_core.adapters.store import AdapterStore
 from apo_core.errors import AdapterError
 from apo_trainer.config import TrainerConfig
 from apo_trainer.dataset import SetAside, TrainingData, load_training_data

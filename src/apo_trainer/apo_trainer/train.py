@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from apo_core.config import parse_overrides
+from apo_core.config.parameters import parse_overrides
 from apo_core.errors import ApoError, ConfigError
 from apo_trainer.config import METHOD_NAMES, check_typed_folders, read_config
 from apo_trainer.run_files import DONE, FAILED, INTERRUPTED, PUBLISHED, REFUSED, RunFiles

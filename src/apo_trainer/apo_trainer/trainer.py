@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from apo_core import self_test
+from apo_core import policy_probe as self_test
 from apo_core.errors import AdapterError
 from apo_core.vla.lora import LoraSettings, attach_lora, lora_parameters, lora_state, stage, swap
 from apo_core.vla.policy import VlaPolicy

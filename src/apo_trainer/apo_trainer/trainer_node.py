@@ -11,10 +11,10 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
-from apo_core.adapter_store import AdapterStore
+from apo_core.adapters.store import AdapterStore
 from apo_core.errors import ApoError
 from apo_core.ros.diagnostics import ERROR, OK, WARN, diagnostic_array
-from apo_core.ros.node_main import run
+from apo_core.ros.node_runner import run
 from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, LATCHED
 from apo_interfaces.msg import EpisodeEvent, TrainerStatus

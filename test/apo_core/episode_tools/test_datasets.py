@@ -1,6 +1,6 @@
 import pytest
 
-from apo_core.contract import contract_from_dict
+from apo_core.contract.contract import contract_from_dict
 from apo_core.episode_tools.datasets import write_folder, write_folders
 from apo_core.episode_tools.files import read_all
 from apo_core.errors import EpisodeToolError

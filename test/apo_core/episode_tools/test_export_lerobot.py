@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from apo_core.contract import contract_from_dict
+from apo_core.contract.contract import contract_from_dict
 from apo_core.episode_file import read_episode
 from apo_core.episode_tools.export_lerobot import LeRobotOptions, export_lerobot
 from apo_core.episode_tools.files import read_all

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from apo_core.contract import contract_from_dict
+from apo_core.contract.contract import contract_from_dict
 from apo_core.episode_file import read_episode
 from apo_core.episode_tools.export_robomimic import RobomimicOptions, export_robomimic
 from apo_core.episode_tools.files import read_all

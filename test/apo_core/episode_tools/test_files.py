@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from apo_core.contract import contract_from_dict
+from apo_core.contract.contract import contract_from_dict
 from apo_core.episode_file import list_episodes, read_episode
 from apo_core.episode_tools.files import (
     extra_module,

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from apo_core.contract import contract_from_dict
+from apo_core.contract.contract import contract_from_dict
 from apo_core.episode_file import read_episode
 from apo_core.episode_tools.unit_actions import full_scale, shown_actions, to_unit
 from apo_core.errors import EpisodeToolError

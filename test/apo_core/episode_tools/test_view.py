@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from small_contract import contract_data
 
-from apo_core.contract import contract_from_dict
+from apo_core.contract.contract import contract_from_dict
 from apo_core.episode_file import EpisodeWriter, read_episode
 from apo_core.episode_tools.view import COLOURS, as_rgb, contact_sheet, draw_step, write_contact_sheet, write_video
 from apo_core.errors import EpisodeToolError

@@ -11,7 +11,7 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Bool, Float32MultiArray, Float64, Float64MultiArray, Int64, UInt16
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from apo_core.contract_specs import COMPRESSED_IMAGE, ImageSpec, StateSpec
+from apo_core.contract.specs import COMPRESSED_IMAGE, ImageSpec, StateSpec
 from apo_core.errors import ObservationError
 from apo_core.ros.conversions import (
     array_to_pose,

@@ -6,7 +6,7 @@ rclpy = pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' 
 
 from rclpy.node import Node  # noqa: E402
 
-from apo_core.config import parameter  # noqa: E402
+from apo_core.config.parameters import parameter  # noqa: E402
 from apo_core.errors import ConfigError  # noqa: E402
 from apo_core.ros.parameters import declare, warn_of_unknown  # noqa: E402
 

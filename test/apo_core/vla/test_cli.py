@@ -3,7 +3,7 @@ import json
 import pytest
 import yaml
 
-from apo_core.contract import load_contract
+from apo_core.contract.contract import load_contract
 from apo_core.vla.checkpoint import save_checkpoint
 from apo_core.vla.cli import main
 from apo_core.vla.deployment import Deployment, read_deployment

@@ -9,7 +9,7 @@ import pytest
 from node_command import node_command
 from recorder_cell import Cell
 
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
 from apo_core.episode_file import Episode, list_episodes, read_episode
 
 

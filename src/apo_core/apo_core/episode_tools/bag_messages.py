@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from apo_core.action_tokens import known_tokens
-from apo_core.contract import Contract
-from apo_core.contract_specs import COMPRESSED_IMAGE, ImageSpec, StateSpec
+from apo_core.contract.contract import Contract
+from apo_core.contract.specs import COMPRESSED_IMAGE, ImageSpec, StateSpec
 from apo_core.episode_file import Episode
 from apo_core.episode_tools.files import extra_module
 from apo_core.errors import EpisodeToolError

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from apo_core.command_line import ToolParser, json_option, number, run_tool
 from apo_core.episode_tools import commands
 from apo_core.episode_tools.exchange_cli import add_export, add_import
 from apo_core.episode_tools.options import label_rule, link, output_folder, paths
+from apo_core.system.command_line import ToolParser, json_option, number, run_tool
 
 _DESCRIPTION = """\
 Tools for episode files: the recordings of deployed policies and of demonstrations, one HDF5 file an episode.

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from apo_core import config
-from apo_core.contract import load_contract
+from apo_core.config import parameters as config
+from apo_core.contract.contract import load_contract
 from apo_core.episode_file import Episode, read_episode
 from apo_core.episode_recovery import list_partial, recover_episode
 from apo_core.episode_tools.cut import cut_episode

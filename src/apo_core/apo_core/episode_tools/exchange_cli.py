@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from apo_core.command_line import ToolParser, number
 from apo_core.episode_tools import commands
 from apo_core.episode_tools.options import label_rule, output_folder, paths
+from apo_core.system.command_line import ToolParser, number
 
 
 def add_export(tools: ToolParser) -> None:

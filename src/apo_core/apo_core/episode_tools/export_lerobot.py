@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from apo_core.contract import Contract
-from apo_core.contract_specs import ImageSpec
+from apo_core.contract.contract import Contract
+from apo_core.contract.specs import ImageSpec
 from apo_core.episode_file import Episode
 from apo_core.episode_tools.files import extra_module, frame_blocks, new_folder, one_contract, unique_ids
 from apo_core.episode_tools.lerobot_parquet import Shards, make_table, write_meta

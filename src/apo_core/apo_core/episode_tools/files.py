@@ -13,7 +13,7 @@ from types import ModuleType
 
 import numpy as np
 
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
 from apo_core.episode_file import Episode, list_episodes, read_episode, read_frames
 from apo_core.errors import EpisodeFormatError, EpisodeToolError
 

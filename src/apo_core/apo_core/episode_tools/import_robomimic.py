@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
 from apo_core.episode_file import EpisodeWriter
 from apo_core.episode_tools.files import new_folder
 from apo_core.episode_tools.robomimic_mapping import CAMERAS, StateMapping, choose_mapping, turned_poses

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from apo_core import config
+from apo_core.config import parameters as config
 from apo_core.episode_file import Episode
 from apo_core.episode_tools.files import new_file, unique_ids
 from apo_core.errors import ConfigError, EpisodeToolError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
 from apo_core.episode_file import Episode
 from apo_core.errors import EpisodeToolError
 from apo_core.types import EpisodeKind

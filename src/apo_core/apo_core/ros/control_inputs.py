@@ -10,9 +10,9 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped, TwistStamped
 from rclpy.qos import QoSProfile
 
-from apo_core.contract import Contract
-from apo_core.frames import Header, UnnamedFrames
-from apo_core.ros.chunk_message import chunk_from_msg
+from apo_core.contract.contract import Contract
+from apo_core.contract.frames import Header, UnnamedFrames
+from apo_core.ros.action_chunk import chunk_from_msg
 from apo_core.ros.conversions import to_ns
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.qos import COMMANDS, LATCHED

@@ -13,7 +13,7 @@ from geometry_msgs.msg import Pose, PoseStamped, Twist, TwistStamped, WrenchStam
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
-from apo_core.contract_specs import ImageSpec, StateSpec
+from apo_core.contract.specs import ImageSpec, StateSpec
 from apo_core.errors import ObservationError
 
 

@@ -11,7 +11,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
-from apo_core.config import build
+from apo_core.config.parameters import build
 from apo_core.errors import ConfigError
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from builtin_interfaces.msg import Time
 
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
 from apo_core.ros.conversions import to_stamp
 from apo_interfaces.msg import ActionDoubt, AdapterStatus
 

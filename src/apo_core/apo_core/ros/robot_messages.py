@@ -16,9 +16,9 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
+from apo_core.contract.frames import frame_fault
 from apo_core.errors import ObservationError
-from apo_core.frames import frame_fault
 from apo_core.ros.conversions import array_to_pose, state_from_msg, to_ns, to_stamp
 from apo_core.ros.qos import COMMANDS, LATCHED
 

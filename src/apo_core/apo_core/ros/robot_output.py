@@ -9,7 +9,7 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
 
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
 from apo_core.ros.qos import sensors
 from apo_core.ros.robot_messages import RobotCommandPublisher, RobotListener, RobotStateSource, stamp_of
 

@@ -6,8 +6,8 @@ import dataclasses
 import json
 from pathlib import Path
 
-from apo_core.config import build
-from apo_core.contract import Contract, load_contract
+from apo_core.config.parameters import build
+from apo_core.contract.contract import Contract, load_contract
 from apo_core.errors import CheckpointError, ConfigError
 from apo_core.vla.checkpoint import CONFIG, FAMILY, read_family
 from apo_core.vla.deployment import DEPLOYMENT, PI0_FAST_LACKS, Deployment, unused

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from apo_core.config import build, parameter
+from apo_core.config.parameters import build, parameter
+from apo_core.config.rcl_yaml import read_yaml
 from apo_core.errors import CheckpointError, ConfigError
 from apo_core.vla.openvla_images import RESAMPLING
 from apo_core.vla.openvla_processor import PROMPT
-from apo_core.yaml_reader import read_yaml
 
 DEPLOYMENT = "deployment.yaml"
 # parameters of the other families

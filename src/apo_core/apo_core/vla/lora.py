@@ -21,7 +21,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.utils import get_peft_model_state_dict
 from torch import nn
 
-from apo_core.config import parameter
+from apo_core.config.parameters import parameter
 from apo_core.errors import AdapterError, ConfigError
 
 TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")

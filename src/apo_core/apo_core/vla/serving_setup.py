@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from transformers import LlamaModel
 
-from apo_core.config import parameter
+from apo_core.config.parameters import parameter
 from apo_core.errors import ConfigError
 from apo_core.vla.model import VlaModel
 from apo_core.vla.policy import VlaPolicy

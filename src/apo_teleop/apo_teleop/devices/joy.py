@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apo_core.config import parameter
+from apo_core.config.parameters import parameter
+from apo_core.contract.topic_names import topic_fault
 from apo_core.errors import ConfigError
-from apo_core.topic_names import topic_fault
 from apo_teleop.arbiter_types import OperatorEvent
 from apo_teleop.devices.device import DeviceSample, disconnected
 from apo_teleop.devices.profiles import Profiles

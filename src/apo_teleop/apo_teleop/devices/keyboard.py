@@ -11,7 +11,7 @@ import tty
 import numpy as np
 
 from apo_core.errors import ConfigError
-from apo_core.terminal_keys import TerminalKeys
+from apo_core.system.terminal_keys import TerminalKeys
 from apo_teleop.devices.device import DeviceSample, disconnected
 
 # key -> axis index and sign; directions as in AXES

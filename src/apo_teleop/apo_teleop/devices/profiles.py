@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apo_core.config import parameter
+from apo_core.config.parameters import parameter
 from apo_core.errors import ConfigError
 from apo_teleop.arbiter_types import OperatorEvent
 from apo_teleop.devices.device import AXES

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apo_core.config import parameter
+from apo_core.config.parameters import parameter
 from apo_core.errors import ObservationError
-from apo_core.experts import ExpertInput, Phase, Scene, make_expert, progress
-from apo_core.grasp_tasks import TASKS
+from apo_core.tasks.expert import ExpertInput, Phase, Scene, make_expert, progress
+from apo_core.tasks.grasp_tasks import TASKS
 from apo_teleop.devices.device import DeviceSample
 from apo_teleop.mapping import OperatorSample
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from apo_core.contract import Contract
+from apo_core.contract.contract import Contract
 from apo_trainer.dataset import Sample, SampleClass, TrainingData
 from apo_trainer.losses import LossOutput, apo_reference_compat_loss
 from apo_trainer.methods.method import Method, Terms

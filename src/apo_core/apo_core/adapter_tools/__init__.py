@@ -1,1 +1,0 @@
-"""`apo adapters`: the adapter store at the command line."""

@@ -1,0 +1,132 @@
+"""What each tool of `apo adapters` does with its arguments: reads, calls, prints, returns the exit status."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from apo_core.adapters.cli.export_peft import export_peft as write_peft
+from apo_core.adapters.cli.table import format_description, format_table, summarise
+from apo_core.adapters.promotion import Promotion
+from apo_core.adapters.signature import make_keys, read_signing_key, read_trusted_keys
+from apo_core.adapters.store import AdapterStore
+from apo_core.errors import AdapterError
+
+REFUSED = 2
+
+
+def ls(arguments: argparse.Namespace) -> int:
+    """Prints a table; an adapter that cannot be read is named and the rest is listed all the same."""
+    store = _store(arguments)
+    current = store.promotion().number
+    rows, status = [], 0
+    for version in store.versions():
+        try:
+            rows.append(summarise(store.manifest(version), version == current, store.signer(version)))
+        except AdapterError as error:
+            print(f"apo adapters ls: {error}", file=sys.stderr)
+            status = REFUSED
+    _print([asdict(row) for row in rows] if arguments.json else format_table(rows, current))
+    return status
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Prints the manifest of an adapter."""
+    store = _store(arguments)
+    manifest = store.manifest(arguments.version)
+    promotion = store.promotion()
+    facts = {
+        "version": arguments.version,
+        "promoted": promotion.number == arguments.version,
+        "signer": store.signer(arguments.version),
+        **{name: value for name, value in manifest.items() if name not in ("number", "schema", "schema_version")},
+    }
+    _print(facts if arguments.json else format_description(facts))
+    return 0
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Prints for each adapter whether it is sound, and why not."""
+    store = _store(arguments)
+    results = []
+    for version in arguments.versions or store.versions():
+        fault = ""
+        try:
+            store.read(version)
+        except AdapterError as error:
+            fault = str(error)
+        results.append({"version": version, "sound": not fault, "fault": fault})
+        if not arguments.json:
+            print(f"FAULT {fault}" if fault else f"ok    adapter {version} in {store.path}")
+    faulty = sum(not result["sound"] for result in results)
+    _print(results if arguments.json else f"{len(results)} adapters, {faulty} with faults")
+    return REFUSED if faulty else 0
+
+
+def promote(arguments: argparse.Namespace) -> int:
+    """Points to another version."""
+    _say(_store(arguments).promote(arguments.version, _now(), arguments.reason))
+    return 0
+
+
+def rollback(arguments: argparse.Namespace) -> int:
+    """Points to what was promoted before."""
+    _say(_store(arguments).roll_back(_now(), arguments.reason))
+    return 0
+
+
+def prune(arguments: argparse.Namespace) -> int:
+    """Removes old adapters."""
+    removed = _store(arguments).prune(arguments.keep)
+    print(f"removed {', '.join(map(str, removed)) or 'nothing'}")
+    return 0
+
+
+def export_peft(arguments: argparse.Namespace) -> int:
+    """Makes a folder of PEFT."""
+    write_peft(_store(arguments), arguments.version, Path(arguments.output), arguments.base_model)
+    print(f"{arguments.output}: for PeftModel.from_pretrained(model, {arguments.output!r})")
+    return 0
+
+
+def keygen(arguments: argparse.Namespace) -> int:
+    """Makes a key pair."""
+    private, public = Path(f"{arguments.name}.key"), Path(f"{arguments.name}.pub")
+    key = make_keys(private, public)
+    print(f"key {key.fingerprint[:12]}: {private} signs and stays here, {public} goes to the robots")
+    return 0
+
+
+def sign(arguments: argparse.Namespace) -> int:
+    """Signs adapters that are there."""
+    store, key = _store(arguments), read_signing_key(arguments.key)
+    for version in arguments.versions:
+        store.sign(version, key)
+        print(f"adapter {version} is signed by key {key.fingerprint[:12]}")
+    return 0
+
+
+def _store(arguments: argparse.Namespace) -> AdapterStore:
+    key = getattr(arguments, "public_key", "")
+    store = AdapterStore(arguments.store, read_trusted_keys(key) if key else None)
+    if not store.path.is_dir():
+        raise AdapterError(f"{store.path}: there is no adapter store (--store names its folder)")
+    return store
+
+
+def _say(promotion: Promotion) -> None:
+    served = f"adapter {promotion.number}" if promotion.number else "the base policy"
+    print(f"{served} is promoted (change {promotion.sequence}); policy nodes with auto_reload follow")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _print(data: Any) -> None:
+    print(data if isinstance(data, str) else json.dumps(data, indent=2))

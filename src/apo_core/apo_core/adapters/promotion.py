@@ -1,0 +1,92 @@
+"""Which adapter of a store the policies shall serve: a pointer that remembers what it pointed to before. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from apo_core.adapters.manifest import MAX_NUMBER
+from apo_core.errors import AdapterError
+
+SCHEMA_NAME = "apo.promotion"
+SCHEMA_VERSION = 1
+MAX_HISTORY = 1000
+_MAX_TEXT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """What the policies that follow a store shall serve."""
+
+    number: int = 0  # adapter; 0 is the base policy
+    sequence: int = 0  # rises by one with every change, one that ends where it began included
+    history: tuple[int, ...] = ()  # what was promoted before `number`, oldest first
+    changed_utc: str = ""  # ISO 8601; empty before the first change
+    reason: str = ""  # of the last change
+
+    def promoted(self, number: int, changed_utc: str, reason: str) -> Promotion:
+        """After `number` was promoted. The one that is promoted already rises in sequence only: it is tried again."""
+        history = self.history if number == self.number else (*self.history, self.number)[-MAX_HISTORY:]
+        return Promotion(number, self.sequence + 1, history, changed_utc, reason)
+
+    def rolled_back(self, usable: Container[int], changed_utc: str, reason: str) -> Promotion:
+        """After going back to the newest of the history that is `usable`; without any, to the base policy.
+
+        Raises:
+            AdapterError: the base policy is what is served.
+        """
+        if self.number == 0:
+            raise AdapterError("the base policy is promoted: there is nothing to roll back to")
+        left = list(self.history)
+        while left:
+            number = left.pop()
+            if number == 0 or number in usable:
+                return Promotion(number, self.sequence + 1, tuple(left), changed_utc, reason)
+        return Promotion(0, self.sequence + 1, (), changed_utc, reason)
+
+    def as_document(self) -> dict[str, Any]:
+        """Content of the pointer's file."""
+        return {"schema": SCHEMA_NAME, "schema_version": SCHEMA_VERSION, **asdict(self), "history": list(self.history)}
+
+
+def from_document(document: Mapping[str, Any]) -> Promotion:
+    """Checks the content of the pointer's file.
+
+    Raises:
+        AdapterError: everything wrong with it.
+    """
+    known = {"schema", "schema_version", *Promotion.__dataclass_fields__}
+    faults = [f"{name} is missing" for name in sorted(known - set(document))]
+    faults += [f"{name} is unknown" for name in sorted(set(document) - known)]
+    if faults:
+        raise AdapterError("; ".join(faults))
+    if (document["schema"], document["schema_version"]) != (SCHEMA_NAME, SCHEMA_VERSION):
+        faults.append(
+            f"schema is {document['schema']!r} {document['schema_version']!r}, "
+            f"this software reads '{SCHEMA_NAME}' {SCHEMA_VERSION}"
+        )
+    if not _is_count(document["number"], MAX_NUMBER):
+        faults.append(f"number = {document['number']!r} must be 0 (base policy) or an adapter number")
+    if not _is_count(document["sequence"], 2**63 - 1):
+        faults.append(f"sequence = {document['sequence']!r} must be a count")
+    history = document["history"]
+    if (
+        not isinstance(history, list)
+        or len(history) > MAX_HISTORY
+        or not all(_is_count(n, MAX_NUMBER) for n in history)
+    ):
+        faults.append(f"history must be a list of at most {MAX_HISTORY} adapter numbers")
+    faults += [
+        f"{name} must be a text of at most {_MAX_TEXT} characters"
+        for name in ("changed_utc", "reason")
+        if not isinstance(document[name], str) or len(document[name]) > _MAX_TEXT
+    ]
+    if faults:
+        raise AdapterError("; ".join(faults))
+    fields = {name: document[name] for name in Promotion.__dataclass_fields__}
+    return replace(Promotion(**fields), history=tuple(history))
+
+
+def _is_count(value: Any, highest: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= highest

@@ -1,0 +1,251 @@
+"""Adapter store: one folder a LoRA adapter, published whole or not at all, under a number that is never used again.
+
+`<store>/<NNNNNN>/` holds `adapter_model.safetensors` and `adapter_config.json`, as PEFT writes them, `manifest.json`
+with the size and sha256 of both, and `signature.json` where it is signed. Version 0 is the base policy and has no
+folder. `<store>/current.json` names the version that the policies shall serve. Nothing in a store is trusted: reading
+checks sizes before reading, signature and hashes before parsing, and follows no link. Whether the tensors fit a model
+is for `apo_core.vla.lora` to say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from apo_core import adapter_pointer, adapter_publication
+from apo_core.adapter_publication import FOLDER, TEMPORARY
+from apo_core.adapters import files as adapter_files
+from apo_core.adapters import folder as adapter_folder
+from apo_core.adapters.files import DTYPES
+from apo_core.adapters.manifest import (
+    CONFIG_FILE,
+    MANIFEST_FILE,
+    MAX_NUMBER,
+    MODEL_FILE,
+    SIGNATURE_FILE,
+    AdapterVersion,
+    ManifestInput,
+    config_faults,
+    fields_of,
+    folder_name,
+    manifest_faults,
+)
+from apo_core.adapters.promotion import Promotion
+from apo_core.adapters.signature import SigningKey, TrustedKeys
+from apo_core.errors import AdapterError
+
+T = TypeVar("T")
+
+
+class AdapterStore:
+    """The adapters in one folder. Several processes may publish, promote, prune and read at once.
+
+    Args:
+        path: folder; made by the first publication.
+        trusted: with it, an adapter that none of its keys has signed is not read.
+    """
+
+    def __init__(self, path: Path | str, trusted: TrustedKeys | None = None):
+        self.path, self._trusted = Path(path), trusted
+
+    def versions(self) -> list[int]:
+        """Numbers of the published adapters, ascending; read() says whether one is sound."""
+        try:
+            names = os.listdir(self.path)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise AdapterError(f"adapter store {self.path} cannot be listed: {error}") from None
+        return sorted(int(name) for name in names if FOLDER.fullmatch(name) and name == folder_name(int(name)))
+
+    def latest(self) -> int:
+        """Number of the newest published adapter; 0, the base policy, when there is none."""
+        return max(self.versions(), default=0)
+
+    def publish(
+        self,
+        tensors: Mapping[str, np.ndarray],
+        adapter_config: Mapping[str, Any],
+        manifest: ManifestInput,
+        promote: bool = True,
+        key: SigningKey | None = None,
+    ) -> AdapterVersion:
+        """Writes an adapter under the next number; it appears at once and is on disk when this returns.
+
+        Args:
+            tensors: float32 or float16, by PEFT parameter name.
+            adapter_config: content of PEFT's adapter_config.json.
+            manifest: what it was made from; one that the gate has refused is not published.
+            promote: whether the policies that follow the store shall serve it.
+            key: signs it.
+
+        Raises:
+            AdapterError: something in the arguments is not of its type, or the folder cannot be written.
+        """
+        faults = manifest_faults(fields_of(manifest)) + config_faults(adapter_config)
+        if not tensors:
+            faults.append("tensors is empty")
+        for name, value in tensors.items():
+            if not isinstance(value, np.ndarray) or value.dtype not in DTYPES or value.size == 0:
+                faults.append(f"tensor '{name}' must be a non-empty array of float32 or float16")
+        if faults:
+            raise AdapterError(f"adapter cannot be published to {self.path}: {'; '.join(faults)}")
+        files = {
+            MODEL_FILE: adapter_files.to_safetensors(tensors),
+            CONFIG_FILE: adapter_files.to_json(adapter_config),
+        }
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with self._locked():
+                number = adapter_publication.take_number(self.path)
+                if manifest.parent >= number:
+                    raise AdapterError(f"parent = {manifest.parent} must be below number = {number} ({self.path})")
+                adapter_publication.write_folder(self.path, number, files, manifest, key)
+                if promote:
+                    reason = f"published by method {manifest.method}"[:256]
+                    promotion = self.promotion().promoted(number, manifest.created_utc, reason)
+                    adapter_pointer.write(self.path, promotion)
+        except OSError as error:
+            raise AdapterError(f"adapter cannot be published to {self.path}: {error}") from None
+        return AdapterVersion(**fields_of(manifest), number=number, adapter_config=json.loads(files[CONFIG_FILE]))
+
+    def promotion(self) -> Promotion:
+        """What the policies that follow this store shall serve; the base policy before the first promotion.
+
+        Raises:
+            AdapterError: the pointer cannot be read or is damaged.
+        """
+        return adapter_pointer.read(self.path)
+
+    def promote(self, version: int, changed_utc: str, reason: str = "") -> Promotion:
+        """Lets the policies that follow the store serve a version; 0 is the base policy.
+
+        Raises:
+            AdapterError: the adapter is missing, damaged or not signed; the store cannot be written.
+        """
+        if version != 0 or isinstance(version, bool):
+            self.read(version)
+        return self._change(lambda promotion: promotion.promoted(version, changed_utc, reason))
+
+    def roll_back(self, changed_utc: str, reason: str = "") -> Promotion:
+        """Goes back to what was promoted before; adapters that are gone or damaged since then are passed over.
+
+        Raises:
+            AdapterError: the base policy is promoted already, or the store cannot be written.
+        """
+        sound = {version for version in self.promotion().history if self._is_sound(version)}
+        return self._change(lambda promotion: promotion.rolled_back(sound, changed_utc, reason))
+
+    def sign(self, version: int, key: SigningKey) -> None:
+        """Signs a published adapter after checking it; an earlier signature is replaced.
+
+        Raises:
+            AdapterError: it is missing or damaged, or the store cannot be written.
+        """
+        AdapterStore(self.path).read(version)
+        folder = self.path / folder_name(version)
+        try:
+            with self._locked():
+                temporary = self.path / f"{TEMPORARY}signature"
+                data = key.sign((folder / MANIFEST_FILE).read_bytes())
+                adapter_files.replace_file(folder / SIGNATURE_FILE, data, temporary)
+        except OSError as error:
+            raise AdapterError(f"adapter {version} in {self.path} cannot be signed: {error}") from None
+
+    def prune(self, keep: int) -> list[int]:
+        """Removes all but the newest `keep` adapters; returns the numbers removed. They are not used again.
+
+        What is promoted, and what a rollback would bring back, is kept as well.
+        """
+        if keep < 1:
+            raise AdapterError(f"keep = {keep} must be at least 1")
+        if not self.path.is_dir():
+            return []
+        with self._locked():
+            versions, promotion = self.versions(), self.promotion()
+            before = [number for number in promotion.history if number in versions][-1:]
+            removed = [number for number in versions[:-keep] if number not in (promotion.number, *before)]
+            for number in removed:
+                # renamed first, so that a reader finds all of it or none
+                gone = self.path / f"{TEMPORARY}{folder_name(number)}"
+                os.rename(self.path / folder_name(number), gone)
+                adapter_files.remove(gone)
+            adapter_files.sync_folder(self.path)
+        return removed
+
+    def read(self, version: int) -> tuple[AdapterVersion, dict[str, np.ndarray]]:
+        """Reads an adapter after checking signature, sizes, hashes and schema of everything in its folder.
+
+        Returns:
+            The manifest and {name: float32 or float16 array}; values may be non-finite, shapes are not checked.
+
+        Raises:
+            AdapterError: not in the store, damaged in any way, or not signed by a trusted key.
+        """
+        return self._in_folder(version, lambda folder: adapter_folder.read(folder, version, self._trusted))
+
+    def manifest(self, version: int) -> dict[str, Any]:
+        """The checked content of a manifest.json; the other files are not opened, so it is quick.
+
+        Raises:
+            AdapterError: as `read`, as far as the manifest shows it.
+        """
+        return self._in_folder(version, lambda folder: adapter_folder.read_manifest(folder, version, self._trusted))
+
+    def signer(self, version: int) -> str:
+        """Fingerprint of the key that an adapter's signature names, empty without one; nothing is proved by it."""
+        return self._in_folder(version, adapter_folder.signer)
+
+    def _in_folder(self, version: int, work: Callable[[int], T]) -> T:
+        if not isinstance(version, int) or isinstance(version, bool) or not 1 <= version <= MAX_NUMBER:
+            raise AdapterError(
+                f"adapter version {version!r} must be 1..{MAX_NUMBER}; 0 is the base policy and is not in the store"
+            )
+        where = f"adapter {version} in {self.path}"
+        try:
+            folder = os.open(self.path / folder_name(version), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            raise AdapterError(f"{where} does not exist; versions there: {self.versions() or 'none'}") from None
+        except OSError as error:
+            raise AdapterError(f"{where} is not a folder of its own (a link or a file): {error}") from None
+        try:
+            return work(folder)
+        except AdapterError as error:
+            raise AdapterError(f"{where} is refused: {error}") from None
+        except (OSError, RecursionError, MemoryError) as error:
+            raise AdapterError(f"{where} cannot be read: {type(error).__name__}: {error}") from None
+        finally:
+            os.close(folder)
+
+    def _is_sound(self, version: int) -> bool:
+        try:
+            return version != 0 and bool(self.read(version))
+        except AdapterError:
+            return False
+
+    def _change(self, change: Callable[[Promotion], Promotion]) -> Promotion:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with self._locked():
+                promotion = change(self.promotion())
+                adapter_pointer.write(self.path, promotion)
+        except OSError as error:
+            raise AdapterError(f"{self.path / adapter_pointer.CURRENT_FILE} cannot be written: {error}") from None
+        return promotion
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Holds the store against every other writer, in this process or another."""
+        descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)

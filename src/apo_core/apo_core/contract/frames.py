@@ -1,0 +1,51 @@
+"""Headers of messages, and the one frame that all motion is in. Pure; nothing is transformed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from apo_core.contract.contract import Contract
+
+
+class Header(NamedTuple):
+    """What a message says of itself."""
+
+    stamp_ns: int  # ROS time
+    frame_id: str = ""  # empty: not named
+
+
+def frame_fault(frame_id: str, contract: Contract, robot_frame: str = "") -> str:
+    """Why a message in this frame must not count, empty if it may.
+
+    A message that names no frame is taken to be in the contract's.
+
+    Args:
+        frame_id: of the message's header.
+        contract: the frame that all motion is in.
+        robot_frame: the robot's name for that frame (output_frame), for what the robot reports.
+    """
+    if not frame_id or frame_id in (contract.frame_id, robot_frame):
+        return ""
+    known = f"frame_id = {contract.frame_id!r} in {contract.source}"
+    if robot_frame:
+        known += f", output_frame = {robot_frame!r} in config/arbiter.yaml"
+    return f"has the frame {frame_id!r}, must have {known}"
+
+
+class UnnamedFrames:
+    """Tells once for each topic that its messages name no frame.
+
+    Args:
+        contract: the frame they are taken to be in.
+    """
+
+    def __init__(self, contract: Contract):
+        self._contract = contract
+        self._told: set[str] = set()
+
+    def warning(self, topic: str, header: Header) -> str:
+        """What to log about a message, empty if nothing."""
+        if header.frame_id or topic in self._told:
+            return ""
+        self._told.add(topic)
+        return f"{topic}: header.frame_id is empty, taken for {self._contract.frame_id!r} of {self._contract.source}"

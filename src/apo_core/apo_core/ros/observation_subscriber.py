@@ -1,0 +1,85 @@
+"""Subscribes to every topic of a contract and gives the samples as arrays, one call a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+
+from apo_core.contract.contract import Contract
+from apo_core.contract.specs import ImageSpec, StateSpec
+from apo_core.errors import ObservationError
+from apo_core.ros.conversions import image_from_msg, state_from_msg, to_ns
+
+
+def _message_class(kind: str) -> type:
+    """Class of a type that the contract allows, "package/msg/Name"."""
+    package, _, name = kind.split("/")
+    return getattr(import_module(f"{package}.msg"), name)
+
+
+class ObservationSource:
+    """The cameras and state topics of a contract; one subscription a topic, whatever number of streams it feeds.
+
+    Args:
+        node: owns the subscriptions.
+        contract: topics, types, shapes.
+        qos: of all of them.
+        sample: (stream, stamp in nanoseconds, array), called in the executor's thread. The stamp is the header's; of a
+            message without header it is the ROS time of arrival.
+        refused: (stream), called for a message that does not fit the contract.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        contract: Contract,
+        qos: QoSProfile,
+        sample: Callable[[str, int, np.ndarray], None],
+        refused: Callable[[str], None] = lambda stream: None,
+    ):
+        self._node, self._sample, self._tell_refused = node, sample, refused
+        self.refused = 0  # messages that do not fit the contract
+        by_topic: dict[tuple[str, str], list[StateSpec]] = {}
+        for spec in contract.state:
+            by_topic.setdefault((spec.topic, spec.type), []).append(spec)
+        callbacks = [(spec.type, spec.topic, partial(self._on_image, spec)) for spec in contract.images]
+        callbacks += [(kind, topic, partial(self._on_state, specs)) for (topic, kind), specs in by_topic.items()]
+        self._subscriptions = [
+            node.create_subscription(_message_class(kind), topic, callback, qos) for kind, topic, callback in callbacks
+        ]
+
+    def close(self) -> None:
+        """Ends the subscriptions."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions = []
+
+    def _on_image(self, spec: ImageSpec, message: Any) -> None:
+        try:
+            image = image_from_msg(message, spec)
+        except ObservationError as error:
+            self._refuse(spec.name, error)
+            return
+        self._sample(spec.name, to_ns(message.header.stamp), image)
+
+    def _on_state(self, specs: list[StateSpec], message: Any) -> None:
+        header = getattr(message, "header", None)
+        stamp_ns = self._node.get_clock().now().nanoseconds if header is None else to_ns(header.stamp)
+        for spec in specs:
+            try:
+                value = state_from_msg(message, spec)
+            except ObservationError as error:
+                self._refuse(spec.name, error)
+                continue
+            self._sample(spec.name, stamp_ns, value)
+
+    def _refuse(self, stream: str, error: ObservationError) -> None:
+        self.refused += 1
+        self._tell_refused(stream)
+        self._node.get_logger().error(f"message dropped: {error}", throttle_duration_sec=2.0)

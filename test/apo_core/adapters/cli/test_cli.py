@@ -1,0 +1,141 @@
+"""`apo adapters` as it is typed."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from adapter_samples import CONFIG, plain_manifest
+
+from apo_core.adapters.cli.cli import main
+from apo_core.adapters.manifest import ManifestInput
+from apo_core.adapters.store import AdapterStore
+
+TOOLS = ["ls", "show", "verify", "promote", "rollback", "prune", "export-peft", "keygen", "sign"]
+TENSORS = {"base_model.model.q_proj.lora_A.weight": np.ones((2, 3), np.float32)}
+
+
+def manifest(parent: int, verdict: dict | None, **changes) -> ManifestInput:
+    return plain_manifest(parent=parent, metrics={"loss": 0.25}, config={"steps": 40}, verdict=verdict, **changes)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> AdapterStore:
+    """Two adapters, the first with the labels of old ones; the second, from it, is promoted."""
+    store = AdapterStore(tmp_path / "adapters")
+    store.publish(TENSORS, CONFIG, manifest(0, None, action_labels="rebinned"))
+    store.publish(TENSORS, CONFIG, manifest(1, {"accepted": True, "values": {"held_out_l1": 0.125}}))
+    return store
+
+
+@pytest.fixture
+def run(store, capsys):
+    """(arguments) -> (exit status, stdout, stderr), on the store."""
+
+    def call(tool, *arguments):
+        where = [] if tool == "keygen" else ["--store", str(store.path)]
+        status = main([tool, *where, *(str(argument) for argument in arguments)])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+def damage(store: AdapterStore, version: int) -> None:
+    (store.path / f"{version:06d}" / "adapter_model.safetensors").write_bytes(b"")
+
+
+@pytest.mark.parametrize("arguments", [[], *([tool] for tool in TOOLS)])
+def test_every_tool_explains_itself(capsys, arguments):
+    with pytest.raises(SystemExit) as exit_:
+        main([*arguments, "--help"])
+    assert exit_.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: {' '.join(['apo adapters', *arguments])}")
+    if not arguments:
+        assert all(f"\n    {tool}" in text for tool in TOOLS)
+
+
+def test_ls_is_a_table_with_a_star_at_what_is_promoted(run):
+    status, out, _ = run("ls")
+    assert status == 0
+    assert [line.split() for line in out.splitlines()] == [
+        ["version", "created", "method", "parent", "episodes", "gate", "action", "labels", "megabytes", "signed", "by"],
+        ["0", "base", "policy"],
+        ["1", "2026-01-02T03:04:05", "apo", "0", "2", "not", "judged", "rebinned", "0.0", "-"],
+        ["*", "2", "2026-01-02T03:04:05", "apo", "1", "2", "accepted", "emitted", "0.0", "-"],
+    ]
+
+
+def test_ls_lists_the_rest_beside_what_cannot_be_read(run, store):
+    (store.path / "000001" / "manifest.json").write_text("{")
+    status, out, err = run("ls", "--json")
+    assert status == 2
+    assert [(row["version"], row["promoted"], row["accepted"]) for row in json.loads(out)] == [(2, True, True)]
+    assert "adapter 1 in" in err
+
+
+def test_show_tells_the_manifest(run):
+    status, out, _ = run("show", 2)
+    assert status == 0
+    for line in ("version: 2", "promoted: True", "parent: 1", "episode_ids: ep-1, ep-2", "    held_out_l1: 0.125"):
+        assert line in out.splitlines()
+    facts = json.loads(run("show", 1, "--json")[1])
+    assert (facts["config"], facts["verdict"], facts["promoted"]) == ({"steps": 40}, None, False)
+    assert len(facts["files"]["adapter_model.safetensors"]["sha256"]) == 64
+
+
+def test_verify_names_what_is_damaged(run, store):
+    assert run("verify")[0] == 0
+    damage(store, 1)
+    status, out, _ = run("verify")
+    assert status == 2
+    assert "FAULT adapter 1 in" in out
+    assert "adapter_model.safetensors has 0 bytes, the manifest says" in out
+    assert out.splitlines()[-1] == "2 adapters, 1 with faults"
+    assert [r["sound"] for r in json.loads(run("verify", 2, "--json")[1])] == [True]
+
+
+def test_promote_and_rollback_change_what_is_served(run, store):
+    assert run("promote", 1, "--reason", "calmer")[1].startswith("adapter 1 is promoted (change 3)")
+    assert (store.promotion().number, store.promotion().reason) == (1, "calmer")
+    assert run("rollback")[1].startswith("adapter 2 is promoted (change 4)")
+    assert run("promote", 0)[1].startswith("the base policy is promoted (change 5)")
+    status, _, err = run("rollback")
+    assert status == 2
+    assert "nothing to roll back to" in err
+
+
+def test_what_is_damaged_is_not_promoted(run, store):
+    damage(store, 1)
+    status, _, err = run("promote", 1)
+    assert status == 2
+    assert "apo adapters promote: adapter 1 in" in err
+    assert store.promotion().number == 2
+
+
+def test_prune_says_what_it_removed(run, store):
+    for _ in range(2):
+        store.publish(TENSORS, CONFIG, manifest(0, None))
+    assert run("prune", "--keep", 1)[1] == "removed 1, 2\n"
+    assert store.versions() == [3, 4]
+    assert run("prune", "--keep", 1)[1] == "removed nothing\n"
+
+
+def test_keys_are_made_used_and_asked_for(run, store, tmp_path):
+    status, out, _ = run("keygen", tmp_path / "trainer")
+    assert status == 0
+    assert "trainer.key signs and stays here" in out
+    public = ("--public-key", tmp_path / "trainer.pub")
+    assert run("verify", *public)[0] == 2
+    assert run("sign", 1, "--key", tmp_path / "trainer.key")[0] == 0
+    assert run("verify", 1, *public)[0] == 0
+    status, _, err = run("promote", 2, *public)
+    assert status == 2
+    assert "it is not signed" in err
+    assert run("keygen", tmp_path / "trainer")[0] == 2
+
+
+def test_a_store_that_is_not_there_is_an_error(capsys, tmp_path):
+    assert main(["ls", "--store", str(tmp_path / "none")]) == 2
+    assert capsys.readouterr().err.startswith(f"apo adapters ls: {tmp_path / 'none'}: there is no adapter store")

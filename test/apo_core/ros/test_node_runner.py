@@ -1,0 +1,66 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' or source a ROS 2 installation")
+
+WAIT_S = 60.0  # limit of a wait for something that will come
+PROGRAM = """
+import sys
+import rclpy
+from apo_core.ros.lifecycle import LifecycleBase
+from apo_core.ros.node_runner import run
+
+
+class Failing(LifecycleBase):
+    def __init__(self):
+        super().__init__("failing")
+        self.create_timer(0.01, self.fail)
+
+    def fail(self):
+        raise ValueError("the first error")
+
+    def deactivate(self):
+        print("safe command", rclpy.ok(), flush=True)
+
+    def close(self):
+        print("closed", flush=True)
+
+    def trigger_deactivate(self):
+        super().trigger_deactivate()
+        if "broken" in sys.argv:
+            raise RuntimeError("the second error")
+
+
+raise SystemExit(run(Failing, events="events" in sys.argv))
+"""
+
+
+def end_of(domain: int, *arguments: str) -> subprocess.CompletedProcess:
+    """A process whose node raises in a callback while it is active."""
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        env={**os.environ, "ROS_DOMAIN_ID": str(domain)},
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("executor", ["waiting", "events"])
+def test_active_node_is_deactivated_before_it_closes_when_a_callback_raises(executor, next_domain):
+    done = end_of(next_domain(), executor)
+    assert done.stdout.splitlines() == ["safe command True", "closed"]
+    assert done.returncode == 1
+    assert "ValueError: the first error" in done.stderr
+
+
+def test_failure_of_the_deactivation_is_logged_and_hides_nothing(next_domain):
+    done = end_of(next_domain(), "broken")
+    assert done.stdout.splitlines() == ["safe command True", "closed"]
+    assert done.returncode == 1
+    assert "RuntimeError: the second error" in done.stderr
+    assert done.stderr.rstrip().endswith("ValueError: the first error")

@@ -1,0 +1,66 @@
+"""The probe tells a policy that looks and answers finitely from one that does not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from apo_core import policy_probe as self_test
+from apo_core.contract.contract import load_contract
+from apo_core.types import ActionChunk
+
+CONTRACT = load_contract(Path(__file__).parents[2] / "config" / "contract.yaml")
+
+
+class Policy:
+    """Actions follow the brightness of the image, times a gain."""
+
+    def __init__(self, gain: float = 1.0, log_prob: float = -1.0):
+        self.gain, self.log_prob = gain, log_prob
+
+    def predict(self, observation):
+        CONTRACT.check_observation(observation)
+        level = float(np.mean(next(iter(observation.images.values())))) * self.gain
+        values = np.full((2, 7), level, np.float32)
+        return ActionChunk(
+            observation.stamp_ns, CONTRACT.period_ns, values, np.full(2, self.log_prob, np.float32), adapter_version=0
+        )
+
+
+class Broken:
+    def predict(self, observation):
+        raise ValueError("no such key")
+
+
+def test_a_policy_that_looks_passes():
+    assert self_test.faults(Policy(), CONTRACT, "lift") == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "fault"),
+    [
+        (Policy(gain=0.0), "does not look at its images"),
+        (Policy(gain=float("inf")), "not finite"),
+        (Policy(log_prob=float("nan")), "not finite"),
+        (Broken(), "inference failed: ValueError: no such key"),
+    ],
+)
+def test_a_policy_that_does_not_is_told_why(policy, fault):
+    assert fault in self_test.faults(policy, CONTRACT, "lift")[0]
+
+
+def test_the_same_policy_agrees_with_its_record():
+    recorded = self_test.record(Policy(), CONTRACT, "lift")
+
+    assert recorded["values"] == [[255.0] * 7] * 2
+    assert self_test.faults(Policy(), CONTRACT, "lift", recorded) == []
+
+
+def test_another_policy_does_not():
+    recorded = self_test.record(Policy(), CONTRACT, "lift")
+
+    assert "0% of the values agree" in self_test.faults(Policy(gain=0.5), CONTRACT, "lift", recorded)[0]
+
+
+def test_a_record_of_another_probe_is_not_compared():
+    assert self_test.faults(Policy(), CONTRACT, "lift", {"probe": "other", "values": [[9.0]]}) == []
