@@ -21,12 +21,12 @@ import yaml
 from figure import Figure
 
 from apo_core.contract.contract import Contract, contract_from_dict
-from apo_core.episode_file import EpisodeWriter, list_episodes, read_episode
-from apo_core.frame_reader import FrameReader
-from apo_core.image_codec import PackedFrame, pack, unpack_jpeg
 from apo_core.tasks.expert import Expert
 from apo_core.tasks.grasp_tasks import TASKS
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
+from apo_episodes.frame_reader import FrameReader
+from apo_episodes.image_codec import PackedFrame, pack, unpack_jpeg
+from apo_episodes.reader import EpisodeWriter, list_episodes, read_episode
 from apo_sim_bridge.demonstrations import collect
 from apo_sim_bridge.sim_env import SimConfig, SimEnv
 

@@ -20,9 +20,9 @@ from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image, JointState
 
 from apo_core.contract.contract import contract_from_dict
-from apo_core.episode_file import read_episode, verify_checksums
 from apo_core.ros.conversions import to_floats, to_stamp
 from apo_core.ros.qos import COMMANDS, sensors
+from apo_episodes.reader import read_episode, verify_checksums
 from apo_interfaces.msg import ActionCommand
 from apo_interfaces.srv import EndEpisode, StartEpisode
 

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from apo_core.contract.contract import Contract, contract_from_dict
-from apo_core.episode_file import EpisodeWriter
 from apo_core.types import (
     ControlSource,
     EpisodeInfo,
@@ -22,6 +21,7 @@ from apo_core.vla.policy import VlaPolicy
 from apo_core.vla.prompt import build_tokenizer
 from apo_core.vla.small_vla import SmallVla, SmallVlaConfig
 from apo_core.vla.statistics import DatasetStatistics
+from apo_episodes.reader import EpisodeWriter
 from apo_trainer.config import TrainingConfig
 from apo_trainer.dataset import TrainingData, load_training_data
 

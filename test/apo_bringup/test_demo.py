@@ -11,11 +11,11 @@ from apo_bringup import nodes
 from apo_bringup.demo import exit_status, label_rule, programs, shown_episode, versions, write_report
 from apo_bringup.report import EpisodeRecord, SessionRecord, TrainingRecord
 from apo_bringup.session_plan import SessionConfig
-from apo_core.episode_file import EpisodeWriter, read_episode
-from apo_core.episode_tools.view import write_contact_sheet
 from apo_core.errors import ConfigError
-from apo_core.labeling import LabelRule
 from apo_core.types import ControlSource, EpisodeOutcome, Outcome, Purpose
+from apo_episodes.inspection.view import write_contact_sheet
+from apo_episodes.labeling import LabelRule
+from apo_episodes.reader import EpisodeWriter, read_episode
 from apo_trainer.config import TrainerConfig, write_config
 
 CONFIG = SessionConfig(task="Stack", instruction="stack: it", horizon=80, train_steps=0, lockstep_replan_steps=5)

@@ -9,10 +9,10 @@ import time
 import numpy as np
 import pytest
 
-from apo_core.episode_file import list_episodes, read_episode, verify_checksums
-from apo_core.episode_recovery import list_partial, recover_episode
 from apo_core.errors import EpisodeFormatError
 from apo_core.types import EpisodeOutcome, Outcome
+from apo_episodes.reader import list_episodes, read_episode, verify_checksums
+from apo_episodes.recovery import list_partial, recover_episode
 from apo_recorder.episode_buffer import EpisodeEnd, Losses
 from apo_recorder.episode_writer import EpisodeWriterThread
 

@@ -8,9 +8,9 @@ import threading
 
 import pytest
 
-from apo_core.episode_file import EpisodeWriter, list_episodes, read_episode
-from apo_core.episode_recovery import list_partial, recover_episode
 from apo_core.types import ControlSource, EpisodeOutcome, Outcome
+from apo_episodes.reader import EpisodeWriter, list_episodes, read_episode
+from apo_episodes.recovery import list_partial, recover_episode
 from apo_recorder.episode_buffer import EpisodeEnd, Losses
 from apo_recorder.episode_writer import EpisodeWriterThread, EventKind, WriterEvent
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from apo_core.contract.contract import load_contract
-from apo_core.episode_file import read_episode
 from apo_core.errors import ConfigError
 from apo_core.tasks.expert import progress
 from apo_core.types import ControlSource, EpisodeKind, Outcome
+from apo_episodes.reader import read_episode
 from apo_sim_bridge.demonstration_files import demonstration_steps, ensure_demonstrations
 from apo_sim_bridge.demonstrations import NoiseBursts, expert_input
 from apo_sim_bridge.sim_env import SimConfig, SimFrame

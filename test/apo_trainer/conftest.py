@@ -10,8 +10,8 @@ import yaml
 from small_contract import contract_data
 
 from apo_core.contract.contract import Contract, contract_from_dict
-from apo_core.episode_file import EpisodeWriter
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
+from apo_episodes.reader import EpisodeWriter
 
 SOURCES = {"P": ControlSource.POLICY, "H": ControlSource.HUMAN, "-": ControlSource.HOLD}
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from apo_core.labeling import LabelRule
 from apo_core.vla.policy import VlaPolicy
+from apo_episodes.labeling import LabelRule
 from apo_trainer.batches import Batcher
 from apo_trainer.dataset import SampleClass, load_training_data
 from apo_trainer.features import FeatureSettings

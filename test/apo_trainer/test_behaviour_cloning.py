@@ -7,9 +7,9 @@ import pytest
 import torch
 from small_policy import small_config
 
-from apo_core.episode_file import EpisodeWriter, read_episode
 from apo_core.errors import ConfigError
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
+from apo_episodes.reader import EpisodeWriter, read_episode
 from apo_trainer.action_tolerance import TolerantActions
 from apo_trainer.behaviour_cloning import (
     CloningCurves,

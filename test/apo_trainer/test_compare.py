@@ -10,9 +10,9 @@ import yaml
 
 from apo_core.adapters.store import AdapterStore
 from apo_core.config.parameters import load, read_ros_parameters
-from apo_core.episode_file import read_episode
 from apo_core.errors import ConfigError
 from apo_core.types import EpisodeKind
+from apo_episodes.reader import read_episode
 from apo_trainer import compare
 from apo_trainer.compare_config import CompareConfig, check_seeds, trainer_configs
 from apo_trainer.rollouts import RolloutResult

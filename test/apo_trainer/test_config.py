@@ -7,7 +7,7 @@ import pytest
 
 from apo_core.config.parameters import read_ros_parameters
 from apo_core.errors import ConfigError
-from apo_core.labeling import LabelRule
+from apo_episodes.labeling import LabelRule
 from apo_trainer.config import TrainerConfig, TrainingConfig, read_config, write_config
 
 SHIPPED = Path(__file__).parents[2] / "config" / "trainer.yaml"

@@ -6,10 +6,10 @@ import h5py
 import numpy as np
 import pytest
 
-from apo_core.episode_file import read_episode, read_frames
 from apo_core.errors import EpisodeFormatError
-from apo_core.labeling import LabelRule
 from apo_core.types import EpisodeKind, Outcome, StepLabel
+from apo_episodes.labeling import LabelRule
+from apo_episodes.reader import read_episode, read_frames
 from apo_trainer.dataset import (
     SampleClass,
     chunk_rows,

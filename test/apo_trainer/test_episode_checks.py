@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from apo_core.episode_tools.validate import Validation
+from apo_episodes.inspection.validate import Validation
 from apo_trainer.episode_checks import EpisodeChecks
 
 

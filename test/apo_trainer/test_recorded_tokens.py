@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from apo_core.episode_file import EpisodeWriter
-from apo_core.labeling import LabelRule
 from apo_core.types import (
     ActionChunk,
     ControlSource,
@@ -22,6 +20,8 @@ from apo_core.types import (
 from apo_core.vla.lora import LoraSettings, lora_parameters
 from apo_core.vla.policy import VlaPolicy
 from apo_core.vla.serving import ServingPolicy
+from apo_episodes.labeling import LabelRule
+from apo_episodes.reader import EpisodeWriter
 from apo_trainer.batches import Batcher
 from apo_trainer.config import TrainingConfig
 from apo_trainer.dataset import SampleClass, TrainingData, load_training_data

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from apo_core.labeling import LabelRule
 from apo_core.vla.lora import LoraSettings, attach_lora, lora_parameters
 from apo_core.vla.policy import VlaPolicy
+from apo_episodes.labeling import LabelRule
 from apo_trainer.action_tolerance import TolerantActions
 from apo_trainer.batches import Batcher
 from apo_trainer.dataset import load_training_data

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from apo_core.episode_file import list_episodes
 from apo_core.errors import AdapterError
-from apo_core.labeling import LabelRule
 from apo_core.vla.policy import VlaPolicy
+from apo_episodes.labeling import LabelRule
+from apo_episodes.reader import list_episodes
 from apo_trainer.config import TrainingConfig
 from apo_trainer.dataset import SampleClass, TrainingDataError, load_training_data
 from apo_trainer.trainer import Trainer, learning_rate

@@ -12,9 +12,9 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' or source a ROS 2 installation")
 
 from apo_core.adapters.store import AdapterStore
-from apo_core.episode_file import list_episodes, read_episode
-from apo_core.labeling import LabelRule
 from apo_core.types import ControlSource, EpisodeKind, StepLabel
+from apo_episodes.labeling import LabelRule
+from apo_episodes.reader import list_episodes, read_episode
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 540

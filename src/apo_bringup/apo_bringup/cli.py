@@ -116,7 +116,7 @@ def _sessions(arguments: argparse.Namespace) -> int:
 
 
 def _episodes(arguments: argparse.Namespace) -> int:
-    from apo_core.episode_tools.cli import main
+    from apo_episodes.cli.cli import main
 
     return main(arguments.rest)
 

@@ -20,11 +20,11 @@ from apo_bringup.supervision import Program, Supervisor
 from apo_bringup.watch import Watch
 from apo_core.config import parameters as configuration
 from apo_core.contract.contract import load_contract
-from apo_core.episode_file import read_episode
-from apo_core.episode_tools.view import write_contact_sheet, write_video
 from apo_core.errors import ApoError
-from apo_core.labeling import LabelRule
 from apo_core.types import Purpose
+from apo_episodes.inspection.view import write_contact_sheet, write_video
+from apo_episodes.labeling import LabelRule
+from apo_episodes.reader import read_episode
 from apo_sim_bridge.bridge_config import SimBridgeConfig
 from apo_trainer.config import read_config
 

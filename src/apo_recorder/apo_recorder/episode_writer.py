@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from apo_core.contract.contract import Contract
-from apo_core.episode_file import EpisodeWriter, publish
 from apo_core.errors import ObservationError
-from apo_core.labeling import intervention_share, takeovers
 from apo_core.types import ControlSource, EpisodeInfo, Outcome, Step
+from apo_episodes.labeling import intervention_share, takeovers
+from apo_episodes.reader import EpisodeWriter, publish
 from apo_recorder.episode_buffer import EpisodeEnd
 
 WriterFactory = Callable[[Path, EpisodeInfo, Contract, str, int], EpisodeWriter]

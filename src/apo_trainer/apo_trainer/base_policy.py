@@ -14,12 +14,12 @@ import torch
 
 from apo_core.config.parameters import load, parameter
 from apo_core.contract.contract import Contract, load_contract
-from apo_core.episode_file import read_episode
 from apo_core.errors import ApoError, ConfigError
 from apo_core.vla.checkpoint import read_manifest, save_checkpoint, write_manifest
 from apo_core.vla.policy import VlaPolicy
 from apo_core.vla.small_vla import SmallVlaConfig
 from apo_core.wilson import wilson_interval
+from apo_episodes.reader import read_episode
 from apo_trainer.behaviour_cloning import CloningSettings, join_demonstrations, new_policy, train
 from apo_trainer.progress_line import ProgressLine
 from apo_trainer.rollouts import RolloutResult, RolloutSettings, evaluate_policy

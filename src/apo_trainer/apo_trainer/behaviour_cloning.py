@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from apo_core.episode_file import Episode
 from apo_core.errors import ConfigError
 from apo_core.vla.policy import VlaPolicy
 from apo_core.vla.prompt import build_tokenizer
 from apo_core.vla.small_vla import SmallVla, SmallVlaConfig
 from apo_core.vla.statistics import DatasetStatistics, compute_statistics
+from apo_episodes.reader import Episode
 from apo_trainer.action_tolerance import ActionScores, action_scores
 from apo_trainer.learning_rates import warmup_cosine
 from apo_trainer.prefix_noise import PrefixNoise

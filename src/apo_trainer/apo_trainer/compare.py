@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from apo_core.config.parameters import load, parse_overrides
-from apo_core.episode_file import list_episodes
 from apo_core.errors import ApoError, ConfigError
+from apo_episodes.reader import list_episodes
 from apo_trainer.compare_config import BASE, CONFIG_FILE, CompareConfig, check_seeds, trainer_configs
 from apo_trainer.comparison import markdown, rows, write_figure
 from apo_trainer.config import METHOD_NAMES, TrainerConfig, check_typed_folders

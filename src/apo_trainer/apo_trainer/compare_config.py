@@ -11,8 +11,8 @@ import yaml
 
 from apo_core.config.parameters import parameter
 from apo_core.config.rcl_yaml import parse_yaml
-from apo_core.episode_file import read_episode
 from apo_core.errors import ConfigError, EpisodeFormatError
+from apo_episodes.reader import read_episode
 from apo_trainer.config import METHOD_NAMES, TrainerConfig, read_config
 from apo_trainer.dataset import is_trained_on
 

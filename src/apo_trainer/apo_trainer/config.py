@@ -14,7 +14,7 @@ import yaml
 
 from apo_core.config.parameters import load, parameter
 from apo_core.errors import ConfigError
-from apo_core.labeling import FAILURE_RULES, UNDESIRABLE_RULES, LabelRule
+from apo_episodes.labeling import FAILURE_RULES, UNDESIRABLE_RULES, LabelRule
 
 # apo_trainer.methods has one entry each; named here so that reading a configuration needs no torch
 METHOD_NAMES = ("apo", "apo_plus", "apo_reference_compat", "kto", "dpo", "tpo", "dagger", "sirius", "bc", "sft")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from apo_core.episode_tools.validate import Validation, validate
+from apo_episodes.inspection.validate import Validation, validate
 from apo_trainer.dataset import SetAside
 
 

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from apo_core.episode_file import list_episodes, read_episode
 from apo_core.errors import EpisodeFormatError
 from apo_core.types import EpisodeKind, Purpose
+from apo_episodes.reader import list_episodes, read_episode
 from apo_trainer.dataset import SetAside
 from apo_trainer.episode_checks import EpisodeChecks
 

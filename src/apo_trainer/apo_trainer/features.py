@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from apo_core.frame_reader import FrameReader
 from apo_core.vla.lora import reaches_features
 from apo_core.vla.model import VlaModel
 from apo_core.vla.policy import Prepared, VlaPolicy
+from apo_episodes.frame_reader import FrameReader
 from apo_trainer.dataset import Sample
 from apo_trainer.sampler import Draw
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from apo_core.episode_file import list_episodes
 from apo_core.errors import ApoError
+from apo_episodes.reader import list_episodes
 from apo_trainer.config import TrainerConfig
 from apo_trainer.dataset import SetAside, TrainingDataError, find_episodes
 from apo_trainer.episode_checks import EpisodeChecks

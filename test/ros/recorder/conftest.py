@@ -10,7 +10,7 @@ from node_command import node_command
 from recorder_cell import Cell
 
 from apo_core.contract.contract import Contract
-from apo_core.episode_file import Episode, list_episodes, read_episode
+from apo_episodes.reader import Episode, list_episodes, read_episode
 
 
 @pytest.fixture

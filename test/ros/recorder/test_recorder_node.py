@@ -7,8 +7,8 @@ import pytest
 from node_command import node_command
 from recorder_cell import HOLD, HUMAN, PERIOD_NS, POLICY, WAIT_S
 
-from apo_core.episode_file import verify_checksums
 from apo_core.types import EpisodeOutcome, Outcome
+from apo_episodes.reader import verify_checksums
 
 
 def test_every_step_is_recorded_with_the_source_that_the_command_names(launch, cell, episodes, make_observation):

@@ -6,10 +6,10 @@ import signal
 import numpy as np
 from recorder_cell import PERIOD_NS, WAIT_S
 
-from apo_core.episode_file import read_episode
-from apo_core.episode_recovery import list_partial, recover_episode
 from apo_core.ros.conversions import to_stamp
 from apo_core.types import EpisodeOutcome, Outcome
+from apo_episodes.reader import read_episode
+from apo_episodes.recovery import list_partial, recover_episode
 
 
 def test_end_waits_for_the_last_command_and_takes_none_after_it(launch, cell, episodes):

@@ -1,6 +1,6 @@
 """The recorder's process under the operator's buttons, and an episode that is taken back."""
 
-from apo_core.episode_file import read_episode
+from apo_episodes.reader import read_episode
 
 
 def test_buttons_of_the_operator_start_end_and_take_back(launch, cell, episodes):

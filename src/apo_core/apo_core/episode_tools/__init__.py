@@ -1,1 +1,0 @@
-"""Tools for episode files: list, check, select, cut, join, look at, measure, export, import. `apo episodes --help`."""

@@ -1,0 +1,303 @@
+"""Demonstrations of robomimic and robosuite files as episode files.
+
+Layout: https://robomimic.github.io/docs/datasets/overview.html. Actions are OSC_POSE deltas in [-1, 1]; they become
+velocities: value x largest step of the controller [m, rad] x control rate [Hz].
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from apo_core.contract.contract import Contract
+from apo_core.errors import ApoError, EpisodeToolError, ObservationError
+from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
+from apo_episodes.files import new_folder
+from apo_episodes.formats.robomimic.mapping import CAMERAS, StateMapping, choose_mapping, turned_poses
+from apo_episodes.reader import EpisodeWriter
+
+# robosuite's OSC_POSE: largest step of a tick
+POSITION_STEP_M = 0.05
+ROTATION_STEP_RAD = 0.5
+CONTROL_RATE_HZ = 20.0
+POSE = "geometry_msgs/msg/PoseStamped"
+_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class RobomimicImport:
+    """How to import; a None is read from the file, or robosuite's default where it does not say."""
+
+    instruction: str
+    created_utc: str  # ISO 8601, of the import
+    state: Mapping[str, str] = field(default_factory=dict)  # {state key: mapping}, beyond robomimic_mapping.STATE
+    cameras: Mapping[str, str] = field(default_factory=dict)  # {camera: observation key}; <camera>_image otherwise
+    task: str = ""  # the file's env_name if empty
+    operator: str = "demonstrator"
+    mask: str = ""  # filter key; every demonstration if empty
+    prefix: str = ""  # of the episode ids; the name of the file if empty
+    position_step_m: float | None = None
+    rotation_step_rad: float | None = None
+    control_rate_hz: float | None = None
+    # quaternion xyzw from the file's end-effector frame to the contract's, for every PoseStamped
+    ee_rotation: tuple[float, ...] = (0.0, 0.0, 0.0, 1.0)
+    gripper_sign: int = 1  # -1 where the file's gripper closes at -1
+    flip: bool = False  # images upside down, as robosuite renders them
+    resize: bool = False  # images of another size than the contract's
+    clip: bool = False  # cut off actions beyond [-1, 1] instead of refusing them
+
+
+def import_robomimic(path: Path, target: Path, contract: Contract, options: RobomimicImport) -> list[Path]:
+    """Writes every demonstration as `<prefix>-<demo>.h5` into a new folder; returns the files.
+
+    Raises:
+        EpisodeToolError: unreadable, observation keys missing (all are listed), sizes that do not fit the contract, a
+            controller other than OSC_POSE with deltas, another control rate, actions beyond [-1, 1], or a target that
+            exists.
+    """
+    path = Path(path)
+    try:
+        with h5py.File(path, "r") as f, new_folder(target) as folder:
+            source = _Source(path, f, contract, options)
+            names = [source.write(demo, folder).name for demo in source.demos]
+            (folder / ".partial").rmdir()
+    except ApoError:
+        raise
+    except Exception as error:  # h5py raises many types on a damaged file
+        raise EpisodeToolError(f"{path}: not a readable robomimic file ({type(error).__name__}: {error})") from None
+    return [Path(target) / name for name in names]
+
+
+class _Source:
+    """An open file whose keys, controller and rate are known to fit."""
+
+    def __init__(self, path: Path, f: h5py.File, contract: Contract, options: RobomimicImport):
+        self._path, self._f, self._contract, self._options = path, f, contract, options
+        if not isinstance(f.get("data"), h5py.Group):
+            raise EpisodeToolError(f"{path}: has no group 'data', is not a robomimic or robosuite file")
+        self._check_names()
+        self._env = self._env_args()
+        self.demos = self._demos()
+        there = set(f[f"data/{self.demos[0]}"].get("obs", ()))
+        self._states = [choose_mapping(spec.name, options.state.get(spec.name), there) for spec in contract.state]
+        self._cameras = {
+            s.name: options.cameras.get(s.name, CAMERAS.get(s.name, f"{s.name}_image")) for s in contract.images
+        }
+        self._check_keys()
+        self._scale = self._action_scale()
+
+    def _fail(self, text: str):
+        raise EpisodeToolError(f"{self._path}: {text}")
+
+    def _env_args(self) -> dict[str, Any]:
+        attrs = self._f["data"].attrs
+        if "env_args" in attrs:
+            return json.loads(attrs["env_args"])
+        # robosuite's own collector
+        info = json.loads(attrs["env_info"]) if "env_info" in attrs else {}
+        return {"env_name": attrs.get("env", ""), "env_kwargs": info}
+
+    def _demos(self) -> list[str]:
+        demos = list(self._f["data"])
+        if self._options.mask:
+            masks = list(self._f.get("mask", ()))
+            if self._options.mask not in masks:
+                self._fail(f"has no filter key '{self._options.mask}'; known: {', '.join(masks) or 'none'} (--mask)")
+            demos = [name.decode() for name in self._f[f"mask/{self._options.mask}"][()]]
+        if not demos:
+            self._fail("holds no demonstration")
+        return sorted(demos, key=lambda name: (len(name), name))
+
+    def _check_names(self) -> None:
+        options, contract = self._options, self._contract
+        pairs = (("--state", options.state, contract.state_names), ("--camera", options.cameras, contract.image_names))
+        lines = [
+            f"{option} {name}: not in the contract {contract.source}; known: {', '.join(known) or 'none'}"
+            for option, given, known in pairs
+            for name in given
+            if name not in known
+        ]
+        if not options.instruction.strip():
+            lines.append("--instruction must say what the robot is told")
+        if lines:
+            self._fail("; ".join(lines))
+
+    def _check_keys(self) -> None:
+        wanted = {key: f"state '{one.name}' (--state {one.name}=...)" for one in self._states for key in one.keys}
+        wanted |= {key: f"camera '{name}' (--camera {name}=...)" for name, key in self._cameras.items()}
+        for demo in self.demos:
+            group = self._f[f"data/{demo}"]
+            there = set(group.get("obs", ()))
+            lines = [f"obs/{key} for {use}" for key, use in wanted.items() if key not in there]
+            if "actions" not in group:
+                lines.append("actions")
+            if lines:
+                hint = (
+                    f"it has {', '.join(sorted(there))}"
+                    if there
+                    else "it has no observations: make them with robomimic's dataset_states_to_obs.py"
+                )
+                self._fail(
+                    "\n  - ".join([f"{demo} lacks, for the contract {self._contract.source}:", *lines]) + f"\n  {hint}"
+                )
+
+    def _action_scale(self) -> np.ndarray:
+        options, kwargs = self._options, self._env.get("env_kwargs") or {}
+        controller = _controller(kwargs)
+        kind = controller.get("type", "OSC_POSE")
+        if kind != "OSC_POSE":
+            self._fail(f"its controller is {kind}, only OSC_POSE deltas can become velocities")
+        absolute = controller.get("control_delta") is False or controller.get("input_type") == "absolute"
+        if absolute:
+            self._fail("its actions are absolute poses, only OSC_POSE deltas can become velocities")
+        rate = options.control_rate_hz or float(kwargs.get("control_freq", CONTROL_RATE_HZ))
+        if rate != self._contract.rate_hz:
+            self._fail(
+                f"was recorded at {rate} Hz, the contract {self._contract.source} says {self._contract.rate_hz} Hz"
+            )
+        largest = np.broadcast_to(controller.get("output_max", [POSITION_STEP_M] * 3 + [ROTATION_STEP_RAD] * 3), 6)
+        largest = np.array(largest, dtype=np.float64)
+        if options.position_step_m is not None:
+            largest[:3] = options.position_step_m
+        if options.rotation_step_rad is not None:
+            largest[3:] = options.rotation_step_rad
+        if self._contract.action.size != 7:
+            self._fail(f"its actions have 7 dimensions, those of the contract {self._contract.action.size}")
+        return np.concatenate([largest * rate, [options.gripper_sign]])
+
+    def write(self, demo: str, folder: Path) -> Path:
+        """One demonstration as an episode file in `folder`."""
+        contract, options, group = self._contract, self._options, self._f[f"data/{demo}"]
+        actions = self._actions(demo, group)
+        steps = len(actions)
+        state = {one.name: self._state(demo, one, group, steps) for one in self._states}
+        images = {name: self._camera(demo, name, group[f"obs/{key}"], steps) for name, key in self._cameras.items()}
+        rewards = group["rewards"][()] if "rewards" in group else np.zeros(steps)
+        success = bool(steps and np.max(rewards) > 0)
+        info = EpisodeInfo(
+            episode_id=_NOT_IN_IDS.sub("_", f"{options.prefix or self._path.stem}-{demo}"),
+            kind=EpisodeKind.DEMONSTRATION,
+            task=options.task or str(self._env.get("env_name", "")),
+            instruction=options.instruction,
+            seed=0,
+            operator=options.operator,
+            contract_json=contract.json,
+            created_utc=options.created_utc,
+            tags={"imported_from": self._path.name, "demo": demo},
+        )
+        writer = EpisodeWriter(folder, info, contract)
+        try:
+            for index in range(steps):
+                stamp = (index + 1) * contract.period_ns
+                observation = Observation(
+                    stamp,
+                    {name: self._fitted(name, frames[index]) for name, frames in images.items()},
+                    {name: values[index] for name, values in state.items()},
+                    options.instruction,
+                )
+                writer.append(
+                    Step(
+                        tick=index,
+                        observation=observation,
+                        executed_action=actions[index],
+                        policy_action=None,
+                        human_action=actions[index],
+                        source=ControlSource.HUMAN,
+                        reason="demonstration",
+                        adapter_version=0,
+                        command_stamp_ns=stamp,
+                        chunk_stamp_ns=0,
+                        receive_ns=stamp,
+                    )
+                )
+            outcome = (
+                EpisodeOutcome(Outcome.SUCCESS, "reward of the file", terminated=True, truncated=False)
+                if success
+                else EpisodeOutcome(Outcome.UNLABELED, "no reward in the file", terminated=False, truncated=False)
+            )
+            return writer.finish(outcome)
+        except ObservationError as error:
+            writer.discard()
+            self._fail(f"{demo}: {error}")
+        except BaseException:
+            writer.discard()
+            raise
+
+    def _actions(self, demo: str, group: h5py.Group) -> np.ndarray:
+        values = np.asarray(group["actions"][()], dtype=np.float64)
+        if values.ndim != 2 or values.shape[1] != len(self._scale):
+            self._fail(f"{demo}: actions have shape {values.shape}, expected (T, {len(self._scale)})")
+        if not np.isfinite(values).all():
+            self._fail(f"{demo}: actions are not all finite")
+        if np.abs(values).max(initial=0) > 1 and not self._options.clip:
+            step = int(np.argwhere(np.abs(values) > 1)[0][0])
+            self._fail(
+                f"{demo}: an action reaches {np.abs(values).max():.4g} (step {step}); the range is [-1, 1], --clip "
+                "cuts it off"
+            )
+        scaled = np.clip(values, -1, 1) * self._scale
+        spec = self._contract.action
+        beyond = (scaled < np.array(spec.low) - 1e-6) | (scaled > np.array(spec.high) + 1e-6)
+        if beyond.any():
+            step, dimension = np.argwhere(beyond)[0]
+            self._fail(
+                f"{demo}: '{spec.names[dimension]}' becomes {scaled[step, dimension]:.4g} {spec.units[dimension]} "
+                f"at step {step}, the contract says {spec.low[dimension]} .. {spec.high[dimension]}"
+            )
+        return scaled.astype(np.float32)
+
+    def _state(self, demo: str, mapping: StateMapping, group: h5py.Group, steps: int) -> np.ndarray:
+        values = mapping.values(lambda key: group[f"obs/{key}"][()])
+        size = self._contract.state_spec(mapping.name).size
+        if values.shape != (steps, size):
+            self._fail(
+                f"{demo}: {mapping.text} gives {values.shape} for state '{mapping.name}', expected {(steps, size)} "
+                f"(--state {mapping.name}=...)"
+            )
+        if self._contract.state_spec(mapping.name).type == POSE:
+            values = turned_poses(values, self._options.ee_rotation)
+        return values
+
+    def _camera(self, demo: str, name: str, frames: h5py.Dataset, steps: int) -> h5py.Dataset:
+        spec = next(one for one in self._contract.images if one.name == name)
+        fits = (
+            frames.ndim == 4
+            and frames.shape[3] == spec.shape[2]
+            and frames.dtype == spec.dtype
+            and len(frames) == steps
+        )
+        if not fits or (frames.shape[1:] != spec.shape and not self._options.resize):
+            hint = "; --resize scales them" if fits else ""
+            self._fail(
+                f"{demo}: camera '{name}' has {frames.dtype} {frames.shape}, the contract {self._contract.source} says "
+                f"{spec.dtype} {(steps, *spec.shape)}{hint}"
+            )
+        return frames
+
+    def _fitted(self, name: str, image: np.ndarray) -> np.ndarray:
+        spec = next(one for one in self._contract.images if one.name == name)
+        if self._options.flip:
+            image = image[::-1]
+        if image.shape != spec.shape:
+            import cv2
+
+            shrinks = image.shape[0] > spec.height
+            size = (spec.width, spec.height)
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+        return np.ascontiguousarray(image.reshape(spec.shape))
+
+
+def _controller(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arm's controller of robosuite 1.4 (one) or 1.5 (composite); empty where the file does not say."""
+    controller = kwargs.get("controller_configs") or {}
+    controller = controller[0] if isinstance(controller, Sequence) else controller
+    parts = controller.get("body_parts") or {}
+    arm = parts.get("right") or parts.get("arms", {}).get("right")
+    return arm or ({} if parts else controller)

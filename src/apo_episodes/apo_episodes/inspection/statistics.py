@@ -1,0 +1,92 @@
+"""Normalisation statistics of episode files, in the form of a checkpoint's dataset_statistics.json and more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from apo_core.errors import EpisodeToolError
+from apo_episodes.files import one_contract
+from apo_episodes.labeling import LabelRule, episode_windows
+from apo_episodes.reader import Episode
+from apo_episodes.takeover_windows import window_statistics
+
+ACTIONS = ("executed", "policy", "human")
+_LAST_K = LabelRule()
+
+
+def statistics(episodes: Sequence[Episode], which: str = "executed", rule: LabelRule = _LAST_K) -> dict[str, Any]:
+    """q01, q99, mean, standard deviation, smallest and largest value of each action and state dimension.
+
+    A superset of what `apo_core.vla.statistics.read_statistics` reads. The gripper, last in an action, is not
+    normalised (mask). Steps whose action is absent are left out, their state too. `undesirable_windows` says how long
+    the windows before takeovers are.
+
+    Args:
+        episodes: of one contract.
+        which: the executed action, the policy's or the operator's.
+        rule: of the windows.
+
+    Raises:
+        EpisodeToolError: contracts that differ, or no step with that action.
+    """
+    contract = one_contract(episodes)
+    actions = np.concatenate([getattr(episode, f"{which}_actions") for episode in episodes]).astype(np.float64)
+    present = ~np.isnan(actions).any(axis=1)
+    if not present.any():
+        raise EpisodeToolError(f"{episodes[0].path}: none of the {len(episodes)} files has a step with action/{which}")
+    return {
+        "contract_sha256": contract.sha256,
+        "num_frames": int(present.sum()),
+        "num_episodes": len(episodes),
+        "action": {
+            **_moments(actions[present]),
+            "mask": [True] * (contract.action.size - 1) + [False],
+            "names": list(contract.action.names),
+            "units": list(contract.action.units),
+        },
+        "state": {
+            part.name: {**_moments(np.concatenate([e.state[part.name] for e in episodes])[present]), "unit": part.unit}
+            for part in contract.state
+        },
+        "undesirable_windows": window_statistics(
+            [window for episode in episodes for window in episode_windows(episode, rule)], rule.undesirable_rule
+        ),
+    }
+
+
+def _moments(values: np.ndarray) -> dict[str, list[float]]:
+    values = np.asarray(values, dtype=np.float64)
+    return {
+        "q01": np.quantile(values, 0.01, axis=0).tolist(),
+        "q99": np.quantile(values, 0.99, axis=0).tolist(),
+        "mean": values.mean(axis=0).tolist(),
+        "std": values.std(axis=0).tolist(),
+        "min": values.min(axis=0).tolist(),
+        "max": values.max(axis=0).tolist(),
+    }
+
+
+def format_statistics(numbers: dict[str, Any]) -> str:
+    """`statistics` as aligned text."""
+    action = numbers["action"]
+    lines = [f"{numbers['num_frames']} steps of {numbers['num_episodes']} episodes"]
+    head = ("q01", "q99", "mean", "std", "min", "max")
+    rows = [
+        (f"action {n} [{u}]", action, i) for i, (n, u) in enumerate(zip(action["names"], action["units"], strict=True))
+    ]
+    for key, part in numbers["state"].items():
+        rows += [(f"{key}[{i}]", part, i) for i in range(len(part["mean"]))]
+    width = max(24, *(len(name) + 1 for name, _, _ in rows))
+    lines.append(f"{'':<{width}}" + "".join(f"{name:>11}" for name in head))
+    lines += [f"{name:<{width}}" + "".join(f"{part[one][i]:>11.4g}" for one in head) for name, part, i in rows]
+    windows = numbers["undesirable_windows"]
+    if windows["number"]:
+        lines.append(
+            f"{windows['number']} windows of undesirable steps by {windows['rule']}: {windows['min_steps']} to "
+            f"{windows['max_steps']} steps, median {windows['median_steps']:g}; "
+            f"{windows['fallbacks']} fell back to last_k"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,154 @@
+"""What an episode holds, as a row of a table or as plain data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from apo_core.types import ControlSource, EpisodeKind, StepLabel
+from apo_episodes.labeling import LabelRule, episode_windows
+from apo_episodes.reader import Episode
+
+_COLUMNS = ("episode", "kind", "outcome", "steps", "seconds", "takeovers", "human", "adapter", "operator", "losses")
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeRow:
+    """One episode in numbers."""
+
+    path: str
+    episode_id: str
+    kind: str
+    task: str
+    outcome: str
+    steps: int
+    seconds: float  # steps / control rate
+    takeovers: int
+    intervention_share: float  # 0..1
+    adapter_versions: tuple[int, ...]  # of the policy's actions; 0 is the base policy
+    operator: str
+    created_utc: str
+    losses: dict[str, int]  # counts of the recorder
+    missed_ticks: int  # gaps in the control ticks
+
+
+def summarise(episode: Episode) -> EpisodeRow:
+    """The row of an episode."""
+    ticks = episode.ticks
+    return EpisodeRow(
+        path=str(episode.path),
+        episode_id=episode.info.episode_id,
+        kind=str(episode.info.kind),
+        task=episode.info.task,
+        outcome=str(episode.outcome.outcome),
+        steps=episode.num_steps,
+        seconds=round(episode.num_steps / episode.contract.rate_hz, 3),
+        # who demonstrates takes nothing over
+        takeovers=0 if episode.info.kind == EpisodeKind.DEMONSTRATION else len(episode.takeovers),
+        intervention_share=round(episode.intervention_share, 4),
+        adapter_versions=tuple(sorted(set(episode.adapter_versions.tolist()))),
+        operator=episode.info.operator,
+        created_utc=episode.info.created_utc,
+        losses=dict(episode.losses),
+        missed_ticks=int(ticks[-1] - ticks[0] + 1 - len(ticks)) if len(ticks) else 0,
+    )
+
+
+def lost_counts(losses: Mapping[str, int]) -> dict[str, int]:
+    """What is lost of the counts in a file; `frames_recorded` there is what was kept."""
+    return {name: int(count) for name, count in losses.items() if count and name != "frames_recorded"}
+
+
+def format_table(rows: Sequence[EpisodeRow]) -> str:
+    """The rows as aligned text, with a line of totals."""
+    lines = [_COLUMNS, *(_cells(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(_COLUMNS))]
+    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    outcomes = Counter(row.outcome for row in rows)
+    steps = sum(row.steps for row in rows)
+    human = sum(row.intervention_share * row.steps for row in rows)
+    text.append(
+        f"{len(rows)} episodes ({', '.join(f'{count} {name}' for name, count in sorted(outcomes.items()))}), "
+        f"{steps} steps, {sum(row.seconds for row in rows):.1f} s, {sum(row.takeovers for row in rows)} takeovers, "
+        f"{human / steps if steps else 0:.0%} by the operator"
+    )
+    return "\n".join(text)
+
+
+def _cells(row: EpisodeRow) -> tuple[str, ...]:
+    lost = lost_counts(row.losses)
+    if row.missed_ticks:
+        lost["ticks"] = row.missed_ticks
+    return (
+        row.episode_id,
+        row.kind.lower(),
+        row.outcome,
+        str(row.steps),
+        f"{row.seconds:.1f}",
+        str(row.takeovers),
+        f"{row.intervention_share:.0%}",
+        ",".join(map(str, row.adapter_versions)),
+        row.operator or "-",
+        " ".join(f"{name}={count}" for name, count in lost.items()) or "0",
+    )
+
+
+def describe(episode: Episode, rule: LabelRule) -> dict[str, Any]:
+    """Everything about an episode but its arrays, as plain data."""
+    rate = episode.contract.rate_hz
+    labels = episode.labels(rule)
+    tokens, remaining = episode.policy_tokens, episode.task_remaining
+    known = [] if remaining is None else [round(float(value), 4) for value in remaining[np.isfinite(remaining)]]
+    return {
+        **asdict(summarise(episode)),
+        "schema": f"{episode.schema_version}.{episode.schema_minor}",
+        "bytes": episode.path.stat().st_size,
+        "instruction": episode.info.instruction,
+        "seed": episode.info.seed,
+        "tags": dict(episode.info.tags),
+        "outcome_reason": episode.outcome.reason,
+        "terminated": episode.outcome.terminated,
+        "truncated": episode.outcome.truncated,
+        "rate_hz": rate,
+        "contract_sha256": episode.contract.sha256,
+        "images": {s.name: [episode.num_steps, s.height, s.width] for s in episode.contract.images},
+        "state": {s.name: {"size": s.size, "unit": s.unit} for s in episode.contract.state},
+        "action": dict(zip(episode.contract.action.names, episode.contract.action.units, strict=True)),
+        "sources": {str(s): sum(one == s for one in episode.sources) for s in ControlSource},
+        "reasons": dict(Counter(episode.reasons).most_common()),
+        "policy_token_steps": int((tokens >= 0).all(axis=1).sum()) if tokens is not None else 0,
+        "task_remaining": {"first": known[0], "last": known[-1], "steps": len(known)} if known else {},
+        "takeover_steps": list(episode.takeovers),
+        "label_rule": {name: getattr(rule, name) for name in rule.__dataclass_fields__},
+        "undesirable_windows": [{**asdict(w), "steps": w.steps} for w in episode_windows(episode, rule)],
+        "labels": {str(label): labels.count(label) for label in StepLabel},
+    }
+
+
+def format_description(facts: dict[str, Any]) -> str:
+    """`describe` for people."""
+    lines = []
+    for name, value in facts.items():
+        if name == "undesirable_windows":
+            value = ", ".join(map(_window, value)) or "-"
+        if isinstance(value, dict):
+            value = ", ".join(f"{key or '-'}: {_inline(part)}" for key, part in value.items()) or "-"
+        lines.append(f"{name:<19} {_inline(value)}")
+    return "\n".join(lines)
+
+
+def _window(window: dict[str, Any]) -> str:
+    fallback = " (fallback)" if window["fallback"] else ""
+    return f"{window['steps']} steps from {window['start']} by {window['rule']}{fallback}"
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{part}" for part in value.values())
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value)) or "-"
+    return str(value) if value != "" else "-"

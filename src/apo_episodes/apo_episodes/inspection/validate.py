@@ -1,0 +1,178 @@
+"""Checks of an episode file, one function a check; every fault is reported, not just the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from apo_core.errors import EpisodeFormatError
+from apo_core.types import ControlSource, EpisodeKind, StepLabel
+from apo_episodes.files import frame_blocks
+from apo_episodes.labeling import LabelRule
+from apo_episodes.reader import Episode, read_episode, verify_checksums
+
+_ROUNDING = 1e-3  # share of a dimension's range forgiven
+_QUATERNION_TOLERANCE = 1e-2  # difference of a quaternion's norm from 1
+
+
+@dataclass(slots=True)
+class Validation:
+    """What was found in one file: a fault makes its data wrong, a warning makes it worth a look."""
+
+    path: Path
+    faults: list[str] = field(default_factory=list)  # "<check>: <what and where>"
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def is_valid(self) -> bool:
+        return not self.faults
+
+
+def validate(path: Path, images: bool = True) -> Validation:
+    """Checks schema, checksums, finite values, ranges, stamps and labels of a file.
+
+    Args:
+        path: an episode file.
+        images: reads every frame as well, and compares the checksums that schema version 2 has.
+    """
+    result = Validation(path)
+    try:
+        episode = read_episode(path, images=False)
+    except EpisodeFormatError as error:
+        result.faults.append(f"schema: {str(error).removeprefix(f'{path}: ')}")
+        return result
+    for check in (_finite, _tokens, _ranges, _stamps, _labels):
+        for is_fault, text in check(episode):
+            (result.faults if is_fault else result.warnings).append(f"{check.__name__[1:]}: {text}")
+    if images:
+        try:
+            wrong = verify_checksums(path)
+            result.faults += [f"checksums: '{name}' is not what was recorded" for name in wrong]
+            _images(episode, result)
+        except EpisodeFormatError as error:
+            result.faults.append(f"images: {str(error).removeprefix(f'{path}: ')}")
+    return result
+
+
+def _steps(wrong: np.ndarray) -> str:
+    """Steps at which `wrong` (T,) holds, as text."""
+    at = np.flatnonzero(wrong)
+    return f"{len(at)} step(s), the first is {at[0]}"
+
+
+def _finite(episode: Episode) -> Iterator[tuple[bool, str]]:
+    for name, values in episode.state.items():
+        wrong = ~np.isfinite(values).all(axis=1)
+        if wrong.any():
+            yield True, f"state '{name}' has values that are not finite: {_steps(wrong)}"
+    for name, values in (("policy", episode.policy_actions), ("human", episode.human_actions)):
+        wrong = np.isinf(values).any(axis=1) | (np.isnan(values).any(axis=1) & ~np.isnan(values).all(axis=1))
+        if wrong.any():
+            yield True, f"action/{name} is neither finite nor absent (NaN in every dimension): {_steps(wrong)}"
+    if episode.task_remaining is not None:
+        wrong = np.isinf(episode.task_remaining) | (episode.task_remaining < 0)
+        if wrong.any():
+            yield True, f"task/remaining is neither unknown (NaN) nor a finite number of 0 or more: {_steps(wrong)}"
+
+
+def _tokens(episode: Episode) -> Iterator[tuple[bool, str]]:
+    if episode.policy_tokens is None:
+        return
+    tokens = episode.policy_tokens
+    wrong = (tokens < -1).any(axis=1) | ((tokens < 0).any(axis=1) & (tokens >= 0).any(axis=1))
+    if wrong.any():
+        yield True, f"action/policy_tokens are neither tokens nor unknown (-1 in every dimension): {_steps(wrong)}"
+    wrong = (tokens >= 0).any(axis=1) & np.isnan(episode.policy_actions).all(axis=1)
+    if wrong.any():
+        yield True, f"action/policy_tokens are there without the policy's action: {_steps(wrong)}"
+
+
+def _ranges(episode: Episode) -> Iterator[tuple[bool, str]]:
+    spec = episode.contract.action
+    low, high = np.array(spec.low), np.array(spec.high)
+    slack = _ROUNDING * (high - low)
+    for name, values in (
+        ("executed", episode.executed_actions),
+        ("policy", episode.policy_actions),
+        ("human", episode.human_actions),
+    ):
+        wrong = (values < low - slack) | (values > high + slack)  # NaN compares as inside
+        for dimension in np.flatnonzero(wrong.any(axis=0)):
+            limit = f"{spec.low[dimension]} .. {spec.high[dimension]} {spec.units[dimension]}"
+            worst = values[wrong[:, dimension], dimension]
+            # what was asked for may exceed the range, the arbiter limits it; what was executed may not
+            yield (
+                name == "executed",
+                f"action/{name} '{spec.names[dimension]}' reaches {worst[np.abs(worst).argmax()]:.4g}, the contract "
+                f"says {limit}: {_steps(wrong[:, dimension])}",
+            )
+    for part in episode.contract.state:
+        if part.type == "geometry_msgs/msg/PoseStamped":
+            norm = np.linalg.norm(episode.state[part.name][:, 3:7], axis=1)
+            wrong = ~(np.abs(norm - 1) <= _QUATERNION_TOLERANCE)
+            if wrong.any():
+                yield True, f"state '{part.name}' has quaternions that are not of norm 1: {_steps(wrong)}"
+
+
+def _stamps(episode: Episode) -> Iterator[tuple[bool, str]]:
+    stamps = episode.stamps_ns
+    for name in ("observation", "command", "receive"):
+        back = np.diff(stamps[name], prepend=stamps[name][:1]) < 0
+        if back.any():
+            yield True, f"{name} stamps go back in time: {_steps(back)}"
+        same = np.diff(stamps[name], prepend=stamps[name][:1] - 1) == 0
+        if same.any():
+            yield False, f"{name} stamps repeat: {_steps(same)}"
+    tolerance_ns = round(episode.contract.tolerance_s * 1e9)
+    for name, values in episode.header_stamps_ns.items():
+        known = values > 0
+        back = known & (np.diff(values, prepend=values[:1]) < 0)
+        if back.any():
+            yield True, f"header stamps of '{name}' go back in time: {_steps(back)}"
+        far = known & (np.abs(values - stamps["observation"]) > tolerance_ns)
+        if far.any():
+            yield (
+                False,
+                f"samples of '{name}' are more than {tolerance_ns / 1e6:g} ms off the observation: {_steps(far)}",
+            )
+    late = stamps["observation"] > stamps["command"] + tolerance_ns
+    if late.any():
+        yield True, f"observation stamps lie after the command that answers them: {_steps(late)}"
+    early = stamps["chunk"] > stamps["command"]
+    if early.any():
+        yield True, f"chunk stamps lie after the command: {_steps(early)}"
+    gaps = np.diff(episode.ticks, prepend=episode.ticks[:1] - 1) > 1
+    if gaps.any():
+        yield False, f"control ticks are missing before {_steps(gaps)}"
+
+
+def _labels(episode: Episode) -> Iterator[tuple[bool, str]]:
+    sources = np.array([str(source) for source in episode.sources], dtype=object)
+    for source, values in (
+        (ControlSource.HUMAN, episode.human_actions),
+        (ControlSource.POLICY, episode.policy_actions),
+    ):
+        wrong = (sources == source) & np.isnan(values).all(axis=1)
+        if wrong.any():
+            yield True, f"{source} decided, but its action is absent: {_steps(wrong)}"
+    if episode.info.kind == EpisodeKind.DEMONSTRATION:
+        wrong = sources != ControlSource.HUMAN
+        if wrong.any():
+            yield True, f"a demonstration is not driven by its expert: {_steps(wrong)}"
+    labels = np.array([str(label) for label in episode.labels(LabelRule())], dtype=object)
+    wrong = (sources == ControlSource.HUMAN) & (labels != StepLabel.CORRECTED)
+    if wrong.any():
+        yield True, f"a human step is not labelled as a correction: {_steps(wrong)}"
+
+
+def _images(episode: Episode, result: Validation) -> None:
+    dark = dict.fromkeys(episode.contract.image_names, 0)
+    for _, frames in frame_blocks(episode):
+        for name, values in frames.items():
+            dark[name] = dark.get(name, 0) + int((values.reshape(len(values), -1).max(axis=1) == 0).sum())
+    for name, count in dark.items():
+        if count:
+            result.warnings.append(f"images: camera '{name}' is black in {count} frame(s)")

@@ -1,0 +1,89 @@
+"""Turns what a crash left of a recording into an episode file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from apo_core.contract.contract import contract_from_dict
+from apo_core.errors import EpisodeFormatError
+from apo_core.types import EpisodeInfo, EpisodeKind, EpisodeOutcome, Outcome
+from apo_episodes.hdf5_writer import EpisodeSink
+from apo_episodes.image_codec import COMPRESSIONS, PackedFrame
+from apo_episodes.journal import SUFFIX, JournalReader
+from apo_episodes.reader import publish
+
+RECOVERED = EpisodeOutcome(Outcome.UNLABELED, "recovered", terminated=False, truncated=False)
+
+
+def list_partial(directory: Path | str) -> list[Path]:
+    """Journals of an episode folder: recordings that crashed, and one that is going on."""
+    return sorted((Path(directory) / ".partial").glob(f"*{SUFFIX}"))
+
+
+def recover_episode(partial: Path | str) -> Path:
+    """Publishes the steps that are whole as an UNLABELED episode and removes the journal; returns the episode's path.
+
+    Args:
+        partial: `<episode_dir>/.partial/<id>.journal`.
+
+    Raises:
+        EpisodeFormatError: no journal, still being recorded, or without a whole step; it stays as it is.
+        OSError: the disk is full or gone; the journal stays as it is.
+    """
+    partial = Path(partial)
+    journal = JournalReader(partial)
+    try:
+        info, compression = _head(partial, journal.head)
+        path = partial.parent.parent / f"{info.episode_id}.h5"
+        unfinished = partial.with_suffix(".h5")
+        if not path.exists():  # else the crash came between publishing and the end of the journal
+            _build(partial, journal, info, compression, unfinished)
+            publish(unfinished, path)
+        unfinished.unlink(missing_ok=True)
+        partial.unlink()
+        return path
+    finally:
+        journal.close()
+
+
+def _head(partial: Path, head: dict[str, object]) -> tuple[EpisodeInfo, str]:
+    try:
+        fields = dict(head["info"])
+        info = EpisodeInfo(**{**fields, "kind": EpisodeKind(fields["kind"])})
+        compression = head["image_compression"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise EpisodeFormatError(f"{partial}: does not describe an episode ({error})") from None
+    if info.episode_id != partial.stem or compression not in COMPRESSIONS:
+        raise EpisodeFormatError(f"{partial}: does not describe the episode of its name")
+    return info, compression
+
+
+def _build(partial: Path, journal: JournalReader, info: EpisodeInfo, compression: str, unfinished: Path) -> None:
+    sink = None
+    try:
+        contract = contract_from_dict(json.loads(info.contract_json), f"contract in {partial}")
+        sink = EpisodeSink(unfinished, info, contract, compression)
+        ticks = []
+        for facts, blobs in journal.records():
+            frames, offset = [], 0
+            for length, digest in facts["frames"]:
+                frames.append(PackedFrame(blobs[offset : offset + length], bytes.fromhex(digest)))
+                offset += length
+            ticks.append(facts["row"]["control/tick"])
+            sink.append(facts["row"], frames)
+        if not ticks:
+            raise EpisodeFormatError(f"{partial}: holds no whole step; nothing of this episode was recorded")
+        cameras = len(contract.images)
+        lost = ticks[-1] - ticks[0] + 1 - len(ticks)
+        losses = {"frames_recorded": len(ticks) * cameras, "commands_lost": lost, "frames_lost": lost * cameras}
+        sink.finish(RECOVERED, losses, {})
+        sink = None
+    except (OSError, EpisodeFormatError):
+        raise
+    except Exception as error:  # whatever a record can hold that is no step
+        raise EpisodeFormatError(f"{partial}: not a journal of an episode ({type(error).__name__}: {error})") from None
+    finally:
+        if sink is not None:
+            sink.close()
+            unfinished.unlink(missing_ok=True)
