@@ -10,7 +10,7 @@ import torch
 from figure import Figure
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from apo_core.vla.static_decoder import StaticDecoder
+from apo_vla.decoding.static import StaticDecoder
 
 VOCABULARY, ACTIONS, LENGTH, STEPS = 32064, 256, 250, 7  # OpenVLA's, with a prompt and one camera of 224 pixels
 ROUNDS = 60

@@ -15,9 +15,9 @@ import torch
 from figure import SKIPPED, Figure
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from apo_core.vla.graphs import GraphCache
-from apo_core.vla.lora import LoraSettings, attach_lora
-from apo_core.vla.static_decoder import StaticDecoder
+from apo_vla.decoding.cuda_graphs import GraphCache
+from apo_vla.decoding.static import StaticDecoder
+from apo_vla.lora.adapter import LoraSettings, attach_lora
 
 LENGTH, STEPS, ACTIONS = 280, 7, 256  # OpenVLA: 256 image tokens and a prompt, one action
 ROUNDS = 20

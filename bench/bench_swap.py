@@ -21,7 +21,10 @@ from apo_core.adapters.store import AdapterStore, ManifestInput
 from apo_core.contract.contract import Contract, load_contract
 from apo_core.policy_probe import probe_observations
 from apo_core.types import ControlSource, Observation
-from apo_core.vla.lora import (
+from apo_policy_node.config import PolicyConfig
+from apo_policy_node.policy_runner import Answer
+from apo_policy_node.policy_server import Listeners, PolicyServer
+from apo_vla.lora.adapter import (
     LoraSettings,
     adapter_config,
     attach_lora,
@@ -31,12 +34,9 @@ from apo_core.vla.lora import (
     stage,
     swap,
 )
-from apo_core.vla.policy import VlaPolicy
-from apo_core.vla.serving import load_for_serving
-from apo_core.vla.serving_setup import ServingSettings
-from apo_policy_node.config import PolicyConfig
-from apo_policy_node.policy_runner import Answer
-from apo_policy_node.policy_server import Listeners, PolicyServer
+from apo_vla.policy import VlaPolicy
+from apo_vla.serving.policy import load_for_serving
+from apo_vla.serving.settings import ServingSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 COPIES, SWAPS = 31, 20

@@ -20,13 +20,13 @@ from figure import Figure
 from naive_step import NaiveBatch, NaiveStep
 from train_step_setup import data, policy
 
-from apo_core.vla.lora import lora_parameters
-from apo_core.vla.policy import Prepared
 from apo_trainer.batches import Batcher
 from apo_trainer.config import TrainingConfig
 from apo_trainer.features import FeatureSettings
 from apo_trainer.mismatched import MismatchedActions
 from apo_trainer.trainer import Trainer, learning_rate
+from apo_vla.lora.adapter import lora_parameters
+from apo_vla.policy import Prepared
 
 GOALS = {32064: 6.0, 1024: 2.0}  # vocabulary: how many times faster
 TOLERANCE = 1e-4  # of the loss

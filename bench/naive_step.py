@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from apo_core.vla.policy import Prepared, VlaPolicy
 from apo_trainer.batches import Batch
 from apo_trainer.config import TrainingConfig
+from apo_vla.policy import Prepared, VlaPolicy
 
 
 @dataclass(frozen=True)

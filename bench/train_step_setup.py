@@ -17,13 +17,13 @@ from apo_core.types import (
     Outcome,
     Step,
 )
-from apo_core.vla.policy import VlaPolicy
-from apo_core.vla.prompt import build_tokenizer
-from apo_core.vla.small_vla import SmallVla, SmallVlaConfig
-from apo_core.vla.statistics import DatasetStatistics
 from apo_episodes.reader import EpisodeWriter
 from apo_trainer.config import TrainingConfig
 from apo_trainer.dataset import TrainingData, load_training_data
+from apo_vla.checkpoints.statistics import DatasetStatistics
+from apo_vla.families.small_vla.model import SmallVla, SmallVlaConfig
+from apo_vla.inputs.prompt import build_tokenizer
+from apo_vla.policy import VlaPolicy
 
 INSTRUCTION = "lift the cube"
 SIZE = 256  # pixels a side: 256 image tokens, as OpenVLA has

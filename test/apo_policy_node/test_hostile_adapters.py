@@ -25,11 +25,11 @@ from apo_core.adapters.store import AdapterStore  # noqa: E402
 from apo_core.contract.contract import Contract, contract_from_dict  # noqa: E402
 from apo_core.policy_probe import PROBE, record  # noqa: E402
 from apo_core.types import Observation  # noqa: E402
-from apo_core.vla.lora import LoraSettings, adapter_config, check_adapter_config  # noqa: E402
-from apo_core.vla.policy import VlaPolicy  # noqa: E402
-from apo_core.vla.prompt import build_tokenizer  # noqa: E402
-from apo_core.vla.serving import ServingPolicy  # noqa: E402
 from apo_policy_node.adapter_reloader import AdapterReloader, ReloadState  # noqa: E402
+from apo_vla.inputs.prompt import build_tokenizer  # noqa: E402
+from apo_vla.lora.adapter import LoraSettings, adapter_config, check_adapter_config  # noqa: E402
+from apo_vla.policy import VlaPolicy  # noqa: E402
+from apo_vla.serving.policy import ServingPolicy  # noqa: E402
 
 LORA = LoraSettings(rank=2, alpha=4.0)
 INSTRUCTION = "lift the cube"

@@ -110,7 +110,7 @@ def tiny_model():
     import torch
     from small_policy import plain_statistics, random_model, small_config
 
-    from apo_core.vla.prompt import build_tokenizer
+    from apo_vla.inputs.prompt import build_tokenizer
 
     torch.set_num_threads(1)  # several threads only wait for each other on a model this small
     statistics = plain_statistics(small_contract(), state_mean=5.0, state_std=3.0)
@@ -129,7 +129,7 @@ def interactions(write_episode, tmp_path: Path) -> Path:
 @pytest.fixture
 def checkpoint(tiny_model, tmp_path: Path) -> Path:
     """The tiny policy as a checkpoint folder."""
-    from apo_core.vla.checkpoint import save_checkpoint
+    from apo_vla.loading import save_checkpoint
 
     save_checkpoint(tmp_path / "checkpoint", *tiny_model, facts={})
     return tmp_path / "checkpoint"
@@ -187,10 +187,10 @@ def trainer_of(tiny_model, interactions, contract):
     """Makes trainers of the tiny policy on `interactions`, all with the same initial weights."""
     import copy
 
-    from apo_core.vla.policy import VlaPolicy
     from apo_trainer.config import TrainingConfig
     from apo_trainer.dataset import load_training_data
     from apo_trainer.trainer import Trainer
+    from apo_vla.policy import VlaPolicy
 
     def make(resources=None, **changes):
         defaults = {"steps": 8, "batch_size": 8, "learning_rate": 0.01, "warmup_steps": 0, "undesirable_steps": 3}

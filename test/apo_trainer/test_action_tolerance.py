@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from apo_core.vla.action_codec import ActionCodec
-from apo_core.vla.policy import VlaPolicy
 from apo_trainer.action_tolerance import TolerantActions, action_scores
+from apo_vla.actions.codec import ActionCodec
+from apo_vla.policy import VlaPolicy
 
 # bins 0..4 have centres -0.75, -0.25, 0.25, 0.75, 0.75; the second dimension is constant
 CODEC = ActionCodec(np.array([-1.0, 0.5]), np.array([1.0, 0.5]), np.array([True, True]), bins=5)

@@ -9,9 +9,9 @@ from apo_core.config.parameters import load
 from apo_core.contract.contract import load_contract
 from apo_core.errors import ConfigError
 from apo_core.types import Observation
-from apo_core.vla.checkpoint import HASHED_FILES, MANIFEST, read_manifest
-from apo_core.vla.policy import VlaPolicy
 from apo_trainer.base_policy import BasePolicyConfig, main
+from apo_vla.loading import HASHED_FILES, MANIFEST, read_manifest
+from apo_vla.policy import VlaPolicy
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "models" / "lift_base"

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from apo_core.vla.policy import VlaPolicy
 from apo_episodes.labeling import LabelRule
 from apo_trainer.batches import Batcher
 from apo_trainer.dataset import SampleClass, load_training_data
 from apo_trainer.features import FeatureSettings
 from apo_trainer.sampler import ActionOf, Draw
+from apo_vla.policy import VlaPolicy
 
 H, U = SampleClass.HUMAN, SampleClass.UNDESIRABLE
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from apo_core.vla.policy import VlaPolicy
 from apo_episodes.labeling import LabelRule
 from apo_trainer.dataset import load_training_data
 from apo_trainer.features import FeatureSettings, FeatureStore, fixed_batches
 from apo_trainer.sampler import Draw
+from apo_vla.policy import VlaPolicy
 
 
 @pytest.fixture

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from apo_core.vla.lora import LoraSettings, attach_lora, lora_parameters
-from apo_core.vla.policy import VlaPolicy
 from apo_episodes.labeling import LabelRule
 from apo_episodes.reader import read_frames
 from apo_trainer.dataset import SampleClass, TrainingData, load_training_data
 from apo_trainer.likely_steps import token_logps, with_likely
 from apo_trainer.reference import Reference, ReferenceLogps
 from apo_trainer.reference_cache import ReferenceCache
+from apo_vla.lora.adapter import LoraSettings, attach_lora, lora_parameters
+from apo_vla.policy import VlaPolicy
 
 
 @pytest.fixture

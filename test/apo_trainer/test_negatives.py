@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from apo_core.vla.action_codec import ActionCodec
 from apo_trainer.dataset import EpisodeData, Sample, SampleClass
 from apo_trainer.negatives import has_shadow, shadow_chunk, synthetic_chunk
+from apo_vla.actions.codec import ActionCodec
 
 H, E = SampleClass.HUMAN, SampleClass.EXPERT
 

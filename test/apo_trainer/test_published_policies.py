@@ -1,21 +1,17 @@
 """The training loop on published families, with small random weights in their own format."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
+import published_checkpoints as published
 import pytest
 import torch
 
 from apo_core.errors import ConfigError
-from apo_core.vla.policy import VlaPolicy
 from apo_trainer.config import TrainingConfig
 from apo_trainer.dataset import load_training_data
 from apo_trainer.trainer import Trainer
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "apo_core" / "vla"))  # pytest's importlib mode does not
-
-import published_checkpoints as published
+from apo_vla.policy import VlaPolicy
 
 ROBOT = {"cameras": ["front"], "action_scale": [], "action_offset": []}
 SETTINGS = TrainingConfig(steps=3, batch_size=4, learning_rate=0.01, warmup_steps=0, undesirable_steps=3, lora_rank=2)

@@ -17,9 +17,6 @@ from apo_core.types import (
     Outcome,
     Step,
 )
-from apo_core.vla.lora import LoraSettings, lora_parameters
-from apo_core.vla.policy import VlaPolicy
-from apo_core.vla.serving import ServingPolicy
 from apo_episodes.labeling import LabelRule
 from apo_episodes.reader import EpisodeWriter
 from apo_trainer.batches import Batcher
@@ -32,6 +29,9 @@ from apo_trainer.reference import Reference, ReferenceLogps
 from apo_trainer.reference_cache import ReferenceCache
 from apo_trainer.sampler import ActionOf, Draw
 from apo_trainer.update import Update
+from apo_vla.lora.adapter import LoraSettings, lora_parameters
+from apo_vla.policy import VlaPolicy
+from apo_vla.serving.policy import ServingPolicy
 
 TIED = (254, 255)
 SOURCES = "P" * 16 + "H" * 4

@@ -5,8 +5,6 @@ import dataclasses
 import pytest
 import torch
 
-from apo_core.vla.lora import LoraSettings, attach_lora, lora_parameters
-from apo_core.vla.policy import VlaPolicy
 from apo_episodes.labeling import LabelRule
 from apo_trainer.action_tolerance import TolerantActions
 from apo_trainer.batches import Batcher
@@ -16,6 +14,8 @@ from apo_trainer.losses import sequence_logps
 from apo_trainer.reference import Reference, ReferenceLogps
 from apo_trainer.reference_cache import ReferenceCache
 from apo_trainer.sampler import Draw
+from apo_vla.lora.adapter import LoraSettings, attach_lora, lora_parameters
+from apo_vla.policy import VlaPolicy
 
 
 @pytest.fixture

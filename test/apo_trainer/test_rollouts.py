@@ -7,9 +7,9 @@ from adapter_samples import plain_manifest
 
 from apo_core.adapters.store import AdapterStore
 from apo_core.contract.specs import Limits
-from apo_core.vla.lora import LoraSettings, adapter_config, lora_state
-from apo_core.vla.policy import VlaPolicy
 from apo_trainer.rollouts import Adapter, RolloutResult, RolloutSettings, evaluate_policy, within_limits
+from apo_vla.lora.adapter import LoraSettings, adapter_config, lora_state
+from apo_vla.policy import VlaPolicy
 
 ROOT = Path(__file__).parents[2]
 LIFT_BASE = ROOT / "models" / "lift_base"

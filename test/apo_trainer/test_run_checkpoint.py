@@ -116,7 +116,7 @@ def test_the_optimizer_is_part_of_it(trainer_of, tmp_path):
     take(first, 3)
     tensors = {name: torch.tensor(value) for name, value in first.adapter().items()}
     restarted = trainer_of()
-    from apo_core.vla.lora import stage, swap
+    from apo_vla.lora.adapter import stage, swap
 
     swap(restarted.policy.model, stage(restarted.policy.model, {n: t.numpy() for n, t in tensors.items()}))
     restarted.step = 3

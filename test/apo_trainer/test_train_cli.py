@@ -15,9 +15,9 @@ import pytest
 from apo_core.adapters.signature import make_keys, read_trusted_keys
 from apo_core.adapters.store import AdapterStore
 from apo_core.types import EpisodeKind
-from apo_core.vla.policy import VlaPolicy
 from apo_trainer import train
 from apo_trainer.config import read_config
+from apo_vla.policy import VlaPolicy
 
 
 def result_of(tmp_path: Path, run="run") -> dict:

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from apo_core.errors import AdapterError
-from apo_core.vla.policy import VlaPolicy
 from apo_episodes.labeling import LabelRule
 from apo_episodes.reader import list_episodes
 from apo_trainer.config import TrainingConfig
 from apo_trainer.dataset import SampleClass, TrainingDataError, load_training_data
 from apo_trainer.trainer import Trainer, learning_rate
+from apo_vla.policy import VlaPolicy
 
 ROOT = Path(__file__).parents[2]
 E, P, H, U = SampleClass.EXPERT, SampleClass.POLICY, SampleClass.HUMAN, SampleClass.UNDESIRABLE

@@ -8,10 +8,10 @@ from small_policy import random_adapter
 
 from apo_core.errors import ConfigError
 from apo_core.types import Observation
-from apo_core.vla.lora import LoraSettings, adapter_config, check_adapter_config, lora_parameters
-from apo_core.vla.policy import VlaPolicy
-from apo_core.vla.serving import ServingPolicy
 from apo_trainer.sampler import Draw
+from apo_vla.lora.adapter import LoraSettings, adapter_config, check_adapter_config, lora_parameters
+from apo_vla.policy import VlaPolicy
+from apo_vla.serving.policy import ServingPolicy
 
 TARGETS = (
     r"(image_encoders\.\d+\.(stages\.[0369]|project)|state_projector\.[02]"

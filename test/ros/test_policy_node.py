@@ -21,14 +21,14 @@ from small_policy import plain_statistics, random_adapter, random_model  # noqa:
 from apo_core.adapters.store import AdapterStore  # noqa: E402
 from apo_core.ros.conversions import image_to_msg, to_ns  # noqa: E402
 from apo_core.ros.node_runner import run  # noqa: E402
-from apo_core.vla.checkpoint import save_checkpoint  # noqa: E402
-from apo_core.vla.lora import LoraSettings, adapter_config  # noqa: E402
-from apo_core.vla.policy import VlaPolicy  # noqa: E402
-from apo_core.vla.prompt import build_tokenizer  # noqa: E402
-from apo_core.vla.small_vla import SmallVlaConfig  # noqa: E402
 from apo_interfaces.msg import ActionDoubt  # noqa: E402
 from apo_interfaces.srv import LoadAdapter  # noqa: E402
 from apo_policy_node.policy_node import PolicyNode  # noqa: E402
+from apo_vla.families.small_vla.model import SmallVlaConfig  # noqa: E402
+from apo_vla.inputs.prompt import build_tokenizer  # noqa: E402
+from apo_vla.loading import save_checkpoint  # noqa: E402
+from apo_vla.lora.adapter import LoraSettings, adapter_config  # noqa: E402
+from apo_vla.policy import VlaPolicy  # noqa: E402
 
 LORA = LoraSettings(rank=2, alpha=4.0)
 

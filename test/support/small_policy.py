@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from apo_core.contract.contract import Contract
-from apo_core.vla.lora import lora_state
-from apo_core.vla.small_vla import SmallVla, SmallVlaConfig
-from apo_core.vla.statistics import DatasetStatistics
+from apo_vla.checkpoints.statistics import DatasetStatistics
+from apo_vla.families.small_vla.model import SmallVla, SmallVlaConfig
+from apo_vla.lora.adapter import lora_state
 
 
 def small_config(**changes: Any) -> SmallVlaConfig:

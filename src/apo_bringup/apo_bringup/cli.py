@@ -128,7 +128,7 @@ def _adapters(arguments: argparse.Namespace) -> int:
 
 
 def _policy(arguments: argparse.Namespace) -> int:
-    from apo_core.vla.cli import main
+    from apo_vla.cli.cli import main
 
     return main(arguments.rest)
 

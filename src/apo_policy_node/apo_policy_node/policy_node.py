@@ -27,15 +27,15 @@ from apo_core.ros.parameters import declare
 from apo_core.ros.policy_messages import doubt_to_msg, reloaded_to_msg
 from apo_core.ros.qos import COMMANDS, LATCHED, sensors
 from apo_core.types import ControlSource
-from apo_core.vla.lora import LoraSettings, check_adapter_config
-from apo_core.vla.serving import load_for_serving
-from apo_core.vla.serving_setup import ServingSettings
 from apo_interfaces.msg import ActionChunk, ActionCommand, ActionDoubt, AdapterStatus
 from apo_interfaces.srv import LoadAdapter
 from apo_policy_node.adapter_reloader import ReloadResult, ReloadState
 from apo_policy_node.config import PolicyConfig
 from apo_policy_node.policy_runner import Answer
 from apo_policy_node.policy_server import Listeners, PolicyServer
+from apo_vla.lora.adapter import LoraSettings, check_adapter_config
+from apo_vla.serving.policy import load_for_serving
+from apo_vla.serving.settings import ServingSettings
 
 _DEACTIVATED = "the policy node was deactivated"
 _HELP = "asks for help: it is not sure of its actions"

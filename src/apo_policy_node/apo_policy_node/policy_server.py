@@ -26,7 +26,7 @@ _SWITCH_INTERVAL_S = 0.0002
 
 
 class ServedPolicy(LoadedPolicy, AdaptablePolicy, Protocol):
-    """What a server asks of a policy; apo_core.vla.serving.ServingPolicy is one."""
+    """What a server asks of a policy; apo_vla.serving.policy.ServingPolicy is one."""
 
     def second_slot(self) -> AdaptablePolicy:
         """The same base model with an adapter slot of its own."""

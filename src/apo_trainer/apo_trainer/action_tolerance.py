@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from apo_core.vla.action_codec import ActionCodec
-from apo_core.vla.policy import VlaPolicy
+from apo_vla.actions.codec import ActionCodec
+from apo_vla.policy import VlaPolicy
 
 
 class ActionScores(Protocol):

@@ -15,15 +15,15 @@ import torch
 from apo_core.config.parameters import load, parameter
 from apo_core.contract.contract import Contract, load_contract
 from apo_core.errors import ApoError, ConfigError
-from apo_core.vla.checkpoint import read_manifest, save_checkpoint, write_manifest
-from apo_core.vla.policy import VlaPolicy
-from apo_core.vla.small_vla import SmallVlaConfig
 from apo_core.wilson import wilson_interval
 from apo_episodes.reader import read_episode
 from apo_trainer.behaviour_cloning import CloningSettings, join_demonstrations, new_policy, train
 from apo_trainer.progress_line import ProgressLine
 from apo_trainer.rollouts import RolloutResult, RolloutSettings, evaluate_policy
 from apo_trainer.vision_pretraining import FEWEST_SCENES, VisionSettings, pretrain_vision
+from apo_vla.families.small_vla.model import SmallVlaConfig
+from apo_vla.loading import read_manifest, save_checkpoint, write_manifest
+from apo_vla.policy import VlaPolicy
 
 CONFIG_FILE = "config/base_policy.yaml"
 VIEWS_FILE = "scene_views.npz"  # beside the demonstrations

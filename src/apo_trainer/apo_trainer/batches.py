@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from apo_core.vla.policy import VlaPolicy
 from apo_trainer.dataset import Sample, SampleClass
 from apo_trainer.features import FeatureSettings, FeatureStore, Inputs, stack
 from apo_trainer.negatives import shadow_chunk, shadow_tokens, synthetic_chunk
 from apo_trainer.sampler import ActionOf, Draw
+from apo_vla.policy import VlaPolicy
 
 _SYNTHETIC = 1  # tells this noise from that of the image views
 

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 
 from apo_core.errors import ConfigError
-from apo_core.vla.policy import VlaPolicy
-from apo_core.vla.prompt import build_tokenizer
-from apo_core.vla.small_vla import SmallVla, SmallVlaConfig
-from apo_core.vla.statistics import DatasetStatistics, compute_statistics
 from apo_episodes.reader import Episode
 from apo_trainer.action_tolerance import ActionScores, action_scores
 from apo_trainer.learning_rates import warmup_cosine
 from apo_trainer.prefix_noise import PrefixNoise
+from apo_vla.checkpoints.statistics import DatasetStatistics, compute_statistics
+from apo_vla.families.small_vla.model import SmallVla, SmallVlaConfig
+from apo_vla.inputs.prompt import build_tokenizer
+from apo_vla.policy import VlaPolicy
 
 IGNORED = -100  # target of a token without a label
 

@@ -15,10 +15,10 @@ import numpy as np
 from apo_core.contract.contract import Contract
 from apo_core.errors import ApoError, EpisodeFormatError
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, Observation, Outcome, Purpose, StepLabel
-from apo_core.vla.action_codec import ActionCodec
 from apo_episodes.labeling import LabelRule, episode_windows
 from apo_episodes.reader import Episode, list_episodes, read_episode
 from apo_episodes.takeover_windows import Window, fitted_window, window_statistics
+from apo_vla.actions.codec import ActionCodec
 
 
 class TrainingDataError(ApoError):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from apo_core.vla.action_codec import ActionCodec
+from apo_vla.actions.codec import ActionCodec
 
 _FEWEST_CLASSES = 3  # with two, every token is an edge
 

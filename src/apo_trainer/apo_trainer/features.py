@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from apo_core.vla.lora import reaches_features
-from apo_core.vla.model import VlaModel
-from apo_core.vla.policy import Prepared, VlaPolicy
 from apo_episodes.frame_reader import FrameReader
 from apo_trainer.dataset import Sample
 from apo_trainer.sampler import Draw
+from apo_vla.lora.adapter import reaches_features
+from apo_vla.model import VlaModel
+from apo_vla.policy import Prepared, VlaPolicy
 
 # What never changes within a run is computed in batches of so many rows, filled up where there are fewer: kernels
 # round differently for other shapes, and a value must not depend on what it was computed together with.

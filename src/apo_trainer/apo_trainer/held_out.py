@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import torch
 
-from apo_core.vla.policy import VlaPolicy
 from apo_trainer.batches import Batch, Batcher
 from apo_trainer.dataset import Sample, SampleClass
 from apo_trainer.features import FeatureSettings
@@ -16,6 +15,7 @@ from apo_trainer.gate import GOALS, ClassMeans
 from apo_trainer.reference import Reference
 from apo_trainer.sampler import Draw
 from apo_trainer.update import Forward
+from apo_vla.policy import VlaPolicy
 
 _BATCH = 32
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from apo_core.vla.policy import VlaPolicy
 from apo_trainer.batches import Batcher
 from apo_trainer.dataset import Sample, TrainingData
 from apo_trainer.features import FeatureSettings
 from apo_trainer.reference import ReferenceLogps
 from apo_trainer.sampler import Draw
+from apo_vla.policy import VlaPolicy
 
 _BATCH = 32
 

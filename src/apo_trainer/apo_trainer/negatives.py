@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from apo_core.vla.action_codec import ActionCodec
 from apo_trainer.dataset import Sample, SampleClass
+from apo_vla.actions.codec import ActionCodec
 
 
 def has_shadow(sample: Sample) -> bool:

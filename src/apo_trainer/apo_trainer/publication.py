@@ -15,9 +15,9 @@ from apo_core.adapters.manifest import EMITTED, MODEL_FILE, ManifestInput
 from apo_core.adapters.signature import SigningKey
 from apo_core.adapters.store import AdapterStore
 from apo_core.errors import AdapterError
-from apo_core.vla.lora import adapter_config
 from apo_trainer.config import TrainerConfig
 from apo_trainer.trainer import Trainer
+from apo_vla.lora.adapter import adapter_config
 
 
 def publish(

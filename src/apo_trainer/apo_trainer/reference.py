@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from apo_core.vla.policy import VlaPolicy
 from apo_trainer.action_tolerance import ActionScores
 from apo_trainer.batches import Batch
 from apo_trainer.features import fixed_batches
 from apo_trainer.losses import sequence_logps
 from apo_trainer.precision import matrix_products
 from apo_trainer.reference_cache import ReferenceCache
+from apo_vla.policy import VlaPolicy
 
 _Action = tuple[int, Tensor, Tensor, Tensor]  # row of a batch; tokens, mask and prefix (L,) of an action seen from it
 _SCORE = "action classes"  # changes when log-probabilities of the same policy and actions do

@@ -100,8 +100,8 @@ _worker: dict = {}
 def _load_policy(checkpoint: str, adapter: Adapter | None):
     """The policy with the adapter swapped in."""
     from apo_core.adapters.store import AdapterStore
-    from apo_core.vla.lora import settings_of
-    from apo_core.vla.policy import VlaPolicy
+    from apo_vla.lora.adapter import settings_of
+    from apo_vla.policy import VlaPolicy
 
     if adapter is None:
         return VlaPolicy.load(checkpoint, lora=None)

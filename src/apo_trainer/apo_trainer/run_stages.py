@@ -18,8 +18,8 @@ from apo_trainer.dataset import SetAside, TrainingData, load_training_data
 from apo_trainer.run_files import DONE, PUBLISHED, REFUSED, MetricsFile, RunFiles, RunRequest
 
 if TYPE_CHECKING:
-    from apo_core.vla.policy import VlaPolicy
     from apo_trainer.trainer import Trainer
+    from apo_vla.policy import VlaPolicy
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -56,9 +56,9 @@ def train(
     # what is wrong so far was reported before these imports
     import torch
 
-    from apo_core.vla.policy import VlaPolicy
     from apo_trainer.processes import processes
     from apo_trainer.publication import publish
+    from apo_vla.policy import VlaPolicy
 
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -130,8 +130,8 @@ def _data(config: TrainerConfig, request: RunRequest, policy: VlaPolicy) -> Trai
 
 def _trainer(config, files, policy, data, parent, serving, group) -> Trainer:
     """Where an interrupted run was."""
-    from apo_core.vla.lora import check_adapter_config
     from apo_trainer.trainer import Resources, Trainer
+    from apo_vla.lora.adapter import check_adapter_config
 
     cache_dir = files.folder.parent / "reference_cache" if config.reference_cache else None
     resources = Resources(config.feature_cache_mb, cache_dir, config.workers, group)

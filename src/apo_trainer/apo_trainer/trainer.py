@@ -13,8 +13,6 @@ import torch
 
 from apo_core import policy_probe as self_test
 from apo_core.errors import AdapterError
-from apo_core.vla.lora import LoraSettings, attach_lora, lora_parameters, lora_state, stage, swap
-from apo_core.vla.policy import VlaPolicy
 from apo_trainer.action_tolerance import action_scores
 from apo_trainer.batches import Batcher
 from apo_trainer.best_weights import BestWeights
@@ -37,6 +35,8 @@ from apo_trainer.step_count import planned_steps
 from apo_trainer.step_metrics import StepMetrics, step_metrics
 from apo_trainer.update import Update
 from apo_trainer.weight_mean import WeightMean
+from apo_vla.lora.adapter import LoraSettings, attach_lora, lora_parameters, lora_state, stage, swap
+from apo_vla.policy import VlaPolicy
 
 _PREFETCHED_BATCHES = 2  # read ahead by the workers
 

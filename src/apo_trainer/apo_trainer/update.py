@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from apo_core.vla.policy import VlaPolicy
 from apo_trainer.action_tolerance import action_scores
 from apo_trainer.batches import Batch
 from apo_trainer.config import TrainingConfig
@@ -26,6 +25,7 @@ from apo_trainer.methods import Method, Terms
 from apo_trainer.precision import matrix_products
 from apo_trainer.processes import Processes
 from apo_trainer.reference import ReferenceLogps
+from apo_vla.policy import VlaPolicy
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from apo_core.vla.policy import VlaPolicy
 from apo_trainer.learning_rates import warmup_cosine
+from apo_vla.policy import VlaPolicy
 
 if TYPE_CHECKING:
     from apo_sim_bridge.scene_views import SceneViews

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from apo_core.errors import EpisodeToolError
-from apo_core.vla.statistics import compute_statistics, read_statistics
 from apo_episodes.files import read_all
 from apo_episodes.inspection.statistics import format_statistics, statistics
 from apo_episodes.labeling import LabelRule, episode_windows
+from apo_vla.checkpoints.statistics import compute_statistics, read_statistics
 
 
 def ramp(index, step):

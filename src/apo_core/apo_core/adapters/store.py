@@ -4,7 +4,7 @@
 with the size and sha256 of both, and `signature.json` where it is signed. Version 0 is the base policy and has no
 folder. `<store>/current.json` names the version that the policies shall serve. Nothing in a store is trusted: reading
 checks sizes before reading, signature and hashes before parsing, and follows no link. Whether the tensors fit a model
-is for `apo_core.vla.lora` to say.
+is for `apo_vla.lora.adapter` to say.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ _LAST_K = LabelRule()
 def statistics(episodes: Sequence[Episode], which: str = "executed", rule: LabelRule = _LAST_K) -> dict[str, Any]:
     """q01, q99, mean, standard deviation, smallest and largest value of each action and state dimension.
 
-    A superset of what `apo_core.vla.statistics.read_statistics` reads. The gripper, last in an action, is not
+    A superset of what `apo_vla.checkpoints.statistics.read_statistics` reads. The gripper, last in an action, is not
     normalised (mask). Steps whose action is absent are left out, their state too. `undesirable_windows` says how long
     the windows before takeovers are.
 

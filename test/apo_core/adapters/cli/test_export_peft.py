@@ -14,8 +14,8 @@ from small_policy import random_adapter, random_model, small_config  # noqa: E40
 from apo_core.adapters.cli.export_peft import export_peft  # noqa: E402
 from apo_core.adapters.store import AdapterStore  # noqa: E402
 from apo_core.errors import AdapterError  # noqa: E402
-from apo_core.vla.lora import LoraSettings, adapter_config, attach_lora, stage, swap  # noqa: E402
-from apo_core.vla.small_vla import SmallVla  # noqa: E402
+from apo_vla.families.small_vla.model import SmallVla  # noqa: E402
+from apo_vla.lora.adapter import LoraSettings, adapter_config, attach_lora, stage, swap  # noqa: E402
 
 SETTINGS = LoraSettings(rank=4, alpha=8.0)
 SHAPE = small_config()

@@ -1,0 +1,85 @@
+"""What OpenVLA reads: images by PIL, a prompt of Llama tokens, proprioception; and what its bins mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from apo_core.errors import DecodeError, ObservationError
+from apo_vla.actions.bins import BinActions
+from apo_vla.actions.codec import ActionCodec
+from apo_vla.families.openvla.images import ImageSettings, process
+from apo_vla.families.small_vla.processor import check_cameras
+from apo_vla.model import Statistics
+
+BOS, EMPTY = 1, 29871  # Llama's start of text, and the empty token that training put behind "Out:"
+PROMPT = "In: What action should the robot take to {instruction}?\nOut:"
+
+
+class OpenVlaProcessor(BinActions):
+    """See `apo_vla.model.Processor`.
+
+    Args:
+        cameras: contract names, in the model's order.
+        image: of the checkpoint.
+        prompt: template with {instruction}.
+        prompt_length: tokens of every prompt; a shorter one is padded behind BOS.
+        pad_id: padding token.
+        tokenizer: of the checkpoint.
+        statistics: of the training data.
+        codec: of the actions.
+    """
+
+    def __init__(
+        self,
+        cameras: tuple[str, ...],
+        image: ImageSettings,
+        prompt: str,
+        prompt_length: int,
+        pad_id: int,
+        tokenizer: Tokenizer,
+        statistics: Statistics,
+        codec: ActionCodec,
+    ):
+        super().__init__(codec)
+        self._cameras, self._image, self._template = cameras, image, prompt
+        self._prompt_length, self._pad_id = prompt_length, pad_id
+        self._tokenizer, self._statistics = tokenizer, statistics
+
+    def images(self, views: Mapping[str, np.ndarray], rng: np.random.Generator | None) -> np.ndarray:
+        """Float32 (cameras, 3 * towers, S, S)."""
+        check_cameras(views, self._cameras)
+        return np.stack([process(views[name], self._image, rng) for name in self._cameras])
+
+    def state(self, state: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Float32 (n,) in -1..1; n is 0 without proprioception."""
+        return self._statistics.normalise_state(state)
+
+    def prompt(self, text: str, state: np.ndarray) -> np.ndarray:
+        """Int64 (prompt_length,): BOS, padding, the rest of the prompt, the empty token."""
+        text = text.strip().lower()
+        ids = self._tokenizer.encode(self._template.format(instruction=text), add_special_tokens=False).ids
+        ids += [] if ids[-1:] == [EMPTY] else [EMPTY]
+        if not text or len(ids) + 1 > self._prompt_length:
+            raise ObservationError(
+                f"instruction = {text!r} makes {len(ids) + 1} tokens, must not be empty and make at most "
+                f"{self._prompt_length} (deployment.yaml: prompt_length)"
+            )
+        padding = [self._pad_id] * (self._prompt_length - len(ids) - 1)
+        return np.array([BOS, *padding, *ids], dtype=np.int64)
+
+
+class ContinuousProcessor(OpenVlaProcessor):
+    """Of a model whose head says normalised actions: numbers of row r stand at r * A .. r * A + A - 1."""
+
+    def actions(self, tokens: np.ndarray) -> np.ndarray:
+        """Normalised float32 (chunk * A,) -> float32 (chunk, A), contract units.
+
+        Raises:
+            DecodeError: a number is not finite.
+        """
+        if not np.isfinite(tokens).all():
+            raise DecodeError(f"the action head says {tokens[~np.isfinite(tokens)][0]}")
+        return self.codec.denormalise(tokens.reshape(-1, self.codec.size))

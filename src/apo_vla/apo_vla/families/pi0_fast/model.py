@@ -1,0 +1,172 @@
+"""pi0-FAST (arXiv 2501.09747): PaliGemma that says FAST tokens; checkpoints in LeRobot's layout.
+
+Sequence: image tokens of every camera, prompt with the state in it, all seen by all; then `Action: `, FAST tokens and
+`|`, causal. FAST token t is PaliGemma's token `action_end - t`. Decoding is among FAST tokens and `|` alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+from torch.nn import functional as F
+from transformers import DynamicCache, PaliGemmaConfig, PaliGemmaModel
+
+from apo_vla.actions.fast_tokenizer import FastTokenizer
+from apo_vla.decoding.greedy import positions
+from apo_vla.families.pi0_fast.processor import PAD, Pi0FastProcessor
+from apo_vla.model import Statistics
+
+
+@dataclass(frozen=True)
+class Pi0FastConfig:
+    """What the model reads and says."""
+
+    cameras: tuple[str, ...]  # contract names, in the order of the model's images
+    state_size: int
+    action_size: int
+    chunk: int
+    period_ns: int
+    image_size: int  # pixels a side
+    prompt_length: int  # tokens at most
+    max_tokens: int  # FAST tokens of a chunk at most
+    intro: tuple[int, ...]  # tokens of `Action: `
+    end_id: int  # token of `|`
+    action_end: int  # PaliGemma's token of FAST token 0; the others count down from it
+    openpi: bool  # openpi's conventions instead of LeRobot's
+    fast: FastTokenizer
+
+    @property
+    def bins(self) -> int:
+        """Tokens that may be said: FAST's, and the end, which is the last."""
+        return self.fast.vocabulary + 1
+
+
+class Pi0Fast(nn.Module):
+    """See `apo_vla.model.VlaModel`; its tokens are FAST's, and `config.bins` - 1 for the end.
+
+    Args:
+        config: what it reads and says.
+        paligemma: of transformers.
+    """
+
+    def __init__(self, config: Pi0FastConfig, paligemma: PaliGemmaConfig):
+        super().__init__()
+        self.config = config
+        self.paligemma = PaliGemmaModel(paligemma)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return self._embedding.dtype
+
+    def make_processor(self, tokenizer: Tokenizer, statistics: Statistics) -> Pi0FastProcessor:
+        """Padded images, state in the prompt, FAST tokens."""
+        c = self.config
+        return Pi0FastProcessor(
+            c.cameras, c.image_size, c.prompt_length, c.chunk, c.action_size, c.openpi, tokenizer, c.fast, statistics
+        )
+
+    def features(self, images: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+        """Image tokens (B, cameras * patches, d) of float32 (B, cameras, 3, S, S); the state is in the prompt."""
+        batch = len(images)
+        seen = self.paligemma.vision_tower(images.flatten(0, 1).to(self.dtype)).last_hidden_state
+        tokens = self.paligemma.multi_modal_projector(seen)
+        return tokens.reshape(batch, -1, tokens.shape[-1])
+
+    def action_logits(
+        self, features: torch.Tensor, prompt_ids: torch.Tensor, action_tokens: torch.Tensor
+    ) -> torch.Tensor:
+        """Teacher-forced float32 (B, L, bins); token i is predicted from tokens before i.
+
+        Args:
+            features: (B, N, d).
+            prompt_ids: int64 (B, P), padded on the left.
+            action_tokens: int64 (B, L), FAST tokens and the end.
+        """
+        rows = self.token_rows()
+        inputs, known, start = self._prefix(features, prompt_ids)
+        said = F.embedding(action_tokens[:, :-1], rows) * self._scale
+        inputs, known = torch.cat([inputs, said], dim=1), F.pad(known, (0, said.shape[1]), value=True)
+        hidden = self.paligemma.language_model(
+            inputs_embeds=inputs,
+            attention_mask=_prefix_mask(known, start),
+            position_ids=self._positions(known, start),
+            use_cache=False,
+        ).last_hidden_state
+        return F.linear(hidden[:, -action_tokens.shape[1] :], rows).float()
+
+    def generate(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Greedy tokens int64 (B, L) up to the end, and log-probabilities float32 (B, L) in nats.
+
+        A row that ended before the others is filled with the end token, of log-probability 0.
+        """
+        rows, end = self.token_rows(), self.config.bins - 1
+        inputs, known, start = self._prefix(features, prompt_ids)
+        cache = DynamicCache(config=self.paligemma.language_model.config)
+        mask = _prefix_mask(known, start)
+        ended = torch.zeros(len(inputs), dtype=torch.bool, device=inputs.device)
+        tokens, log_probs = [], []
+        for _ in range(self.config.max_tokens):
+            hidden = self.paligemma.language_model(
+                inputs_embeds=inputs,
+                attention_mask=mask,
+                position_ids=self._positions(known, start)[:, -inputs.shape[1] :],
+                past_key_values=cache,
+                use_cache=True,
+            ).last_hidden_state
+            logits = F.linear(hidden[:, -1], rows).float()
+            value, token = logits.max(dim=-1)
+            tokens.append(token.masked_fill(ended, end))
+            log_probs.append((value - logits.logsumexp(dim=-1)).masked_fill(ended, 0.0))
+            ended |= token == end
+            if bool(ended.all()):
+                break
+            inputs = F.embedding(tokens[-1], rows)[:, None] * self._scale
+            known = F.pad(known, (0, 1), value=True)
+            mask = known[:, None, None]
+        return torch.stack(tokens, dim=1), torch.stack(log_probs, dim=1)
+
+    def token_rows(self) -> torch.Tensor:
+        """Rows (bins, d) of the tied embedding, by FAST token, the end last."""
+        first = self.config.action_end - self.config.fast.vocabulary + 1
+        codes = self._embedding[first : self.config.action_end + 1].flip(0)
+        return torch.cat([codes, self._embedding[self.config.end_id][None]])
+
+    @property
+    def _embedding(self) -> torch.Tensor:
+        return self.paligemma.language_model.embed_tokens.weight
+
+    @property
+    def _scale(self) -> float:
+        """Gemma's scale of text embeddings; images have none."""
+        return math.sqrt(self._embedding.shape[1])
+
+    def _prefix(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
+        """Embeddings (B, T, d) up to `Action: `, which of them are no padding, bool (B, T), and where it begins."""
+        known = prompt_ids != PAD
+        used = known.any(dim=0)
+        prompt_ids, known = prompt_ids[:, used], known[:, used]
+        intro = torch.tensor(self.config.intro, device=prompt_ids.device).expand(len(prompt_ids), -1)
+        text = F.embedding(torch.cat([prompt_ids, intro], dim=1), self._embedding) * self._scale
+        inputs = torch.cat([features.to(text.dtype), text], dim=1)
+        known = torch.cat([known.new_ones(features.shape[:2]), known, known.new_ones(intro.shape)], dim=1)
+        return inputs, known, inputs.shape[1] - intro.shape[1]
+
+    def _positions(self, known: torch.Tensor, start: int) -> torch.Tensor:
+        """Positions (B, T); openpi decodes one higher behind the prompt."""
+        places = positions(known)
+        if self.config.openpi:
+            places[:, start:] += 1
+        return places
+
+
+def _prefix_mask(known: torch.Tensor, start: int) -> torch.Tensor:
+    """Bool (B, 1, T, T): everyone sees the first `start` tokens, the others are causal; nobody sees padding."""
+    total = known.shape[1]
+    seen = torch.ones(total, total, dtype=torch.bool, device=known.device).tril()
+    seen[:, :start] = True
+    return (seen & known[:, None])[:, None]

@@ -1,0 +1,116 @@
+"""What pi0-FAST reads and says: padded images, a prompt with the state in it, FAST tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch.nn import functional as F
+
+from apo_core.errors import DecodeError, ObservationError
+from apo_vla.actions.fast_tokenizer import FastTokenizer
+from apo_vla.families.small_vla.processor import check_cameras
+from apo_vla.inputs.image_processing import ColourJitter, change_colours, checked_image
+from apo_vla.model import Statistics
+
+PAD, BOS = 0, 2  # PaliGemma's
+_STATE_EDGES = np.linspace(-1, 1, 257)[:-1]
+
+
+class Pi0FastProcessor:
+    """See `apo_vla.model.Processor`.
+
+    Args:
+        cameras: contract names, in the model's order.
+        image_size: pixels a side.
+        prompt_length: tokens of every prompt; a shorter one is padded on the left.
+        chunk, action_size: of what FAST decodes to.
+        openpi: openpi's conventions: lower case and no second BOS.
+        tokenizer: PaliGemma's.
+        fast: of the actions.
+        statistics: of the training data.
+    """
+
+    def __init__(
+        self,
+        cameras: tuple[str, ...],
+        image_size: int,
+        prompt_length: int,
+        chunk: int,
+        action_size: int,
+        openpi: bool,
+        tokenizer: Tokenizer,
+        fast: FastTokenizer,
+        statistics: Statistics,
+    ):
+        self._cameras, self._image_size, self._prompt_length = cameras, image_size, prompt_length
+        self._chunk, self._action_size, self._openpi = chunk, action_size, openpi
+        self._tokenizer, self._fast, self._statistics = tokenizer, fast, statistics
+        self._codec = statistics.codec(256)
+
+    def images(self, views: Mapping[str, np.ndarray], rng: np.random.Generator | None) -> np.ndarray:
+        """Float32 (cameras, 3, S, S) in -1..1."""
+        check_cameras(views, self._cameras)
+        return np.stack([resize_with_padding(views[name], self._image_size, rng) for name in self._cameras])
+
+    def state(self, state: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Float32 (n,), normalised."""
+        return self._statistics.normalise_state(state)
+
+    def prompt(self, text: str, state: np.ndarray) -> np.ndarray:
+        """Int64 (prompt_length,): padding, BOS, task and state in 256 bins; with LeRobot another BOS."""
+        cleaned = text.strip().replace("_", " ")
+        cleaned = cleaned.lower() if self._openpi else cleaned.replace("\n", " ")
+        bins = " ".join(str(value) for value in np.digitize(state, _STATE_EDGES) - 1)
+        ids = self._tokenizer.encode(f"Task: {cleaned}, State: {bins};\n", add_special_tokens=False).ids
+        ids = [BOS, *ids] if self._openpi else [BOS, *ids, BOS]
+        if not cleaned or len(ids) > self._prompt_length:
+            raise ObservationError(
+                f"instruction = {text!r} makes {len(ids)} tokens, must not be empty and make at most "
+                f"{self._prompt_length} (config.json: tokenizer_max_length)"
+            )
+        return np.array([PAD] * (self._prompt_length - len(ids)) + ids, dtype=np.int64)
+
+    def actions(self, tokens: np.ndarray) -> np.ndarray:
+        """FAST tokens (L,) with an end -> float32 (chunk, A), contract units.
+
+        Raises:
+            DecodeError: no end, or tokens that are no chunk. Never a zero action instead.
+        """
+        ends = np.flatnonzero(tokens == self._fast.vocabulary)
+        if not len(ends):
+            raise DecodeError(f"the policy did not end its action within {len(tokens)} FAST tokens")
+        return self._codec.denormalise(self._fast.decode(tokens[: ends[0]], self._chunk, self._action_size))
+
+    def row_log_probs(self, log_probs: np.ndarray) -> np.ndarray:
+        """(L,) -> float32 (chunk,): FAST tokens belong to no row, so each has an equal share."""
+        return np.full(self._chunk, log_probs.sum() / self._chunk, np.float32)
+
+
+def resize_with_padding(image: np.ndarray, size: int, rng: np.random.Generator | None = None) -> np.ndarray:
+    """An image resized without distortion, centred on black, as openpi and LeRobot do.
+
+    Args:
+        image: uint8 (H, W, 3) rgb, or (H, W, 1) grey.
+        size: pixels a side of the result.
+        rng: in training, where a colour change is drawn from.
+
+    Returns:
+        float32 (3, size, size) in -1..1.
+
+    Raises:
+        ObservationError: another shape or type.
+    """
+    image = checked_image(image)
+    if rng is not None:
+        image = change_colours(image, ColourJitter(), rng)
+    values = torch.from_numpy(image.astype(np.float32) / np.float32(255)).permute(2, 0, 1)[None]
+    ratio = max(image.shape[0], image.shape[1]) / size
+    height, width = int(image.shape[0] / ratio), int(image.shape[1] / ratio)
+    if (height, width) != image.shape[:2]:
+        values = F.interpolate(values, (height, width), mode="bilinear", align_corners=False).clamp(0, 1)
+    top, left = (size - height) // 2, (size - width) // 2
+    values = F.pad(values, (left, size - width - left, top, size - height - top))
+    return (values[0] * 2 - 1).numpy()

@@ -1,0 +1,133 @@
+"""Statistics in LeRobot's layout: the normalizer step of policy_preprocessor.json and its safetensors file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from apo_core.errors import CheckpointError, ConfigError, ObservationError
+from apo_vla.actions.codec import ActionCodec
+from apo_vla.checkpoints.deployment import DEPLOYMENT, Deployment
+from apo_vla.families.openvla.statistics import state_part
+
+PREPROCESSOR = "policy_preprocessor.json"
+_STEP = "normalizer_processor"
+_RANGES = {"QUANTILES": ("q01", "q99"), "QUANTILE10": ("q10", "q90"), "MIN_MAX": ("min", "max")}
+_TINY = 1e-8  # LeRobot's eps
+_NO_TRAINING = "a pi0-FAST policy serves only: training on recorded actions takes a policy of bins (OpenVLA, small VLA)"
+
+
+class _NoBins(ActionCodec):
+    """Normalised actions of a policy without bins, so that nobody trains or reads it as one that has them."""
+
+    one_token_a_value = False
+
+    def __init__(self, *ranges):
+        super().__init__(*ranges)
+        self.classes = np.tile(np.arange(self.bins), (self.size, 1))  # a FAST token is an action of its own
+
+    def encode(self, actions: np.ndarray) -> np.ndarray:
+        raise ConfigError("checkpoint", [_NO_TRAINING])
+
+    def centres(self, bins: np.ndarray) -> np.ndarray:
+        raise ConfigError("checkpoint", [_NO_TRAINING])
+
+
+@dataclass(frozen=True)
+class LeRobotStatistics:
+    """See `apo_vla.model.Statistics`; -1 and 1 are the ends of the range, or the mean -+ one deviation."""
+
+    action_low: tuple[float, ...]  # data units
+    action_high: tuple[float, ...]
+    state_low: tuple[float, ...]
+    state_high: tuple[float, ...]
+    state: tuple[str, ...]  # parts of the state, "key" or "key:form"
+    action_scale: tuple[float, ...]
+    action_offset: tuple[float, ...]
+    contract_sha256: str
+
+    @property
+    def sha256(self) -> str:
+        """Of everything that turns numbers of the model into numbers of the robot, and back."""
+        facts = {name: value for name, value in vars(self).items() if name != "contract_sha256"}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def codec(self, bins: int = 256) -> ActionCodec:
+        """Between normalised actions and contract units. Its bins raise ConfigError."""
+        mask = [True] * len(self.action_low)
+        scale, offset = self.action_scale or None, self.action_offset or None
+        return _NoBins(self.action_low, self.action_high, mask, bins, scale, offset)
+
+    def normalise_state(self, state: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Contract state -> float32 (n,).
+
+        Raises:
+            ObservationError: a key is missing, of another size, or not finite.
+        """
+        values = np.concatenate([state_part(state, part) for part in self.state])
+        low, high = np.asarray(self.state_low), np.asarray(self.state_high)
+        if values.shape != low.shape or not np.isfinite(values).all():
+            raise ObservationError(
+                f"state {list(self.state)} is {values.tolist()}, must be {len(low)} finite numbers ({DEPLOYMENT})"
+            )
+        width = np.where(high == low, _TINY, high - low)
+        return (2 * (values - low) / width - 1).astype(np.float32)
+
+
+def read_lerobot_statistics(folder: Path, deployment: Deployment) -> LeRobotStatistics:
+    """Reads the normalizer of a LeRobot checkpoint.
+
+    Raises:
+        CheckpointError: unreadable, without statistics of action and state, or of another length than the deployment.
+    """
+    path = Path(folder) / PREPROCESSOR
+    try:
+        steps = json.loads(path.read_text())["steps"]
+        step = next(s for s in steps if s.get("registry_name") == _STEP)
+        modes = step["config"]["norm_map"]
+        tensors = load_file(path.parent / Path(step["state_file"]).name)
+    except StopIteration:
+        raise CheckpointError(f"{path}: has no step {_STEP!r}") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}: {error})") from None
+    action = _range(tensors, "action", modes.get("ACTION"), path)
+    state = _range(tensors, "observation.state", modes.get("STATE"), path)
+    for name in ("action_scale", "action_offset"):
+        values = getattr(deployment, name)
+        if values and len(values) != len(action[0]):
+            raise CheckpointError(f"{path}: has {len(action[0])} actions, {name} ({DEPLOYMENT}) {len(values)}")
+    if not deployment.state:
+        raise CheckpointError(
+            f"{path.parent / DEPLOYMENT}: state must say what makes the {len(state[0])} numbers of state"
+        )
+    return LeRobotStatistics(
+        *action,
+        *state,
+        deployment.state,
+        deployment.action_scale,
+        deployment.action_offset,
+        deployment.contract_sha256,
+    )
+
+
+def _range(tensors, key: str, mode: str | None, path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """What maps to -1 and to 1."""
+    names = ("mean", "std") if mode == "MEAN_STD" else _RANGES.get(str(mode))
+    if names is None:
+        known = ", ".join(("MEAN_STD", *_RANGES))
+        raise CheckpointError(f"{path}: normalisation of {key} is {mode!r}, must be one of {known}")
+    missing = [f"{key}.{name}" for name in names if f"{key}.{name}" not in tensors]
+    if missing:
+        raise CheckpointError(f"{path}: statistics {missing} are missing; there are: {', '.join(sorted(tensors))}")
+    first, second = (tensors[f"{key}.{name}"].astype(np.float64).ravel() for name in names)
+    low, high = (first - second, first + second) if mode == "MEAN_STD" else (first, second)
+    if low.shape != high.shape or not np.isfinite([*low, *high]).all() or (low > high).any():
+        raise CheckpointError(f"{path}: {key} {low.tolist()}..{high.tolist()} must be finite, low below high")
+    return tuple(low.tolist()), tuple(high.tolist())

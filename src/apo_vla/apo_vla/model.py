@@ -1,0 +1,102 @@
+"""What every model family gives to the policy: a model, how its inputs are prepared, what its outputs mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from apo_vla.actions.classes import ActionClasses
+from apo_vla.actions.codec import ActionCodec
+
+
+class Statistics(Protocol):
+    """What normalises actions and state."""
+
+    contract_sha256: str  # contract of the robot that the policy drives
+
+    def codec(self, bins: int) -> ActionCodec:
+        """Actions in contract units <-> bins."""
+
+    def normalise_state(self, state: Mapping[str, np.ndarray]) -> np.ndarray:
+        """{state key: (n_key,)} -> float32 (n,). Raises ObservationError."""
+
+
+class Processor(Protocol):
+    """Observations to what a model reads, what it says to actions. numpy only."""
+
+    def images(self, views: Mapping[str, np.ndarray], rng: np.random.Generator | None) -> np.ndarray:
+        """{camera: uint8 (H, W, 3)} -> float32 (cameras, C, S, S); augmented when `rng` is given.
+
+        Raises:
+            ObservationError: a camera is missing or its image has another shape or type.
+        """
+
+    def state(self, state: Mapping[str, np.ndarray]) -> np.ndarray:
+        """{state key: (n_key,)} -> float32 (n,), normalised; n may be 0. Raises ObservationError."""
+
+    def prompt(self, text: str, state: np.ndarray) -> np.ndarray:
+        """Instruction and normalised state (n,) -> int64 (P,). Raises ObservationError."""
+
+    def actions(self, tokens: np.ndarray) -> np.ndarray:
+        """One row (L,) of `VlaModel.generate` -> float32 (chunk, A), contract units. Raises DecodeError."""
+
+    def row_log_probs(self, log_probs: np.ndarray) -> np.ndarray:
+        """Log-probabilities (L,) of tokens -> float32 (chunk,) of the rows; their sum stays the same."""
+
+
+class ModelConfig(Protocol):
+    """What is asked of a model's configuration."""
+
+    cameras: tuple[str, ...]  # contract names, in the order of the model's images
+    state_size: int  # numbers of state; 0 for none
+    action_size: int
+    chunk: int  # rows predicted from one observation
+    period_ns: int  # between the rows of a chunk
+    bins: int  # action tokens a dimension
+
+
+class VlaModel(Protocol):
+    """A torch module that acts. LoRA goes into its language model, or into layers that are chosen by name."""
+
+    config: ModelConfig
+    classes: ActionClasses | None  # which tokens are one action, as the policy's statistics have it; None: unknown
+
+    def make_processor(self, tokenizer: Tokenizer, statistics: Statistics) -> Processor:
+        """The family's preparation of inputs and reading of outputs."""
+
+    def features(self, images: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+        """Everything before the language model, (B, N, d): may be kept while the base model and, where an adapter
+        reaches it (`lora.reaches_features`), the adapter stay."""
+
+    def action_logits(
+        self, features: torch.Tensor, prompt_ids: torch.Tensor, action_tokens: torch.Tensor
+    ) -> torch.Tensor:
+        """Teacher-forced float32 (B, L, bins); token i is predicted from tokens before i."""
+
+    def completion_logits(
+        self,
+        features: torch.Tensor,
+        prompt_ids: torch.Tensor,
+        action_tokens: torch.Tensor,
+        rows: Sequence[int] = (),
+        other_tokens: torch.Tensor | None = None,
+        checkpointing: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """For training: `action_logits`, and without gradient those of other actions after the same observations.
+
+        Args:
+            features, prompt_ids, action_tokens: see `action_logits`.
+            rows: R rows of the batch that have another action.
+            other_tokens: int64 (R, L), teacher-forced in place of the row's own action.
+            checkpointing: saves memory in the backward pass for the price of a second forward pass.
+
+        Returns:
+            float32 (B, L, bins) and (R, L, bins).
+        """
+
+    def generate(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Greedy tokens (B, L) and float32 log-probabilities (B, L), nats."""

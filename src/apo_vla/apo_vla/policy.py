@@ -1,0 +1,226 @@
+"""A checkpoint that acts: observations in, action chunks out; the same preparation serves training."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from apo_core.errors import AdapterError, ObservationError
+from apo_core.types import ActionChunk, Observation
+from apo_vla.actions.classes import ActionClasses
+from apo_vla.actions.codec import ActionCodec
+from apo_vla.loading import load_checkpoint
+from apo_vla.lora.adapter import LoraSettings, Staged, attach_lora, second_slot, stage, swap, zero
+from apo_vla.model import Statistics, VlaModel
+
+
+class Prepared(NamedTuple):
+    """A batch as the model takes it, on its device."""
+
+    images: torch.Tensor  # float32 (B, cameras, C, S, S)
+    state: torch.Tensor  # float32 (B, n), normalised
+    prompt_ids: torch.Tensor  # int64 (B, P)
+
+
+class VlaPolicy:
+    """A model with its tokenizer, statistics and adapter. Safe to use from several threads: `lock` guards the model.
+
+    Args:
+        model: moved to `device`.
+        tokenizer: of the prompts.
+        statistics: of the training data.
+        base_sha256: hash of the weights, "" for a model that was never saved.
+        statistics_sha256: hash of the statistics.
+        lora: adapter to attach with B = 0, None for none.
+        device: torch device.
+    """
+
+    def __init__(
+        self,
+        model: VlaModel,
+        tokenizer: Tokenizer,
+        statistics: Statistics,
+        base_sha256: str = "",
+        statistics_sha256: str = "",
+        lora: LoraSettings | None = None,
+        device: str = "cpu",
+    ):
+        if lora is not None:
+            attach_lora(model, lora)
+        self.model = model.to(device).eval()
+        self.config = model.config
+        self.tokenizer = tokenizer
+        self.statistics = statistics
+        self.codec: ActionCodec = statistics.codec(model.config.bins)
+        self.classes = ActionClasses(self.codec.classes, device)
+        self.model.classes = self.classes
+        self.base_sha256 = base_sha256
+        self.statistics_sha256 = statistics_sha256
+        self.processor = model.make_processor(tokenizer, statistics)
+        self.lora = lora
+        self.device = torch.device(device)
+        self.lock = threading.RLock()
+        self._adapter_version = 0
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path | str,
+        device: str = "cpu",
+        lora: LoraSettings | None = LoraSettings(),  # noqa: B008
+        dtype: torch.dtype | None = None,
+    ) -> VlaPolicy:
+        """Reads a checkpoint folder of any family.
+
+        Args:
+            folder: see `load_checkpoint`.
+            device: torch device.
+            lora: adapter to attach with B = 0, None for none.
+            dtype: of the weights in memory; None takes the family's own (see `load_checkpoint`).
+
+        Raises:
+            CheckpointError: see `load_checkpoint`.
+        """
+        checkpoint = load_checkpoint(Path(folder), device, dtype)
+        return cls(
+            checkpoint.model,
+            checkpoint.tokenizer,
+            checkpoint.statistics,
+            checkpoint.base_sha256,
+            checkpoint.statistics_sha256,
+            lora,
+            device,
+        )
+
+    @property
+    def contract_sha256(self) -> str:
+        """Contract of the data the policy was trained on."""
+        return self.statistics.contract_sha256
+
+    @property
+    def state_size(self) -> int:
+        """Numbers of state that the model reads."""
+        return self.config.state_size
+
+    @property
+    def chunk(self) -> int:
+        """Rows of an action chunk."""
+        return self.config.chunk
+
+    @property
+    def adapter_version(self) -> int:
+        """Adapter that serves; 0 is the base policy."""
+        return self._adapter_version
+
+    def prepare(
+        self,
+        images: Sequence[Mapping[str, np.ndarray]],
+        states: Sequence[Mapping[str, np.ndarray]],
+        instructions: str | Sequence[str],
+        rng: np.random.Generator | None = None,
+    ) -> Prepared:
+        """Turns B observations into a batch; needs no lock.
+
+        Args:
+            images: B times {camera: uint8 (H, W, 3)}.
+            states: B times {state key: float32 (n,)}.
+            instructions: one for all, or B.
+            rng: training augmentation is drawn from it; None means none, as when serving.
+
+        Raises:
+            ObservationError: a camera or state is missing or of wrong shape, or an instruction is too long.
+        """
+        texts = [instructions] * len(images) if isinstance(instructions, str) else list(instructions)
+        if not len(images) == len(states) == len(texts) or not texts:
+            raise ObservationError(
+                f"{len(images)} images, {len(states)} states, {len(texts)} instructions: must be equal"
+            )
+        pixels = np.stack([self.processor.images(views, rng) for views in images])
+        state = np.stack([self.processor.state(part) for part in states])
+        prompts = np.stack([self.processor.prompt(text, part) for text, part in zip(texts, state, strict=True)])
+        return Prepared(*(torch.from_numpy(array).to(self.device) for array in (pixels, state, prompts)))
+
+    def features(self, batch: Prepared) -> torch.Tensor:
+        """The model's features of a batch without gradient, (B, N, d)."""
+        with self.lock, torch.no_grad():
+            return self.model.features(batch.images, batch.state)
+
+    def logprobs(self, batch: Prepared, tokens: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """Log-probabilities of the actions that given tokens are, float32 (B, L), nats.
+
+        The gradient reaches the language model, not what features are made of.
+
+        Args:
+            batch: B observations.
+            tokens: int64 (B, L) as `generate` gives them; L up to a chunk.
+        """
+        tokens = torch.as_tensor(tokens, device=self.device)
+        with self.lock:
+            features = self.features(batch)
+            logits = self.model.action_logits(features, batch.prompt_ids, tokens)
+        return self.classes.log_probs(logits, tokens)
+
+    def generate(self, batch: Prepared) -> tuple[np.ndarray, np.ndarray]:
+        """What the model says, greedily: tokens (B, L) and their log-probabilities float32 (B, L), nats.
+
+        Tokens are int64; a model with a continuous head gives float32 normalised actions, of log-probability 0.
+        """
+        with self.lock, torch.inference_mode():
+            features = self.model.features(batch.images, batch.state)
+            tokens, log_probs = self.model.generate(features, batch.prompt_ids)
+        return tokens.cpu().numpy(), log_probs.cpu().numpy()
+
+    def predict(self, observation: Observation) -> ActionChunk:
+        """The chunk for one observation, with the version of the adapter that made it.
+
+        Raises:
+            ObservationError: see `prepare`.
+            DecodeError: the model's tokens are no action.
+        """
+        batch = self.prepare([observation.images], [observation.state], observation.instruction)
+        with self.lock:
+            version = self._adapter_version
+            tokens, log_probs = self.generate(batch)
+        return ActionChunk(
+            observation_stamp_ns=observation.stamp_ns,
+            period_ns=self.config.period_ns,
+            values=self.processor.actions(tokens[0]),
+            log_probs=self.processor.row_log_probs(log_probs[0]),
+            adapter_version=version,
+            tokens=tokens[0] if self.codec.one_token_a_value else None,
+        )
+
+    def stage(self, tensors: Mapping[str, np.ndarray]) -> Staged:
+        """Verifies an adapter's tensors; inference goes on meanwhile. Raises AdapterError."""
+        return stage(self.model, tensors)
+
+    def swap(self, staged: Staged, version: int) -> None:
+        """Serves `staged` as adapter `version` from the next prediction on.
+
+        Raises:
+            AdapterError: version 0 is the base policy, see `use_base`.
+        """
+        if version < 1:
+            raise AdapterError(f"adapter version = {version} must be at least 1; 0 is the base policy")
+        with self.lock:
+            swap(self.model, staged)
+            self._adapter_version = version
+
+    def use_base(self) -> None:
+        """Serves the base policy (version 0) from the next prediction on."""
+        with self.lock:
+            zero(self.model)
+            self._adapter_version = 0
+
+    def second_slot(self) -> VlaPolicy:
+        """A policy on the same base tensors with an adapter of its own, to try one on while this one serves."""
+        other = copy.copy(self)
+        other.model, other.lock, other._adapter_version = second_slot(self.model), threading.RLock(), 0
+        return other

@@ -1,0 +1,239 @@
+"""A policy as it serves: in a chosen precision, frames seen before not encoded again, decoding on fixed memory."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from apo_core.action_tokens import known_tokens
+from apo_core.types import ActionChunk, Observation
+from apo_vla.decoding.cuda_graphs import Function, GraphCache
+from apo_vla.decoding.static import Decoded
+from apo_vla.lora.adapter import LoraSettings, Staged, reaches_features
+from apo_vla.policy import Prepared, VlaPolicy
+from apo_vla.serving.feature_cache import FrameCache
+from apo_vla.serving.quantization import check_device
+from apo_vla.serving.settings import ServingSettings, set_up
+from apo_vla.serving.yielding import GiveWay, give_way_in
+
+_PATIENCE_S = 2.0  # for which one prediction of the second slot waits at most
+
+
+class ServingPolicy:
+    """Serves a policy; safe to use from several threads, like the policy itself.
+
+    A `DecodingModel` is served with everything above. Any other model is served in the way that it brings, whole chunks
+    only.
+
+    Args:
+        policy: loaded, on its device; its model is changed to the precision and must not be used for training.
+        settings: see there; None: the defaults.
+        source: file to edit, for messages.
+        graphs: where recordings are kept; None makes one when the settings ask for it.
+
+    Raises:
+        ConfigError: the device or the model cannot do what the settings ask for.
+    """
+
+    def __init__(
+        self,
+        policy: VlaPolicy,
+        settings: ServingSettings | None = None,
+        source: str = "config/policy.yaml",
+        graphs: GraphCache | None = None,
+    ):
+        settings = settings or ServingSettings()
+        set_up(policy, settings, source)
+        self._policy = policy
+        self._decodes = hasattr(policy.model, "decoder")
+        self._adapted = reaches_features(policy.model)
+        self._frames = FrameCache()
+        self._graphs = GraphCache() if settings.cuda_graphs and graphs is None else graphs
+        self._give_way: GiveWay | None = None  # the second slot's
+
+    @property
+    def base_sha256(self) -> str:
+        """Hash of the base model's weights file."""
+        return self._policy.base_sha256
+
+    @property
+    def statistics_sha256(self) -> str:
+        """Hash of the statistics file."""
+        return self._policy.statistics_sha256
+
+    @property
+    def contract_sha256(self) -> str:
+        """Contract of the data the policy was trained on."""
+        return self._policy.contract_sha256
+
+    @property
+    def chunk(self) -> int:
+        """Rows of an action chunk."""
+        return self._policy.chunk
+
+    @property
+    def adapter_version(self) -> int:
+        """Adapter that serves; 0 is the base policy."""
+        return self._policy.adapter_version
+
+    @property
+    def frames_reused(self) -> int:
+        """Images that were not encoded because the call before had the same."""
+        return self._frames.reused
+
+    @property
+    def takes_committed(self) -> bool:
+        """Whether `predict` can be given the actions to begin with."""
+        return self._decodes
+
+    def predict(
+        self, observation: Observation, committed: np.ndarray | None = None, rows: int | None = None
+    ) -> ActionChunk:
+        """The chunk for one observation, with the version of the adapter that made it.
+
+        Args:
+            observation: of the contract.
+            committed: float32 (n, A), contract units: rows that are decided already; the chunk begins with their bins.
+            rows: length of the chunk, above n; None: what the model predicts.
+
+        Raises:
+            ObservationError: see `VlaPolicy.prepare`.
+            ValueError: the model cannot be given actions to begin with, or as many as the chunk has rows.
+        """
+        if self._give_way is not None:
+            self._give_way.begin()
+        if not self._decodes:
+            return self._whole(observation, committed, rows)
+        policy, rows = self._policy, rows or self.chunk
+        if committed is not None and len(committed) >= rows:
+            raise ValueError(f"{len(committed)} committed rows must be fewer than the {rows} of the chunk")
+        batch = policy.prepare([observation.images], [observation.state], observation.instruction)
+        tokens = ()
+        if committed is not None and len(committed):
+            tokens = (torch.from_numpy(policy.codec.encode(committed).reshape(1, -1)).to(policy.device),)
+        beside = self._beside() if self._give_way is not None else contextlib.nullcontext()
+        with policy.lock, torch.inference_mode(), beside:
+            version = policy.adapter_version
+            decoded = self._decode(self._features(observation, batch), batch.prompt_ids, rows, tokens)
+        bins, log_probs, entropies = (value[0].cpu().numpy() for value in decoded)
+        return ActionChunk(
+            observation_stamp_ns=observation.stamp_ns,
+            period_ns=policy.config.period_ns,
+            values=policy.processor.actions(bins),
+            log_probs=policy.processor.row_log_probs(log_probs),
+            adapter_version=version,
+            tokens=bins,
+            entropies=policy.processor.row_log_probs(entropies),
+        )
+
+    def stage(self, tensors: Mapping[str, np.ndarray]) -> Staged:
+        """Verifies an adapter's tensors; inference goes on meanwhile. Raises AdapterError."""
+        with self._beside():
+            return self._policy.stage(tensors)
+
+    def swap(self, staged: Staged, version: int) -> None:
+        """Serves `staged` as adapter `version` from the next prediction on. Raises AdapterError."""
+        with self._policy.lock:
+            self._policy.swap(staged, version)
+            self._rebind()
+
+    def use_base(self) -> None:
+        """Serves the base policy (version 0) from the next prediction on."""
+        with self._policy.lock:
+            self._policy.use_base()
+            self._rebind()
+
+    def second_slot(self) -> ServingPolicy:
+        """This policy with an adapter slot of its own, for trying one while this one serves; see `lora.second_slot`.
+
+        It shares the base model, and neither graphs nor compiled code. It computes while this one does not, as long as
+        that leaves it time enough.
+        """
+        other = copy.copy(self)
+        other._policy, other._frames, other._graphs = self._policy.second_slot(), FrameCache(), None
+        other._give_way = GiveWay(self._policy.lock, _PATIENCE_S)
+        give_way_in(other._policy.model, other._give_way)
+        return other
+
+    @contextlib.contextmanager
+    def _beside(self) -> Iterator[None]:
+        """Work for the GPU in here does not queue up with that of the policy that serves."""
+        if self._policy.device.type != "cuda":
+            yield
+            return
+        stream = torch.cuda.Stream(self._policy.device)
+        stream.wait_stream(torch.cuda.current_stream(self._policy.device))
+        with torch.cuda.stream(stream):
+            yield
+        stream.synchronize()
+
+    def _rebind(self) -> None:
+        if self._adapted:
+            self._frames.clear()
+        if self._decodes:
+            with torch.no_grad():
+                self._policy.model.decoder.refresh()
+
+    def _features(self, observation: Observation, batch: Prepared) -> torch.Tensor:
+        """Features (1, N, d); what is the same as in the call before is not encoded again."""
+        model, frames = self._policy.model, self._frames
+        images = [observation.images[name] for name in self._policy.config.cameras]
+        if not hasattr(model, "camera_tokens"):
+            inputs = [*images, batch.state.cpu().numpy()]
+            whole = partial(self._run, "features", lambda *x: (model.features(*x),), batch.images, batch.state)
+            return frames.get("all", inputs, lambda: whole()[0])
+        tokens = []
+        for index, image in enumerate(images):
+            encode = partial(self._run, f"camera {index}", lambda x, i=index: (model.camera_tokens(i, x),))
+            tokens.append(frames.get(index, [image], lambda e=encode, i=index: e(batch.images[:, i])[0]))
+        return model.join_features(tokens, batch.state)
+
+    def _decode(self, features: torch.Tensor, prompt_ids: torch.Tensor, rows: int, committed: tuple) -> Decoded:
+        model, steps = self._policy.model, rows * self._policy.codec.size
+
+        def decode(prefix: torch.Tensor, *committed: torch.Tensor) -> Decoded:
+            return model.decoder.generate(prefix, model.embedding_rows(), model.head_rows(), steps, *committed)
+
+        prefix = model.prefix_of_one(features, prompt_ids)
+        return Decoded(*self._run(f"decode {rows}", decode, prefix, *committed))
+
+    def _run(self, name: str, function: Function, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return function(*inputs) if self._graphs is None else self._graphs(name, function, *inputs)
+
+    def _whole(self, observation: Observation, committed: np.ndarray | None, rows: int | None) -> ActionChunk:
+        if committed is not None and len(committed):
+            raise ValueError("this model predicts whole chunks; it cannot be given actions to begin with")
+        chunk = self._policy.predict(observation)
+        if rows is None or rows >= len(chunk.values):
+            return chunk
+        values, log_probs = chunk.values[:rows], chunk.log_probs[:rows]
+        tokens = known_tokens(chunk.tokens, chunk.values.shape)
+        kept = None if tokens is None else tokens[:rows].reshape(-1)
+        return dataclasses.replace(chunk, values=values, log_probs=log_probs, tokens=kept)
+
+
+def load_for_serving(
+    folder: Path | str, device: str, lora: LoraSettings, settings: ServingSettings, source: str = "config/policy.yaml"
+) -> ServingPolicy:
+    """Reads a checkpoint folder and makes it ready to serve.
+
+    Args:
+        folder: see `load_checkpoint`.
+        device: torch device.
+        lora: shape of the adapters.
+        settings: how it computes.
+        source: file to edit, for messages.
+
+    Raises:
+        CheckpointError: see `load_checkpoint`.
+        ConfigError: the device is not there, or cannot do what the settings ask for.
+    """
+    check_device(device, source)
+    return ServingPolicy(VlaPolicy.load(folder, device, lora, settings.dtype), settings, source)

@@ -1,0 +1,266 @@
+import json
+
+import numpy as np
+import published_checkpoints as published
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration
+
+from apo_core.errors import CheckpointError, ConfigError, DecodeError, ObservationError
+from apo_core.types import Observation
+from apo_vla.families.pi0_fast.model import Pi0Fast
+from apo_vla.families.pi0_fast.processor import resize_with_padding
+from apo_vla.loading import load_checkpoint
+from apo_vla.lora.adapter import LoraSettings, lora_state
+from apo_vla.policy import VlaPolicy
+
+POSE = np.array([0.1, -0.05, 1.1, 0.0, 0.7071068, 0.0, 0.7071068], np.float32)
+# of the seeded weights: a change here is a change of the model
+GOLDEN_TOKENS = [467, 418, 418, 243, 440, 8, 326, 326, 184, 90, 143, 358]
+GOLDEN_LOG_PROBS = [
+    -4.338,
+    -3.7862,
+    -3.7735,
+    -3.6699,
+    -3.8265,
+    -4.1245,
+    -4.2087,
+    -3.7568,
+    -4.6066,
+    -3.8039,
+    -4.307,
+    -4.0423,
+]
+
+
+@pytest.fixture(scope="module")
+def policy(pi0_folder) -> VlaPolicy:
+    return VlaPolicy.load(pi0_folder, lora=None)
+
+
+def seen(seed: int = 0, instruction: str = "Lift the red_cube", width: float = 0.02) -> Observation:
+    rng = np.random.default_rng(seed)
+    images = {name: rng.integers(0, 256, (48, 64, 3), dtype=np.uint8) for name in ("agentview", "wrist")}
+    return Observation(7, images, {"ee_pose": POSE, "gripper_width": np.array([width], np.float32)}, instruction)
+
+
+def batch(policy, *observations):
+    texts = [o.instruction for o in observations]
+    return policy.prepare([o.images for o in observations], [o.state for o in observations], texts)
+
+
+def decoded(policy, ids) -> str:
+    return policy.processor._tokenizer.decode([int(i) for i in ids], skip_special_tokens=False)
+
+
+def test_golden_tokens(policy):
+    tokens, log_probs = policy.generate(batch(policy, seen()))
+    assert tokens[0].tolist() == GOLDEN_TOKENS
+    np.testing.assert_allclose(log_probs[0], GOLDEN_LOG_PROBS, atol=2e-3)
+
+
+def test_logits_are_those_of_transformers_paligemma(policy):
+    ready, model = batch(policy, seen()), policy.model
+    tokens = torch.tensor([[3, 77, 5, policy.config.bins - 1]])
+    prompt = ready.prompt_ids[0][ready.prompt_ids[0] != 0]
+    ids = [257152 - 1 - 128 - 3, 257152 - 1 - 128 - 77, 257152 - 1 - 128 - 5]
+    text = torch.cat([prompt, torch.tensor([*policy.config.intro, *ids])])
+    reference = PaliGemmaForConditionalGeneration(model.paligemma.config).eval()
+    reference.model.load_state_dict(model.paligemma.state_dict())
+    reference.lm_head.weight = reference.model.language_model.embed_tokens.weight
+    image_id = model.paligemma.config.image_token_id
+    sequence = torch.cat([torch.full((8,), image_id), text])[None]
+    suffix = len(policy.config.intro) + len(ids)
+    types = torch.zeros_like(sequence)
+    types[:, -suffix:] = 1
+    with torch.no_grad():
+        logits = reference(
+            input_ids=sequence,
+            pixel_values=ready.images[0],
+            token_type_ids=types,
+            attention_mask=torch.ones_like(sequence),
+            position_ids=torch.arange(sequence.shape[1])[None],
+        ).logits[0, -4:]
+        found = model.action_logits(policy.features(ready), ready.prompt_ids, tokens)[0]
+    codes = [257152 - 1 - 128 - t for t in range(policy.config.bins - 1)]
+    torch.testing.assert_close(found, logits[:, [*codes, policy.config.end_id]], rtol=0, atol=2e-3)
+
+
+def test_logprobs_are_those_of_generate_and_padding_changes_nothing(policy):
+    observations = seen(), seen(1, "put both moka pots on the stove", 0.03)
+    tokens, log_probs = policy.generate(batch(policy, *observations))
+    for row, observation in enumerate(observations):
+        alone, _ = policy.generate(batch(policy, observation))
+        assert alone[0].tolist() == tokens[row][: alone.shape[1]].tolist()
+    end = policy.config.bins - 1
+    counted = np.cumsum(tokens == end, axis=1) - (tokens == end) == 0
+    with torch.no_grad():
+        found = policy.logprobs(batch(policy, *observations), tokens).numpy()
+    np.testing.assert_allclose(found[counted], log_probs[counted], atol=2e-3)
+
+
+def test_every_input_changes_what_it_says(policy):
+    plain = seen()
+    wrist = Observation(7, {**plain.images, "wrist": 255 - plain.images["wrist"]}, plain.state, plain.instruction)
+    tokens = np.arange(6)[None]
+    first = policy.logprobs(batch(policy, plain), tokens)
+    for other in (seen(1), wrist, seen(0, "open the drawer"), seen(0, width=0.035)):
+        assert (policy.logprobs(batch(policy, other), tokens) - first).abs().max() > 1e-3
+
+
+def test_the_prompt_of_lerobot_has_the_state_and_a_second_bos(policy):
+    ids = policy.processor.prompt(" Lift the red_cube\n", np.array([-1.0, 0.0, 1.2, -1.5], np.float32))
+    ids = ids[ids != 0]
+    assert decoded(policy, ids) == "<bos>Task: Lift the red cube, State: 0 128 255 -1;\n<bos>"
+    assert decoded(policy, policy.config.intro) == "Action: "
+
+
+def test_openpi_lower_cases_has_one_bos_and_decodes_one_position_higher(pi0_copy, policy):
+    deploy(pi0_copy, conventions="openpi")
+    openpi = VlaPolicy.load(pi0_copy, lora=None)
+    ids = openpi.processor.prompt("Lift the red_cube", np.zeros(1, np.float32))
+    assert decoded(openpi, ids[ids != 0]) == "<bos>Task: lift the red cube, State: 128;\n"
+    known = torch.ones(1, 6, dtype=torch.bool)
+    assert policy.model._positions(known, 4).tolist() == [[0, 1, 2, 3, 4, 5]]
+    assert openpi.model._positions(known, 4).tolist() == [[0, 1, 2, 3, 5, 6]]
+
+
+def test_tokens_become_actions_in_contract_units(policy):
+    normalised = np.array([[0.5] * 7, [0.5] * 7])
+    tokens = np.append(policy.config.fast.encode(normalised), policy.config.bins - 1)
+    values = policy.processor.actions(tokens)
+    # DCT of a constant 0.5 over two rows: 0.5 sqrt(2) 10 = 7.07, rounded to 7
+    rounded = 7 / (10 * 2**0.5)
+    q01, q99 = (np.array(published.NORM_STATS["bridge_orig"]["action"][name]) for name in ("q01", "q99"))
+    data = 0.5 * (rounded + 1) * (q99 - q01) + q01
+    np.testing.assert_allclose(values[0], [*(20 * data[:6]), 1 - 2 * data[6]], rtol=1e-5)
+    assert values.shape == (2, 7) and values.dtype == np.float32
+
+
+def test_a_chunk_has_no_tokens_as_none_is_of_one_value(policy, monkeypatch):
+    said = np.append(policy.config.fast.encode(np.full((2, 7), 0.5)), policy.config.bins - 1)
+    monkeypatch.setattr(policy, "generate", lambda batch: (said[None], np.full((1, len(said)), -1.0, np.float32)))
+    chunk = policy.predict(seen())
+    assert chunk.values.shape == (2, 7) and chunk.tokens is None
+
+
+def test_what_is_no_action_is_a_fault_and_never_zeros(policy):
+    end = policy.config.bins - 1
+    for tokens, message in (
+        ([5, 6, 7], "did not end its action"),
+        ([end], "0 FAST tokens"),
+        ([5, end], "1 FAST token"),
+    ):
+        with pytest.raises(DecodeError, match=message):
+            policy.processor.actions(np.array(tokens))
+
+
+def test_log_probs_are_shared_evenly_by_the_rows(policy):
+    assert policy.processor.row_log_probs(np.array([-1.0, -2.0, -3.0])).tolist() == [-3.0, -3.0]
+
+
+def test_recorded_actions_have_no_bins(policy):
+    with pytest.raises(ConfigError, match="serves only"):
+        policy.codec.encode(np.zeros((2, 7)))
+    with pytest.raises(ConfigError, match="serves only"):
+        policy.codec.centres(np.arange(3))
+
+
+def test_images_are_padded_with_black():
+    image = np.full((24, 48, 3), 255, np.uint8)
+    found = resize_with_padding(image, 28)
+    assert found.shape == (3, 28, 28)
+    np.testing.assert_allclose(found[:, 7:21], 1, atol=1e-6)
+    assert (found[:, :7] == -1).all() and (found[:, 21:] == -1).all()
+
+
+def test_lora_leaves_the_vision_tower_alone(pi0_folder):
+    policy = VlaPolicy.load(pi0_folder, lora=LoraSettings(rank=2))
+    names = list(lora_state(policy.model))
+    assert len(names) == 2 * 7 * 2
+    assert all(name.startswith("base_model.model.paligemma.language_model.layers.") for name in names)
+    ready = batch(policy, seen())
+    policy.logprobs(ready, np.arange(4)[None]).sum().backward()
+    assert {n for n, p in policy.model.named_parameters() if p.grad is not None} <= {
+        n for n, _ in policy.model.named_parameters() if "lora_" in n
+    }
+
+
+def test_an_empty_instruction_is_refused(policy):
+    with pytest.raises(ObservationError, match="must not be empty"):
+        policy.processor.prompt(" ", np.zeros(8))
+
+
+@pytest.mark.parametrize("prefix", ["paligemma_with_expert.paligemma.", "model.paligemma_with_expert.paligemma."])
+def test_both_spellings_of_the_names_are_read(tmp_path, prefix):
+    model = load_checkpoint(published.make_pi0_fast(tmp_path / "pi0", prefix)).model
+    rows = load_file(tmp_path / "pi0" / "model.safetensors")[f"{prefix}lm_head.weight"]
+    assert torch.equal(model.paligemma.language_model.embed_tokens.weight, rows.float())
+
+
+def deploy(folder, **changes):
+    path = folder / "deployment.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **changes}))
+
+
+def test_a_missing_and_an_unexpected_tensor_are_named(pi0_copy):
+    tensors = load_file(pi0_copy / "model.safetensors")
+    prefix = "model.paligemma_with_expert.paligemma.model.language_model."
+    tensors[f"{prefix}extra.weight"] = tensors.pop(f"{prefix}norm.weight")
+    save_file(tensors, pi0_copy / "model.safetensors")
+    wanted = r"'paligemma.language_model.norm.weight' is missing; '.*language_model.extra.weight' is unexpected"
+    with pytest.raises(CheckpointError, match=wanted):
+        load_checkpoint(pi0_copy)
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "message"),
+    [
+        ("deployment.yaml", {"cameras": []}, "cameras is empty"),
+        (
+            "deployment.yaml",
+            {"cameras": ["agentview", "wrist", "side"]},
+            r"are 3, the model takes 2 \(config.json, input_features: observation.images.image, .*image2\)",
+        ),
+        ("deployment.yaml", {"state": []}, "state must say what makes the 8 numbers"),
+        ("deployment.yaml", {"chunk": 10}, "chunk = 10, config.json has chunk_size = 2"),
+        ("deployment.yaml", {"action_tokenizer": "fast"}, "fast: no FAST tokenizer"),
+        ("deployment.yaml", {"text_tokenizer": "t.json"}, "t.json: cannot be read"),
+        ("deployment.yaml", {"adapter": "a"}, "adapter = 'a' cannot be used with pi0-FAST"),
+        ("config.json", {"chunk_size": "x"}, "config.json: chunk_size = 'x' must be a whole number of at least 1"),
+        ("config.json", {"use_relative_actions": True}, "use_relative_actions is not supported"),
+        ("policy_preprocessor.json", {"steps": []}, "has no step 'normalizer_processor'"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused(pi0_copy, file, changes, message):
+    path = pi0_copy / file
+    read, write = (yaml.safe_load, yaml.safe_dump) if file.endswith("yaml") else (json.loads, json.dumps)
+    path.write_text(write({**read(path.read_text()), **changes}))
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(pi0_copy)
+
+
+def test_mean_and_deviation_normalise_as_lerobot(pi0_copy):
+    path = pi0_copy / "policy_preprocessor.json"
+    data = json.loads(path.read_text())
+    data["steps"][1]["config"]["norm_map"] = {"STATE": "MEAN_STD", "ACTION": "MEAN_STD"}
+    path.write_text(json.dumps(data))
+    deploy(pi0_copy, action_scale=[], action_offset=[])
+    statistics = load_checkpoint(pi0_copy).statistics
+    # mean 0 and deviation 0.01 of the actions, 0 and 1 of the state
+    np.testing.assert_allclose(statistics.codec().denormalise(np.full(7, 2.0)), 0.02, rtol=1e-6)
+    state = {"ee_pose": POSE, "gripper_width": np.array([0.02])}
+    np.testing.assert_allclose(statistics.normalise_state(state)[:3], POSE[:3], rtol=1e-5)
+
+
+def test_sizes_of_the_published_model(policy):
+    text = {"vocab_size": 257152, "hidden_size": 2048, "intermediate_size": 16384, "num_hidden_layers": 18}
+    text |= {"num_attention_heads": 8, "num_key_value_heads": 1, "head_dim": 256}
+    vision = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16}
+    vision |= {"image_size": 224, "patch_size": 14, "vision_use_head": False}
+    config = PaliGemmaConfig(vision_config=vision, text_config=text, projection_dim=2048)
+    with torch.device("meta"):
+        model = Pi0Fast(policy.config, config)
+    assert sum(p.numel() for p in model.parameters()) == 2_923_335_408

@@ -1,0 +1,94 @@
+"""Giving way: who waits, for how long, and where in a model."""
+
+from __future__ import annotations
+
+import threading
+
+import torch
+from torch import nn
+
+from apo_vla.lora.adapter import LoraSettings
+from apo_vla.serving.policy import ServingPolicy
+from apo_vla.serving.yielding import GiveWay, give_way_in
+
+
+class Lock:
+    """Taken by somebody else for `held_s`; waiting lets its own time pass."""
+
+    def __init__(self):
+        self.now_s = self.held_s = 0.0
+        self.taken = 0
+
+    def acquire(self, timeout: float) -> bool:
+        waited = min(timeout, self.held_s)
+        self.now_s, self.held_s = self.now_s + waited, self.held_s - waited
+        self.taken += not self.held_s
+        return not self.held_s
+
+    def release(self) -> None:
+        self.taken -= 1
+
+
+def test_it_waits_until_the_lock_is_free_and_does_not_keep_it():
+    lock = Lock()
+    give_way = GiveWay(lock, 2.0, lambda: lock.now_s)
+    lock.held_s = 0.5
+    give_way()
+    assert (lock.now_s, lock.taken) == (0.5, 0)
+    give_way()
+    assert lock.now_s == 0.5
+
+
+def test_all_its_waits_together_end_with_its_patience_which_begins_again():
+    lock = Lock()
+    give_way = GiveWay(lock, 2.0, lambda: lock.now_s)
+    lock.held_s = 100.0
+    for _ in range(3):
+        give_way()
+    assert (lock.now_s, lock.taken) == (2.0, 0)
+    give_way.begin()
+    give_way()
+    assert lock.now_s == 4.0
+
+
+def test_a_real_lock_of_another_thread_is_waited_for():
+    lock, begun, done = threading.RLock(), threading.Event(), threading.Event()
+
+    def wait():
+        begun.set()
+        GiveWay(lock, 30.0)()
+        done.set()
+
+    thread = threading.Thread(target=wait, daemon=True)
+    with lock:
+        thread.start()
+        assert begun.wait(30.0)
+        assert not done.is_set()
+    assert done.wait(30.0)
+    assert lock.acquire(timeout=30.0)
+
+
+def test_every_layer_of_a_model_gives_way():
+    calls = []
+    model = nn.ModuleDict({"tower": nn.ModuleList([nn.Identity(), nn.Identity()]), "head": nn.Identity()})
+    give_way_in(model, lambda *_: calls.append(1))
+    for module in (*model["tower"], model["head"]):
+        module(torch.zeros(1))
+    assert len(calls) == 2
+
+
+def test_the_second_slot_of_a_policy_computes_in_the_pauses_of_the_one_that_serves(tiny_policy, observation):
+    policy = tiny_policy(LoraSettings(rank=2, alpha=4.0))
+    serving = ServingPolicy(policy)
+    second, done = serving.second_slot(), threading.Event()
+
+    def predict():
+        second.predict(observation())
+        done.set()
+
+    thread = threading.Thread(target=predict, daemon=True)
+    with policy.lock:
+        thread.start()
+        # its patience is two seconds; a free processor needs some milliseconds
+        assert not done.wait(0.5)
+    assert done.wait(30.0)
