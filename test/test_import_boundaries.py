@@ -74,7 +74,9 @@ def probe(names: list[str], forbidden: tuple[str, ...]) -> dict[str, list[str]]:
 
 
 def test_there_is_something_to_check():
-    assert {"apo_core.types", "apo_vla.policy", "apo_recorder.recording", "apo_teleop.arbiter"} <= set(modules())
+    assert {"apo_core.types", "apo_vla.policy", "apo_recorder.recording", "apo_teleop.arbiter.arbiter"} <= set(
+        modules()
+    )
 
 
 @pytest.mark.parametrize(

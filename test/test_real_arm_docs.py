@@ -8,9 +8,9 @@ import yaml
 
 from apo_core.config.parameters import load, read_ros_parameters
 from apo_core.contract.contract import contract_from_dict
-from apo_teleop.arbiter import Arbiter
-from apo_teleop.arbiter_config import ArbiterConfig
-from apo_teleop.output_config import JOINT_OUTPUTS, OUTPUTS
+from apo_teleop.arbiter.arbiter import Arbiter
+from apo_teleop.arbiter.config import ArbiterConfig
+from apo_teleop.outputs.config import JOINT_OUTPUTS, OUTPUTS
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "real_arm.md").read_text()

@@ -19,13 +19,13 @@ from apo_core.errors import ConfigError
 CONFIG_CLASSES = {
     "sim_bridge": ["apo_sim_bridge.bridge_config.SimBridgeConfig"],
     "policy": ["apo_policy_node.config.PolicyConfig"],
-    "arbiter": ["apo_teleop.arbiter_config.ArbiterConfig"],
+    "arbiter": ["apo_teleop.arbiter.config.ArbiterConfig"],
     "teleop": [
-        "apo_teleop.teleop_config.TeleopConfig",
-        "apo_teleop.mapping.MappingConfig",
+        "apo_teleop.devices.config.TeleopConfig",
+        "apo_teleop.devices.mapping.MappingConfig",
         "apo_teleop.devices.profiles.ProfileConfig",
         "apo_teleop.devices.joy.JoyConfig",
-        "apo_teleop.devices.scripted.ScriptedConfig",
+        "apo_teleop.devices.scripted_operator.ScriptedConfig",
     ],
     "recorder": ["apo_recorder.config.RecorderConfig"],
     "trainer": ["apo_trainer.config.TrainerConfig"],

@@ -31,7 +31,7 @@ from apo_core.ros.qos import COMMANDS, LATCHED, sensors
 from apo_core.types import ActionChunk
 from apo_interfaces.msg import ActionChunk as ActionChunkMessage
 from apo_interfaces.msg import ActionCommand, AdapterStatus, OperatorCommand
-from apo_teleop.kinematics import Arm
+from apo_teleop.outputs.kinematics import Arm
 
 ROOT = Path(__file__).parents[2]
 URDF = ROOT / "test" / "data" / "urdf" / "panda.urdf"

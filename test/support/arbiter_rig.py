@@ -8,9 +8,9 @@ import numpy as np
 from apo_core.contract.contract import load_contract
 from apo_core.contract.specs import FeedbackSpec
 from apo_core.types import ActionChunk
-from apo_teleop.arbiter import Arbiter
-from apo_teleop.arbiter_config import ArbiterConfig
-from apo_teleop.arbiter_types import ArbiterInputs, OperatorInput, PolicyInput, PoseInput
+from apo_teleop.arbiter.arbiter import Arbiter
+from apo_teleop.arbiter.config import ArbiterConfig
+from apo_teleop.arbiter.types import ArbiterInputs, OperatorInput, PolicyInput, PoseInput
 
 CONTRACT = load_contract(Path(__file__).parents[2] / "config" / "contract.yaml")
 PERIOD = 50_000_000

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from apo_teleop.kinematics import Arm
+from apo_teleop.outputs.kinematics import Arm
 
 URDF = Path(__file__).parents[1] / "data" / "urdf"
 PANDA = (URDF / "panda.urdf").read_text()

@@ -13,22 +13,22 @@ from std_srvs.srv import SetBool, Trigger
 
 from apo_core.contract.contract import load_contract
 from apo_core.gripper import GripperScale
-from apo_core.ros.control_inputs import ControlInputs
-from apo_core.ros.control_messages import command_to_msg, shadow_of, status_to_msg
 from apo_core.ros.diagnostics import ERROR, OK, WARN, diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.node_runner import event_driven, run
 from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, hear_everybody, sensors
-from apo_core.ros.robot_output import RobotOutput
-from apo_core.unblocked_output import unblocked_output
 from apo_interfaces.msg import ActionCommand, ControlStatus
-from apo_teleop.arbiter import Arbiter
-from apo_teleop.arbiter_config import ArbiterConfig
-from apo_teleop.arbiter_types import ControlState, Decision
-from apo_teleop.control_loop import ControlLoop
-from apo_teleop.estop import EstopSignal
-from apo_teleop.outputs import make_output
+from apo_teleop.arbiter.arbiter import Arbiter
+from apo_teleop.arbiter.config import ArbiterConfig
+from apo_teleop.arbiter.control_loop import ControlLoop
+from apo_teleop.arbiter.estop import EstopSignal
+from apo_teleop.arbiter.types import ControlState, Decision
+from apo_teleop.outputs.factory import make_output
+from apo_teleop.ros.arbiter_inputs import ControlInputs
+from apo_teleop.ros.arbiter_messages import command_to_msg, shadow_of, status_to_msg
+from apo_teleop.ros.nonblocking_output import unblocked_output
+from apo_teleop.ros.robot_output import RobotOutput
 
 _ESTOP = "estop"
 _DEADLINE_CHECK_S = 0.02

@@ -21,17 +21,17 @@ from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, sensors
 from apo_core.tasks.expert import ExpertInput
 from apo_interfaces.msg import OperatorCommand, TaskStatus
+from apo_teleop.devices.config import JOY, KEYBOARD, NONE, SCRIPTED, TeleopConfig, choose_device
 from apo_teleop.devices.device import Device
 from apo_teleop.devices.joy import JoyConfig, JoyDevice
 from apo_teleop.devices.keyboard import Keyboard
+from apo_teleop.devices.mapping import AxisMapping, MappingConfig, OperatorSample
 from apo_teleop.devices.profiles import ProfileConfig, Profiles
+from apo_teleop.devices.publication import OperatorFeed
 from apo_teleop.devices.reader import DeviceReader, NoDevice
-from apo_teleop.devices.scripted import ScriptedConfig, ScriptedDevice, ScriptedInput, see_objects
+from apo_teleop.devices.scripted_operator import ScriptedConfig, ScriptedDevice, ScriptedInput, see_objects
+from apo_teleop.devices.scripted_tick_join import TickJoin
 from apo_teleop.devices.spacemouse import SpaceMouse, is_attached
-from apo_teleop.feed import OperatorFeed
-from apo_teleop.mapping import AxisMapping, MappingConfig, OperatorSample
-from apo_teleop.teleop_config import JOY, KEYBOARD, NONE, SCRIPTED, TeleopConfig, choose_device
-from apo_teleop.tick_join import TickJoin
 
 _PUBLISHER_CHECK_S = 0.1
 

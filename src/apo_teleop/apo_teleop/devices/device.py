@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from apo_teleop.arbiter_types import OperatorEvent
+from apo_teleop.arbiter.types import OperatorEvent
 
 AXES = ("vx", "vy", "vz", "wx", "wy", "wz")  # REP 103: x forward, y left, z up, as seen by the operator
 

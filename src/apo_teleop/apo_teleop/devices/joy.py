@@ -11,7 +11,7 @@ import numpy as np
 from apo_core.config.parameters import parameter
 from apo_core.contract.topic_names import topic_fault
 from apo_core.errors import ConfigError
-from apo_teleop.arbiter_types import OperatorEvent
+from apo_teleop.arbiter.types import OperatorEvent
 from apo_teleop.devices.device import DeviceSample, disconnected
 from apo_teleop.devices.profiles import Profiles
 from apo_teleop.devices.rest_gate import RestGate

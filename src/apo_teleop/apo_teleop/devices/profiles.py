@@ -10,7 +10,7 @@ import numpy as np
 
 from apo_core.config.parameters import parameter
 from apo_core.errors import ConfigError
-from apo_teleop.arbiter_types import OperatorEvent
+from apo_teleop.arbiter.types import OperatorEvent
 from apo_teleop.devices.device import AXES
 
 DEFAULT = "default"  # line of every SpaceMouse that has none of its own

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable
 
 from apo_teleop.devices.device import Device, DeviceSample, disconnected
-from apo_teleop.feed import NO_OPERATOR, OperatorFeed
-from apo_teleop.mapping import AxisMapping, OperatorSample
+from apo_teleop.devices.mapping import AxisMapping, OperatorSample
+from apo_teleop.devices.publication import NO_OPERATOR, OperatorFeed
 
 
 class NoDevice:

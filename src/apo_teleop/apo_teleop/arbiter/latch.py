@@ -1,0 +1,90 @@
+"""What stays until a person clears it: a fault that latches, and the emergency stop. Pure; time is passed in."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from apo_teleop.arbiter.config import ArbiterConfig
+from apo_teleop.arbiter.transitions import Condition, Reason, Transition
+from apo_teleop.arbiter.types import ArbiterInputs, OperatorEvent
+
+
+class Clearance(NamedTuple):
+    """The answer to a wish to clear."""
+
+    cleared: str  # what was latched; empty if nothing was, or if it was refused
+    refused: str = ""  # why it stays latched
+
+    @property
+    def text(self) -> str:
+        """What came of it, for people."""
+        return self.refused or (f"cleared {self.cleared}" if self.cleared else "nothing was latched")
+
+
+class Latch:
+    """Holds from a stop that is asked for, or a transition that latches, until it is cleared.
+
+    Args:
+        config: largest age of a clear button, tolerance of stamps ahead.
+    """
+
+    def __init__(self, config: ArbiterConfig):
+        self._stale_ns = round(config.operator_stale_s * 1e9)
+        self._future_ns = round(config.future_tolerance_s * 1e9)
+        self.reason: Reason | None = None  # what is latched
+        self._since_ns = 0
+        self._stop_requested = False
+        self._stop_held = False  # somebody goes on saying stop
+
+    @property
+    def holds(self) -> bool:
+        """Whether nobody may drive."""
+        return self.reason is not None or self._stop_requested
+
+    @property
+    def estopped(self) -> bool:
+        """Whether an emergency stop is asked for or latched."""
+        return self._stop_requested or self.reason is Reason.ESTOP
+
+    def stop(self) -> None:
+        """Emergency stop from the next step on, until cleared."""
+        self._stop_requested = True
+
+    def clear(self) -> Clearance:
+        """Ends what is latched, unless somebody goes on saying stop."""
+        if self._stop_held:
+            return Clearance("", "a publisher of the topic estop says stop")
+        cleared, self.reason = self.reason, None
+        return Clearance(cleared or "")
+
+    def heed(self, now_ns: int, inputs: ArbiterInputs) -> None:
+        """Clear and stop as the inputs ask for; a stop wins."""
+        self._stop_held = inputs.estop
+        self._since_ns = min(self._since_ns, now_ns)  # time that starts over must not keep the button from clearing
+        events = inputs.operator.events if inputs.operator is not None else ()
+        if OperatorEvent.CLEAR in events and self._is_timely(now_ns, inputs):
+            self.clear()
+        if inputs.estop or OperatorEvent.ESTOP in events:
+            self.stop()
+
+    def _is_timely(self, now_ns: int, inputs: ArbiterInputs) -> bool:
+        """Whether a clear button speaks of what is latched now: a delayed one was pressed for an earlier fault."""
+        sample = inputs.operator
+        stamp_ns = sample.stamp_ns if sample.clear_stamp_ns is None else sample.clear_stamp_ns
+        age_ns = now_ns - stamp_ns
+        fresh = -self._future_ns <= age_ns <= self._stale_ns and stamp_ns >= self._since_ns
+        return fresh and not inputs.duplicate
+
+    def conditions(self) -> set[Condition]:
+        """What holds because of it."""
+        holds = {Condition.ESTOP_REQUESTED: self._stop_requested, Condition.LATCHED: self.reason is not None}
+        return {condition for condition, held in holds.items() if held}
+
+    def follow(self, row: Transition, now_ns: int) -> Reason:
+        """Latches, or not, as the row of this step says; returns the reason of the step."""
+        reason = row.reason or self.reason
+        if row.latches and self.reason is not reason:
+            self._since_ns = now_ns
+        self.reason = reason if row.latches else None
+        self._stop_requested = False
+        return reason

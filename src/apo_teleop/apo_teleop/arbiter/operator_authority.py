@@ -1,0 +1,153 @@
+"""Whether the operator is in control, what the operator wants, and when control goes back. Pure; time is passed in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from apo_core.contract.contract import Contract
+from apo_core.contract.frames import frame_fault
+from apo_teleop.arbiter.config import ArbiterConfig
+from apo_teleop.arbiter.transitions import Condition
+from apo_teleop.arbiter.types import ArbiterInputs, OperatorEvent, OperatorInput
+from apo_teleop.arbiter.watchdogs import Found, seconds
+from apo_teleop.motion.limits import GRIPPER, TWIST
+from apo_teleop.motion.shaping import GRIPPER_CLOSED, GRIPPER_OPEN
+
+
+class OperatorControl:
+    """Memory of one operator: in control from the first motion until control goes back or is taken away.
+
+    Args:
+        config: hand-back, largest age of a sample, tolerance of stamps ahead.
+        contract: size and frame of an action.
+    """
+
+    def __init__(self, config: ArbiterConfig, contract: Contract):
+        self._required, self._contract = config.operator_required, contract
+        self._future_ns = round(config.future_tolerance_s * 1e9)
+        self._stale_ns = round(config.operator_stale_s * 1e9)
+        self._rest_ns = config.hand_back_s * 1e9 if config.hand_back == "rest" else math.inf
+        self.in_control = False
+        self.motion_refused = False  # the operator acts, but may not take control
+        self.values: list[float] | None = None  # (A,) the operator's action in this tick
+        self.has_gripped = False  # whether an executed action of the operator's has ever spoken of the gripper
+        self._hand_back_requested = False
+        self._must_rest = True  # a device may be held while control starts
+        self._last_active_ns = 0
+        self._gripper = self._wanted_gripper = GRIPPER_OPEN
+        self._grips = False  # whether the action of this tick speaks of the gripper
+
+    def end(self) -> None:
+        """Control goes to somebody else."""
+        self.in_control = self._hand_back_requested = False
+
+    def require_rest(self) -> None:
+        """From now on the device must have been at rest once before it can take control."""
+        self._must_rest = True
+
+    def rested(self) -> None:
+        """The device is at rest."""
+        self._must_rest = False
+
+    def hand_back(self) -> bool:
+        """Control goes back as soon as the device rests; whether the operator is in control."""
+        self._hand_back_requested = self.in_control
+        return self.in_control
+
+    def executed(self) -> None:
+        """The operator's action of this tick is carried out; the gripper stays where it leaves it."""
+        self._gripper = self._wanted_gripper
+        self.has_gripped |= self._grips
+
+    def judge(self, now_ns: int, inputs: ArbiterInputs, executed: Sequence[float]) -> Found:
+        """What holds of the operator in this tick; updates `in_control` and `values`.
+
+        Args:
+            now_ns: ROS time.
+            inputs: the newest sample, with all its events since the last tick.
+            executed: (A,) the command before.
+        """
+        sample, found = inputs.operator, {}
+        if "operator" in inputs.late:
+            found[Condition.OPERATOR_MISSED_DEADLINE] = ""
+        connected = sample is not None and sample.connected
+        quiet_ns = inputs.steady_ns - sample.receive_ns if sample is not None else 0
+        heard = sample is not None and quiet_ns <= self._stale_ns
+        if self.in_control and not connected:
+            found[Condition.DEVICE_GONE] = ""
+        if self.in_control and not heard:
+            found[Condition.OPERATOR_QUIET] = seconds(quiet_ns, "silent")
+        if not (connected and heard):
+            if self._required:
+                found[Condition.NO_OPERATOR] = ""
+            return found
+        if not acts(sample):
+            self.rested()
+        elif self._must_rest:
+            found[Condition.OPERATOR_NOT_AT_REST] = ""
+        else:
+            found |= self._judge_motion(now_ns, sample, executed)
+        self.motion_refused = acts(sample) and Condition.OPERATOR_ACTS not in found
+        if OperatorEvent.HAND_BACK in sample.events:
+            self.hand_back()
+        if Condition.OPERATOR_ACTS in found:
+            self._last_active_ns = inputs.steady_ns
+            self.values = self._drive(sample, executed)
+        elif self.in_control:
+            if self._hand_back_requested or inputs.steady_ns - self._last_active_ns >= self._rest_ns:
+                self.end()
+            else:
+                found[Condition.OPERATOR_RESTS] = ""
+                self.values = self._rest(executed)
+        return found
+
+    def _judge_motion(self, now_ns: int, sample: OperatorInput, executed: Sequence[float]) -> Found:
+        fault = _values_fault(sample, self._contract.action.size) or frame_fault(sample.frame_id, self._contract)
+        if fault:
+            return {Condition.OPERATOR_BROKEN if self.in_control else Condition.NEWCOMER_BROKEN: fault}
+        if sample.stamp_ns - now_ns > self._future_ns:
+            return {Condition.OPERATOR_AHEAD: seconds(sample.stamp_ns - now_ns, "ahead")}
+        if now_ns - sample.stamp_ns > self._stale_ns:
+            return {Condition.OPERATOR_BEHIND: seconds(now_ns - sample.stamp_ns, "old")}
+        if not self.in_control:
+            self._gripper = executed[GRIPPER]
+            self.in_control, self._hand_back_requested = True, False
+        return {Condition.OPERATOR_ACTS: ""}
+
+    def _drive(self, sample: OperatorInput, executed: Sequence[float]) -> list[float]:
+        """The operator's action (A,); a gripper value of 0 leaves the gripper to the toggle button."""
+        values = self._rest(executed)
+        gripper = self._gripper
+        if sample.active:
+            values = sample.values.tolist()
+            self._grips = bool(values[GRIPPER])
+            gripper = values[GRIPPER] or gripper
+        if sample.events.count(OperatorEvent.GRIPPER_TOGGLE) % 2:
+            self._grips = True
+            gripper = GRIPPER_OPEN if gripper > 0 else GRIPPER_CLOSED
+        values[GRIPPER] = self._wanted_gripper = gripper
+        return values
+
+    def _rest(self, executed: Sequence[float]) -> list[float]:
+        values = list(executed)
+        values[TWIST] = [0.0] * 6
+        values[GRIPPER] = self._wanted_gripper = self._gripper
+        self._grips = False
+        return values
+
+
+def acts(sample: OperatorInput) -> bool:
+    """Whether a sample asks for motion of the arm or the gripper."""
+    return sample.active or OperatorEvent.GRIPPER_TOGGLE in sample.events
+
+
+def _values_fault(sample: OperatorInput, size: int) -> str:
+    if not sample.active:
+        return ""
+    if sample.values is None or sample.values.shape != (size,):
+        got = "none" if sample.values is None else str(sample.values.shape)
+        return f"values {got}, the contract says ({size},)"
+    return "" if np.isfinite(sample.values).all() else "values are not finite"

@@ -1,0 +1,49 @@
+"""Whether the robot does what it is told. Pure; steady time is passed in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from apo_teleop.arbiter.config import ArbiterConfig
+from apo_teleop.motion.limits import ANGULAR, LINEAR
+
+
+class FollowingMonitor:
+    """Compares the commanded with the measured speed, of translation and of rotation.
+
+    Args:
+        config: following_s (0: off), following_share, following_speed, following_angular_speed.
+    """
+
+    def __init__(self, config: ArbiterConfig):
+        self._limit_ns = round(config.following_s * 1e9)
+        self._share = config.following_share
+        self._parts = (
+            ("m/s", LINEAR, config.following_speed),
+            ("rad/s", ANGULAR, config.following_angular_speed),
+        )
+        self.forget()
+
+    def forget(self) -> None:
+        """Nobody drives: braking is not followed."""
+        self._since_ns: list[int | None] = [None, None]
+
+    def judge(self, commanded: Sequence[float], measured: Sequence[float], steady_ns: int) -> str:
+        """Empty, or how the robot has not followed for longer than following_s.
+
+        Args:
+            commanded, measured: (6,) m/s, rad/s.
+        """
+        if not self._limit_ns:
+            return ""
+        found = ""
+        for i, (unit, part, threshold) in enumerate(self._parts):
+            told, done = math.hypot(*commanded[part]), math.hypot(*measured[part])
+            if told <= threshold or done >= self._share * told:
+                self._since_ns[i] = None
+            elif self._since_ns[i] is None or self._since_ns[i] > steady_ns:
+                self._since_ns[i] = steady_ns
+            elif steady_ns - self._since_ns[i] > self._limit_ns:
+                found = f"commanded {told:.3f} {unit}, measured {done:.3f}"
+        return found

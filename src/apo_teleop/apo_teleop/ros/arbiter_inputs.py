@@ -1,0 +1,149 @@
+"""What an arbiter listens to, converted: observation, feedback, policy, operator."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped, TwistStamped
+from rclpy.qos import QoSProfile
+
+from apo_core.contract.contract import Contract
+from apo_core.contract.frames import Header, UnnamedFrames
+from apo_core.ros.action_chunk import chunk_from_msg
+from apo_core.ros.conversions import to_ns
+from apo_core.ros.lifecycle import LifecycleBase
+from apo_core.ros.qos import COMMANDS, LATCHED
+from apo_core.types import ActionChunk
+from apo_interfaces.msg import ActionChunk as ActionChunkMessage
+from apo_interfaces.msg import AdapterStatus, OperatorCommand
+
+
+class ControlListener(Protocol):
+    """Who is told, and decides; see apo_teleop.arbiter.control_loop.ControlLoop."""
+
+    def on_adapter(self, versions: Sequence[int], steady_ns: int) -> Any: ...
+
+    def on_feedback(self, header: Header, twist: Sequence[float], steady_ns: int) -> None: ...
+
+    def on_pose(self, header: Header, position: Sequence[float], steady_ns: int) -> Any: ...
+
+    def on_chunk(self, header: Header, chunk: ActionChunk | None, fault: str, steady_ns: int) -> Any: ...
+
+    def on_operator(
+        self,
+        header: Header,
+        connected: bool,
+        active: bool,
+        values: np.ndarray,
+        events: tuple[str, ...],
+        now_ns: int,
+        steady_ns: int,
+    ) -> Any: ...
+
+
+class ControlInputs:
+    """Subscribes while the arbiter is active; hands every message on, and what was decided on it.
+
+    Args:
+        node: owns the subscriptions. A message that arrives while it is not active counts for nothing: one that
+            waits already still comes after the last command.
+        contract: topics of the observation and the feedback.
+        measured: QoS of both.
+        listener: is told.
+        answer: (decision or None) of a message that a tick waits for.
+        interrupt: (decision or None) of a message of the operator, which may be between two ticks.
+        with_info: whether the executor can give callbacks the message info.
+    """
+
+    def __init__(
+        self,
+        node: LifecycleBase,
+        contract: Contract,
+        measured: QoSProfile,
+        listener: ControlListener,
+        answer: Callable[[Any], None],
+        interrupt: Callable[[Any], None],
+        with_info: bool,
+    ):
+        self._node, self._listener, self._answer, self._interrupt = node, listener, answer, interrupt
+        self._unnamed = UnnamedFrames(contract)
+        self.device_wall_ns = 0  # when the device's newest sample was taken, by the system's clock; 0: none yet
+        self.pose_steady_ns = 0  # when the newest observation arrived; 0: none yet
+        pose, feedback = contract.state_spec("ee_pose"), contract.feedback
+        # of two messages that wait, the announcement of an adapter comes before its chunk
+        wanted = [
+            (AdapterStatus, "policy/adapter_status", self._on_adapter, LATCHED),
+            (PoseStamped, pose.topic, self._on_pose, measured),
+            (ActionChunkMessage, "policy/chunk", self._on_chunk, COMMANDS),
+            (OperatorCommand, "operator/command", self._on_timed if with_info else self._on_operator, COMMANDS),
+        ]
+        if feedback is not None:
+            wanted.append((TwistStamped, feedback.topic, self._on_feedback, measured))
+        self._subscriptions = [node.create_subscription(*arguments) for arguments in wanted]
+
+    @property
+    def topics(self) -> list[str]:
+        """Full names of what is listened to."""
+        return [subscription.topic_name for subscription in self._subscriptions]
+
+    def close(self) -> None:
+        """Ends the subscriptions."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+
+    def _header(self, what: str, message: Any) -> Header:
+        """Stamp and frame of an input; that it names no frame is told once."""
+        header = Header(to_ns(message.header.stamp), message.header.frame_id)
+        if text := self._unnamed.warning(what, header):
+            self._node.get_logger().warning(text)
+        return header
+
+    def _on_adapter(self, message: AdapterStatus) -> None:
+        if self._node.is_active:
+            self._answer(self._listener.on_adapter((message.version,), time.monotonic_ns()))
+
+    def _on_pose(self, message: PoseStamped) -> None:
+        if not self._node.is_active:
+            return
+        self.pose_steady_ns = time.monotonic_ns()
+        p = message.pose.position
+        self._answer(self._listener.on_pose(self._header("ee_pose", message), (p.x, p.y, p.z), self.pose_steady_ns))
+
+    def _on_feedback(self, message: TwistStamped) -> None:
+        if not self._node.is_active:
+            return
+        v, w = message.twist.linear, message.twist.angular
+        twist = (v.x, v.y, v.z, w.x, w.y, w.z)
+        self._listener.on_feedback(self._header("feedback", message), twist, time.monotonic_ns())
+
+    def _on_chunk(self, message: ActionChunkMessage) -> None:
+        if not self._node.is_active:
+            return
+        header, chunk = self._header("policy/chunk", message), chunk_from_msg(message)
+        self._answer(self._listener.on_chunk(header, chunk, message.fault, time.monotonic_ns()))
+
+    def _on_timed(self, message: OperatorCommand, info: dict) -> None:
+        # simulated time is too coarse to measure with; then DDS's stamp of the sending counts
+        self._take(message, info["source_timestamp"] if self._node.get_clock().ros_time_is_active else None)
+
+    def _on_operator(self, message: OperatorCommand) -> None:
+        self._take(message, None)
+
+    def _take(self, message: OperatorCommand, sent_ns: int | None) -> None:
+        if not self._node.is_active:
+            return
+        header = self._header("operator/command", message)
+        self.device_wall_ns = header.stamp_ns if sent_ns is None else sent_ns
+        decision = self._listener.on_operator(
+            header,
+            message.connected,
+            message.active,
+            np.array(message.values, np.float32),
+            tuple(message.events),
+            self._node.get_clock().now().nanoseconds,
+            time.monotonic_ns(),
+        )
+        self._interrupt(decision)

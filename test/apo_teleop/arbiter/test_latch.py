@@ -1,0 +1,82 @@
+"""What stays until a person clears it."""
+
+import numpy as np
+import pytest
+
+from apo_teleop.arbiter.config import ArbiterConfig
+from apo_teleop.arbiter.latch import Clearance, Latch
+from apo_teleop.arbiter.transitions import Condition, Reason, next_transition
+from apo_teleop.arbiter.types import ArbiterInputs, OperatorInput
+
+SECOND = 1_000_000_000
+NOW = 100 * SECOND
+
+
+@pytest.fixture
+def latch() -> Latch:
+    return Latch(ArbiterConfig(operator_stale_s=0.3, future_tolerance_s=0.1))
+
+
+def pressed(event: str, stamp_ns: int = NOW, **inputs) -> ArbiterInputs:
+    sample = OperatorInput(stamp_ns, stamp_ns, True, False, np.zeros(7, np.float32), (event,))
+    return ArbiterInputs(stamp_ns, operator=sample, **inputs)
+
+
+def test_a_stop_holds_before_its_step_and_after(latch):
+    assert not latch.holds
+    latch.stop()
+    assert latch.holds and latch.estopped
+    assert latch.conditions() == {Condition.ESTOP_REQUESTED}
+    assert latch.follow(next_transition(latch.conditions()), NOW) is Reason.ESTOP
+    assert latch.conditions() == {Condition.LATCHED}
+    assert latch.follow(next_transition(latch.conditions()), NOW + SECOND) is Reason.ESTOP
+    assert latch.estopped
+    assert latch.clear() == Clearance("estop")
+    assert not latch.holds and latch.clear() == Clearance("")
+
+
+def test_a_fault_latches_or_passes_as_its_row_says(latch):
+    assert latch.follow(next_transition({Condition.DEVICE_GONE}), NOW) is Reason.DEVICE_LOST
+    assert latch.holds and not latch.estopped
+    latch.clear()
+    assert latch.follow(next_transition({Condition.CHUNK_OLD}), NOW) is Reason.CHUNK_STALE
+    assert not latch.holds
+
+
+def test_nothing_clears_while_somebody_goes_on_saying_stop(latch):
+    latch.heed(NOW, ArbiterInputs(NOW, estop=True))
+    latch.follow(next_transition(latch.conditions()), NOW)
+    assert latch.clear() == Clearance("", "a publisher of the topic estop says stop")
+    latch.heed(NOW + SECOND, ArbiterInputs(NOW + SECOND))
+    assert latch.clear() == Clearance("estop")
+
+
+@pytest.mark.parametrize(
+    ("age_s", "duplicate", "cleared"),
+    [
+        (0.0, "", True),
+        (0.3, "", True),
+        (0.31, "", False),  # too old to speak of now
+        (-0.1, "", True),
+        (-0.11, "", False),
+        (0.5, "", False),  # pressed before it latched
+        (0.0, "operator/command", False),  # of whom is unclear
+    ],
+)
+def test_a_clear_button_counts_if_it_speaks_of_what_is_latched(latch, age_s, duplicate, cleared):
+    latch.follow(next_transition({Condition.DEVICE_GONE}), NOW - round(0.4 * SECOND))
+    latch.heed(NOW, pressed("clear", NOW - round(age_s * SECOND), duplicate=duplicate))
+    assert latch.holds is not cleared
+
+
+def test_time_that_starts_over_keeps_no_button_from_clearing(latch):
+    latch.follow(next_transition({Condition.DEVICE_GONE}), NOW)
+    latch.heed(SECOND, ArbiterInputs(SECOND))
+    latch.heed(2 * SECOND, pressed("clear", 2 * SECOND))
+    assert not latch.holds
+
+
+def test_a_stop_wins_over_a_clear_of_the_same_step(latch):
+    sample = OperatorInput(NOW, NOW, True, False, np.zeros(7, np.float32), ("estop", "clear"))
+    latch.heed(NOW, ArbiterInputs(NOW, operator=sample))
+    assert latch.conditions() == {Condition.ESTOP_REQUESTED}

@@ -1,0 +1,115 @@
+"""The operator's memory: in control, hand-back, gripper."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from apo_core.contract.contract import load_contract
+from apo_teleop.arbiter.config import ArbiterConfig
+from apo_teleop.arbiter.operator_authority import OperatorControl
+from apo_teleop.arbiter.transitions import Condition
+from apo_teleop.arbiter.types import ArbiterInputs, OperatorInput
+
+CONTRACT = load_contract(Path(__file__).resolve().parents[3] / "config" / "contract.yaml")
+MS = 1_000_000
+UP = np.array([0, 0, 0.2, 0, 0, 0, 0], np.float32)
+EXECUTED = [0.1, 0, 0, 0, 0, 0, 1.0]
+
+
+@pytest.fixture
+def step():
+    """(operator, ms, values or None, events) -> what holds at that time."""
+
+    def judge(operator, at_ms, values=None, events=(), executed=EXECUTED):
+        active = values is not None
+        sample = OperatorInput(at_ms * MS, at_ms * MS, True, active, values if active else np.zeros(7), tuple(events))
+        operator.values = None
+        return set(operator.judge(at_ms * MS, ArbiterInputs(at_ms * MS, operator=sample), executed))
+
+    return judge
+
+
+def rested(config, contract):
+    """An operator who may take control."""
+    operator = OperatorControl(config, contract)
+    operator.rested()
+    return operator
+
+
+def test_motion_takes_control_with_the_gripper_as_it_is(step):
+    operator = rested(ArbiterConfig(), CONTRACT)
+    assert step(operator, 0) == set() and not operator.in_control
+    assert step(operator, 50, UP) == {Condition.OPERATOR_ACTS} and operator.in_control
+    assert operator.values == pytest.approx([0, 0, 0.2, 0, 0, 0, 1.0])
+    # what is executed later does not change what the operator holds
+    step(operator, 100, UP, executed=[0.0] * 6 + [-1.0])
+    assert operator.values[6] == 1.0
+
+
+def test_rest_stands_still_until_the_window_is_over(step):
+    operator = rested(ArbiterConfig(hand_back_s=0.1), CONTRACT)
+    step(operator, 0, UP)
+    assert step(operator, 99) == {Condition.OPERATOR_RESTS}
+    assert operator.values == [0, 0, 0, 0, 0, 0, 1.0]
+    assert step(operator, 100) == set()
+    assert not operator.in_control and operator.values is None
+
+
+def test_hand_back_asked_for_while_moving_comes_with_the_first_rest(step):
+    operator = rested(ArbiterConfig(hand_back="button"), CONTRACT)
+    assert not operator.hand_back()
+    step(operator, 0, UP)
+    assert step(operator, 50) == {Condition.OPERATOR_RESTS}
+    step(operator, 100, UP)
+    assert operator.hand_back()
+    assert step(operator, 150, UP) == {Condition.OPERATOR_ACTS}
+    assert step(operator, 200) == set()
+    # the next intervention knows nothing of it
+    step(operator, 250, UP)
+    assert step(operator, 300) == {Condition.OPERATOR_RESTS}
+
+
+def test_a_device_that_must_rest_takes_control_only_afterwards(step):
+    operator = OperatorControl(ArbiterConfig(), CONTRACT)
+    assert step(operator, 0, UP) == {Condition.OPERATOR_NOT_AT_REST}
+    assert operator.motion_refused and not operator.in_control
+    assert step(operator, 50, events=("gripper_toggle",)) == {Condition.OPERATOR_NOT_AT_REST}
+    assert step(operator, 100) == set()
+    assert step(operator, 150, UP) == {Condition.OPERATOR_ACTS}
+
+
+def test_the_gripper_stays_until_its_action_is_carried_out(step):
+    operator = rested(ArbiterConfig(hand_back="button"), CONTRACT)
+    step(operator, 0, UP)
+    step(operator, 50, events=("gripper_toggle",))
+    assert operator.values[6] == -1.0
+    step(operator, 100)
+    assert operator.values[6] == 1.0
+    step(operator, 150, events=("gripper_toggle",))
+    operator.executed()
+    step(operator, 200)
+    assert operator.values[6] == -1.0
+
+
+def test_whoever_may_not_take_control_is_remembered_until_rest(step):
+    operator = rested(ArbiterConfig(), CONTRACT)
+    assert step(operator, 0, np.full(7, np.nan)) == {Condition.NEWCOMER_BROKEN}
+    assert operator.motion_refused and not operator.in_control
+    step(operator, 50)
+    assert not operator.motion_refused
+
+
+def test_a_missing_device_matters_where_an_operator_is_required():
+    inputs = ArbiterInputs(0)
+    assert OperatorControl(ArbiterConfig(), CONTRACT).judge(0, inputs, EXECUTED) == {}
+    required = OperatorControl(ArbiterConfig(operator_required=True), CONTRACT)
+    assert set(required.judge(0, inputs, EXECUTED)) == {Condition.NO_OPERATOR}
+
+
+def test_values_in_another_frame_give_no_control():
+    operator = rested(ArbiterConfig(), CONTRACT)
+    sample = OperatorInput(0, 0, True, True, UP, frame_id="world")
+    found = operator.judge(0, ArbiterInputs(0, operator=sample), EXECUTED)
+    assert list(found) == [Condition.NEWCOMER_BROKEN]
+    assert "has the frame 'world', must have frame_id = 'base'" in found[Condition.NEWCOMER_BROKEN]

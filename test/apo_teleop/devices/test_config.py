@@ -1,0 +1,59 @@
+"""Which device `auto` stands for, and that the shipped files name every parameter."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from apo_core.config.parameters import load, read_ros_parameters
+from apo_teleop.arbiter.config import ArbiterConfig
+from apo_teleop.devices.config import TeleopConfig, choose_device
+from apo_teleop.devices.joy import JoyConfig
+from apo_teleop.devices.mapping import MappingConfig
+from apo_teleop.devices.profiles import ProfileConfig
+from apo_teleop.devices.scripted_operator import ScriptedConfig
+
+CONFIG = Path(__file__).parents[3] / "config"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "simulated", "attached", "published", "device"),
+    [
+        ("auto", True, True, True, "spacemouse"),
+        ("auto", False, True, True, "spacemouse"),
+        ("auto", True, False, True, "joy"),
+        ("auto", False, False, True, "joy"),
+        ("auto", True, False, False, "scripted"),
+        ("auto", False, False, False, "spacemouse"),
+        ("keyboard", True, True, True, "keyboard"),
+        ("joy", True, True, False, "joy"),
+        ("none", True, True, True, "none"),
+    ],
+)
+def test_auto_takes_what_is_there(wanted, simulated, attached, published, device):
+    assert choose_device(wanted, simulated, lambda: attached, lambda: published) == device
+
+
+@pytest.mark.parametrize("wanted", ["spacemouse", "joy", "keyboard", "scripted", "none"])
+def test_only_auto_looks_for_devices(wanted):
+    def looked():
+        raise AssertionError("looked for a device")
+
+    assert choose_device(wanted, True, looked, looked) == wanted
+
+
+def test_the_shipped_teleop_file_names_every_parameter_with_its_default():
+    shipped = read_ros_parameters(CONFIG / "teleop.yaml", "teleop")
+    defaults = {
+        field.name: list(field.default) if isinstance(field.default, tuple) else field.default
+        for cls in (TeleopConfig, MappingConfig, ProfileConfig, JoyConfig, ScriptedConfig)
+        for field in dataclasses.fields(cls)
+    }
+    assert shipped == defaults
+
+
+def test_the_shipped_arbiter_file_names_every_parameter_with_its_default():
+    assert load(ArbiterConfig, CONFIG / "arbiter.yaml", "arbiter") == ArbiterConfig()
+    assert set(read_ros_parameters(CONFIG / "arbiter.yaml", "arbiter")) == {
+        field.name for field in dataclasses.fields(ArbiterConfig)
+    }
