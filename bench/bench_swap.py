@@ -22,7 +22,7 @@ from apo_core.contract.contract import Contract, load_contract
 from apo_core.policy_probe import probe_observations
 from apo_core.types import ControlSource, Observation
 from apo_policy_node.config import PolicyConfig
-from apo_policy_node.policy_runner import Answer
+from apo_policy_node.inference.runner import Answer
 from apo_policy_node.policy_server import Listeners, PolicyServer
 from apo_vla.lora.adapter import (
     LoraSettings,

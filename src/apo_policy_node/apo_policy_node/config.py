@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from apo_core.config.parameters import parameter
 from apo_core.errors import AdapterError, CheckpointError, ConfigError
-from apo_policy_node.chunking import CHUNKINGS
+from apo_policy_node.inference.chunking import CHUNKINGS
 
 PROMOTED = -1
 FILE = "config/policy.yaml"

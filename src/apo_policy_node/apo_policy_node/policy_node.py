@@ -24,15 +24,15 @@ from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.node_runner import run
 from apo_core.ros.observation_subscriber import ObservationSource
 from apo_core.ros.parameters import declare
-from apo_core.ros.policy_messages import doubt_to_msg, reloaded_to_msg
 from apo_core.ros.qos import COMMANDS, LATCHED, sensors
 from apo_core.types import ControlSource
 from apo_interfaces.msg import ActionChunk, ActionCommand, ActionDoubt, AdapterStatus
 from apo_interfaces.srv import LoadAdapter
-from apo_policy_node.adapter_reloader import ReloadResult, ReloadState
+from apo_policy_node.adapters.reloader import ReloadResult, ReloadState
 from apo_policy_node.config import PolicyConfig
-from apo_policy_node.policy_runner import Answer
+from apo_policy_node.inference.runner import Answer
 from apo_policy_node.policy_server import Listeners, PolicyServer
+from apo_policy_node.ros.policy_messages import doubt_to_msg, reloaded_to_msg
 from apo_vla.lora.adapter import LoraSettings, check_adapter_config
 from apo_vla.serving.policy import load_for_serving
 from apo_vla.serving.settings import ServingSettings

@@ -12,14 +12,14 @@ from apo_core.adapters.store import AdapterStore
 from apo_core.contract.contract import Contract
 from apo_core.errors import AdapterError
 from apo_core.types import ControlSource, Observation
-from apo_policy_node.adapter_reloader import AdaptablePolicy, AdapterReloader, ReloadResult, ReloadState
-from apo_policy_node.chunking import make_chunking
+from apo_policy_node.adapters.reloader import AdaptablePolicy, AdapterReloader, ReloadResult, ReloadState
+from apo_policy_node.adapters.worker import ReloadWorker, Reply
 from apo_policy_node.config import PROMOTED, PolicyConfig
-from apo_policy_node.doubt import HelpRequest
-from apo_policy_node.inference_worker import InferenceWorker
-from apo_policy_node.policy_runner import Answer, PolicyRunner
-from apo_policy_node.reload_worker import ReloadWorker, Reply
-from apo_policy_node.start_up import LoadedPolicy, check_policy, warm_up
+from apo_policy_node.inference.chunking import make_chunking
+from apo_policy_node.inference.runner import Answer, PolicyRunner
+from apo_policy_node.inference.uncertainty import HelpRequest
+from apo_policy_node.inference.worker import InferenceWorker
+from apo_policy_node.startup_checks import LoadedPolicy, check_policy, warm_up
 
 # an inference must not wait the usual 5 ms, at each of its many operations, while an adapter is read and tried
 _SWITCH_INTERVAL_S = 0.0002

@@ -15,8 +15,8 @@ from apo_core.adapters.manifest import ManifestInput
 from apo_core.adapters.promotion import Promotion
 from apo_core.adapters.store import AdapterStore
 from apo_core.errors import AdapterError
-from apo_policy_node.adapter_reloader import AdapterReloader, ReloadResult, ReloadState, StagedAdapter
-from apo_policy_node.reload_worker import ReloadWorker
+from apo_policy_node.adapters.reloader import AdapterReloader, ReloadResult, ReloadState, StagedAdapter
+from apo_policy_node.adapters.worker import ReloadWorker
 
 CONFIG = {"peft_type": "LORA", "r": 8, "lora_alpha": 16}
 RECORD = {"probe": self_test.PROBE, "instruction": "lift"}

@@ -25,7 +25,7 @@ from apo_core.adapters.store import AdapterStore  # noqa: E402
 from apo_core.contract.contract import Contract, contract_from_dict  # noqa: E402
 from apo_core.policy_probe import PROBE, record  # noqa: E402
 from apo_core.types import Observation  # noqa: E402
-from apo_policy_node.adapter_reloader import AdapterReloader, ReloadState  # noqa: E402
+from apo_policy_node.adapters.reloader import AdapterReloader, ReloadState  # noqa: E402
 from apo_vla.inputs.prompt import build_tokenizer  # noqa: E402
 from apo_vla.lora.adapter import LoraSettings, adapter_config, check_adapter_config  # noqa: E402
 from apo_vla.policy import VlaPolicy  # noqa: E402

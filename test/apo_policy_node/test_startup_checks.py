@@ -7,7 +7,7 @@ import pytest
 
 from apo_core.errors import CheckpointError, ConfigError
 from apo_policy_node.config import PolicyConfig
-from apo_policy_node.start_up import check_policy, warm_up
+from apo_policy_node.startup_checks import check_policy, warm_up
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 
 from apo_core.errors import ConfigError
 from apo_core.types import ControlSource
-from apo_policy_node.chunking import Ensemble, RealTime
-from apo_policy_node.doubt import HelpRequest
-from apo_policy_node.policy_runner import Cause, PolicyRunner
+from apo_policy_node.inference.chunking import Ensemble, RealTime
+from apo_policy_node.inference.runner import Cause, PolicyRunner
+from apo_policy_node.inference.uncertainty import HelpRequest
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from apo_core.adapters.promotion import Promotion
-from apo_policy_node.adapter_reloader import AdapterReloader, ReloadResult
+from apo_policy_node.adapters.reloader import AdapterReloader, ReloadResult
 
 Reply = Callable[[ReloadResult], None]
 

@@ -10,8 +10,8 @@ from apo_core import policy_probe as self_test
 from apo_core.contract.contract import Contract
 from apo_core.errors import CheckpointError, ConfigError
 from apo_core.types import ActionChunk, Observation
-from apo_policy_node.chunk_check import chunk_fault
 from apo_policy_node.config import PolicyConfig
+from apo_policy_node.inference.chunk_check import chunk_fault
 
 
 class LoadedPolicy(Protocol):

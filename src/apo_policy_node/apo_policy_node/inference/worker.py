@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from apo_core.types import ControlSource, Observation
-from apo_policy_node.doubt import Doubt
-from apo_policy_node.policy_runner import Answer, Cause, PolicyRunner
+from apo_policy_node.inference.runner import Answer, Cause, PolicyRunner
+from apo_policy_node.inference.uncertainty import Doubt
 
 
 class InferenceWorker:

@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from apo_core.types import ControlSource
-from apo_policy_node.inference_worker import InferenceWorker
-from apo_policy_node.policy_runner import Cause, PolicyRunner
+from apo_policy_node.inference.runner import Cause, PolicyRunner
+from apo_policy_node.inference.worker import InferenceWorker
 
 WAIT_S = 10.0  # limit of a wait for something that will come
 

@@ -13,9 +13,9 @@ import numpy as np
 from apo_core.contract.contract import Contract
 from apo_core.errors import ConfigError, ObservationError
 from apo_core.types import ActionChunk, ControlSource, Observation
-from apo_policy_node.chunk_check import chunk_fault
-from apo_policy_node.chunking import Chunking, Replace
-from apo_policy_node.doubt import Doubt, HelpRequest
+from apo_policy_node.inference.chunk_check import chunk_fault
+from apo_policy_node.inference.chunking import Chunking, Replace
+from apo_policy_node.inference.uncertainty import Doubt, HelpRequest
 
 _LATENCIES = 10  # newest inferences that the next one is expected to be no slower than
 

@@ -12,7 +12,7 @@ from apo_interfaces.msg import ActionDoubt, AdapterStatus
 
 
 class Doubt(Protocol):
-    """See apo_policy_node.doubt.Doubt."""
+    """See apo_policy_node.inference.uncertainty.Doubt."""
 
     observation_stamp_ns: int
     log_prob: float
@@ -22,7 +22,7 @@ class Doubt(Protocol):
 
 
 class Reloaded(Protocol):
-    """See apo_policy_node.adapter_reloader.ReloadResult."""
+    """See apo_policy_node.adapters.reloader.ReloadResult."""
 
     state: str
     version: int

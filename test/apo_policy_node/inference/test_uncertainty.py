@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from apo_core.types import ActionChunk
-from apo_policy_node.doubt import HelpRequest
+from apo_policy_node.inference.uncertainty import HelpRequest
 
 
 def chunk(*entropies: float) -> ActionChunk:

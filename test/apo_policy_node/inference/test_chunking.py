@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from apo_core.types import ActionChunk
-from apo_policy_node.chunking import Ensemble, RealTime, Replace, make_chunking
+from apo_policy_node.inference.chunking import Ensemble, RealTime, Replace, make_chunking
 
 PERIOD_NS = 50_000_000
 START_NS = 7_000_000_000
