@@ -13,8 +13,8 @@ from apo_core.errors import EpisodeFormatError
 from apo_core.types import EpisodeOutcome, Outcome
 from apo_episodes.reader import list_episodes, read_episode, verify_checksums
 from apo_episodes.recovery import list_partial, recover_episode
-from apo_recorder.episode_buffer import EpisodeEnd, Losses
-from apo_recorder.episode_writer import EpisodeWriterThread
+from apo_recorder.episode_state import EpisodeEnd, Losses
+from apo_recorder.writer_thread import EpisodeWriterThread
 
 KILLS, STEPS_PER_EPISODE, STEPS_PER_S = 50, 25, 10
 WAIT_S = 30.0

@@ -5,7 +5,7 @@ import pytest
 
 from apo_core.types import Outcome, TaskProgress
 from apo_recorder.config import RecorderConfig
-from apo_recorder.episode_buffer import Losses
+from apo_recorder.episode_state import Losses
 from apo_recorder.recording import Recording
 
 TICK = 100_000_000

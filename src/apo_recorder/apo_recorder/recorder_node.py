@@ -16,7 +16,6 @@ from std_srvs.srv import Trigger
 
 from apo_core.contract.contract import load_contract
 from apo_core.errors import ConfigError, ObservationError
-from apo_core.ros.command_message import command_from_msg, progress_from_msg
 from apo_core.ros.conversions import to_ns
 from apo_core.ros.diagnostics import OK, WARN, diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
@@ -27,9 +26,10 @@ from apo_core.ros.qos import COMMANDS, sensors
 from apo_interfaces.msg import ActionCommand, EpisodeEvent, OperatorCommand, TaskStatus
 from apo_interfaces.srv import EndEpisode, StartEpisode
 from apo_recorder.config import RecorderConfig
-from apo_recorder.episode_request import DISCARD, parse_outcome
-from apo_recorder.episode_writer import EpisodeWriterThread, EventKind
 from apo_recorder.recording import Recording
+from apo_recorder.requests import DISCARD, parse_outcome
+from apo_recorder.ros.command_message import command_from_msg, progress_from_msg
+from apo_recorder.writer_thread import EpisodeWriterThread, EventKind
 
 _POLL_S = 0.02
 

@@ -15,8 +15,8 @@ from apo_core.observation_sync import ObservationSync
 from apo_core.types import EpisodeInfo, EpisodeKind, ExecutedCommand, Outcome, Step, TaskProgress
 from apo_recorder.alignment import CommandAlignment, Pairing
 from apo_recorder.config import RecorderConfig
-from apo_recorder.episode_buffer import EpisodeBuffer, EpisodeEnd, Losses, Phase
-from apo_recorder.episode_request import AutoEpisodes, AutoStart, Button, episode_id, parse_tags
+from apo_recorder.episode_state import EpisodeBuffer, EpisodeEnd, Losses, Phase
+from apo_recorder.requests import AutoEpisodes, AutoStart, Button, episode_id, parse_tags
 from apo_recorder.stream_counts import StreamCounts
 
 _END_OF_TIME_NS = 2**63

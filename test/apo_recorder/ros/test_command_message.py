@@ -3,8 +3,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' or source a ROS 2 installation")
 
-from apo_core.ros.command_message import command_from_msg, progress_from_msg
 from apo_interfaces.msg import ActionCommand, TaskStatus
+from apo_recorder.ros.command_message import command_from_msg, progress_from_msg
 
 
 def command(**fields):

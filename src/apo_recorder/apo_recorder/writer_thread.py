@@ -15,7 +15,7 @@ from apo_core.errors import ObservationError
 from apo_core.types import ControlSource, EpisodeInfo, Outcome, Step
 from apo_episodes.labeling import intervention_share, takeovers
 from apo_episodes.reader import EpisodeWriter, publish
-from apo_recorder.episode_buffer import EpisodeEnd
+from apo_recorder.episode_state import EpisodeEnd
 
 WriterFactory = Callable[[Path, EpisodeInfo, Contract, str, int], EpisodeWriter]
 UNDONE = ".discarded"  # folder of the episodes that were taken back

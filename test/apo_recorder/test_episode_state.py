@@ -3,7 +3,7 @@ import pytest
 
 from apo_core.types import ControlSource, EpisodeOutcome, Outcome
 from apo_recorder.alignment import Pairing
-from apo_recorder.episode_buffer import EpisodeBuffer, Losses, Phase
+from apo_recorder.episode_state import EpisodeBuffer, Losses, Phase
 
 TICK = 100_000_000
 WAIT = 2_000_000_000

@@ -11,8 +11,8 @@ import pytest
 from apo_core.types import ControlSource, EpisodeOutcome, Outcome
 from apo_episodes.reader import EpisodeWriter, list_episodes, read_episode
 from apo_episodes.recovery import list_partial, recover_episode
-from apo_recorder.episode_buffer import EpisodeEnd, Losses
-from apo_recorder.episode_writer import EpisodeWriterThread, EventKind, WriterEvent
+from apo_recorder.episode_state import EpisodeEnd, Losses
+from apo_recorder.writer_thread import EpisodeWriterThread, EventKind, WriterEvent
 
 POLICY, HUMAN = ControlSource.POLICY, ControlSource.HUMAN
 WAIT_S = 30.0
@@ -176,7 +176,7 @@ def test_misfitting_step_is_a_loss_of_its_own(make_writer, make_info, make_step)
 _FULL_DISK = """
 import dataclasses, pathlib, pickle, sys
 from apo_core.contract.contract import contract_from_dict
-from apo_recorder.episode_writer import EpisodeWriterThread
+from apo_recorder.writer_thread import EpisodeWriterThread
 import json
 directory = pathlib.Path(sys.argv[1])
 info, steps, ending = pickle.loads((directory / "work.pickle").read_bytes())

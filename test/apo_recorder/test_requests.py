@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from apo_core.types import Outcome, TaskProgress
-from apo_recorder.episode_request import (
+from apo_recorder.requests import (
     AutoEnd,
     AutoEpisodes,
     AutoStart,
