@@ -27,8 +27,8 @@ from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutco
 from apo_episodes.frame_reader import FrameReader
 from apo_episodes.image_codec import PackedFrame, pack, unpack_jpeg
 from apo_episodes.reader import EpisodeWriter, list_episodes, read_episode
-from apo_sim_bridge.demonstrations import collect
-from apo_sim_bridge.sim_env import SimConfig, SimEnv
+from apo_sim_bridge.demonstrations.collect import collect
+from apo_sim_bridge.sim.env import SimConfig, SimEnv
 
 ROOT = Path(__file__).resolve().parents[1]
 RENDERED, ROUNDS = 40, 3

@@ -15,7 +15,7 @@ from small_contract import contract_data
 
 from apo_core.contract.contract import Contract, contract_from_dict
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, Observation, Step
-from apo_sim_bridge.rendering import prepare_backend
+from apo_sim_bridge.sim.rendering import prepare_backend
 
 # before rclpy is imported; child processes inherit it. LOCALHOST would add shared memory to what the profile names.
 _PROFILE = str(Path(__file__).parent / "support" / "fastdds_udp_loopback.xml")

@@ -17,7 +17,7 @@ from apo_core.config import parameters as configuration
 from apo_core.errors import ConfigError
 
 CONFIG_CLASSES = {
-    "sim_bridge": ["apo_sim_bridge.bridge_config.SimBridgeConfig"],
+    "sim_bridge": ["apo_sim_bridge.config.SimBridgeConfig"],
     "policy": ["apo_policy_node.config.PolicyConfig"],
     "arbiter": ["apo_teleop.arbiter.config.ArbiterConfig"],
     "teleop": [

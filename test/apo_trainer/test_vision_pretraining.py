@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_policy import small_config
 
-from apo_sim_bridge.scene_views import SceneViews
+from apo_sim_bridge.demonstrations.scene_views import SceneViews
 from apo_trainer.behaviour_cloning import Demonstrations, new_policy
 from apo_trainer.vision_pretraining import VisionSettings, pretrain_vision
 

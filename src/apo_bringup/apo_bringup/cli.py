@@ -21,7 +21,7 @@ _DEVICES = ("auto", "spacemouse", "joy", "keyboard", "scripted", "none")
 def _demo(arguments: argparse.Namespace) -> int:
     from apo_bringup.demo import run_demo
     from apo_bringup.session_plan import SessionConfig
-    from apo_sim_bridge.demonstration_files import INSTRUCTIONS
+    from apo_sim_bridge.demonstrations.files import INSTRUCTIONS
 
     shipped = "session_quick.yaml" if arguments.quick else "session.yaml"
     file = Path(arguments.config or nodes.share_dir() / "config" / shipped)

@@ -25,7 +25,7 @@ from apo_core.types import Purpose
 from apo_episodes.inspection.view import write_contact_sheet, write_video
 from apo_episodes.labeling import LabelRule
 from apo_episodes.reader import read_episode
-from apo_sim_bridge.bridge_config import SimBridgeConfig
+from apo_sim_bridge.config import SimBridgeConfig
 from apo_trainer.config import read_config
 
 _VERSIONS = ("torch", "transformers", "peft", "numpy", "h5py", "robosuite", "mujoco", "ros-rclpy")
@@ -153,7 +153,7 @@ def run_demo(
     from rclpy.signals import SignalHandlerOptions
 
     from apo_bringup.session_node import SessionNode
-    from apo_sim_bridge.demonstration_files import ensure_demonstrations
+    from apo_sim_bridge.demonstrations.files import ensure_demonstrations
 
     console, started = Console(sys.stdout), time.monotonic()
     watch = Watch(lambda: supervisor.dead(), time.monotonic)

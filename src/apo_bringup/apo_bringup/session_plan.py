@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from apo_core.config.parameters import parameter
 from apo_core.errors import ConfigError
 from apo_core.types import Purpose
-from apo_sim_bridge.demonstration_files import TRIES_PER_EPISODE
+from apo_sim_bridge.demonstrations.files import TRIES_PER_EPISODE
 
 
 @dataclass(frozen=True, slots=True)

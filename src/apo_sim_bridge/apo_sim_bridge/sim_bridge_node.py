@@ -23,9 +23,9 @@ from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, sensors
 from apo_interfaces.msg import TaskStatus
 from apo_interfaces.srv import ResetTask
-from apo_sim_bridge.bridge_config import SimBridgeConfig, sim_config
-from apo_sim_bridge.demonstrations import task_remaining
-from apo_sim_bridge.sim_env import SimEnv, SimFrame
+from apo_sim_bridge.config import SimBridgeConfig, sim_config
+from apo_sim_bridge.demonstrations.collect import task_remaining
+from apo_sim_bridge.sim.env import SimEnv, SimFrame
 from apo_sim_bridge.trial import CommandInbox, Trial, TrialRules
 
 GRIPPER_JOINT = "gripper_width"

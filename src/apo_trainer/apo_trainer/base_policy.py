@@ -103,8 +103,8 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
         ApoError: a fault in the settings, the data or the simulation.
         OSError: a folder cannot be written to.
     """
-    from apo_sim_bridge.demonstration_files import INSTRUCTIONS, ensure_demonstrations
-    from apo_sim_bridge.demonstrations import NoiseBursts
+    from apo_sim_bridge.demonstrations.collect import NoiseBursts
+    from apo_sim_bridge.demonstrations.files import INSTRUCTIONS, ensure_demonstrations
 
     line, noise = ProgressLine(), NoiseBursts()
     torch.set_num_threads(config.threads)
@@ -179,7 +179,7 @@ def _pretrain_vision(
 ) -> dict[str, Any]:
     """Trains the image encoders on random scenes; returns the errors that are left on scenes not trained on."""
     from apo_core.tasks.grasp_tasks import TASKS
-    from apo_sim_bridge.scene_views import SceneViewSettings, ensure_scene_views
+    from apo_sim_bridge.demonstrations.scene_views import SceneViewSettings, ensure_scene_views
 
     scenes = SceneViewSettings(config.task, config.vision_scenes, config.vision_seed, config.cameras, config.state_keys)
     views = ensure_scene_views(scenes, folder / VIEWS_FILE, contract, line.update)

@@ -149,7 +149,7 @@ def _train(job: _Job) -> tuple[TrainingResult, Adapter | None]:
 
 
 def _measure(job: _Job, config: CompareConfig, adapter: Adapter | None) -> tuple[tuple[int, bool], ...]:
-    from apo_sim_bridge.demonstration_files import INSTRUCTIONS
+    from apo_sim_bridge.demonstrations.files import INSTRUCTIONS
 
     line, began = ProgressLine(), time.monotonic()
     settings = RolloutSettings(

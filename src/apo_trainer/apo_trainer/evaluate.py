@@ -21,7 +21,7 @@ _CHECKPOINT = "models/lift_base"
 
 def evaluate(config: CompareConfig, checkpoint: str, adapter: Adapter | None) -> list[RolloutResult]:
     """One episode a seed of `config`; None measures the base policy. Raises as `evaluate_policy`."""
-    from apo_sim_bridge.demonstration_files import INSTRUCTIONS
+    from apo_sim_bridge.demonstrations.files import INSTRUCTIONS
 
     line = ProgressLine(sys.stdout)
     settings = RolloutSettings(

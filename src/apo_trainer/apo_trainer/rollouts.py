@@ -117,9 +117,9 @@ def _run(job: tuple[str, Adapter | None, RolloutSettings, int]) -> RolloutResult
     import torch
 
     from apo_core.contract.contract import load_contract
-    from apo_sim_bridge.bridge_config import SimBridgeConfig, sim_config
-    from apo_sim_bridge.demonstration_files import frame_observation
-    from apo_sim_bridge.sim_env import SimEnv
+    from apo_sim_bridge.config import SimBridgeConfig, sim_config
+    from apo_sim_bridge.demonstrations.files import frame_observation
+    from apo_sim_bridge.sim.env import SimEnv
 
     if _worker.get("key") != (checkpoint, adapter, settings):
         torch.set_num_threads(1)

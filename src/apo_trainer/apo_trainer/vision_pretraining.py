@@ -22,7 +22,7 @@ from apo_trainer.learning_rates import warmup_cosine
 from apo_vla.policy import VlaPolicy
 
 if TYPE_CHECKING:
-    from apo_sim_bridge.scene_views import SceneViews
+    from apo_sim_bridge.demonstrations.scene_views import SceneViews
 
 _INSTRUCTION = "look"  # vision reads no instruction, but an observation has one
 _HELD_OUT_EVERY = 10  # scenes

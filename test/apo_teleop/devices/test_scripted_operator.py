@@ -275,7 +275,7 @@ def test_a_run_of_the_expert_needs_no_help(start):
 
 @pytest.mark.parametrize("task", OBJECT_NAMES)
 def test_object_names_are_those_of_the_simulation(task):
-    sim_env = pytest.importorskip("apo_sim_bridge.sim_env")
+    sim_env = pytest.importorskip("apo_sim_bridge.sim.env")
     assert tuple(sim_env.TASK_BODIES[task]) == OBJECT_NAMES[task]
 
 

@@ -21,9 +21,9 @@ from apo_core.errors import ApoError, ConfigError
 from apo_core.tasks.expert import make_expert
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
 from apo_episodes.reader import EpisodeWriter, list_episodes
-from apo_sim_bridge.bridge_config import SimBridgeConfig, sim_config
-from apo_sim_bridge.demonstrations import NoiseBursts, collect, task_remaining
-from apo_sim_bridge.sim_env import SimEnv, SimFrame
+from apo_sim_bridge.config import SimBridgeConfig, sim_config
+from apo_sim_bridge.demonstrations.collect import NoiseBursts, collect, task_remaining
+from apo_sim_bridge.sim.env import SimEnv, SimFrame
 
 INSTRUCTIONS = {
     "Lift": "lift the red cube",

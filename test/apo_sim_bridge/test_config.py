@@ -6,7 +6,7 @@ import pytest
 from apo_core.config.parameters import load
 from apo_core.contract.contract import load_contract
 from apo_core.errors import ConfigError
-from apo_sim_bridge.bridge_config import SimBridgeConfig, sim_config
+from apo_sim_bridge.config import SimBridgeConfig, sim_config
 
 CONFIG = Path(__file__).parents[2] / "config"
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from apo_core.contract.contract import load_contract
-from apo_sim_bridge.scene_views import SceneViewSettings, ensure_scene_views, view_targets
-from apo_sim_bridge.sim_env import SimFrame
+from apo_sim_bridge.demonstrations.scene_views import SceneViewSettings, ensure_scene_views, view_targets
+from apo_sim_bridge.sim.env import SimFrame
 
-CONTRACT = load_contract(Path(__file__).parents[2] / "config" / "contract.yaml")
+CONTRACT = load_contract(Path(__file__).parents[3] / "config" / "contract.yaml")
 SETTINGS = SceneViewSettings("Lift", 2, 610_000, ("agentview", "wrist"), ("ee_pose", "gripper_width"))
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from apo_core.errors import ConfigError
 from apo_core.tasks.expert import make_expert
-from apo_sim_bridge import rendering
-from apo_sim_bridge.appearance import swap_textures, texture_files
-from apo_sim_bridge.demonstrations import expert_input
-from apo_sim_bridge.sim_env import TASK_BODIES, SimConfig, SimEnv, controller_input
+from apo_sim_bridge.demonstrations.collect import expert_input
+from apo_sim_bridge.sim import rendering
+from apo_sim_bridge.sim.appearance import swap_textures, texture_files
+from apo_sim_bridge.sim.env import TASK_BODIES, SimConfig, SimEnv, controller_input
 
 STILL = np.array([0, 0, 0, 0, 0, 0, -1], np.float32)
 
@@ -257,7 +257,7 @@ def test_misuse_is_refused(env):
 
 def test_importing_does_not_load_the_simulator():
     code = (
-        "import sys, apo_sim_bridge.sim_env, apo_sim_bridge.demonstrations;"
+        "import sys, apo_sim_bridge.sim.env, apo_sim_bridge.demonstrations.collect;"
         "sys.exit(any(name in sys.modules for name in ('robosuite', 'mujoco', 'torch', 'rclpy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -275,7 +275,7 @@ def test_a_mujoco_that_took_another_gl_library_before_is_refused():
     code = (
         "import os; os.environ.pop('MUJOCO_GL', None)\n"
         "import robosuite\n"
-        "from apo_sim_bridge.rendering import prepare_backend\n"
+        "from apo_sim_bridge.sim.rendering import prepare_backend\n"
         "try:\n    prepare_backend()\nexcept RuntimeError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

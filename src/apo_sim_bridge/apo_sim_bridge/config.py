@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from apo_core.config.parameters import parameter
 from apo_core.contract.contract import Contract
 from apo_core.errors import ConfigError
-from apo_sim_bridge.appearance import BACKGROUNDS, TEXTURES
-from apo_sim_bridge.sim_env import TASK_BODIES, SimConfig
+from apo_sim_bridge.sim.appearance import BACKGROUNDS, TEXTURES
+from apo_sim_bridge.sim.env import TASK_BODIES, SimConfig
 
 RENDERERS = ("auto", "egl", "osmesa")
 

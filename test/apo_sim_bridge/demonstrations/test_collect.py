@@ -7,8 +7,8 @@ import pytest
 
 from apo_core.errors import ConfigError
 from apo_core.tasks.expert import make_expert
-from apo_sim_bridge.demonstrations import NoiseBursts, collect, task_remaining
-from apo_sim_bridge.sim_env import ACTION_SCALE, SimConfig, SimEnv, SimFrame
+from apo_sim_bridge.demonstrations.collect import NoiseBursts, collect, task_remaining
+from apo_sim_bridge.sim.env import ACTION_SCALE, SimConfig, SimEnv, SimFrame
 
 STRONG = NoiseBursts(probability=0.5, linear_speed=1.0, angular_speed=10.0, release_probability=0.5)
 

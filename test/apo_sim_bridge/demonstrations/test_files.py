@@ -10,11 +10,11 @@ from apo_core.errors import ConfigError
 from apo_core.tasks.expert import progress
 from apo_core.types import ControlSource, EpisodeKind, Outcome
 from apo_episodes.reader import read_episode
-from apo_sim_bridge.demonstration_files import demonstration_steps, ensure_demonstrations
-from apo_sim_bridge.demonstrations import NoiseBursts, expert_input
-from apo_sim_bridge.sim_env import SimConfig, SimFrame
+from apo_sim_bridge.demonstrations.collect import NoiseBursts, expert_input
+from apo_sim_bridge.demonstrations.files import demonstration_steps, ensure_demonstrations
+from apo_sim_bridge.sim.env import SimConfig, SimFrame
 
-CONTRACT = load_contract(Path(__file__).parents[2] / "config" / "contract.yaml")
+CONTRACT = load_contract(Path(__file__).parents[3] / "config" / "contract.yaml")
 
 
 class FakeEnv:

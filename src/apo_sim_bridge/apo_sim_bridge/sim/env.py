@@ -12,8 +12,8 @@ import numpy as np
 
 from apo_core.errors import ConfigError
 from apo_core.rotations import canonical_quaternion
-from apo_sim_bridge.appearance import BACKGROUNDS, TEXTURES, swap_textures, texture_files
-from apo_sim_bridge.rendering import FrameRenderer, prepare_backend
+from apo_sim_bridge.sim.appearance import BACKGROUNDS, TEXTURES, swap_textures, texture_files
+from apo_sim_bridge.sim.rendering import FrameRenderer, prepare_backend
 
 PHYSICS_STEP_S = 0.002  # robosuite's SIMULATION_TIMESTEP
 # Full scale of an action: m/s, rad/s, gripper; at 20 Hz these are robosuite's 0.05 m and 0.5 rad per step.

@@ -18,10 +18,10 @@ from apo_core.contract.contract import Contract
 from apo_core.errors import ApoError
 from apo_core.tasks.expert import Scene, make_expert
 from apo_core.tasks.grasp_tasks import TASKS
-from apo_sim_bridge.bridge_config import SimBridgeConfig, sim_config
-from apo_sim_bridge.demonstration_files import frame_state
-from apo_sim_bridge.demonstrations import NoiseBursts, disturbed_actions, expert_input
-from apo_sim_bridge.sim_env import SimEnv, SimFrame
+from apo_sim_bridge.config import SimBridgeConfig, sim_config
+from apo_sim_bridge.demonstrations.collect import NoiseBursts, disturbed_actions, expert_input
+from apo_sim_bridge.demonstrations.files import frame_state
+from apo_sim_bridge.sim.env import SimEnv, SimFrame
 
 POSITION_UNIT = 0.04  # m of a position of 1 in `SceneViews.targets`
 _SCENE_STEPS = 44  # of each scene
