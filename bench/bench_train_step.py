@@ -20,11 +20,11 @@ from figure import Figure
 from naive_step import NaiveBatch, NaiveStep
 from train_step_setup import data, policy
 
-from apo_trainer.batches import Batcher
 from apo_trainer.config import TrainingConfig
-from apo_trainer.features import FeatureSettings
-from apo_trainer.mismatched import MismatchedActions
-from apo_trainer.trainer import Trainer, learning_rate
+from apo_trainer.data.batches import Batcher
+from apo_trainer.data.features import FeatureSettings
+from apo_trainer.data.mismatched import MismatchedActions
+from apo_trainer.optimisation.trainer import Trainer, learning_rate
 from apo_vla.lora.adapter import lora_parameters
 from apo_vla.policy import Prepared
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from apo_trainer.batches import Batch
 from apo_trainer.config import TrainingConfig
+from apo_trainer.data.batches import Batch
 from apo_vla.policy import Prepared, VlaPolicy
 
 

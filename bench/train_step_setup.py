@@ -19,7 +19,7 @@ from apo_core.types import (
 )
 from apo_episodes.reader import EpisodeWriter
 from apo_trainer.config import TrainingConfig
-from apo_trainer.dataset import TrainingData, load_training_data
+from apo_trainer.data.dataset import TrainingData, load_training_data
 from apo_vla.checkpoints.statistics import DatasetStatistics
 from apo_vla.families.small_vla.model import SmallVla, SmallVlaConfig
 from apo_vla.inputs.prompt import build_tokenizer

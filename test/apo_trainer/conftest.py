@@ -188,8 +188,8 @@ def trainer_of(tiny_model, interactions, contract):
     import copy
 
     from apo_trainer.config import TrainingConfig
-    from apo_trainer.dataset import load_training_data
-    from apo_trainer.trainer import Trainer
+    from apo_trainer.data.dataset import load_training_data
+    from apo_trainer.optimisation.trainer import Trainer
     from apo_vla.policy import VlaPolicy
 
     def make(resources=None, **changes):

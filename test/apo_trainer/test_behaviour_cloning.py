@@ -10,7 +10,6 @@ from small_policy import small_config
 from apo_core.errors import ConfigError
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
 from apo_episodes.reader import EpisodeWriter, read_episode
-from apo_trainer.action_tolerance import TolerantActions
 from apo_trainer.behaviour_cloning import (
     CloningCurves,
     CloningSettings,
@@ -21,6 +20,7 @@ from apo_trainer.behaviour_cloning import (
     targets,
     train,
 )
+from apo_trainer.optimisation.action_tolerance import TolerantActions
 
 TINY = small_config(image_channels=(8, 8, 16), hidden=32, mlp=64)
 SETTINGS = CloningSettings(

@@ -9,8 +9,8 @@ import torch
 
 from apo_core.errors import ConfigError
 from apo_trainer.config import TrainingConfig
-from apo_trainer.dataset import load_training_data
-from apo_trainer.trainer import Trainer
+from apo_trainer.data.dataset import load_training_data
+from apo_trainer.optimisation.trainer import Trainer
 from apo_vla.policy import VlaPolicy
 
 ROBOT = {"cameras": ["front"], "action_scale": [], "action_offset": []}

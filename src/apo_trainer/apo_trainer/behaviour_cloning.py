@@ -12,9 +12,9 @@ import torch
 
 from apo_core.errors import ConfigError
 from apo_episodes.reader import Episode
-from apo_trainer.action_tolerance import ActionScores, action_scores
-from apo_trainer.learning_rates import warmup_cosine
-from apo_trainer.prefix_noise import PrefixNoise
+from apo_trainer.data.prefix_noise import PrefixNoise
+from apo_trainer.optimisation.action_tolerance import ActionScores, action_scores
+from apo_trainer.optimisation.learning_rates import warmup_cosine
 from apo_vla.checkpoints.statistics import DatasetStatistics, compute_statistics
 from apo_vla.families.small_vla.model import SmallVla, SmallVlaConfig
 from apo_vla.inputs.prompt import build_tokenizer

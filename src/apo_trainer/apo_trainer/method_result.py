@@ -10,7 +10,7 @@ from typing import Any
 from scipy.stats import binomtest
 
 from apo_core.wilson import wilson_interval
-from apo_trainer.run_files import PUBLISHED
+from apo_trainer.runs.files import PUBLISHED
 
 
 @dataclass(frozen=True, slots=True)

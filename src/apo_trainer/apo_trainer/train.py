@@ -20,9 +20,9 @@ from pathlib import Path
 from apo_core.config.parameters import parse_overrides
 from apo_core.errors import ApoError, ConfigError
 from apo_trainer.config import METHOD_NAMES, check_typed_folders, read_config
-from apo_trainer.run_files import DONE, FAILED, INTERRUPTED, PUBLISHED, REFUSED, RunFiles
-from apo_trainer.run_reporter import RunReporter
-from apo_trainer.training_run import is_main_process, run
+from apo_trainer.runs.files import DONE, FAILED, INTERRUPTED, PUBLISHED, REFUSED, RunFiles
+from apo_trainer.runs.reporter import RunReporter
+from apo_trainer.runs.run import is_main_process, run
 
 EXIT_STATUS = {PUBLISHED: 0, DONE: 0, FAILED: 2, REFUSED: 3, INTERRUPTED: 130}
 

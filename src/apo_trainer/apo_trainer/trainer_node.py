@@ -20,13 +20,13 @@ from apo_core.ros.qos import COMMANDS, LATCHED
 from apo_interfaces.msg import EpisodeEvent, TrainerStatus
 from apo_interfaces.srv import StartTraining
 from apo_trainer.config import TrainerConfig
-from apo_trainer.episode_checks import EpisodeChecks
-from apo_trainer.episode_inbox import EpisodeInbox
-from apo_trainer.episode_watch import EpisodeWatch
-from apo_trainer.run_status import FAILED, IDLE, RUNNING, RunStatus, of_progress, of_result, of_start
-from apo_trainer.training_process import TrainingProcess
-from apo_trainer.training_run import CHECKS_FILE
-from apo_trainer.triggers import Triggers, parse_times
+from apo_trainer.data.episode_checks import EpisodeChecks
+from apo_trainer.runs.run import CHECKS_FILE
+from apo_trainer.service.episode_watch import EpisodeWatch
+from apo_trainer.service.new_episodes import EpisodeInbox
+from apo_trainer.service.schedule import Triggers, parse_times
+from apo_trainer.service.status import FAILED, IDLE, RUNNING, RunStatus, of_progress, of_result, of_start
+from apo_trainer.service.training_process import TrainingProcess
 
 _POLL_S = 0.1
 _USED_FILE = "used_episodes.json"  # in run_dir

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from apo_trainer.learning_rates import warmup_cosine
+from apo_trainer.optimisation.learning_rates import warmup_cosine
 from apo_vla.policy import VlaPolicy
 
 if TYPE_CHECKING:

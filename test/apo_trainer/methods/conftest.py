@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from apo_core.types import EpisodeKind
-from apo_trainer.dataset import EpisodeData, Sample, SampleClass, TrainingData
+from apo_trainer.data.dataset import EpisodeData, Sample, SampleClass, TrainingData
 
 CLASSES = {
     "E": SampleClass.EXPERT,

@@ -5,9 +5,9 @@ from collections import Counter
 import pytest
 
 from apo_trainer.config import TrainingConfig
-from apo_trainer.dataset import TrainingDataError
+from apo_trainer.data.dataset import TrainingDataError
+from apo_trainer.data.sampler import ActionOf
 from apo_trainer.methods.dpo import Dpo
-from apo_trainer.sampler import ActionOf
 
 
 def sampler(data, **changes):

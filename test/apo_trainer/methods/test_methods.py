@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from apo_trainer.config import METHOD_NAMES, TrainingConfig
-from apo_trainer.dataset import SampleClass, TrainingDataError
+from apo_trainer.data.dataset import SampleClass, TrainingDataError
+from apo_trainer.data.sampler import ActionOf, balanced_sampler
 from apo_trainer.methods import METHODS, Terms
-from apo_trainer.sampler import ActionOf, balanced_sampler
 
 EPISODES = ("E" * 30, "PPPPPPUUUUUHHHHHH", "PPPPUUUUHHHHH")
 

@@ -4,7 +4,7 @@ import pytest
 
 from apo_trainer.config import METHOD_NAMES, TrainingConfig
 from apo_trainer.methods import METHODS
-from apo_trainer.step_count import planned_steps
+from apo_trainer.optimisation.step_count import planned_steps
 
 EPISODES = ("E" * 60, "P" * 10 + "U" * 40 + "H" * 24)
 

@@ -9,7 +9,7 @@ from apo_trainer.losses.preference import (
     kto_loss,
     preference_loss,
 )
-from apo_trainer.losses.reference_compat import apo_reference_compat_loss
+from apo_trainer.losses.released_apo import apo_reference_compat_loss
 from apo_trainer.losses.terms import LossOutput, sequence_logps
 
 __all__ = [

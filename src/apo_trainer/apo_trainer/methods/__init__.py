@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from apo_trainer.methods.apo import Apo
 from apo_trainer.methods.apo_plus import ApoPlus
-from apo_trainer.methods.apo_reference_compat import ApoReferenceCompat
+from apo_trainer.methods.apo_released import ApoReferenceCompat
 from apo_trainer.methods.bc import BehaviourCloning
 from apo_trainer.methods.dagger import Dagger
 from apo_trainer.methods.dpo import Dpo

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from apo_trainer.dataset import TrainingData
+from apo_trainer.data.dataset import TrainingData
+from apo_trainer.data.sampler import PoolSampler, balanced_sampler
 from apo_trainer.losses import LossOutput, kl_estimate, kto_loss
 from apo_trainer.methods.method import Method, Terms
-from apo_trainer.sampler import PoolSampler, balanced_sampler
 
 
 class Kto(Method):

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from torch import Tensor
 
-from apo_trainer.dataset import SampleClass, TrainingData
+from apo_trainer.data.dataset import SampleClass, TrainingData
+from apo_trainer.data.sampler import Draw
 from apo_trainer.losses import LossOutput, bc_loss
-from apo_trainer.sampler import Draw
 
 if TYPE_CHECKING:
     from apo_trainer.config import TrainingConfig

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import torch
 
-from apo_trainer.dataset import SampleClass, TrainingData
+from apo_trainer.data.dataset import SampleClass, TrainingData
+from apo_trainer.data.sampler import PoolSampler, members_by_class
 from apo_trainer.losses import LossOutput, bc_loss
 from apo_trainer.methods.method import Method, Terms
-from apo_trainer.sampler import PoolSampler, members_by_class
 
 _DRAWN = "EXPERT+POLICY+HUMAN"
 _INTERVENTION_SHARE = 0.5

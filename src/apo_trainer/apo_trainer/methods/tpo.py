@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from apo_trainer.dataset import Sample, SampleClass, TrainingData, TrainingDataError
+from apo_trainer.data.dataset import Sample, SampleClass, TrainingData, TrainingDataError
+from apo_trainer.data.sampler import Draw, PoolSampler
 from apo_trainer.losses import LossOutput, tpo_loss
 from apo_trainer.methods.method import Method, Terms
-from apo_trainer.sampler import Draw, PoolSampler
 
 _REJECTED = SampleClass.UNDESIRABLE
 

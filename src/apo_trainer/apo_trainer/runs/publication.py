@@ -1,0 +1,93 @@
+"""Puts the adapter of a run into the store, once however often the run goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from apo_core.adapters import files as adapter_files
+from apo_core.adapters.manifest import EMITTED, MODEL_FILE, ManifestInput
+from apo_core.adapters.signature import SigningKey
+from apo_core.adapters.store import AdapterStore
+from apo_core.errors import AdapterError
+from apo_trainer.config import TrainerConfig
+from apo_trainer.optimisation.trainer import Trainer
+from apo_vla.lora.adapter import adapter_config
+
+
+def publish(
+    store: AdapterStore,
+    config: TrainerConfig,
+    trainer: Trainer,
+    episode_ids: tuple[str, ...],
+    key: SigningKey | None,
+    result: Mapping[str, Any],
+) -> int:
+    """The adapter's version in the store; the one it has there already if the run ended between this and its result.
+
+    Args:
+        store: where to.
+        config: of the run.
+        trainer: done.
+        episode_ids: what was trained on.
+        key: signs it.
+        result: of the run so far: run_id, parent, serving, data, metrics, notes, verdict.
+
+    Raises:
+        AdapterError: the store cannot be written.
+    """
+    policy, data, tensors = trainer.policy, result["data"], trainer.adapter()
+    there = _version_of(store, result["run_id"], tensors)
+    if there is not None:
+        _promote(store, there, config)
+        return there
+    counts = {name: data[name] for name in ("train_samples", "held_out_samples", "held_out_episodes", "policy_tokens")}
+    manifest = ManifestInput(
+        parent=result["parent"],
+        base_model_sha256=policy.base_sha256,
+        statistics_sha256=policy.statistics_sha256,
+        contract_sha256=policy.contract_sha256,
+        episode_ids=episode_ids,
+        config_sha256=config.sha256,
+        metrics={
+            "run_id": result["run_id"],
+            "serving": result["serving"],
+            "last_step": result["metrics"],
+            "data": counts,
+            "notes": result["notes"],
+        },
+        created_utc=_now(),
+        method=config.method,
+        self_test=trainer.self_test(),
+        config=config.facts,
+        # the store takes nothing that the gate has refused
+        verdict=result["verdict"] if result["verdict"]["accepted"] else None,
+        action_labels=EMITTED,
+    )
+    return store.publish(tensors, adapter_config(trainer.settings), manifest, config.promote, key).number
+
+
+def _version_of(store: AdapterStore, run_id: str, tensors: Mapping[str, np.ndarray]) -> int | None:
+    """The version that this run published with these very values."""
+    digest = hashlib.sha256(adapter_files.to_safetensors(tensors)).hexdigest()
+    for version in reversed(store.versions()):
+        with contextlib.suppress(AdapterError):  # a damaged one is not it
+            manifest = store.manifest(version)
+            if manifest["metrics"].get("run_id") == run_id and manifest["files"][MODEL_FILE]["sha256"] == digest:
+                return version
+    return None
+
+
+def _promote(store: AdapterStore, version: int, config: TrainerConfig) -> None:
+    promotion = store.promotion()
+    if config.promote and version != promotion.number and version not in promotion.history:
+        store.promote(version, _now(), f"published by method {config.method}")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

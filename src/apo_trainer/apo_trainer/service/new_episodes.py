@@ -1,0 +1,136 @@
+"""New episodes of a folder: checked as they appear, counted until a run uses them. No torch."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from apo_core.errors import EpisodeFormatError
+from apo_core.types import EpisodeKind, Purpose
+from apo_episodes.reader import list_episodes, read_episode
+from apo_trainer.data.dataset import SetAside
+from apo_trainer.data.episode_checks import EpisodeChecks
+
+
+class EpisodeInbox:
+    """What a folder of episodes has for the next run. `look` and the rest may be called from two threads.
+
+    Args:
+        folder: of the recorder; it may appear later.
+        record: JSON file with the ids that a run has used, so that a restart does not count them again.
+        checks: tell which files are sound.
+
+    Raises:
+        EpisodeFormatError: the record is damaged.
+    """
+
+    def __init__(self, folder: Path, record: Path, checks: EpisodeChecks):
+        self._folder, self._record, self._checks = folder, record, checks
+        self._lock = threading.Lock()
+        self._seen: dict[Path, tuple[int, int]] = {}  # size and time of change of each file that was looked at
+        self._new: dict[Path, str] = {}  # sound and unused: episode id
+        self._aside: dict[Path, str] = {}
+        self._used = self._read()
+
+    @property
+    def new(self) -> int:
+        """Sound episodes of deployment that no run has used."""
+        with self._lock:
+            return len(self._new)
+
+    @property
+    def set_aside(self) -> Mapping[Path, str]:
+        """Files that are not used, and why."""
+        with self._lock:
+            return dict(self._aside)
+
+    def look(self) -> list[SetAside]:
+        """Checks the files that appeared or changed; returns those that were found wrong now.
+
+        Raises:
+            EpisodeFormatError: the folder cannot be listed.
+        """
+        found, changed, paths = [], False, self._paths()
+        for path in paths:
+            try:
+                status = path.stat()
+            except OSError:  # removed since the folder was listed
+                continue
+            mark = (status.st_size, status.st_mtime_ns)
+            if self._seen.get(path) != mark:
+                found += self._sort(path)
+                self._seen[path], changed = mark, True  # after it: until then a run that starts counts it as used
+        self._forget(set(paths))
+        if changed:
+            self._checks.save()
+        return found
+
+    def take(self, episode_ids: Sequence[str] = ()) -> int:
+        """A run uses these episodes, or all; returns how many of them were known to be new.
+
+        Raises:
+            EpisodeFormatError: the folder cannot be listed.
+            OSError: the record cannot be written.
+        """
+        # a run also uses what is in the folder and was not looked at yet; files are named by their episode
+        unseen = () if episode_ids else (path.stem for path in self._paths() if path not in self._seen)
+        with self._lock:
+            taken = {path: name for path, name in self._new.items() if not episode_ids or name in episode_ids}
+            self._used |= {*taken.values(), *episode_ids, *unseen}
+            for path in taken:
+                del self._new[path]
+            self._record.parent.mkdir(parents=True, exist_ok=True)
+            temporary = self._record.with_name(f"{self._record.name}.new")
+            temporary.write_text(json.dumps(sorted(self._used), indent=1) + "\n")
+            temporary.replace(self._record)
+        return len(taken)
+
+    def _paths(self) -> list[Path]:
+        try:
+            return list_episodes(self._folder) if self._folder.is_dir() else []
+        except OSError as error:
+            raise EpisodeFormatError(f"{self._folder}: cannot be listed: {error}") from None
+
+    def _sort(self, path: Path) -> list[SetAside]:
+        faults = self._checks.faults(path)
+        try:
+            episode_id = "" if faults else _id_for_training(path)
+        except EpisodeFormatError as error:
+            faults, episode_id = (SetAside.because(path, error).reason,), ""
+        with self._lock:
+            self._new.pop(path, None)
+            self._aside.pop(path, None)
+            if faults:
+                self._aside[path] = "; ".join(faults)
+                return [SetAside(path, self._aside[path])]
+            if episode_id and episode_id not in self._used:
+                self._new[path] = episode_id
+        return []
+
+    def _forget(self, there: set[Path]) -> None:
+        with self._lock:
+            for known in (self._seen, self._new, self._aside):
+                for path in set(known) - there:
+                    del known[path]
+
+    def _read(self) -> set[str]:
+        try:
+            document = json.loads(self._record.read_text())
+            if not isinstance(document, list) or not all(isinstance(name, str) for name in document):
+                raise ValueError("it must be a list of episode ids")
+        except FileNotFoundError:
+            return set()
+        except (OSError, ValueError) as error:
+            raise EpisodeFormatError(
+                f"{self._record}: cannot be read: {error}; deleting it makes all episodes new"
+            ) from None
+        return set(document)
+
+
+def _id_for_training(path: Path) -> str:
+    """The id of an episode; empty for one that was recorded for another purpose than deployment."""
+    info = read_episode(path, images=False).info
+    is_deployment = info.tags.get("purpose", Purpose.DEPLOYMENT) == Purpose.DEPLOYMENT
+    return info.episode_id if info.kind == EpisodeKind.INTERACTION and is_deployment else ""

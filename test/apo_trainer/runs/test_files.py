@@ -1,0 +1,92 @@
+"""The folder of a run: what a run that goes on finds there."""
+
+import json
+
+import pytest
+
+from apo_trainer.config import TrainerConfig
+from apo_trainer.runs.files import MetricsFile, RunFiles, RunFolderError, RunRequest, explain
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """A run that was begun on one episode file."""
+    (tmp_path / "e1.h5").write_text("")
+    files = RunFiles(tmp_path / "run")
+    files.begin(TrainerConfig(steps=7))
+    files.write_request(RunRequest("name", 0, 3, (str(tmp_path / "e1.h5"),), (("e2.h5", "requested but not found"),)))
+    return files
+
+
+def test_what_was_asked_for_is_read_back(begun, tmp_path):
+    config, request = begun.read()
+    assert config == TrainerConfig(steps=7)
+    path = str(tmp_path / "e1.h5")
+    assert request == RunRequest("name", 0, 3, (path,), (("e2.h5", "requested but not found"),))
+
+
+def test_an_older_run_started_from_what_served(begun):
+    path = begun.folder / "run.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in {**values, "parent": 2}.items() if name != "serving"}))
+    request = begun.read()[1]
+    assert (request.parent, request.serving) == (2, 2)
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(RunFolderError, match="no run to resume"):
+        RunFiles(tmp_path).read()
+
+
+def test_an_episode_file_that_is_gone_is_named(begun, tmp_path):
+    (tmp_path / "e1.h5").unlink()
+    with pytest.raises(RunFolderError, match=r"1 of its episode files are gone: .*e1\.h5"):
+        begun.read()
+
+
+@pytest.mark.parametrize("state", ["PUBLISHED", "REFUSED"])
+def test_a_finished_run_is_refused_and_needs_no_progress(begun, state):
+    begun.progress.write_text("")
+    begun.write_result({"state": state})
+    assert not begun.progress.exists()
+    with pytest.raises(RunFolderError, match=f"the run is finished \\({state}\\)"):
+        begun.read()
+
+
+@pytest.mark.parametrize("state", ["FAILED", "INTERRUPTED"])
+def test_a_run_that_failed_or_was_stopped_can_go_on(begun, state):
+    begun.progress.write_text("")
+    begun.write_result({"state": state})
+    assert begun.progress.exists()
+    assert begun.read()[1].run_id == "name"
+
+
+def test_a_new_run_in_the_same_folder_forgets_the_old_one(begun):
+    begun.progress.write_text("")
+    begun.write_result({"state": "FAILED"})
+    begun.begin(TrainerConfig())
+    assert not begun.progress.exists()
+    assert not begun.result.exists()
+
+
+def test_metrics_after_the_step_to_go_on_from_are_dropped(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    with MetricsFile(path) as lines:
+        for step in (1, 2, 3):
+            lines.write({"step": step})
+    path.write_text(path.read_text() + '{"step": 4, "lo')  # killed while it wrote
+    with MetricsFile(path, 2) as lines:
+        assert lines.last == {"step": 2}
+        lines.write({"step": 3, "again": True})
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [
+        {"step": 1},
+        {"step": 2},
+        {"step": 3, "again": True},
+    ]
+
+
+def test_a_full_disk_is_explained_with_the_places(tmp_path):
+    text = explain(OSError(28, "No space left on device"), (tmp_path / "run", "adapters"))
+    assert "No space left on device; one of" in text
+    assert f"{tmp_path / 'run'}, adapters is on a full disk: free space and resume the run" in text
+    assert explain(ValueError("bad"), ("x",)) == "ValueError: bad"
