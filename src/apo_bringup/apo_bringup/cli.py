@@ -86,7 +86,7 @@ def _operator(arguments: argparse.Namespace) -> int:
 
 
 def _base_policy(arguments: argparse.Namespace) -> int:
-    from apo_trainer.base_policy import main
+    from apo_experiments.base_policy.base_policy import main
 
     return main(arguments.rest)
 
@@ -98,13 +98,13 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from apo_trainer.compare import main
+    from apo_experiments.compare.compare import main
 
     return main(arguments.rest)
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from apo_trainer.evaluate import main
+    from apo_experiments.evaluate import main
 
     return main(arguments.rest)
 

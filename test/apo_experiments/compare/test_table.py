@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from apo_trainer.comparison import markdown, rows, write_figure
-from apo_trainer.method_result import MethodResult, TrainingResult
+from apo_experiments.compare.result import MethodResult, TrainingResult
+from apo_experiments.compare.table import markdown, rows, write_figure
 
 BASE = MethodResult("base", (TrainingResult(tuple((seed, seed < 5) for seed in range(10))),))
 TRAINING = TrainingResult(

@@ -17,10 +17,10 @@ from apo_core.contract.contract import Contract, load_contract
 from apo_core.errors import ApoError, ConfigError
 from apo_core.wilson import wilson_interval
 from apo_episodes.reader import read_episode
-from apo_trainer.behaviour_cloning import CloningSettings, join_demonstrations, new_policy, train
-from apo_trainer.progress_line import ProgressLine
-from apo_trainer.rollouts import RolloutResult, RolloutSettings, evaluate_policy
-from apo_trainer.vision_pretraining import FEWEST_SCENES, VisionSettings, pretrain_vision
+from apo_experiments.base_policy.behaviour_cloning import CloningSettings, join_demonstrations, new_policy, train
+from apo_experiments.base_policy.vision_pretraining import FEWEST_SCENES, VisionSettings, pretrain_vision
+from apo_experiments.progress_line import ProgressLine
+from apo_experiments.rollouts import RolloutResult, RolloutSettings, evaluate_policy
 from apo_vla.families.small_vla.model import SmallVlaConfig
 from apo_vla.loading import read_manifest, save_checkpoint, write_manifest
 from apo_vla.policy import VlaPolicy

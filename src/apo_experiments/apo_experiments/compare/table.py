@@ -11,8 +11,8 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from apo_trainer.compare_config import BASE
-from apo_trainer.method_result import MethodResult, PairedTest, paired
+from apo_experiments.compare.config import BASE
+from apo_experiments.compare.result import MethodResult, PairedTest, paired
 
 _MEASURED = ("method", "success", "95 % interval", "n", "each training", "gained / lost")
 _TRAINED = ("held-out desirable", "undesirable", "L1", "gate", "training")

@@ -10,7 +10,7 @@ from small_policy import small_config
 from apo_core.errors import ConfigError
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
 from apo_episodes.reader import EpisodeWriter, read_episode
-from apo_trainer.behaviour_cloning import (
+from apo_experiments.base_policy.behaviour_cloning import (
     CloningCurves,
     CloningSettings,
     Demonstrations,

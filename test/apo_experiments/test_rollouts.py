@@ -7,7 +7,7 @@ from adapter_samples import plain_manifest
 
 from apo_core.adapters.store import AdapterStore
 from apo_core.contract.specs import Limits
-from apo_trainer.rollouts import Adapter, RolloutResult, RolloutSettings, evaluate_policy, within_limits
+from apo_experiments.rollouts import Adapter, RolloutResult, RolloutSettings, evaluate_policy, within_limits
 from apo_vla.lora.adapter import LoraSettings, adapter_config, lora_state
 from apo_vla.policy import VlaPolicy
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from apo_core.errors import AdapterError
-from apo_trainer.evaluate import choose_adapter, main, summary
-from apo_trainer.rollouts import RolloutResult
+from apo_experiments.evaluate import choose_adapter, main, summary
+from apo_experiments.rollouts import RolloutResult
 
 ROOT = Path(__file__).parents[2]
 

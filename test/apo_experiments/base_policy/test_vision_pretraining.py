@@ -7,9 +7,9 @@ import pytest
 import torch
 from small_policy import small_config
 
+from apo_experiments.base_policy.behaviour_cloning import Demonstrations, new_policy
+from apo_experiments.base_policy.vision_pretraining import VisionSettings, pretrain_vision
 from apo_sim_bridge.demonstrations.scene_views import SceneViews
-from apo_trainer.behaviour_cloning import Demonstrations, new_policy
-from apo_trainer.vision_pretraining import VisionSettings, pretrain_vision
 
 SHAPE = small_config(image_channels=(8, 8, 16), hidden=32, mlp=64, image_tokens=2)
 SETTINGS = VisionSettings(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from apo_trainer.method_result import MethodResult, PairedTest, TrainingResult, paired
+from apo_experiments.compare.result import MethodResult, PairedTest, TrainingResult, paired
 
 
 def outcomes(text: str) -> tuple[tuple[int, bool], ...]:

@@ -15,13 +15,13 @@ from typing import Any
 from apo_core.config.parameters import load, parse_overrides
 from apo_core.errors import ApoError, ConfigError
 from apo_episodes.reader import list_episodes
-from apo_trainer.compare_config import BASE, CONFIG_FILE, CompareConfig, check_seeds, trainer_configs
-from apo_trainer.comparison import markdown, rows, write_figure
+from apo_experiments.compare.config import BASE, CONFIG_FILE, CompareConfig, check_seeds, trainer_configs
+from apo_experiments.compare.result import MethodResult, TrainingResult
+from apo_experiments.compare.table import markdown, rows, write_figure
+from apo_experiments.progress_line import ProgressLine
+from apo_experiments.rollouts import Adapter, RolloutResult, RolloutSettings, evaluate_policy
 from apo_trainer.config import METHOD_NAMES, TrainerConfig, check_typed_folders
 from apo_trainer.data.dataset import find_episodes
-from apo_trainer.method_result import MethodResult, TrainingResult
-from apo_trainer.progress_line import ProgressLine
-from apo_trainer.rollouts import Adapter, RolloutResult, RolloutSettings, evaluate_policy
 from apo_trainer.runs.run import run
 
 # change neither what is trained nor how it is measured; a method's settings and seed are in its training's hash

@@ -12,9 +12,9 @@ from apo_core.adapters.store import AdapterStore
 from apo_core.config.parameters import load, parse_overrides
 from apo_core.errors import AdapterError, ApoError
 from apo_core.wilson import wilson_interval
-from apo_trainer.compare_config import CONFIG_FILE, CompareConfig
-from apo_trainer.progress_line import ProgressLine
-from apo_trainer.rollouts import Adapter, RolloutResult, RolloutSettings, evaluate_policy
+from apo_experiments.compare.config import CONFIG_FILE, CompareConfig
+from apo_experiments.progress_line import ProgressLine
+from apo_experiments.rollouts import Adapter, RolloutResult, RolloutSettings, evaluate_policy
 
 _CHECKPOINT = "models/lift_base"
 

@@ -13,11 +13,11 @@ from apo_core.config.parameters import load, read_ros_parameters
 from apo_core.errors import ConfigError
 from apo_core.types import EpisodeKind
 from apo_episodes.reader import read_episode
-from apo_trainer import compare
-from apo_trainer.compare_config import CompareConfig, check_seeds, trainer_configs
-from apo_trainer.rollouts import RolloutResult
+from apo_experiments.compare import compare
+from apo_experiments.compare.config import CompareConfig, check_seeds, trainer_configs
+from apo_experiments.rollouts import RolloutResult
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TRAINING = {
     "steps": 2,
     "batch_size": 8,
