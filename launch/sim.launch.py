@@ -1,6 +1,6 @@
 """The simulated robot."""
 
-from apo_bringup.launching import describe
+from apo_bringup.stack.launching import describe
 
 
 def generate_launch_description():

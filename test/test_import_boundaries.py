@@ -53,7 +53,7 @@ def may_use_torch(name: str) -> bool:
 
 
 # read by launch files, which run where ROS is
-LAUNCHING = {"apo_bringup.launching"}
+LAUNCHING = {"apo_bringup.stack.launching"}
 
 
 def probe(names: list[str], forbidden: tuple[str, ...]) -> dict[str, list[str]]:

@@ -56,7 +56,7 @@ def test_ctrl_c_before_a_session_has_begun_is_told_in_a_line(monkeypatch, capsys
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("apo_bringup.supervision.run_in_foreground", interrupted)
+    monkeypatch.setattr("apo_bringup.stack.supervision.run_in_foreground", interrupted)
     assert main(["up", "recorder"]) == 130
     assert capsys.readouterr().err == "apo: interrupted\n"
 
@@ -69,7 +69,7 @@ def test_a_broken_override_is_told_in_a_line(capsys):
 def test_a_section_for_no_node_is_told(monkeypatch, tmp_path, capsys):
     file = tmp_path / "mine.yaml"
     file.write_text("/**/recordr:\n  ros__parameters: {}\n/**/policy:\n  ros__parameters: {}\n")
-    monkeypatch.setattr("apo_bringup.supervision.run_in_foreground", lambda *_: 0)
+    monkeypatch.setattr("apo_bringup.stack.supervision.run_in_foreground", lambda *_: 0)
     assert main(["up", "recorder", "--params-file", str(file), "--data-dir", str(tmp_path)]) == 0
     assert capsys.readouterr().err == f"apo up: {file}: section '**/recordr' is for no node of apo\n"
 

@@ -7,10 +7,10 @@ import yaml
 
 pytest.importorskip("ament_index_python", reason="ROS 2 is missing: run 'make setup' or source a ROS 2 installation")
 
-from apo_bringup import nodes
 from apo_bringup.demo import exit_status, label_rule, programs, shown_episode, versions, write_report
-from apo_bringup.report import EpisodeRecord, SessionRecord, TrainingRecord
-from apo_bringup.session_plan import SessionConfig
+from apo_bringup.session.plan import SessionConfig
+from apo_bringup.session.report import EpisodeRecord, SessionRecord, TrainingRecord
+from apo_bringup.stack import nodes
 from apo_core.errors import ConfigError
 from apo_core.types import ControlSource, EpisodeOutcome, Outcome, Purpose
 from apo_episodes.inspection.view import write_contact_sheet

@@ -9,7 +9,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.task import Future
 from std_srvs.srv import SetBool
 
-from apo_bringup.session_plan import SessionConfig, Trial
+from apo_bringup.session.plan import SessionConfig, Trial
 from apo_core.ros.qos import COMMANDS, LATCHED, sensors
 from apo_core.types import Purpose
 from apo_interfaces.msg import ActionCommand, AdapterStatus, ControlStatus, EpisodeEvent, TaskStatus, TrainerStatus

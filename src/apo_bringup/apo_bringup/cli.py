@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from apo_bringup import nodes
+from apo_bringup.stack import nodes
 from apo_core.config import parameters as configuration
 from apo_core.errors import ApoError, ConfigError
 
@@ -20,7 +20,7 @@ _DEVICES = ("auto", "spacemouse", "joy", "keyboard", "scripted", "none")
 
 def _demo(arguments: argparse.Namespace) -> int:
     from apo_bringup.demo import run_demo
-    from apo_bringup.session_plan import SessionConfig
+    from apo_bringup.session.plan import SessionConfig
     from apo_sim_bridge.demonstrations.files import INSTRUCTIONS
 
     shipped = "session_quick.yaml" if arguments.quick else "session.yaml"
@@ -37,8 +37,8 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _up(arguments: argparse.Namespace) -> int:
-    from apo_bringup.console import kept_terminal
-    from apo_bringup.supervision import Program, run_in_foreground
+    from apo_bringup.console.display import kept_terminal
+    from apo_bringup.stack.supervision import Program, run_in_foreground
 
     data_dir = Path(arguments.data_dir).resolve()
     wanted = arguments.nodes or [e.name for e in nodes.NODES if arguments.sim or e.group != nodes.SIM]
@@ -79,7 +79,7 @@ def _up(arguments: argparse.Namespace) -> int:
 
 
 def _operator(arguments: argparse.Namespace) -> int:
-    from apo_bringup.operator_console_node import operate
+    from apo_bringup.console.operator_node import operate
 
     start = {name: getattr(arguments, name) for name in ("task", "instruction", "operator_name")}
     return operate(arguments.namespace, start)
@@ -110,7 +110,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _sessions(arguments: argparse.Namespace) -> int:
-    from apo_bringup.sessions import main
+    from apo_bringup.session.summary import main
 
     return main(arguments.rest)
 

@@ -10,14 +10,14 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from apo_bringup import nodes
-from apo_bringup.console import Console
-from apo_bringup.readiness import expected_listeners
-from apo_bringup.report import EpisodeRecord, SessionRecord, build_report, format_table
-from apo_bringup.session import conduct
-from apo_bringup.session_plan import SessionConfig
-from apo_bringup.supervision import Program, Supervisor
-from apo_bringup.watch import Watch
+from apo_bringup.console.display import Console
+from apo_bringup.session.conduct import conduct
+from apo_bringup.session.plan import SessionConfig
+from apo_bringup.session.readiness import expected_listeners
+from apo_bringup.session.report import EpisodeRecord, SessionRecord, build_report, format_table
+from apo_bringup.session.stop_watch import Watch
+from apo_bringup.stack import nodes
+from apo_bringup.stack.supervision import Program, Supervisor
 from apo_core.config import parameters as configuration
 from apo_core.contract.contract import load_contract
 from apo_core.errors import ApoError
@@ -111,7 +111,7 @@ def exit_status(record: SessionRecord, signal_name: str) -> int:
 
 def write_report(record: SessionRecord, final_version: int, run_dir: Path) -> dict:
     """Writes report.json, report.html, contact_sheet.png and episode.mp4; returns the report."""
-    from apo_bringup.report_html import render_html
+    from apo_bringup.session.report_html import render_html
 
     report = build_report(record, 0, final_version)
     (run_dir / "report.json").write_text(json.dumps(report, indent=1) + "\n")
@@ -152,7 +152,7 @@ def run_demo(
     import rclpy
     from rclpy.signals import SignalHandlerOptions
 
-    from apo_bringup.session_node import SessionNode
+    from apo_bringup.session.node import SessionNode
     from apo_sim_bridge.demonstrations.files import ensure_demonstrations
 
     console, started = Console(sys.stdout), time.monotonic()

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from session_stack import CONFIG, LISTENERS, FakeStack
 
-from apo_bringup.session_node import SessionNode
-from apo_bringup.session_plan import SessionConfig
+from apo_bringup.session.node import SessionNode
+from apo_bringup.session.plan import SessionConfig
 
 
 @pytest.fixture

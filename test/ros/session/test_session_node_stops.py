@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from session_stack import DEPLOYMENT, NO_LIMIT, ignore
 
-from apo_bringup.session import SessionStopped
-from apo_bringup.session_plan import SessionConfig
+from apo_bringup.session.conduct import SessionStopped
+from apo_bringup.session.plan import SessionConfig
 from apo_core.types import Outcome
 
 

@@ -3,9 +3,9 @@
 import pytest
 from session_stack import NO_LIMIT, ignore
 
-from apo_bringup.report import ReloadRecord
-from apo_bringup.session import SessionStopped
-from apo_bringup.session_plan import SessionConfig, Trial
+from apo_bringup.session.conduct import SessionStopped
+from apo_bringup.session.plan import SessionConfig, Trial
+from apo_bringup.session.report import ReloadRecord
 from apo_core.types import Outcome, Purpose
 
 

@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from apo_bringup.report import EpisodeRecord, SessionRecord, TrainingRecord, build_report
-from apo_bringup.report_html import plot_latency, render_html
+from apo_bringup.session.report import EpisodeRecord, SessionRecord, TrainingRecord, build_report
+from apo_bringup.session.report_html import plot_latency, render_html
 from apo_core.types import Outcome, Purpose
 
 

@@ -14,9 +14,9 @@ from launch.utilities import normalize_to_list_of_substitutions, perform_substit
 from launch_ros.actions import Node
 from launch_ros.utilities import evaluate_parameters
 
-from apo_bringup import nodes
+from apo_bringup.stack import nodes
 
-LAUNCH = Path(__file__).resolve().parents[2] / "launch"
+LAUNCH = Path(__file__).resolve().parents[3] / "launch"
 STARTS = {
     "policy": ["policy"],
     "teleop": ["teleop", "arbiter"],

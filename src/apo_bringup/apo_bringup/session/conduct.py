@@ -6,14 +6,14 @@ import traceback
 from collections.abc import Callable
 from typing import Protocol
 
-from apo_bringup.report import EpisodeRecord, ReloadRecord, SessionRecord, TrainingRecord
-from apo_bringup.session_plan import (
+from apo_bringup.session.plan import (
     SessionConfig,
     Trial,
     deployment_trials,
     evaluation_trials,
     reload_trial,
 )
+from apo_bringup.session.report import EpisodeRecord, ReloadRecord, SessionRecord, TrainingRecord
 from apo_core.errors import ApoError
 from apo_core.types import Purpose
 

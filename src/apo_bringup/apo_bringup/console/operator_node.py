@@ -15,9 +15,9 @@ from rclpy.node import Node
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
-from apo_bringup.console import Console, kept_terminal
-from apo_bringup.nodes import namespace_arguments
-from apo_bringup.operator_console import HELP, KEYS, OperatorView
+from apo_bringup.console.display import Console, kept_terminal
+from apo_bringup.console.operator_view import HELP, KEYS, OperatorView
+from apo_bringup.stack.nodes import namespace_arguments
 from apo_core.ros.node_runner import run
 from apo_core.ros.qos import COMMANDS
 from apo_core.system.terminal_keys import TerminalKeys

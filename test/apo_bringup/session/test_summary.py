@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from apo_bringup.sessions import ReportError, main, read_report, table
+from apo_bringup.session.summary import ReportError, main, read_report, table
 
 
 def report(shares: list[float], base: tuple[int, int], final: tuple[int, int], stopped: str = "") -> dict:

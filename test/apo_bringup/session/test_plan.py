@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from apo_bringup.session_plan import (
+from apo_bringup.session.plan import (
     SessionConfig,
     deployment_trials,
     evaluation_trials,
@@ -13,7 +13,7 @@ from apo_core.config.parameters import load, read_ros_parameters
 from apo_core.errors import ConfigError
 from apo_core.types import Purpose
 
-CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
+CONFIG_DIR = Path(__file__).resolve().parents[3] / "config"
 CONFIG = SessionConfig(rounds=2, episodes_per_round=3, evaluation_episodes=4, expert_episodes=5)
 
 

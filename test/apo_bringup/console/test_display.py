@@ -6,7 +6,7 @@ import tty
 
 import pytest
 
-from apo_bringup.console import Console, kept_terminal
+from apo_bringup.console.display import Console, kept_terminal
 
 
 def test_without_a_terminal_only_notes_are_written():

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("supervisor", reason="supervisor is missing: run 'make setup'")
 
-from apo_bringup.supervision import Program, Supervisor
+from apo_bringup.stack.supervision import Program, Supervisor
 
 WAIT_S = 20.0
 # ends by SIGINT only, and says so
@@ -85,7 +85,7 @@ def test_an_argument_reaches_the_program_as_it_is(supervisor, tmp_path, word):
 
 def test_in_a_file_nothing_of_what_programs_and_supervisord_say_is_lost(tmp_path):
     script = (
-        "from pathlib import Path; from apo_bringup.supervision import Program, run_in_foreground; "
+        "from pathlib import Path; from apo_bringup.stack.supervision import Program, run_in_foreground; "
         f"program = Program('patient', [{sys.executable!r}, '-c', {PATIENT!r}], {{}}); "
         f"run_in_foreground([program], Path({str(tmp_path / 'log')!r}))"
     )
@@ -105,7 +105,7 @@ def test_in_a_file_nothing_of_what_programs_and_supervisord_say_is_lost(tmp_path
 
 def test_several_runners_share_a_folder_of_logs(tmp_path):
     script = (
-        "import sys; from pathlib import Path; from apo_bringup.supervision import Program, run_in_foreground; "
+        "import sys; from pathlib import Path; from apo_bringup.stack.supervision import Program, run_in_foreground; "
         "program = Program('echo', [sys.executable, '-c', f'print({sys.argv[1]!r}, flush=True)'], {}); "
         f"run_in_foreground([program], Path({str(tmp_path / 'log')!r}))"
     )
@@ -131,7 +131,7 @@ def test_several_runners_share_a_folder_of_logs(tmp_path):
 
 def test_kill_9_of_the_runner_leaves_no_process(tmp_path):
     script = (
-        "import sys, time; from pathlib import Path; from apo_bringup.supervision import Program, Supervisor; "
+        "import sys, time; from pathlib import Path; from apo_bringup.stack.supervision import Program, Supervisor; "
         f"program = Program('patient', [sys.executable, '-c', {PATIENT!r}], {{}}); "
         f"supervisor = Supervisor([program], Path({str(tmp_path / 'log')!r})); "
         "time.sleep(600)"

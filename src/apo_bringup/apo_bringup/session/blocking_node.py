@@ -13,8 +13,8 @@ from rclpy.qos import QoSProfile
 from rclpy.task import Future
 from std_srvs.srv import SetBool
 
-from apo_bringup.session import SessionStopped, Update
-from apo_bringup.session_records import overdue
+from apo_bringup.session.conduct import SessionStopped, Update
+from apo_bringup.session.records import overdue
 
 _SHOW_S = 0.1  # between live lines
 

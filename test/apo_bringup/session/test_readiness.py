@@ -1,9 +1,9 @@
 from pathlib import Path
 
-from apo_bringup.readiness import expected_listeners, missing_parts, second_publishers, starting_line
+from apo_bringup.session.readiness import expected_listeners, missing_parts, second_publishers, starting_line
 from apo_core.contract.contract import load_contract
 
-CONTRACT = load_contract(Path(__file__).resolve().parents[2] / "config" / "contract.yaml")
+CONTRACT = load_contract(Path(__file__).resolve().parents[3] / "config" / "contract.yaml")
 EXPECTED = {"ee_pose": ("arbiter", "policy"), "wrist": ("policy",)}
 LISTENING = {"ee_pose": {"arbiter", "policy"}, "wrist": {"policy", "viewer"}}
 

@@ -9,12 +9,11 @@ from collections.abc import Callable, Collection, Mapping
 from rclpy.task import Future
 from std_srvs.srv import SetBool
 
-from apo_bringup.blocking_node import BlockingNode, Overdue
-from apo_bringup.readiness import ONE_PUBLISHER, missing_parts, second_publishers, starting_line
-from apo_bringup.report import EpisodeRecord, ReloadRecord, SessionRecord, TrainingRecord
-from apo_bringup.session import SessionStopped, Update
-from apo_bringup.session_plan import SessionConfig, Trial
-from apo_bringup.session_records import (
+from apo_bringup.session.blocking_node import BlockingNode, Overdue
+from apo_bringup.session.conduct import SessionStopped, Update
+from apo_bringup.session.plan import SessionConfig, Trial
+from apo_bringup.session.readiness import ONE_PUBLISHER, missing_parts, second_publishers, starting_line
+from apo_bringup.session.records import (
     INTERRUPTED,
     ReloadWindow,
     TrainingProgress,
@@ -25,6 +24,7 @@ from apo_bringup.session_records import (
     start_fields,
     trial_line,
 )
+from apo_bringup.session.report import EpisodeRecord, ReloadRecord, SessionRecord, TrainingRecord
 from apo_core.ros.qos import COMMANDS, LATCHED
 from apo_interfaces.msg import AdapterStatus, ControlStatus, EpisodeEvent, TaskStatus, TrainerStatus
 from apo_interfaces.srv import EndEpisode, LoadAdapter, ResetTask, StartEpisode, StartTraining
@@ -60,7 +60,7 @@ class _Running:
 
 
 class SessionNode(BlockingNode):
-    """Drives a session; implements `apo_bringup.session.Stack`.
+    """Drives a session; implements `apo_bringup.session.conduct.Stack`.
 
     Args:
         config: the plan.

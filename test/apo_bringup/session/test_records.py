@@ -3,9 +3,8 @@ from types import SimpleNamespace as Message
 
 import pytest
 
-from apo_bringup.report import EpisodeRecord, ReloadRecord, SessionRecord, TrainingRecord
-from apo_bringup.session_plan import SessionConfig, Trial
-from apo_bringup.session_records import (
+from apo_bringup.session.plan import SessionConfig, Trial
+from apo_bringup.session.records import (
     ReloadWindow,
     TrainingProgress,
     count_ticks,
@@ -16,6 +15,7 @@ from apo_bringup.session_records import (
     start_fields,
     trial_line,
 )
+from apo_bringup.session.report import EpisodeRecord, ReloadRecord, SessionRecord, TrainingRecord
 from apo_core.types import Outcome, Purpose
 
 TRIAL = Trial(Purpose.DEPLOYMENT, 1, 2, 10005, with_operator=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from apo_bringup.console import Console
+from apo_bringup.console.display import Console
 
 # the keys of the operator device `keyboard`
 KEYS = {

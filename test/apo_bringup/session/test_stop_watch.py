@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from apo_bringup.session import SessionStopped
-from apo_bringup.supervision import ProgramState
-from apo_bringup.watch import Watch
+from apo_bringup.session.conduct import SessionStopped
+from apo_bringup.session.stop_watch import Watch
+from apo_bringup.stack.supervision import ProgramState
 
 
 @pytest.fixture

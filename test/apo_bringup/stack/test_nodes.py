@@ -12,7 +12,7 @@ pytest.importorskip("ament_index_python", reason="ROS 2 is missing: run 'make se
 
 from pathlib import Path
 
-from apo_bringup import nodes
+from apo_bringup.stack import nodes
 from apo_core.config import parameters as configuration
 from apo_core.errors import ConfigError
 

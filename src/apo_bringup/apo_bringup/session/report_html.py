@@ -13,7 +13,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from apo_bringup.report import format_table
+from apo_bringup.session.report import format_table
 from apo_core.types import Outcome
 from apo_core.wilson import wilson_interval
 

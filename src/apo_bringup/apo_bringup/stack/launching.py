@@ -10,7 +10,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from apo_bringup import nodes
+from apo_bringup.stack import nodes
 
 # name, default, description
 ARGUMENTS = (

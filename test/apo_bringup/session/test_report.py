@@ -1,6 +1,6 @@
 import pytest
 
-from apo_bringup.report import (
+from apo_bringup.session.report import (
     EpisodeRecord,
     ReloadRecord,
     SessionRecord,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 
-from apo_bringup.session import SessionStopped
-from apo_bringup.supervision import ProgramState
+from apo_bringup.session.conduct import SessionStopped
+from apo_bringup.stack.supervision import ProgramState
 
 _LOOK_S = 0.5  # between looks at the programs
 _TAIL_LINES = 8

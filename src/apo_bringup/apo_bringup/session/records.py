@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from apo_bringup.report import EpisodeRecord, ReloadRecord, SessionRecord, TrainingRecord
-from apo_bringup.session_plan import SessionConfig, Trial
+from apo_bringup.session.plan import SessionConfig, Trial
+from apo_bringup.session.report import EpisodeRecord, ReloadRecord, SessionRecord, TrainingRecord
 from apo_core.types import Outcome
 
 TICKS_BEFORE_RELOAD = 5  # the robot must be moving when the adapter changes

@@ -2,8 +2,8 @@ import io
 
 import pytest
 
-from apo_bringup.console import Console
-from apo_bringup.operator_console import KEYS, OperatorView
+from apo_bringup.console.display import Console
+from apo_bringup.console.operator_view import KEYS, OperatorView
 from apo_teleop.devices.keyboard import EVENTS
 
 REST = [0.0] * 7

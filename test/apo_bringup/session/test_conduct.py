@@ -1,8 +1,8 @@
 import pytest
 
-from apo_bringup.report import EpisodeRecord, ReloadRecord, SessionRecord, TrainingRecord
-from apo_bringup.session import SessionStopped, conduct, run_session
-from apo_bringup.session_plan import SessionConfig
+from apo_bringup.session.conduct import SessionStopped, conduct, run_session
+from apo_bringup.session.plan import SessionConfig
+from apo_bringup.session.report import EpisodeRecord, ReloadRecord, SessionRecord, TrainingRecord
 from apo_core.errors import ApoError
 from apo_core.types import Outcome, Purpose
 
