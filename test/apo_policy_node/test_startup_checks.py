@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from apo_core.errors import CheckpointError, ConfigError
+from apo_core.served_policy import PolicyCapabilities
 from apo_policy_node.config import PolicyConfig
 from apo_policy_node.startup_checks import check_policy, warm_up
 
@@ -82,7 +83,7 @@ def test_a_plan_that_acts_on_old_observations_is_refused(loaded, contract, confi
 
 
 def test_what_a_policy_of_whole_chunks_cannot_do_is_refused_at_once(loaded, contract, config):
-    loaded.takes_committed = False
+    loaded.capabilities = PolicyCapabilities(committed_rows=False, entropies=False)
     changes = {"chunking": "realtime", "committed_rows": 1, "help_entropy": 1.0}
     with pytest.raises(ConfigError) as caught:
         check_policy(loaded, contract, dataclasses.replace(config, **changes))

@@ -24,9 +24,9 @@ from apo_core.ros.node_runner import run  # noqa: E402
 from apo_interfaces.msg import ActionDoubt  # noqa: E402
 from apo_interfaces.srv import LoadAdapter  # noqa: E402
 from apo_policy_node.policy_node import PolicyNode  # noqa: E402
+from apo_vla.families.small_vla.checkpoint import save_checkpoint  # noqa: E402
 from apo_vla.families.small_vla.model import SmallVlaConfig  # noqa: E402
 from apo_vla.inputs.prompt import build_tokenizer  # noqa: E402
-from apo_vla.loading import save_checkpoint  # noqa: E402
 from apo_vla.lora.adapter import LoraSettings, adapter_config  # noqa: E402
 from apo_vla.policy import VlaPolicy  # noqa: E402
 

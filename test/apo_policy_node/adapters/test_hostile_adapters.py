@@ -342,6 +342,6 @@ def test_a_sound_one_is_loaded(policy, reloader, publish, make_tensors, seen):
 def test_what_its_trainer_recorded_is_what_it_must_answer(policy, reloader, publish, make_tensors, robot):
     second = policy.second_slot()
     second.swap(policy.stage(make_tensors(2)), 1)
-    publish(make_tensors(2), self_test=record(second, robot, INSTRUCTION))
+    publish(make_tensors(2), self_test=record(second.predict, robot, INSTRUCTION))
 
     assert reloader.load(1).state == ReloadState.LOADED

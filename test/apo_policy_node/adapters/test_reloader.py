@@ -224,7 +224,7 @@ def test_an_adapter_that_fails_in_the_second_slot_never_reaches_the_policy(
 
 def test_an_adapter_that_answers_as_its_trainer_recorded_is_loaded(reloader, contract, second, publish):
     second.bias = 0.5
-    recorded = self_test.record(second, contract, "lift")
+    recorded = self_test.record(second.predict, contract, "lift")
     publish(0.5, self_test=recorded)
 
     assert reloader.load(1).state == ReloadState.LOADED

@@ -147,13 +147,13 @@ def test_bad_entropies_are_a_fault(runner, policy, observe, entropies):
     assert "entropies must be 4 finite numbers" in runner.answer(observe(0), observe(0).stamp_ns).fault
 
 
-def test_a_new_chunk_comes_with_its_doubt(policy, contract, clock, observe):
+def test_a_new_chunk_comes_with_its_uncertainty(policy, contract, clock, observe):
     runner = PolicyRunner(policy, contract, 2, clock, help_request=HelpRequest(1.5, 1, rows=2))
     new, repeated = (runner.answer(observe(tick), observe(tick).stamp_ns) for tick in (0, 1))
 
-    assert (new.doubt.entropy, new.doubt.log_prob, new.doubt.help_wanted) == (2.0, -1.0, True)
-    assert new.doubt.observation_stamp_ns == observe(0).stamp_ns
-    assert repeated.doubt is None
+    assert (new.uncertainty.entropy, new.uncertainty.log_prob, new.uncertainty.help_wanted) == (2.0, -1.0, True)
+    assert new.uncertainty.observation_stamp_ns == observe(0).stamp_ns
+    assert repeated.uncertainty is None
 
 
 def test_rows_are_what_the_policy_is_asked_for(policy, contract, clock, observe):

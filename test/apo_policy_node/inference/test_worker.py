@@ -177,7 +177,7 @@ def test_an_inference_that_outlives_its_observation_gives_no_action(bench, polic
     assert "0.501 s old" in answer.fault
 
 
-def test_the_summary_tells_the_doubt_of_the_newest_chunk(bench, policy, observe):
+def test_the_summary_has_the_uncertainty_of_the_newest_chunk(bench, policy, observe):
     b = bench(lockstep=False)
     assert (b.worker.summary()["entropy"], b.worker.help_wanted) == ("", False)
     b.now_ns = observe(0).stamp_ns

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from apo_core.errors import ConfigError
 from apo_vla.actions.codec import ActionCodec
-from apo_vla.checkpoints.deployment import Deployment
 from apo_vla.checkpoints.statistics import DatasetStatistics
+from apo_vla.families.openvla.deployment import OpenVlaDeployment
 from apo_vla.families.openvla.statistics import select
 
 Q01 = [-0.5, -1.0, 0.0]
@@ -118,7 +118,7 @@ def of_small_vla(found: Ranges, bins: int) -> ActionCodec:
 
 def of_published(found: Ranges, bins: int, normalisation: str, low: str, high: str) -> ActionCodec:
     norm_stats = {"data": {"action": {low: found.low, high: found.high, "mask": found.mask}}}
-    deployment = Deployment(
+    deployment = OpenVlaDeployment(
         normalisation=normalisation, action_scale=tuple(found.scale), action_offset=tuple(found.offset)
     )
     return select(norm_stats, deployment, False, "here").codec(bins)

@@ -3,13 +3,18 @@ import re
 import pytest
 
 from apo_core.errors import CheckpointError, ConfigError
-from apo_vla.checkpoints.deployment import Deployment, read_deployment
+from apo_vla.checkpoints import deployment as deployments
+from apo_vla.families.openvla.deployment import OpenVlaDeployment
+
+
+def read_deployment(folder) -> OpenVlaDeployment:
+    return deployments.read_deployment(folder, OpenVlaDeployment, {}, "OpenVLA")
 
 
 def test_what_is_not_said_has_its_default(tmp_path):
     (tmp_path / "deployment.yaml").write_text("cameras: [agentview]\nperiod_s: 0.05\n")
     found = read_deployment(tmp_path)
-    assert found == Deployment(cameras=("agentview",), period_s=0.05)
+    assert found == OpenVlaDeployment(cameras=("agentview",), period_s=0.05)
     assert found.period_ns == 50_000_000
 
 

@@ -4,9 +4,10 @@ import pytest
 import yaml
 
 from apo_core.contract.contract import load_contract
-from apo_vla.checkpoints.deployment import Deployment, read_deployment
 from apo_vla.cli.cli import main
-from apo_vla.loading import save_checkpoint
+from apo_vla.families.openvla.deployment import OpenVlaDeployment
+from apo_vla.families.small_vla.checkpoint import save_checkpoint
+from apo_vla.loading import read_deployment
 from apo_vla.policy import VlaPolicy
 
 CONTRACT = {
@@ -74,7 +75,7 @@ def test_bind_writes_a_deployment_that_serves(openvla_copy, robot, capsys):
     assert main(arguments) == 0
     assert "check action_scale" in capsys.readouterr().out
     found, contract = read_deployment(openvla_copy), load_contract(robot)
-    wanted = Deployment(
+    wanted = OpenVlaDeployment(
         contract_sha256=contract.sha256,
         period_s=0.2,
         cameras=("front",),

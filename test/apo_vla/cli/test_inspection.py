@@ -8,7 +8,7 @@ import yaml
 
 from apo_core.errors import CheckpointError
 from apo_vla.cli.inspection import dry_run, inspect
-from apo_vla.loading import save_checkpoint
+from apo_vla.families.small_vla.checkpoint import save_checkpoint
 
 
 def test_facts_of_a_published_checkpoint(openvla_folder):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
 
-from apo_vla.decoding.static import StaticDecoder, nearness_of_bins
+from apo_vla.decoding.static import StaticDecoder
 from apo_vla.lora.adapter import LoraSettings, attach_lora, lora_parameters, lora_state, stage, swap
 
 ACTIONS = 64  # rows of the vocabulary that may follow
@@ -181,11 +181,3 @@ def test_a_variant_with_other_arithmetic_is_refused(change):
     shape = {"vocab_size": 8, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1}
     with pytest.raises(ValueError, match="StaticDecoder cannot decode with this model: it needs"):
         StaticDecoder(LlamaModel(LlamaConfig(**{**shape, "num_attention_heads": 2, **change})))
-
-
-def test_spread_likelihood_outweighs_one_likely_bin():
-    likelihood = torch.zeros(256)
-    likelihood[128] = 0.3
-    likelihood[200:207] = 0.1
-    assert (likelihood @ nearness_of_bins(256, 3.0)).argmax() == 203
-    assert nearness_of_bins(256, 0.0) is None

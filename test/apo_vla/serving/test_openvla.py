@@ -184,7 +184,7 @@ def test_a_variant_that_the_decoder_cannot_repeat_is_served_by_its_own_generate(
     assert log_probs == pytest.approx(expected.log_probs[0], abs=1e-3)
     serving = load_for_serving(folder, "cpu", LORA, ServingSettings())
     same(serving.predict(seen()), expected)
-    assert not serving.takes_committed
+    assert not serving.capabilities.committed_rows
     with pytest.raises(
         ConfigError, match="this OpenVla, which is not served by the fast decoder: it needs .*" + reason
     ):
@@ -196,7 +196,7 @@ def test_oft_keeps_its_own_way(oft_folder):
     policy = VlaPolicy.load(oft_folder, lora=LORA)
     with pytest.raises(ConfigError, match=r"with this OpenVlaOft, which is not served by the fast decoder$"):
         ServingPolicy(policy, ServingSettings(compile=True))
-    assert not ServingPolicy(policy).takes_committed
+    assert not ServingPolicy(policy).capabilities.committed_rows
 
 
 def test_a_shortened_chunk_of_oft_keeps_the_bins_of_its_rows_and_no_numbers_of_a_continuous_head(oft_folder, tmp_path):

@@ -10,6 +10,7 @@ from replayed import Replayed
 from small_policy import random_adapter
 
 from apo_core.errors import AdapterError, CheckpointError, ConfigError
+from apo_core.served_policy import PolicyCapabilities
 from apo_vla.decoding.cuda_graphs import GraphCache
 from apo_vla.families.small_vla.model import SmallVla
 from apo_vla.lora.adapter import LoraSettings
@@ -25,10 +26,9 @@ class Whole:
 
     def __init__(self, model):
         self._model = model
+        self.capabilities = dataclasses.replace(model.capabilities, decodes_tokens=False)
 
     def __getattr__(self, name):
-        if name == "decoder":
-            raise AttributeError(name)
         return getattr(self._model, name)
 
 
@@ -48,7 +48,8 @@ def test_it_serves_what_the_policy_predicts(tiny_policy, observation):
     assert chunk.entropies.shape == (2,) and chunk.entropies.dtype == np.float32
     assert (chunk.entropies > 0).all() and (chunk.entropies < 7 * np.log(256)).all()
     assert (serving.base_sha256, serving.statistics_sha256, serving.contract_sha256) == ("base", "statistics", "c0ffee")
-    assert (serving.chunk, serving.takes_committed, serving.adapter_version) == (2, True, 0)
+    assert (serving.chunk, serving.adapter_version) == (2, 0)
+    assert serving.capabilities == PolicyCapabilities(committed_rows=True, entropies=True)
 
 
 def test_a_tolerance_in_decoding_is_served_too(tiny_model, tiny_tokenizer, tiny_statistics, observation):
@@ -204,7 +205,7 @@ def test_a_model_with_a_decoding_of_its_own_is_served_whole(tiny_policy, observa
     assert len(cut.values) == len(cut.log_probs) == 1
     assert cut.tokens.tolist() == expected.tokens[:7].tolist()
     np.testing.assert_array_equal(policy.codec.decode(cut.tokens.reshape(1, 7)), cut.values)
-    assert not serving.takes_committed
+    assert serving.capabilities == PolicyCapabilities(committed_rows=False, entropies=False)
     with pytest.raises(ValueError, match="whole chunks"):
         serving.predict(observation(), committed=expected.values[:1])
     with pytest.raises(ConfigError, match="compile = true cannot be used with this Whole"):

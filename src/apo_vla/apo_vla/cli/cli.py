@@ -67,11 +67,13 @@ def _bind(arguments: argparse.Namespace) -> int:
     path = bind(
         Path(arguments.folder),
         Path(arguments.robot),
-        tuple(arguments.camera),
-        tuple(arguments.state),
-        arguments.statistics_key,
-        arguments.chunk,
-        arguments.centre_crop,
+        {
+            "cameras": tuple(arguments.camera),
+            "state": tuple(arguments.state),
+            "statistics_key": arguments.statistics_key,
+            "chunk": arguments.chunk,
+            "centre_crop": arguments.centre_crop,
+        },
         arguments.force,
     )
     print(f"{path}: check action_scale and action_offset against the units of the training data")

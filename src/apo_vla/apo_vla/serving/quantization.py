@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from apo_core.errors import ConfigError
@@ -85,7 +86,7 @@ def quantise_linears(model: nn.Module) -> None:
     """
     for layer in model.layers:
         for owner, name in places(layer):
-            if hasattr(getattr(owner, name), "base_layer"):
+            if isinstance(getattr(owner, name), LoraLayer):
                 owner, name = getattr(owner, name), "base_layer"
             setattr(owner, name, Int8Linear(getattr(owner, name).weight))
 

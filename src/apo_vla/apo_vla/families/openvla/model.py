@@ -13,18 +13,19 @@ from apo_vla.decoding.static import StaticDecoder, decoder_fault
 from apo_vla.decoding.teacher_forcing import Completions, hidden_states
 from apo_vla.families.openvla.prismatic import OpenVlaConfig, PrismaticVla
 from apo_vla.families.openvla.vit import VitShape
+from apo_vla.model import ModelCapabilities
 
 
 class OpenVla(PrismaticVla):
-    """See `apo_vla.model.VlaModel` and `PrismaticVla`; a `DecodingModel` of serving_setup.py.
-
-    A checkpoint of a Llama variant that StaticDecoder cannot repeat has no `decoder`: `generate` serves it.
+    """See `apo_vla.model.VlaModel` and `PrismaticVla`; a `DecodingModel`, unless StaticDecoder
+    cannot repeat the checkpoint's Llama variant, which `generate` serves.
     """
 
     def __init__(self, config: OpenVlaConfig, towers: tuple[VitShape, ...], text: LlamaConfig):
         super().__init__(config, towers, text)
-        self.decoder_fault = decoder_fault(text)
-        if not self.decoder_fault:
+        fault = decoder_fault(text)
+        self.capabilities = ModelCapabilities(decodes_tokens=not fault, decoder_fault=fault, separate_cameras=True)
+        if not fault:
             # copies of weights as large as the published ones would not fit beside them
             self.decoder = StaticDecoder(self.language_model.model, merge=False)
 

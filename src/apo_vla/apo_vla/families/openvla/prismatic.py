@@ -14,9 +14,10 @@ from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from apo_vla.actions.classes import ActionClasses
+from apo_vla.decoding.static import StaticDecoder
 from apo_vla.families.openvla.processor import ImageSettings, OpenVlaProcessor
 from apo_vla.families.openvla.vit import VisionTower, VitShape
-from apo_vla.model import Statistics
+from apo_vla.model import ModelCapabilities, Statistics
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,9 @@ class PrismaticVla(nn.Module):
         text: of the language model.
     """
 
+    capabilities = ModelCapabilities(separate_cameras=True)
+    decoder: StaticDecoder | None = None  # where it decodes tokens
+
     def __init__(self, config: OpenVlaConfig, towers: tuple[VitShape, ...], text: LlamaConfig):
         super().__init__()
         self.config = config
@@ -96,7 +100,7 @@ class PrismaticVla(nn.Module):
     @classes.setter
     def classes(self, classes: ActionClasses | None) -> None:
         self._classes = classes
-        if hasattr(self, "decoder"):
+        if self.decoder is not None:
             self.decoder.classes = classes
 
     @property

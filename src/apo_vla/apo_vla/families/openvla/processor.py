@@ -11,7 +11,7 @@ from apo_core.errors import DecodeError, ObservationError
 from apo_vla.actions.bins import BinActions
 from apo_vla.actions.codec import ActionCodec
 from apo_vla.families.openvla.images import ImageSettings, process
-from apo_vla.families.small_vla.processor import check_cameras
+from apo_vla.inputs.image_processing import check_cameras
 from apo_vla.model import Statistics
 
 BOS, EMPTY = 1, 29871  # Llama's start of text, and the empty token that training put behind "Out:"

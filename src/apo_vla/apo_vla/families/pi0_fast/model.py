@@ -18,7 +18,7 @@ from transformers import DynamicCache, PaliGemmaConfig, PaliGemmaModel
 from apo_vla.actions.fast_tokenizer import FastTokenizer
 from apo_vla.decoding.greedy import positions
 from apo_vla.families.pi0_fast.processor import PAD, Pi0FastProcessor
-from apo_vla.model import Statistics
+from apo_vla.model import ModelCapabilities, Statistics
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ class Pi0Fast(nn.Module):
         config: what it reads and says.
         paligemma: of transformers.
     """
+
+    capabilities = ModelCapabilities()
 
     def __init__(self, config: Pi0FastConfig, paligemma: PaliGemmaConfig):
         super().__init__()

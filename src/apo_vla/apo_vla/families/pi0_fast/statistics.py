@@ -14,8 +14,9 @@ from safetensors.numpy import load_file
 
 from apo_core.errors import CheckpointError, ConfigError, ObservationError
 from apo_vla.actions.codec import ActionCodec
-from apo_vla.checkpoints.deployment import DEPLOYMENT, Deployment
-from apo_vla.families.openvla.statistics import state_part
+from apo_vla.checkpoints.deployment import DEPLOYMENT
+from apo_vla.families.pi0_fast.deployment import Pi0FastDeployment
+from apo_vla.inputs.state_parts import state_part
 
 PREPROCESSOR = "policy_preprocessor.json"
 _STEP = "normalizer_processor"
@@ -81,7 +82,7 @@ class LeRobotStatistics:
         return (2 * (values - low) / width - 1).astype(np.float32)
 
 
-def read_lerobot_statistics(folder: Path, deployment: Deployment) -> LeRobotStatistics:
+def read_lerobot_statistics(folder: Path, deployment: Pi0FastDeployment) -> LeRobotStatistics:
     """Reads the normalizer of a LeRobot checkpoint.
 
     Raises:
