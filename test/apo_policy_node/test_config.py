@@ -5,7 +5,7 @@ from apo_policy_node.config import PolicyConfig
 
 
 @pytest.mark.parametrize("kind", [AdapterError, CheckpointError])
-def test_an_unusable_file_is_told_with_its_parameter(kind):
+def test_an_unusable_file_is_reported_with_its_parameter(kind):
     config = PolicyConfig(checkpoint_dir="models/x")
     with pytest.raises(ConfigError) as caught, config.blamed("checkpoint_dir"):
         raise kind("config.json: cannot be read")

@@ -1,4 +1,4 @@
-"""A policy that cannot serve here is refused before it does."""
+"""A policy that cannot serve here is rejected before it does."""
 
 import dataclasses
 
@@ -42,14 +42,14 @@ def test_one_bound_to_no_robot_is_refused(loaded, contract, config):
 def test_a_policy_of_another_rate_is_refused(loaded, contract, config):
     loaded.change = lambda chunk: dataclasses.replace(chunk, period_ns=200_000_000)
 
-    with pytest.raises(CheckpointError, match=r"0.2 s apart \(deployment.yaml: period_s\), .* says 0.05 s \(rate_hz\)"):
+    with pytest.raises(CheckpointError, match=r"0.2 s apart \(deployment.yaml: period_s\), .* has 0.05 s \(rate_hz\)"):
         check_policy(loaded, contract, config)
 
 
 def test_a_policy_of_another_number_of_actions_is_refused(loaded, contract, config):
     loaded.change = lambda chunk: dataclasses.replace(chunk, values=chunk.values[:, :-1])
 
-    with pytest.raises(CheckpointError, match=r"have shape \(4, \d+\), the contract says \(rows, \d+\)"):
+    with pytest.raises(CheckpointError, match=r"have shape \(4, \d+\), the contract has \(rows, \d+\)"):
         check_policy(loaded, contract, config)
 
 

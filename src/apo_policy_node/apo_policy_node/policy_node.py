@@ -144,14 +144,14 @@ class PolicyNode(LifecycleBase):
         response.message = result.reason or f"adapter {result.version} serves"
         return response
 
-    def _result_of(self, ask: Callable[[Callable[[ReloadResult], None]], None]) -> Future:
+    def _result_of(self, request: Callable[[Callable[[ReloadResult], None]], None]) -> Future:
         future = Future()
 
         def reply(result: ReloadResult) -> None:
             future.set_result(result)
             self.executor.wake()  # the executor sleeps; a future set by another thread does not wake it
 
-        ask(reply)
+        request(reply)
         return future
 
     def _publish_status(self, result: ReloadResult) -> None:
@@ -162,7 +162,7 @@ class PolicyNode(LifecycleBase):
             if result.reason:
                 log.warning(result.reason)
         else:
-            log.error(f"adapter {result.requested_version} refused, {result.version} serves on: {result.reason}")
+            log.error(f"adapter {result.requested_version} rejected, {result.version} still serves: {result.reason}")
 
     def _publish_diagnostics(self) -> None:
         if self._source is None:

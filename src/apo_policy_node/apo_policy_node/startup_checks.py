@@ -44,7 +44,7 @@ def _chunk_faults(policy: ServedPolicy, contract: Contract, config: PolicyConfig
     if chunk.period_ns != contract.period_ns:
         return [
             f"its actions are {chunk.period_ns / 1e9:g} s apart (deployment.yaml: period_s), "
-            f"{contract.source} says {contract.period_ns / 1e9:g} s (rate_hz)"
+            f"{contract.source} has {contract.period_ns / 1e9:g} s (rate_hz)"
         ]
     fault = chunk_fault(chunk, probe.stamp_ns, contract)
     return [fault] if fault else []

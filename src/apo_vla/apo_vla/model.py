@@ -1,4 +1,4 @@
-"""What every model family gives to the policy: a model, how its inputs are prepared, what its outputs mean."""
+"""Interfaces of a model family: the model, the preparation of its inputs, the meaning of its outputs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Statistics(Protocol):
 
 
 class Processor(Protocol):
-    """Observations to what a model reads, what it says to actions. numpy only."""
+    """Observations -> inputs of a model; its outputs -> actions. numpy only."""
 
     def images(self, views: Mapping[str, np.ndarray], rng: np.random.Generator | None) -> np.ndarray:
         """{camera: uint8 (H, W, 3)} -> float32 (cameras, C, S, S); augmented when `rng` is given.
@@ -50,7 +50,7 @@ class Processor(Protocol):
 
 
 class ModelConfig(Protocol):
-    """What is asked of a model's configuration."""
+    """The part of a model's configuration that every family has."""
 
     cameras: tuple[str, ...]  # contract names, in the order of the model's images
     state_size: int  # numbers of state; 0 for none

@@ -43,7 +43,7 @@ def tie(policy: VlaPolicy, head: torch.Tensor, row: Callable[[int], int]) -> Non
 
 @dataclass(frozen=True)
 class Emitted:
-    """What a policy said to OBSERVATIONS."""
+    """A policy's answers to OBSERVATIONS."""
 
     policy: VlaPolicy
     tokens: np.ndarray  # (B, L)

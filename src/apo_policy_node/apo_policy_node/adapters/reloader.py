@@ -1,4 +1,4 @@
-"""Puts another adapter into a policy that serves: verify, stage, try beside it, swap between two inferences. Pure."""
+"""Exchanges the adapter of a policy that serves: verify, stage, try beside it, swap between inferences. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ReloadResult:
     state: ReloadState
     version: int  # served now; 0 is the base policy
     requested_version: int
-    reason: str  # empty, why it was refused, or what is wrong with the one that was loaded
+    reason: str  # empty, why it was rejected, or what is wrong with the one that was loaded
     stage_ms: float  # verifying and staging, beside the inference
     swap_ms: float  # copying into the policy, between two inferences
 
@@ -49,7 +49,7 @@ class StagedAdapter:
 class AdapterReloader:
     """Verifies adapters in one thread (`stage`), puts them in between two inferences in another (`swap`).
 
-    A refused adapter leaves the policy untouched: it is tried in the second slot first.
+    A rejected adapter leaves the policy untouched: it is tried in the second slot first.
 
     Args:
         policy: serves.
@@ -86,7 +86,7 @@ class AdapterReloader:
     def poll(self, promotion: Promotion) -> int | None:
         """The version to load now that `promotion` is in force; None when it was considered before.
 
-        A refused version is not tried again before it is promoted again.
+        A rejected version is not tried again before it is promoted again.
         """
         if not self._is_new(promotion):
             return None
@@ -94,7 +94,7 @@ class AdapterReloader:
         return promotion.number
 
     def pass_over(self) -> None:
-        """What is promoted now is not followed: a version that was asked for serves until the next promotion."""
+        """Skips the promotion in force: a requested version serves until the next promotion."""
         with contextlib.suppress(AdapterError):  # a store that cannot be read has nothing to follow
             promotion = self._store.promotion()
             self._considered = promotion if self._is_new(promotion) else self._considered

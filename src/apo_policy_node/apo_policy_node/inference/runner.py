@@ -24,7 +24,7 @@ class Cause(enum.StrEnum):
     IN_FORCE = "in_force"  # the chunk of before still serves
     NO_CHUNK = "no_chunk"
     CHUNK_USED = "chunk_used"
-    NOT_DRIVING = "not_driving"  # somebody else drove the last tick, so the chunk's world is not this one
+    NOT_DRIVING = "not_driving"  # the last command was not the policy's, so the chunk is of another state
     NEW_TRIAL = "new_trial"  # the stamp jumped
     FAULT = "fault"
 

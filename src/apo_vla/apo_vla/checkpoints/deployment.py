@@ -89,7 +89,7 @@ def read_deployment(folder: Path, kind: type[D], foreign: Mapping[str, Any], fam
     path = Path(folder) / DEPLOYMENT
     if not path.exists():
         raise CheckpointError(
-            f"{path} is missing: it says which robot the checkpoint drives; `apo policy bind {folder} --robot "
+            f"{path} is missing: it describes the robot that the checkpoint drives; `apo policy bind {folder} --robot "
             "config/contract.yaml` writes one to edit"
         )
     data = read_yaml(path) or {}

@@ -46,7 +46,7 @@ class Family(ABC, Generic[D]):
         """What is to be reported of a loaded checkpoint."""
 
     def stand_in(self, folder: Path) -> tuple[D, str]:
-        """A deployment with which a checkpoint without deployment.yaml can be inspected, and a note that says so.
+        """A deployment with which a checkpoint without deployment.yaml can be inspected, and a note about it.
 
         Raises:
             CheckpointError: the family has no stand-in, or the files do not allow one.

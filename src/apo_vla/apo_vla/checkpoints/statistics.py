@@ -13,7 +13,7 @@ from apo_core.errors import CheckpointError, ObservationError
 from apo_vla.actions.codec import ActionCodec
 
 _SMALLEST_STD = 1e-3  # SI units of the state; keeps a constant part from being blown up
-_LARGEST_STATE = 5.0  # standard deviations; a robot far from its data stays in the range the model knows
+_LARGEST_STATE = 5.0  # standard deviations; a robot far from its data stays in the range of the training
 
 
 @dataclass(frozen=True)

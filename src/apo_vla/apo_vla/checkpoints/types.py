@@ -74,7 +74,7 @@ def read_family_name(folder: Path) -> str:
     except (OSError, ValueError, TypeError) as error:
         if (path.parent / MANIFEST).is_file():
             read_manifest(path.parent)  # names the files that differ from those that were written
-        hint = "" if path.exists() else "; docs/checkpoints.md says how to bring a checkpoint"
+        hint = "" if path.exists() else "; docs/checkpoints.md describes how to add a checkpoint"
         raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}: {error}){hint}") from None
     except StopIteration:
         raise CheckpointError(f"{path}: names no family (family, model_type or type)") from None
@@ -91,7 +91,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], source: 
     faults = [f"'{name}' is missing" for name in want if name not in weights]
     faults += [f"'{name}' is unknown" for name in weights if name not in want]
     faults += [
-        f"'{name}' has shape {tuple(weights[name].shape)}, config.json says {tuple(value.shape)}"
+        f"'{name}' has shape {tuple(weights[name].shape)}, config.json has {tuple(value.shape)}"
         for name, value in want.items()
         if name in weights and weights[name].shape != value.shape
     ]

@@ -1,4 +1,4 @@
-"""What is in a checkpoint folder, and a dry run that shows whether it looks at its image and its prompt."""
+"""Facts of a checkpoint folder, and a dry run that shows whether image and prompt change the answer."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class Inspection:
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a policy says to two images and two prompts."""
+    """A policy's answers to two images and two prompts."""
 
     instruction: str
     actions: list[list[list[float]]]  # of each image, (chunk, A), contract units; empty where there is a fault
-    faults: list[str]  # why what it said is no action
+    faults: list[str]  # why an answer is not an action
     seconds: float  # of a prediction, the fastest of three
     image_matters: bool
-    prompt_matters: bool | None  # None: not tried, the second prompt has words the model does not know
+    prompt_matters: bool | None  # None: not tried, the second prompt has words without a token
 
 
 def inspect(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None) -> tuple[Inspection, VlaPolicy]:
@@ -115,7 +115,7 @@ def dry_run(policy: VlaPolicy, instruction: str, other: str = "open the top draw
     """Predicts for two images and two prompts, with a state of zeros.
 
     Raises:
-        ObservationError: the instruction is refused.
+        ObservationError: the model cannot take the instruction.
     """
     first, second = _images(policy.config.cameras)
     state = np.zeros(policy.state_size, np.float32)
@@ -125,14 +125,14 @@ def dry_run(policy: VlaPolicy, instruction: str, other: str = "open the top draw
         return Prepared(*(torch.from_numpy(part)[None].to(policy.device) for part in parts))
 
     batches = [ready(first, instruction), ready(second, instruction), ready(first, other)]
-    said = [policy.generate(batch) for batch in batches]
+    answers = [policy.generate(batch) for batch in batches]
     seconds = []
     for _ in range(3):
         begin = time.perf_counter()
         policy.generate(batches[0])
         seconds.append(time.perf_counter() - begin)
     actions, faults = [], []
-    for tokens, _ in said[:2]:
+    for tokens, _ in answers[:2]:
         try:
             actions.append(policy.processor.actions(tokens[0]).astype(float).round(5).tolist())
         except DecodeError as error:
@@ -144,8 +144,8 @@ def dry_run(policy: VlaPolicy, instruction: str, other: str = "open the top draw
         actions=actions,
         faults=faults,
         seconds=min(seconds),
-        image_matters=_differ(said[0], said[1]),
-        prompt_matters=None if same_prompt else _differ(said[0], said[2]),
+        image_matters=_differ(answers[0], answers[1]),
+        prompt_matters=None if same_prompt else _differ(answers[0], answers[2]),
     )
 
 

@@ -191,7 +191,7 @@ class StaticDecoder:
             rotated, value = self._before(layer, x, cos, sin, self._heads, self._eps)
             keys[:, :, first:last] = rotated[:, self._heads :]
             values[:, :, first:last] = value
-            # nobody reads the final layer's output before the kept positions
+            # the final layer's output is read at the kept positions only
             kept, seen = (keep, mask) if index == final else (count, None)
             mixed = F.scaled_dot_product_attention(
                 rotated[:, : self._heads, -kept:],
@@ -228,7 +228,7 @@ def _before_attention(
 
 
 def _after_attention(layer: Layer, x: torch.Tensor, mixed: torch.Tensor, eps: float) -> torch.Tensor:
-    """Hidden states (B, n, d) and what attention gave for them -> the layer's output (B, n, d)."""
+    """Hidden states (B, n, d) and their attention output -> the layer's output (B, n, d)."""
     x = x + project(mixed, layer.out)
     gate, up = project(F.rms_norm(x, (x.shape[-1],), layer.norm2, eps), layer.gate_up).chunk(2, dim=-1)
     return x + project(F.silu(gate) * up, layer.down)

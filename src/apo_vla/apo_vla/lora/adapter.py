@@ -208,7 +208,7 @@ def zero(model: nn.Module) -> None:
 def second_slot(model: nn.Module) -> nn.Module:
     """The model once more on the same base tensors, with an adapter of its own (B = 0): costs an adapter's memory.
 
-    Both may compute at the same time in two threads, as long as nobody writes to the base tensors.
+    Both may compute at the same time in two threads, as long as the base tensors are not written to.
     """
     own = {id(parameter) for parameter in lora_parameters(model).values()}
     shared = [t for t in (*model.parameters(), *model.buffers()) if id(t) not in own]

@@ -37,10 +37,10 @@ class ServingPolicy:
         policy: loaded, on its device; its model is changed to the precision and must not be used for training.
         settings: see there; None: the defaults.
         source: file to edit, for messages.
-        graphs: where recordings are kept; None makes one when the settings ask for it.
+        graphs: where recordings are kept; None makes one when the settings have `cuda_graphs`.
 
     Raises:
-        ConfigError: the device or the model cannot do what the settings ask for.
+        ConfigError: the device or the model cannot do what the settings require.
     """
 
     def __init__(
@@ -236,7 +236,7 @@ def load_for_serving(
 
     Raises:
         CheckpointError: see `load_checkpoint`.
-        ConfigError: the device is not there, or cannot do what the settings ask for.
+        ConfigError: the device is not there, or cannot do what the settings require.
     """
     check_device(device, source)
     return ServingPolicy(VlaPolicy.load(folder, device, lora, settings.dtype), settings, source)

@@ -41,7 +41,7 @@ class Int8Linear(nn.Module):
 
 
 def check_device(device: str, source: str) -> None:
-    """Refuses a torch device that this machine does not have.
+    """Rejects a torch device that this machine does not have.
 
     Args:
         device: as torch names it.
@@ -57,7 +57,7 @@ def check_device(device: str, source: str) -> None:
 
 
 def check_precision(precision: str, device: str, source: str) -> None:
-    """Refuses a format that this device does not compute in.
+    """Rejects a format that this device does not compute in.
 
     Args:
         precision: one of PRECISIONS.

@@ -37,7 +37,7 @@ class ServingSettings:
 
 
 def set_up(policy: VlaPolicy, settings: ServingSettings, source: str) -> None:
-    """Makes a policy's model what the settings ask for; it must not be trained afterwards.
+    """Changes a policy's model to the settings; it must not be trained afterwards.
 
     Args:
         policy: on its device.

@@ -10,7 +10,7 @@ from torch import nn
 
 
 class YieldToServing:
-    """Each call waits until nobody holds `lock`; all calls since `begin` together wait no longer than `patience_s`.
+    """Each call waits until `lock` is free; all calls since `begin` together wait no longer than `patience_s`.
 
     Args:
         lock: held while the other model computes.

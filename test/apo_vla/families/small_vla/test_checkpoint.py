@@ -91,7 +91,7 @@ def test_weights_must_agree_by_name_and_shape(folder):
     message = str(error.value)
     assert "'language_model.norm.weight' is missing" in message
     assert "'action_head.bias' is unknown" in message
-    assert "'action_head.weight' has shape (255, 32), config.json says (256, 32)" in message
+    assert "'action_head.weight' has shape (255, 32), config.json has (256, 32)" in message
 
 
 def test_files_must_agree_with_each_other(folder):

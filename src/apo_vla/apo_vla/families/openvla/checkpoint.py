@@ -36,7 +36,7 @@ TOWERS = ("vision_backbone.featurizer.", "vision_backbone.fused_featurizer.")
 
 @dataclass(frozen=True)
 class OpenVlaFolder:
-    """What the files of a checkpoint say, before a weight is read."""
+    """The content of a checkpoint's files without the weights."""
 
     folder: Path
     config: Mapping[str, Any]  # config.json

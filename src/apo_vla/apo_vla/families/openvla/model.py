@@ -1,4 +1,4 @@
-"""OpenVLA (arXiv 2406.09246): one action, said bin by bin; causal."""
+"""OpenVLA (arXiv 2406.09246): one action, decoded bin by bin; causal."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class OpenVla(PrismaticVla):
                 return logits, self._padded_logits(prefix[list(rows)], mask[list(rows)], other_tokens)
         embedding, head = self.embedding_rows(), self.head_rows()
         others = Completions(rows, F.embedding(other_tokens[:, :-1], embedding)) if len(rows) else None
-        said = F.embedding(action_tokens[:, :-1], embedding)
-        hidden, other_hidden = hidden_states(self.language_model.model, prefix, said, others, checkpointing)
+        given = F.embedding(action_tokens[:, :-1], embedding)
+        hidden, other_hidden = hidden_states(self.language_model.model, prefix, given, others, checkpointing)
         return F.linear(hidden, head).float(), F.linear(other_hidden, head).float()
 
     def generate(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

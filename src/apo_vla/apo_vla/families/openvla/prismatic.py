@@ -1,4 +1,4 @@
-"""What OpenVLA and OpenVLA-OFT share: vision towers, a projector, Llama 2; names of the checkpoints.
+"""The common part of OpenVLA and OpenVLA-OFT: vision towers, a projector, Llama 2; names of the checkpoints.
 
 Sequence: BOS, image tokens, rest of the prompt, then the action. Bin b of an action is token 31999 - b.
 """
@@ -22,7 +22,7 @@ from apo_vla.model import ModelCapabilities, Statistics
 
 @dataclass(frozen=True)
 class OpenVlaConfig:
-    """What the model reads and says."""
+    """Inputs and outputs of the model."""
 
     cameras: tuple[str, ...]  # contract names, in the order of the model's images
     state_size: int  # numbers of proprioception; 0 for none
@@ -76,7 +76,7 @@ class PrismaticVla(nn.Module):
     """The part of a `VlaModel` up to the action.
 
     Args:
-        config: what it reads and says.
+        config: inputs and outputs.
         towers: sizes of the vision towers.
         text: of the language model.
     """

@@ -46,12 +46,12 @@ def vit_shape(timm_id: str, shapes: Mapping[str, tuple[int, ...]], source: str) 
     """Sizes of a tower, read from its tensors.
 
     Args:
-        timm_id: its name in config.json, which tells the number of heads.
+        timm_id: its name in config.json, which determines the number of heads.
         shapes: {name within the tower: shape}.
         source: file, for messages.
 
     Raises:
-        CheckpointError: a tower of another kind, or a tensor that tells a size is missing.
+        CheckpointError: a tower of another kind, or a tensor that determines a size is missing.
     """
     heads = next((count for start, count in _HEADS.items() if timm_id.startswith(start)), None)
     if heads is None:

@@ -54,9 +54,9 @@ def load_pi0_fast(folder: Path, device: str, dtype: torch.dtype | None, deployme
 
 
 def camera_features(settings: Mapping) -> list[str]:
-    """Names of the images that a model takes by its config.json, in its order; empty where it does not say.
+    """Names of the images that a model takes by its config.json, in its order; empty where it lists none.
 
-    LeRobot's `empty_cameras` are places held free for images that there are none of.
+    LeRobot's `empty_cameras` are placeholders for images that do not exist.
     """
     features = settings.get("input_features")
     features = features if isinstance(features, Mapping) else {}
@@ -65,7 +65,7 @@ def camera_features(settings: Mapping) -> list[str]:
 
 
 def camera_faults(deployment: Pi0FastDeployment, settings: Mapping) -> list[str]:
-    """More cameras than the model takes; with fewer it sees less than it was trained on, as in LeRobot."""
+    """No cameras, or more than the model takes; with fewer it sees less than in training, as in LeRobot."""
     features = camera_features(settings)
     if not deployment.cameras:
         return ["cameras is empty"]
@@ -78,7 +78,7 @@ def camera_faults(deployment: Pi0FastDeployment, settings: Mapping) -> list[str]
 
 
 def camera_notes(cameras: Sequence[str], settings: Mapping) -> list[str]:
-    """Images that the model was trained with and is not given."""
+    """Images of the training that the model does not receive."""
     features = camera_features(settings)
     given, unseen = features[: len(cameras)], features[len(cameras) :]
     if not unseen:

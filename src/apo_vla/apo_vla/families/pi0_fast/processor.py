@@ -1,4 +1,4 @@
-"""What pi0-FAST reads and says: padded images, a prompt with the state in it, FAST tokens."""
+"""Inputs and outputs of pi0-FAST: padded images, a prompt with the state in it, FAST tokens."""
 
 from __future__ import annotations
 

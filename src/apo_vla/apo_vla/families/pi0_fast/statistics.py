@@ -26,7 +26,7 @@ _NO_TRAINING = "a pi0-FAST policy serves only: training on recorded actions take
 
 
 class _NoBins(ActionCodec):
-    """Normalised actions of a policy without bins, so that nobody trains or reads it as one that has them."""
+    """Normalised actions of a policy without bins; use as one that has bins is an error."""
 
     one_token_a_value = False
 
@@ -106,7 +106,7 @@ def read_lerobot_statistics(folder: Path, deployment: Pi0FastDeployment) -> LeRo
             raise CheckpointError(f"{path}: has {len(action[0])} actions, {name} ({DEPLOYMENT}) {len(values)}")
     if not deployment.state:
         raise CheckpointError(
-            f"{path.parent / DEPLOYMENT}: state must say what makes the {len(state[0])} numbers of state"
+            f"{path.parent / DEPLOYMENT}: state must list what makes the {len(state[0])} numbers of state"
         )
     return LeRobotStatistics(
         *action,

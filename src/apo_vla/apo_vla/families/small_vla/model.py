@@ -107,7 +107,7 @@ class SmallVlaConfig:
 class ImageEncoder(nn.Module):
     """Images (B, 3, S, S) -> tokens (B, n, hidden): one for each square of 16 pixels, or `image_tokens` of the whole.
 
-    A token of the whole image can say where something is, which the decoder must put together from tokens of squares.
+    A token of the whole image can hold a position, which the decoder must otherwise compose from tokens of squares.
     """
 
     def __init__(self, config: SmallVlaConfig):
