@@ -71,7 +71,7 @@ class PolicyConfig:
             raise ConfigError(FILE, ["instruction = '' must describe the task"])
 
     @contextlib.contextmanager
-    def blamed(self, name: str) -> Iterator[None]:
+    def attributed_to(self, name: str) -> Iterator[None]:
         """Reports errors of the files that a parameter names as errors of that parameter."""
         try:
             yield

@@ -68,10 +68,10 @@ class PolicyNode(LifecycleBase):
         torch.set_num_threads(config.torch_threads)
         self._contract = load_contract(config.contract_file)
         lora = LoraSettings(config.lora_rank, config.lora_alpha, targets=config.lora_targets)
-        with config.blamed("adapter_public_key"):
+        with config.attributed_to("adapter_public_key"):
             trusted = read_trusted_keys(config.adapter_public_key) if config.adapter_public_key else None
         settings = ServingSettings(config.precision, config.compile, config.cuda_graphs)
-        with config.blamed("checkpoint_dir"):
+        with config.attributed_to("checkpoint_dir"):
             policy = load_for_serving(config.checkpoint_dir, config.device, lora, settings)
         log = self.get_logger()
         self._server = PolicyServer(

@@ -13,7 +13,7 @@ UNKNOWN = float("nan")
 
 @dataclass(frozen=True, slots=True)
 class Uncertainty:
-    """Of one chunk; means over the rows that are executed before the next one."""
+    """The uncertainty of one chunk; means over the rows that are executed before the next one."""
 
     observation_stamp_ns: int
     log_prob: float  # nats a row

@@ -52,7 +52,7 @@ class Deployment:
 
     @property
     def period_ns(self) -> int:
-        """Between the rows of a chunk."""
+        """Time between two rows of a chunk, ns."""
         return round(self.period_s * 1e9)
 
 

@@ -30,7 +30,7 @@ class Checkpoint:
     statistics: Statistics
     base_sha256: str  # of the weights
     statistics_sha256: str  # of what normalises actions and state
-    manifest: Mapping[str, Any]  # facts of the one who made it; empty for a published checkpoint
+    manifest: Mapping[str, Any]  # how it was made and measured; empty for a published checkpoint
 
 
 def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:

@@ -35,7 +35,7 @@ class ServingPolicy:
 
     Args:
         policy: loaded, on its device; its model is changed to the precision and must not be used for training.
-        settings: see there; None: the defaults.
+        settings: how it is to compute; None: the defaults.
         source: file to edit, for messages.
         graphs: where recordings are kept; None makes one when the settings have `cuda_graphs`.
 

@@ -32,7 +32,7 @@ class ServingSettings:
 
     @property
     def dtype(self) -> torch.dtype | None:
-        """In which a checkpoint is loaded; None: in its own."""
+        """The type that a checkpoint is loaded in; None: its own."""
         return _DTYPES.get(self.precision)
 
 
@@ -41,7 +41,7 @@ def set_up(policy: VlaPolicy, settings: ServingSettings, source: str) -> None:
 
     Args:
         policy: on its device.
-        settings: see there.
+        settings: how it is to compute.
         source: file to edit, for messages.
 
     Raises:

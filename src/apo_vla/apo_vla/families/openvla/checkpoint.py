@@ -83,7 +83,7 @@ class OpenVlaFolder:
 
     @property
     def base_sha256(self) -> str:
-        """Of the weights, the adapter merged into them, and the components."""
+        """Hash of the weights, the adapter merged into them, and the components."""
         components = [part.path for part in (self.head, self.projector) if part is not None]
         return self.weights.sha256([*(self.adapter.files if self.adapter else ()), *components])
 

@@ -90,7 +90,7 @@ class OpenVlaOft(PrismaticVla):
         self.action_head = ActionHead(width, config.action_size) if continuous else None
 
     def make_processor(self, tokenizer: Tokenizer, statistics: Statistics) -> OpenVlaProcessor:
-        """That of OpenVLA; a continuous head's numbers are normalised actions, not bins."""
+        """The processor of OpenVLA; a continuous head's numbers are normalised actions, not bins."""
         c = self.config
         kind = OpenVlaProcessor if self.action_head is None else ContinuousProcessor
         codec = statistics.codec(c.bins)

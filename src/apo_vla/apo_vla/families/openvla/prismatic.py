@@ -105,7 +105,7 @@ class PrismaticVla(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the weights."""
+        """The type of the weights."""
         return self.projector.fc1.weight.dtype
 
     def make_processor(self, tokenizer: Tokenizer, statistics: Statistics) -> OpenVlaProcessor:

@@ -72,7 +72,7 @@ class OpenVlaProcessor(BinActions):
 
 
 class ContinuousProcessor(OpenVlaProcessor):
-    """Of a model whose head predicts normalised actions: numbers of row r stand at r * A .. r * A + A - 1."""
+    """The processor of a model whose head predicts normalised actions: row r stands at r * A .. r * A + A - 1."""
 
     def actions(self, tokens: np.ndarray) -> np.ndarray:
         """Normalised float32 (chunk * A,) -> float32 (chunk, A), contract units.

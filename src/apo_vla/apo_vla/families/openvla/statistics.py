@@ -45,7 +45,7 @@ class PublishedStatistics:
 
     @property
     def sha256(self) -> str:
-        """Of everything that turns numbers of the model into numbers of the robot, and back."""
+        """Hash of everything that converts numbers of the model to numbers of the robot, and back."""
         proprio = self.proprio and vars(self.proprio)
         units = self.action_scale, self.action_offset
         text = json.dumps([self.key, vars(self.action), proprio, self.state, units])

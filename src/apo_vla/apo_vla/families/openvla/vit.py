@@ -78,6 +78,8 @@ def is_unused(name: str, shape: VitShape) -> bool:
 
 
 class LayerScale(nn.Module):
+    """A factor for each number, (B, n, width)."""
+
     def __init__(self, width: int):
         super().__init__()
         self.scale_factor = nn.Parameter(torch.ones(width))
@@ -87,6 +89,8 @@ class LayerScale(nn.Module):
 
 
 class Attention(nn.Module):
+    """Self-attention, (B, n, width)."""
+
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads = heads
@@ -101,6 +105,8 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
+    """Two layers around a GELU, (B, n, width)."""
+
     def __init__(self, width: int, hidden: int):
         super().__init__()
         self.fc1 = nn.Linear(width, hidden)
@@ -111,6 +117,8 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
+    """A transformer block, (B, n, width)."""
+
     def __init__(self, shape: VitShape):
         super().__init__()
         self.norm1 = nn.LayerNorm(shape.width, eps=_EPS)
@@ -126,6 +134,8 @@ class Block(nn.Module):
 
 
 class PatchEmbed(nn.Module):
+    """Images (B, 3, S, S) -> one token for each patch, (B, patches, width)."""
+
     def __init__(self, shape: VitShape):
         super().__init__()
         self.proj = nn.Conv2d(3, shape.width, shape.patch, stride=shape.patch)

@@ -62,7 +62,7 @@ class Pi0Fast(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the weights."""
+        """The type of the weights."""
         return self._embedding.dtype
 
     def make_processor(self, tokenizer: Tokenizer, statistics: Statistics) -> Pi0FastProcessor:

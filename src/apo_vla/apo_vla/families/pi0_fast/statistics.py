@@ -56,12 +56,12 @@ class LeRobotStatistics:
 
     @property
     def sha256(self) -> str:
-        """Of everything that turns numbers of the model into numbers of the robot, and back."""
+        """Hash of everything that converts numbers of the model to numbers of the robot, and back."""
         facts = {name: value for name, value in vars(self).items() if name != "contract_sha256"}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def codec(self, bins: int = 256) -> ActionCodec:
-        """Between normalised actions and contract units. Its bins raise ConfigError."""
+        """The codec between normalised actions and contract units. Its bins raise ConfigError."""
         mask = [True] * len(self.action_low)
         scale, offset = self.action_scale or None, self.action_offset or None
         return _NoBins(self.action_low, self.action_high, mask, bins, scale, offset)
