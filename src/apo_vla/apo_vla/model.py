@@ -83,7 +83,10 @@ class SeparateCameras(Protocol):
 
 
 class VlaModel(Protocol):
-    """A torch module that acts. LoRA goes into its language model, or into layers that are chosen by name."""
+    """A torch module that acts.
+
+    LoRA goes into its language model, which is a module named `language_model`, or into layers that are chosen by name.
+    """
 
     config: ModelConfig
     capabilities: ModelCapabilities

@@ -25,7 +25,7 @@ from apo_core.config.parameters import parameter
 from apo_core.errors import AdapterError, ConfigError
 
 TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-_VISION = r".*vision_tower\..*"  # its layers have the same names in some families; not of the language model
+_LANGUAGE_MODEL = "language_model."  # in the names of its modules, see `apo_vla.model.VlaModel`
 ADAPTER = "default"  # PEFT's name for the adapter that serves
 _PREFIX = "base_model.model."  # of PEFT's files
 
@@ -129,8 +129,9 @@ def attach_lora(model: nn.Module, settings: LoraSettings, seed: int = 0) -> None
         config = peft_config(settings)
         if settings.targets:
             config.target_modules = _matching_layers(model, settings.targets)
-        elif any("vision_tower." in name for name, _ in model.named_modules()):
-            config.exclude_modules = _VISION
+        elif any(_LANGUAGE_MODEL in name for name, _ in model.named_modules()):
+            # a vision tower may have layers of the same names
+            config.exclude_modules = rf"(?!.*{re.escape(_LANGUAGE_MODEL)}).*"
         inject_adapter_in_model(config, model, adapter_name=ADAPTER)
     for name, value in model.named_parameters():
         if "lora_" in name:
@@ -149,7 +150,7 @@ def _matching_layers(model: nn.Module, pattern: str) -> list[str]:
 
 def reaches_features(model: nn.Module) -> bool:
     """Whether the adapter is of layers before the language model, so that features depend on it."""
-    return any("language_model." not in name for name in lora_parameters(model))
+    return any(_LANGUAGE_MODEL not in name for name in lora_parameters(model))
 
 
 def lora_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
