@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from apo_core.actions import TWIST
 from apo_core.contract.specs import (
     ENCODINGS,
     FEEDBACK_TYPES,
@@ -155,7 +156,7 @@ def read_action(r: ContractReader, data: Any) -> ActionSpec:
         all(low < high for low, high in zip(action.low, action.high, strict=False)),
         "action.low must be below action.high",
     )
-    for name, low, high in list(zip(action.names, action.low, action.high, strict=False))[:6]:
+    for name, low, high in list(zip(action.names, action.low, action.high, strict=False))[TWIST]:
         r.require(
             low <= 0 <= high,
             f"action.low of {name} = {low} must be at most 0 and action.high = {high} at least 0: the arm must be able "

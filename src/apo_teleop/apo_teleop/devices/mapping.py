@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from apo_core.actions import TWIST
 from apo_core.config.parameters import parameter
 from apo_core.errors import ConfigError
 from apo_teleop.devices.device import DeviceSample
@@ -64,7 +65,7 @@ class AxisMapping:
         threshold = self._config.activity_off if self._active else self._config.activity_on
         moves = bool(deflection > threshold)
         if moves:
-            values[:6] = self._curve(axes) * self._scale
+            values[TWIST] = self._curve(axes) * self._scale
         self._active = moves or (sample.held and self._active)
         return OperatorSample(True, self._active, values, sample.events, sample.stamp_ns)
 

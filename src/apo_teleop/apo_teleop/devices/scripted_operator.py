@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from apo_core.actions import ANGULAR, LINEAR
 from apo_core.config.parameters import parameter
 from apo_core.errors import ObservationError
 from apo_core.tasks.expert import ExpertInput, Phase, Scene, make_expert, progress
@@ -153,8 +154,8 @@ class ScriptedOperator:
             self._watch_from(left)
             return resting(("hand_back",))
         self._steps += 1
-        action[:3] += self._rng.normal(0.0, self._config.noise_linear, 3).astype(np.float32)
-        action[3:6] += self._rng.normal(0.0, self._config.noise_angular, 3).astype(np.float32)
+        action[LINEAR] += self._rng.normal(0.0, self._config.noise_linear, 3).astype(np.float32)
+        action[ANGULAR] += self._rng.normal(0.0, self._config.noise_angular, 3).astype(np.float32)
         return OperatorSample(True, True, action, events)
 
     def _is_new_trial(self, tick: ScriptedInput) -> bool:
