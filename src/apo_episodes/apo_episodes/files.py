@@ -15,6 +15,7 @@ import numpy as np
 
 from apo_core.contract.contract import Contract
 from apo_core.errors import EpisodeFormatError, EpisodeToolError
+from apo_core.system.atomic_files import move, sync
 from apo_episodes.reader import Episode, list_episodes, read_episode, read_frames
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -114,7 +115,7 @@ def new_file(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     with _renamed(path) as partial:
         yield partial
-        _sync(partial)
+        sync(partial)
 
 
 @contextmanager
@@ -130,8 +131,8 @@ def new_folder(path: Path | str) -> Iterator[Path]:
         yield partial
         for folder, _, names in os.walk(partial, topdown=False):
             for name in names:
-                _sync(Path(folder) / name)
-            _sync(Path(folder))
+                sync(Path(folder) / name)
+            sync(Path(folder))
 
 
 @contextmanager
@@ -145,8 +146,7 @@ def _renamed(path: Path) -> Iterator[Path]:
     try:
         yield place / path.name
         _check_free(path)
-        os.rename(place / path.name, path)
-        _sync(path.parent)
+        move(place / path.name, path)
     finally:
         shutil.rmtree(place)
 
@@ -154,14 +154,6 @@ def _renamed(path: Path) -> Iterator[Path]:
 def _check_free(path: Path) -> None:
     if path.exists():
         raise EpisodeToolError(f"{path}: exists already; choose another name, nothing is overwritten")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def extra_module(name: str, package: str, extra: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""Files of an adapter store: written to the disk for certain, read without trust."""
+"""Content of the files of an adapter store, and reading them without trust."""
 
 from __future__ import annotations
 
@@ -31,34 +31,6 @@ def to_safetensors(tensors: Mapping[str, np.ndarray]) -> bytes:
     return safetensors_numpy.save(
         {name: np.ascontiguousarray(value) for name, value in tensors.items()}, metadata={"format": "pt"}
     )
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Writes a new or emptied file and waits for the disk."""
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def replace_file(path: Path, data: bytes, temporary: Path) -> None:
-    """A reader finds the old content or the new one, after a power cut as well.
-
-    Args:
-        temporary: on the same file system, of nobody else.
-    """
-    write_file(temporary, data)
-    os.replace(temporary, path)
-    sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Waits until the names in a folder are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove(path: Path) -> None:

@@ -19,11 +19,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from apo_core import adapter_pointer, adapter_publication
-from apo_core.adapter_publication import FOLDER, TEMPORARY
 from apo_core.adapters import files as adapter_files
 from apo_core.adapters import folder as adapter_folder
 from apo_core.adapters.files import DTYPES
+from apo_core.adapters.folder import FOLDER, TEMPORARY
 from apo_core.adapters.manifest import (
     CONFIG_FILE,
     MANIFEST_FILE,
@@ -37,9 +36,10 @@ from apo_core.adapters.manifest import (
     folder_name,
     manifest_faults,
 )
-from apo_core.adapters.promotion import Promotion
+from apo_core.adapters.promotion import CURRENT_FILE, Promotion, read_promotion, write_promotion
 from apo_core.adapters.signature import SigningKey, TrustedKeys
 from apo_core.errors import AdapterError
+from apo_core.system.atomic_files import replace_file, sync
 
 T = TypeVar("T")
 
@@ -104,14 +104,14 @@ class AdapterStore:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with self._locked():
-                number = adapter_publication.take_number(self.path)
+                number = adapter_folder.take_number(self.path)
                 if manifest.parent >= number:
                     raise AdapterError(f"parent = {manifest.parent} must be below number = {number} ({self.path})")
-                adapter_publication.write_folder(self.path, number, files, manifest, key)
+                adapter_folder.write_folder(self.path, number, files, manifest, key)
                 if promote:
                     reason = f"published by method {manifest.method}"[:256]
                     promotion = self.promotion().promoted(number, manifest.created_utc, reason)
-                    adapter_pointer.write(self.path, promotion)
+                    write_promotion(self.path, promotion)
         except OSError as error:
             raise AdapterError(f"adapter cannot be published to {self.path}: {error}") from None
         return AdapterVersion(**fields_of(manifest), number=number, adapter_config=json.loads(files[CONFIG_FILE]))
@@ -122,7 +122,7 @@ class AdapterStore:
         Raises:
             AdapterError: the pointer cannot be read or is damaged.
         """
-        return adapter_pointer.read(self.path)
+        return read_promotion(self.path)
 
     def promote(self, version: int, changed_utc: str, reason: str = "") -> Promotion:
         """Lets the policies that follow the store serve a version; 0 is the base policy.
@@ -155,7 +155,7 @@ class AdapterStore:
             with self._locked():
                 temporary = self.path / f"{TEMPORARY}signature"
                 data = key.sign((folder / MANIFEST_FILE).read_bytes())
-                adapter_files.replace_file(folder / SIGNATURE_FILE, data, temporary)
+                replace_file(folder / SIGNATURE_FILE, data, temporary)
         except OSError as error:
             raise AdapterError(f"adapter {version} in {self.path} cannot be signed: {error}") from None
 
@@ -177,7 +177,7 @@ class AdapterStore:
                 gone = self.path / f"{TEMPORARY}{folder_name(number)}"
                 os.rename(self.path / folder_name(number), gone)
                 adapter_files.remove(gone)
-            adapter_files.sync_folder(self.path)
+            sync(self.path)
         return removed
 
     def read(self, version: int) -> tuple[AdapterVersion, dict[str, np.ndarray]]:
@@ -235,9 +235,9 @@ class AdapterStore:
             self.path.mkdir(parents=True, exist_ok=True)
             with self._locked():
                 promotion = change(self.promotion())
-                adapter_pointer.write(self.path, promotion)
+                write_promotion(self.path, promotion)
         except OSError as error:
-            raise AdapterError(f"{self.path / adapter_pointer.CURRENT_FILE} cannot be written: {error}") from None
+            raise AdapterError(f"{self.path / CURRENT_FILE} cannot be written: {error}") from None
         return promotion
 
     @contextlib.contextmanager
