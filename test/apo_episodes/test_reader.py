@@ -8,7 +8,7 @@ import pytest
 
 from apo_core.errors import ConfigError, EpisodeFormatError, ObservationError
 from apo_core.types import ControlSource, EpisodeOutcome, Outcome, StepLabel
-from apo_episodes.checksums import attributes_checksum, plain_attributes
+from apo_episodes.hdf5.checksums import attributes_checksum, plain_attributes
 from apo_episodes.labeling import LabelRule
 from apo_episodes.reader import EpisodeWriter, list_episodes, read_episode, read_frames, verify_checksums
 

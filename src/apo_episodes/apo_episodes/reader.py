@@ -22,19 +22,19 @@ import numpy as np
 from apo_core.contract.contract import Contract
 from apo_core.errors import ConfigError
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Outcome, Step, StepLabel
-from apo_episodes.checked_file import CameraFrames, open_episode, read_head
-from apo_episodes.checksums import (
+from apo_episodes.hdf5.checked_file import CameraFrames, open_episode, read_head
+from apo_episodes.hdf5.checksums import (
     IMAGES,
     attributes_checksum,
     dataset_names,
     frames_checksum,
     values_checksum,
 )
-from apo_episodes.hdf5_writer import EpisodeSink, step_row
-from apo_episodes.image_codec import COMPRESSIONS, PackedFrame, pack
+from apo_episodes.hdf5.image_codec import COMPRESSIONS, PackedFrame, pack
+from apo_episodes.hdf5.schema import SCHEMA, SCHEMA_MINOR, SCHEMA_VERSION
+from apo_episodes.hdf5.writer import EpisodeSink, step_row
 from apo_episodes.journal import SUFFIX, JournalWriter
 from apo_episodes.labeling import LabelRule, derive_labels, intervention_share, takeovers
-from apo_episodes.schema import SCHEMA, SCHEMA_MINOR, SCHEMA_VERSION
 from apo_episodes.takeover_windows import StepFacts
 
 __all__ = [

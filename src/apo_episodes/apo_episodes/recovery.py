@@ -8,8 +8,8 @@ from pathlib import Path
 from apo_core.contract.contract import contract_from_dict
 from apo_core.errors import EpisodeFormatError
 from apo_core.types import EpisodeInfo, EpisodeKind, EpisodeOutcome, Outcome
-from apo_episodes.hdf5_writer import EpisodeSink
-from apo_episodes.image_codec import COMPRESSIONS, PackedFrame
+from apo_episodes.hdf5.image_codec import COMPRESSIONS, PackedFrame
+from apo_episodes.hdf5.writer import EpisodeSink
 from apo_episodes.journal import SUFFIX, JournalReader
 from apo_episodes.reader import publish
 

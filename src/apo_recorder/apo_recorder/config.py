@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apo_core.config.parameters import parameter
-from apo_episodes.image_codec import COMPRESSIONS
+from apo_episodes.hdf5.image_codec import COMPRESSIONS
 
 
 @dataclass(frozen=True, slots=True)

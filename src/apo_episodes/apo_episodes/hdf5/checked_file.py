@@ -14,10 +14,10 @@ import numpy as np
 from apo_core.contract.contract import Contract, contract_from_dict
 from apo_core.contract.specs import ImageSpec
 from apo_core.errors import ConfigError, EpisodeFormatError
-from apo_episodes.checksums import IMAGES, plain_attributes
-from apo_episodes.hdf5_global_heap import check_global_heaps
-from apo_episodes.image_codec import filter_codec, unpack, unpack_jpeg
-from apo_episodes.schema import MAX_STEPS, SCHEMA_NAME, SCHEMA_VERSION
+from apo_episodes.hdf5.checksums import IMAGES, plain_attributes
+from apo_episodes.hdf5.global_heap import check_global_heaps
+from apo_episodes.hdf5.image_codec import filter_codec, unpack, unpack_jpeg
+from apo_episodes.hdf5.schema import MAX_STEPS, SCHEMA_NAME, SCHEMA_VERSION
 
 _MAX_INFLATION = 20_000  # a black frame packs to a few hundred bytes; what claims more never fits into memory
 _MAX_TEXT = 1 << 20  # bytes of a reason

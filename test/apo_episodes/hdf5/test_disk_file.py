@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apo_episodes.hdf5_disk_file import SafeFile, new_hdf5
+from apo_episodes.hdf5.disk_file import SafeFile, new_hdf5
 
 
 @pytest.fixture
