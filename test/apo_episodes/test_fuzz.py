@@ -14,8 +14,9 @@ import pytest
 
 from apo_core.errors import EpisodeFormatError
 from apo_core.types import EpisodeOutcome, Outcome
-from apo_episodes.reader import EpisodeWriter, read_episode, read_frames, verify_checksums
+from apo_episodes.reader import read_episode, read_frames, verify_checksums
 from apo_episodes.recovery import recover_episode
+from apo_episodes.writer import EpisodeWriter
 
 OLD = Path(__file__).parents[1] / "data" / "takeovers" / "lift-10003.h5"  # schema version 1
 DONE = EpisodeOutcome(Outcome.SUCCESS, "t", True, False)

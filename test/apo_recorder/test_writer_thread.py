@@ -9,8 +9,9 @@ import threading
 import pytest
 
 from apo_core.types import ControlSource, EpisodeOutcome, Outcome
-from apo_episodes.reader import EpisodeWriter, list_episodes, read_episode
+from apo_episodes.reader import list_episodes, read_episode
 from apo_episodes.recovery import list_partial, recover_episode
+from apo_episodes.writer import EpisodeWriter
 from apo_recorder.episode_state import EpisodeEnd, Losses
 from apo_recorder.writer_thread import EpisodeWriterThread, EventKind, WriterEvent
 

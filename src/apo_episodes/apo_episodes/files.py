@@ -16,7 +16,8 @@ import numpy as np
 from apo_core.contract.contract import Contract
 from apo_core.errors import EpisodeFormatError, EpisodeToolError
 from apo_core.system.atomic_files import move, sync
-from apo_episodes.reader import Episode, list_episodes, read_episode, read_frames
+from apo_episodes.episode import Episode
+from apo_episodes.reader import list_episodes, read_episode, read_frames
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 BLOCK_BYTES = 32 * 2**20  # of images in memory at a time

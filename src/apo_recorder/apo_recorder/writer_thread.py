@@ -12,9 +12,10 @@ from pathlib import Path
 
 from apo_core.contract.contract import Contract
 from apo_core.errors import ObservationError
+from apo_core.system.atomic_files import move
 from apo_core.types import ControlSource, EpisodeInfo, Outcome, Step
 from apo_episodes.labeling import intervention_share, takeovers
-from apo_episodes.reader import EpisodeWriter, publish
+from apo_episodes.writer import EpisodeWriter
 from apo_recorder.episode_state import EpisodeEnd
 
 WriterFactory = Callable[[Path, EpisodeInfo, Contract, str, int], EpisodeWriter]
@@ -195,7 +196,7 @@ class EpisodeWriterThread:
         kept = path.parent / UNDONE / path.name
         try:
             kept.parent.mkdir(exist_ok=True)
-            publish(path, kept)
+            move(path, kept)
         except OSError as error:
             self._report(WriterEvent(EventKind.FAILED, path.stem, reason=f"cannot be moved: {error}", is_undo=True))
             return

@@ -10,7 +10,8 @@ import pytest
 
 from apo_core.types import EpisodeKind, Outcome
 from apo_episodes.cli.cli import main
-from apo_episodes.reader import EpisodeWriter, read_episode
+from apo_episodes.reader import read_episode
+from apo_episodes.writer import EpisodeWriter
 
 TOOLS = [
     "ls",

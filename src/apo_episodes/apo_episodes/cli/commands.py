@@ -18,12 +18,13 @@ from apo_episodes.curate.cut import cut_episode
 from apo_episodes.curate.datasets import write_folder, write_folders
 from apo_episodes.curate.relabel import label_counts, write_labels
 from apo_episodes.curate.selection import Selection, draw_parts, moment
+from apo_episodes.episode import Episode
 from apo_episodes.files import find_episodes, new_file, read_all
 from apo_episodes.inspection.statistics import format_statistics, statistics
 from apo_episodes.inspection.table import describe, format_description, format_table, summarise
 from apo_episodes.inspection.validate import validate as validate_file
 from apo_episodes.labeling import LabelRule
-from apo_episodes.reader import Episode, read_episode
+from apo_episodes.reader import read_episode
 from apo_episodes.recovery import list_partial, recover_episode
 
 INVALID = 2

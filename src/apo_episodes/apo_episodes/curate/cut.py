@@ -11,8 +11,9 @@ import numpy as np
 
 from apo_core.errors import EpisodeToolError
 from apo_core.types import EpisodeOutcome, Observation, Outcome, Step
+from apo_episodes.episode import Episode
 from apo_episodes.files import frame_blocks, new_folder
-from apo_episodes.reader import Episode, EpisodeWriter
+from apo_episodes.writer import EpisodeWriter
 
 _CUT = EpisodeOutcome(Outcome.UNLABELED, "cut", terminated=False, truncated=True)
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from apo_core.errors import EpisodeToolError
+from apo_episodes.episode import Episode
 from apo_episodes.files import new_folder, one_contract, unique_ids
-from apo_episodes.reader import Episode
 
 
 def write_folder(episodes: Sequence[Episode], target: Path, link: bool = False) -> list[Path]:

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from apo_core.errors import EpisodeToolError
+from apo_episodes.episode import Episode
 from apo_episodes.inspection.table import lost_counts
-from apo_episodes.reader import Episode
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 

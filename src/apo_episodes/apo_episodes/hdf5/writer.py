@@ -60,7 +60,7 @@ def step_row(step: Step, contract: Contract) -> dict[str, object]:
     return row
 
 
-class EpisodeSink:
+class Hdf5Writer:
     """An HDF5 file that grows by a step at a time. Not thread-safe.
 
     Args:

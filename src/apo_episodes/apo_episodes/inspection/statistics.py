@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from apo_core.errors import EpisodeToolError
+from apo_episodes.episode import Episode
 from apo_episodes.files import one_contract
-from apo_episodes.labeling import LabelRule, episode_windows
-from apo_episodes.reader import Episode
+from apo_episodes.labeling import LabelRule
 from apo_episodes.takeover_windows import window_statistics
 
 ACTIONS = ("executed", "policy", "human")
@@ -52,7 +52,7 @@ def statistics(episodes: Sequence[Episode], which: str = "executed", rule: Label
             for part in contract.state
         },
         "undesirable_windows": window_statistics(
-            [window for episode in episodes for window in episode_windows(episode, rule)], rule.undesirable_rule
+            [window for episode in episodes for window in episode.undesirable_windows(rule)], rule.undesirable_rule
         ),
     }
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from apo_core.types import ControlSource, EpisodeKind, StepLabel
-from apo_episodes.labeling import LabelRule, episode_windows
-from apo_episodes.reader import Episode
+from apo_episodes.episode import Episode
+from apo_episodes.labeling import LabelRule
 
 _COLUMNS = ("episode", "kind", "outcome", "steps", "seconds", "takeovers", "human", "adapter", "operator", "losses")
 
@@ -124,7 +124,7 @@ def describe(episode: Episode, rule: LabelRule) -> dict[str, Any]:
         "task_remaining": {"first": known[0], "last": known[-1], "steps": len(known)} if known else {},
         "takeover_steps": list(episode.takeovers),
         "label_rule": {name: getattr(rule, name) for name in rule.__dataclass_fields__},
-        "undesirable_windows": [{**asdict(w), "steps": w.steps} for w in episode_windows(episode, rule)],
+        "undesirable_windows": [{**asdict(w), "steps": w.steps} for w in episode.undesirable_windows(rule)],
         "labels": {str(label): labels.count(label) for label in StepLabel},
     }
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from apo_core.errors import EpisodeFormatError
 from apo_core.types import ControlSource, EpisodeKind, StepLabel
+from apo_episodes.episode import Episode
 from apo_episodes.files import frame_blocks
 from apo_episodes.labeling import LabelRule
-from apo_episodes.reader import Episode, read_episode, verify_checksums
+from apo_episodes.reader import read_episode, verify_checksums
 
 _ROUNDING = 1e-3  # share of a dimension's range forgiven
 _QUATERNION_TOLERANCE = 1e-2  # difference of a quaternion's norm from 1

@@ -21,7 +21,8 @@ from apo_core.errors import ApoError, ConfigError
 from apo_core.system.atomic_files import replace_file
 from apo_core.tasks.expert import make_expert
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
-from apo_episodes.reader import EpisodeWriter, list_episodes
+from apo_episodes.reader import list_episodes
+from apo_episodes.writer import EpisodeWriter
 from apo_sim_bridge.config import SimBridgeConfig, sim_config
 from apo_sim_bridge.demonstrations.collect import NoiseBursts, collect, task_remaining
 from apo_sim_bridge.sim.env import SimEnv, SimFrame

@@ -21,7 +21,7 @@ from apo_core.errors import ApoError, EpisodeToolError, ObservationError
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
 from apo_episodes.files import new_folder
 from apo_episodes.formats.robomimic.mapping import CAMERAS, StateMapping, choose_mapping, turned_poses
-from apo_episodes.reader import EpisodeWriter
+from apo_episodes.writer import EpisodeWriter
 
 # robosuite's OSC_POSE: largest step of a tick
 POSITION_STEP_M = 0.05
