@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from apo_core.types import Outcome, TaskProgress
+from apo_core.types import OperatorEvent, Outcome, TaskProgress
 from apo_recorder.config import RecorderConfig
 from apo_recorder.episode_state import Losses
 from apo_recorder.recording import Recording
@@ -204,7 +204,7 @@ def test_streams_are_counted_from_the_start_to_the_end(make_rig):
 
 
 def press(rig, event: str, tick: int) -> str:
-    return rig.recording.on_button(event, tick * TICK, UTC_NOW.replace(microsecond=tick))
+    return rig.recording.on_operator_event(OperatorEvent(event), tick * TICK, UTC_NOW.replace(microsecond=tick))
 
 
 def test_buttons_start_and_end_episodes(make_rig):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,28 @@ class ControlSource(enum.StrEnum):
     POLICY = "POLICY"
     HUMAN = "HUMAN"
     HOLD = "HOLD"
+
+
+class OperatorEvent(enum.StrEnum):
+    """Events of an operator device, as in apo_interfaces/OperatorCommand.
+
+    The arbiter acts on the first four, the recorder on the others.
+    """
+
+    GRIPPER_TOGGLE = "gripper_toggle"
+    HAND_BACK = "hand_back"
+    ESTOP = "estop"
+    CLEAR = "clear"
+    START = "start"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    DISCARD = "discard"
+    UNDO_LAST = "undo_last"
+
+    @classmethod
+    def known(cls, names: Iterable[str]) -> tuple[OperatorEvent, ...]:
+        """The events of a message, in order; names that are no event are left out."""
+        return tuple(cls(name) for name in names if name in set(cls))
 
 
 class StepLabel(enum.StrEnum):

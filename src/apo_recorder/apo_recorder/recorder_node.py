@@ -23,6 +23,7 @@ from apo_core.ros.node_runner import run
 from apo_core.ros.observation_subscriber import ObservationSource
 from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, sensors
+from apo_core.types import OperatorEvent
 from apo_interfaces.msg import ActionCommand, EpisodeEvent, OperatorCommand, TaskStatus
 from apo_interfaces.srv import EndEpisode, StartEpisode
 from apo_recorder.config import RecorderConfig
@@ -116,8 +117,8 @@ class RecorderNode(LifecycleBase):
         self._recording.on_command(command)
 
     def _on_operator(self, message: OperatorCommand) -> None:
-        for event in message.events:
-            fault = self._recording.on_button(event, time.monotonic_ns(), datetime.now(UTC))
+        for event in OperatorEvent.known(message.events):
+            fault = self._recording.on_operator_event(event, time.monotonic_ns(), datetime.now(UTC))
             if fault:
                 self.get_logger().warning(f"button {event}: {fault}")
 

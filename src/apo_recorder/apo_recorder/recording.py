@@ -12,14 +12,19 @@ import numpy as np
 
 from apo_core.contract.contract import Contract
 from apo_core.observation_sync import ObservationSync
-from apo_core.types import EpisodeInfo, EpisodeKind, ExecutedCommand, Outcome, Step, TaskProgress
+from apo_core.types import EpisodeInfo, EpisodeKind, ExecutedCommand, OperatorEvent, Outcome, Step, TaskProgress
 from apo_recorder.alignment import CommandAlignment, Pairing
 from apo_recorder.config import RecorderConfig
 from apo_recorder.episode_state import EpisodeBuffer, EpisodeEnd, Losses, Phase
-from apo_recorder.requests import AutoEpisodes, AutoStart, Button, episode_id, parse_tags
+from apo_recorder.requests import AutoEpisodes, AutoStart, episode_id, parse_tags
 from apo_recorder.stream_counts import StreamCounts
 
 _END_OF_TIME_NS = 2**63
+_OUTCOMES = {  # events that end an episode; None: it is thrown away
+    OperatorEvent.SUCCESS: Outcome.SUCCESS,
+    OperatorEvent.FAILURE: Outcome.FAILURE,
+    OperatorEvent.DISCARD: None,
+}
 
 
 class Writer(Protocol):
@@ -72,24 +77,21 @@ class Recording:
         """A message of this stream did not fit the contract."""
         self._counts.add_refused(stream)
 
-    def on_button(self, event: str, now_ns: int, utc: datetime) -> str:
-        """An event of the operator's device; returns why it was not heeded, else "".
+    def on_operator_event(self, event: OperatorEvent, now_ns: int, utc: datetime) -> str:
+        """An event of the operator's device; returns why it was rejected, else "". Those of the arbiter have no effect.
 
         Args:
-            event: an event of apo_interfaces/OperatorCommand.
+            event: the event.
             now_ns: steady time.
             utc: wall time.
         """
-        if event not in set(Button):
-            return ""
         try:
-            if event == Button.START:
+            if event is OperatorEvent.START:
                 self.begin("", "", "", 0, (), utc)
-            elif event == Button.UNDO_LAST:
+            elif event is OperatorEvent.UNDO_LAST:
                 self._writer.undo()
-            else:
-                outcome = {Button.SUCCESS: Outcome.SUCCESS, Button.FAILURE: Outcome.FAILURE}.get(Button(event))
-                self.request_end(outcome, f"operator_{event}", now_ns)
+            elif event in _OUTCOMES:
+                self.request_end(_OUTCOMES[event], f"operator_{event}", now_ns)
         except ValueError as error:
             return str(error)
         return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,16 +10,6 @@ from datetime import datetime
 from apo_core.types import Outcome, TaskProgress
 
 DISCARD = "DISCARD"
-
-
-class Button(enum.StrEnum):
-    """Events of apo_interfaces/OperatorCommand that the recorder heeds."""
-
-    START = "start"
-    SUCCESS = "success"
-    FAILURE = "failure"
-    DISCARD = "discard"
-    UNDO_LAST = "undo_last"
 
 
 def episode_id(utc: datetime, task: str) -> str:

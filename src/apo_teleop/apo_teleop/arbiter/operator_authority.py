@@ -10,9 +10,10 @@ import numpy as np
 from apo_core.actions import CLOSED, GRIPPER, OPEN, TWIST
 from apo_core.contract.contract import Contract
 from apo_core.contract.frames import frame_fault
+from apo_core.types import OperatorEvent
 from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.arbiter.transitions import Condition
-from apo_teleop.arbiter.types import ArbiterInputs, OperatorEvent, OperatorInput
+from apo_teleop.arbiter.types import ArbiterInputs, OperatorInput
 from apo_teleop.arbiter.watchdogs import Found, seconds
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from apo_core.actions import TWIST
 from apo_core.config.parameters import parameter
 from apo_core.errors import ConfigError
+from apo_core.types import OperatorEvent
 from apo_teleop.devices.device import DeviceSample
 
 
@@ -40,7 +41,7 @@ class OperatorSample:
     connected: bool
     active: bool
     values: np.ndarray  # float32 (7,): vx vy vz m/s, wx wy wz rad/s, gripper; gripper 0 leaves it as it is
-    events: tuple[str, ...] = ()  # OperatorEvent
+    events: tuple[OperatorEvent, ...] = ()
     stamp_ns: int = 0  # clock of the device's `poll`: when this was so
 
 
