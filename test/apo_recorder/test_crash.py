@@ -13,12 +13,12 @@ from apo_core.errors import EpisodeFormatError
 from apo_core.types import EpisodeOutcome, Outcome
 from apo_episodes.reader import list_episodes, read_episode, verify_checksums
 from apo_episodes.recovery import list_partial, recover_episode
-from apo_recorder.episode_state import EpisodeEnd, Losses
+from apo_recorder.episode_state import DropCounts, EpisodeEnd
 from apo_recorder.writer_thread import EpisodeWriterThread
 
 KILLS, STEPS_PER_EPISODE, STEPS_PER_S = 50, 25, 10
 WAIT_S = 30.0
-END = EpisodeEnd(EpisodeOutcome(Outcome.SUCCESS, "over", True, False), "over", 0, Losses())
+END = EpisodeEnd(EpisodeOutcome(Outcome.SUCCESS, "over", True, False), "over", 0, DropCounts())
 
 
 def record(directory, contract, make_info, make_step, told) -> None:

@@ -19,7 +19,7 @@ class Phase(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Losses:
+class DropCounts:
     """What an episode misses; camera frames count one for each camera and step."""
 
     frames_lost: int = 0  # expected and not in the file, for whatever cause below
@@ -36,7 +36,7 @@ class EpisodeEnd:
     outcome: EpisodeOutcome | None  # None: throw the episode away
     reason: str
     until_ns: int  # newest observation stamp to keep; 0 keeps all
-    losses: Losses
+    drops: DropCounts
     streams: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # of StreamCounts
 
 
@@ -48,7 +48,7 @@ class _EndRequest:
     requested_ns: int
 
 
-class EpisodeBuffer:
+class EpisodeState:
     """The running episode. IDLE -start-> RECORDING -request_end-> ENDING -poll-> IDLE.
 
     Args:
@@ -60,10 +60,10 @@ class EpisodeBuffer:
         self._cameras, self._end_wait_ns = cameras, end_wait_ns
         self.phase = Phase.IDLE
         self.info: EpisodeInfo | None = None
-        self._forget()
+        self._reset()
 
-    def _forget(self) -> None:
-        self._losses = Losses()
+    def _reset(self) -> None:
+        self._drops = DropCounts()
         self._last_tick = self._last_stamp_ns = -1
         self._answered_ns = 0
         self._end: _EndRequest | None = None
@@ -73,7 +73,7 @@ class EpisodeBuffer:
         if self.phase is not Phase.IDLE:
             return f"episode {self.info.episode_id} is {self.phase}; end it first"
         self.phase, self.info = Phase.RECORDING, info
-        self._forget()
+        self._reset()
         return ""
 
     def add(self, pairing: Pairing, now_ns: int) -> Step | None:
@@ -122,9 +122,9 @@ class EpisodeBuffer:
         )
 
     @property
-    def losses(self) -> Losses:
+    def drops(self) -> DropCounts:
         """What the running episode misses so far."""
-        return self._losses
+        return self._drops
 
     def count_dropped(self) -> None:
         """The writer could not take the last step."""
@@ -180,14 +180,14 @@ class EpisodeBuffer:
         if not complete and end.until_ns:
             self._count(commands_lost=1)
         self.phase = Phase.IDLE
-        return EpisodeEnd(end.outcome, end.reason, end.until_ns, self._losses)
+        return EpisodeEnd(end.outcome, end.reason, end.until_ns, self._drops)
 
     def abort(self) -> None:
         """The episode cannot be written."""
         self.phase = Phase.IDLE
 
     def _count(self, **increments: int) -> None:
-        losses = self._losses
-        values = {name: getattr(losses, name) + value for name, value in increments.items()}
+        drops = self._drops
+        values = {name: getattr(drops, name) + value for name, value in increments.items()}
         steps = sum(value for name, value in increments.items() if name != "out_of_order")
-        self._losses = replace(losses, **values, frames_lost=losses.frames_lost + steps * self._cameras)
+        self._drops = replace(drops, **values, frames_lost=drops.frames_lost + steps * self._cameras)

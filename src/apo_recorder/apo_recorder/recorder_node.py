@@ -97,10 +97,10 @@ class RecorderNode(LifecycleBase):
     def _publish_diagnostics(self) -> None:
         if not self.is_active:
             return
-        losses = asdict(self._recording.losses)
+        drops = asdict(self._recording.drops)
         values = {"episode": self._recording.episode_id, "steps_waiting": str(self._writer.waiting_steps)}
-        values |= {name: str(count) for name, count in losses.items()}
-        level, text = (WARN, "loses data") if self._recording.episode_id and any(losses.values()) else (OK, "records")
+        values |= {name: str(count) for name, count in drops.items()}
+        level, text = (WARN, "loses data") if self._recording.episode_id and any(drops.values()) else (OK, "records")
         self._diagnostics_pub.publish(diagnostic_array(self, level, text, values))
 
     def _on_sample(self, stream: str, stamp_ns: int, value) -> None:

@@ -15,7 +15,7 @@ from apo_core.observation_sync import ObservationSync
 from apo_core.types import EpisodeInfo, EpisodeKind, ExecutedCommand, OperatorEvent, Outcome, Step, TaskProgress
 from apo_recorder.alignment import CommandAlignment, Pairing
 from apo_recorder.config import RecorderConfig
-from apo_recorder.episode_state import EpisodeBuffer, EpisodeEnd, Losses, Phase
+from apo_recorder.episode_state import DropCounts, EpisodeEnd, EpisodeState, Phase
 from apo_recorder.requests import AutoEpisodes, AutoStart, episode_id, parse_tags
 from apo_recorder.stream_counts import StreamCounts
 
@@ -54,7 +54,7 @@ class Recording:
         self._sync = ObservationSync(contract)
         self._out_of_order = 0
         self._alignment = CommandAlignment(tolerance_ns, round(config.observation_wait_s * 1e9), config.auto)
-        self._buffer = EpisodeBuffer(len(contract.images), round(config.end_wait_s * 1e9))
+        self._state = EpisodeState(len(contract.images), round(config.end_wait_s * 1e9))
         self._auto = AutoEpisodes()
         self._counts = StreamCounts({spec.name: spec.rate_hz for spec in (*contract.images, *contract.state)})
         # the control steps of the seconds before a start; no more than the writer can take at once
@@ -63,7 +63,7 @@ class Recording:
     @property
     def episode_id(self) -> str:
         """The running episode; empty when there is none."""
-        return "" if self._buffer.phase is Phase.IDLE else self._buffer.info.episode_id
+        return "" if self._state.phase is Phase.IDLE else self._state.info.episode_id
 
     def on_sample(self, stream: str, stamp_ns: int, value: np.ndarray, now_ns: int) -> None:
         """A sample of a stream of the contract."""
@@ -115,7 +115,7 @@ class Recording:
                 if not self.episode_id:
                     self.begin("", "", "", action.seed, (), utc)
             else:
-                self._buffer.request_end(
+                self._state.request_end(
                     action.outcome, action.reason, now_ns, truncated=action.truncated, until_ns=action.until_ns
                 )
 
@@ -140,7 +140,7 @@ class Recording:
             pre_roll_steps=len(self._recent),
         )
         self._out_of_order = sum(self._sync.out_of_order.values())
-        fault = self._buffer.start(info)
+        fault = self._state.start(info)
         if fault:
             raise ValueError(fault)
         self._counts.restart()
@@ -152,13 +152,13 @@ class Recording:
     def request_end(
         self, outcome: Outcome | None, reason: str, now_ns: int, *, truncated: bool = False, until_ns: int = 0
     ) -> str:
-        """Asks for the end of the running episode and returns its id; see EpisodeBuffer.request_end.
+        """Asks for the end of the running episode and returns its id; see EpisodeState.request_end.
 
         Raises:
             ValueError: there is none, or it is ending already.
         """
         episode = self.episode_id
-        fault = self._buffer.request_end(outcome, reason, now_ns, truncated=truncated, until_ns=until_ns)
+        fault = self._state.request_end(outcome, reason, now_ns, truncated=truncated, until_ns=until_ns)
         if fault:
             raise ValueError(fault)
         self.advance(now_ns)
@@ -167,34 +167,34 @@ class Recording:
     def abort(self, episode: str) -> None:
         """The writer gave this episode up."""
         if self.episode_id == episode:
-            self._buffer.abort()
+            self._state.abort()
 
     def stop(self, reason: str, now_ns: int) -> None:
         """Completes the running episode, if any, with what has come so far; its outcome is UNLABELED."""
-        self._buffer.request_end(Outcome.UNLABELED, reason, now_ns)
+        self._state.request_end(Outcome.UNLABELED, reason, now_ns)
         self._complete(now_ns, _END_OF_TIME_NS)
 
     def _complete(self, now_ns: int, before_ns: int) -> None:
         """Ends an episode that is ENDING without waiting for commands that answer observations before `before_ns`."""
         self.advance(now_ns, before_ns)
-        self._hand_over(self._buffer.poll(now_ns, None, force=True))
+        self._hand_over(self._state.poll(now_ns, None, force=True))
 
     def advance(self, now_ns: int, flush_before_ns: int = 0) -> None:
         """Moves everything on that can be. Call it now and then: waits end here."""
         seen, self._out_of_order = self._out_of_order, sum(self._sync.out_of_order.values())
         if self.episode_id:
-            self._buffer.count_out_of_order(self._out_of_order - seen)
+            self._state.count_out_of_order(self._out_of_order - seen)
         for pairing in self._alignment.ready(now_ns, flush_before_ns):
             self._take(pairing, now_ns)
-        self._hand_over(self._buffer.poll(now_ns, self._alignment.oldest_receive_ns))
+        self._hand_over(self._state.poll(now_ns, self._alignment.oldest_receive_ns))
 
     def _take(self, pairing: Pairing, now_ns: int) -> None:
         if not self.episode_id:
             self._remember(pairing)
             return
-        step = self._buffer.add(pairing, now_ns)
+        step = self._state.add(pairing, now_ns)
         if step is not None and not self._writer.append(step):
-            self._buffer.count_dropped()
+            self._state.count_dropped()
 
     def _remember(self, pairing: Pairing) -> None:
         """Keeps the steps of the seconds before a start, as far as they can be part of an episode."""
@@ -207,9 +207,9 @@ class Recording:
             recent.popleft()
 
     @property
-    def losses(self) -> Losses:
+    def drops(self) -> DropCounts:
         """What the running episode misses so far."""
-        return self._buffer.losses
+        return self._state.drops
 
     def _hand_over(self, end: EpisodeEnd | None) -> None:
         if end is not None:

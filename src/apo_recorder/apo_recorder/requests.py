@@ -53,7 +53,7 @@ class AutoStart:
 
 @dataclass(frozen=True, slots=True)
 class AutoEnd:
-    """End the running episode; see EpisodeBuffer.request_end."""
+    """End the running episode; see EpisodeState.request_end."""
 
     outcome: Outcome
     reason: str

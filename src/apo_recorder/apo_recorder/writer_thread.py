@@ -43,7 +43,7 @@ class WriterEvent:
     steps: int = 0
     takeovers: int = 0
     intervention_share: float = 0.0  # 0..1
-    losses: Mapping[str, int] = field(default_factory=dict)  # frames_recorded and the fields of Losses
+    counts: Mapping[str, int] = field(default_factory=dict)  # frames_recorded and the fields of DropCounts
     is_undo: bool = False  # answers `undo`
 
     @property
@@ -51,8 +51,8 @@ class WriterEvent:
         """One line for the log."""
         if self.kind is not EventKind.SAVED:
             return f"{self.kind} {self.episode_id}: {self.reason}"
-        losses = "".join(f", {name} {count}" for name, count in self.losses.items() if count)
-        return f"{self.kind} {self.episode_id}: {self.steps} steps, {self.reason}{losses}"
+        counts = "".join(f", {name} {count}" for name, count in self.counts.items() if count)
+        return f"{self.kind} {self.episode_id}: {self.steps} steps, {self.reason}{counts}"
 
     def message_fields(self) -> dict[str, object]:
         """Fields of apo_interfaces/EpisodeEvent, without the header."""
@@ -65,8 +65,8 @@ class WriterEvent:
             "steps": self.steps,
             "takeovers": self.takeovers,
             "intervention_share": self.intervention_share,
-            "frames_recorded": self.losses.get("frames_recorded", 0),
-            "frames_lost": self.losses.get("frames_lost", 0),
+            "frames_recorded": self.counts.get("frames_recorded", 0),
+            "frames_lost": self.counts.get("frames_lost", 0),
         }
 
 
@@ -225,15 +225,15 @@ class EpisodeWriterThread:
             episode.file.discard()
             self._episode = None
             reason = end.reason if end.outcome is None else f"no step was recorded ({end.reason})"
-            losses = asdict(end.losses)
-            self._report(WriterEvent(EventKind.DISCARDED, episode.info.episode_id, reason=reason, losses=losses))
+            counts = asdict(end.drops)
+            self._report(WriterEvent(EventKind.DISCARDED, episode.info.episode_id, reason=reason, counts=counts))
             return
-        losses = asdict(end.losses)
-        losses["steps_dropped"] += episode.refused
-        losses["frames_lost"] += episode.refused * self._cameras
-        losses["frames_recorded"] = steps * self._cameras
+        counts = asdict(end.drops)
+        counts["steps_dropped"] += episode.refused
+        counts["frames_lost"] += episode.refused * self._cameras
+        counts["frames_recorded"] = steps * self._cameras
         episode.file.truncate(steps)
-        path = episode.file.finish(end.outcome, losses, end.streams)
+        path = episode.file.finish(end.outcome, counts, end.streams)
         self._episode = None
         self._saved.append(path)
         sources = episode.sources[:steps]
@@ -247,6 +247,6 @@ class EpisodeWriterThread:
                 steps=steps,
                 takeovers=len(takeovers(sources)),
                 intervention_share=intervention_share(sources),
-                losses=losses,
+                counts=counts,
             )
         )
