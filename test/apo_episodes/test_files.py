@@ -129,7 +129,7 @@ def test_a_missing_parent_folder_is_named(tmp_path):
         pass
 
 
-def test_a_missing_package_is_told_with_what_to_install():
+def test_a_missing_package_is_reported_with_its_install():
     with pytest.raises(EpisodeToolError) as caught:
         extra_module("no_such_module_of_apo", "some-package", "export")
     assert "'some-package'" in str(caught.value)

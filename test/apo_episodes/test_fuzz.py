@@ -92,7 +92,7 @@ def test_damaged_files_of_version_1_neither(tmp_path):
     assert refused > FILES // 20 and read + refused == FILES // 3
 
 
-def test_changed_content_is_told_by_its_checksum(write):
+def test_changed_content_is_found_by_its_checksum(write):
     path = write("none")
     assert verify_checksums(path) == []
     content = bytearray(path.read_bytes())

@@ -232,7 +232,7 @@ def test_the_tolerance_is_in_the_unit_of_the_path():
         ("PPPPH", StepFacts()),
         ("PPPPH", remaining(NAN, NAN, NAN, NAN, NAN)),
         ("PPPPH", remaining(NAN, NAN, NAN, 0.1, 0.1)),  # one value shows no progress
-        ("PPPPH", remaining(0.3, 0.2, 0.1, NAN, 0.1)),  # nobody knows how it went on
+        ("PPPPH", remaining(0.3, 0.2, 0.1, NAN, 0.1)),  # how it went on is unknown
         ("PPPPH", remaining(0.3, 0.2, 0.1, float("inf"), 0.1)),
     ],
 )

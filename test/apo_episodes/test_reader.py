@@ -218,7 +218,7 @@ def test_damaged_file_gives_a_clear_error(write, damage):
         read_episode(path)
 
 
-def test_newer_schema_says_what_to_do(write):
+def test_a_newer_schema_asks_for_an_update(write):
     path = write()
     with h5py.File(path, "r+") as f:
         f.attrs["schema_version"] = 99

@@ -95,7 +95,7 @@ def test_wait_for_the_last_command_is_bounded_and_counted(state, add):
     assert state.poll(TICK + WAIT, None).drops == DropCounts(commands_lost=1, frames_lost=2)
 
 
-def test_later_command_tells_that_the_last_one_was_lost(state, add):
+def test_a_later_command_shows_that_the_last_one_was_lost(state, add):
     add(1)
     state.request_end(Outcome.SUCCESS, "r", TICK, until_ns=2 * TICK)
     assert not add(3)

@@ -227,7 +227,7 @@ def test_texts_that_are_not_named_are_the_configurations(make_rig):
     assert (info.task, info.instruction, info.operator) == ("Stack", "lift it", "bea")
 
 
-def test_buttons_out_of_turn_say_why(make_rig):
+def test_events_out_of_turn_are_rejected_with_the_reason(make_rig):
     rig = make_rig()
     assert press(rig, "success", 1) == "no episode is being recorded"
     assert press(rig, "gripper_toggle", 1) == press(rig, "estop", 1) == ""

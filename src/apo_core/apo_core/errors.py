@@ -36,4 +36,4 @@ class CheckpointError(ApoError):
 
 
 class DecodeError(ApoError):
-    """What a model said cannot be read as an action: a fault of this inference, never a zero action."""
+    """The output of a model is not an action: a fault of this inference, never a zero action."""

@@ -108,7 +108,7 @@ class EpisodeOutcome:
 
 @dataclass(frozen=True, slots=True)
 class ExecutedCommand:
-    """What apo_interfaces/ActionCommand says; stamps in nanoseconds, 0 for none."""
+    """The value of apo_interfaces/ActionCommand; stamps in nanoseconds, 0 for none."""
 
     tick: int
     stamp_ns: int  # ROS time of publication
@@ -132,7 +132,7 @@ class ExecutedCommand:
 
 @dataclass(frozen=True, slots=True)
 class TaskProgress:
-    """What apo_interfaces/TaskStatus says; stamps in nanoseconds."""
+    """The value of apo_interfaces/TaskStatus; stamps in nanoseconds."""
 
     stamp_ns: int
     trial: int

@@ -161,7 +161,7 @@ def extra_module(name: str, package: str, extra: str) -> ModuleType:
     """Imports a module of an optional extra.
 
     Raises:
-        EpisodeToolError: it is missing; says what to install.
+        EpisodeToolError: it is missing; the message names what to install.
     """
     try:
         return importlib.import_module(name)

@@ -19,7 +19,7 @@ class Pairing:
 
     command: ExecutedCommand
     observation: Observation | None
-    task_remaining: float | None = None  # what task/status says of that observation; None: unknown
+    task_remaining: float | None = None  # of task/status at that observation; None: unknown
 
 
 class CommandAlignment:

@@ -12,7 +12,7 @@ from apo_episodes.hdf5.image_codec import COMPRESSIONS
 class RecorderConfig:
     """Where and how episodes are recorded."""
 
-    contract_file: str = parameter("config/contract.yaml", "the contract; says what is recorded")
+    contract_file: str = parameter("config/contract.yaml", "the contract: what is recorded")
     episode_dir: str = parameter("runs/episodes", "folder of the episode files; created when missing")
     image_compression: str = parameter(
         "zstd", "codec of the images: zstd, gzip, none are lossless, jpeg is not", choices=COMPRESSIONS

@@ -36,7 +36,7 @@ _POLL_S = 0.02
 
 
 class RecorderNode(LifecycleBase):
-    """Converts messages and hands them on; the writer's thread tells it of its events through a guard condition."""
+    """Converts messages and hands them on; the writer's thread signals its events with a guard condition."""
 
     def __init__(self):
         super().__init__("recorder")

@@ -45,7 +45,7 @@ def read_manifest(folder: int, number: int, trusted: TrustedKeys | None) -> dict
 
     Args:
         folder: descriptor.
-        number: that its name says.
+        number: in its name.
         trusted: must have signed it; None asks for no signature.
 
     Raises:
@@ -72,7 +72,7 @@ def read(folder: int, number: int, trusted: TrustedKeys | None) -> tuple[Adapter
     for name, entry in document["files"].items():
         data = _read(folder, name)
         if len(data) != entry["bytes"]:
-            raise AdapterError(f"{name} has {len(data)} bytes, the manifest says {entry['bytes']}")
+            raise AdapterError(f"{name} has {len(data)} bytes, the manifest lists {entry['bytes']}")
         if hashlib.sha256(data).hexdigest() != entry["sha256"]:
             raise AdapterError(f"{name} does not have the sha256 of the manifest")
         contents[name] = data

@@ -30,7 +30,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class ManifestInput:
-    """What the maker of an adapter knows about it."""
+    """What the maker of an adapter records about it."""
 
     parent: int  # adapter it was trained from, 0 is the base policy
     base_model_sha256: str  # of the base model's weights
@@ -41,7 +41,7 @@ class ManifestInput:
     metrics: Mapping[str, Any]  # plain JSON data, finite
     created_utc: str  # ISO 8601
     method: str  # e.g. apo
-    self_test: Mapping[str, Any] | None = None  # what the trainer's policy said to a probe; plain JSON data
+    self_test: Mapping[str, Any] | None = None  # the answer of the trainer's policy to the probe; plain JSON data
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # training configuration, plain JSON data
     verdict: Mapping[str, Any] | None = None  # of the gate, with `accepted` true; None: not judged
     action_labels: str = EMITTED  # or REBINNED: which tokens stood for the policy's actions in training
@@ -137,7 +137,7 @@ def manifest_faults(values: Mapping[str, Any]) -> list[str]:
 
 
 def config_faults(config: Mapping[str, Any]) -> list[str]:
-    """Everything wrong with an adapter_config.json, as far as it can be told without the model."""
+    """Everything wrong with an adapter_config.json, as far as the model is not needed."""
     faults = []
     if config.get("peft_type") != "LORA":
         faults.append(f"peft_type = {config.get('peft_type')!r} must be 'LORA'")

@@ -3,8 +3,8 @@
 `<store>/<NNNNNN>/` holds `adapter_model.safetensors` and `adapter_config.json`, as PEFT writes them, `manifest.json`
 with the size and sha256 of both, and `signature.json` where it is signed. Version 0 is the base policy and has no
 folder. `<store>/current.json` names the version that the policies shall serve. Nothing in a store is trusted: reading
-checks sizes before reading, signature and hashes before parsing, and follows no link. Whether the tensors fit a model
-is for `apo_vla.lora.adapter` to say.
+checks sizes before reading, signature and hashes before parsing, and follows no link. `apo_vla.lora.adapter`
+checks whether the tensors fit a model.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class AdapterStore:
         self.path, self._trusted = Path(path), trusted
 
     def versions(self) -> list[int]:
-        """Numbers of the published adapters, ascending; read() says whether one is sound."""
+        """Numbers of the published adapters, ascending; `read` checks whether one is sound."""
         try:
             names = os.listdir(self.path)
         except FileNotFoundError:

@@ -52,7 +52,7 @@ def parse_yaml(text: str) -> Any:
     except RecursionError:
         raise yaml.YAMLError("nested too deeply") from None
     except (ValueError, AttributeError):  # PyYAML's own, of such as `!!int x` and `!!timestamp x`
-        raise yaml.YAMLError("a value is not of the type that its tag says") from None
+        raise yaml.YAMLError("a value is not of the type of its tag") from None
 
 
 def read_yaml(path: Path | str) -> Any:

@@ -127,14 +127,14 @@ class Contract:
                 faults.append(f"image '{spec.name}' is missing")
             elif image.shape != spec.shape or image.dtype != spec.dtype:
                 faults.append(
-                    f"image '{spec.name}' is {image.dtype} {image.shape}, the contract says {spec.dtype} {spec.shape}"
+                    f"image '{spec.name}' is {image.dtype} {image.shape}, the contract requires {spec.dtype} {spec.shape}"
                 )
         for spec in self.state:
             value = observation.state.get(spec.name)
             if value is None:
                 faults.append(f"state '{spec.name}' is missing")
             elif value.shape != (spec.size,):
-                faults.append(f"state '{spec.name}' has shape {value.shape}, the contract says ({spec.size},)")
+                faults.append(f"state '{spec.name}' has shape {value.shape}, the contract requires ({spec.size},)")
             elif not np.all(np.isfinite(value)):
                 faults.append(f"state '{spec.name}' is not finite: {value}")
         if faults:

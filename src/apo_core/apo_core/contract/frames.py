@@ -8,7 +8,7 @@ from apo_core.contract.contract import Contract
 
 
 class Header(NamedTuple):
-    """What a message says of itself."""
+    """Frame and stamp of a message."""
 
     stamp_ns: int  # ROS time
     frame_id: str = ""  # empty: not named

@@ -134,7 +134,7 @@ def read_state(r: ContractReader, data: Any) -> tuple[StateSpec, ...]:
                 part.field in JOINT_FIELDS, f"state.{name}.field = {part.field!r} is not one of {list(JOINT_FIELDS)}"
             )
             r.require(
-                len(part.joints) == part.size, f"state.{name}.joints lists {len(part.joints)}, size says {part.size}"
+                len(part.joints) == part.size, f"state.{name}.joints lists {len(part.joints)}, size is {part.size}"
             )
         state.append(part)
     return tuple(state)

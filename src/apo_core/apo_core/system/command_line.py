@@ -53,7 +53,7 @@ def number(kind: type[int] | type[float], low: float, high: float = math.inf) ->
             raise argparse.ArgumentTypeError(f"{text} must be {limits}")
         return value
 
-    read.__name__ = kind.__name__  # argparse tells it of a text that is no number
+    read.__name__ = kind.__name__  # argparse names it for a text that is not a number
     return read
 
 

@@ -67,7 +67,7 @@ class Selection:
 
 
 def moment(text: str, end: bool = False) -> datetime:
-    """An ISO 8601 date or time, UTC unless it says otherwise. With `end`, a bare date stands for the end of its day.
+    """An ISO 8601 date or time, UTC unless it names an offset. With `end`, a bare date stands for the end of its day.
 
     Raises:
         ValueError: not a date.

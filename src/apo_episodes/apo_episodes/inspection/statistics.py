@@ -21,7 +21,7 @@ def statistics(episodes: Sequence[Episode], which: str = "executed", rule: Label
     """q01, q99, mean, standard deviation, smallest and largest value of each action and state dimension.
 
     A superset of what `apo_vla.checkpoints.statistics.read_statistics` reads. The gripper, last in an action, is not
-    normalised (mask). Steps whose action is absent are left out, their state too. `undesirable_windows` says how long
+    normalised (mask). Steps whose action is absent are left out, their state too. `undesirable_windows` gives how long
     the windows before takeovers are.
 
     Args:

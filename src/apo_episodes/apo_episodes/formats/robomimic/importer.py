@@ -33,7 +33,7 @@ _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_.-]+")
 
 @dataclass(frozen=True, slots=True)
 class RobomimicImport:
-    """How to import; a None is read from the file, or robosuite's default where it does not say."""
+    """How to import; a None is read from the file, or robosuite's default where it has none."""
 
     instruction: str
     created_utc: str  # ISO 8601, of the import
@@ -125,7 +125,7 @@ class _Source:
             if name not in known
         ]
         if not options.instruction.strip():
-            lines.append("--instruction must say what the robot is told")
+            lines.append("--instruction must not be empty")
         if lines:
             self._fail("; ".join(lines))
 
@@ -160,7 +160,7 @@ class _Source:
         rate = options.control_rate_hz or float(kwargs.get("control_freq", CONTROL_RATE_HZ))
         if rate != self._contract.rate_hz:
             self._fail(
-                f"was recorded at {rate} Hz, the contract {self._contract.source} says {self._contract.rate_hz} Hz"
+                f"was recorded at {rate} Hz, the contract {self._contract.source} requires {self._contract.rate_hz} Hz"
             )
         largest = np.broadcast_to(controller.get("output_max", [POSITION_STEP_M] * 3 + [ROTATION_STEP_RAD] * 3), 6)
         largest = np.array(largest, dtype=np.float64)
@@ -249,7 +249,7 @@ class _Source:
             step, dimension = np.argwhere(beyond)[0]
             self._fail(
                 f"{demo}: '{spec.names[dimension]}' becomes {scaled[step, dimension]:.4g} {spec.units[dimension]} "
-                f"at step {step}, the contract says {spec.low[dimension]} .. {spec.high[dimension]}"
+                f"at step {step}, the contract allows {spec.low[dimension]} .. {spec.high[dimension]}"
             )
         return scaled.astype(np.float32)
 
@@ -276,7 +276,7 @@ class _Source:
         if not fits or (frames.shape[1:] != spec.shape and not self._options.resize):
             hint = "; --resize scales them" if fits else ""
             self._fail(
-                f"{demo}: camera '{name}' has {frames.dtype} {frames.shape}, the contract {self._contract.source} says "
+                f"{demo}: camera '{name}' has {frames.dtype} {frames.shape}, the contract {self._contract.source} requires "
                 f"{spec.dtype} {(steps, *spec.shape)}{hint}"
             )
         return frames
@@ -295,7 +295,7 @@ class _Source:
 
 
 def _controller(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arm's controller of robosuite 1.4 (one) or 1.5 (composite); empty where the file does not say."""
+    """The arm's controller of robosuite 1.4 (one) or 1.5 (composite); empty where the file has none."""
     controller = kwargs.get("controller_configs") or {}
     controller = controller[0] if isinstance(controller, Sequence) else controller
     parts = controller.get("body_parts") or {}
