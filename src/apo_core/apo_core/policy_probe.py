@@ -1,4 +1,4 @@
-"""Asks a policy about two fixed observations: its answer is finite, depends on the image, and agrees with its trainer's record.
+"""Asks a policy about two fixed observations: the answer is finite, depends on the image, and agrees with the record.
 
 A policy that ignores its images answers both alike, down to the last bit of the log-probabilities (seen with OpenVLA's
 remote code on newer transformers).

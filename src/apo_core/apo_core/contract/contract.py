@@ -127,7 +127,8 @@ class Contract:
                 faults.append(f"image '{spec.name}' is missing")
             elif image.shape != spec.shape or image.dtype != spec.dtype:
                 faults.append(
-                    f"image '{spec.name}' is {image.dtype} {image.shape}, the contract requires {spec.dtype} {spec.shape}"
+                    f"image '{spec.name}' is {image.dtype} {image.shape}, "
+                    f"the contract requires {spec.dtype} {spec.shape}"
                 )
         for spec in self.state:
             value = observation.state.get(spec.name)

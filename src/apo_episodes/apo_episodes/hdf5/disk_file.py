@@ -14,8 +14,8 @@ import h5py
 class SafeFile(io.RawIOBase):
     """A file object for `h5py.File(SafeFile(path), "w")`. After the first failed write nothing more goes to the disk.
 
-    What could not be written is kept in memory and read back from there, so that HDF5 can close the file; `check` raises
-    unless the disk has everything.
+    What could not be written is kept in memory and read back from there, so that HDF5 can close the file. `check`
+    raises unless the disk has everything.
 
     Args:
         path: created or emptied.

@@ -276,8 +276,8 @@ class _Source:
         if not fits or (frames.shape[1:] != spec.shape and not self._options.resize):
             hint = "; --resize scales them" if fits else ""
             self._fail(
-                f"{demo}: camera '{name}' has {frames.dtype} {frames.shape}, the contract {self._contract.source} requires "
-                f"{spec.dtype} {(steps, *spec.shape)}{hint}"
+                f"{demo}: camera '{name}' has {frames.dtype} {frames.shape}, the contract {self._contract.source} "
+                f"requires {spec.dtype} {(steps, *spec.shape)}{hint}"
             )
         return frames
 
