@@ -60,7 +60,7 @@ def test_an_id_that_is_a_path_is_refused(write):
     path = write()
     with h5py.File(path, "r+") as f:
         f.attrs["episode_id"] = "../outside"
-    with pytest.raises(EpisodeToolError, match=r"e1\.h5: episode_id = '\.\./outside' is no name for a file"):
+    with pytest.raises(EpisodeToolError, match=r"e1\.h5: episode_id = '\.\./outside' is not a valid file name"):
         unique_ids(read_all([path]))
 
 

@@ -20,7 +20,7 @@ MIN_AGREEMENT = 0.75
 
 
 class Policy(Protocol):
-    """What is tested."""
+    """A policy under test."""
 
     def predict(self, observation: Observation) -> ActionChunk:
         """A chunk computed from this observation."""

@@ -126,7 +126,7 @@ class ExecutedCommand:
 
     @property
     def is_finite(self) -> bool:
-        """Whether the action can have been executed; one that is not finite must not be recorded."""
+        """Whether the action is finite; one that is not was not executed and must not be recorded."""
         return bool(np.all(np.isfinite(self.action)))
 
 
@@ -177,4 +177,4 @@ class EpisodeInfo:
     contract_json: str
     created_utc: str  # ISO 8601
     tags: Mapping[str, str] = field(default_factory=dict)
-    pre_roll_steps: int = 0  # leading steps from before the start was asked for
+    pre_roll_steps: int = 0  # leading steps from before the start was requested

@@ -59,7 +59,7 @@ class Episode:
 
     @property
     def facts(self) -> StepFacts:
-        """What label rules may need beside who acted."""
+        """Facts for label rules, actions scaled to -1..1."""
         return StepFacts.of(self.contract.action, self.policy_actions, self.human_actions, self.task_remaining)
 
     def undesirable_windows(self, rule: LabelRule) -> list[Window]:

@@ -84,11 +84,11 @@ def one_contract(episodes: Sequence[Episode]) -> Contract:
 
 
 def unique_ids(episodes: Sequence[Episode]) -> None:
-    """Raises EpisodeToolError when two files hold an episode of the same id, or an id is no name for a file."""
+    """Raises EpisodeToolError when two files hold an episode of the same id, or an id is not a valid file name."""
     known: dict[str, Path] = {}
     for episode in episodes:
         if not _ID.fullmatch(episode.info.episode_id):
-            raise EpisodeToolError(f"{episode.path}: episode_id = {episode.info.episode_id!r} is no name for a file")
+            raise EpisodeToolError(f"{episode.path}: episode_id = {episode.info.episode_id!r} is not a valid file name")
         other = known.setdefault(episode.info.episode_id, episode.path)
         if other != episode.path:
             raise EpisodeToolError(f"{episode.path}: episode '{episode.info.episode_id}' is in {other} as well")
@@ -108,7 +108,7 @@ def frame_blocks(episode: Episode) -> Iterator[tuple[int, dict[str, np.ndarray]]
 
 @contextmanager
 def new_file(path: Path | str) -> Iterator[Path]:
-    """A temporary path on the same file system; what is there at the end is put on disk and takes the name `path`.
+    """A temporary path on the same file system; the file there at the end is put on disk and renamed to `path`.
 
     Raises:
         EpisodeToolError: `path` exists, or its folder does not.
@@ -121,7 +121,7 @@ def new_file(path: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(path: Path | str) -> Iterator[Path]:
-    """A temporary folder on the same file system; at the end all of it is put on disk and it takes the name `path`.
+    """A temporary folder on the same file system; at the end all of it is put on disk and renamed to `path`.
 
     Raises:
         EpisodeToolError: `path` exists, or its folder does not.

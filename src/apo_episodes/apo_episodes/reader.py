@@ -111,7 +111,7 @@ def read_frames(path: Path | str, steps: Sequence[int]) -> dict[str, np.ndarray]
 
 
 def verify_checksums(path: Path | str) -> list[str]:
-    """Names of what does not have the content that was recorded: datasets, and "attributes". Empty for version 1.
+    """Names of datasets, or "attributes", whose content has changed since recording. Empty for version 1.
 
     Raises:
         EpisodeFormatError: not a readable episode file at all.
@@ -133,7 +133,7 @@ def verify_checksums(path: Path | str) -> list[str]:
                 else:
                     dataset = checked.own(name)
                     found = values_checksum(checked.sized(name, dataset.shape, _dtype_name(dataset)))
-            except Exception:  # what cannot be read is not what was recorded
+            except Exception:  # unreadable content counts as changed
                 found = ""
             if found != sums[name]:
                 wrong.append(name)

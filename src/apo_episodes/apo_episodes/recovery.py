@@ -1,4 +1,4 @@
-"""Turns what a crash left of a recording into an episode file."""
+"""Makes an episode file of the journal that a crash left."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RECOVERED = EpisodeOutcome(Outcome.UNLABELED, "recovered", terminated=False, tru
 
 
 def list_partial(directory: Path | str) -> list[Path]:
-    """Journals of an episode folder: recordings that crashed, and one that is going on."""
+    """Journals of an episode folder: crashed recordings, and one in progress."""
     return sorted((Path(directory) / ".partial").glob(f"*{SUFFIX}"))
 
 
@@ -81,7 +81,7 @@ def _build(partial: Path, journal: JournalReader, info: EpisodeInfo, compression
         file = None
     except (OSError, EpisodeFormatError):
         raise
-    except Exception as error:  # whatever a record can hold that is no step
+    except Exception as error:  # a record may hold anything but a step
         raise EpisodeFormatError(f"{partial}: not a journal of an episode ({type(error).__name__}: {error})") from None
     finally:
         if file is not None:

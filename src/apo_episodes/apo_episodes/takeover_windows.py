@@ -14,7 +14,7 @@ from apo_core.contract.specs import ActionSpec
 
 @dataclass(frozen=True, slots=True)
 class StepFacts:
-    """What a rule may need beside who acted; T steps, None where a file does not have it."""
+    """Facts that a rule may need beside the sources; T steps, None where a file does not have it."""
 
     task_remaining: np.ndarray | None = None  # float32 (T,), path left to the goal in the task's unit; NaN: unknown
     policy_actions: np.ndarray | None = None  # float32 (T, A), -1..1; also while the operator drove; NaN: none

@@ -24,7 +24,7 @@ from apo_episodes.hdf5.writer import Hdf5Writer, step_row
 from apo_episodes.journal import SUFFIX, JournalWriter
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-_SYNC_NS = 500_000_000  # at most this much is lost when the power goes
+_SYNC_NS = 500_000_000  # a power failure loses at most this much
 _PARALLEL_BYTES = 1 << 17  # a smaller frame is packed faster than handed to another thread
 
 
@@ -71,7 +71,7 @@ class EpisodeWriter:
             raise FileExistsError(f"episode file exists already: {self.path}")
         partial = self.directory / ".partial"
         partial.mkdir(parents=True, exist_ok=True)
-        self.partial_path = partial / f"{info.episode_id}{SUFFIX}"  # what a crash leaves
+        self.partial_path = partial / f"{info.episode_id}{SUFFIX}"  # stays after a crash
         self._unfinished = partial / self.path.name
         self._contract, self._compression, self._jpeg_quality = contract, compression, jpeg_quality
         self._syncer, self._synced_ns = ThreadPoolExecutor(1, "sync"), 0
@@ -109,7 +109,7 @@ class EpisodeWriter:
         self._file.append(row, frames)
 
     def _sync(self, now_ns: int) -> None:
-        """Puts the journal on the disk, on a thread of its own: packing goes on meanwhile."""
+        """Syncs the journal on its own thread, so that packing goes on meanwhile."""
         if self._syncing is not None:
             if not self._syncing.done():
                 return
@@ -150,12 +150,12 @@ class EpisodeWriter:
         return self.path
 
     def discard(self) -> None:
-        """Drops the episode and everything written of it."""
+        """Deletes the episode and its journal."""
         self.abandon()
         self.partial_path.unlink(missing_ok=True)
 
     def abandon(self) -> None:
-        """Gives the episode up; its journal stays."""
+        """Abandons the episode; its journal stays."""
         self._stop_threads()
         self._file.close()
         self._journal.close()

@@ -20,7 +20,7 @@ class RecorderConfig:
     jpeg_quality: int = parameter(95, "of image_compression jpeg; depth images stay lossless", low=1, high=100)
     pre_roll_s: float = parameter(0.0, "s before the start of an episode that are kept in it", low=0.0, high=60.0)
     queue_steps: int = parameter(
-        200, "steps that may wait for the disk; what comes on top is lost and counted", low=1, high=100_000
+        200, "steps that may wait for the disk; further ones are lost and counted", low=1, high=100_000
     )
     lockstep: bool = parameter(False, "true: a command is paired with the observation of exactly its stamp")
     pairing_tolerance_s: float = parameter(

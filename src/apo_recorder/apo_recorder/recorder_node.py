@@ -36,7 +36,7 @@ _POLL_S = 0.02
 
 
 class RecorderNode(LifecycleBase):
-    """Converts messages and hands them on; the writer's thread signals its events with a guard condition."""
+    """Converts messages for `Recording`; the writer's thread signals its events with a guard condition."""
 
     def __init__(self):
         super().__init__("recorder")
@@ -50,7 +50,7 @@ class RecorderNode(LifecycleBase):
         self.create_timer(1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._event_pub = self.create_publisher(EpisodeEvent, "recorder/event", COMMANDS)
         self._written = self.create_guard_condition(self._on_written)
-        waiting = ReentrantCallbackGroup()  # a service that waits for the disk would hold up all else in its group
+        waiting = ReentrantCallbackGroup()  # a service that waits for the disk would block its group
         self.create_service(StartEpisode, "~/start_episode", self._on_start, callback_group=waiting)
         self.create_service(EndEpisode, "~/end_episode", self._on_end, callback_group=waiting)
         self.create_service(Trigger, "~/undo_last", self._on_undo, callback_group=waiting)

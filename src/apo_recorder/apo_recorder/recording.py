@@ -1,4 +1,4 @@
-"""The recorder without ROS: samples, commands and requests in, episodes handed to a writer. Pure; time is passed in."""
+"""The recorder without ROS: samples, commands and requests in, episodes out to a writer. Pure; time is passed in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from apo_recorder.requests import AutoEpisodes, AutoStart, episode_id, parse_tag
 from apo_recorder.stream_counts import StreamCounts
 
 _END_OF_TIME_NS = 2**63
-_OUTCOMES = {  # events that end an episode; None: it is thrown away
+_OUTCOMES = {  # events that end an episode; None: it is discarded
     OperatorEvent.SUCCESS: Outcome.SUCCESS,
     OperatorEvent.FAILURE: Outcome.FAILURE,
     OperatorEvent.DISCARD: None,
@@ -40,7 +40,7 @@ class Writer(Protocol):
 
 
 class Recording:
-    """Follows the streams and records an episode whenever one is asked for. Times are of the steady clock.
+    """Receives the streams and records an episode on request. Times are of the steady clock.
 
     Args:
         config: how to pair, how long to wait.
@@ -57,7 +57,7 @@ class Recording:
         self._state = EpisodeState(len(contract.images), round(config.end_wait_s * 1e9))
         self._auto = AutoEpisodes()
         self._counts = StreamCounts({spec.name: spec.rate_hz for spec in (*contract.images, *contract.state)})
-        # the control steps of the seconds before a start; no more than the writer can take at once
+        # control steps of the seconds before a start, at most as many as the writer accepts at once
         self._recent: deque[Pairing] = deque(maxlen=config.queue_steps)
 
     @property
@@ -78,7 +78,7 @@ class Recording:
         self._counts.add_refused(stream)
 
     def on_operator_event(self, event: OperatorEvent, now_ns: int, utc: datetime) -> str:
-        """An event of the operator's device; returns why it was rejected, else "". Those of the arbiter have no effect.
+        """Acts on an event for the recorder; returns the reason if it is rejected, else "". Others have no effect.
 
         Args:
             event: the event.
@@ -120,7 +120,7 @@ class Recording:
                 )
 
     def begin(self, task: str, instruction: str, operator: str, seed: int, tags: Sequence[str], utc: datetime) -> str:
-        """Begins an episode and returns its id; of texts that are empty those of the configuration count.
+        """Begins an episode and returns its id; empty texts are replaced by those of the configuration.
 
         Raises:
             ValueError: an episode is running, or a tag is not "key=value".
@@ -152,7 +152,7 @@ class Recording:
     def request_end(
         self, outcome: Outcome | None, reason: str, now_ns: int, *, truncated: bool = False, until_ns: int = 0
     ) -> str:
-        """Asks for the end of the running episode and returns its id; see EpisodeState.request_end.
+        """Requests the end of the running episode and returns its id; see EpisodeState.request_end.
 
         Raises:
             ValueError: there is none, or it is ending already.
@@ -165,12 +165,12 @@ class Recording:
         return episode
 
     def abort(self, episode: str) -> None:
-        """The writer gave this episode up."""
+        """The writer has abandoned this episode."""
         if self.episode_id == episode:
             self._state.abort()
 
     def stop(self, reason: str, now_ns: int) -> None:
-        """Completes the running episode, if any, with what has come so far; its outcome is UNLABELED."""
+        """Completes the running episode, if any, with what has arrived so far; its outcome is UNLABELED."""
         self._state.request_end(Outcome.UNLABELED, reason, now_ns)
         self._complete(now_ns, _END_OF_TIME_NS)
 
@@ -180,7 +180,7 @@ class Recording:
         self._hand_over(self._state.poll(now_ns, None, force=True))
 
     def advance(self, now_ns: int, flush_before_ns: int = 0) -> None:
-        """Moves everything on that can be. Call it now and then: waits end here."""
+        """Processes all that is ready. Call it regularly: waits end here."""
         seen, self._out_of_order = self._out_of_order, sum(self._sync.out_of_order.values())
         if self.episode_id:
             self._state.count_out_of_order(self._out_of_order - seen)

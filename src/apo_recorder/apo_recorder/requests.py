@@ -1,4 +1,4 @@
-"""What people and programs ask of the recorder, checked and named. Pure; time is passed in."""
+"""Requests to the recorder: ids, tags, outcomes, and episodes that follow the task. Pure; time is passed in."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ class AutoEnd:
 
 
 class AutoEpisodes:
-    """Follows task/status: every trial becomes an episode."""
+    """Makes every trial of task/status an episode."""
 
     def __init__(self):
         self._trial: int | None = None  # the one being recorded
         self._seen: int | None = None
 
     def on_progress(self, progress: TaskProgress) -> list[AutoStart | AutoEnd]:
-        """What to do now, in order."""
+        """Actions that a status causes, in order."""
         actions: list[AutoStart | AutoEnd] = []
         if self._trial is not None and progress.trial != self._trial:
             actions.append(AutoEnd(Outcome.UNLABELED, "trial_abandoned", False, 0))

@@ -19,11 +19,11 @@ from apo_episodes.writer import EpisodeWriter
 from apo_recorder.episode_state import EpisodeEnd
 
 WriterFactory = Callable[[Path, EpisodeInfo, Contract, str, int], EpisodeWriter]
-UNDONE = ".discarded"  # folder of the episodes that were taken back
+UNDONE = ".discarded"  # folder of undone episodes
 
 
 class EventKind(enum.StrEnum):
-    """What became of an episode."""
+    """Events of an episode on disk."""
 
     STARTED = "STARTED"
     SAVED = "SAVED"
@@ -72,7 +72,7 @@ class WriterEvent:
 
 @dataclass(slots=True)
 class _Open:
-    """The episode in work, owned by the thread."""
+    """The open episode, owned by the thread."""
 
     info: EpisodeInfo
     file: EpisodeWriter
@@ -88,7 +88,7 @@ class EpisodeWriterThread:
         directory: where finished files go.
         contract: what a step looks like.
         compression: see EpisodeWriter.
-        queue_steps: steps that may wait; `append` refuses what comes on top.
+        queue_steps: steps that may wait; `append` rejects further ones.
         notify: called from the thread when `events` has something new; must return at once.
         open_file: makes the writer of a file.
         jpeg_quality: see EpisodeWriter.
@@ -106,7 +106,7 @@ class EpisodeWriterThread:
     ):
         self._directory, self._contract, self._compression = directory, contract, compression
         self._notify, self._open_file, self._jpeg_quality = notify, open_file, jpeg_quality
-        self._saved: list[Path] = []  # what `undo` can take back, oldest first
+        self._saved: list[Path] = []  # episodes that `undo` can move, oldest first
         self._cameras = len(contract.images)
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._room = threading.Semaphore(queue_steps)
@@ -147,7 +147,7 @@ class EpisodeWriterThread:
         return events
 
     def close(self) -> None:
-        """Does all work that is queued, then ends the thread. An episode that was not ended stays a partial file."""
+        """Finishes the queued work, then ends the thread. An episode that was not ended stays a partial file."""
         self._work.put(None)
         self._thread.join()
 
@@ -155,7 +155,7 @@ class EpisodeWriterThread:
         while (work := self._work.get()) is not None:
             try:
                 work()
-            except Exception as error:  # a full disk, a missing folder, whatever HDF5 raises: the recorder lives on
+            except Exception as error:  # a full disk, a missing folder, any error of HDF5: the recorder goes on
                 self._fail(f"{type(error).__name__}: {error}")
         if self._episode is not None:
             self._episode.file.abandon()

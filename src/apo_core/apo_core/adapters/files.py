@@ -22,7 +22,7 @@ DTYPES = (np.dtype(np.float32), np.dtype(np.float16))
 
 
 def to_json(data: Mapping[str, Any]) -> bytes:
-    """The same bytes for the same content."""
+    """JSON as bytes; equal content gives equal bytes."""
     return (json.dumps(data, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
@@ -34,7 +34,7 @@ def to_safetensors(tensors: Mapping[str, np.ndarray]) -> bytes:
 
 
 def remove(path: Path) -> None:
-    """Removes a folder with its content; of a link, the link only."""
+    """Removes a file, a link (not its target), or a folder with its content."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -36,7 +36,7 @@ from apo_core.errors import AdapterError
 from apo_core.system.atomic_files import move, replace_file, sync, write_file
 
 FOLDER = re.compile(r"[0-9]{6,10}")
-TEMPORARY = ".publishing-"  # begins every name that no reader looks at
+TEMPORARY = ".publishing-"  # prefix of names that readers ignore
 _LAST_NUMBER = ".last_number"
 
 
@@ -66,7 +66,7 @@ def read_manifest(folder: int, number: int, trusted: TrustedKeys | None) -> dict
 
 
 def read(folder: int, number: int, trusted: TrustedKeys | None) -> tuple[AdapterVersion, dict[str, np.ndarray]]:
-    """Everything in the folder; arguments and errors as `read_manifest`, and what does not have its size or hash."""
+    """Everything in the folder; arguments and errors as `read_manifest`; a wrong size or hash is an error too."""
     document = read_manifest(folder, number, trusted)
     contents = {}
     for name, entry in document["files"].items():
@@ -91,7 +91,7 @@ def signer(folder: int) -> str:
 
 
 def take_number(store: Path) -> int:
-    """The next number; written down before it is used, so that deleting an adapter never frees its number.
+    """The next number, recorded before it is used, so that deleting an adapter never frees its number.
 
     Raises:
         AdapterError: the counter is damaged or at its end.
@@ -113,7 +113,9 @@ def take_number(store: Path) -> int:
 def write_folder(
     store: Path, number: int, files: Mapping[str, bytes], manifest: ManifestInput, key: SigningKey | None
 ) -> None:
-    """Fills a temporary folder and renames it into place; what a killed publisher left is removed first.
+    """Fills a temporary folder and renames it into place; leftovers of killed publishers are removed first.
+
+    The caller holds the store's lock.
 
     Raises:
         AdapterError: a file is larger than readers allow.

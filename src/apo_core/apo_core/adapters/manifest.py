@@ -1,4 +1,4 @@
-"""The manifest of an adapter: what it was made from, and the checks of its schema."""
+"""The manifest of an adapter: its origin, and the checks of its schema."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def fields_of(manifest: ManifestInput) -> dict[str, Any]:
 
 
 def upgraded(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The content of a manifest.json of any version that is read, as one of this version."""
+    """The content of a manifest.json of any supported version, converted to the current version."""
     version = document.get("schema_version")
     lacking = _OF_EARLIER_VERSIONS.get(version) if _is_integer(version) else None
     return document if lacking is None else {**lacking, **document, "schema_version": SCHEMA_VERSION}
@@ -137,7 +137,7 @@ def manifest_faults(values: Mapping[str, Any]) -> list[str]:
 
 
 def config_faults(config: Mapping[str, Any]) -> list[str]:
-    """Everything wrong with an adapter_config.json, as far as the model is not needed."""
+    """Everything wrong with an adapter_config.json that can be checked without the model."""
     faults = []
     if config.get("peft_type") != "LORA":
         faults.append(f"peft_type = {config.get('peft_type')!r} must be 'LORA'")

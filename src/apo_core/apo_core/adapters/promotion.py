@@ -24,21 +24,21 @@ _MAX_TEXT = 1024
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """What the policies that follow a store shall serve."""
+    """What the policies that follow a store serve."""
 
     number: int = 0  # adapter; 0 is the base policy
-    sequence: int = 0  # rises by one with every change, one that ends where it began included
+    sequence: int = 0  # rises by one with every change, also with one to the same adapter
     history: tuple[int, ...] = ()  # what was promoted before `number`, oldest first
     changed_utc: str = ""  # ISO 8601; empty before the first change
     reason: str = ""  # of the last change
 
     def promoted(self, number: int, changed_utc: str, reason: str) -> Promotion:
-        """After `number` was promoted. The one that is promoted already rises in sequence only: it is tried again."""
+        """State after promoting `number`; promoting the current one raises the sequence only, so policies retry it."""
         history = self.history if number == self.number else (*self.history, self.number)[-MAX_HISTORY:]
         return Promotion(number, self.sequence + 1, history, changed_utc, reason)
 
     def rolled_back(self, usable: Container[int], changed_utc: str, reason: str) -> Promotion:
-        """After going back to the newest of the history that is `usable`; without any, to the base policy.
+        """State after going back to the newest `usable` adapter of the history, else to the base policy.
 
         Raises:
             AdapterError: the base policy is what is served.
@@ -96,7 +96,7 @@ def from_document(document: Mapping[str, Any]) -> Promotion:
 
 
 def read_promotion(store: Path) -> Promotion:
-    """The promotion in force; the base policy where nothing was ever promoted.
+    """The promotion in force; the base policy before the first promotion.
 
     Raises:
         AdapterError: the file cannot be read or is damaged.
@@ -121,7 +121,7 @@ def read_promotion(store: Path) -> Promotion:
 
 
 def write_promotion(store: Path, promotion: Promotion) -> None:
-    """Puts a promotion in force; for whoever holds the store's lock. Raises OSError."""
+    """Replaces the promotion; the caller holds the store's lock. Raises OSError."""
     replace_file(store / CURRENT_FILE, to_json(promotion.as_document()), store / f"{TEMPORARY}current")
 
 

@@ -2,7 +2,7 @@
 
 `<store>/<NNNNNN>/` holds `adapter_model.safetensors` and `adapter_config.json`, as PEFT writes them, `manifest.json`
 with the size and sha256 of both, and `signature.json` where it is signed. Version 0 is the base policy and has no
-folder. `<store>/current.json` names the version that the policies shall serve. Nothing in a store is trusted: reading
+folder. `<store>/current.json` names the version that the policies serve. Nothing in a store is trusted: reading
 checks sizes before reading, signature and hashes before parsing, and follows no link. `apo_vla.lora.adapter`
 checks whether the tensors fit a model.
 """
@@ -82,12 +82,12 @@ class AdapterStore:
         Args:
             tensors: float32 or float16, by PEFT parameter name.
             adapter_config: content of PEFT's adapter_config.json.
-            manifest: what it was made from; one that the gate has refused is not published.
-            promote: whether the policies that follow the store shall serve it.
+            manifest: what it was made from; one that the gate rejected is not published.
+            promote: whether the policies that follow the store serve it.
             key: signs it.
 
         Raises:
-            AdapterError: something in the arguments is not of its type, or the folder cannot be written.
+            AdapterError: an argument has the wrong type, or the folder cannot be written.
         """
         faults = manifest_faults(fields_of(manifest)) + config_faults(adapter_config)
         if not tensors:
@@ -117,7 +117,7 @@ class AdapterStore:
         return AdapterVersion(**fields_of(manifest), number=number, adapter_config=json.loads(files[CONFIG_FILE]))
 
     def promotion(self) -> Promotion:
-        """What the policies that follow this store shall serve; the base policy before the first promotion.
+        """What the policies that follow this store serve; the base policy before the first promotion.
 
         Raises:
             AdapterError: the pointer cannot be read or is damaged.
@@ -125,7 +125,7 @@ class AdapterStore:
         return read_promotion(self.path)
 
     def promote(self, version: int, changed_utc: str, reason: str = "") -> Promotion:
-        """Lets the policies that follow the store serve a version; 0 is the base policy.
+        """Makes the policies that follow the store serve a version; 0 is the base policy.
 
         Raises:
             AdapterError: the adapter is missing, damaged or not signed; the store cannot be written.
@@ -135,7 +135,7 @@ class AdapterStore:
         return self._change(lambda promotion: promotion.promoted(version, changed_utc, reason))
 
     def roll_back(self, changed_utc: str, reason: str = "") -> Promotion:
-        """Goes back to what was promoted before; adapters that are gone or damaged since then are passed over.
+        """Goes back to what was promoted before; adapters that are gone or damaged since then are skipped.
 
         Raises:
             AdapterError: the base policy is promoted already, or the store cannot be written.
@@ -242,7 +242,7 @@ class AdapterStore:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Holds the store against every other writer, in this process or another."""
+        """Locks the store against other writers, in this process and in others."""
         descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -166,10 +166,10 @@ def read_action(r: ContractReader, data: Any) -> ActionSpec:
 
 
 def read_limits(r: ContractReader, data: Any) -> Limits:
-    """The section `limits`, which must not name what is no limit."""
+    """The section `limits`, in which unknown names are faults."""
     given = r.get(data, "limits", dict)
     known = [spec.name for spec in dataclasses.fields(Limits)]
-    # a limit with a misspelt name would not protect anybody
+    # a misspelt limit would have no effect
     for name in [name for name in given if name not in known]:
         r.require(False, f"limits.{name} is not a limit; known: {', '.join(known)}")
     set_here = {name for name in OPTIONAL_LIMITS if given.get(name) is not None}

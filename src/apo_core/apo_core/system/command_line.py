@@ -1,4 +1,4 @@
-"""What every group of command line tools shares."""
+"""Parsers, exit status and errors that all groups of command line tools share."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def run_tool(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int
         status = arguments.run(arguments)
         sys.stdout.flush()
         return status
-    except BrokenPipeError:  # the reader, `head` for one, has enough
+    except BrokenPipeError:  # the reader, such as `head`, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ApoError, OSError) as error:

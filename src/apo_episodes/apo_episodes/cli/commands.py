@@ -1,4 +1,4 @@
-"""What each tool of `apo episodes` does with its arguments: reads, calls, prints, returns the exit status."""
+"""The commands of `apo episodes`: each takes parsed arguments, prints, and returns the exit status."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ INVALID = 2
 
 
 def ls(arguments: argparse.Namespace) -> int:
-    """Prints a table; what cannot be read is named and the rest is listed all the same."""
+    """Prints a table; a file that cannot be read is named, the others are listed."""
     rows, status = [], 0
     for path in find_episodes(arguments.paths):
         try:
@@ -107,7 +107,7 @@ def relabel(arguments: argparse.Namespace) -> int:
 
 
 def split(arguments: argparse.Namespace) -> int:
-    """Deals out a data set, or cuts an episode."""
+    """Splits a data set into parts, or an episode at steps."""
     episodes, target = _episodes(arguments), Path(arguments.output)
     if arguments.at:
         if len(episodes) != 1:
@@ -131,7 +131,7 @@ def split(arguments: argparse.Namespace) -> int:
 
 
 def merge(arguments: argparse.Namespace) -> int:
-    """Puts data sets together."""
+    """Merges data sets."""
     target = Path(arguments.output)
     written = write_folder(_episodes(arguments), target, arguments.link)
     print(f"{target}  {len(written)} episodes")
@@ -139,7 +139,7 @@ def merge(arguments: argparse.Namespace) -> int:
 
 
 def filter_(arguments: argparse.Namespace) -> int:
-    """Prints the files that are selected, or puts them into a folder."""
+    """Prints the files that are selected, or copies them to a folder."""
     try:
         since = moment(arguments.since) if arguments.since else None
         until = moment(arguments.until, end=True) if arguments.until else None
@@ -170,7 +170,7 @@ def filter_(arguments: argparse.Namespace) -> int:
 
 
 def view(arguments: argparse.Namespace) -> int:
-    """Makes the pictures that are asked for; a contact sheet if none is."""
+    """Makes the requested pictures; by default a contact sheet."""
     from apo_episodes.formats.rerun import write_rerun
     from apo_episodes.inspection.view import write_contact_sheet, write_video
 
@@ -206,7 +206,7 @@ def stats(arguments: argparse.Namespace) -> int:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    """Writes the format that is asked for."""
+    """Writes the requested format."""
     episodes, target = _episodes(arguments), Path(arguments.output)
     if arguments.format == "robomimic":
         from apo_episodes.formats.robomimic.export import RobomimicOptions, export_robomimic

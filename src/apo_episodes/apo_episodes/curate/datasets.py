@@ -1,4 +1,4 @@
-"""Folders of episode files made from others: copies of a selection, parts of a data set, data sets put together."""
+"""Folders of episode files made from others: copies of a selection, parts of a data set, merged data sets."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from apo_episodes.hdf5.checksums import (
     plain_attributes,
     values_checksum,
 )
-from apo_episodes.hdf5.disk_file import SafeFile
+from apo_episodes.hdf5.disk_file import DiskFile
 from apo_episodes.hdf5.image_codec import PackedFrame, dataset_options, is_jpeg, lossless_of
 from apo_episodes.hdf5.schema import SCHEMA_MINOR, SCHEMA_NAME, SCHEMA_VERSION, SOURCES
 
@@ -84,7 +84,7 @@ class Hdf5Writer:
         # of every step, None where unknown; written at the end if any is known
         self._optional: dict[str, list[object]] = {_TOKENS: [], _REMAINING: []}
         self._unknown = {_TOKENS: np.full(contract.action.size, -1, np.int32), _REMAINING: np.float32(np.nan)}
-        self._disk = SafeFile(path)
+        self._disk = DiskFile(path)
         self._file = h5py.File(self._disk, "w", libver="latest")
         self._create(info, compression)
 

@@ -1,4 +1,4 @@
-"""What an episode holds, as a row of a table or as plain data."""
+"""Summaries of episodes: rows of a table, or plain data."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def summarise(episode: Episode) -> EpisodeRow:
         outcome=str(episode.outcome.outcome),
         steps=episode.num_steps,
         seconds=round(episode.num_steps / episode.contract.rate_hz, 3),
-        # who demonstrates takes nothing over
+        # a demonstration has no takeover
         takeovers=0 if episode.info.kind == EpisodeKind.DEMONSTRATION else len(episode.takeovers),
         intervention_share=round(episode.intervention_share, 4),
         adapter_versions=tuple(sorted(set(episode.adapter_versions.tolist()))),
@@ -59,7 +59,7 @@ def summarise(episode: Episode) -> EpisodeRow:
 
 
 def lost_counts(losses: Mapping[str, int]) -> dict[str, int]:
-    """What is lost of the counts in a file; `frames_recorded` there is what was kept."""
+    """The counts of a file without `frames_recorded`, which is not a loss."""
     return {name: int(count) for name, count in losses.items() if count and name != "frames_recorded"}
 
 

@@ -37,7 +37,7 @@ class RobomimicImport:
 
     instruction: str
     created_utc: str  # ISO 8601, of the import
-    state: Mapping[str, str] = field(default_factory=dict)  # {state key: mapping}, beyond robomimic_mapping.STATE
+    state: Mapping[str, str] = field(default_factory=dict)  # {state key: mapping}, beyond mapping.STATE
     cameras: Mapping[str, str] = field(default_factory=dict)  # {camera: observation key}; <camera>_image otherwise
     task: str = ""  # the file's env_name if empty
     operator: str = "demonstrator"
@@ -76,7 +76,7 @@ def import_robomimic(path: Path, target: Path, contract: Contract, options: Robo
 
 
 class _Source:
-    """An open file whose keys, controller and rate are known to fit."""
+    """An open file with checked keys, controller and rate."""
 
     def __init__(self, path: Path, f: h5py.File, contract: Contract, options: RobomimicImport):
         self._path, self._f, self._contract, self._options = path, f, contract, options
