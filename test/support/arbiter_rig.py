@@ -39,7 +39,7 @@ class Rig:
         self.tokens = None
         self.chunk_stamp = None  # None: the current tick
         self.position = (0.0, 0.0, 1.0)
-        self.arbiter.hear(self.inputs().operator)
+        self.arbiter.on_operator_sample(self.inputs().operator)
 
     def inputs(self) -> ArbiterInputs:
         stamp = self.now if self.chunk_stamp is None else self.chunk_stamp

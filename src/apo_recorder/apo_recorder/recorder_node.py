@@ -20,7 +20,7 @@ from apo_core.ros.conversions import to_ns
 from apo_core.ros.diagnostics import OK, WARN, diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.node_runner import run
-from apo_core.ros.observation_subscriber import ObservationSource
+from apo_core.ros.observation_subscriber import ObservationSubscriber
 from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, sensors
 from apo_interfaces.msg import ActionCommand, EpisodeEvent, OperatorCommand, TaskStatus
@@ -69,7 +69,7 @@ class RecorderNode(LifecycleBase):
         self._writer = EpisodeWriterThread(Path(config.episode_dir), *storage, jpeg_quality=config.jpeg_quality)
         self._recording = Recording(config, contract, self._writer)
         qos, refused = sensors(config.sensor_reliability), self._recording.on_refused
-        self._source = ObservationSource(self, contract, qos, self._on_sample, refused)
+        self._source = ObservationSubscriber(self, contract, qos, self._on_sample, refused)
         inputs = [(ActionCommand, "command", self._on_command), (TaskStatus, "task/status", self._on_status)]
         if config.buttons:
             inputs.append((OperatorCommand, "operator/command", self._on_operator))

@@ -17,7 +17,7 @@ from apo_core.ros.diagnostics import ERROR, OK, WARN, diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.node_runner import event_driven, run
 from apo_core.ros.parameters import declare
-from apo_core.ros.qos import COMMANDS, hear_everybody, sensors
+from apo_core.ros.qos import COMMANDS, subscribe_any_qos, sensors
 from apo_interfaces.msg import ActionCommand, ControlStatus
 from apo_teleop.arbiter.arbiter import Arbiter
 from apo_teleop.arbiter.config import ArbiterConfig
@@ -25,9 +25,9 @@ from apo_teleop.arbiter.control_loop import ControlLoop
 from apo_teleop.arbiter.estop import EstopSignal
 from apo_teleop.arbiter.types import ControlState, Decision
 from apo_teleop.outputs.factory import make_output
-from apo_teleop.ros.arbiter_inputs import ControlInputs
+from apo_teleop.ros.arbiter_inputs import ArbiterSubscriptions
 from apo_teleop.ros.arbiter_messages import command_to_msg, shadow_of, status_to_msg
-from apo_teleop.ros.nonblocking_output import unblocked_output
+from apo_teleop.ros.nonblocking_output import nonblocking_output
 from apo_teleop.ros.robot_output import RobotOutput
 
 _ESTOP = "estop"
@@ -53,7 +53,7 @@ class ArbiterNode(LifecycleBase):
         self.create_service(Trigger, "~/clear", self._on_clear)
         self.create_service(Trigger, "~/estop", self._on_estop_service)
         self.create_service(Trigger, "~/hand_back", self._on_hand_back)
-        hear_everybody(self, Bool, _ESTOP, self._on_estop)  # whether or not the arbiter is active
+        subscribe_any_qos(self, Bool, _ESTOP, self._on_estop)  # whether or not the arbiter is active
 
     def configure(self) -> None:
         self._contract = load_contract(self._config.contract_file)
@@ -74,7 +74,7 @@ class ArbiterNode(LifecycleBase):
         )
         self._robot.restart()
         measured = sensors(config.sensor_reliability)
-        self._inputs = ControlInputs(
+        self._inputs = ArbiterSubscriptions(
             self, self._contract, measured, self._loop, self._publish, self._publish_between, self._with_info
         )
         self._ticker, *_ = self._tickers = [
@@ -106,7 +106,7 @@ class ArbiterNode(LifecycleBase):
         if self.is_active:
             self._publish_between(self._loop.on_estop(message.data, self._now_ns(), time.monotonic_ns()))
             return
-        self._estop.hear(message.data, time.monotonic_ns())
+        self._estop.on_message(message.data, time.monotonic_ns())
         if message.data and self._arbiter is not None:
             self._arbiter.estop()
 
@@ -210,7 +210,7 @@ class ArbiterNode(LifecycleBase):
 
 def main() -> None:
     """Console script."""
-    with unblocked_output():  # a log that nobody reads must not silence it
+    with nonblocking_output():  # a log that nobody reads must not silence it
         status = run(ArbiterNode, events=True)
     raise SystemExit(status)
 

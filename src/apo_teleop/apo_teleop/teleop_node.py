@@ -27,7 +27,7 @@ from apo_teleop.devices.joy import JoyConfig, JoyDevice
 from apo_teleop.devices.keyboard import Keyboard
 from apo_teleop.devices.mapping import AxisMapping, MappingConfig, OperatorSample
 from apo_teleop.devices.profiles import ProfileConfig, Profiles
-from apo_teleop.devices.publication import OperatorFeed
+from apo_teleop.devices.publication import OperatorPublication
 from apo_teleop.devices.reader import DeviceReader, NoDevice
 from apo_teleop.devices.scripted_operator import ScriptedConfig, ScriptedDevice, ScriptedInput, see_objects
 from apo_teleop.devices.scripted_tick_join import TickJoin
@@ -70,7 +70,7 @@ class TeleopNode(Node):
 
     def _read_device(self) -> None:
         config = self._config
-        feed = OperatorFeed(round(config.heartbeat_s * 1e9))
+        feed = OperatorPublication(round(config.heartbeat_s * 1e9))
         feed.enable(config.start_enabled)
         publish = None if config.lockstep else self._publish_now
         report = self.get_logger().info

@@ -167,7 +167,7 @@ def test_a_device_that_is_not_there_is_not_at_rest():
     rig = Rig(start_enabled=False)
     rig.tick(RIGHT)
     rig.arbiter.enable(True)
-    rig.arbiter.hear(OperatorInput(rig.now, rig.now, False, False, np.zeros(7)))
+    rig.arbiter.on_operator_sample(OperatorInput(rig.now, rig.now, False, False, np.zeros(7)))
     assert rig.tick(RIGHT).reason == "operator_not_at_rest"
 
 
@@ -175,7 +175,7 @@ def test_rest_between_two_ticks_counts():
     rig = Rig(start_enabled=False)
     rig.tick(RIGHT)
     rig.arbiter.enable(True)
-    assert not rig.arbiter.hear(OperatorInput(rig.now, rig.now, True, False, np.zeros(7)))
+    assert not rig.arbiter.on_operator_sample(OperatorInput(rig.now, rig.now, True, False, np.zeros(7)))
     assert rig.tick(RIGHT).source is ControlSource.HUMAN
 
 

@@ -44,10 +44,10 @@ def test_a_fault_latches_or_passes_as_its_row_says(latch):
 
 
 def test_nothing_clears_while_somebody_goes_on_saying_stop(latch):
-    latch.heed(NOW, ArbiterInputs(NOW, estop=True))
+    latch.update_latch(NOW, ArbiterInputs(NOW, estop=True))
     latch.follow(next_transition(latch.conditions()), NOW)
     assert latch.clear() == Clearance("", "a publisher of the topic estop says stop")
-    latch.heed(NOW + SECOND, ArbiterInputs(NOW + SECOND))
+    latch.update_latch(NOW + SECOND, ArbiterInputs(NOW + SECOND))
     assert latch.clear() == Clearance("estop")
 
 
@@ -65,18 +65,18 @@ def test_nothing_clears_while_somebody_goes_on_saying_stop(latch):
 )
 def test_a_clear_button_counts_if_it_speaks_of_what_is_latched(latch, age_s, duplicate, cleared):
     latch.follow(next_transition({Condition.DEVICE_GONE}), NOW - round(0.4 * SECOND))
-    latch.heed(NOW, pressed("clear", NOW - round(age_s * SECOND), duplicate=duplicate))
+    latch.update_latch(NOW, pressed("clear", NOW - round(age_s * SECOND), duplicate=duplicate))
     assert latch.holds is not cleared
 
 
 def test_time_that_starts_over_keeps_no_button_from_clearing(latch):
     latch.follow(next_transition({Condition.DEVICE_GONE}), NOW)
-    latch.heed(SECOND, ArbiterInputs(SECOND))
-    latch.heed(2 * SECOND, pressed("clear", 2 * SECOND))
+    latch.update_latch(SECOND, ArbiterInputs(SECOND))
+    latch.update_latch(2 * SECOND, pressed("clear", 2 * SECOND))
     assert not latch.holds
 
 
 def test_a_stop_wins_over_a_clear_of_the_same_step(latch):
     sample = OperatorInput(NOW, NOW, True, False, np.zeros(7, np.float32), ("estop", "clear"))
-    latch.heed(NOW, ArbiterInputs(NOW, operator=sample))
+    latch.update_latch(NOW, ArbiterInputs(NOW, operator=sample))
     assert latch.conditions() == {Condition.ESTOP_REQUESTED}

@@ -7,7 +7,7 @@ import pytest
 
 from apo_core.contract.contract import load_contract
 from apo_teleop.arbiter.config import ArbiterConfig
-from apo_teleop.arbiter.operator_authority import OperatorControl
+from apo_teleop.arbiter.operator_authority import OperatorAuthority
 from apo_teleop.arbiter.transitions import Condition
 from apo_teleop.arbiter.types import ArbiterInputs, OperatorInput
 
@@ -21,18 +21,18 @@ EXECUTED = [0.1, 0, 0, 0, 0, 0, 1.0]
 def step():
     """(operator, ms, values or None, events) -> what holds at that time."""
 
-    def judge(operator, at_ms, values=None, events=(), executed=EXECUTED):
+    def evaluate(operator, at_ms, values=None, events=(), executed=EXECUTED):
         active = values is not None
         sample = OperatorInput(at_ms * MS, at_ms * MS, True, active, values if active else np.zeros(7), tuple(events))
         operator.values = None
-        return set(operator.judge(at_ms * MS, ArbiterInputs(at_ms * MS, operator=sample), executed))
+        return set(operator.evaluate(at_ms * MS, ArbiterInputs(at_ms * MS, operator=sample), executed))
 
     return judge
 
 
 def rested(config, contract):
     """An operator who may take control."""
-    operator = OperatorControl(config, contract)
+    operator = OperatorAuthority(config, contract)
     operator.rested()
     return operator
 
@@ -71,7 +71,7 @@ def test_hand_back_asked_for_while_moving_comes_with_the_first_rest(step):
 
 
 def test_a_device_that_must_rest_takes_control_only_afterwards(step):
-    operator = OperatorControl(ArbiterConfig(), CONTRACT)
+    operator = OperatorAuthority(ArbiterConfig(), CONTRACT)
     assert step(operator, 0, UP) == {Condition.OPERATOR_NOT_AT_REST}
     assert operator.motion_refused and not operator.in_control
     assert step(operator, 50, events=("gripper_toggle",)) == {Condition.OPERATOR_NOT_AT_REST}
@@ -102,14 +102,14 @@ def test_whoever_may_not_take_control_is_remembered_until_rest(step):
 
 def test_a_missing_device_matters_where_an_operator_is_required():
     inputs = ArbiterInputs(0)
-    assert OperatorControl(ArbiterConfig(), CONTRACT).judge(0, inputs, EXECUTED) == {}
-    required = OperatorControl(ArbiterConfig(operator_required=True), CONTRACT)
-    assert set(required.judge(0, inputs, EXECUTED)) == {Condition.NO_OPERATOR}
+    assert OperatorAuthority(ArbiterConfig(), CONTRACT).evaluate(0, inputs, EXECUTED) == {}
+    required = OperatorAuthority(ArbiterConfig(operator_required=True), CONTRACT)
+    assert set(required.evaluate(0, inputs, EXECUTED)) == {Condition.NO_OPERATOR}
 
 
 def test_values_in_another_frame_give_no_control():
     operator = rested(ArbiterConfig(), CONTRACT)
     sample = OperatorInput(0, 0, True, True, UP, frame_id="world")
-    found = operator.judge(0, ArbiterInputs(0, operator=sample), EXECUTED)
+    found = operator.evaluate(0, ArbiterInputs(0, operator=sample), EXECUTED)
     assert list(found) == [Condition.NEWCOMER_BROKEN]
     assert "has the frame 'world', must have frame_id = 'base'" in found[Condition.NEWCOMER_BROKEN]

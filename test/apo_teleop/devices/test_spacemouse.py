@@ -15,7 +15,7 @@ from apo_core.errors import ConfigError  # noqa: E402
 from apo_teleop.arbiter.types import OperatorEvent  # noqa: E402
 from apo_teleop.devices.mapping import AxisMapping, MappingConfig  # noqa: E402
 from apo_teleop.devices.profiles import ProfileConfig, Profiles  # noqa: E402
-from apo_teleop.devices.publication import OperatorFeed  # noqa: E402
+from apo_teleop.devices.publication import OperatorPublication  # noqa: E402
 from apo_teleop.devices.reader import DeviceReader  # noqa: E402
 from apo_teleop.devices.spacemouse import SpaceMouse, is_attached  # noqa: E402
 
@@ -311,7 +311,7 @@ def test_the_reading_thread_tells_of_a_pulled_plug_and_of_the_return(port):
     deflected = axes_report(1, 0, -350, 0, 0, 0, 0)
     port.plug(WIRELESS)
     mouse = SpaceMouse(PROFILES, reconnect_s=0.01, stale_s=0.0, settle_s=0.0)
-    feed = OperatorFeed(20 * MS)
+    feed = OperatorPublication(20 * MS)
     reading = DeviceReader(mouse, AxisMapping(MappingConfig()), feed, 0.001, publish, lines.append)
     publish(feed.take_always(0))
     reading.start()

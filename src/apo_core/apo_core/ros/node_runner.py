@@ -28,7 +28,7 @@ except ImportError:
     EventsExecutor = None
 
 _PR_SET_PDEATHSIG = 1
-_LAST_WORDS_S = 0.5  # a listener that was killed never acknowledges
+FLUSH_TIMEOUT_S = 0.5  # a listener that was killed never acknowledges
 
 
 def _end_with_parent() -> None:
@@ -48,7 +48,7 @@ def _deactivate(node: Node) -> None:
 
 def _wait_for_listeners(node: Node) -> None:
     """What was said last would be lost with the process where it has not arrived yet."""
-    due = time.monotonic() + _LAST_WORDS_S
+    due = time.monotonic() + FLUSH_TIMEOUT_S
     with contextlib.suppress(Exception):  # a middleware that knows no acknowledgement
         for publisher in node.publishers:
             publisher.wait_for_all_acked(Duration(seconds=max(0.0, due - time.monotonic())))

@@ -23,7 +23,7 @@ def _message_class(kind: str) -> type:
     return getattr(import_module(f"{package}.msg"), name)
 
 
-class ObservationSource:
+class ObservationSubscriber:
     """The cameras and state topics of a contract; one subscription a topic, whatever number of streams it feeds.
 
     Args:

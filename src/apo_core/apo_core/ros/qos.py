@@ -26,7 +26,7 @@ def sensors(reliability: str) -> QoSProfile:
     return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=50, reliability=policy)
 
 
-def hear_everybody(node: Node, message_type: type, topic: str, callback: Callable[[Any], None]) -> None:
+def subscribe_any_qos(node: Node, message_type: type, topic: str, callback: Callable[[Any], None]) -> None:
     """Subscribes to a topic that must be heard whatever its publisher's QoS; a message may come more than once."""
     # what is said from now on, what was said before the node started, and a publisher that is best effort; the last
     # fits any publisher, so that a warning that one of them does not would be wrong

@@ -9,8 +9,8 @@ from apo_core.errors import ConfigError
 from apo_core.types import ControlSource
 from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.arbiter.latch import Clearance, Latch
-from apo_teleop.arbiter.operator_authority import OperatorControl, acts
-from apo_teleop.arbiter.tracking_monitor import FollowingMonitor
+from apo_teleop.arbiter.operator_authority import OperatorAuthority, acts
+from apo_teleop.arbiter.tracking_monitor import TrackingMonitor
 from apo_teleop.arbiter.transitions import Condition, Reason, next_transition
 from apo_teleop.arbiter.types import ArbiterInputs, ControlState, Decision, OperatorEvent, OperatorInput
 from apo_teleop.arbiter.watchdogs import Found, Watchdogs, is_position
@@ -37,9 +37,9 @@ class Arbiter:
         _check_braking(config, contract)
         self._start_enabled = config.start_enabled
         self._period_s = contract.period_ns * 1e-9
-        self._operator = OperatorControl(config, contract)
+        self._operator = OperatorAuthority(config, contract)
         self._watchdogs = Watchdogs(config, contract)
-        self._following = FollowingMonitor(config)
+        self._tracking = TrackingMonitor(config)
         self._shaper = MotionShaper(contract, config.linear_deceleration, config.angular_deceleration)
         self.state = ControlState.IDLE
         self.takeovers = 0
@@ -76,7 +76,7 @@ class Arbiter:
         """The operator gives control back as soon as the device rests; whether there is an operator in control."""
         return self._operator.hand_back()
 
-    def hear(self, sample: OperatorInput) -> bool:
+    def on_operator_sample(self, sample: OperatorInput) -> bool:
         """Takes note of a sample; whether it must lead to a command at once instead of at the next tick."""
         if self._may_drive() and sample.connected and not acts(sample):
             self._operator.rested()
@@ -97,18 +97,18 @@ class Arbiter:
         elapsed_s = self._elapsed_s(inputs.steady_ns)
         self._now_ns, self._steady_ns = now_ns, inputs.steady_ns
         self._operator.values = None
-        self._latch.heed(now_ns, inputs)
+        self._latch.update_latch(now_ns, inputs)
         if went_back or self._paused or not self._may_drive():
             self._end_control(now_ns)
         if self._paused or not self._may_drive():
             self._operator.require_rest()
         self._paused = False
-        found = self._judge_arbiter(went_back, inputs)
+        found = self._check_control(went_back, inputs)
         found |= self._watchdogs.pose(now_ns, inputs.steady_ns, inputs.pose)
-        found |= self._judge_feedback(now_ns, inputs)
+        found |= self._check_feedback(now_ns, inputs)
         if self._may_drive():
             in_control = self._operator.in_control
-            found |= self._operator.judge(now_ns, inputs, self._shaper.executed)
+            found |= self._operator.evaluate(now_ns, inputs, self._shaper.executed)
             if in_control and not self._operator.in_control:
                 self._end_control(now_ns)
         found |= self._watchdogs.policy(now_ns, inputs, self._fresh_after_ns)
@@ -161,7 +161,7 @@ class Arbiter:
         self._operator.end()
         self._fresh_after_ns = now_ns
 
-    def _judge_arbiter(self, went_back: bool, inputs: ArbiterInputs) -> Found:
+    def _check_control(self, went_back: bool, inputs: ArbiterInputs) -> Found:
         found = dict.fromkeys(self._latch.conditions(), "")
         if not self._enabled:
             found[Condition.DISABLED] = ""
@@ -173,13 +173,13 @@ class Arbiter:
             found[Condition.NO_OUTPUT] = inputs.output_fault
         return found
 
-    def _judge_feedback(self, now_ns: int, inputs: ArbiterInputs) -> Found:
+    def _check_feedback(self, now_ns: int, inputs: ArbiterInputs) -> Found:
         found = self._watchdogs.feedback(now_ns, inputs.steady_ns, inputs.feedback)
         if self.state not in _SOURCES:
-            self._following.forget()
+            self._tracking.reset()
         elif inputs.feedback is not None and not found:
             told = [value * inputs.output_share for value in self._shaper.executed[TWIST]]
-            behind = self._following.judge(told, inputs.feedback.twist, inputs.steady_ns)
+            behind = self._tracking.check_tracking(told, inputs.feedback.twist, inputs.steady_ns)
             if behind:
                 return {Condition.NOT_FOLLOWING: behind}
         return found

@@ -11,9 +11,9 @@ from apo_core.contract.frames import Header
 from apo_core.types import ActionChunk
 from apo_teleop.arbiter.arbiter import Arbiter
 from apo_teleop.arbiter.config import ArbiterConfig
-from apo_teleop.arbiter.diagnostics import ControlRecord
+from apo_teleop.arbiter.control_record import ControlRecord
 from apo_teleop.arbiter.estop import EstopSignal
-from apo_teleop.arbiter.latest_inputs import InputInbox
+from apo_teleop.arbiter.latest_inputs import LatestInputs
 from apo_teleop.arbiter.tick_schedule import LockstepGate, TimerCadence
 from apo_teleop.arbiter.types import (
     ControlState,
@@ -53,7 +53,7 @@ class ControlLoop:
         self._estop, self._output_fault, self._output_share = estop, output_fault, output_share
         self._unannounced: tuple[int, int] | None = None  # adapter and stamp of an answer that cannot count yet
         self._arbiter, self._lockstep = arbiter, config.lockstep
-        self._inbox = InputInbox()
+        self._inbox = LatestInputs()
         self._gate = LockstepGate(round(config.lockstep_deadline_s * 1e9))
         self._cadence = TimerCadence(contract.period_ns)
 
@@ -76,7 +76,7 @@ class ControlLoop:
 
     def on_estop(self, stop: bool, now_ns: int, steady_ns: int) -> Decision | None:
         """Somebody on the emergency stop topic has spoken; a stop is decided at once."""
-        self._estop.hear(stop, steady_ns)
+        self._estop.on_message(stop, steady_ns)
         if self._lockstep or not stop or self._arbiter.state is ControlState.ESTOP:
             return None
         return self.tick(now_ns, steady_ns)
@@ -135,7 +135,7 @@ class ControlLoop:
         self._gate.answer("operator", stamp_ns)
         if self._lockstep:
             return self._answer(steady_ns)
-        return self.tick(now_ns, steady_ns) if self._arbiter.hear(sample) else None
+        return self.tick(now_ns, steady_ns) if self._arbiter.on_operator_sample(sample) else None
 
     def on_timer(self, now_ns: int, steady_ns: int) -> Decision | None:
         """Real time: the tick. Lockstep: looks at the deadline."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_SAYS_SO_NS = 2_000_000_000  # of several publishers, a message of true counts this long, whatever others say
+STOP_HOLD_NS = 2_000_000_000  # of several publishers, a message of true counts this long, whatever others say
 
 
 class EstopSignal:
@@ -13,7 +13,7 @@ class EstopSignal:
         self._true_ns: int | None = None
         self._publishers = 0
 
-    def hear(self, stop: bool, steady_ns: int) -> None:
+    def on_message(self, stop: bool, steady_ns: int) -> None:
         """A message arrived."""
         self._newest = stop
         if stop:
@@ -27,5 +27,5 @@ class EstopSignal:
 
     def held(self, steady_ns: int) -> bool:
         """Whether somebody says stop now."""
-        recent = self._true_ns is not None and steady_ns - self._true_ns < _SAYS_SO_NS
+        recent = self._true_ns is not None and steady_ns - self._true_ns < STOP_HOLD_NS
         return self._newest or (self._publishers != 1 and recent)

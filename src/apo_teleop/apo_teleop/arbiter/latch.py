@@ -57,7 +57,7 @@ class Latch:
         cleared, self.reason = self.reason, None
         return Clearance(cleared or "")
 
-    def heed(self, now_ns: int, inputs: ArbiterInputs) -> None:
+    def update_latch(self, now_ns: int, inputs: ArbiterInputs) -> None:
         """Clear and stop as the inputs ask for; a stop wins."""
         self._stop_held = inputs.estop
         self._since_ns = min(self._since_ns, now_ns)  # time that starts over must not keep the button from clearing

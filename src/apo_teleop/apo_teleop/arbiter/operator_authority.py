@@ -17,7 +17,7 @@ from apo_teleop.motion.limits import GRIPPER, TWIST
 from apo_teleop.motion.shaping import GRIPPER_CLOSED, GRIPPER_OPEN
 
 
-class OperatorControl:
+class OperatorAuthority:
     """Memory of one operator: in control from the first motion until control goes back or is taken away.
 
     Args:
@@ -62,7 +62,7 @@ class OperatorControl:
         self._gripper = self._wanted_gripper
         self.has_gripped |= self._grips
 
-    def judge(self, now_ns: int, inputs: ArbiterInputs, executed: Sequence[float]) -> Found:
+    def evaluate(self, now_ns: int, inputs: ArbiterInputs, executed: Sequence[float]) -> Found:
         """What holds of the operator in this tick; updates `in_control` and `values`.
 
         Args:
@@ -89,7 +89,7 @@ class OperatorControl:
         elif self._must_rest:
             found[Condition.OPERATOR_NOT_AT_REST] = ""
         else:
-            found |= self._judge_motion(now_ns, sample, executed)
+            found |= self._evaluate_motion(now_ns, sample, executed)
         self.motion_refused = acts(sample) and Condition.OPERATOR_ACTS not in found
         if OperatorEvent.HAND_BACK in sample.events:
             self.hand_back()
@@ -104,7 +104,7 @@ class OperatorControl:
                 self.values = self._rest(executed)
         return found
 
-    def _judge_motion(self, now_ns: int, sample: OperatorInput, executed: Sequence[float]) -> Found:
+    def _evaluate_motion(self, now_ns: int, sample: OperatorInput, executed: Sequence[float]) -> Found:
         fault = _values_fault(sample, self._contract.action.size) or frame_fault(sample.frame_id, self._contract)
         if fault:
             return {Condition.OPERATOR_BROKEN if self.in_control else Condition.NEWCOMER_BROKEN: fault}

@@ -9,7 +9,7 @@ from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.motion.limits import ANGULAR, LINEAR
 
 
-class FollowingMonitor:
+class TrackingMonitor:
     """Compares the commanded with the measured speed, of translation and of rotation.
 
     Args:
@@ -23,13 +23,13 @@ class FollowingMonitor:
             ("m/s", LINEAR, config.following_speed),
             ("rad/s", ANGULAR, config.following_angular_speed),
         )
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Nobody drives: braking is not followed."""
         self._since_ns: list[int | None] = [None, None]
 
-    def judge(self, commanded: Sequence[float], measured: Sequence[float], steady_ns: int) -> str:
+    def check_tracking(self, commanded: Sequence[float], measured: Sequence[float], steady_ns: int) -> str:
         """Empty, or how the robot has not followed for longer than following_s.
 
         Args:

@@ -12,7 +12,7 @@ from apo_teleop.devices.mapping import OperatorSample
 NO_OPERATOR = OperatorSample(False, False, np.zeros(7, np.float32))
 
 
-class OperatorFeed:
+class OperatorPublication:
     """The newest sample of a device; each change goes out once, and a heartbeat in between.
 
     A disabled operator never acts; only an emergency stop still counts. A device that is held while the operator is

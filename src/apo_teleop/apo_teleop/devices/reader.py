@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from apo_teleop.devices.device import Device, DeviceSample, disconnected
 from apo_teleop.devices.mapping import AxisMapping, OperatorSample
-from apo_teleop.devices.publication import NO_OPERATOR, OperatorFeed
+from apo_teleop.devices.publication import NO_OPERATOR, OperatorPublication
 
 
 class NoDevice:
@@ -51,7 +51,7 @@ class DeviceReader:
         self,
         device: Device,
         mapping: AxisMapping,
-        feed: OperatorFeed,
+        feed: OperatorPublication,
         period_s: float,
         publish: Callable[[OperatorSample], None] | None,
         report: Callable[[str], None],

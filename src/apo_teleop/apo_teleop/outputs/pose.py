@@ -7,7 +7,7 @@ import numpy as np
 from apo_core.contract.contract import Contract
 from apo_core.contract.specs import LARGEST
 from apo_core.rotations import canonical_quaternion, rotated, turn_between
-from apo_teleop.outputs.base import PERIODS, SMALL, ArmOutput, Elapsed, begins_at
+from apo_teleop.outputs.base import PERIODS, SMALL, ArmOutput, Elapsed, target_start_limit
 from apo_teleop.outputs.config import OutputConfig
 
 
@@ -56,7 +56,7 @@ class PoseOutput(ArmOutput):
                 f"end-effector pose is {age_ns * 1e-9:.3f} s old, max_age_s = {contract.max_age_s} in {contract.source}"
             )
         if self._target is None and age_ns > self._fresh_ns:
-            return f"end-effector pose is {age_ns * 1e-9:.3f} s old, {begins_at(contract)}"
+            return f"end-effector pose is {age_ns * 1e-9:.3f} s old, {target_start_limit(contract)}"
         return ""
 
     def command(self, twist: np.ndarray, now_ns: int) -> np.ndarray | None:

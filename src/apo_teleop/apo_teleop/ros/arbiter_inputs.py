@@ -44,7 +44,7 @@ class ControlListener(Protocol):
     ) -> Any: ...
 
 
-class ControlInputs:
+class ArbiterSubscriptions:
     """Subscribes while the arbiter is active; hands every message on, and what was decided on it.
 
     Args:

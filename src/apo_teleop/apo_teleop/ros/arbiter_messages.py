@@ -32,7 +32,7 @@ class Decided(Protocol):
 
 
 class Counted(Protocol):
-    """Counts since the arbiter became active; see apo_teleop.arbiter.diagnostics.ControlRecord."""
+    """Counts since the arbiter became active; see apo_teleop.arbiter.control_record.ControlRecord."""
 
     ticks: int
     takeovers: int

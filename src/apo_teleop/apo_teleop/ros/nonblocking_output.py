@@ -7,11 +7,11 @@ import os
 import threading
 from collections.abc import Iterator
 
-_LAST_WORDS_S = 1.0  # for what waits at the end to be read
+FLUSH_TIMEOUT_S = 1.0  # for what waits at the end to be read
 
 
 @contextlib.contextmanager
-def unblocked_output(descriptors: tuple[int, ...] = (1, 2)) -> Iterator[None]:
+def nonblocking_output(descriptors: tuple[int, ...] = (1, 2)) -> Iterator[None]:
     """Standard output and error go through a pipe each; a line that finds it full is dropped.
 
     Args:
@@ -25,7 +25,7 @@ def unblocked_output(descriptors: tuple[int, ...] = (1, 2)) -> Iterator[None]:
         for descriptor, real in kept:
             os.dup2(real, descriptor)  # the pipe's only end to write to is closed by this
         for thread in threads:
-            thread.join(_LAST_WORDS_S)
+            thread.join(FLUSH_TIMEOUT_S)
 
 
 def _pass_on(descriptor: int, real: int) -> threading.Thread:
