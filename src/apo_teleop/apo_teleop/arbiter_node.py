@@ -17,7 +17,7 @@ from apo_core.ros.diagnostics import ERROR, OK, WARN, diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.node_runner import event_driven, run
 from apo_core.ros.parameters import declare
-from apo_core.ros.qos import COMMANDS, subscribe_any_qos, sensors
+from apo_core.ros.qos import COMMANDS, sensors, subscribe_any_qos
 from apo_interfaces.msg import ActionCommand, ControlStatus
 from apo_teleop.arbiter.arbiter import Arbiter
 from apo_teleop.arbiter.config import ArbiterConfig
@@ -128,8 +128,8 @@ class ArbiterNode(LifecycleBase):
         """Moves the robot first; all that is only told comes after it."""
         if decision is None:
             return
-        clock_ns = decision.observation_stamp if self._config.lockstep else time.monotonic_ns()
-        moved = self._robot.move(decision.values, decision.observation_stamp, clock_ns)
+        clock_ns = decision.observation_stamp_ns if self._config.lockstep else time.monotonic_ns()
+        moved = self._robot.move(decision.values, decision.observation_stamp_ns, clock_ns)
         if moved:
             self._end_takeover(decision)
         record, now_ns = self._loop.record, self._now_ns()
@@ -138,7 +138,7 @@ class ArbiterNode(LifecycleBase):
         if not moved:  # what reads this topic is all there is
             self._end_takeover(decision)
         if self._loop.moves_gripper:
-            self._robot.grip(decision.values, decision.observation_stamp)
+            self._robot.grip(decision.values, decision.observation_stamp_ns)
         shadow = shadow_of(message)
         if shadow is not None:
             self._shadow_pub.publish(shadow)

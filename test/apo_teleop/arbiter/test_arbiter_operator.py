@@ -85,7 +85,7 @@ def test_after_hand_back_only_a_chunk_from_a_fresh_observation_executes():
     rig = Rig()
     rig.tick(RIGHT)
     takeover = rig.now
-    rig.chunk_stamp = takeover + PERIOD // 2
+    rig.chunk_stamp_ns = takeover + PERIOD // 2
     decision = rig.tick(events=("hand_back",))
     handed_back = rig.now
     assert (decision.state, decision.source, decision.reason) == (
@@ -94,9 +94,9 @@ def test_after_hand_back_only_a_chunk_from_a_fresh_observation_executes():
         "awaiting_fresh_chunk",
     )
     assert decision.policy_values is not None
-    rig.chunk_stamp = handed_back - 1
+    rig.chunk_stamp_ns = handed_back - 1
     assert rig.tick().reason == "awaiting_fresh_chunk"
-    rig.chunk_stamp = handed_back
+    rig.chunk_stamp_ns = handed_back
     decision = rig.tick()
     assert decision.source is ControlSource.POLICY
     np.testing.assert_allclose(decision.values[0], 0.3, atol=1e-6)

@@ -18,9 +18,10 @@ from apo_teleop.arbiter.arbiter import Arbiter
 from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.arbiter.control_loop import ControlLoop
 from apo_teleop.arbiter.estop import EstopSignal
-from apo_teleop.arbiter.transitions import Reason
+from apo_teleop.arbiter.transitions import TRANSITIONS
 from apo_teleop.arbiter.types import ArbiterInputs, ControlState, FeedbackInput, OperatorInput, PolicyInput, PoseInput
 
+PUBLISHED = {row.published for row in TRANSITIONS} - {None}
 SHIPPED = load_contract(Path(__file__).parents[3] / "config" / "contract.yaml")
 # limits of a real arm: every one of them takes part
 CONTRACT = dataclasses.replace(
@@ -178,7 +179,7 @@ def test_every_tick_has_a_command_within_the_limits_and_the_policy_never_overrid
         decision = arbiter.step(now, inputs)
 
         watch.check(decision, inputs.pose.position if watch.is_newest(inputs.pose, now) else None)
-        assert decision.reason in set(Reason)
+        assert decision.reason in PUBLISHED
         assert (decision.source is ControlSource.POLICY) == (decision.state is ControlState.POLICY)
         assert (decision.source is ControlSource.HUMAN) == (decision.state is ControlState.HUMAN)
 
@@ -211,8 +212,8 @@ def test_every_tick_has_a_command_within_the_limits_and_the_policy_never_overrid
             chunk = inputs.policy.chunk
             assert chunk.adapter_version == 1 and np.all(np.isfinite(chunk.values))
             assert -100 * MS <= now - chunk.observation_stamp_ns <= CONTRACT.max_age_s * 1e9
-            assert decision.chunk_stamp == chunk.observation_stamp_ns
-        assert (decision.policy_values is None) == (decision.chunk_stamp == 0)
+            assert decision.chunk_stamp_ns == chunk.observation_stamp_ns
+        assert (decision.policy_values is None) == (decision.chunk_stamp_ns == 0)
 
 
 class FaultySession:
@@ -337,7 +338,7 @@ def test_ten_thousand_sessions_with_faults_break_no_promise_and_reach_every_reas
                     assert inputs.policy.chunk.adapter_version == 1 and np.isfinite(inputs.policy.chunk.values).all()
                 reasons.add(decision.reason)
                 clips.update(decision.clipped)
-    assert reasons == set(Reason) - {Reason.DEACTIVATED}
+    assert reasons == PUBLISHED
     assert {name.rpartition(".")[0] if name.count(".") > 1 else name for name in clips} >= {
         "limits.linear_speed",
         "limits.angular_acceleration",

@@ -58,7 +58,7 @@ def test_after_clear_the_chunk_must_be_fresh():
     rig = Rig()
     rig.tick(RIGHT)
     rig.tick(operator={"connected": False})
-    rig.chunk_stamp = rig.now - 1
+    rig.chunk_stamp_ns = rig.now - 1
     rig.arbiter.clear()
     assert rig.tick().reason == "awaiting_fresh_chunk"
 

@@ -88,7 +88,7 @@ def test_in_lockstep_a_tick_waits_for_both_and_is_decided_at_its_stamp():
     assert loop.on_pose(Header(stamp), POSITION, 7) is None
     assert loop.on_chunk(Header(stamp), chunk(stamp), "", 8) is None
     decision = operator(loop, stamp, 9)
-    assert (decision.source, decision.observation_stamp) == (ControlSource.POLICY, stamp)
+    assert (decision.source, decision.observation_stamp_ns) == (ControlSource.POLICY, stamp)
     assert loop.on_timer(10, 10) is None
     assert loop.on_pose(Header(stamp), POSITION, 11) is decision
 

@@ -29,7 +29,9 @@ def start():
 
 def test_all_of_it_arrives_where_somebody_reads(start):
     lines = "for i in range(500): os.write(2, b'line %d\\n' % i)"
-    process = start(f"with nonblocking_output():\n  print('out', flush=True)\n  {lines}\nprint('after', file=sys.stderr)")
+    process = start(
+        f"with nonblocking_output():\n  print('out', flush=True)\n  {lines}\nprint('after', file=sys.stderr)"
+    )
     out, err = process.communicate(timeout=WAIT_S)
     assert out == "out\n"
     assert err.splitlines() == [*(f"line {i}" for i in range(500)), "after"]

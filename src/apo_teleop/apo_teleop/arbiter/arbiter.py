@@ -11,8 +11,8 @@ from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.arbiter.latch import Clearance, Latch
 from apo_teleop.arbiter.operator_authority import OperatorAuthority, acts
 from apo_teleop.arbiter.tracking_monitor import TrackingMonitor
-from apo_teleop.arbiter.transitions import Condition, Reason, next_transition
-from apo_teleop.arbiter.types import ArbiterInputs, ControlState, Decision, OperatorEvent, OperatorInput
+from apo_teleop.arbiter.transitions import next_transition
+from apo_teleop.arbiter.types import ArbiterInputs, ControlState, Decision, OperatorEvent, OperatorInput, Reason
 from apo_teleop.arbiter.watchdogs import Found, Watchdogs, is_position
 from apo_teleop.motion.limits import TWIST
 from apo_teleop.motion.shaping import MotionShaper
@@ -121,9 +121,9 @@ class Arbiter:
             self._operator.require_rest()
         if self.state is ControlState.HUMAN:
             self._operator.executed()
-        if inputs.pose is not None and is_position(inputs.pose) and Condition.OBSERVATION_BROKEN not in found:
+        if inputs.pose is not None and is_position(inputs.pose) and Reason.OBSERVATION_INVALID not in found:
             self._shaper.estimate.observe(inputs.pose.position, inputs.pose.stamp_ns, now_ns)
-        return self._decide(reason, found.get(row.condition, ""), inputs, elapsed_s)
+        return self._decide(reason, found.get(row.reason, ""), inputs, elapsed_s)
 
     def last(self, now_ns: int) -> Decision:
         """The safe command to end with: no motion, the gripper as it is. What is latched stays latched."""
@@ -139,8 +139,8 @@ class Arbiter:
             detail="",
             latched=self._latch.reason is not None,
             takeover=False,
-            observation_stamp=self._observation_ns,
-            chunk_stamp=0,
+            observation_stamp_ns=self._observation_ns,
+            chunk_stamp_ns=0,
             policy_values=None,
             human_values=None,
             adapter_version=self._adapter_version,
@@ -162,15 +162,15 @@ class Arbiter:
         self._fresh_after_ns = now_ns
 
     def _check_control(self, went_back: bool, inputs: ArbiterInputs) -> Found:
-        found = dict.fromkeys(self._latch.conditions(), "")
+        found = dict.fromkeys(self._latch.holding(), "")
         if not self._enabled:
-            found[Condition.DISABLED] = ""
+            found[Reason.DISABLED] = ""
         if went_back:
-            found[Condition.CLOCK_WENT_BACK] = ""
+            found[Reason.CLOCK_JUMP] = ""
         if inputs.duplicate:
-            found[Condition.DUPLICATE_PUBLISHER] = inputs.duplicate
+            found[Reason.MULTIPLE_PUBLISHERS] = inputs.duplicate
         if inputs.output_fault:
-            found[Condition.NO_OUTPUT] = inputs.output_fault
+            found[Reason.OUTPUT_BLOCKED] = inputs.output_fault
         return found
 
     def _check_feedback(self, now_ns: int, inputs: ArbiterInputs) -> Found:
@@ -181,7 +181,7 @@ class Arbiter:
             told = [value * inputs.output_share for value in self._shaper.executed[TWIST]]
             behind = self._tracking.check_tracking(told, inputs.feedback.twist, inputs.steady_ns)
             if behind:
-                return {Condition.NOT_FOLLOWING: behind}
+                return {Reason.ROBOT_NOT_FOLLOWING: behind}
         return found
 
     def _decide(self, reason: Reason, detail: str, inputs: ArbiterInputs, elapsed_s: float) -> Decision:
@@ -211,8 +211,8 @@ class Arbiter:
             detail=detail[:_DETAIL],
             latched=self._latch.reason is not None,
             takeover=takeover,
-            observation_stamp=self._observation_ns,
-            chunk_stamp=chunk.observation_stamp_ns if row is not None else 0,
+            observation_stamp_ns=self._observation_ns,
+            chunk_stamp_ns=chunk.observation_stamp_ns if row is not None else 0,
             policy_values=None if row is None else row.values,
             human_values=None if wished is None else np.array(wished, np.float32),
             adapter_version=self._adapter_version,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from apo_teleop.arbiter.config import ArbiterConfig
-from apo_teleop.arbiter.transitions import Condition, Reason, Transition
-from apo_teleop.arbiter.types import ArbiterInputs, OperatorEvent
+from apo_teleop.arbiter.transitions import Transition
+from apo_teleop.arbiter.types import ArbiterInputs, OperatorEvent, Reason
 
 
 class Clearance(NamedTuple):
@@ -75,14 +75,14 @@ class Latch:
         fresh = -self._future_ns <= age_ns <= self._stale_ns and stamp_ns >= self._since_ns
         return fresh and not inputs.duplicate
 
-    def conditions(self) -> set[Condition]:
+    def holding(self) -> set[Reason]:
         """What holds because of it."""
-        holds = {Condition.ESTOP_REQUESTED: self._stop_requested, Condition.LATCHED: self.reason is not None}
-        return {condition for condition, held in holds.items() if held}
+        holds = {Reason.ESTOP: self._stop_requested, Reason.LATCHED: self.reason is not None}
+        return {reason for reason, held in holds.items() if held}
 
     def follow(self, row: Transition, now_ns: int) -> Reason:
         """Latches, or not, as the row of this step says; returns the reason of the step."""
-        reason = row.reason or self.reason
+        reason = row.published or self.reason
         if row.latches and self.reason is not reason:
             self._since_ns = now_ns
         self.reason = reason if row.latches else None

@@ -10,8 +10,7 @@ import numpy as np
 from apo_core.contract.contract import Contract
 from apo_core.contract.frames import frame_fault
 from apo_teleop.arbiter.config import ArbiterConfig
-from apo_teleop.arbiter.transitions import Condition
-from apo_teleop.arbiter.types import ArbiterInputs, OperatorEvent, OperatorInput
+from apo_teleop.arbiter.types import ArbiterInputs, OperatorEvent, OperatorInput, Reason
 from apo_teleop.arbiter.watchdogs import Found, seconds
 from apo_teleop.motion.limits import GRIPPER, TWIST
 from apo_teleop.motion.shaping import GRIPPER_CLOSED, GRIPPER_OPEN
@@ -72,50 +71,50 @@ class OperatorAuthority:
         """
         sample, found = inputs.operator, {}
         if "operator" in inputs.late:
-            found[Condition.OPERATOR_MISSED_DEADLINE] = ""
+            found[Reason.OPERATOR_LATE] = ""
         connected = sample is not None and sample.connected
         quiet_ns = inputs.steady_ns - sample.receive_ns if sample is not None else 0
         heard = sample is not None and quiet_ns <= self._stale_ns
         if self.in_control and not connected:
-            found[Condition.DEVICE_GONE] = ""
+            found[Reason.DEVICE_LOST] = ""
         if self.in_control and not heard:
-            found[Condition.OPERATOR_QUIET] = seconds(quiet_ns, "silent")
+            found[Reason.OPERATOR_STALE] = seconds(quiet_ns, "silent")
         if not (connected and heard):
             if self._required:
-                found[Condition.NO_OPERATOR] = ""
+                found[Reason.OPERATOR_ABSENT] = ""
             return found
         if not acts(sample):
             self.rested()
         elif self._must_rest:
-            found[Condition.OPERATOR_NOT_AT_REST] = ""
+            found[Reason.OPERATOR_NOT_AT_REST] = ""
         else:
             found |= self._evaluate_motion(now_ns, sample, executed)
-        self.motion_refused = acts(sample) and Condition.OPERATOR_ACTS not in found
+        self.motion_refused = acts(sample) and Reason.OPERATOR_MOTION not in found
         if OperatorEvent.HAND_BACK in sample.events:
             self.hand_back()
-        if Condition.OPERATOR_ACTS in found:
+        if Reason.OPERATOR_MOTION in found:
             self._last_active_ns = inputs.steady_ns
             self.values = self._drive(sample, executed)
         elif self.in_control:
             if self._hand_back_requested or inputs.steady_ns - self._last_active_ns >= self._rest_ns:
                 self.end()
             else:
-                found[Condition.OPERATOR_RESTS] = ""
+                found[Reason.OPERATOR_REST] = ""
                 self.values = self._rest(executed)
         return found
 
     def _evaluate_motion(self, now_ns: int, sample: OperatorInput, executed: Sequence[float]) -> Found:
         fault = _values_fault(sample, self._contract.action.size) or frame_fault(sample.frame_id, self._contract)
         if fault:
-            return {Condition.OPERATOR_BROKEN if self.in_control else Condition.NEWCOMER_BROKEN: fault}
+            return {Reason.OPERATOR_INVALID if self.in_control else Reason.NEWCOMER_INVALID: fault}
         if sample.stamp_ns - now_ns > self._future_ns:
-            return {Condition.OPERATOR_AHEAD: seconds(sample.stamp_ns - now_ns, "ahead")}
+            return {Reason.OPERATOR_FUTURE: seconds(sample.stamp_ns - now_ns, "ahead")}
         if now_ns - sample.stamp_ns > self._stale_ns:
-            return {Condition.OPERATOR_BEHIND: seconds(now_ns - sample.stamp_ns, "old")}
+            return {Reason.OPERATOR_DELAYED: seconds(now_ns - sample.stamp_ns, "old")}
         if not self.in_control:
             self._gripper = executed[GRIPPER]
             self.in_control, self._hand_back_requested = True, False
-        return {Condition.OPERATOR_ACTS: ""}
+        return {Reason.OPERATOR_MOTION: ""}
 
     def _drive(self, sample: OperatorInput, executed: Sequence[float]) -> list[float]:
         """The operator's action (A,); a gripper value of 0 leaves the gripper to the toggle button."""

@@ -1,4 +1,4 @@
-"""Draws the state table and limits of the arbiter: `python -m apo_teleop.arbiter.transition_docs` writes the page.
+"""Writes the state table and limits of the arbiter: `python -m apo_teleop.arbiter.transition_docs` writes the page.
 
 A page of its own under docs/, wholly generated; edit this module or the tables it reads.
 """
@@ -26,7 +26,7 @@ _INTRODUCTION = """\
 
 In every control tick the arbiter decides who moves the robot and publishes exactly one command, `HOLD` included. Every
 command names its source, its reason, the observation behind it and the adapter version. The state is not remembered
-beyond what the table says: the first row whose condition holds decides, whatever the state was before.
+beyond what the table shows: the first row whose condition holds decides, whatever the state was before.
 
 | state | who moves the robot | source in the command |
 | --- | --- | --- |
@@ -36,10 +36,11 @@ beyond what the table says: the first row whose condition holds decides, whateve
 | `HOLD` | nobody: brakes at `linear_deceleration` and `angular_deceleration`, then stands still | `HOLD` |
 | `ESTOP` | nobody, as `HOLD`, until cleared | `HOLD` |
 
-A latched reason stays until a person clears it: the service `~/clear` or a `clear` button. While a publisher of the
-topic `estop` says `true`, clearing is refused. That topic is heard whatever the publisher's QoS; a reliable,
-transient-local publisher needs to say it once, a best-effort one must repeat it, since what is lost is not sent again.
-Publishers cannot be told apart: where one says `false`, another that says `true` must repeat it at least every 2 s.
+A latched reason stays until a person clears it: the service `~/clear` or a `clear` button. While a publisher on the
+topic `estop` sends `true`, clearing is refused. The arbiter receives that topic whatever the publisher's QoS: a
+reliable, transient-local publisher sends a stop once; a best-effort one must repeat it, since a lost message is not
+sent again. Messages do not identify their publisher: where one sends `false`, another that sends `true` must repeat
+it at least every 2 s.
 After an intervention, a stop or a latched fault the policy drives only with a chunk computed from an observation made
 after it (`awaiting_fresh_chunk`).
 """
@@ -76,7 +77,7 @@ def diagram(rows: Sequence[Transition]) -> str:
     """The mermaid state diagram: the reasons that lead into each state from any; what latches is starred."""
     lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {ControlState.IDLE}"]
     for state in ControlState:
-        reasons = dict.fromkeys(f"{row.reason}{'*' * row.latches}" for row in rows if row.target is state)
+        reasons = dict.fromkeys(f"{row.published}{'*' * row.latches}" for row in rows if row.target is state)
         # braking has many reasons: a line for each kind
         lines += [f"    any --> {state}: {', '.join(alike)}" for alike in _by_prefix(reasons)]
     lines += ["    any: any state", "```", "", "`*` is latched.", ""]
@@ -88,9 +89,9 @@ def transition_table(rows: Sequence[Transition]) -> str:
     cells = [
         (
             str(number),
-            row.condition.value,
+            row.condition,
             f"`{row.target}`" if row.target is not None else "as it is",
-            f"`{row.reason}`" if row.reason is not None else "the latched one",
+            f"`{row.published}`" if row.published is not None else "the latched one",
             "yes" if row.latches else "",
         )
         for number, row in enumerate(rows, 1)
@@ -142,7 +143,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Writes the page, or with --check says whether the file is up to date; returns the exit status."""
+    """Writes the page, or with --check reports whether the file is up to date; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("file", nargs="?", type=Path, default=DEFAULT_FILE, help="default: %(default)s")
     parser.add_argument("--check", action="store_true", help="write nothing; status 1 when the file is out of date")

@@ -13,12 +13,11 @@ from apo_core.contract.frames import frame_fault
 from apo_core.contract.specs import LARGEST
 from apo_core.types import ActionChunk
 from apo_teleop.arbiter.config import ArbiterConfig
-from apo_teleop.arbiter.transitions import Condition
-from apo_teleop.arbiter.types import ArbiterInputs, FeedbackInput, PolicyInput, PoseInput
+from apo_teleop.arbiter.types import ArbiterInputs, FeedbackInput, PolicyInput, PoseInput, Reason
 
 _PERIOD_TOLERANCE = 0.01  # share of the contract's period
 
-Found = dict[Condition, str]  # what holds, and more about it for people
+Found = dict[Reason, str]  # what holds, and more about it for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +50,13 @@ class Watchdogs:
     def pose(self, now_ns: int, steady_ns: int, pose: PoseInput | None) -> Found:
         """What holds of the observation at ROS time `now_ns`."""
         if pose is None:
-            return {Condition.NO_OBSERVATION: ""}
-        found = self._age(now_ns, steady_ns, pose, Condition.OBSERVATION_AHEAD, Condition.OBSERVATION_OLD)
+            return {Reason.OBSERVATION_MISSING: ""}
+        found = self._age(now_ns, steady_ns, pose, Reason.OBSERVATION_FUTURE, Reason.OBSERVATION_STALE)
         fault = frame_fault(pose.frame_id, self._contract, self._robot_frame)
         if not is_position(pose):
             fault = f"position {tuple(pose.position)}"
         if fault:
-            found[Condition.OBSERVATION_BROKEN] = fault
+            found[Reason.OBSERVATION_INVALID] = fault
         return found
 
     def feedback(self, now_ns: int, steady_ns: int, feedback: FeedbackInput | None) -> Found:
@@ -65,48 +64,48 @@ class Watchdogs:
         if not self._feedback_expected:
             return {}
         if feedback is None:
-            return {Condition.NO_FEEDBACK: ""}
-        found = self._age(now_ns, steady_ns, feedback, Condition.FEEDBACK_AHEAD, Condition.FEEDBACK_OLD)
+            return {Reason.FEEDBACK_MISSING: ""}
+        found = self._age(now_ns, steady_ns, feedback, Reason.FEEDBACK_FUTURE, Reason.FEEDBACK_STALE)
         fault = frame_fault(feedback.frame_id, self._contract, self._robot_frame)
         if len(feedback.twist) != 6 or not all(map(math.isfinite, feedback.twist)):
             fault = f"twist {feedback.twist}"
         if fault:
-            found[Condition.FEEDBACK_BROKEN] = fault
+            found[Reason.FEEDBACK_INVALID] = fault
         return found
 
     def policy(self, now_ns: int, inputs: ArbiterInputs, fresh_after_ns: int) -> Found:
         """What holds of the policy; a chunk executes only if its observation is not from before `fresh_after_ns`."""
         newest, found = inputs.policy, {}
         if "policy" in inputs.late:
-            found[Condition.POLICY_MISSED_DEADLINE] = ""
+            found[Reason.POLICY_LATE] = ""
         if newest is None:
-            found[Condition.NO_CHUNK_YET] = ""
+            found[Reason.NO_CHUNK] = ""
             return found
         silent_ns = inputs.steady_ns - newest.receive_ns
         if silent_ns > self._silent_ns:
-            found[Condition.POLICY_QUIET] = seconds(silent_ns, "silent")
+            found[Reason.POLICY_SILENT] = seconds(silent_ns, "silent")
         chunk = newest.chunk
         if chunk is None or newest.fault:
-            found[Condition.POLICY_REPORTS_FAULT] = newest.fault or "no chunk"
+            found[Reason.POLICY_FAULT] = newest.fault or "no chunk"
             return found
         if chunk.adapter_version not in inputs.adapters:
-            found[Condition.ADAPTER_NOT_ANNOUNCED] = f"adapter {chunk.adapter_version}"
+            found[Reason.ADAPTER_UNKNOWN] = f"adapter {chunk.adapter_version}"
         self._check(chunk)
         misshapen = self._shape or frame_fault(newest.frame_id, self._contract)
         if misshapen:
-            found[Condition.CHUNK_MISSHAPEN] = misshapen
+            found[Reason.CHUNK_MALFORMED] = misshapen
             return found
         age_ns = now_ns - chunk.observation_stamp_ns
         if not self._finite:
-            found[Condition.CHUNK_NOT_FINITE] = ""
+            found[Reason.CHUNK_NON_FINITE] = ""
         if -age_ns > self._future_ns:
-            found[Condition.CHUNK_AHEAD] = seconds(-age_ns, "ahead")
+            found[Reason.CHUNK_FUTURE] = seconds(-age_ns, "ahead")
         if chunk.observation_stamp_ns < fresh_after_ns:
-            found[Condition.CHUNK_FROM_BEFORE] = ""
+            found[Reason.AWAITING_FRESH_CHUNK] = ""
         if age_ns > self._max_age_ns:
-            found[Condition.CHUNK_OLD] = seconds(age_ns, "old")
+            found[Reason.CHUNK_STALE] = seconds(age_ns, "old")
         if self._row_index(age_ns) >= len(chunk.values):
-            found[Condition.CHUNK_USED_UP] = f"{len(chunk.values)} rows"
+            found[Reason.CHUNK_EXHAUSTED] = f"{len(chunk.values)} rows"
         return found
 
     def policy_row(self, now_ns: int, newest: PolicyInput | None, adapters: frozenset[int]) -> PolicyRow | None:
@@ -125,9 +124,7 @@ class Watchdogs:
             return None
         return PolicyRow(row, None if self._tokens is None else self._tokens[index])
 
-    def _age(
-        self, now_ns: int, steady_ns: int, got: PoseInput | FeedbackInput, ahead: Condition, old: Condition
-    ) -> Found:
+    def _age(self, now_ns: int, steady_ns: int, got: PoseInput | FeedbackInput, ahead: Reason, old: Reason) -> Found:
         found: Found = {}
         if got.stamp_ns - now_ns > self._future_ns:
             found[ahead] = seconds(got.stamp_ns - now_ns, "ahead")

@@ -10,7 +10,8 @@ import numpy as np
 from apo_core.contract.contract import Contract
 from apo_core.types import ControlSource
 from apo_teleop.motion.blending import Blend
-from apo_teleop.motion.limits import ANGULAR, GRIPPER, LINEAR, NOTICEABLE, TWIST, MotionLimits, PositionEstimate
+from apo_teleop.motion.limits import ANGULAR, GRIPPER, LINEAR, NOTICEABLE, TWIST, MotionLimits
+from apo_teleop.motion.position_estimate import PositionEstimate
 
 GRIPPER_OPEN, GRIPPER_CLOSED = -1.0, 1.0
 
