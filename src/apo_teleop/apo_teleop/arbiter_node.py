@@ -32,11 +32,13 @@ from apo_teleop.ros.robot_output import RobotOutput
 
 _ESTOP = "estop"
 _DEADLINE_CHECK_S = 0.02
-_RECEIVER_WAKES_S = 0.0005
+# Scheduling yield after a takeover's command: on busy cores its receiver waits for this thread's core otherwise.
+# bench_takeover measures the latency with it; sched_yield is too short, since the middleware's thread runs in between.
+_SCHEDULING_YIELD_S = 0.0005
 
 
 class ArbiterNode(LifecycleBase):
-    """Converts messages for a ControlLoop and publishes what it decides."""
+    """Converts messages for a ControlLoop and publishes its decisions."""
 
     def __init__(self):
         super().__init__("arbiter")
@@ -70,7 +72,13 @@ class ArbiterNode(LifecycleBase):
     def activate(self) -> None:
         config = self._config
         self._loop = ControlLoop(
-            self._arbiter, config, self._contract, self._estop, self._robot.fault, self._robot.share
+            self._arbiter,
+            config,
+            self._contract,
+            self._estop,
+            self._robot.fault,
+            self._robot.share,
+            self._robot.on_pose,
         )
         self._robot.restart()
         measured = sensors(config.sensor_reliability)
@@ -125,7 +133,7 @@ class ArbiterNode(LifecycleBase):
             self._ticker.reset()
 
     def _publish(self, decision: Decision | None) -> None:
-        """Moves the robot first; all that is only told comes after it."""
+        """Moves the robot first, then publishes and logs."""
         if decision is None:
             return
         clock_ns = decision.observation_stamp_ns if self._config.lockstep else time.monotonic_ns()
@@ -135,7 +143,7 @@ class ArbiterNode(LifecycleBase):
         record, now_ns = self._loop.record, self._now_ns()
         message = command_to_msg(decision, record.ticks, now_ns, self._contract.frame_id)
         self._command_pub.publish(message)
-        if not moved:  # what reads this topic is all there is
+        if not moved:  # the readers of this topic are the only receivers
             self._end_takeover(decision)
         if self._loop.moves_gripper:
             self._robot.grip(decision.values, decision.observation_stamp_ns)
@@ -150,15 +158,13 @@ class ArbiterNode(LifecycleBase):
             self._log(decision)
 
     def _end_takeover(self, decision: Decision) -> None:
-        """The operator's first command is out: measures how long it took, and lets who receives it run."""
+        """The operator's first command is out: measures how long it took, and yields the core to its receiver."""
         if decision.takeover:
             self._loop.record.latency.add(time.time_ns() - self._inputs.device_wall_ns)
-            # a receiver woken on this core would wait until all that follows is told; to yield once is not enough,
-            # since the middleware's thread must wake the receiver's
-            time.sleep(_RECEIVER_WAKES_S)
+            time.sleep(_SCHEDULING_YIELD_S)
 
     def _log(self, decision: Decision) -> None:
-        # rclpy wants one severity of each line of code
+        # rclpy allows one severity for each line of code
         if decision.is_stop:
             self.get_logger().warning(decision.text)
         else:
@@ -174,7 +180,7 @@ class ArbiterNode(LifecycleBase):
 
     def _publish_diagnostics(self) -> None:
         decision = self._loop.record.decision
-        level, message = WARN, "waits for its first tick"
+        level, message = WARN, "waiting for its first tick"
         if decision is not None:
             level = ERROR if decision.latched else WARN if decision.state is ControlState.HOLD else OK
             message = f"{decision.state}: {decision.reason}"

@@ -246,7 +246,7 @@ class FaultySession:
         """Now, or what a wrong clock or a slow network makes of it."""
         return self.now + (self.random.choice((-2000, -700, -320, 150, 3000)) * MS if self.chance(0.02) else 0)
 
-    def output_fault(self) -> str:
+    def output_fault(self, clock_ns: int) -> str:
         return "no joint state" if self.chance(0.01) else ""
 
     def note(self, decision) -> None:
@@ -293,7 +293,7 @@ class FaultySession:
         position = [self.random.uniform(-0.6, 0.6), self.random.uniform(-0.6, 0.6), self.random.uniform(0.7, 1.6)]
         if self.chance(0.02):
             position[1] = math.nan
-        return self.loop.on_pose(Header(self.stamp()), position, self.steady)
+        return self.loop.on_pose(Header(self.stamp()), position, (0.0, 0.0, 0.0, 1.0), self.steady)
 
     def answer(self):
         if self.chance(0.03):

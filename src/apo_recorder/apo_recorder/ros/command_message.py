@@ -1,4 +1,4 @@
-"""What the recorder is told by messages, as values."""
+"""The recorder's values of the arbiter's and the task's messages."""
 
 from __future__ import annotations
 

@@ -76,8 +76,12 @@ class Arbiter:
         """The operator gives control back as soon as the device rests; whether there is an operator in control."""
         return self._operator.hand_back()
 
+    def pose_frame_fault(self, frame_id: str) -> str:
+        """Why an end-effector pose in this frame must not count; empty if it may."""
+        return self._watchdogs.robot_frame_fault(frame_id)
+
     def on_operator_sample(self, sample: OperatorInput) -> bool:
-        """Takes note of a sample; whether it must lead to a command at once instead of at the next tick."""
+        """Receives a sample; returns whether it must lead to a command at once instead of at the next tick."""
         if self._may_drive() and sample.connected and not acts(sample):
             self._operator.rested()
         if OperatorEvent.ESTOP in sample.events:

@@ -1,4 +1,4 @@
-"""What is wrong with the newest observation, feedback and policy message of a tick. Pure; time is passed in."""
+"""Faults of the newest observation, feedback and policy message in a tick. Pure; time is passed in."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from apo_teleop.arbiter.types import ArbiterInputs, FeedbackInput, PolicyInput, 
 
 _PERIOD_TOLERANCE = 0.01  # share of the contract's period
 
-Found = dict[Reason, str]  # what holds, and more about it for people
+Found = dict[Reason, str]  # every reason that holds, with details for people
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyRow:
-    """What the policy wants in one tick."""
+    """The policy's action for one tick."""
 
     values: np.ndarray  # float32 (A,), contract units
     tokens: np.ndarray | None  # int32 (A,), emitted for the values; None: unknown
 
 
 class Watchdogs:
-    """Judges inputs by age, stamp, shape and value.
+    """Checks inputs by age, stamp, shape and value.
 
     Args:
         config: how long an input may be silent, how far ahead a stamp may lie, the robot's name for the frame.
@@ -43,16 +43,20 @@ class Watchdogs:
         self._future_ns = round(config.future_tolerance_s * 1e9)
         self._silent_ns = round(config.policy_silent_s * 1e9)
         self._feedback_expected = contract.feedback is not None
-        self._checked: ActionChunk | None = None  # the chunk that _shape, _finite and _tokens speak of
+        self._checked: ActionChunk | None = None  # the chunk that _shape, _finite and _tokens belong to
         self._shape, self._finite = "", True
         self._tokens: np.ndarray | None = None  # int32 (horizon, A)
 
+    def robot_frame_fault(self, frame_id: str) -> str:
+        """Why a message of the robot in this frame must not count; empty if it may."""
+        return frame_fault(frame_id, self._contract, self._robot_frame)
+
     def pose(self, now_ns: int, steady_ns: int, pose: PoseInput | None) -> Found:
-        """What holds of the observation at ROS time `now_ns`."""
+        """Reasons that hold of the observation at ROS time `now_ns`."""
         if pose is None:
             return {Reason.OBSERVATION_MISSING: ""}
         found = self._age(now_ns, steady_ns, pose, Reason.OBSERVATION_FUTURE, Reason.OBSERVATION_STALE)
-        fault = frame_fault(pose.frame_id, self._contract, self._robot_frame)
+        fault = self.robot_frame_fault(pose.frame_id)
         if not is_position(pose):
             fault = f"position {tuple(pose.position)}"
         if fault:
@@ -60,13 +64,13 @@ class Watchdogs:
         return found
 
     def feedback(self, now_ns: int, steady_ns: int, feedback: FeedbackInput | None) -> Found:
-        """What holds of the measured motion; nothing for a robot that gives none."""
+        """Reasons that hold of the measured motion; none for a robot that gives none."""
         if not self._feedback_expected:
             return {}
         if feedback is None:
             return {Reason.FEEDBACK_MISSING: ""}
         found = self._age(now_ns, steady_ns, feedback, Reason.FEEDBACK_FUTURE, Reason.FEEDBACK_STALE)
-        fault = frame_fault(feedback.frame_id, self._contract, self._robot_frame)
+        fault = self.robot_frame_fault(feedback.frame_id)
         if len(feedback.twist) != 6 or not all(map(math.isfinite, feedback.twist)):
             fault = f"twist {feedback.twist}"
         if fault:
@@ -74,7 +78,7 @@ class Watchdogs:
         return found
 
     def policy(self, now_ns: int, inputs: ArbiterInputs, fresh_after_ns: int) -> Found:
-        """What holds of the policy; a chunk executes only if its observation is not from before `fresh_after_ns`."""
+        """Reasons that hold of the policy; a chunk executes only if its observation is not before `fresh_after_ns`."""
         newest, found = inputs.policy, {}
         if "policy" in inputs.late:
             found[Reason.POLICY_LATE] = ""
@@ -143,9 +147,9 @@ class Watchdogs:
 
     def _shape_fault(self, chunk: ActionChunk) -> str:
         if chunk.values.ndim != 2 or chunk.values.shape[1] != self._size or not len(chunk.values):
-            return f"shape {chunk.values.shape}, the contract says (horizon, {self._size})"
+            return f"shape {chunk.values.shape}, the contract requires (horizon, {self._size})"
         if abs(chunk.period_ns - self._period_ns) > _PERIOD_TOLERANCE * self._period_ns:
-            return f"period {chunk.period_ns * 1e-9:.4f} s, the contract says {self._period_ns * 1e-9:.4f} s"
+            return f"period {chunk.period_ns * 1e-9:.4f} s, the contract requires {self._period_ns * 1e-9:.4f} s"
         return ""
 
     def _row_index(self, age_ns: int) -> int:

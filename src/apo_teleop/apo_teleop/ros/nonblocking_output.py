@@ -1,4 +1,4 @@
-"""Output that never waits for its reader: a stopped terminal or a full pipe must not stop who moves a robot."""
+"""Output that never waits for its reader: a stopped terminal or full pipe must not block a node that moves a robot."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 
-FLUSH_TIMEOUT_S = 1.0  # for what waits at the end to be read
+FLUSH_TIMEOUT_S = 1.0  # for output that waits at the end to be read
 
 
 @contextlib.contextmanager
@@ -29,14 +29,14 @@ def nonblocking_output(descriptors: tuple[int, ...] = (1, 2)) -> Iterator[None]:
 
 
 def _pass_on(descriptor: int, real: int) -> threading.Thread:
-    """Puts a pipe in a descriptor's place; the thread hands on what comes until nobody can write any more."""
+    """Puts a pipe in a descriptor's place; the thread forwards what arrives until no writer is left."""
     source, sink = os.pipe()
     os.set_blocking(sink, False)
     os.dup2(sink, descriptor)
     os.close(sink)
 
     def run() -> None:
-        with contextlib.suppress(OSError):  # nobody reads any more
+        with contextlib.suppress(OSError):  # the reader is gone
             while text := os.read(source, 65536):
                 while text:
                     text = text[os.write(real, text) :]
