@@ -63,8 +63,8 @@ class ArbiterNode(LifecycleBase):
         self._arbiter = Arbiter(self._config, self._contract)
         if stopped:
             self._arbiter.estop()  # only a person ends it
-        gripper = GripperScale(self._config.gripper_open_m, self._config.gripper_closed_m)
-        output = make_output(self._config, self._contract)
+        gripper = GripperScale(self._config.robot.gripper_open_m, self._config.robot.gripper_closed_m)
+        output = make_output(self._config.robot, self._contract)
         self._robot = RobotOutput(self, self._config, self._contract, output, gripper.position)
         for key in self._contract.limits.absent:
             self.get_logger().warning(f"{key} is not set in {self._contract.source}: no such limit applies")

@@ -13,6 +13,7 @@ from apo_teleop.arbiter.arbiter import Arbiter
 from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.arbiter.control_loop import ControlLoop
 from apo_teleop.arbiter.estop import EstopSignal
+from apo_teleop.outputs.config import OutputConfig
 
 CONTRACT = load_contract(Path(__file__).parents[3] / "config" / "contract.yaml")
 MS = 1_000_000
@@ -231,7 +232,7 @@ def test_what_the_output_leaves_of_the_speed_reaches_the_arbiter():
 
 
 def test_the_output_gets_each_pose_in_a_known_frame():
-    settings, poses = ArbiterConfig(output_frame="panda_link0"), []
+    settings, poses = ArbiterConfig(robot=OutputConfig(output_frame="panda_link0")), []
     arbiter = Arbiter(settings, CONTRACT)
     loop = ControlLoop(arbiter, settings, CONTRACT, EstopSignal(), output_pose=lambda *pose: poses.append(pose))
     for frame_id in ("", "base", "world", "panda_link0"):

@@ -13,6 +13,7 @@ from apo_core.types import ActionChunk
 from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.arbiter.types import ArbiterInputs, FeedbackInput, PolicyInput, PoseInput, Reason
 from apo_teleop.arbiter.watchdogs import Watchdogs
+from apo_teleop.outputs.config import OutputConfig
 
 CONTRACT = load_contract(Path(__file__).parents[3] / "config" / "contract.yaml")
 MS = 1_000_000
@@ -129,7 +130,7 @@ def test_another_frame_is_a_fault_that_names_both_and_the_file(watchdogs):
 
 
 def test_what_the_robot_reports_may_have_its_own_name_for_the_frame_and_a_chunk_may_not():
-    watchdogs = Watchdogs(ArbiterConfig(output_frame="fr3_link0"), CONTRACT)
+    watchdogs = Watchdogs(ArbiterConfig(robot=OutputConfig(output_frame="fr3_link0")), CONTRACT)
     assert watchdogs.pose(NOW, NOW, PoseInput(NOW, NOW, (0.0, 0.0, 1.0), "fr3_link0")) == {}
     found = watchdogs.pose(NOW, NOW, PoseInput(NOW, NOW, (0.0, 0.0, 1.0), "world"))
     assert found[Reason.OBSERVATION_INVALID].endswith(", output_frame = 'fr3_link0' in config/arbiter.yaml")

@@ -35,7 +35,7 @@ def test_a_wrong_value_is_named_with_its_limit_and_file(values, fault):
     assert any(fault in found for found in caught.value.faults)
 
 
-def test_every_fault_is_told_at_once():
+def test_every_fault_is_reported_at_once():
     with pytest.raises(ConfigError) as caught:
         OutputConfig(output="joint_velocity", output_topic="", gripper_topic="")
     assert len(caught.value.faults) == 4, caught.value.faults
@@ -48,5 +48,6 @@ def test_what_is_not_sent_needs_no_topic():
 
 def test_lockstep_needs_the_stamp_of_the_observation():
     with pytest.raises(ConfigError, match="output_stamp = 'now' must be 'observation' with lockstep = true"):
-        ArbiterConfig(lockstep=True, output_stamp="now")
-    assert ArbiterConfig(lockstep=True, output_stamp="now", output="none", gripper_output="none").lockstep
+        ArbiterConfig(OutputConfig(output_stamp="now"), lockstep=True)
+    nothing = OutputConfig(output_stamp="now", output="none", gripper_output="none")
+    assert ArbiterConfig(nothing, lockstep=True).lockstep

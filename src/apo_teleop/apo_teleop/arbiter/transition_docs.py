@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from apo_core.config.parameters import parameter_fields
 from apo_core.contract.contract import Contract, load_contract
 from apo_core.contract.specs import Limits
 from apo_teleop.arbiter.config import ArbiterConfig
@@ -119,7 +120,7 @@ def limit_table(contract: Contract) -> str:
 def parameter_table() -> str:
     """Every parameter of the arbiter: name, default, range, description with its unit."""
     cells = []
-    for spec in dataclasses.fields(ArbiterConfig):
+    for spec, _ in parameter_fields(ArbiterConfig).values():
         low, high, choices = (spec.metadata[key] for key in ("low", "high", "choices"))
         allowed = ", ".join(f"`{choice}`" for choice in choices or ())
         if low is not None:

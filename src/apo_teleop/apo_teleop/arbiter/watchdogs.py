@@ -37,7 +37,7 @@ class Watchdogs:
     """
 
     def __init__(self, config: ArbiterConfig, contract: Contract):
-        self._contract, self._robot_frame = contract, config.output_frame
+        self._contract, self._robot_frame = contract, config.robot.output_frame
         self._size, self._period_ns = contract.action.size, contract.period_ns
         self._max_age_ns = round(contract.max_age_s * 1e9)
         self._future_ns = round(config.future_tolerance_s * 1e9)

@@ -38,24 +38,25 @@ class RobotOutput:
         output: ArmOutput | None,
         gripper_position: Callable[[float], float],
     ):
-        self._node, self._config, self._output = node, config, output
+        self._node, self._config, self._output, self._lockstep = node, config.robot, output, config.lockstep
         self._gripper_position = gripper_position
         self._fault = ""
-        kind, frame = config.output, config.output_frame or contract.frame_id
+        robot, kind = config.robot, config.robot.output
+        frame = robot.output_frame or contract.frame_id
         self._uses_pose = kind == "pose" or kind in JOINT_OUTPUTS
         self._arm = self._gripper = self._state = None
         if output is not None:
             self._arm = RobotCommandPublisher(
-                node, kind, config.output_topic, frame, output.joints, config.trajectory_time_s
+                node, kind, robot.output_topic, frame, output.joints, robot.trajectory_time_s
             )
-        if config.gripper_output != "none":
+        if robot.gripper_output != "none":
             self._gripper = RobotCommandPublisher(
                 node,
-                config.gripper_output,
-                config.gripper_topic,
+                robot.gripper_output,
+                robot.gripper_topic,
                 frame,
-                [config.gripper_joint],
-                config.trajectory_time_s,
+                [robot.gripper_joint],
+                robot.trajectory_time_s,
             )
         if kind in JOINT_OUTPUTS:
             self._state = RobotStateSubscriber(
@@ -63,7 +64,7 @@ class RobotOutput:
                 contract.state_spec("joint_position"),
                 sensors(config.sensor_reliability),
                 output,
-                "" if config.urdf_file else config.robot_description_topic,
+                "" if robot.urdf_file else robot.robot_description_topic,
                 config.lockstep,
             )
 
@@ -80,7 +81,7 @@ class RobotOutput:
     def on_pose(self, stamp_ns: int, position: Sequence[float], quaternion: Sequence[float]) -> None:
         """The end effector as measured at a ROS time: (3,) m, (4,) xyzw, in the contract's frame."""
         if self._uses_pose:
-            taken_ns = measured_ns(self._node, stamp_ns, self._config.lockstep)
+            taken_ns = measured_ns(self._node, stamp_ns, self._lockstep)
             self._output.on_pose(np.array(position, np.float64), np.array(quaternion, np.float64), taken_ns)
 
     def fault(self, clock_ns: int) -> str:
