@@ -10,7 +10,7 @@ from apo_core.types import ControlSource
 from apo_teleop.arbiter.types import ControlState, OperatorInput
 
 
-def test_first_motion_takes_over_at_once_and_the_policy_stays_in_the_shadow():
+def test_first_motion_takes_over_at_once_with_the_policy_in_shadow():
     rig = Rig()
     rig.tick()
     decision = rig.tick(RIGHT)
@@ -39,7 +39,7 @@ def test_rest_within_the_window_stays_human_and_stands_still():
     assert decision.human_values is None
 
 
-def test_motion_within_the_window_starts_it_again_and_is_no_second_takeover():
+def test_motion_within_the_window_restarts_it_without_a_takeover():
     rig = Rig()
     rig.tick(RIGHT)
     for _ in range(8):

@@ -158,7 +158,7 @@ def is_motion(operator) -> bool:
 
 @settings(max_examples=150, derandomize=True)
 @given(st.lists(tick, max_size=25))
-def test_every_tick_has_a_command_within_the_limits_and_the_policy_never_overrides_the_operator(ticks):
+def test_every_command_is_within_limits_and_never_overrides_the_operator(ticks):
     arbiter = Arbiter(ArbiterConfig(start_enabled=True), CONTRACT)
     now = steady = START
     enabled, stopped, held, last_motion, hand_back = True, False, False, None, False
@@ -237,7 +237,7 @@ class FaultySession:
         self.loop.on_adapter((1,), self.steady)
         self.driving = False  # the operator
         self.executed = np.zeros(7)
-        self.said: list = []  # (decision, its inputs) of the tick
+        self.decided: list = []  # (decision, its inputs) of the tick
 
     def chance(self, share: float) -> bool:
         return self.random.random() < share
@@ -252,12 +252,12 @@ class FaultySession:
     def note(self, decision) -> None:
         """Keeps a decision with what the arbiter knew."""
         if decision is not None:
-            self.said.append((decision, self.loop.record.inputs))
+            self.decided.append((decision, self.loop.record.inputs))
             self.executed = decision.values.astype(np.float64)
 
     def tick(self) -> None:
         """One control tick of messages."""
-        self.said, self.observed = [], False
+        self.decided, self.observed = [], False
         period = CONTRACT.period_ns
         jump = self.random.choice((-1000, 900, 4000)) * MS if self.chance(0.01) else 0
         self.now, self.steady = self.now + period + jump, self.steady + period + max(0, jump)
@@ -322,15 +322,15 @@ class FaultySession:
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered")
-def test_ten_thousand_sessions_with_faults_break_no_promise_and_reach_every_reason():
+def test_ten_thousand_faulty_sessions_keep_limits_and_reach_every_reason():
     reasons, clips = set(), set()
     for seed in range(10_000):
         lockstep = seed % 2 == 1
         session, watch = FaultySession(seed, lockstep), LimitsWatch()
         for _ in range(8):
             session.tick()
-            assert session.said or (lockstep and not session.observed), "a tick without a command"
-            for decision, inputs in session.said:
+            assert session.decided or (lockstep and not session.observed), "a tick without a command"
+            for decision, inputs in session.decided:
                 pose = inputs.pose
                 watch.check(decision, pose.position if watch.is_newest(pose, session.now) else None)
                 assert not inputs.estop or decision.state is ControlState.ESTOP

@@ -49,7 +49,7 @@ def test_in_real_time_the_timer_ticks_and_inputs_do_not():
     assert (loop.record.ticks, loop.ticks_missed) == (1, 0)
 
 
-def test_the_gripper_is_told_in_lockstep_always_and_in_real_time_once_the_policy_has_driven():
+def test_gripper_commands_in_real_time_begin_once_the_policy_has_driven():
     assert make(lockstep=True).moves_gripper
     loop = make()
     now = 1000 * MS
@@ -181,7 +181,7 @@ def test_in_lockstep_a_tick_waits_for_the_announcement_of_its_adapter():
     assert loop.on_chunk(Header(stamp + PERIOD), chunk(stamp + PERIOD), "", 14).source is ControlSource.POLICY
 
 
-def test_in_lockstep_an_adapter_that_is_never_announced_holds_at_the_deadline():
+def test_in_lockstep_an_unannounced_adapter_holds_at_the_deadline():
     loop = make(lockstep=True, lockstep_deadline_s=1.0)
     stamp = 5000 * MS
     loop.on_pose(Header(stamp), POSITION, UPRIGHT, 0)

@@ -1,4 +1,4 @@
-"""Publishers of the emergency stop topic, which cannot be told apart."""
+"""Publishers of the emergency stop topic, which do not identify themselves."""
 
 from apo_teleop.arbiter.estop import EstopSignal
 

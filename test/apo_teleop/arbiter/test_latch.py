@@ -46,7 +46,7 @@ def test_a_fault_latches_or_passes_as_its_row_says(latch):
 def test_nothing_clears_while_somebody_goes_on_saying_stop(latch):
     latch.update_latch(NOW, ArbiterInputs(NOW, estop=True))
     latch.follow(next_transition(latch.holding()), NOW)
-    assert latch.clear() == Clearance("", "a publisher of the topic estop says stop")
+    assert latch.clear() == Clearance("", "a publisher on the topic estop requests a stop")
     latch.update_latch(NOW + SECOND, ArbiterInputs(NOW + SECOND))
     assert latch.clear() == Clearance("estop")
 
@@ -56,7 +56,7 @@ def test_nothing_clears_while_somebody_goes_on_saying_stop(latch):
     [
         (0.0, "", True),
         (0.3, "", True),
-        (0.31, "", False),  # too old to speak of now
+        (0.31, "", False),  # too old
         (-0.1, "", True),
         (-0.11, "", False),
         (0.5, "", False),  # pressed before it latched

@@ -1,4 +1,4 @@
-"""The page about the arbiter says what the code does."""
+"""The page about the arbiter agrees with the code."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the watchdogs say of inputs at the limits of their age, and of rows to show."""
+"""Reports of the watchdogs on inputs at the limits of their age, and of rows to show."""
 
 import dataclasses
 from pathlib import Path
@@ -92,7 +92,7 @@ def test_a_row_without_sound_tokens_is_the_same_row(watchdogs, tokens):
     assert row.tokens is None and row.values.tolist() == ROWS[1].tolist()
 
 
-def test_a_sound_row_of_a_chunk_with_another_that_is_not_finite_may_be_shown(watchdogs):
+def test_a_finite_row_of_a_chunk_that_is_not_finite_may_be_shown(watchdogs):
     rows = ROWS.copy()
     rows[1, 2] = np.nan
     assert watchdogs.policy_row(NOW, newest(rows=rows), ADAPTERS) is not None
@@ -129,7 +129,7 @@ def test_another_frame_is_a_fault_that_names_both_and_the_file(watchdogs):
     assert found == {Reason.FEEDBACK_INVALID: fault}
 
 
-def test_what_the_robot_reports_may_have_its_own_name_for_the_frame_and_a_chunk_may_not():
+def test_the_robots_own_frame_name_is_for_its_reports_alone():
     watchdogs = Watchdogs(ArbiterConfig(robot=OutputConfig(output_frame="fr3_link0")), CONTRACT)
     assert watchdogs.pose(NOW, NOW, PoseInput(NOW, NOW, (0.0, 0.0, 1.0), "fr3_link0")) == {}
     found = watchdogs.pose(NOW, NOW, PoseInput(NOW, NOW, (0.0, 0.0, 1.0), "world"))

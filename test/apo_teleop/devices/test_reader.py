@@ -118,9 +118,9 @@ def test_a_disabled_operator_does_not_act():
 
 
 def test_without_a_publisher_samples_are_fetched():
-    told = Published()
-    reading = reader(NoDevice(), None, told)
+    lines = Published()
+    reading = reader(NoDevice(), None, lines)
     reading.start()
-    told.wait_for(lambda line: line == "none: not connected, no device is wanted")
+    lines.wait_for(lambda line: line == "none: not connected, no device is configured")
     assert not reading.take_always().connected
     reading.close()

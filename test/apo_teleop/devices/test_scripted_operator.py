@@ -176,7 +176,7 @@ def reactions(count=2, seed=5, **config):
         world.hand, world.width, world.cube, needed = np.array([0.0, 0.0, 1.0]), 0.08, CUBE.copy(), 2
 
 
-def test_the_reaction_time_differs_between_takeovers_and_repeats_with_the_seeds():
+def test_reaction_times_differ_by_takeover_and_repeat_with_the_seeds():
     assert reactions() == reactions() == (15, 9)
     assert reactions(operator_seed=1) != reactions() != reactions(seed=6)
 

@@ -46,9 +46,7 @@ def test_the_tighter_of_step_and_range_is_named(make):
         ((0, 0, 1.3), (0.1, 0, -0.4), (0.1, 0, -0.4), None),
     ],
 )
-def test_without_an_acceleration_the_border_is_reached_in_one_tick_at_the_earliest(
-    make, position, wanted, allowed, key
-):
+def test_without_an_acceleration_the_border_is_one_tick_away(make, position, wanted, allowed, key):
     action = [*wanted, 0, 0, 0, 0]
     assert make().keep_in_box(action, position) == [key] * (key is not None)
     np.testing.assert_allclose(action[:3], allowed, atol=1e-9)
@@ -59,7 +57,7 @@ def test_without_an_acceleration_the_border_is_reached_in_one_tick_at_the_earlie
     # 1 m/s^2 along an axis is 0.1 m/s a tick: 0.01 m from 0.1, 0.03 m from 0.2, 0.06 m from 0.3 m/s
     [(0.005, 0.05), (0.01, 0.1), (0.02, 0.15), (0.03, 0.2), (0.045, 0.25), (0.06, 0.3), (0.0, 0.0), (-0.1, 0.0)],
 )
-def test_with_an_acceleration_the_speed_is_one_that_can_end_before_the_border(make, distance, speed):
+def test_with_an_acceleration_the_speed_can_end_before_the_border(make, distance, speed):
     action = [0.9, 0, 0, 0, 0, 0, 0]
     make(linear_acceleration=3**0.5).keep_in_box(action, (1.0 - distance, 0.0, 0.5))
     assert action[0] == pytest.approx(speed)

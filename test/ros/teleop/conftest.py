@@ -17,7 +17,7 @@ def cell(ros):
 
 @pytest.fixture
 def joy_cell(cell):
-    """A cell that publishes what a joystick says."""
+    """A cell that publishes the messages of a joystick."""
     cell.joy = cell.node.create_publisher(Joy, "joy", 10)
     return cell
 
@@ -36,7 +36,7 @@ def processes():
 
 @pytest.fixture
 def start(cell, processes, meet):
-    """(publishers it must hear, parameters) -> the node as a process, connected both ways."""
+    """(publishers that it must match, parameters) -> the node as a process, connected both ways."""
 
     def launch(*publishers, **parameters):
         # on a slow machine messages may pause; a test of their age gives its own

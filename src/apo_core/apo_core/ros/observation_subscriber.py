@@ -43,7 +43,7 @@ class ObservationSubscriber:
         sample: Callable[[str, int, np.ndarray], None],
         refused: Callable[[str], None] = lambda stream: None,
     ):
-        self._node, self._sample, self._tell_refused = node, sample, refused
+        self._node, self._sample, self._on_refused = node, sample, refused
         self.refused = 0  # messages that do not fit the contract
         by_topic: dict[tuple[str, str], list[StateSpec]] = {}
         for spec in contract.state:
@@ -81,5 +81,5 @@ class ObservationSubscriber:
 
     def _refuse(self, stream: str, error: ObservationError) -> None:
         self.refused += 1
-        self._tell_refused(stream)
+        self._on_refused(stream)
         self._node.get_logger().error(f"message dropped: {error}", throttle_duration_sec=2.0)

@@ -17,7 +17,7 @@ from apo_teleop.arbiter.watchdogs import Found, Watchdogs, is_position
 from apo_teleop.motion.limits import TWIST
 from apo_teleop.motion.shaping import MotionShaper
 
-_DETAIL = 300  # characters; what a message says of itself may be of any length
+_DETAIL = 300  # characters; the text of a fault may be of any length
 _SOURCES = {ControlState.POLICY: ControlSource.POLICY, ControlState.HUMAN: ControlSource.HUMAN}
 
 
@@ -46,7 +46,7 @@ class Arbiter:
         self._enabled = config.start_enabled
         self._paused = False  # disabled at some time since the last step
         self._latch = Latch(config)
-        self.has_gripped = False  # whether policy or operator has told the gripper anything since this arbiter was made
+        self.has_gripped = False  # whether policy or operator has commanded the gripper since this arbiter was made
         self._fresh_after_ns = 0  # a chunk executes only if computed from an observation at or after this
         self._last_mover: ControlSource | None = None
         self._now_ns: int | None = None
@@ -55,12 +55,12 @@ class Arbiter:
         self._observation_ns = 0
 
     def enable(self, enabled: bool) -> None:
-        """Whether anybody may drive; without, the state is IDLE. What was in force before a pause never drives on."""
+        """Whether anybody may drive; without, the state is IDLE. Nothing from before a pause drives on."""
         self._enabled = enabled
         self._paused |= not enabled
 
     def clear(self) -> Clearance:
-        """Ends a latched fault or emergency stop, unless somebody goes on saying stop."""
+        """Ends a latched fault or emergency stop, unless a publisher keeps requesting a stop."""
         return self._latch.clear()
 
     def estop(self) -> None:
@@ -69,7 +69,7 @@ class Arbiter:
 
     @property
     def estopped(self) -> bool:
-        """Whether an emergency stop is asked for or latched."""
+        """Whether an emergency stop is requested or latched."""
         return self._latch.estopped
 
     def hand_back(self) -> bool:
@@ -95,7 +95,7 @@ class Arbiter:
 
         Args:
             now_ns: ROS time of the tick; in lockstep the stamp of its observation.
-            inputs: what is known; the operator's events are all those since the last step.
+            inputs: the newest of each; the operator's events are all those since the last step.
         """
         went_back = self._now_ns is not None and now_ns < self._now_ns
         elapsed_s = self._elapsed_s(inputs.steady_ns)
@@ -161,7 +161,7 @@ class Arbiter:
         return self._enabled and not self._latch.holds
 
     def _end_control(self, now_ns: int) -> None:
-        """Ends an intervention or a stop: what the policy thought of before is out of date."""
+        """Ends an intervention or a stop: chunks of earlier observations are out of date."""
         self._operator.end()
         self._fresh_after_ns = now_ns
 
@@ -182,20 +182,20 @@ class Arbiter:
         if self.state not in _SOURCES:
             self._tracking.reset()
         elif inputs.feedback is not None and not found:
-            told = [value * inputs.output_share for value in self._shaper.executed[TWIST]]
-            behind = self._tracking.check_tracking(told, inputs.feedback.twist, inputs.steady_ns)
+            commanded = [value * inputs.output_share for value in self._shaper.executed[TWIST]]
+            behind = self._tracking.check_tracking(commanded, inputs.feedback.twist, inputs.steady_ns)
             if behind:
                 return {Reason.ROBOT_NOT_FOLLOWING: behind}
         return found
 
     def _decide(self, reason: Reason, detail: str, inputs: ArbiterInputs, elapsed_s: float) -> Decision:
-        pose, newest, wished = inputs.pose, inputs.policy, self._operator.values
+        pose, newest, human = inputs.pose, inputs.policy, self._operator.values
         row = self._watchdogs.policy_row(self._now_ns, newest, inputs.adapters)
         source = _SOURCES.get(self.state, ControlSource.HOLD)
         if source is ControlSource.HOLD:
             values, clipped = self._shaper.brake(self._now_ns, elapsed_s)
         else:
-            wanted = row.values.tolist() if source is ControlSource.POLICY else wished
+            wanted = row.values.tolist() if source is ControlSource.POLICY else human
             values, clipped = self._shaper.drive(wanted, source, self._now_ns, elapsed_s)
         takeover = source is ControlSource.HUMAN and self._last_mover is not ControlSource.HUMAN
         self.takeovers += takeover
@@ -218,7 +218,7 @@ class Arbiter:
             observation_stamp_ns=self._observation_ns,
             chunk_stamp_ns=chunk.observation_stamp_ns if row is not None else 0,
             policy_values=None if row is None else row.values,
-            human_values=None if wished is None else np.array(wished, np.float32),
+            human_values=None if human is None else np.array(human, np.float32),
             adapter_version=self._adapter_version,
             clipped=clipped,
             policy_tokens=None if row is None else row.tokens,

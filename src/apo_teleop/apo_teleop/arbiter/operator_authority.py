@@ -1,4 +1,4 @@
-"""Whether the operator is in control, what the operator wants, and when control goes back. Pure; time is passed in."""
+"""Whether the operator is in control, the operator's action, and when control goes back. Pure; time is passed in."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class OperatorAuthority:
         self.in_control = False
         self.motion_refused = False  # the operator acts, but may not take control
         self.values: list[float] | None = None  # (A,) the operator's action in this tick
-        self.has_gripped = False  # whether an executed action of the operator's has ever spoken of the gripper
+        self.has_gripped = False  # whether an executed action of the operator has ever commanded the gripper
         self._hand_back_requested = False
         self._must_rest = True  # a device may be held while control starts
         self._last_active_ns = 0
-        self._gripper = self._wanted_gripper = GRIPPER_OPEN
-        self._grips = False  # whether the action of this tick speaks of the gripper
+        self._gripper = self._next_gripper = GRIPPER_OPEN
+        self._grips = False  # whether the action of this tick commands the gripper
 
     def end(self) -> None:
         """Control goes to somebody else."""
@@ -58,11 +58,11 @@ class OperatorAuthority:
 
     def executed(self) -> None:
         """The operator's action of this tick is carried out; the gripper stays where it leaves it."""
-        self._gripper = self._wanted_gripper
+        self._gripper = self._next_gripper
         self.has_gripped |= self._grips
 
     def evaluate(self, now_ns: int, inputs: ArbiterInputs, executed: Sequence[float]) -> Found:
-        """What holds of the operator in this tick; updates `in_control` and `values`.
+        """Reasons that hold of the operator in this tick; updates `in_control` and `values`.
 
         Args:
             now_ns: ROS time.
@@ -74,12 +74,12 @@ class OperatorAuthority:
             found[Reason.OPERATOR_LATE] = ""
         connected = sample is not None and sample.connected
         quiet_ns = inputs.steady_ns - sample.receive_ns if sample is not None else 0
-        heard = sample is not None and quiet_ns <= self._stale_ns
+        recent = sample is not None and quiet_ns <= self._stale_ns
         if self.in_control and not connected:
             found[Reason.DEVICE_LOST] = ""
-        if self.in_control and not heard:
+        if self.in_control and not recent:
             found[Reason.OPERATOR_STALE] = seconds(quiet_ns, "silent")
-        if not (connected and heard):
+        if not (connected and recent):
             if self._required:
                 found[Reason.OPERATOR_ABSENT] = ""
             return found
@@ -127,13 +127,13 @@ class OperatorAuthority:
         if sample.events.count(OperatorEvent.GRIPPER_TOGGLE) % 2:
             self._grips = True
             gripper = GRIPPER_OPEN if gripper > 0 else GRIPPER_CLOSED
-        values[GRIPPER] = self._wanted_gripper = gripper
+        values[GRIPPER] = self._next_gripper = gripper
         return values
 
     def _rest(self, executed: Sequence[float]) -> list[float]:
         values = list(executed)
         values[TWIST] = [0.0] * 6
-        values[GRIPPER] = self._wanted_gripper = self._gripper
+        values[GRIPPER] = self._next_gripper = self._gripper
         self._grips = False
         return values
 
@@ -148,5 +148,5 @@ def _values_fault(sample: OperatorInput, size: int) -> str:
         return ""
     if sample.values is None or sample.values.shape != (size,):
         got = "none" if sample.values is None else str(sample.values.shape)
-        return f"values {got}, the contract says ({size},)"
+        return f"values {got}, the contract requires ({size},)"
     return "" if np.isfinite(sample.values).all() else "values are not finite"

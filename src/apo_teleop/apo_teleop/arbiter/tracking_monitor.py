@@ -1,4 +1,4 @@
-"""Whether the robot does what it is told. Pure; steady time is passed in."""
+"""Whether the robot follows its commands. Pure; steady time is passed in."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TrackingMonitor:
         self.reset()
 
     def reset(self) -> None:
-        """Nobody drives: braking is not followed."""
+        """Nobody drives: braking is not checked."""
         self._since_ns: list[int | None] = [None, None]
 
     def check_tracking(self, commanded: Sequence[float], measured: Sequence[float], steady_ns: int) -> str:
@@ -39,11 +39,11 @@ class TrackingMonitor:
             return ""
         found = ""
         for i, (unit, part, threshold) in enumerate(self._parts):
-            told, done = math.hypot(*commanded[part]), math.hypot(*measured[part])
-            if told <= threshold or done >= self._share * told:
+            wanted, reached = math.hypot(*commanded[part]), math.hypot(*measured[part])
+            if wanted <= threshold or reached >= self._share * wanted:
                 self._since_ns[i] = None
             elif self._since_ns[i] is None or self._since_ns[i] > steady_ns:
                 self._since_ns[i] = steady_ns
             elif steady_ns - self._since_ns[i] > self._limit_ns:
-                found = f"commanded {told:.3f} {unit}, measured {done:.3f}"
+                found = f"commanded {wanted:.3f} {unit}, measured {reached:.3f}"
         return found

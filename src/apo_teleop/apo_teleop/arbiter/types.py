@@ -124,7 +124,7 @@ class FeedbackInput:
 
 @dataclass(frozen=True, slots=True)
 class ArbiterInputs:
-    """Snapshot of everything the arbiter knows in one tick."""
+    """Snapshot of all inputs of one tick."""
 
     steady_ns: int  # steady time now; in lockstep simulated time, as all receive_ns
     policy: PolicyInput | None = None
@@ -132,11 +132,11 @@ class ArbiterInputs:
     pose: PoseInput | None = None
     feedback: FeedbackInput | None = None
     adapters: frozenset[int] = frozenset()  # versions the policy node has announced
-    estop: bool = False  # somebody on the emergency stop topic says stop now
+    estop: bool = False  # a publisher on the emergency stop topic requests a stop now
     duplicate: str = ""  # topic with more than one publisher
     output_fault: str = ""  # why the output to the robot cannot compute motion
     output_share: float = 1.0  # of the newest command's speed that the arm's own limits have left, 0..1
-    late: tuple[str, ...] = ()  # lockstep: who had not answered at the deadline: policy, operator
+    late: tuple[str, ...] = ()  # lockstep: no answer at the deadline from: policy, operator
 
 
 @dataclass(frozen=True, slots=True)

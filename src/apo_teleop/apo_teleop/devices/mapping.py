@@ -34,7 +34,7 @@ class MappingConfig:
 
 @dataclass(frozen=True, slots=True)
 class OperatorSample:
-    """What the operator wants, in contract units."""
+    """The operator's action, in contract units."""
 
     connected: bool
     active: bool

@@ -41,7 +41,7 @@ class OperatorPublication:
     def take(self, steady_ns: int) -> OperatorSample | None:
         """The sample to publish now, or None when nothing has changed and the heartbeat is not due.
 
-        A change carries its own stamp. A heartbeat says that it is still so: it carries the time of the poll.
+        A change carries its own stamp. A heartbeat confirms it: it carries the time of the poll.
         """
         if self._changed:
             return self.take_always(steady_ns)

@@ -40,7 +40,7 @@ _TREMOR, _REACTION = 2, 3  # keep the draws apart from each other and from what 
 class ScriptedConfig:
     """How the simulated operator behaves. Steps are control ticks."""
 
-    task: str = parameter("Lift", "task the operator knows", choices=tuple(TASKS))
+    task: str = parameter("Lift", "task that the operator can finish", choices=tuple(TASKS))
     stall_m: float = parameter(0.004, "m of path that counts as progress", low=0.0, high=1.0)
     stall_steps: int = parameter(16, "steps without progress after which the policy has stalled", low=1, high=100_000)
     # ten recorded trials that a policy finished alone lost up to 48 mm of path, but 40 mm for two steps at most

@@ -49,7 +49,7 @@ class ArmOutput(ABC):
 
 
 def target_start_limit(contract: Contract) -> str:
-    """What a target may begin at, for people."""
+    """The oldest measurement that a target may begin at, for people."""
     oldest_s = PERIODS / contract.rate_hz
     return f"a target begins at one of at most {oldest_s:g} s, {PERIODS} periods of rate_hz in {contract.source}"
 

@@ -27,7 +27,7 @@ class JointOutput(ArmOutput):
     Without usable joint states there is no motion: the velocity is zero, a target stays where it was.
 
     Args:
-        config: limits; `output` says which of the two.
+        config: limits; `output` is which of the two.
         contract: rate, names of the joints.
 
     Raises:

@@ -74,7 +74,7 @@ class PoseOutput(ArmOutput):
         # the arm may be late: no command leads the target out of the box, or further out
         moved = np.clip(moved, np.minimum(limits.workspace_low, position), np.maximum(limits.workspace_high, position))
         turned = rotated(quaternion, _shortened(way[3:], largest_rad))
-        # an old pose says nothing of where to go back to: a target beyond the lead then only goes no further
+        # an old pose is no place to go back to: a target beyond the lead then only goes no further
         lead_m = self._lead_m if is_fresh else max(self._lead_m, float(np.linalg.norm(position - at)))
         ahead, held = moved - at, False
         if np.linalg.norm(ahead) > lead_m + SMALL:
