@@ -1,11 +1,10 @@
-"""Which device `auto` stands for, and that the shipped files name every parameter."""
+"""Which device `auto` stands for, and that the shipped file names every parameter."""
 
 from pathlib import Path
 
 import pytest
 
-from apo_core.config.parameters import load, parameter_fields, read_ros_parameters
-from apo_teleop.arbiter.config import ArbiterConfig
+from apo_core.config.parameters import parameter_fields, read_ros_parameters
 from apo_teleop.devices.config import TeleopConfig, choose_device
 
 CONFIG = Path(__file__).parents[3] / "config"
@@ -44,8 +43,3 @@ def test_the_shipped_teleop_file_names_every_parameter_with_its_default():
         for name, (field, _) in parameter_fields(TeleopConfig).items()
     }
     assert shipped == defaults
-
-
-def test_the_shipped_arbiter_file_names_every_parameter_with_its_default():
-    assert load(ArbiterConfig, CONFIG / "arbiter.yaml", "arbiter") == ArbiterConfig()
-    assert set(read_ros_parameters(CONFIG / "arbiter.yaml", "arbiter")) == set(parameter_fields(ArbiterConfig))

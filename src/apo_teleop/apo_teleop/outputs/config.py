@@ -28,7 +28,7 @@ class OutputConfig:
     output_stamp: str = parameter(
         "observation",
         "stamp of what is sent: that of the observation it answers, or the time of publication "
-        "(of a joint trajectory then 0, so that its controller starts at once)",
+        "(of a joint trajectory then 0, which tells its controller to start at once)",
         choices=STAMPS,
     )
     gripper_output: str = parameter("joint_trajectory", "what the gripper is sent", choices=GRIPPER_OUTPUTS)
