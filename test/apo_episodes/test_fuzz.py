@@ -14,8 +14,9 @@ import pytest
 
 from apo_core.errors import EpisodeFormatError
 from apo_core.types import EpisodeOutcome, Outcome
-from apo_episodes.reader import EpisodeWriter, read_episode, read_frames, verify_checksums
+from apo_episodes.reader import read_episode, read_frames, verify_checksums
 from apo_episodes.recovery import recover_episode
+from apo_episodes.writer import EpisodeWriter
 
 OLD = Path(__file__).parents[1] / "data" / "takeovers" / "lift-10003.h5"  # schema version 1
 DONE = EpisodeOutcome(Outcome.SUCCESS, "t", True, False)
@@ -91,7 +92,7 @@ def test_damaged_files_of_version_1_neither(tmp_path):
     assert refused > FILES // 20 and read + refused == FILES // 3
 
 
-def test_changed_content_is_told_by_its_checksum(write):
+def test_changed_content_is_found_by_its_checksum(write):
     path = write("none")
     assert verify_checksums(path) == []
     content = bytearray(path.read_bytes())

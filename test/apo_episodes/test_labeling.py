@@ -14,7 +14,7 @@ from apo_episodes.labeling import (
     takeovers,
     undesirable_windows,
 )
-from apo_episodes.takeover_windows import StepFacts, Window, fitted_window, window_statistics
+from apo_episodes.takeover_windows import StepFacts
 
 CODES = {"P": "POLICY", "H": "HUMAN", "-": "HOLD"}
 LETTERS = {
@@ -232,7 +232,7 @@ def test_the_tolerance_is_in_the_unit_of_the_path():
         ("PPPPH", StepFacts()),
         ("PPPPH", remaining(NAN, NAN, NAN, NAN, NAN)),
         ("PPPPH", remaining(NAN, NAN, NAN, 0.1, 0.1)),  # one value shows no progress
-        ("PPPPH", remaining(0.3, 0.2, 0.1, NAN, 0.1)),  # nobody knows how it went on
+        ("PPPPH", remaining(0.3, 0.2, 0.1, NAN, 0.1)),  # how it went on is unknown
         ("PPPPH", remaining(0.3, 0.2, 0.1, float("inf"), 0.1)),
     ],
 )
@@ -328,35 +328,6 @@ def test_a_failure_without_takeover_keeps_its_last_k_steps_under_every_rule():
 
 def test_a_demonstration_has_no_window():
     assert windows("HHH", STALLED, remaining(0.1, 0.1, 0.1), EpisodeKind.DEMONSTRATION) == []
-
-
-def test_the_fitted_window_is_the_median_of_what_was_found():
-    found = [Window(10 - n, 10, "stalled") for n in (0, 3, 4, 9, 40)]
-    assert fitted_window(found) == 4
-    assert fitted_window([*found, Window(0, 10, "last_k", fallback=True)]) == 4
-    assert fitted_window([Window(5, 5, "stalled")]) == 1
-    assert fitted_window([Window(0, 10, "last_k", fallback=True)]) is None
-    assert fitted_window([]) is None
-
-
-def test_statistics_of_windows():
-    found = [Window(6, 10, "stalled"), Window(5, 5, "stalled"), Window(0, 10, "last_k", fallback=True)]
-    assert window_statistics(found, "stalled") == {
-        "rule": "stalled",
-        "number": 3,
-        "min_steps": 0,
-        "median_steps": 4.0,
-        "max_steps": 10,
-        "fallbacks": 1,
-    }
-    assert window_statistics([], "last_k") == {
-        "rule": "last_k",
-        "number": 0,
-        "min_steps": None,
-        "median_steps": None,
-        "max_steps": None,
-        "fallbacks": 0,
-    }
 
 
 @st.composite

@@ -1,4 +1,4 @@
-"""What policies shall serve of a store: promotion, rollback and the file that says so."""
+"""What policies serve of a store: promotion, rollback and the file that records it."""
 
 import os
 import shutil

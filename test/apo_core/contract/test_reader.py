@@ -1,4 +1,4 @@
-"""What is wrong with a contract file is told with its place, every fault at once."""
+"""Every fault of a contract file is reported at once, each with its place."""
 
 import pytest
 from small_contract import contract_data

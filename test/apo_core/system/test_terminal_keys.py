@@ -28,7 +28,7 @@ def test_letters_are_lower_case_and_arrows_have_names():
         "\x1b[[C",  # F3 of the Linux console
         "\x1bO2P",  # Shift-F1
         "\x1b[3~",  # Delete
-        "\x1b[?1;2c",  # the terminal tells what it is
+        "\x1b[?1;2c",  # the terminal reports its type
         "\x1b[Z",  # Shift-Tab
     ],
 )

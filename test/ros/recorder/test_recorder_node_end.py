@@ -38,7 +38,7 @@ def test_steps_after_the_last_observation_are_cut_off_again(launch, cell, episod
     assert cell.end("FAILURE", until=6, truncated=True).accepted
     (episode,) = episodes()
     assert episode.ticks.tolist() == [1, 2, 3, 4, 5, 6]
-    assert episode.outcome == EpisodeOutcome(Outcome.FAILURE, "told", terminated=False, truncated=True)
+    assert episode.outcome == EpisodeOutcome(Outcome.FAILURE, "requested", terminated=False, truncated=True)
 
 
 def test_interrupt_keeps_the_running_episode(launch, cell, episodes):

@@ -1,4 +1,4 @@
-"""The recorder's values of the arbiter's and the task's messages."""
+"""Messages to the recorder as values."""
 
 from __future__ import annotations
 

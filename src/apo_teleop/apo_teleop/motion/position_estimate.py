@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from apo_teleop.motion.limits import LINEAR
+from apo_core.actions import LINEAR
 
 
 class PositionEstimate:

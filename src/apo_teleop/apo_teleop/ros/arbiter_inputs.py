@@ -16,6 +16,7 @@ from apo_core.ros.action_chunk import chunk_from_msg
 from apo_core.ros.conversions import to_ns
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.qos import COMMANDS, LATCHED
+from apo_core.types import OperatorEvent
 from apo_interfaces.msg import ActionChunk as ActionChunkMessage
 from apo_interfaces.msg import AdapterStatus, OperatorCommand
 from apo_teleop.arbiter.control_loop import ControlLoop
@@ -121,7 +122,7 @@ class ArbiterSubscriptions:
             message.connected,
             message.active,
             np.array(message.values, np.float32),
-            tuple(message.events),
+            OperatorEvent.known(message.events),
             self._node.get_clock().now().nanoseconds,
             time.monotonic_ns(),
         )

@@ -1,4 +1,4 @@
-"""What each tool of `apo adapters` does with its arguments: reads, calls, prints, returns the exit status."""
+"""The commands of `apo adapters`: each takes parsed arguments, prints, and returns the exit status."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REFUSED = 2
 
 
 def ls(arguments: argparse.Namespace) -> int:
-    """Prints a table; an adapter that cannot be read is named and the rest is listed all the same."""
+    """Prints a table; an adapter that cannot be read is named, the others are listed."""
     store = _store(arguments)
     current = store.promotion().number
     rows, status = [], 0
