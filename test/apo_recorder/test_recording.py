@@ -143,7 +143,7 @@ def test_auto_records_every_trial(make_rig):
     assert [(info.task, info.seed) for info in rig.writer.infos] == [("Stack", 1), ("Stack", 2)]
 
 
-def test_auto_parts_a_trial_that_was_cut_off_from_the_next(make_rig):
+def test_auto_separates_a_cut_off_trial_from_the_next(make_rig):
     rig = make_rig(auto=True)
     rig.tick(1)
     rig.progress(1, 1, running=True)
@@ -220,7 +220,7 @@ def test_buttons_start_and_end_episodes(make_rig):
     assert {(info.task, info.operator) for info in rig.writer.infos} == {("Stack", "bea")}
 
 
-def test_texts_that_are_not_named_are_the_configurations(make_rig):
+def test_empty_texts_are_replaced_by_the_configuration(make_rig):
     rig = make_rig(task="Stack", instruction="stack them", operator_name="bea")
     rig.recording.begin("", "lift it", "", 0, (), UTC_NOW)
     info = rig.writer.infos[0]

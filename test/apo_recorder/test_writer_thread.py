@@ -193,7 +193,7 @@ for event in writer.events():
 """
 
 
-def test_refused_writes_of_the_system_end_in_failed_not_in_a_crash(tmp_path, make_info, make_step):
+def test_rejected_writes_fail_the_episode_without_a_crash(tmp_path, make_info, make_step):
     steps = [make_step(tick) for tick in range(1, 100)]
     (tmp_path / "work.pickle").write_bytes(pickle.dumps((make_info(), steps, end())))
 

@@ -73,7 +73,7 @@ def test_requests_out_of_turn_are_refused_with_a_reason(launch, cell, episodes):
     assert not empty.accepted and "no step was recorded" in empty.message
 
 
-def test_unusable_folder_fails_the_episode_and_the_recorder_lives_on(launch, cell, episodes, tmp_path):
+def test_unusable_folder_fails_the_episode_and_the_recorder_goes_on(launch, cell, episodes, tmp_path):
     launch()
     blocker = tmp_path / "episodes" / ".partial"
     blocker.write_text("a file where the folder should be")

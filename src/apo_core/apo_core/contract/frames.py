@@ -41,11 +41,11 @@ class UnnamedFrames:
 
     def __init__(self, contract: Contract):
         self._contract = contract
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def warning(self, topic: str, header: Header) -> str:
         """The warning to log about a message; empty if there is none."""
-        if header.frame_id or topic in self._told:
+        if header.frame_id or topic in self._reported:
             return ""
-        self._told.add(topic)
+        self._reported.add(topic)
         return f"{topic}: header.frame_id is empty, taken for {self._contract.frame_id!r} of {self._contract.source}"

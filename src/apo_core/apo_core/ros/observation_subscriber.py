@@ -1,4 +1,4 @@
-"""Subscribes to every topic of a contract and gives the samples as arrays, one call a stream."""
+"""Subscribes to every topic of a contract and converts the samples to arrays, one call for each stream."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def _message_class(kind: str) -> type:
 
 
 class ObservationSubscriber:
-    """The cameras and state topics of a contract; one subscription a topic, whatever number of streams it feeds.
+    """The cameras and state topics of a contract; one subscription for each topic, which may carry several streams.
 
     Args:
         node: owns the subscriptions.
         contract: topics, types, shapes.
         qos: of all of them.
-        sample: (stream, stamp in nanoseconds, array), called in the executor's thread. The stamp is the header's; of a
-            message without header it is the ROS time of arrival.
+        sample: (stream, stamp in nanoseconds, array), called in the executor's thread. The stamp is the header's, or
+            the ROS time of arrival where the message has no header.
         refused: (stream), called for a message that does not fit the contract.
     """
 

@@ -108,7 +108,7 @@ def _ranges(episode: Episode) -> Iterator[tuple[bool, str]]:
             yield (
                 name == "executed",
                 f"action/{name} '{spec.names[dimension]}' reaches {worst[np.abs(worst).argmax()]:.4g}, the contract "
-                f"says {limit}: {_steps(wrong[:, dimension])}",
+                f"allows {limit}: {_steps(wrong[:, dimension])}",
             )
     for part in episode.contract.state:
         if part.type == "geometry_msgs/msg/PoseStamped":

@@ -1,14 +1,35 @@
-"""Messages of the policy node about itself: its uncertainty, and the adapter it serves."""
+"""What the policy node says of itself: how sure it is, which adapter serves."""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 from builtin_interfaces.msg import Time
 
 from apo_core.contract.contract import Contract
 from apo_core.ros.conversions import to_stamp
 from apo_interfaces.msg import ActionDoubt, AdapterStatus
-from apo_policy_node.adapters.reloader import ReloadResult
-from apo_policy_node.inference.uncertainty import Doubt
+
+
+class Doubt(Protocol):
+    """See apo_policy_node.inference.uncertainty.Doubt."""
+
+    observation_stamp_ns: int
+    log_prob: float
+    entropy: float
+    help_wanted: bool
+    adapter_version: int
+
+
+class Reloaded(Protocol):
+    """See apo_policy_node.adapters.reloader.ReloadResult."""
+
+    state: str
+    version: int
+    requested_version: int
+    reason: str
+    stage_ms: float
+    swap_ms: float
 
 
 def doubt_to_msg(doubt: Doubt, contract: Contract, help_entropy: float) -> ActionDoubt:
@@ -24,8 +45,8 @@ def doubt_to_msg(doubt: Doubt, contract: Contract, help_entropy: float) -> Actio
     return message
 
 
-def reloaded_to_msg(result: ReloadResult, stamp: Time) -> AdapterStatus:
-    """The message that reports how a request for an adapter ended."""
+def reloaded_to_msg(result: Reloaded, stamp: Time) -> AdapterStatus:
+    """The message that tells how a request for an adapter ended."""
     message = AdapterStatus(
         state=str(result.state),
         version=result.version,

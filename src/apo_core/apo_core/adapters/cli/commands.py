@@ -70,13 +70,13 @@ def verify(arguments: argparse.Namespace) -> int:
 
 def promote(arguments: argparse.Namespace) -> int:
     """Points to another version."""
-    _say(_store(arguments).promote(arguments.version, _now(), arguments.reason))
+    _print_promotion(_store(arguments).promote(arguments.version, _now(), arguments.reason))
     return 0
 
 
 def rollback(arguments: argparse.Namespace) -> int:
     """Points to what was promoted before."""
-    _say(_store(arguments).roll_back(_now(), arguments.reason))
+    _print_promotion(_store(arguments).roll_back(_now(), arguments.reason))
     return 0
 
 
@@ -119,7 +119,7 @@ def _store(arguments: argparse.Namespace) -> AdapterStore:
     return store
 
 
-def _say(promotion: Promotion) -> None:
+def _print_promotion(promotion: Promotion) -> None:
     served = f"adapter {promotion.number}" if promotion.number else "the base policy"
     print(f"{served} is promoted (change {promotion.sequence}); policy nodes with auto_reload follow")
 
