@@ -1,4 +1,4 @@
-"""What the arbiter tells about itself on /diagnostics. Pure."""
+"""What the arbiter did since it became active: counts, the newest decision, the summary for /diagnostics. Pure."""
 
 from __future__ import annotations
 
