@@ -12,8 +12,17 @@ from small_contract import contract_data
 from apo_core.contract.contract import Contract, contract_from_dict
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
 from apo_episodes.reader import EpisodeWriter
+from apo_trainer.data.dataset import EpisodeData, Sample, SampleClass, TrainingData
 
 SOURCES = {"P": ControlSource.POLICY, "H": ControlSource.HUMAN, "-": ControlSource.HOLD}
+
+CLASSES = {
+    "E": SampleClass.EXPERT,
+    "P": SampleClass.POLICY,
+    "H": SampleClass.HUMAN,
+    "U": SampleClass.UNDESIRABLE,
+    "-": None,
+}
 
 
 def small_contract(rate_hz: float = 20.0) -> Contract:
@@ -192,13 +201,54 @@ def trainer_of(tiny_model, interactions, contract):
     from apo_trainer.optimisation.trainer import Trainer
     from apo_vla.policy import VlaPolicy
 
-    def make(resources=None, **changes):
+    def make(resources=None, parent=None, **changes):
         defaults = {"steps": 8, "batch_size": 8, "learning_rate": 0.01, "warmup_steps": 0, "undesirable_steps": 3}
         settings = TrainingConfig(**{**defaults, "method": "apo", "lora_rank": 8, "lora_alpha": 16.0, **changes})
         model, tokenizer, statistics = tiny_model
         policy = VlaPolicy(copy.deepcopy(model), tokenizer, statistics, "base", "statistics")
         paths = sorted(interactions.glob("*.h5"))
         data = load_training_data(paths, settings.label_rule, policy.chunk, settings.held_out_share, contract.sha256)
-        return Trainer(policy, data, settings, resources=resources)
+        return Trainer(policy, data, settings, parent, resources)
 
     return make
+
+
+@pytest.fixture
+def training_data(contract):
+    """Makes training data from one text an episode, a letter a step: Expert, Policy, Human, Undesirable, - unused.
+
+    The policy's own action is 0 wherever `shadow`; every recorded action is `action` in all dimensions.
+    """
+
+    def make(*episodes: str, shadow: bool = True, action: float = 0.5) -> TrainingData:
+        samples = []
+        for number, text in enumerate(episodes):
+            steps = len(text)
+            episode = EpisodeData(
+                path=None,
+                episode_id=f"e{number}",
+                fingerprint=f"{number:016x}",
+                kind=EpisodeKind.INTERACTION,
+                instruction="lift",
+                state={},
+                stamps_ns=np.arange(steps),
+                targets=np.full((steps, 7), action, np.float32),
+                policy_actions=np.full((steps, 7), 0.0 if shadow else np.nan, np.float32),
+                classes=tuple(CLASSES[letter] for letter in text),
+                adapter_versions=np.zeros(steps, np.uint32),
+                rows=np.ones(steps, np.int64),
+            )
+            samples += [Sample(episode, step, CLASSES[letter]) for step, letter in enumerate(text) if CLASSES[letter]]
+        return TrainingData(tuple(samples), (), tuple(f"e{i}" for i in range(len(episodes))), (), (), contract)
+
+    return make
+
+
+@pytest.fixture
+def drawn():
+    """Class letters of a batch's draws, in their order."""
+
+    def letters(data, draws) -> str:
+        return "".join(data.train[draw.index].sample_class[0] for draw in draws)
+
+    return letters

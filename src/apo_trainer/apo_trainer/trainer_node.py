@@ -23,7 +23,7 @@ from apo_trainer.config import TrainerConfig
 from apo_trainer.data.episode_checks import EpisodeChecks
 from apo_trainer.runs.run import CHECKS_FILE
 from apo_trainer.service.episode_watch import EpisodeWatch
-from apo_trainer.service.new_episodes import EpisodeInbox
+from apo_trainer.service.new_episodes import NewEpisodes
 from apo_trainer.service.schedule import Triggers, parse_times
 from apo_trainer.service.status import FAILED, IDLE, RUNNING, RunStatus, of_progress, of_result, of_start
 from apo_trainer.service.training_process import TrainingProcess
@@ -45,7 +45,7 @@ class TrainerNode(Node):
             config.every_n_episodes, config.train_every_s, times, time.monotonic(), datetime.now()
         )
         run_dir = Path(config.run_dir)
-        self._inbox = EpisodeInbox(Path(config.episode_dir), run_dir / _USED_FILE, EpisodeChecks(run_dir / CHECKS_FILE))
+        self._inbox = NewEpisodes(Path(config.episode_dir), run_dir / _USED_FILE, EpisodeChecks(run_dir / CHECKS_FILE))
         self._watch = EpisodeWatch(self._inbox, config.look_s, config.niceness, self.get_logger().warning)
         self._status = self.create_publisher(TrainerStatus, "~/status", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", COMMANDS)

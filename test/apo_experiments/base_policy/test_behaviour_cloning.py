@@ -20,7 +20,7 @@ from apo_experiments.base_policy.behaviour_cloning import (
     targets,
     train,
 )
-from apo_trainer.optimisation.action_tolerance import TolerantActions
+from apo_trainer.losses.action_tolerance import TolerantActions
 
 TINY = small_config(image_channels=(8, 8, 16), hidden=32, mlp=64)
 SETTINGS = CloningSettings(

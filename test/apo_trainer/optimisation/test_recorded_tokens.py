@@ -24,11 +24,9 @@ from apo_trainer.data.batches import Batcher
 from apo_trainer.data.dataset import SampleClass, TrainingData, load_training_data
 from apo_trainer.data.features import FeatureSettings
 from apo_trainer.data.sampler import ActionOf, Draw
-from apo_trainer.methods import METHODS
-from apo_trainer.optimisation.distributed import Processes
-from apo_trainer.optimisation.reference import Reference, ReferenceLogps
-from apo_trainer.optimisation.reference_cache import ReferenceCache
-from apo_trainer.optimisation.update import Update
+from apo_trainer.evaluation.forward import ForwardPass
+from apo_trainer.evaluation.reference import Reference, ReferenceLogps
+from apo_trainer.evaluation.reference_cache import ReferenceCache
 from apo_vla.lora.adapter import LoraSettings, lora_parameters
 from apo_vla.policy import VlaPolicy
 from apo_vla.serving.policy import ServingPolicy
@@ -141,9 +139,7 @@ def test_training_reference_and_serving_agree_on_what_the_policy_emitted(policy,
     batch = batch_of(policy, data)
     parameters, config = lora_parameters(policy.model), TrainingConfig(method="kto", action_tolerance=0.0)
     reference = ReferenceLogps(policy, Reference(policy, parameters), ReferenceCache())
-    method = METHODS["kto"](data, config)
-    update = Update(policy, list(parameters.values()), method, reference, config, Processes())
-    trained, referred = update.forward(batch).logps.detach(), reference.of(batch)[0]
+    trained, referred = ForwardPass(policy, config)(batch).logps.detach(), reference.of(batch)[0]
     torch.testing.assert_close(trained, referred, atol=1e-4, rtol=0)
     compared = 0
     for row, sample in enumerate(data.train):

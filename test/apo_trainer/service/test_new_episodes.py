@@ -7,7 +7,7 @@ import pytest
 from apo_core.errors import EpisodeFormatError
 from apo_core.types import EpisodeKind, Purpose
 from apo_trainer.data.episode_checks import EpisodeChecks
-from apo_trainer.service.new_episodes import EpisodeInbox
+from apo_trainer.service.new_episodes import NewEpisodes
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def inbox(folder, tmp_path):
     """Makes the inbox as a node that starts does."""
-    return lambda: EpisodeInbox(folder, tmp_path / "run" / "used.json", EpisodeChecks(None))
+    return lambda: NewEpisodes(folder, tmp_path / "run" / "used.json", EpisodeChecks(None))
 
 
 @pytest.fixture

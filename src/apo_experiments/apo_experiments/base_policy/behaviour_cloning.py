@@ -13,7 +13,7 @@ import torch
 from apo_core.errors import ConfigError
 from apo_episodes.reader import Episode
 from apo_trainer.data.prefix_noise import PrefixNoise
-from apo_trainer.optimisation.action_tolerance import ActionScores, action_scores
+from apo_trainer.losses.action_tolerance import ActionScores, action_scores
 from apo_trainer.optimisation.learning_rates import warmup_cosine
 from apo_vla.checkpoints.statistics import DatasetStatistics, compute_statistics
 from apo_vla.families.small_vla.model import SmallVla, SmallVlaConfig

@@ -21,7 +21,7 @@ _SYNTHETIC = 1  # tells this noise from that of the image views
 
 
 @dataclass(frozen=True, slots=True)
-class Mismatched:
+class MismatchedRows:
     """Actions of other samples, seen from rows of a batch; R of them."""
 
     rows: tuple[int, ...]  # (R,) ascending
@@ -42,7 +42,7 @@ class Batch:
     classes: tuple[SampleClass, ...]
     draws: tuple[Draw, ...]
     keys: tuple[bytes, ...]  # (B,) one for each pair of what was seen and action, in this run or another
-    others: Mismatched
+    others: MismatchedRows
     prefix: Tensor | None = None  # int64 (B, L) tokens that the next one is predicted from; None: `tokens`
 
     @property
@@ -64,7 +64,7 @@ class Batch:
             inputs=self.inputs.rows(span),
             prefix=None if self.prefix is None else self.prefix[span],
             **sliced,
-            others=Mismatched(
+            others=MismatchedRows(
                 tuple(others.rows[i] - rows.start for i in chosen),
                 others.tokens[chosen],
                 others.mask[chosen],
@@ -120,7 +120,7 @@ class Batcher:
             classes=classes,
             draws=tuple(draws),
             keys=self._keys(draws, tokens, mask),
-            others=Mismatched(
+            others=MismatchedRows(
                 rows=tuple(other_rows),
                 tokens=torch.from_numpy(other_tokens).to(device),
                 mask=torch.from_numpy(other_mask).to(device),

@@ -107,14 +107,14 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class SetAside:
+class RejectedEpisode:
     """A file that was not used, and why."""
 
     path: Path
     reason: str  # without the path
 
     @classmethod
-    def because(cls, path: Path, error: Exception) -> SetAside:
+    def because(cls, path: Path, error: Exception) -> RejectedEpisode:
         """Of an error whose text begins with the path, or does not."""
         return cls(Path(path), str(error).removeprefix(f"{path}: "))
 
@@ -127,7 +127,7 @@ class TrainingData:
     held_out: tuple[Sample, ...]
     episode_ids: tuple[str, ...]  # trained on
     held_out_ids: tuple[str, ...]
-    set_aside: tuple[SetAside, ...]
+    set_aside: tuple[RejectedEpisode, ...]
     contract: Contract | None = None  # of the episodes; None without any
     instruction: str = ""  # of the last episode
     rule: LabelRule = field(default_factory=LabelRule)  # that the steps are labelled by
@@ -338,7 +338,7 @@ def load_training_data(
                 raise EpisodeFormatError(f"{episode.path}: same episode id as {episodes[name].path}: {name}")
             episodes[name] = episode_data(episode, rule, horizon)
         except EpisodeFormatError as error:
-            aside.append(SetAside.because(episode.path, error))
+            aside.append(RejectedEpisode.because(episode.path, error))
             continue
         windows += episode_windows(episode, rule)
         contract = episode.contract
@@ -368,7 +368,7 @@ def load_training_data(
     )
 
 
-def _read(paths: Iterable[Path], contract_sha256: str) -> tuple[list[Episode], list[SetAside]]:
+def _read(paths: Iterable[Path], contract_sha256: str) -> tuple[list[Episode], list[RejectedEpisode]]:
     """Episodes, without images, that may be trained on, and the files that may not."""
     episodes, aside = [], []
     for path in paths:
@@ -385,7 +385,7 @@ def _read(paths: Iterable[Path], contract_sha256: str) -> tuple[list[Episode], l
                 )
             episodes.append(episode)
         except EpisodeFormatError as error:
-            aside.append(SetAside.because(path, error))
+            aside.append(RejectedEpisode.because(path, error))
     return episodes, aside
 
 
@@ -404,11 +404,11 @@ def _fitted_rule(episodes: Sequence[Episode], rule: LabelRule, k_from: str) -> t
 
 def find_episodes(
     episodes: Path | None, expert: Path | None, episode_ids: Sequence[str] = ()
-) -> tuple[list[Path], list[SetAside]]:
+) -> tuple[list[Path], list[RejectedEpisode]]:
     """Files to train on: all demonstrations, and all or the named interactions.
 
     Returns:
-        The files, and a SetAside for each named episode that is not there.
+        The files, and a RejectedEpisode for each named episode that is not there.
     """
     demonstrations = list_episodes(expert) if expert and Path(expert).is_dir() else []
     recorded = list_episodes(episodes) if episodes and Path(episodes).is_dir() else []
@@ -416,7 +416,7 @@ def find_episodes(
         return demonstrations + recorded, []
     known = {path.stem: path for path in recorded}
     missing = [
-        SetAside(Path(episodes or "") / f"{name}.h5", "requested but not found")
+        RejectedEpisode(Path(episodes or "") / f"{name}.h5", "requested but not found")
         for name in episode_ids
         if name not in known
     ]

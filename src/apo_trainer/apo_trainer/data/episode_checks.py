@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from apo_episodes.inspection.validate import Validation, validate
-from apo_trainer.data.dataset import SetAside
+from apo_trainer.data.dataset import RejectedEpisode
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +51,15 @@ class EpisodeChecks:
             progress: called before each file; may raise to end it.
 
         Returns:
-            The sound files in their order, and a SetAside for each of the others.
+            The sound files in their order, and a RejectedEpisode for each of the others.
         """
         sound: list[Path] = []
-        aside: list[SetAside] = []
+        aside: list[RejectedEpisode] = []
         for path in paths:
             progress(path)
             faults = self.faults(path)
             if faults:
-                aside.append(SetAside(path, "; ".join(faults)))
+                aside.append(RejectedEpisode(path, "; ".join(faults)))
             else:
                 sound.append(path)
         self.save()

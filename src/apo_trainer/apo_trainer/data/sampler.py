@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -34,6 +34,17 @@ class Draw:
     index: int  # into the samples
     view: int  # which augmentation, 0..views-1
     action: ActionOf = ActionOf.RECORDED
+
+
+class BatchSampler(Protocol):
+    """How batches are drawn."""
+
+    counts: dict[str, int]  # what every batch is made of: rows by the name of what they are drawn from
+    sizes: dict[str, int]  # samples there are to draw from, by the same names
+    notes: list[str]  # what the data lack, and what is done about it
+
+    def batch(self, step: int) -> Sequence[Draw]:
+        """Batch number `step` (from 0); the same for the same data, configuration and number."""
 
 
 def batch_counts(batch_size: int, shares: Mapping[str, float]) -> dict[str, int]:

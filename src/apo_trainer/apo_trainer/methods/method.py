@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
 from apo_trainer.data.dataset import SampleClass, TrainingData
-from apo_trainer.data.sampler import Draw
+from apo_trainer.data.sampler import BatchSampler
 from apo_trainer.losses import LossOutput, bc_loss
 
 if TYPE_CHECKING:
@@ -35,17 +34,6 @@ class Terms:
     token_counts: Tensor  # (B,) action tokens behind each log-probability
     kl_policy_logps: Tensor  # (B',) log pi_theta(a'|o), a' the action of another sample
     kl_ref_logps: Tensor  # (B',) log pi_ref(a'|o)
-
-
-class BatchSampler(Protocol):
-    """How batches are drawn."""
-
-    counts: dict[str, int]  # what every batch is made of: rows by the name of what they are drawn from
-    sizes: dict[str, int]  # samples there are to draw from, by the same names
-    notes: list[str]  # what the data lack, and what is done about it
-
-    def batch(self, step: int) -> Sequence[Draw]:
-        """Batch number `step` (from 0); the same for the same data, configuration and number."""
 
 
 class Method(ABC):

@@ -9,7 +9,7 @@ from apo_trainer.data.dataset import SampleClass
 
 if TYPE_CHECKING:
     from apo_trainer.config import TrainingConfig
-    from apo_trainer.methods.method import BatchSampler
+    from apo_trainer.data.sampler import BatchSampler
 
 _SCARCE = (SampleClass.HUMAN, SampleClass.UNDESIRABLE)
 

@@ -12,7 +12,7 @@ from typing import Any
 from apo_core.errors import ApoError
 from apo_episodes.reader import list_episodes
 from apo_trainer.config import TrainerConfig
-from apo_trainer.data.dataset import SetAside, TrainingDataError, find_episodes
+from apo_trainer.data.dataset import RejectedEpisode, TrainingDataError, find_episodes
 from apo_trainer.data.episode_checks import EpisodeChecks
 from apo_trainer.runs.files import FAILED, INTERRUPTED, RunFiles, RunRequest, explain
 from apo_trainer.runs.stages import Interrupted, Report, train
@@ -101,7 +101,7 @@ def run(
     return result
 
 
-def _episodes(config, episode_ids, run_dir, report, should_stop, is_main) -> tuple[list[Path], list[SetAside]]:
+def _episodes(config, episode_ids, run_dir, report, should_stop, is_main) -> tuple[list[Path], list[RejectedEpisode]]:
     """Sound files to train on, and what was set aside; other processes than the main one are given its answer."""
     paths, missing = find_episodes(Path(config.episode_dir), Path(config.expert_dir), episode_ids)
     if not is_main:

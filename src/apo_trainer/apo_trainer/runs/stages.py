@@ -14,7 +14,7 @@ from apo_core.adapters.signature import read_signing_key
 from apo_core.adapters.store import AdapterStore
 from apo_core.errors import AdapterError
 from apo_trainer.config import TrainerConfig
-from apo_trainer.data.dataset import SetAside, TrainingData, load_training_data
+from apo_trainer.data.dataset import RejectedEpisode, TrainingData, load_training_data
 from apo_trainer.runs.files import DONE, PUBLISHED, REFUSED, MetricsFile, RunFiles, RunRequest
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _data(config: TrainerConfig, request: RunRequest, policy: VlaPolicy) -> Trai
         request.parent if config.undesirable_of == "parent" else None,
         config.k_from,
     )
-    return replace(data, set_aside=(*(SetAside(Path(path), why) for path, why in request.missing), *data.set_aside))
+    return replace(data, set_aside=(*(RejectedEpisode(Path(path), why) for path, why in request.missing), *data.set_aside))
 
 
 def _trainer(config, files, policy, data, parent, serving, group) -> Trainer:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from apo_core.errors import ApoError
-from apo_trainer.service.new_episodes import EpisodeInbox
+from apo_trainer.service.new_episodes import NewEpisodes
 
 
 class EpisodeWatch:
@@ -20,7 +20,7 @@ class EpisodeWatch:
         report: gets a line for each file that is set aside, and when the folder cannot be read.
     """
 
-    def __init__(self, inbox: EpisodeInbox, interval_s: float, niceness: int, report: Callable[[str], None]):
+    def __init__(self, inbox: NewEpisodes, interval_s: float, niceness: int, report: Callable[[str], None]):
         self._inbox, self._interval_s, self._niceness, self._report = inbox, interval_s, niceness, report
         self._wake, self._stopped = threading.Event(), False
         self._fault = ""

@@ -10,11 +10,11 @@ from pathlib import Path
 from apo_core.errors import EpisodeFormatError
 from apo_core.types import EpisodeKind, Purpose
 from apo_episodes.reader import list_episodes, read_episode
-from apo_trainer.data.dataset import SetAside
+from apo_trainer.data.dataset import RejectedEpisode
 from apo_trainer.data.episode_checks import EpisodeChecks
 
 
-class EpisodeInbox:
+class NewEpisodes:
     """What a folder of episodes has for the next run. `look` and the rest may be called from two threads.
 
     Args:
@@ -46,7 +46,7 @@ class EpisodeInbox:
         with self._lock:
             return dict(self._aside)
 
-    def look(self) -> list[SetAside]:
+    def look(self) -> list[RejectedEpisode]:
         """Checks the files that appeared or changed; returns those that were found wrong now.
 
         Raises:
@@ -93,18 +93,18 @@ class EpisodeInbox:
         except OSError as error:
             raise EpisodeFormatError(f"{self._folder}: cannot be listed: {error}") from None
 
-    def _sort(self, path: Path) -> list[SetAside]:
+    def _sort(self, path: Path) -> list[RejectedEpisode]:
         faults = self._checks.faults(path)
         try:
             episode_id = "" if faults else _id_for_training(path)
         except EpisodeFormatError as error:
-            faults, episode_id = (SetAside.because(path, error).reason,), ""
+            faults, episode_id = (RejectedEpisode.because(path, error).reason,), ""
         with self._lock:
             self._new.pop(path, None)
             self._aside.pop(path, None)
             if faults:
                 self._aside[path] = "; ".join(faults)
-                return [SetAside(path, self._aside[path])]
+                return [RejectedEpisode(path, self._aside[path])]
             if episode_id and episode_id not in self._used:
                 self._new[path] = episode_id
         return []

@@ -1,4 +1,4 @@
-"""The gate: whether a trained adapter may be published, judged on episodes that were never trained on. Pure."""
+"""The gate: whether a trained adapter may be published, by its results on held-out episodes. Pure."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def limits_of(config: TrainingConfig, with_undesirable: bool) -> GateLimits:
     )
 
 
-def judge(
+def evaluate(
     means: Mapping[SampleClass, ClassMeans],
     faults: Sequence[str],
     limits: GateLimits,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from apo_trainer.optimisation.action_tolerance import TolerantActions, action_scores
+from apo_trainer.losses.action_tolerance import TolerantActions, action_scores
 from apo_vla.actions.codec import ActionCodec
 from apo_vla.policy import VlaPolicy
 

@@ -12,9 +12,9 @@ from apo_trainer.data.batches import Batch, Batcher
 from apo_trainer.data.dataset import Sample, SampleClass
 from apo_trainer.data.features import FeatureSettings
 from apo_trainer.data.sampler import Draw
-from apo_trainer.optimisation.gate import GOALS, ClassMeans
-from apo_trainer.optimisation.reference import Reference
-from apo_trainer.optimisation.update import Forward
+from apo_trainer.evaluation.forward import Forward
+from apo_trainer.evaluation.gate import GOALS, ClassMeans
+from apo_trainer.evaluation.reference import Reference
 from apo_vla.policy import VlaPolicy
 
 _BATCH = 32

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from apo_trainer.data.batches import Batch
 from apo_trainer.data.features import fixed_batches
+from apo_trainer.evaluation.precision import matrix_products
+from apo_trainer.evaluation.reference_cache import ReferenceCache
 from apo_trainer.losses import sequence_logps
-from apo_trainer.optimisation.action_tolerance import ActionScores
-from apo_trainer.optimisation.precision import matrix_products
-from apo_trainer.optimisation.reference_cache import ReferenceCache
+from apo_trainer.losses.action_tolerance import ActionScores
 from apo_vla.policy import VlaPolicy
 
 _Action = tuple[int, Tensor, Tensor, Tensor]  # row of a batch; tokens, mask and prefix (L,) of an action seen from it

@@ -10,10 +10,10 @@ from apo_trainer.data.batches import Batcher
 from apo_trainer.data.dataset import load_training_data
 from apo_trainer.data.features import FeatureSettings
 from apo_trainer.data.sampler import Draw
+from apo_trainer.evaluation.reference import Reference, ReferenceLogps
+from apo_trainer.evaluation.reference_cache import ReferenceCache
 from apo_trainer.losses import sequence_logps
-from apo_trainer.optimisation.action_tolerance import TolerantActions
-from apo_trainer.optimisation.reference import Reference, ReferenceLogps
-from apo_trainer.optimisation.reference_cache import ReferenceCache
+from apo_trainer.losses.action_tolerance import TolerantActions
 from apo_vla.lora.adapter import LoraSettings, attach_lora, lora_parameters
 from apo_vla.policy import VlaPolicy
 

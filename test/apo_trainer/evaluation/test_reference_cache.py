@@ -3,7 +3,7 @@
 import sqlite3
 from contextlib import closing
 
-from apo_trainer.optimisation.reference_cache import ReferenceCache
+from apo_trainer.evaluation.reference_cache import ReferenceCache
 
 A, B = b"a" * 16, b"b" * 16
 
