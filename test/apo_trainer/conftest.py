@@ -12,7 +12,8 @@ from small_contract import contract_data
 from apo_core.contract.contract import Contract, contract_from_dict
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
 from apo_episodes.reader import EpisodeWriter
-from apo_trainer.data.dataset import EpisodeData, Sample, SampleClass, TrainingData
+from apo_trainer.data.dataset import TrainingData
+from apo_trainer.data.samples import EpisodeData, Sample, SampleClass
 
 SOURCES = {"P": ControlSource.POLICY, "H": ControlSource.HUMAN, "-": ControlSource.HOLD}
 

@@ -20,8 +20,7 @@ from apo_core.ros.qos import COMMANDS, LATCHED
 from apo_interfaces.msg import EpisodeEvent, TrainerStatus
 from apo_interfaces.srv import StartTraining
 from apo_trainer.config import TrainerConfig
-from apo_trainer.data.episode_checks import EpisodeChecks
-from apo_trainer.runs.run import CHECKS_FILE
+from apo_trainer.data.episode_checks import CHECKS_FILE, EpisodeChecks
 from apo_trainer.service.episode_watch import EpisodeWatch
 from apo_trainer.service.new_episodes import NewEpisodes
 from apo_trainer.service.schedule import Triggers, parse_times
@@ -152,7 +151,7 @@ class TrainerNode(Node):
         self._status.publish(message)
 
     def _publish_diagnostics(self) -> None:
-        latest, aside = self._latest, self._inbox.set_aside
+        latest, aside = self._latest, self._inbox.rejected
         fault = self._watch.fault or (f"{len(aside)} episode files are set aside" if aside else "")
         level, text = (WARN, fault) if fault else (OK, latest.state)
         if latest.state == FAILED:

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from apo_trainer.data.dataset import EpisodeData, Sample, SampleClass
+from apo_trainer.data.samples import EpisodeData, Sample, SampleClass
 from apo_trainer.data.negatives import has_shadow, shadow_chunk, synthetic_chunk
 from apo_vla.actions.codec import ActionCodec
 

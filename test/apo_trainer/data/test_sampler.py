@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from apo_trainer.config import TrainingConfig
-from apo_trainer.data.dataset import Sample, SampleClass, TrainingDataError
+from apo_trainer.data.samples import Sample, SampleClass, TrainingDataError
 from apo_trainer.data.sampler import PoolSampler, balanced_sampler, batch_counts
 
 E, P, H, U = SampleClass.EXPERT, SampleClass.POLICY, SampleClass.HUMAN, SampleClass.UNDESIRABLE

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from apo_trainer.data.dataset import SampleClass
+from apo_trainer.data.samples import SampleClass
+from apo_trainer.evaluation import gate
 from apo_trainer.evaluation.gate import ClassMeans, GateLimits, Verdict
-from apo_trainer.optimisation import gate
 
 E, H, U = SampleClass.EXPERT, SampleClass.HUMAN, SampleClass.UNDESIRABLE
 LIMITS = GateLimits(
@@ -193,7 +193,7 @@ def test_too_few_held_out_samples_are_refused():
     verdict = evaluate({}, [], LIMITS)
     assert not verdict.accepted
     assert verdict.reasons == (
-        "0 demonstrated or corrected steps are held out, gate_min_samples = 1 are needed to evaluate by "
+        "0 demonstrated or corrected steps are held out, gate_min_samples = 1 are needed to judge by "
         "(config/trainer.yaml)",
     )
     assert not evaluate(good(), [], limits(min_samples=41)).accepted

@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from apo_trainer.config import TrainingConfig
-from apo_trainer.data.dataset import TrainingDataError
 from apo_trainer.data.sampler import ActionOf
+from apo_trainer.data.samples import TrainingDataError
 from apo_trainer.methods.dpo import Dpo
 
 

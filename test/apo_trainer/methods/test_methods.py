@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from apo_trainer.config import METHOD_NAMES, TrainingConfig
-from apo_trainer.data.dataset import SampleClass, TrainingDataError
 from apo_trainer.data.sampler import ActionOf, balanced_sampler
+from apo_trainer.data.samples import SampleClass, TrainingDataError
 from apo_trainer.methods import METHODS, Terms
 
 EPISODES = ("E" * 30, "PPPPPPUUUUUHHHHHH", "PPPPUUUUHHHHH")

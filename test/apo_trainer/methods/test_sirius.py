@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from apo_trainer.config import TrainingConfig
-from apo_trainer.data.dataset import SampleClass, TrainingDataError
+from apo_trainer.data.samples import SampleClass, TrainingDataError
 from apo_trainer.methods import Terms
 from apo_trainer.methods.sirius import Sirius, class_weights
 

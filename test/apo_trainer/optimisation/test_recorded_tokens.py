@@ -21,9 +21,10 @@ from apo_episodes.labeling import LabelRule
 from apo_episodes.reader import EpisodeWriter
 from apo_trainer.config import TrainingConfig
 from apo_trainer.data.batches import Batcher
-from apo_trainer.data.dataset import SampleClass, TrainingData, load_training_data
+from apo_trainer.data.dataset import TrainingData, load_training_data
 from apo_trainer.data.features import FeatureSettings
 from apo_trainer.data.sampler import ActionOf, Draw
+from apo_trainer.data.samples import SampleClass
 from apo_trainer.evaluation.forward import ForwardPass
 from apo_trainer.evaluation.reference import Reference, ReferenceLogps
 from apo_trainer.evaluation.reference_cache import ReferenceCache
@@ -119,8 +120,8 @@ def test_a_batch_holds_the_very_tokens_that_were_emitted(policy, chunks, record)
         for offset, found in enumerate(batch.tokens[row].view(2, 7).numpy()):
             if batch.mask[row].view(2, 7)[offset].all():
                 assert found.tolist() == emitted_at(chunks, sample.step + offset).tolist()
-    assert data.report(policy.codec)["policy_tokens"] == {"recorded": 16, "encoded": 0, "disagreeing": 0}
-    assert data.report()["policy_tokens"] is None
+    assert data.report(policy.codec).policy_tokens == {"recorded": 16, "encoded": 0, "disagreeing": 0}
+    assert data.report().policy_tokens is None
 
 
 def test_without_recorded_tokens_a_batch_holds_tokens_of_the_same_actions(policy, record):
@@ -131,7 +132,7 @@ def test_without_recorded_tokens_a_batch_holds_tokens_of_the_same_actions(policy
     classes = torch.from_numpy(policy.codec.classes.copy())
     assert torch.equal(classes[dimensions, with_tokens.tokens], classes[dimensions, without.tokens])
     assert torch.equal(with_tokens.actions, without.actions)
-    assert data.report(policy.codec)["policy_tokens"] == {"recorded": 0, "encoded": 16, "disagreeing": 0}
+    assert data.report(policy.codec).policy_tokens == {"recorded": 0, "encoded": 16, "disagreeing": 0}
 
 
 def test_training_reference_and_serving_agree_on_what_the_policy_emitted(policy, chunks, record):
@@ -156,7 +157,7 @@ def test_tokens_that_are_unknown_or_mean_another_action_are_made_from_the_action
 
     data = record(tokens)
     batch = batch_of(policy, data)
-    assert data.report(policy.codec)["policy_tokens"] == {"recorded": 14, "encoded": 2, "disagreeing": 1}
+    assert data.report(policy.codec).policy_tokens == {"recorded": 14, "encoded": 2, "disagreeing": 1}
     for step in (3, 5):
         wanted = policy.codec.encode(chunks[step // 2].values[step % 2])
         assert batch.tokens[step].view(2, 7)[0].tolist() == wanted.tolist()
@@ -169,7 +170,7 @@ def test_the_tokens_of_a_policy_of_other_statistics_are_made_from_the_action(pol
     wider = dataclasses.replace(statistics, action_q01=(-2.0,) * 7, action_q99=(2.0,) * 7, action_mask=(True,) * 7)
     other = VlaPolicy(model, tokenizer, wider)
     batch = batch_of(other, data)
-    assert data.report(other.codec)["policy_tokens"] == {"recorded": 0, "encoded": 16, "disagreeing": 16}
+    assert data.report(other.codec).policy_tokens == {"recorded": 0, "encoded": 16, "disagreeing": 16}
     assert batch.tokens[0].view(2, 7).tolist() == other.codec.encode(chunks[0].values).tolist()
 
 

@@ -10,7 +10,8 @@ from apo_core.errors import AdapterError
 from apo_episodes.labeling import LabelRule
 from apo_episodes.reader import list_episodes
 from apo_trainer.config import TrainingConfig
-from apo_trainer.data.dataset import SampleClass, TrainingDataError, load_training_data
+from apo_trainer.data.dataset import load_training_data
+from apo_trainer.data.samples import SampleClass, TrainingDataError
 from apo_trainer.optimisation.learning_rates import learning_rate
 from apo_trainer.optimisation.trainer import Trainer
 from apo_vla.policy import VlaPolicy
@@ -126,7 +127,7 @@ def test_the_number_of_steps_follows_from_the_data(trainer_of):
 def test_only_undesirable_steps_that_the_reference_could_have_taken_are_used(trainer_of):
     # a random policy: no step is likely
     trainer = trainer_of(**plain(undesirable_of="likely", undesirable_min_logp=-1.0, undesirable_keep_at_least=4))
-    assert trainer.data.report()["train_samples"]["UNDESIRABLE"] == 4
+    assert trainer.data.report().train_samples["UNDESIRABLE"] == 4
     assert trainer.notes[:2] == [
         "0 of 15 undesirable steps have -1 nats a token or more (undesirable_min_logp); the 4 most likely are used "
         "(undesirable_keep_at_least = 4)",
@@ -134,7 +135,7 @@ def test_only_undesirable_steps_that_the_reference_could_have_taken_are_used(tra
     ]
     assert len(run(trainer)) == 20
     all_of_them = trainer_of(**plain(undesirable_of="likely", undesirable_min_logp=-100.0))
-    assert all_of_them.data.report()["train_samples"]["UNDESIRABLE"] == 15
+    assert all_of_them.data.report().train_samples["UNDESIRABLE"] == 15
 
 
 def test_a_step_says_how_much_of_what_is_decoded_lies_at_an_edge(trainer_of):
@@ -241,7 +242,7 @@ def recorded():
     settings = TrainingConfig(**plain(learning_rate=3e-4, undesirable_steps=10, gate_fall_nats=-2.0))
     paths = list_episodes(ROOT / "test" / "data" / "takeovers")
     data = load_training_data(paths, settings.label_rule, policy.chunk, 0.1, policy.contract_sha256)
-    assert data.set_aside == ()
+    assert data.rejected == ()
     assert data.held_out_ids == ("lift-10007",)
     trainer = Trainer(policy, data, settings)
     return trainer, list(trainer.steps())

@@ -21,7 +21,7 @@ from apo_experiments.compare.table import markdown, rows, write_figure
 from apo_experiments.progress_line import ProgressLine
 from apo_experiments.rollouts import Adapter, RolloutResult, RolloutSettings, evaluate_policy
 from apo_trainer.config import METHOD_NAMES, TrainerConfig, check_typed_folders
-from apo_trainer.data.dataset import find_episodes
+from apo_trainer.data.episode_files import find_episodes
 from apo_trainer.runs.run import run
 
 # change neither what is trained nor how it is measured; a method's settings and seed are in its training's hash
@@ -142,10 +142,10 @@ def _train(job: _Job) -> tuple[TrainingResult, Adapter | None]:
     run_id = f"{job.method}_seed_{config.seed}"
     result = run(config, 0, (), job.folder / "training", run_id, report, lambda: False, gated=False)
     row = TrainingResult.from_run(config.seed, result)
-    ended = f"{result['state']}: {result['message']} ({result['steps']} steps, {result['seconds']:.0f} s)"
+    ended = f"{result.state}: {result.message} ({result.steps} steps, {result.seconds:.0f} s)"
     line.done(f"{job.label}: {ended}")
     # of this run: an earlier comparison may have left newer adapters there
-    return row, None if row.failure else Adapter(config.adapter_dir, result["version"])
+    return row, None if row.failure else Adapter(config.adapter_dir, result.version)
 
 
 def _measure(job: _Job, config: CompareConfig, adapter: Adapter | None) -> tuple[tuple[int, bool], ...]:

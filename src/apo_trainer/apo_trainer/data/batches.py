@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from apo_trainer.data.dataset import Sample, SampleClass
+from apo_trainer.data.samples import Sample, SampleClass
 from apo_trainer.data.features import FeatureSettings, FeatureStore, Inputs, stack
 from apo_trainer.data.negatives import shadow_chunk, shadow_tokens, synthetic_chunk
 from apo_trainer.data.sampler import ActionOf, Draw

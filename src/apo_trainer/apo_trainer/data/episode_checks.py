@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from apo_episodes.inspection.validate import Validation, validate
-from apo_trainer.data.dataset import RejectedEpisode
+from apo_trainer.data.episode_files import RejectedEpisode
+
+CHECKS_FILE = "episode_checks.json"  # beside the folders of the runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class EpisodeChecks:
 
     Args:
         record: the JSON file; one that is missing or damaged costs time only. None keeps nothing.
-        check: reads a whole file and tells its faults.
+        check: reads a whole file and returns its faults.
     """
 
     def __init__(self, record: Path | None, check: Callable[[Path], Validation] = validate):
@@ -43,7 +45,8 @@ class EpisodeChecks:
             self._known[str(path.resolve())] = known
         return known.faults
 
-    def sort_out(self, paths: Iterable[Path], progress: Callable[[Path], None] = lambda _: None):
+    def sort_out(self, paths: Iterable[Path], progress: Callable[[Path], None] = lambda _: None
+    ) -> tuple[list[Path], list[RejectedEpisode]]:
         """Parts the sound files from the others.
 
         Args:

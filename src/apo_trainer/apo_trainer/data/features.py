@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from apo_episodes.frame_reader import FrameReader
-from apo_trainer.data.dataset import Sample
+from apo_trainer.data.samples import Sample
 from apo_trainer.data.sampler import Draw
 from apo_vla.lora.adapter import reaches_features
 from apo_vla.model import VlaModel

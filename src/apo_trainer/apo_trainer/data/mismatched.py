@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from apo_trainer.data.dataset import Sample
+from apo_trainer.data.samples import Sample
 from apo_trainer.data.sampler import BatchSampler, Draw
 
 _BATCHES = 64  # that candidates are taken from

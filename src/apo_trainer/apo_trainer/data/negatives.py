@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from apo_trainer.data.dataset import Sample, SampleClass
+from apo_trainer.data.samples import Sample, SampleClass
 from apo_vla.actions.codec import ActionCodec
 
 

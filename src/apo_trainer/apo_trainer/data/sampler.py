@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from apo_trainer.data.dataset import Sample, SampleClass, TrainingDataError
+from apo_trainer.data.samples import Sample, SampleClass, TrainingDataError
 from apo_trainer.data.negatives import has_shadow
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apo_trainer.config import TrainingConfig
-from apo_trainer.data.dataset import SampleClass
+from apo_trainer.data.samples import SampleClass
 
 # what the policy shall do, and so what its error is measured on
 GOALS = (SampleClass.EXPERT, SampleClass.HUMAN)

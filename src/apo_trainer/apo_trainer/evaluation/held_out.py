@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 
 from apo_trainer.data.batches import Batch, Batcher
-from apo_trainer.data.dataset import Sample, SampleClass
 from apo_trainer.data.features import FeatureSettings
 from apo_trainer.data.sampler import Draw
+from apo_trainer.data.samples import Sample, SampleClass
 from apo_trainer.evaluation.forward import Forward
 from apo_trainer.evaluation.gate import GOALS, ClassMeans
 from apo_trainer.evaluation.reference import Reference

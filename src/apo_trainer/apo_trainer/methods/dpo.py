@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from apo_trainer.data.dataset import SampleClass, TrainingData
+from apo_trainer.data.dataset import TrainingData
 from apo_trainer.data.negatives import has_shadow
 from apo_trainer.data.sampler import ActionOf, Draw, PoolSampler, members_by_class
+from apo_trainer.data.samples import SampleClass
 from apo_trainer.losses import LossOutput, dpo_loss
 from apo_trainer.methods.method import Method, Terms
 

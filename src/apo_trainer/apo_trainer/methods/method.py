@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
-from apo_trainer.data.dataset import SampleClass, TrainingData
+from apo_trainer.data.dataset import TrainingData
 from apo_trainer.data.sampler import BatchSampler
+from apo_trainer.data.samples import SampleClass
 from apo_trainer.losses import LossOutput, bc_loss
 
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from apo_trainer.data.dataset import Sample, SampleClass, TrainingData, TrainingDataError
+from apo_trainer.data.dataset import TrainingData
 from apo_trainer.data.sampler import Draw, PoolSampler
+from apo_trainer.data.samples import Sample, SampleClass, TrainingDataError
 from apo_trainer.losses import LossOutput, tpo_loss
 from apo_trainer.methods.method import Method, Terms
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from apo_trainer.data.dataset import SampleClass
+from apo_trainer.data.samples import SampleClass
 
 if TYPE_CHECKING:
     from apo_trainer.config import TrainingConfig

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from torch import Tensor
 
-from apo_trainer.data.dataset import SampleClass
+from apo_trainer.data.samples import SampleClass
 from apo_trainer.losses import LossOutput
 from apo_trainer.methods import Terms
 

@@ -14,11 +14,12 @@ from apo_core import policy_probe as self_test
 from apo_core.errors import AdapterError
 from apo_trainer.config import TrainingConfig
 from apo_trainer.data.batches import Batcher
-from apo_trainer.data.dataset import SampleClass, TrainingData
+from apo_trainer.data.dataset import TrainingData
 from apo_trainer.data.features import FeatureSettings
 from apo_trainer.data.mismatched import MismatchedActions
 from apo_trainer.data.prefix_noise import PrefixNoise
 from apo_trainer.data.sampler import Draw
+from apo_trainer.data.samples import SampleClass
 from apo_trainer.evaluation.forward import ForwardPass
 from apo_trainer.evaluation.gate import Verdict, evaluate, limits_of
 from apo_trainer.evaluation.held_out import DesirableError, HeldOut, held_out

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from apo_trainer.config import TrainingConfig
 from apo_trainer.data.batches import Batch
-from apo_trainer.data.dataset import SampleClass
+from apo_trainer.data.samples import SampleClass
 from apo_trainer.evaluation.forward import Forward, ForwardPass
 from apo_trainer.evaluation.reference import ReferenceLogps
 from apo_trainer.losses import LossOutput

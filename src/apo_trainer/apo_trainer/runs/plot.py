@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from apo_trainer.data.dataset import SampleClass
+from apo_trainer.data.samples import SampleClass
 
 _COLOURS = {
     SampleClass.EXPERT: "tab:blue",

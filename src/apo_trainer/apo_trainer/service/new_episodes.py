@@ -10,8 +10,8 @@ from pathlib import Path
 from apo_core.errors import EpisodeFormatError
 from apo_core.types import EpisodeKind, Purpose
 from apo_episodes.reader import list_episodes, read_episode
-from apo_trainer.data.dataset import RejectedEpisode
 from apo_trainer.data.episode_checks import EpisodeChecks
+from apo_trainer.data.episode_files import RejectedEpisode
 
 
 class NewEpisodes:
