@@ -248,7 +248,7 @@ class TrainingConfig:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The values by name, without those that only say where things are."""
+        """The values by name, without those that only locate files and machines."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(TrainingConfig)}
 
     @property

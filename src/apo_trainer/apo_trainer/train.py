@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=0,
         metavar="N",
-        help="adapter that serves, which the new one is judged against and is to replace; 0: the base policy. The run "
+        help="adapter that serves, which the new one is compared with and is to replace; 0: the base policy. The run "
         "trains from it with start_from=serving, and from the base policy with start_from=base (the default)",
     )
     parser.add_argument("--run-dir", help="folder for this run's files; default: a new one in the parameter `run_dir`")

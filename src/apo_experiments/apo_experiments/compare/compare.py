@@ -46,7 +46,7 @@ def compare(config: CompareConfig, trainers: Mapping[str, TrainerConfig], output
 
     Args:
         config: what and how.
-        trainers: parameters of the trainings of `BASE`, which has none but says where the data are, and of each method;
+        trainers: parameters of the trainings of `BASE`, which has none but locates the data, and of each method;
             `method`, `seed` and what they start from are replaced.
         output: folder, made when missing.
 
@@ -129,7 +129,7 @@ def _key(job: _Job, config: CompareConfig, paths: Sequence[Path]) -> str:
 
 
 def _train(job: _Job) -> tuple[TrainingResult, Adapter | None]:
-    """The result without its measurement. The gate judges, but what it would refuse is measured all the same."""
+    """The result without its measurement. An adapter that the gate refuses is measured all the same."""
     line, config = ProgressLine(), job.training
 
     def report(message: dict[str, Any]) -> None:
@@ -172,7 +172,7 @@ def _changes(trainer: TrainerConfig, shared: TrainerConfig) -> dict[str, Any]:
 
 
 def _title(config: CompareConfig, trainers: Mapping[str, TrainerConfig]) -> str:
-    """Of the figure; says what all methods have in common."""
+    """Title of the figure: what all methods have in common."""
     steps = {trainers[name].steps for name in config.methods}
     each = [f"{max(steps)} training steps each"] if len(steps) == 1 and steps != {0} else []
     each += [f"{config.training_seeds} trainings each"] if config.training_seeds > 1 else []
@@ -214,7 +214,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"apo compare: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        text = f"finished trainings are kept: type the same with --output {output}"
+        text = f"finished trainings are kept: repeat the command with --output {output}"
         print(f"\napo compare: stopped; {text}", file=sys.stderr)
         return 130
     print(f"\n{markdown(results, config.against)}\n{output}/table.md, {output}/compare.json, {output}/compare.png")

@@ -17,7 +17,7 @@ from apo_trainer.data.negatives import shadow_chunk, shadow_tokens, synthetic_ch
 from apo_trainer.data.sampler import ActionOf, Draw
 from apo_vla.policy import VlaPolicy
 
-_SYNTHETIC = 1  # tells this noise from that of the image views
+_SYNTHETIC = 1  # seeds this noise apart from that of the image views
 
 
 @dataclass(frozen=True, slots=True)

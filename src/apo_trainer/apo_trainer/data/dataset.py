@@ -69,7 +69,7 @@ def held_out_ids(episodes: Sequence[EpisodeData], share: float) -> tuple[str, ..
     """Ids of episodes to keep out of training: those whose hash falls below `share`, whatever else there is.
 
     When that leaves out no interaction with undesirable steps, the one of them with the smallest hash is kept out, so
-    that there is something to judge by; likewise for demonstrations. Neither rule ever keeps out an episode that an
+    that there is something to evaluate on; likewise for demonstrations. Neither rule ever keeps out an episode that an
     earlier round of a growing set trained on. Of fewer than three episodes none is kept out but by its own hash.
     """
     if share <= 0:

@@ -122,7 +122,7 @@ class FeatureStore:
         return found
 
     def view_name(self, draw: Draw) -> str:
-        """Tells what the policy sees in this draw from any other sample or view, in this run or another."""
+        """A name of the draw's observation and view, different for any other, in this run or another."""
         view = f"{self._seed}:{draw.view}" if self._views > 1 else "centre"
         return f"{self._samples[draw.index].key}:{view}"
 

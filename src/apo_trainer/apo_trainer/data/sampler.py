@@ -22,7 +22,7 @@ SHADOW_POOL = "SHADOW"  # observations of HUMAN samples with the policy's own ac
 class ActionOf(enum.StrEnum):
     """Whose action a row of a batch holds. Any but the recorded one is what the policy shall not do there."""
 
-    RECORDED = "RECORDED"  # what the sample says
+    RECORDED = "RECORDED"  # the sample's own
     SHADOW = "SHADOW"  # what the policy would have done while the operator drove
     SYNTHETIC = "SYNTHETIC"  # the recorded one with noise
 
@@ -69,7 +69,7 @@ class PoolSampler:
 
     A pool is drawn without repetition until it is used up, then in a new order and with the next view. An empty pool
     gives its share to the others in proportion; one with fewer items than its part of a batch repeats them within a
-    batch. `notes` says so. `counts` has the items a batch of each pool that is drawn from, `sizes` the items there are.
+    batch; `notes` names both cases. `counts` has the items a batch of each pool that is drawn from, `sizes` the items there are.
 
     Args:
         pools: items by the pool's name; the order of the pools is that of a batch.

@@ -39,7 +39,7 @@ def held_out(
     """Means over at most `most` samples of each class and of own successes; plain views, no gradient.
 
     Args:
-        policy: with the adapter that is judged.
+        policy: with the adapter that is evaluated.
         samples: to choose from, spread evenly.
         most: samples of each class.
         reference: of the training.
@@ -66,7 +66,7 @@ class DesirableError:
     """L1 error on held-out demonstrated and corrected steps, normalised action units; plain views, no gradient.
 
     Args:
-        policy: its weights of the moment are judged.
+        policy: its weights of the moment are evaluated.
         samples: to choose from, spread evenly.
         most: samples of each class.
         forward: the pass of a batch.

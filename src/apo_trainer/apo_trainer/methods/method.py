@@ -1,4 +1,4 @@
-"""What a training method is to the training loop, which knows none of them."""
+"""Interface between a training method and the training loop, which is the same for all methods."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a loss may be made of; B rows in the order in which the method drew them.
+    """Inputs of a loss; B rows in the order in which the method drew them.
 
     Only `policy_logps` has a gradient. A method without `uses_reference` gets zeros for the reference, and one without
     `uses_kl` empty tensors for the mismatched pairs.
@@ -38,7 +38,7 @@ class Terms:
 
 
 class Method(ABC):
-    """One way to learn from labelled steps; made anew for each run.
+    """One way to train from labelled steps; an object for each run.
 
     Args:
         data: what there is to draw from.
@@ -48,8 +48,8 @@ class Method(ABC):
         TrainingDataError: the data lack what the method needs.
     """
 
-    uses_reference: ClassVar[bool] = False  # compares with pi_ref, and so tells desirable from undesirable
-    uses_kl: ClassVar[bool] = False  # wants mismatched pairs, for the KL estimate z0
+    uses_reference: ClassVar[bool] = False  # compares with pi_ref, and so separates desirable from undesirable
+    uses_kl: ClassVar[bool] = False  # needs mismatched pairs, for the KL estimate z0
     own_nll_weight: ClassVar[float] = 0.0  # of the imitation term, where the configuration leaves it to the method
 
     def __init__(self, data: TrainingData, config: TrainingConfig):

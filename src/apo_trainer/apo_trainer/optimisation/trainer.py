@@ -134,7 +134,7 @@ class Trainer:
         return [*self._data_notes, *self.method.sampler.notes, *filter(None, [self._cache.fault])]
 
     def _choose_undesirable(self, reference: ReferenceLogps) -> None:
-        """Leaves out undesirable samples that the reference would not have taken, where the configuration says so."""
+        """With undesirable_of = likely: leaves out undesirable samples that the reference would not have taken."""
         undesirable = [sample for sample in self.data.train if not sample.desirable]
         if self.config.undesirable_of == "likely" and undesirable:
             # every process must train on the same samples, and each rounds in its own way

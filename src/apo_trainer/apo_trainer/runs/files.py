@@ -1,6 +1,6 @@
 """The folder of one training run, from which an interrupted run goes on. No torch.
 
-config.yaml, run.json (what it was asked to do), metrics.jsonl (a line an optimizer step), progress.safetensors (while
+config.yaml, run.json (its request), metrics.jsonl (a line an optimizer step), progress.safetensors (while
 it is not finished), result.json, report.png and files for TensorBoard.
 """
 
@@ -26,7 +26,7 @@ class RunFolderError(ApoError):
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What a run was asked to do, beside its configuration."""
+    """Request of a run, beside its configuration."""
 
     run_id: str
     parent: int  # adapter that it trains from, 0: the base policy

@@ -16,7 +16,7 @@ Report = Callable[[dict[str, Any]], None]  # receives the messages of a run, eac
 
 
 class Interrupted(Exception):
-    """The run was asked to stop."""
+    """A stop of the run was requested."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """One training run, from its episode files to the published adapter. No torch before it is needed.
 
-`run` is the face; `_stages` tells the story: data, reference and batches, loss, gate, publication.
+`run` is the entry; `_stages` has the stages in order: data, reference and batches, loss, gate, publication.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CHECK_REPORT_S = 2.0  # between reports of how many files are checked
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What a run was asked to do, and whom it reports to."""
+    """Request of a run and the callbacks that it reports to."""
 
     config: TrainerConfig
     episode_ids: Sequence[str]  # interactions to use; empty: all there are
