@@ -13,21 +13,6 @@ from apo_trainer.data.episode_data import episode_data
 RULE = LabelRule(undesirable_steps=3)
 
 
-def test_a_sample_gives_its_chunk_and_observation(write_episode, contract):
-    data = load_training_data([write_episode("a", "PPPPPPHH")], RULE, 4, 0.0, contract.sha256)
-    sample = data.train[4]
-    actions, mask = sample.chunk(4)
-    assert sample.key == f"{sample.episode.fingerprint}:4"
-    assert not sample.desirable
-    assert mask.tolist() == [True, True, False, False]
-    assert actions[:, 3].tolist() == pytest.approx([0.04, 0.05, 0.05, 0.05], abs=1e-6)
-    frames = read_frames(sample.episode.path, [sample.step])
-    observation = sample.observation({name: images[0] for name, images in frames.items()})
-    assert observation.images["front"].tolist() == np.full((8, 8, 3), 4).tolist()
-    assert observation.state["ee_pose"].tolist() == [4.0] * 7
-    assert observation.instruction == "lift the cube"
-
-
 def test_undesirable_steps_of_another_adapter_are_held_out_but_not_trained_on(write_episode, contract):
     paths = [write_episode(f"e{i}", "PPPHH") for i in range(5)]
     same = load_training_data(paths, RULE, 4, 1e-9, contract.sha256, undesirable_version=0).report()

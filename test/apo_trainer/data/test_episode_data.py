@@ -72,17 +72,6 @@ def test_a_failed_episode_without_takeover_follows_the_rule(write_episode):
     assert left_out.rows.tolist() == [0] * 5
 
 
-def test_an_own_success_is_one_without_a_takeover(write_episode):
-    def of(name, *args, **facts):
-        return episode_data(read_episode(write_episode(name, *args, **facts), images=False), RULE, 4)
-
-    assert of("alone", "PP-PP").is_own_success
-    assert not of("helped", "PPHP").is_own_success
-    assert not of("failed", "PPPP", outcome=Outcome.FAILURE).is_own_success
-    assert not of("shown", "HHHH", kind=EpisodeKind.DEMONSTRATION).is_own_success
-    assert of("failed_again", "PPPP", outcome=Outcome.FAILURE).outcome == Outcome.FAILURE
-
-
 def test_a_human_step_without_a_human_action_is_refused(write_episode):
     episode = read_episode(write_episode("a", "PPH", human_recorded=False), images=False)
     with pytest.raises(EpisodeFormatError, match="step 2 was driven by HUMAN but has no human action"):

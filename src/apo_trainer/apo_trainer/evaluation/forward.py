@@ -28,7 +28,7 @@ class Forward:
     logps: Tensor  # (B,) log pi_theta(a|o), nats
     l1: Tensor  # (B,) mean error of the likeliest bins, normalised action units, without gradient
     edges: Tensor  # (B,) share of likeliest bins at an edge of the range, 0..1, without gradient
-    other_logps: Tensor  # (R,) log pi_theta(a'|o), without gradient
+    other_logps: Tensor  # (R,) log pi_theta(a'|o), nats
 
 
 class ForwardPass:
