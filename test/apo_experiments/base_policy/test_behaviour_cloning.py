@@ -83,7 +83,7 @@ def test_vision_may_stay_as_it_is():
     assert all(p.requires_grad for p in policy.model.parameters())
 
 
-def test_a_noisy_prefix_changes_what_is_predicted_from_and_not_what_is_predicted():
+def test_noisy_prefix_changes_the_context_and_not_the_targets():
     data = synthetic(0)
     policy, indices, seen = new_policy(TINY, data, "abc", seed=3), np.arange(8), []
 
@@ -136,7 +136,7 @@ def test_the_held_out_loss_is_measured_every_few_steps_and_changes_nothing():
         ([], False),
     ],
 )
-def test_training_has_converged_where_its_last_fifth_lowers_the_minimum_by_less_than_a_hundredth(losses, expected):
+def test_converged_where_last_fifth_lowers_minimum_by_under_one_percent(losses, expected):
     curve = tuple(((i + 1) * 10, loss) for i, loss in enumerate(losses))
     assert CloningCurves((), curve).converged() is expected
 

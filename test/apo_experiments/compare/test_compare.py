@@ -185,9 +185,7 @@ def test_the_adapter_that_was_trained_is_measured_not_a_newer_one(arguments, mea
     assert [adapter.version for adapter in measured[1:]] == [1, 2, 1]
 
 
-def test_values_that_the_trainer_rejects_are_all_reported_before_anything_is_measured(
-    arguments, measured, configure, capsys
-):
+def test_values_that_the_trainer_rejects_are_all_reported_first(arguments, measured, configure, capsys):
     configure(method_settings=["apo learning_rate=2 steps=many", "kto share_human=0.5", "bc steps=-1"])
     assert compare.main([*arguments, "--methods", "apo", "kto"]) == 2
     assert capsys.readouterr().err.splitlines()[1:] == [
@@ -284,7 +282,7 @@ def test_methods_of_the_command_line_without_that_one_are_not_paired(arguments, 
     assert "against" not in capsys.readouterr().out
 
 
-def test_without_episodes_it_says_what_to_do(arguments, measured, tmp_path, capsys):
+def test_without_episodes_the_message_names_the_remedy(arguments, measured, tmp_path, capsys):
     assert compare.main(["--config", "compare.yaml"]) == 2
     assert "runs/episodes: there is no such folder: run `./apo demo` first" in capsys.readouterr().err
     (tmp_path / "none").mkdir()
@@ -294,13 +292,13 @@ def test_without_episodes_it_says_what_to_do(arguments, measured, tmp_path, caps
 
 
 @pytest.mark.parametrize("option", ["--episodes", "--expert"])
-def test_a_misspelt_folder_is_told_before_anything_is_measured(arguments, measured, capsys, option):
+def test_misspelt_folder_is_reported_before_anything_is_measured(arguments, measured, capsys, option):
     assert compare.main([*arguments, option, "nowhere"]) == 2
     assert "nowhere: there is no such folder" in capsys.readouterr().err
     assert measured == []
 
 
-def test_an_output_that_is_no_folder_is_told_in_a_line(arguments, measured, capsys):
+def test_output_that_is_no_folder_is_reported_in_a_line(arguments, measured, capsys):
     Path("file").write_text("")
     assert compare.main([*arguments, "--output", "file"]) == 2
     assert capsys.readouterr().err == "apo compare: [Errno 17] File exists: 'file'\n"

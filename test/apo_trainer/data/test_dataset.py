@@ -13,7 +13,7 @@ from apo_trainer.data.episode_data import episode_data
 RULE = LabelRule(undesirable_steps=3)
 
 
-def test_undesirable_steps_of_another_adapter_are_held_out_but_not_trained_on(write_episode, contract):
+def test_undesirable_steps_of_another_adapter_are_only_held_out(write_episode, contract):
     paths = [write_episode(f"e{i}", "PPPHH") for i in range(5)]
     same = load_training_data(paths, RULE, 4, 1e-9, contract.sha256, undesirable_version=0).report()
     other = load_training_data(paths, RULE, 4, 1e-9, contract.sha256, undesirable_version=1).report()
@@ -23,7 +23,7 @@ def test_undesirable_steps_of_another_adapter_are_held_out_but_not_trained_on(wr
     assert other.held_out_samples["UNDESIRABLE"] == 3
 
 
-def test_bad_files_are_set_aside_with_the_reason_and_the_rest_is_used(
+def test_bad_files_are_rejected_with_the_reason_and_the_rest_is_used(
     write_episode, contract, contract_of_rate, tmp_path
 ):
     good = write_episode("good", "PPHH")
@@ -80,7 +80,7 @@ def test_held_out_episodes_are_those_with_a_small_hash(write_episode):
     assert 0 < len(out) < 12
 
 
-def test_one_episode_with_undesirable_steps_is_held_out_when_no_hash_is_small(write_episode):
+def test_one_episode_with_undesirable_steps_is_always_held_out(write_episode):
     group = episodes(write_episode, [f"e{i}" for i in range(5)])
     assert held_out_ids(group, 1e-9) == (min(group, key=hash_fraction).episode_id,)
 

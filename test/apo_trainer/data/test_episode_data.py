@@ -59,7 +59,7 @@ def test_every_step_of_a_demonstration_is_expert(write_episode):
     assert set(episode_data(read_episode(path, images=False), RULE, 4).classes) == {SampleClass.EXPERT}
 
 
-def test_targets_are_the_human_action_where_a_person_drove_and_the_executed_one_elsewhere(write_episode):
+def test_targets_are_human_action_under_human_control_else_executed_one(write_episode):
     data = episode_data(read_episode(write_episode("a", "PPHH"), images=False), RULE, 4)
     assert data.targets[:, 0].tolist() == pytest.approx([0.0, 0.01, 0.52, 0.53], abs=1e-6)
 

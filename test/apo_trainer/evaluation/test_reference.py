@@ -119,7 +119,7 @@ def test_a_value_does_not_depend_on_what_it_was_scored_with(policy, batcher):
     assert torch.equal(together, torch.cat(alone))
 
 
-def test_its_hash_tells_adapters_and_facts_apart(policy):
+def test_hash_differs_between_adapters_and_facts(policy):
     first = reference_of(policy).sha256("float32")
     assert reference_of(policy).sha256("float32") == first
     assert reference_of(policy).sha256("bfloat16") != first

@@ -27,7 +27,7 @@ def literal_terms() -> Terms:
     )
 
 
-def test_the_nll_term_is_the_mean_over_the_desirable_tokens_times_its_weight(training_data):
+def test_nll_term_is_weighted_mean_over_desirable_tokens(training_data):
     method = METHODS["kto"](training_data(*EPISODES), TrainingConfig(method="kto", nll_weight=0.5))
     plain, terms = method.loss(literal_terms()), literal_terms()
     out = method.total_loss(terms)
@@ -49,7 +49,7 @@ def test_a_method_may_have_a_weight_of_its_own(name, given, weight, training_dat
     assert method.total_loss(literal_terms()).loss.item() == pytest.approx(plain + weight * 8 / 6, rel=1e-6)
 
 
-def test_there_is_no_nll_term_without_a_weight_a_reference_or_a_desirable_row(training_data):
+def test_no_nll_term_without_weight_reference_or_desirable_row(training_data):
     data = training_data(*EPISODES)
     for name, weight in (("kto", 0.0), ("dagger", 0.5)):
         method = METHODS[name](data, TrainingConfig(method=name, nll_weight=weight))

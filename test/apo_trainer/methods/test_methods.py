@@ -60,7 +60,7 @@ def test_the_loss_is_finite_and_its_gradient_reaches_the_policy_alone(name, trai
 
 
 @pytest.mark.parametrize("name", METHOD_NAMES)
-def test_without_any_sample_it_says_so(name, training_data):
+def test_without_any_sample_an_error_is_raised(name, training_data):
     with pytest.raises(TrainingDataError):
         METHODS[name](training_data(), TrainingConfig(method=name))
 

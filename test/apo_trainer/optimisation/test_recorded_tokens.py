@@ -151,7 +151,7 @@ def test_training_reference_and_serving_agree_on_what_the_policy_emitted(policy,
     assert compared == 10
 
 
-def test_tokens_that_are_unknown_or_mean_another_action_are_made_from_the_action(policy, chunks, record):
+def test_unknown_or_disagreeing_tokens_are_made_from_the_action(policy, chunks, record):
     def tokens(step, emitted):
         return None if step == 3 else np.where(emitted > 100, emitted - 100, emitted + 100) if step == 5 else emitted
 
@@ -164,7 +164,7 @@ def test_tokens_that_are_unknown_or_mean_another_action_are_made_from_the_action
     assert batch.tokens[4].view(2, 7)[0].tolist() == emitted_at(chunks, 4).tolist()
 
 
-def test_the_tokens_of_a_policy_of_other_statistics_are_made_from_the_action(policy, chunks, record, tiny_model):
+def test_tokens_of_a_policy_of_other_statistics_are_made_from_the_action(policy, chunks, record, tiny_model):
     data = record()
     model, tokenizer, statistics = tiny_model
     wider = dataclasses.replace(statistics, action_q01=(-2.0,) * 7, action_q99=(2.0,) * 7, action_mask=(True,) * 7)

@@ -124,7 +124,7 @@ def test_the_number_of_steps_follows_from_the_data(trainer_of):
     assert [m.loss for m in run(fixed)] == [m.loss for m in metrics]
 
 
-def test_only_undesirable_steps_that_the_reference_could_have_taken_are_used(trainer_of):
+def test_only_undesirable_steps_likely_under_the_reference_are_used(trainer_of):
     # a random policy: no step is likely
     trainer = trainer_of(**plain(undesirable_of="likely", undesirable_min_logp=-1.0, undesirable_keep_at_least=4))
     assert trainer.data.report().train_samples["UNDESIRABLE"] == 4
@@ -138,7 +138,7 @@ def test_only_undesirable_steps_that_the_reference_could_have_taken_are_used(tra
     assert all_of_them.data.report().train_samples["UNDESIRABLE"] == 15
 
 
-def test_a_step_says_how_much_of_what_is_decoded_lies_at_an_edge(trainer_of):
+def test_step_reports_the_share_of_edge_tokens(trainer_of):
     first = next(iter(trainer_of(**plain()).steps()))
     assert first.edge_share["EXPERT"] is None
     assert 0.0 <= first.edge_share["HUMAN"] <= 1.0

@@ -24,7 +24,7 @@ def config(tmp_path) -> TrainerConfig:
     ("parent", "serving", "expected"),
     [(0, 0, (None, None)), (0, 2, (None, 2)), (2, 2, (2, None)), (1, 2, (1, 2))],
 )
-def test_adapter_is_read_where_it_is_not_the_base_policy_or_the_parent(config, parent, serving, expected):
+def test_adapter_is_read_unless_base_policy_or_parent(config, parent, serving, expected):
     adapters = read_adapters(config, RunRequest("run", parent, serving, ()))
     found = tuple(None if adapter is None else adapter[0].number for adapter in (adapters.parent, adapters.serving))
     assert found == expected

@@ -81,7 +81,7 @@ def test_a_run_on_named_episodes_uses_them_before_they_were_looked_at(inbox, add
     assert box.new == 1
 
 
-def test_a_bad_file_is_told_once_with_its_reason_and_the_rest_counts(inbox, add, folder):
+def test_bad_file_is_reported_once_and_the_rest_counts(inbox, add, folder):
     box = inbox()
     add("a")
     (folder / "broken.h5").write_bytes(b"nothing")
@@ -92,7 +92,7 @@ def test_a_bad_file_is_told_once_with_its_reason_and_the_rest_counts(inbox, add,
     assert (box.new, list(box.rejected)) == (1, [folder / "broken.h5"])
 
 
-def test_a_file_that_was_mended_or_removed_is_no_longer_set_aside(inbox, add, folder):
+def test_file_that_was_mended_or_removed_is_no_longer_rejected(inbox, add, folder):
     box = inbox()
     folder.mkdir()
     (folder / "a.h5").write_bytes(b"half of it")
