@@ -1,4 +1,4 @@
-"""Samples as tensors: features of what was seen, tokens and masks of the actions."""
+"""Samples as tensors: features of the observations, tokens and masks of the actions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SYNTHETIC = 1  # seeds this noise apart from that of the image views
 
 @dataclass(frozen=True, slots=True)
 class MismatchedRows:
-    """Actions of other samples, seen from rows of a batch; R of them."""
+    """Actions of other samples for the observations of rows of a batch; R of them."""
 
     rows: tuple[int, ...]  # (R,) ascending
     tokens: Tensor  # int64 (R, L)
@@ -34,14 +34,14 @@ class MismatchedRows:
 class Batch:
     """B rows; L = chunk * A action tokens. A row whose action is not the recorded one counts as undesirable."""
 
-    inputs: Inputs  # what was seen
+    inputs: Inputs  # of the observations
     tokens: Tensor  # int64 (B, L) bins of the actions; of the policy's own those that it emitted, where recorded
     mask: Tensor  # bool (B, L)
     actions: Tensor  # float32 (B, L) the same actions in normalised space
     desirable: Tensor  # bool (B,)
     classes: tuple[SampleClass, ...]
     draws: tuple[Draw, ...]
-    keys: tuple[bytes, ...]  # (B,) one for each pair of what was seen and action, in this run or another
+    keys: tuple[bytes, ...]  # (B,) one for each pair of observation and action, in this run or another
     others: MismatchedRows
     prefix: Tensor | None = None  # int64 (B, L) tokens that the next one is predicted from; None: `tokens`
 
@@ -102,7 +102,7 @@ class Batcher:
         )
 
     def batch(self, draws: Sequence[Draw], other_rows: Sequence[int] = (), others: Sequence[Draw] = ()) -> Batch:
-        """Rows for `draws`, and the actions of `others` seen from rows `other_rows`, which ascend.
+        """Rows for `draws`, and the actions of `others` for the observations of rows `other_rows`, which ascend.
 
         Raises:
             EpisodeFormatError: a file can no longer be read.
@@ -146,7 +146,7 @@ class Batcher:
         return chunks, tokens.reshape(len(draws), rows * codec.size), np.repeat(masks, codec.size, axis=1)
 
     def _keys(self, seen: Sequence[Draw], tokens: np.ndarray, mask: np.ndarray) -> tuple[bytes, ...]:
-        """Hashes of what the policy sees in each draw and the action at the same place."""
+        """Hashes of the observation of each draw and the action at the same place."""
         texts = (self.features.view_name(draw).encode() for draw in seen)
         rows = zip(texts, tokens, mask, strict=True)
         return tuple(

@@ -1,4 +1,4 @@
-"""What the model reads of observations, once a view; its features too, where the adapter does not reach them."""
+"""Inputs of the model, once a view; its image features too, where the adapter does not reach them."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class FeatureStore:
                 self._pending[key] = self._pool.submit(self._prepare, key)
 
     def inputs(self, draws: Sequence[Draw]) -> list[Inputs]:
-        """What the model reads of each draw.
+        """Inputs of the model for each draw.
 
         Raises:
             EpisodeFormatError: a file can no longer be read.

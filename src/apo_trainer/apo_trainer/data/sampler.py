@@ -20,7 +20,7 @@ SHADOW_POOL = "SHADOW"  # observations of HUMAN samples with the policy's own ac
 
 
 class ActionOf(enum.StrEnum):
-    """Whose action a row of a batch holds. Any but the recorded one is what the policy shall not do there."""
+    """Whose action a row of a batch holds. Any but the recorded one is undesirable."""
 
     RECORDED = "RECORDED"  # the sample's own
     SHADOW = "SHADOW"  # what the policy would have done while the operator drove
@@ -39,9 +39,9 @@ class Draw:
 class BatchSampler(Protocol):
     """How batches are drawn."""
 
-    counts: dict[str, int]  # what every batch is made of: rows by the name of what they are drawn from
-    sizes: dict[str, int]  # samples there are to draw from, by the same names
-    notes: list[str]  # what the data lack, and what is done about it
+    counts: dict[str, int]  # rows of every batch by the name of their pool
+    sizes: dict[str, int]  # samples of each pool, by the same names
+    notes: list[str]  # shortages of the data, and their remedy
 
     def batch(self, step: int) -> Sequence[Draw]:
         """Batch number `step` (from 0); the same for the same data, configuration and number."""

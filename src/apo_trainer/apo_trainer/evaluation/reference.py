@@ -36,7 +36,7 @@ class Reference:
         self._names = list(parameters)
 
     def sha256(self, *facts: object) -> str:
-        """Hash of everything that a log-probability depends on beside what is seen and done; `facts` joins in."""
+        """Hash of everything that a log-probability depends on beside observation and action; `facts` joins in."""
         digest = hashlib.sha256(
             repr((self._policy.base_sha256, self._policy.statistics_sha256, torch.__version__, _SCORE, *facts)).encode()
         )
@@ -110,7 +110,7 @@ class ReferenceLogps:
         if missing:
             values: list[float] = []
             with self._as_reference():
-                # what is kept must not depend on the actions that happened to be missing with it
+                # a cached value must not depend on the other actions of its pass
                 for part, count in fixed_batches(list(missing.values())):
                     values += self._score(batch, part)[:count]
             self._cache.put(dict(zip(missing, values, strict=True)))

@@ -30,8 +30,8 @@ class Terms:
     ref_logps: Tensor  # (B,) log pi_ref(a|o), nats
     desirable: Tensor  # (B,) bool
     classes: tuple[SampleClass, ...]  # (B,) what the rows are balanced over
-    l1: Tensor  # (B,) error of the decoded action, normalised action units
-    edges: Tensor  # (B,) share of tokens of the decoded action at an edge of the range, 0..1
+    l1: Tensor  # (B,) error of the likeliest bins (see `Forward`), normalised action units
+    edges: Tensor  # (B,) share of the likeliest bins at an edge of the range, 0..1
     token_counts: Tensor  # (B,) action tokens behind each log-probability
     kl_policy_logps: Tensor  # (B',) log pi_theta(a'|o), a' the action of another sample
     kl_ref_logps: Tensor  # (B',) log pi_ref(a'|o)

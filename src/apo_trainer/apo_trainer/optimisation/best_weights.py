@@ -32,7 +32,7 @@ class BestWeights:
             self.restore(step, error, {name: p.detach().clone() for name, p in self._parameters.items()})
 
     def restore(self, step: int, error: float, tensors: Mapping[str, Tensor]) -> None:
-        """Sets what an interrupted run had kept."""
+        """Sets the best weights of an interrupted run."""
         self.step, self.error, self.tensors = step, error, dict(tensors)
 
     @torch.no_grad()

@@ -130,7 +130,7 @@ class Trainer:
 
     @property
     def notes(self) -> list[str]:
-        """What the data and the machine lack, and what was done about it."""
+        """Shortages of data and machine, and their remedy."""
         return [*self._data_notes, *self.method.sampler.notes, *filter(None, [self._cache.fault])]
 
     def _choose_undesirable(self, reference: ReferenceLogps) -> None:
