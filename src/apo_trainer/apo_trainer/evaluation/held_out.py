@@ -104,7 +104,14 @@ def _spread(members: Sequence[int], most: int) -> list[int]:
     return [members[i * len(members) // count] for i in range(count)]
 
 
-def _rows(policy, samples, chosen, reference, serving, forward) -> list[tuple[float, ...]]:
+def _rows(
+    policy: VlaPolicy,
+    samples: Sequence[Sample],
+    chosen: Sequence[int],
+    reference: Reference,
+    serving: Reference | None,
+    forward: Callable[[Batch], Forward],
+) -> list[tuple[float, ...]]:
     """Of each chosen sample the values of ClassMeans, in their order."""
     rows: list[tuple[float, ...]] = []
     for batch in _batches(policy, samples, chosen):

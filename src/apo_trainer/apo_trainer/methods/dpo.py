@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from apo_trainer.config import TrainingConfig
 from apo_trainer.data.dataset import TrainingData
 from apo_trainer.data.negatives import has_shadow
 from apo_trainer.data.sampler import ActionOf, Draw, PoolSampler, members_by_class
@@ -19,7 +20,7 @@ class PairSampler:
     of pairs, at least one, keeps the number of rows at the batch size.
     """
 
-    def __init__(self, data: TrainingData, config):
+    def __init__(self, data: TrainingData, config: TrainingConfig):
         shares = {SampleClass.EXPERT: config.share_expert, SampleClass.HUMAN: 1.0 - config.share_expert}
         pools = members_by_class(data.train)
         self._pairs = PoolSampler(pools, shares, max(1, config.batch_size // 2), config.seed, config.views)

@@ -27,7 +27,7 @@ _CHECK_REPORT_S = 2.0  # between reports of how many files are checked
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class _Job:
     """Request of a run and the callbacks that it reports to."""
 
     config: TrainerConfig
@@ -75,9 +75,9 @@ def run(
     files, is_main = RunFiles(run_dir), is_main_process()
     parent = config.parent_of(serving) if request is None else request.parent
     result = RunResult(run_id, parent, serving, config.method, config.steps)
-    this = _Run(config, episode_ids, files, report if is_main else _silent, should_stop, is_main, gated)
+    job = _Job(config, episode_ids, files, report if is_main else _silent, should_stop, is_main, gated)
     try:
-        for result in _stages(this, request, result):  # noqa: B007: a run that fails keeps the last one
+        for result in _stages(job, request, result):  # noqa: B007: a run that fails keeps the last one
             pass
     except Interrupted:
         result = replace(result, state=INTERRUPTED, message="stopped on request; nothing was published")
@@ -97,7 +97,7 @@ def run(
     return result
 
 
-def _stages(this: _Run, request: RunRequest | None, result: RunResult) -> Iterator[RunResult]:
+def _stages(job: _Job, request: RunRequest | None, result: RunResult) -> Iterator[RunResult]:
     """Goes through the stages; yields the result so far after each, and the final one last.
 
     Raises:
@@ -106,9 +106,9 @@ def _stages(this: _Run, request: RunRequest | None, result: RunResult) -> Iterat
         OSError: something cannot be read or written.
         FloatingPointError: a loss or gradient is not finite.
     """
-    config, files = this.config, this.files
+    config, files = job.config, job.files
     if request is None:
-        request = _begin(this, result)
+        request = _begin(job, result)
     adapters = read_adapters(config, request)
     # read by OpenMP when torch comes in: threads that wait by spinning make steps ten times slower on a busy machine
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -120,7 +120,7 @@ def _stages(this: _Run, request: RunRequest | None, result: RunResult) -> Iterat
     yield (result := replace(result, processes=group.count))
 
     def check() -> None:
-        if group.any(this.should_stop()):
+        if group.any(job.should_stop()):
             raise Interrupted
 
     # data: an episode may have been saved while the processes started, so the main one decides
@@ -146,13 +146,13 @@ def _stages(this: _Run, request: RunRequest | None, result: RunResult) -> Iterat
     )
     yield result
     start = {"run_id": result.run_id, "steps": trainer.planned_steps, "notes": [*origin, *trainer.notes]}
-    this.report({"event": "start", **start, **result.data.as_dict()})
+    job.report({"event": "start", **start, **result.data.as_dict()})
     check()
 
     # loss: the optimizer steps
     began = time.monotonic()
     if group.is_main:
-        steps = stages.optimise(config, trainer, files, this.report, check)
+        steps = stages.optimise(config, trainer, files, job.report, check)
     else:
         steps = stages.follow(trainer, check)
     for step in steps:
@@ -174,9 +174,9 @@ def _stages(this: _Run, request: RunRequest | None, result: RunResult) -> Iterat
     # gate
     verdict = trainer.evaluate()
     yield (result := replace(result, verdict=verdict))
-    if this.should_stop():
+    if job.should_stop():
         raise Interrupted
-    if this.gated and not verdict.accepted:
+    if job.gated and not verdict.accepted:
         reasons = "; ".join(verdict.reasons)
         yield replace(result, state=REFUSED, message=f"the gate refused the adapter: {reasons}")
         return
@@ -186,35 +186,35 @@ def _stages(this: _Run, request: RunRequest | None, result: RunResult) -> Iterat
     yield replace(result, state=PUBLISHED, version=number, message=f"published adapter {number}")
 
 
-def _begin(this: _Run, result: RunResult) -> RunRequest:
+def _begin(job: _Job, result: RunResult) -> RunRequest:
     """Chooses the episode files and writes what `--resume` needs."""
-    if this.is_main:
-        this.files.begin(this.config)
-    config = this.config
-    paths, rejected = find_episodes(Path(config.episode_dir), Path(config.expert_dir), this.episode_ids)
-    if this.is_main:  # the other processes take its files
-        checks = EpisodeChecks(this.files.folder.parent / CHECKS_FILE)
-        paths, faulty = checks.sort_out(paths, _check_progress(this, len(paths)))
+    if job.is_main:
+        job.files.begin(job.config)
+    config = job.config
+    paths, rejected = find_episodes(Path(config.episode_dir), Path(config.expert_dir), job.episode_ids)
+    if job.is_main:  # the other processes take its files
+        checks = EpisodeChecks(job.files.folder.parent / CHECKS_FILE)
+        paths, faulty = checks.sort_out(paths, _check_progress(job, len(paths)))
         rejected = [*rejected, *faulty]
     unread = tuple((str(item.path), item.reason) for item in rejected)
     request = RunRequest(result.run_id, result.parent, result.serving, tuple(map(str, paths)), unread)
-    if this.is_main:
-        this.files.write_request(request)
+    if job.is_main:
+        job.files.write_request(request)
     return request
 
 
-def _check_progress(this: _Run, total: int) -> Callable[[Path], None]:
+def _check_progress(job: _Job, total: int) -> Callable[[Path], None]:
     """Called before each file that is checked: reports now and then, and ends the run on request."""
     reported_s, number = time.monotonic(), itertools.count()
 
     def progress(_: Path) -> None:
         nonlocal reported_s
-        if this.should_stop():
+        if job.should_stop():
             raise Interrupted
         done, now_s = next(number), time.monotonic()
         if now_s - reported_s >= _CHECK_REPORT_S:
             reported_s = now_s
-            this.report({"event": "check", "done": done, "files": total})
+            job.report({"event": "check", "done": done, "files": total})
 
     return progress
 
