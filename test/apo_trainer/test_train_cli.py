@@ -182,7 +182,7 @@ def test_run_stopped_while_files_are_checked_is_interrupted(arguments, tmp_path)
     arguments()
     config = read_config(tmp_path / "run.yaml")
     result = train.run(config, 0, (), tmp_path / "run", "run", lambda _: None, lambda: True)
-    assert (result["state"], result["steps"]) == ("INTERRUPTED", 0)
+    assert (result.state, result.steps) == ("INTERRUPTED", 0)
     assert result_of(tmp_path)["message"] == "stopped on request; nothing was published"
 
 
