@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apo_core.gripper import GripperScale
+from apo_core.actions import GripperScale
 from apo_sim_bridge.trial import CommandInbox, Trial, TrialRules
 
 TICK = 50_000_000

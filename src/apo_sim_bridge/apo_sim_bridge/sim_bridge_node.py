@@ -14,9 +14,9 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory
 
+from apo_core.actions import GripperScale
 from apo_core.contract.contract import load_contract
 from apo_core.errors import ConfigError
-from apo_core.gripper import GripperScale
 from apo_core.ros.conversions import array_to_pose, image_to_msg, to_ns, to_stamp, trajectory_end, twist_to_array
 from apo_core.ros.node_runner import run
 from apo_core.ros.parameters import declare

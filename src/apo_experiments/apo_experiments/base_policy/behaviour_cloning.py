@@ -12,7 +12,7 @@ import torch
 
 from apo_core.errors import ConfigError
 from apo_core.types import StepLabel
-from apo_episodes.reader import Episode
+from apo_episodes.episode import Episode
 from apo_experiments.base_policy.optimizer import Optimizer, OptimizerSettings, shuffled_batches
 from apo_trainer.data.episode_data import chunk_rows, disturbed_steps
 from apo_trainer.data.prefix_noise import PrefixNoise

@@ -10,8 +10,9 @@ from typing import Any
 from apo_core.contract.contract import Contract
 from apo_core.errors import EpisodeFormatError
 from apo_core.types import EpisodeKind
-from apo_episodes.labeling import LabelRule, episode_windows
-from apo_episodes.reader import Episode, read_episode
+from apo_episodes.episode import Episode
+from apo_episodes.labeling import LabelRule
+from apo_episodes.reader import read_episode
 from apo_episodes.takeover_windows import Window, fitted_window, window_statistics
 from apo_trainer.data.episode_data import episode_data
 from apo_trainer.data.episode_files import RejectedEpisode, is_trained_on
@@ -122,7 +123,7 @@ def load_training_data(
         except EpisodeFormatError as error:
             rejected.append(RejectedEpisode.because(episode.path, error))
             continue
-        windows += episode_windows(episode, rule)
+        windows += episode.undesirable_windows(rule)
         contract = episode.contract
     out = set(held_out_ids(list(episodes.values()), held_out_share))
     samples = [
@@ -178,7 +179,7 @@ def _fitted_rule(episodes: Sequence[Episode], rule: LabelRule, k_from: str) -> t
     """
     other = replace(rule, undesirable_rule=k_from)
     distinct = {episode.info.episode_id: episode for episode in episodes}.values()
-    windows = [window for episode in distinct for window in episode_windows(episode, other)]
+    windows = [window for episode in distinct for window in episode.undesirable_windows(other)]
     k = fitted_window(windows)
     fitted = rule if k is None else replace(rule, undesirable_steps=k, undesirable_seconds=0.0)
     return fitted, window_statistics(windows, k_from)

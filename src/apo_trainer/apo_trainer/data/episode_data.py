@@ -9,8 +9,8 @@ import numpy as np
 
 from apo_core.errors import EpisodeFormatError
 from apo_core.types import ControlSource, EpisodeKind, StepLabel
+from apo_episodes.episode import Episode
 from apo_episodes.labeling import LabelRule
-from apo_episodes.reader import Episode
 from apo_trainer.data.samples import EpisodeData, SampleClass
 
 _SAME_ACTION = 1e-3  # contract units; a limiter's rounding is no disturbance

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self, TextIO
 
 from apo_core.errors import ApoError
+from apo_core.system.atomic_files import replace_file
 from apo_trainer.config import TrainerConfig, read_config, write_config
 from apo_trainer.runs.result import PUBLISHED, REFUSED, RunResult
 
@@ -60,11 +61,11 @@ class RunFiles:
         write_config(config, self.config)
 
     def write_request(self, request: RunRequest) -> None:
-        _replace(self._request, asdict(request))
+        _replace_json(self._request, asdict(request))
 
     def write_result(self, result: RunResult) -> None:
         """Raises OSError."""
-        _replace(self.result, result.as_dict())
+        _replace_json(self.result, result.as_dict())
         if result.state in _FINISHED:
             self.progress.unlink(missing_ok=True)
 
@@ -118,7 +119,7 @@ class MetricsFile:
 
     def __init__(self, path: Path, step: int = 0):
         if step:
-            _replace_text(path, "".join(path.read_text().splitlines(keepends=True)[:step]))
+            replace_file(path, "".join(path.read_text().splitlines(keepends=True)[:step]))
         self._file: TextIO = open(path, "a" if step else "w")  # noqa: SIM115
 
     def write(self, metrics: Mapping[str, Any]) -> None:
@@ -141,11 +142,5 @@ def explain(error: Exception, places: Sequence[Path | str]) -> str:
     return text
 
 
-def _replace(path: Path, data: Mapping[str, Any]) -> None:
-    _replace_text(path, json.dumps(data, indent=2) + "\n")
-
-
-def _replace_text(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(text)
-    temporary.replace(path)
+def _replace_json(path: Path, data: Mapping[str, Any]) -> None:
+    replace_file(path, json.dumps(data, indent=2) + "\n")
