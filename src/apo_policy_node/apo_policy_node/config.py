@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from apo_core.config.parameters import parameter
 from apo_core.errors import AdapterError, CheckpointError, ConfigError
 from apo_policy_node.inference.chunking import CHUNKINGS
+from apo_vla.lora import shape
 
 PROMOTED = -1
 FILE = "config/policy.yaml"
@@ -23,13 +24,9 @@ class PolicyConfig:
     adapter_dir: str = parameter("runs/adapters", "adapter store; it may appear later")
     adapter_version: int = parameter(0, "adapter served at start; 0 base policy, -1 the promoted one", low=-1)
     adapter_public_key: str = parameter("", "file of public keys (PEM); only adapters signed by one serve; empty: any")
-    lora_rank: int = parameter(32, "rank of the adapters", low=1, high=1024)
-    lora_alpha: float = parameter(64.0, "alpha of the adapters, whose scale is alpha / rank", low=0.0, high=4096.0)
-    lora_targets: str = parameter(
-        "",
-        "regular expression over module names: the layers that the adapters are of; empty: the linear layers of the "
-        "language model",
-    )
+    lora_rank: int = shape.rank()
+    lora_alpha: float = shape.alpha()
+    lora_targets: str = shape.targets()
     auto_reload: bool = parameter(True, "load what is promoted in the adapter store without a request")
     poll_s: float = parameter(1.0, "seconds between looks into the adapter store", low=0.05, high=3600.0)
     instruction: str = parameter("lift the red cube", "task of the policy, in words")

@@ -21,7 +21,6 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.utils import get_peft_model_state_dict
 from torch import nn
 
-from apo_core.config.parameters import parameter
 from apo_core.errors import AdapterError, ConfigError
 
 TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -32,18 +31,12 @@ _PREFIX = "base_model.model."  # of PEFT's files
 
 @dataclass(frozen=True, slots=True)
 class LoraSettings:
-    """Shape of an adapter; the product B A is scaled by alpha / rank."""
+    """Shape of an adapter; the product B A is scaled by alpha / rank. `shape` has the limits of its parameters."""
 
-    rank: int = parameter(8, "rank of the adapter", low=1, high=1024)
-    alpha: float = parameter(
-        16.0, "scale of the adapter; the product is multiplied by alpha / rank", low=0.0, high=4096.0
-    )
-    dropout: float = parameter(0.0, "share of the adapter's inputs dropped in training", low=0.0, high=0.9)
-    targets: str = parameter(
-        "",
-        "regular expression over module names: the linear and convolution layers that the adapter is of; empty: the "
-        "linear layers of the language model",
-    )
+    rank: int = 8
+    alpha: float = 16.0
+    dropout: float = 0.0  # share of the adapter's inputs dropped in training
+    targets: str = ""  # regular expression over module names; empty: the linear layers of the language model
 
     def __post_init__(self):
         try:

@@ -1,4 +1,4 @@
-"""The gate: whether a trained adapter may be published, judged on episodes that were never trained on. Pure."""
+"""The gate: whether a trained adapter may be published, by its results on held-out episodes. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apo_trainer.config import TrainingConfig
-from apo_trainer.data.dataset import SampleClass
+from apo_trainer.data.samples import SampleClass
 
 # what the policy shall do, and so what its error is measured on
 GOALS = (SampleClass.EXPERT, SampleClass.HUMAN)
@@ -32,7 +32,7 @@ class GateLimits:
     rise_nats: float  # mean of the desirable must be above
     fall_nats: float  # mean of the undesirable must be below minus this
     l1_tolerance: float  # mean error may exceed the reference's, and the serving adapter's, by this share of it
-    edge_rise: float  # share of decoded tokens at an edge of the range may exceed the reference's by this
+    edge_rise: float  # share of likeliest bins at an edge of the range may exceed the reference's by this
     own_success_nats: float  # mean of the policy's steps of unaided successes must not be below
     min_samples: int  # desirable samples that are needed to judge by
     undesirable_samples: int  # undesirable samples from which on they are judged: the mean of a few is noise
@@ -45,9 +45,9 @@ class ClassMeans:
 
     samples: int
     log_ratio: float  # nats, log pi_theta(a|o) - log pi_ref(a|o)
-    l1: float  # normalised action units, adapter
+    l1: float  # error of the likeliest bins, normalised action units, adapter
     ref_l1: float  # the same of the reference
-    edges: float = 0.0  # share of decoded tokens at an edge of the range, 0..1, adapter
+    edges: float = 0.0  # share of likeliest bins at an edge of the range, 0..1, adapter
     ref_edges: float = 0.0
     serving_l1: float | None = None  # of the adapter that serves; None where it is the reference or cannot be compared
     serving_log_ratio: float | None = None  # nats, log pi_theta(a|o) - log pi_serving(a|o)
@@ -86,7 +86,7 @@ def limits_of(config: TrainingConfig, with_undesirable: bool) -> GateLimits:
     )
 
 
-def judge(
+def evaluate(
     means: Mapping[SampleClass, ClassMeans],
     faults: Sequence[str],
     limits: GateLimits,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from apo_trainer.optimisation.action_tolerance import TolerantActions, action_scores
+from apo_trainer.losses.action_tolerance import TolerantActions, action_scores
 from apo_vla.actions.codec import ActionCodec
 from apo_vla.policy import VlaPolicy
 
@@ -48,7 +48,7 @@ def test_a_small_tolerance_counts_bins_of_one_value_alone():
     np.testing.assert_allclose(np.exp(found), [0.1, 0.2, 0.3, 0.4, 0.4], rtol=1e-6)
 
 
-def test_training_scores_with_the_policys_own_bins_unless_there_is_a_tolerance(tiny_model):
+def test_training_scores_exact_bins_without_a_tolerance(tiny_model):
     policy = VlaPolicy(*tiny_model)
     assert action_scores(policy, 0.0) is policy.classes
     assert isinstance(action_scores(policy, 2.0), TolerantActions)

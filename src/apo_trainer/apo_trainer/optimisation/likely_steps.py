@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 
 from apo_trainer.data.batches import Batcher
-from apo_trainer.data.dataset import Sample, TrainingData
+from apo_trainer.data.dataset import TrainingData
 from apo_trainer.data.features import FeatureSettings
-from apo_trainer.optimisation.reference import ReferenceLogps
 from apo_trainer.data.sampler import Draw
+from apo_trainer.data.samples import Sample
+from apo_trainer.evaluation.reference import ReferenceLogps
 from apo_vla.policy import VlaPolicy
 
 _BATCH = 32

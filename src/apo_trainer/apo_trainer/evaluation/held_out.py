@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 
 from apo_trainer.data.batches import Batch, Batcher
-from apo_trainer.data.dataset import Sample, SampleClass
 from apo_trainer.data.features import FeatureSettings
 from apo_trainer.data.sampler import Draw
-from apo_trainer.optimisation.gate import GOALS, ClassMeans
-from apo_trainer.optimisation.reference import Reference
-from apo_trainer.optimisation.update import Forward
+from apo_trainer.data.samples import Sample, SampleClass
+from apo_trainer.evaluation.forward import Forward
+from apo_trainer.evaluation.gate import GOALS, ClassMeans
+from apo_trainer.evaluation.reference import Reference
 from apo_vla.policy import VlaPolicy
 
 _BATCH = 32
@@ -39,7 +39,7 @@ def held_out(
     """Means over at most `most` samples of each class and of own successes; plain views, no gradient.
 
     Args:
-        policy: with the adapter that is judged.
+        policy: with the adapter that is evaluated.
         samples: to choose from, spread evenly.
         most: samples of each class.
         reference: of the training.
@@ -66,7 +66,7 @@ class DesirableError:
     """L1 error on held-out demonstrated and corrected steps, normalised action units; plain views, no gradient.
 
     Args:
-        policy: its weights of the moment are judged.
+        policy: its weights of the moment are evaluated.
         samples: to choose from, spread evenly.
         most: samples of each class.
         forward: the pass of a batch.
@@ -104,7 +104,14 @@ def _spread(members: Sequence[int], most: int) -> list[int]:
     return [members[i * len(members) // count] for i in range(count)]
 
 
-def _rows(policy, samples, chosen, reference, serving, forward) -> list[tuple[float, ...]]:
+def _rows(
+    policy: VlaPolicy,
+    samples: Sequence[Sample],
+    chosen: Sequence[int],
+    reference: Reference,
+    serving: Reference | None,
+    forward: Callable[[Batch], Forward],
+) -> list[tuple[float, ...]]:
     """Of each chosen sample the values of ClassMeans, in their order."""
     rows: list[tuple[float, ...]] = []
     for batch in _batches(policy, samples, chosen):

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from apo_trainer.data.batches import Batch
 from apo_trainer.data.features import fixed_batches
+from apo_trainer.evaluation.precision import matrix_products
+from apo_trainer.evaluation.reference_cache import ReferenceCache
 from apo_trainer.losses import sequence_logps
-from apo_trainer.optimisation.action_tolerance import ActionScores
-from apo_trainer.optimisation.precision import matrix_products
-from apo_trainer.optimisation.reference_cache import ReferenceCache
+from apo_trainer.losses.action_tolerance import ActionScores
 from apo_vla.policy import VlaPolicy
 
 _Action = tuple[int, Tensor, Tensor, Tensor]  # row of a batch; tokens, mask and prefix (L,) of an action seen from it
@@ -36,7 +36,7 @@ class Reference:
         self._names = list(parameters)
 
     def sha256(self, *facts: object) -> str:
-        """Hash of everything that a log-probability depends on beside what is seen and done; `facts` joins in."""
+        """Hash of everything that a log-probability depends on beside observation and action; `facts` joins in."""
         digest = hashlib.sha256(
             repr((self._policy.base_sha256, self._policy.statistics_sha256, torch.__version__, _SCORE, *facts)).encode()
         )
@@ -110,7 +110,7 @@ class ReferenceLogps:
         if missing:
             values: list[float] = []
             with self._as_reference():
-                # what is kept must not depend on the actions that happened to be missing with it
+                # a cached value must not depend on the other actions of its pass
                 for part, count in fixed_batches(list(missing.values())):
                     values += self._score(batch, part)[:count]
             self._cache.put(dict(zip(missing, values, strict=True)))

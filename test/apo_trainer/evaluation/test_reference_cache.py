@@ -3,7 +3,7 @@
 import sqlite3
 from contextlib import closing
 
-from apo_trainer.optimisation.reference_cache import ReferenceCache
+from apo_trainer.evaluation.reference_cache import ReferenceCache
 
 A, B = b"a" * 16, b"b" * 16
 
@@ -49,7 +49,7 @@ def test_a_broken_file_is_made_anew(tmp_path):
     assert ReferenceCache(tmp_path, "ref").get(A) == -1.0
 
 
-def test_a_folder_that_cannot_be_made_is_reported_and_values_stay_in_memory(tmp_path):
+def test_folder_that_cannot_be_made_is_reported_values_stay_in_memory(tmp_path):
     (tmp_path / "file").write_text("")
     cache = ReferenceCache(tmp_path / "file" / "cache", "ref")
     cache.put({A: -1.0})
@@ -57,7 +57,7 @@ def test_a_folder_that_cannot_be_made_is_reported_and_values_stay_in_memory(tmp_
     assert "reference log-probabilities are not kept" in cache.fault
 
 
-def test_a_file_that_can_no_longer_be_written_is_reported_and_values_stay_in_memory(tmp_path):
+def test_file_that_cannot_be_written_is_reported_values_stay_in_memory(tmp_path):
     cache = ReferenceCache(tmp_path, "ref")
     with closing(sqlite3.connect(tmp_path / "ref.sqlite")) as other:
         other.execute("DROP TABLE logps")

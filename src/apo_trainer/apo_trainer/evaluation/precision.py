@@ -1,4 +1,4 @@
-"""Precision of the matrix products; log-softmax and losses are float32 whatever it is."""
+"""Precision of the matrix products; log-softmax and losses are always float32."""
 
 from __future__ import annotations
 

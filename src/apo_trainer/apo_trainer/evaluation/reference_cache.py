@@ -1,7 +1,7 @@
 """Log-probabilities under the reference, kept on disk between runs. No torch.
 
 One SQLite file for each reference; a key names what was seen and which action was scored, so that a value holds for
-ever. It only saves work: whatever is wrong with the file, training goes on without it.
+ever. It only saves work: training goes on without a file that cannot be used.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class ReferenceCache:
             self._connect()
         except sqlite3.OperationalError:
             raise
-        except sqlite3.DatabaseError:  # not a database: what is left of a broken one is of no use
+        except sqlite3.DatabaseError:  # not a database, or a broken one
             self.close()
             path.unlink()
             self._connect()

@@ -10,10 +10,10 @@ from apo_trainer.data.batches import Batcher
 from apo_trainer.data.dataset import load_training_data
 from apo_trainer.data.features import FeatureSettings
 from apo_trainer.data.sampler import Draw
+from apo_trainer.evaluation.reference import Reference, ReferenceLogps
+from apo_trainer.evaluation.reference_cache import ReferenceCache
 from apo_trainer.losses import sequence_logps
-from apo_trainer.optimisation.action_tolerance import TolerantActions
-from apo_trainer.optimisation.reference import Reference, ReferenceLogps
-from apo_trainer.optimisation.reference_cache import ReferenceCache
+from apo_trainer.losses.action_tolerance import TolerantActions
 from apo_vla.lora.adapter import LoraSettings, attach_lora, lora_parameters
 from apo_vla.policy import VlaPolicy
 
@@ -119,7 +119,7 @@ def test_a_value_does_not_depend_on_what_it_was_scored_with(policy, batcher):
     assert torch.equal(together, torch.cat(alone))
 
 
-def test_its_hash_tells_adapters_and_facts_apart(policy):
+def test_hash_differs_between_adapters_and_facts(policy):
     first = reference_of(policy).sha256("float32")
     assert reference_of(policy).sha256("float32") == first
     assert reference_of(policy).sha256("bfloat16") != first

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from apo_trainer.optimisation.edge_tokens import EdgeTokens
+from apo_trainer.evaluation.edge_tokens import EdgeTokens
 from apo_vla.actions.codec import ActionCodec
 
 # normalised, constant, gripper; of 8 bins the last two are one action

@@ -5,10 +5,11 @@ import torch
 
 from apo_episodes.labeling import LabelRule
 from apo_episodes.reader import read_frames
-from apo_trainer.data.dataset import SampleClass, TrainingData, load_training_data
-from apo_trainer.data.likely_steps import token_logps, with_likely
-from apo_trainer.optimisation.reference import Reference, ReferenceLogps
-from apo_trainer.optimisation.reference_cache import ReferenceCache
+from apo_trainer.data.dataset import TrainingData, load_training_data
+from apo_trainer.data.samples import SampleClass
+from apo_trainer.evaluation.reference import Reference, ReferenceLogps
+from apo_trainer.evaluation.reference_cache import ReferenceCache
+from apo_trainer.optimisation.likely_steps import token_logps, with_likely
 from apo_vla.lora.adapter import LoraSettings, attach_lora, lora_parameters
 from apo_vla.policy import VlaPolicy
 
