@@ -13,6 +13,7 @@ from pathlib import Path
 from apo_bringup.stack import nodes
 from apo_core.config import parameters as configuration
 from apo_core.errors import ApoError, ConfigError
+from apo_core.tasks.specs import TASKS
 
 _WITH_PARSER = ("base-policy", "train", "compare", "evaluate", "sessions", "policy", "episodes", "adapters")
 _DEVICES = ("auto", "spacemouse", "joy", "keyboard", "scripted", "none")
@@ -21,14 +22,13 @@ _DEVICES = ("auto", "spacemouse", "joy", "keyboard", "scripted", "none")
 def _demo(arguments: argparse.Namespace) -> int:
     from apo_bringup.demo import run_demo
     from apo_bringup.session.plan import SessionConfig
-    from apo_sim_bridge.demonstrations.files import INSTRUCTIONS
 
     shipped = "session_quick.yaml" if arguments.quick else "session.yaml"
     file = Path(arguments.config or nodes.share_dir() / "config" / shipped)
     config = configuration.load(SessionConfig, file, "session", configuration.parse_overrides(arguments.set))
-    config = dataclasses.replace(config, instruction=config.instruction or INSTRUCTIONS[config.task])
+    config = dataclasses.replace(config, instruction=config.instruction or TASKS[config.task].instruction)
     run_dir = Path(arguments.output or Path("runs") / time.strftime("%Y%m%d_%H%M%S"))
-    expert_dir = Path(arguments.expert_dir or Path("data") / "expert" / config.task.lower())
+    expert_dir = Path(arguments.expert_dir or Path("data") / "expert" / TASKS[config.task].folder)
     if run_dir.exists():
         raise ConfigError("apo demo", [f"--output {run_dir} exists already: name a new folder"])
     checkpoint = Path(arguments.checkpoint).resolve() if arguments.checkpoint else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from apo_core.config.parameters import parameter
 from apo_core.errors import AdapterError, CheckpointError, ConfigError
+from apo_core.tasks.specs import DEFAULT_TASK
 from apo_policy_node.inference.chunking import CHUNKINGS
 
 PROMOTED = -1
@@ -32,7 +33,7 @@ class PolicyConfig:
     )
     auto_reload: bool = parameter(True, "load what is promoted in the adapter store without being asked")
     poll_s: float = parameter(1.0, "seconds between looks into the adapter store", low=0.05, high=3600.0)
-    instruction: str = parameter("lift the red cube", "what the policy is told to do")
+    instruction: str = parameter(DEFAULT_TASK.instruction, "what the policy is told to do")
     replan_steps: int = parameter(2, "ticks a chunk is used before the next prediction", low=1, high=1000)
     action_horizon: int = parameter(0, "rows of a chunk predicted and executed at most; 0: all", low=0, high=1000)
     chunking: str = parameter("replace", "how a chunk goes together with those before it", choices=CHUNKINGS)

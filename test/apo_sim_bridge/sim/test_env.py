@@ -9,10 +9,11 @@ import pytest
 
 from apo_core.errors import ConfigError
 from apo_core.tasks.expert import make_expert
+from apo_core.tasks.specs import TASKS
 from apo_sim_bridge.demonstrations.collect import expert_input
 from apo_sim_bridge.sim import rendering
 from apo_sim_bridge.sim.appearance import swap_textures, texture_files
-from apo_sim_bridge.sim.env import TASK_BODIES, SimConfig, SimEnv, controller_input
+from apo_sim_bridge.sim.env import SimConfig, SimEnv, controller_input
 
 STILL = np.array([0, 0, 0, 0, 0, 0, -1], np.float32)
 
@@ -154,7 +155,7 @@ def test_experts_of_the_other_tasks(task, steps):
     expert = make_expert(task)
     with SimEnv(SimConfig(task=task, cameras={})) as other:
         frame = other.reset(1)
-        assert set(frame.objects) == set(TASK_BODIES[task])
+        assert tuple(frame.objects) == TASKS[task].objects
         for _ in range(steps):
             frame = other.step(expert.act(expert_input(frame)))
             if frame.success:

@@ -13,7 +13,8 @@ from enum import Enum
 import numpy as np
 
 from apo_core.rotations import matrix_from_quaternion, rotation_between, wrap_angle
-from apo_core.tasks.grasp_tasks import TASKS, GraspTask
+from apo_core.tasks.grasp_task import GraspTask
+from apo_core.tasks.specs import task_spec
 
 LINEAR_GAIN = 14.0  # 1/s
 ANGULAR_GAIN = 10.0  # 1/s
@@ -92,7 +93,7 @@ class Expert:
 
 def make_expert(task: str) -> Expert:
     """Raises ValueError for an unknown task."""
-    return Expert(_task(task))
+    return Expert(task_spec(task).grasp)
 
 
 def progress(task: str, state: ExpertInput) -> float:
@@ -101,17 +102,11 @@ def progress(task: str, state: ExpertInput) -> float:
     Raises:
         ValueError: unknown task.
     """
-    scene = Scene(_task(task), state)
+    scene = Scene(task_spec(task).grasp, state)
     if scene.placed:
         return 0.0
     reach = 0.0 if scene.held else GRASP_CONE.length(scene.to_grasp)
     return reach + scene.place_cone.length(scene.to_place)
-
-
-def _task(name: str) -> GraspTask:
-    if name not in TASKS:
-        raise ValueError(f"task = {name!r} has no expert; known: {list(TASKS)}")
-    return TASKS[name]
 
 
 class Scene:

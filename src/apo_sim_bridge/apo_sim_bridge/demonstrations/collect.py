@@ -11,7 +11,7 @@ import numpy as np
 
 from apo_core.errors import ConfigError
 from apo_core.tasks.expert import ExpertInput, progress
-from apo_core.tasks.grasp_tasks import TASKS
+from apo_core.tasks.specs import TASKS
 from apo_sim_bridge.sim.env import ACTION_SCALE, SimConfig, SimFrame
 
 _NOISE_STREAM = 1  # keeps the noise apart from what the simulation draws from the same seed

@@ -19,19 +19,14 @@ import numpy as np
 from apo_core.contract.contract import Contract, load_contract
 from apo_core.errors import ApoError, ConfigError
 from apo_core.tasks.expert import make_expert
+from apo_core.tasks.specs import TASKS
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
 from apo_episodes.reader import EpisodeWriter, list_episodes
 from apo_sim_bridge.config import SimBridgeConfig, sim_config
 from apo_sim_bridge.demonstrations.collect import NoiseBursts, collect, task_remaining
 from apo_sim_bridge.sim.env import SimEnv, SimFrame
 
-INSTRUCTIONS = {
-    "Lift": "lift the red cube",
-    "Stack": "stack the red cube on the green cube",
-    "NutAssemblySquare": "put the square nut on the square peg",
-}
 OPERATOR = "scripted_expert"
-MAX_STEPS = {"Lift": 150, "Stack": 300, "NutAssemblySquare": 400}
 HOLD_STEPS = 6  # after the first success, so that the data shows what to do then
 _LEDGER = "demonstrations.json"
 TRIES_PER_EPISODE = 10  # seeds, when the expert fails
@@ -68,7 +63,7 @@ def ensure_demonstrations(
     The episodes are the first `episodes` successes of the seeds `seed`, `seed` + 1, ...: the same on every machine.
 
     Args:
-        task: key of INSTRUCTIONS.
+        task: key of TASKS.
         directory: of the episode files.
         episodes: wanted number.
         seed: first one.
@@ -85,11 +80,11 @@ def ensure_demonstrations(
         ConfigError: an unknown task, or a directory made with other settings.
         ApoError: the expert fails too often, or a simulation died.
     """
-    if task not in INSTRUCTIONS:
-        raise ConfigError("demonstrations", [f"task = {task!r} is not one of {list(INSTRUCTIONS)}"])
+    if task not in TASKS:
+        raise ConfigError("demonstrations", [f"task = {task!r} is not one of {list(TASKS)}"])
     directory = Path(directory)
     contract = contract or load_contract("config/contract.yaml")
-    instruction = instruction or INSTRUCTIONS[task]
+    instruction = instruction or TASKS[task].instruction
     report = progress or _printer()
     ledger = _Ledger(directory, task, seed, noise, instruction, contract)
     if len(ledger.successes) < episodes:
@@ -123,7 +118,7 @@ class _Ledger:
             "instruction": instruction,
             "contract_sha256": contract.sha256,
             "hold_steps": HOLD_STEPS,
-            "max_steps": MAX_STEPS[task],
+            "max_steps": TASKS[task].demonstration_steps,
         }
         self._settings = settings
         self._failures: list[int] = []
@@ -274,7 +269,7 @@ _worker: dict = {}
 
 def _start_worker(task: str, noise: NoiseBursts | None, instruction: str, contract: Contract) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
-    bridge = SimBridgeConfig(task=task, horizon=MAX_STEPS[task])
+    bridge = SimBridgeConfig(task=task, horizon=TASKS[task].demonstration_steps)
     _worker.update(
         config=sim_config(bridge, contract), task=task, noise=noise, instruction=instruction, contract=contract
     )
@@ -298,7 +293,8 @@ def demonstration_steps(
 ) -> list[Step] | None:
     """One demonstration as recorded steps, stamps starting at one period; None if it did not end in success."""
     steps, last = [], None
-    for index, one in enumerate(collect(env, make_expert(task), seed, noise, MAX_STEPS[task], HOLD_STEPS)):
+    course = collect(env, make_expert(task), seed, noise, TASKS[task].demonstration_steps, HOLD_STEPS)
+    for index, one in enumerate(course):
         stamp = (index + 1) * contract.period_ns
         last = one.next_frame
         steps.append(
