@@ -63,7 +63,7 @@ class Expert:
         return self._phase
 
     def reset(self) -> None:
-        """Forgets the past; the next call decides from its input alone."""
+        """Drops its state; the next call decides from its input alone."""
         self._phase = Phase.APPROACH
         self._steps = 0
         self._last_width = np.inf

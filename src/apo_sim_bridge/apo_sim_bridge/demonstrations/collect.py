@@ -70,7 +70,7 @@ class DemonstrationStep:
     frame: SimFrame  # what the expert saw
     expert_action: np.ndarray  # float32 (7,): what it chose, the label
     executed_action: np.ndarray  # float32 (7,): what was done, noise included
-    next_frame: SimFrame  # what came of it
+    next_frame: SimFrame  # result
 
 
 def expert_input(frame: SimFrame) -> ExpertInput:
@@ -79,7 +79,7 @@ def expert_input(frame: SimFrame) -> ExpertInput:
 
 
 def task_remaining(task: str, frame: SimFrame) -> float:
-    """Path left to success in a frame [m]; NaN for a task without an expert."""
+    """Path left to success in a frame [m]; NaN for a task that is not in the table."""
     return progress(task, expert_input(frame)) if task in TASKS else math.nan
 
 

@@ -43,7 +43,7 @@ def frame_state(frame: SimFrame) -> dict[str, np.ndarray]:
 
 
 def frame_observation(frame: SimFrame, stamp_ns: int, instruction: str) -> Observation:
-    """What the simulated robot's topics say at one instant."""
+    """What the simulated robot's topics report at one instant."""
     return Observation(stamp_ns, frame.images, frame_state(frame), instruction)
 
 
@@ -58,7 +58,7 @@ def ensure_demonstrations(
     progress: Callable[[str], None] | None = None,
     workers: int | None = None,
 ) -> list[Path]:
-    """Makes a directory hold successful demonstrations; what is there already is kept, so a second call is quick.
+    """Makes a directory hold successful demonstrations; existing episodes are kept, so a second call is quick.
 
     The episodes are the first `episodes` successes of the seeds `seed`, `seed` + 1, ...: the same on every machine.
 
@@ -105,7 +105,7 @@ def _printer(every_s: float = 5.0) -> Callable[[str], None]:
 
 
 class _Ledger:
-    """Which seeds were tried with which settings; the file that makes the work resumable."""
+    """Which seeds were tried with which settings; its file makes the work resumable."""
 
     def __init__(self, directory, task, seed, noise, instruction, contract):
         self.directory, self.task, self.noise, self.instruction = directory, task, noise, instruction
@@ -162,7 +162,7 @@ class _Ledger:
         return self.directory / f"{self.task}-{number:08d}.h5"
 
     def add(self, number: int, steps: list[Step] | None) -> None:
-        """Records what came of a seed: its steps, or None for a failure."""
+        """Records the result of a seed: its steps, or None for a failure."""
         if steps is None:
             self._failures.append(number)
         else:
@@ -279,7 +279,7 @@ def _run_seed(seed: int) -> list[Step] | None:
     """The steps of one demonstration, None if the expert failed."""
     if "env" not in _worker:
         try:
-            # made here and not in the initializer: a pool restarts a worker whose initializer fails, for ever
+            # made here and not in the initializer: a pool restarts a worker whose initializer fails, endlessly
             _worker["env"] = SimEnv(_worker["config"])
         except Exception as error:
             raise ApoError(f"the simulation cannot start: {error}") from None

@@ -181,7 +181,7 @@ def _start_worker(settings: SceneViewSettings, contract: Contract) -> None:
 def _run_scene(seed: int) -> SceneViews:
     if "env" not in _worker:
         try:
-            # made here and not in the initializer: a pool restarts a worker whose initializer fails, for ever
+            # made here and not in the initializer: a pool restarts a worker whose initializer fails, endlessly
             _worker["env"] = SimEnv(_worker["config"])
         except Exception as error:
             raise ApoError(f"the simulation cannot start: {error}") from None
