@@ -12,7 +12,7 @@ pytest.importorskip("supervisor", reason="supervisor is missing: run 'make setup
 from apo_bringup.stack.supervision import Program, Supervisor
 
 WAIT_S = 20.0
-# ends by SIGINT only, and says so
+# ends by SIGINT only, with a message
 PATIENT = (
     "import signal, sys, pathlib; "
     "signal.signal(signal.SIGINT, lambda *_: (print('ended by SIGINT', flush=True), sys.exit(0))); "
