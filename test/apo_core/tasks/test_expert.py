@@ -81,7 +81,7 @@ def test_gives_up_closing_on_nothing():
     assert expert.phase is Phase.APPROACH
 
 
-def test_reset_forgets():
+def test_reset_starts_with_the_approach():
     expert = make_expert("Lift")
     expert.act(lift([0.0, 0.0, CUBE_Z]))
     expert.reset()

@@ -32,7 +32,7 @@ def test_the_grasp_uses_objects_of_the_task(spec):
 
 
 def test_numbers_are_within_reason(spec):
-    assert spec.max_position_range_scale >= 1.0 and spec.demonstration_steps >= 1
+    assert spec.max_position_range_scale >= 1.0 and spec.horizon >= 1
     assert 0.0 < spec.grasp.width < spec.grasp.open_width <= 0.08
 
 

@@ -133,7 +133,7 @@ class SessionNode(BlockingNode):
         return self._saved(running, EndEpisode.Request(**end_fields(self._latest[TaskStatus])))
 
     def _reset(self, seed: int) -> None:
-        """Resets the scene; in real time nobody drives meanwhile, and nothing seen in the old scene drives in the new.
+        """Resets the scene; in real time the arm is held meanwhile, and no action for the old scene reaches the new.
 
         In lockstep no tick is between two trials, and the policy resets itself.
         """

@@ -16,15 +16,15 @@ from apo_core.tasks.grasp_task import GraspTask, Objects
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
-    """One task."""
+    """One task. Its placement ranges and its check of success are those of the simulation model."""
 
     name: str  # in parameters, commands and episode files
     instruction: str  # given to the policy unless a parameter gives another
-    model: str  # simulation model as `module:class`; its own check decides success
+    model: str  # simulation model as `module:class`
     bodies: Mapping[str, str]  # object -> body in the model; poses on ground_truth/objects have this order
     max_position_range_scale: float  # of the model's placement ranges; beyond it objects are out of the arm's reach
     recoloured: Mapping[str, str]  # texture of the grasped object -> file in its place, of the texture blue_object
-    demonstration_steps: int  # control steps after which a demonstration without success has failed
+    horizon: int  # control steps after which a demonstration without success has failed; trials have a parameter
     grasp: GraspTask  # what the expert does
 
     @property
@@ -85,7 +85,7 @@ _ROWS = (
         bodies={"cube": "cube_main"},
         max_position_range_scale=6.0,
         recoloured={"redwood": "blue-wood.png"},
-        demonstration_steps=150,
+        horizon=150,
         grasp=GraspTask(
             object_name="cube",
             width=0.042,
@@ -104,7 +104,7 @@ _ROWS = (
         bodies={"cubeA": "cubeA_main", "cubeB": "cubeB_main"},
         max_position_range_scale=2.5,
         recoloured={"redwood": "blue-wood.png"},
-        demonstration_steps=300,
+        horizon=300,
         grasp=GraspTask(
             object_name="cubeA",
             width=0.04,
@@ -123,7 +123,7 @@ _ROWS = (
         bodies={"SquareNut": "SquareNut_main", "peg1": "peg1"},
         max_position_range_scale=1.5,
         recoloured={"SquareNut_brass-metal": "steel-scratched.png"},
-        demonstration_steps=400,
+        horizon=400,
         grasp=GraspTask(
             object_name="SquareNut",
             width=0.032,
