@@ -24,8 +24,9 @@ from apo_core.contract.contract import Contract, contract_from_dict
 from apo_core.tasks.expert import make_expert
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
 from apo_episodes.frame_reader import FrameReader
-from apo_episodes.image_codec import PackedFrame, pack, unpack_jpeg
-from apo_episodes.reader import EpisodeWriter, list_episodes, read_episode
+from apo_episodes.hdf5.image_codec import PackedFrame, pack, unpack_jpeg
+from apo_episodes.reader import list_episodes, read_episode
+from apo_episodes.writer import EpisodeWriter
 from apo_sim_bridge.demonstrations.collect import collect
 from apo_sim_bridge.sim.env import SimConfig, SimEnv
 

@@ -15,7 +15,8 @@ from apo_core.errors import ConfigError
 from apo_core.types import ControlSource, EpisodeOutcome, Outcome, Purpose
 from apo_episodes.inspection.view import write_contact_sheet
 from apo_episodes.labeling import LabelRule
-from apo_episodes.reader import EpisodeWriter, read_episode
+from apo_episodes.reader import read_episode
+from apo_episodes.writer import EpisodeWriter
 from apo_trainer.config import TrainerConfig, write_config
 
 CONFIG = SessionConfig(task="Stack", instruction="stack: it", horizon=80, train_steps=0, lockstep_replan_steps=5)

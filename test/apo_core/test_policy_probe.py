@@ -1,4 +1,4 @@
-"""The probe tells a policy that looks and answers finitely from one that does not."""
+"""The probe separates a policy that uses its images and answers finitely from one that does not."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def test_a_policy_that_looks_passes():
         (Broken(), "inference failed: ValueError: no such key"),
     ],
 )
-def test_a_policy_that_does_not_is_told_why(policy, fault):
+def test_a_policy_that_does_not_is_reported(policy, fault):
     assert fault in self_test.faults(policy, CONTRACT, "lift")[0]
 
 

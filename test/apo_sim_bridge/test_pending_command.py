@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from apo_core.gripper import GripperScale
+from apo_core.actions import GripperScale
 from apo_sim_bridge.pending_command import PendingCommand
 
 LOW, HIGH = [-1.0] * 7, [1.0] * 7

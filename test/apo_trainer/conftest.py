@@ -11,7 +11,7 @@ from small_contract import contract_data
 
 from apo_core.contract.contract import Contract, contract_from_dict
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
-from apo_episodes.reader import EpisodeWriter
+from apo_episodes.writer import EpisodeWriter
 
 SOURCES = {"P": ControlSource.POLICY, "H": ControlSource.HUMAN, "-": ControlSource.HOLD}
 

@@ -1,4 +1,4 @@
-"""Asks a policy about two fixed observations: it must answer finitely, look at the image, and say what its trainer saw.
+"""Asks a policy about two fixed observations: the answer is finite, depends on the image, and agrees with the record.
 
 A policy that ignores its images answers both alike, down to the last bit of the log-probabilities (seen with OpenVLA's
 remote code on newer transformers).
@@ -20,7 +20,7 @@ MIN_AGREEMENT = 0.75
 
 
 class Policy(Protocol):
-    """What is tested."""
+    """A policy under test."""
 
     def predict(self, observation: Observation) -> ActionChunk:
         """A chunk computed from this observation."""
@@ -45,7 +45,7 @@ def probe_observations(contract: Contract, instruction: str) -> tuple[Observatio
 
 
 def record(policy: Policy, contract: Contract, instruction: str) -> dict[str, Any]:
-    """What a policy says to the probe, as plain JSON data for an adapter's manifest."""
+    """The answer of a policy to the probe, as plain JSON data for an adapter's manifest."""
     chunk = policy.predict(probe_observations(contract, instruction)[1])
     return {"probe": PROBE, "instruction": instruction, "values": np.asarray(chunk.values, np.float64).tolist()}
 

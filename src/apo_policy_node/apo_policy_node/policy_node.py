@@ -22,7 +22,7 @@ from apo_core.ros.conversions import to_ns
 from apo_core.ros.diagnostics import OK, WARN, diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.node_runner import run
-from apo_core.ros.observation_subscriber import ObservationSource
+from apo_core.ros.observation_subscriber import ObservationSubscriber
 from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, LATCHED, sensors
 from apo_core.types import ControlSource
@@ -48,7 +48,7 @@ class PolicyNode(LifecycleBase):
         super().__init__("policy")
         self._config = declare(self, PolicyConfig)
         self._server: PolicyServer | None = None
-        self._source: ObservationSource | None = None
+        self._source: ObservationSubscriber | None = None
         self._chunk_pub = self.create_publisher(ActionChunk, "policy/chunk", COMMANDS)
         self._doubt_pub = self.create_publisher(ActionDoubt, "policy/doubt", COMMANDS)
         self._status_pub = self.create_publisher(AdapterStatus, "policy/adapter_status", LATCHED)
@@ -87,7 +87,7 @@ class PolicyNode(LifecycleBase):
         """Begins to answer observations; nothing seen or predicted before counts."""
         self._server.clear()
         self._sync = ObservationSync(self._contract, self._config.instruction)
-        self._source = ObservationSource(
+        self._source = ObservationSubscriber(
             self, self._contract, sensors(self._config.sensor_reliability), self._on_sample
         )
 

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apo_core.gripper import GripperScale
+from apo_core.actions import GRIPPER, OPEN, TWIST, GripperScale
 
-GRIPPER = 6  # index of the gripper in an action; what comes before it is the twist
-OPEN = -1.0
 ROUNDING = 1e-3  # share of a limit's span that a value may lie outside
 
 
@@ -55,9 +53,9 @@ class PendingCommand:
         self._stamps = stamp_ns, self._stamps[1]
         if frame_id != self._frame_id:
             return f"has the frame {frame_id!r}, must have {self._frame_id!r}"
-        fault = self._range_fault(values, slice(0, GRIPPER))
+        fault = self._range_fault(values, TWIST)
         if not fault:
-            self._twist = np.clip(values, self._low[:GRIPPER], self._high[:GRIPPER]).astype(np.float32)
+            self._twist = np.clip(values, self._low[TWIST], self._high[TWIST]).astype(np.float32)
         return fault
 
     def put_gripper(self, position: float, stamp_ns: int) -> str:
@@ -77,7 +75,7 @@ class PendingCommand:
     def take(self, now_ns: int) -> Execution:
         """The newest command; standing still when there is no twist within the timeout."""
         usable = self._twist is not None and now_ns - self._received_ns <= self._timeout_ns
-        twist = self._twist if usable else np.zeros(GRIPPER, np.float32)
+        twist = self._twist if usable else np.zeros(TWIST.stop, np.float32)
         return Execution(np.append(twist, self._gripper), self._stamps[0] if usable else 0)
 
     def _range_fault(self, values: np.ndarray, part: slice) -> str:

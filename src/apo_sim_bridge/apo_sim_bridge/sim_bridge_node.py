@@ -10,9 +10,9 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory
 
+from apo_core.actions import GripperScale
 from apo_core.contract.contract import load_contract
 from apo_core.errors import ConfigError
-from apo_core.gripper import GripperScale
 from apo_core.ros.conversions import to_ns, trajectory_end, twist_to_array
 from apo_core.ros.node_runner import run
 from apo_core.ros.parameters import declare

@@ -11,8 +11,8 @@ from rclpy.clock import Clock, ClockType
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
+from apo_core.actions import GripperScale
 from apo_core.contract.contract import load_contract
-from apo_core.gripper import GripperScale
 from apo_core.ros.diagnostics import ERROR, OK, WARN, diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.node_runner import event_driven, run

@@ -9,7 +9,6 @@ What it leaves in its folder: see run_files.py. The same as `python -m apo_train
 from __future__ import annotations
 
 import argparse
-import ctypes
 import os
 import signal
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from apo_core.config.parameters import parse_overrides
 from apo_core.errors import ApoError, ConfigError
+from apo_core.system.parent_death import end_with_parent_if_asked
 from apo_trainer.config import METHOD_NAMES, check_typed_folders, read_config
 from apo_trainer.runs.files import DONE, FAILED, INTERRUPTED, PUBLISHED, REFUSED, RunFiles
 from apo_trainer.runs.reporter import RunReporter
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda caught, _: stopped.append(caught))
-    _end_with_parent()
+    end_with_parent_if_asked()
     if options.resume is not None:
         return _resume(options.resume, lambda: bool(stopped))
     names = ("checkpoint_dir", "episode_dir", "expert_dir", "adapter_dir", "steps", "method")
@@ -74,13 +74,6 @@ def _resume(folder: Path, should_stop: Callable[[], bool]) -> int:
     reporter = RunReporter(config.progress_s)
     result = run(config, request.serving, [], folder, request.run_id, reporter, should_stop, request)
     return EXIT_STATUS[result["state"]]
-
-
-def _end_with_parent() -> None:
-    """Lets the kernel interrupt this process when the node that started it dies, so that no orphan goes on training."""
-    if os.environ.get("APO_END_WITH_PARENT") == "1":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGINT)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -9,7 +9,8 @@ from small_policy import small_config
 
 from apo_core.errors import ConfigError
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
-from apo_episodes.reader import EpisodeWriter, read_episode
+from apo_episodes.reader import read_episode
+from apo_episodes.writer import EpisodeWriter
 from apo_experiments.base_policy.behaviour_cloning import (
     CloningCurves,
     CloningSettings,

@@ -299,7 +299,7 @@ HOSTILE = {
     of_half_precision: "is float16, must be float32",
     of_whole_numbers: "is int64, it must be float32 or float16",
     without_tensors: "holds no tensor",
-    of_no_bytes: "has 0 bytes, the manifest says",
+    of_no_bytes: "has 0 bytes, the manifest lists",
     bad_json: "NaN is not allowed",
     manifest_of_bad_json: f"{MANIFEST}|RecursionError",
     unsigned: "sign",

@@ -196,7 +196,7 @@ def test_a_damaged_adapter_is_refused(reloader, store, publish):
     result = reloader.load(1)
 
     assert result.state == ReloadState.REFUSED
-    assert "the manifest says" in result.reason
+    assert "the manifest lists" in result.reason
 
 
 def test_a_version_not_in_the_store_is_refused(reloader):

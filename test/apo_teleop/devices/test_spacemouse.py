@@ -12,7 +12,7 @@ pyspacemouse = pytest.importorskip("pyspacemouse")
 from fake_hidapi import MULTI_AXIS, made_up_hidapi  # noqa: E402
 
 from apo_core.errors import ConfigError  # noqa: E402
-from apo_teleop.arbiter.types import OperatorEvent  # noqa: E402
+from apo_core.types import OperatorEvent  # noqa: E402
 from apo_teleop.devices.mapping import AxisMapping, MappingConfig  # noqa: E402
 from apo_teleop.devices.profiles import ProfileConfig, Profiles  # noqa: E402
 from apo_teleop.devices.publication import OperatorFeed  # noqa: E402

@@ -18,7 +18,7 @@ from apo_core.types import (
     Step,
 )
 from apo_episodes.labeling import LabelRule
-from apo_episodes.reader import EpisodeWriter
+from apo_episodes.writer import EpisodeWriter
 from apo_trainer.config import TrainingConfig
 from apo_trainer.data.batches import Batcher
 from apo_trainer.data.dataset import SampleClass, TrainingData, load_training_data

@@ -21,10 +21,12 @@ from apo_bringup.stack.nodes import namespace_arguments
 from apo_core.ros.node_runner import run
 from apo_core.ros.qos import COMMANDS
 from apo_core.system.terminal_keys import TerminalKeys
+from apo_core.types import OperatorEvent
 from apo_interfaces.msg import ActionDoubt, ControlStatus, EpisodeEvent, OperatorCommand
 from apo_interfaces.srv import EndEpisode, StartEpisode
 
 _POLL_S = 0.05
+_OF_ARBITER = (OperatorEvent.HAND_BACK, OperatorEvent.ESTOP, OperatorEvent.CLEAR)
 _START, _END = "recorder/start_episode", "recorder/end_episode"
 
 
@@ -42,13 +44,13 @@ class OperatorConsoleNode(Node):
         self._console = Console(sys.stdout)
         self._view = OperatorView(self._console)
         self._requests = {
-            "start": (_START, StartEpisode, StartEpisode.Request(**start)),
-            "undo_last": ("recorder/undo_last", Trigger, Trigger.Request()),
+            OperatorEvent.START: (_START, StartEpisode, StartEpisode.Request(**start)),
+            OperatorEvent.UNDO_LAST: ("recorder/undo_last", Trigger, Trigger.Request()),
         }
-        for event in ("success", "failure", "discard"):
+        for event in (OperatorEvent.SUCCESS, OperatorEvent.FAILURE, OperatorEvent.DISCARD):
             request = EndEpisode.Request(outcome=event.upper(), reason=f"operator_{event}")
             self._requests[event] = (_END, EndEpisode, request)
-        for event in ("hand_back", "estop", "clear"):
+        for event in _OF_ARBITER:
             self._requests[event] = (f"arbiter/{event}", Trigger, Trigger.Request())
         kinds = {service: kind for service, kind, _ in self._requests.values()}
         self._service_clients = {service: self.create_client(kind, service) for service, kind in kinds.items()}
@@ -87,7 +89,7 @@ class OperatorConsoleNode(Node):
             elif key == "?":
                 self._console.note(HELP)
 
-    def _ask(self, event: str) -> None:
+    def _ask(self, event: OperatorEvent) -> None:
         service, _, request = self._requests[event]
         client = self._service_clients[service]
         if not client.service_is_ready():
@@ -95,11 +97,11 @@ class OperatorConsoleNode(Node):
             return
         client.call_async(request).add_done_callback(partial(self._on_answer, event))
 
-    def _on_answer(self, event: str, future: Future) -> None:
+    def _on_answer(self, event: OperatorEvent, future: Future) -> None:
         answer = future.result()
         accepted = answer.success if isinstance(answer, Trigger.Response) else answer.accepted
         # the recorder also reports its actions as events
-        shown = event in ("hand_back", "estop", "clear") or not accepted
+        shown = event in _OF_ARBITER or not accepted
         self._view.show_answer(event, accepted, answer.message if shown else "")
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from apo_bringup.console.display import Console
+from apo_core.types import OperatorEvent
 
 # the keys of the operator device `keyboard`
 KEYS = {
-    "t": "start",
-    "y": "success",
-    "n": "failure",
-    "x": "discard",
-    "z": "undo_last",
-    "b": "hand_back",
-    "0": "estop",
-    "c": "clear",
+    "t": OperatorEvent.START,
+    "y": OperatorEvent.SUCCESS,
+    "n": OperatorEvent.FAILURE,
+    "x": OperatorEvent.DISCARD,
+    "z": OperatorEvent.UNDO_LAST,
+    "b": OperatorEvent.HAND_BACK,
+    "0": OperatorEvent.ESTOP,
+    "c": OperatorEvent.CLEAR,
 }
 HELP = (
     "t start an episode   y success   n failure   x discard   z undo last\n"
@@ -77,7 +78,7 @@ class OperatorView:
             what = "asks for help: take over" if help_wanted else "no longer asks for help"
             self._console.note(f"the policy {what} (entropy {entropy:.2f} nats)")
 
-    def show_answer(self, event: str, accepted: bool, message: str) -> None:
+    def show_answer(self, event: OperatorEvent, accepted: bool, message: str) -> None:
         """The answer to a key; an accepted one without a message shows by its effect."""
         if not accepted:
             self._console.note(f"{event} refused: {message}")

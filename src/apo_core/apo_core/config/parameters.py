@@ -142,7 +142,7 @@ def _collect(document: dict[str, Any], within: str, found: dict[str, dict[str, A
 
 
 def read_ros_parameters(path: Path, node: str) -> dict[str, Any]:
-    """See `ros_parameters`; a file without a section for the node is a fault too.
+    """See `ros_parameters`; a file without a section for the node is an error too.
 
     Raises:
         ConfigError: unreadable file or no section for the node.

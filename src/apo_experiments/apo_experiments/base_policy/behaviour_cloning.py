@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from apo_core.errors import ConfigError
-from apo_episodes.reader import Episode
+from apo_episodes.episode import Episode
 from apo_trainer.data.prefix_noise import PrefixNoise
 from apo_trainer.optimisation.action_tolerance import ActionScores, action_scores
 from apo_trainer.optimisation.learning_rates import warmup_cosine

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from apo_core.actions import GRIPPER, OPEN, TWIST
 from apo_core.errors import ConfigError
 from apo_core.tasks.expert import ExpertInput, progress
 from apo_core.tasks.specs import TASKS
@@ -138,7 +139,7 @@ def _bursts(noise: NoiseBursts, rng: np.random.Generator) -> Iterator[tuple[np.n
 def _disturbed(action: np.ndarray, push: np.ndarray, release: bool) -> np.ndarray:
     """The action with the push added, within full scale."""
     executed = action.astype(np.float64)
-    executed[:6] = np.clip(executed[:6] + push, -ACTION_SCALE[:6], ACTION_SCALE[:6])
+    executed[TWIST] = np.clip(executed[TWIST] + push, -ACTION_SCALE[TWIST], ACTION_SCALE[TWIST])
     if release:
-        executed[6] = -1.0
+        executed[GRIPPER] = OPEN
     return executed.astype(np.float32)

@@ -18,10 +18,12 @@ import numpy as np
 
 from apo_core.contract.contract import Contract, load_contract
 from apo_core.errors import ApoError, ConfigError
+from apo_core.system.atomic_files import replace_file
 from apo_core.tasks.expert import make_expert
 from apo_core.tasks.specs import TASKS
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
-from apo_episodes.reader import EpisodeWriter, list_episodes
+from apo_episodes.reader import list_episodes
+from apo_episodes.writer import EpisodeWriter
 from apo_sim_bridge.config import SimBridgeConfig, sim_config
 from apo_sim_bridge.demonstrations.collect import NoiseBursts, collect, task_remaining
 from apo_sim_bridge.sim.env import SimEnv, SimFrame
@@ -189,9 +191,8 @@ class _Ledger:
 
     def save(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        partial = self._file.with_suffix(".partial")
-        partial.write_text(json.dumps({"settings": self._settings, "failures": self._failures}, indent=2) + "\n")
-        os.replace(partial, self._file)
+        document = {"settings": self._settings, "failures": self._failures}
+        replace_file(self._file, json.dumps(document, indent=2) + "\n")
 
 
 def _collect_missing(ledger: _Ledger, episodes: int, report: Callable[[str], None], workers: int) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from apo_core.contract.contract import Contract
 from apo_core.errors import ApoError
+from apo_core.system.atomic_files import replacing
 from apo_core.tasks.expert import Scene, make_expert
 from apo_core.tasks.specs import TASKS
 from apo_sim_bridge.config import SimBridgeConfig, sim_config
@@ -159,12 +160,11 @@ def _read(path: Path, settings: SceneViewSettings) -> SceneViews | None:
 
 def _write(path: Path, settings: SceneViewSettings, views: SceneViews) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.npz")
     arrays = {f"image/{name}": images for name, images in views.images.items()}
     arrays |= {f"state/{key}": states for key, states in views.states.items()}
     text = json.dumps(dataclasses.asdict(settings))
-    np.savez(partial, settings=np.array(text), targets=views.targets, scenes=views.scenes, **arrays)
-    os.replace(partial, path)
+    with replacing(path) as file:
+        np.savez(file, settings=np.array(text), targets=views.targets, scenes=views.scenes, **arrays)
 
 
 _worker: dict = {}

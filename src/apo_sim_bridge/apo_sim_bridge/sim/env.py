@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from apo_core.actions import TWIST
 from apo_core.errors import ConfigError
 from apo_core.rotations import canonical_quaternion
 from apo_core.tasks.specs import DEFAULT_TASK, TASKS
@@ -247,7 +248,7 @@ def _make_robosuite(config: SimConfig):
             return swap_textures(super().edit_model_xml(xml_str), files)
 
     controller = robosuite.load_composite_controller_config(controller="BASIC", robot="Panda")
-    limits = (ACTION_SCALE[:6] / config.rate_hz).tolist()
+    limits = (ACTION_SCALE[TWIST] / config.rate_hz).tolist()
     arm = controller["body_parts"]["right"]
     arm["output_max"], arm["output_min"] = limits, [-limit for limit in limits]
     return Environment(

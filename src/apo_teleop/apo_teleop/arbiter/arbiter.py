@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from apo_core.actions import TWIST
 from apo_core.contract.contract import Contract
 from apo_core.errors import ConfigError
-from apo_core.types import ControlSource
+from apo_core.types import ControlSource, OperatorEvent
 from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.arbiter.latch import Clearance, Latch
 from apo_teleop.arbiter.operator_authority import OperatorControl, acts
 from apo_teleop.arbiter.tracking_monitor import FollowingMonitor
 from apo_teleop.arbiter.transitions import Condition, Reason, next_transition
-from apo_teleop.arbiter.types import ArbiterInputs, ControlState, Decision, OperatorEvent, OperatorInput
+from apo_teleop.arbiter.types import ArbiterInputs, ControlState, Decision, OperatorInput
 from apo_teleop.arbiter.watchdogs import Found, Watchdogs, is_position
-from apo_teleop.motion.limits import TWIST
 from apo_teleop.motion.shaping import MotionShaper
 
 _DETAIL = 300  # characters; what a message says of itself may be of any length

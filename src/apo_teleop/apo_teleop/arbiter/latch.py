@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from apo_core.types import OperatorEvent
 from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.arbiter.transitions import Condition, Reason, Transition
-from apo_teleop.arbiter.types import ArbiterInputs, OperatorEvent
+from apo_teleop.arbiter.types import ArbiterInputs
 
 
 class Clearance(NamedTuple):

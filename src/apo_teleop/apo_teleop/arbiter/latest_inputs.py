@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+from apo_core.types import OperatorEvent
 from apo_teleop.arbiter.types import (
     ArbiterInputs,
     FeedbackInput,
-    OperatorEvent,
     OperatorInput,
     PolicyInput,
     PoseInput,

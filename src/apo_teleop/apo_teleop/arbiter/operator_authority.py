@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from apo_core.actions import CLOSED, GRIPPER, OPEN, TWIST
 from apo_core.contract.contract import Contract
 from apo_core.contract.frames import frame_fault
+from apo_core.types import OperatorEvent
 from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.arbiter.transitions import Condition
-from apo_teleop.arbiter.types import ArbiterInputs, OperatorEvent, OperatorInput
+from apo_teleop.arbiter.types import ArbiterInputs, OperatorInput
 from apo_teleop.arbiter.watchdogs import Found, seconds
-from apo_teleop.motion.limits import GRIPPER, TWIST
-from apo_teleop.motion.shaping import GRIPPER_CLOSED, GRIPPER_OPEN
 
 
 class OperatorControl:
@@ -37,7 +37,7 @@ class OperatorControl:
         self._hand_back_requested = False
         self._must_rest = True  # a device may be held while control starts
         self._last_active_ns = 0
-        self._gripper = self._wanted_gripper = GRIPPER_OPEN
+        self._gripper = self._wanted_gripper = OPEN
         self._grips = False  # whether the action of this tick speaks of the gripper
 
     def end(self) -> None:
@@ -127,7 +127,7 @@ class OperatorControl:
             gripper = values[GRIPPER] or gripper
         if sample.events.count(OperatorEvent.GRIPPER_TOGGLE) % 2:
             self._grips = True
-            gripper = GRIPPER_OPEN if gripper > 0 else GRIPPER_CLOSED
+            gripper = OPEN if gripper > 0 else CLOSED
         values[GRIPPER] = self._wanted_gripper = gripper
         return values
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from apo_core.actions import ANGULAR, LINEAR
 from apo_teleop.arbiter.config import ArbiterConfig
-from apo_teleop.motion.limits import ANGULAR, LINEAR
 
 
 class FollowingMonitor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apo_core.types import ActionChunk, ControlSource
+from apo_core.types import ActionChunk, ControlSource, OperatorEvent
 
 
 class ControlState(enum.StrEnum):
@@ -18,20 +18,6 @@ class ControlState(enum.StrEnum):
     HUMAN = "HUMAN"  # the operator drives, or rests within the hold window
     HOLD = "HOLD"  # nobody may drive: decelerates, then stands still
     ESTOP = "ESTOP"  # emergency stop: as HOLD, until cleared
-
-
-class OperatorEvent(enum.StrEnum):
-    """Button events of an operator device; the arbiter acts on the first four, the recorder on the others."""
-
-    GRIPPER_TOGGLE = "gripper_toggle"
-    HAND_BACK = "hand_back"
-    ESTOP = "estop"
-    CLEAR = "clear"
-    START = "start"
-    SUCCESS = "success"
-    FAILURE = "failure"
-    DISCARD = "discard"
-    UNDO_LAST = "undo_last"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +39,7 @@ class OperatorInput:
     connected: bool
     active: bool  # deflected
     values: np.ndarray | None  # float32 (A,), contract units; gripper 0 leaves the gripper as it is
-    events: tuple[str, ...] = ()  # OperatorEvent, all since the last step
+    events: tuple[OperatorEvent, ...] = ()  # all since the last step
     clear_stamp_ns: int | None = None  # stamp of the newest sample with CLEAR among them; None: stamp_ns
     frame_id: str = ""  # of the header; empty: not named
 

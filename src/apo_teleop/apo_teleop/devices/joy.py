@@ -11,7 +11,7 @@ import numpy as np
 from apo_core.config.parameters import parameter
 from apo_core.contract.topic_names import topic_fault
 from apo_core.errors import ConfigError
-from apo_teleop.arbiter.types import OperatorEvent
+from apo_core.types import OperatorEvent
 from apo_teleop.devices.device import DeviceSample, disconnected
 from apo_teleop.devices.profiles import Profiles
 from apo_teleop.devices.rest_gate import RestGate
@@ -165,14 +165,15 @@ class JoyDevice:
             return "old", f"stamp {age_ns * 1e-9:.3f} s old (joy_stale_s; {clocks})"
         return None
 
-    def _take(self, message: _Message) -> list[str]:
+    def _take(self, message: _Message) -> list[OperatorEvent]:
         """Keeps a good message; returns the roles of the buttons pressed by it."""
         first, self._last, self._told_gone = self._last is None, message, False
         pressed = []
         # spacenav_node sends a button only when it changes: one that is missing is as before
         for index, value in enumerate(message.buttons):
             role = self._profile.roles.get(str(index))
-            if value and not self._buttons.get(index) and role is not None and not (first and role != "estop"):
+            is_pressed = value and not self._buttons.get(index)
+            if is_pressed and role is not None and (not first or role is OperatorEvent.ESTOP):
                 pressed.append(role)
             self._buttons[index] = int(bool(value))
         self._axes = self._profile.axes.apply(message.axes, self._buttons)
@@ -180,10 +181,10 @@ class JoyDevice:
             self._deflected_ns = message.receive_ns
         return pressed
 
-    def _stops(self, message: _Message) -> list[str]:
+    def _stops(self, message: _Message) -> list[OperatorEvent]:
         """The emergency stop, if a button of a refused message asks for it."""
         roles = (self._profile.roles.get(str(index)) for index, value in enumerate(message.buttons) if value)
-        return [OperatorEvent.ESTOP.value] * (OperatorEvent.ESTOP in roles)
+        return [OperatorEvent.ESTOP] * (OperatorEvent.ESTOP in roles)
 
     def _lose(self, kind: str, problem: str) -> None:
         if self._last is not None or kind != self._lost_by:
@@ -196,7 +197,7 @@ class JoyDevice:
         driving = self._held or self._gate.is_deflected(self._axes)
         return driving and now_ns - self._last.receive_ns > self._stale_ns
 
-    def _sample(self, now_ns: int, events: tuple[str, ...], news: bool) -> DeviceSample | None:
+    def _sample(self, now_ns: int, events: tuple[OperatorEvent, ...], news: bool) -> DeviceSample | None:
         deflected = self._gate.is_deflected(self._axes)
         self._gate.update(now_ns, self._axes)
         waits = deflected and not self._gate.is_open

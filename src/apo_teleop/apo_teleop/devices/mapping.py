@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from apo_core.actions import TWIST
 from apo_core.config.parameters import parameter
 from apo_core.errors import ConfigError
+from apo_core.types import OperatorEvent
 from apo_teleop.devices.device import DeviceSample
 
 
@@ -39,7 +41,7 @@ class OperatorSample:
     connected: bool
     active: bool
     values: np.ndarray  # float32 (7,): vx vy vz m/s, wx wy wz rad/s, gripper; gripper 0 leaves it as it is
-    events: tuple[str, ...] = ()  # OperatorEvent
+    events: tuple[OperatorEvent, ...] = ()
     stamp_ns: int = 0  # clock of the device's `poll`: when this was so
 
 
@@ -64,7 +66,7 @@ class AxisMapping:
         threshold = self._config.activity_off if self._active else self._config.activity_on
         moves = bool(deflection > threshold)
         if moves:
-            values[:6] = self._curve(axes) * self._scale
+            values[TWIST] = self._curve(axes) * self._scale
         self._active = moves or (sample.held and self._active)
         return OperatorSample(True, self._active, values, sample.events, sample.stamp_ns)
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from apo_teleop.arbiter.types import OperatorEvent
+from apo_core.types import OperatorEvent
 from apo_teleop.devices.mapping import OperatorSample
 
 NO_OPERATOR = OperatorSample(False, False, np.zeros(7, np.float32))

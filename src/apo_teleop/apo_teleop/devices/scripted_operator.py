@@ -21,10 +21,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from apo_core.actions import ANGULAR, LINEAR
 from apo_core.config.parameters import parameter
 from apo_core.errors import ObservationError
 from apo_core.tasks.expert import ExpertInput, Phase, Scene, make_expert, progress
 from apo_core.tasks.specs import DEFAULT_TASK, TASKS
+from apo_core.types import OperatorEvent
 from apo_teleop.devices.device import DeviceSample
 from apo_teleop.devices.mapping import OperatorSample
 
@@ -124,12 +126,12 @@ class ScriptedOperator:
         events = ()
         is_new, self._last = self._is_new_trial(tick), tick
         if is_new:
-            events = ("hand_back",) if self._mode is _Mode.DRIVING else ()
+            events = (OperatorEvent.HAND_BACK,) if self._mode is _Mode.DRIVING else ()
             self._rng = self._draws(_TREMOR)
             self._mode, self._helped_late, self._hand_backs, self._needs = _Mode.WATCHING, False, 0, 0
             self._watch_from(np.inf)
         if not tick.running:
-            events = ("hand_back",) if self._mode is _Mode.DRIVING else events
+            events = (OperatorEvent.HAND_BACK,) if self._mode is _Mode.DRIVING else events
             self._mode = _Mode.WATCHING
             self._watch_from(np.inf)
             return resting(events)
@@ -149,10 +151,10 @@ class ScriptedOperator:
             self._mode = _Mode.WATCHING
             self._hand_backs += 1
             self._watch_from(left)
-            return resting(("hand_back",))
+            return resting((OperatorEvent.HAND_BACK,))
         self._steps += 1
-        action[:3] += self._rng.normal(0.0, self._config.noise_linear, 3).astype(np.float32)
-        action[3:6] += self._rng.normal(0.0, self._config.noise_angular, 3).astype(np.float32)
+        action[LINEAR] += self._rng.normal(0.0, self._config.noise_linear, 3).astype(np.float32)
+        action[ANGULAR] += self._rng.normal(0.0, self._config.noise_angular, 3).astype(np.float32)
         return OperatorSample(True, True, action, events)
 
     def _is_new_trial(self, tick: ScriptedInput) -> bool:
@@ -234,7 +236,7 @@ class ScriptedOperator:
         return Scene(TASKS[self._config.task].grasp, state).held
 
 
-def resting(events: tuple[str, ...] = ()) -> OperatorSample:
+def resting(events: tuple[OperatorEvent, ...] = ()) -> OperatorSample:
     """The sample of an operator who watches."""
     return OperatorSample(True, False, np.zeros(7, np.float32), events)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from apo_core.errors import ConfigError
+from apo_core.types import OperatorEvent
 from apo_teleop.devices.device import DeviceSample, disconnected
 from apo_teleop.devices.profiles import DEFAULT, HID_AXES, Profile, Profiles
 from apo_teleop.devices.rest_gate import RestGate
@@ -65,7 +66,7 @@ class SpaceMouse:
         """See Device. A lost device is looked for again by itself."""
         if self._device is None:
             return self._look_for_it(now_ns)
-        events: list[str] = []
+        events: list[OperatorEvent] = []
         try:
             reported = self._drain(events)
         except Exception as error:  # easyhid raises its own type, cffi others: whatever it is, the device is gone
@@ -100,7 +101,7 @@ class SpaceMouse:
             self._stale_ns and now_ns - self._reported_ns > self._stale_ns and self._gate.is_deflected(self._axes)
         )
 
-    def _tell_gone(self, now_ns: int, events: Sequence[str] = ()) -> DeviceSample | None:
+    def _tell_gone(self, now_ns: int, events: Sequence[OperatorEvent] = ()) -> DeviceSample | None:
         told, self._told_gone = self._told_gone, True
         return None if told and not events else disconnected(now_ns, events)
 
@@ -152,7 +153,7 @@ class SpaceMouse:
                 return name, usages.index(_MULTI_AXIS_CONTROLLER) if _MULTI_AXIS_CONTROLLER in usages else 0
         raise RuntimeError("none is plugged in")
 
-    def _drain(self, events: list[str]) -> bool:
+    def _drain(self, events: list[OperatorEvent]) -> bool:
         """Reads every queued report, since one holds translation, rotation or buttons alone; whether there was one.
 
         Adds the buttons' roles to `events` as they come: a device that is pulled out may have told some before.

@@ -8,11 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from apo_core.actions import ANGULAR, LINEAR, shortened
 from apo_core.contract.contract import Contract
 
-TWIST = slice(0, 6)
-LINEAR, ANGULAR = slice(0, 3), slice(3, 6)
-GRIPPER = 6
 NOTICEABLE = 1e-5  # share of the limit; less is rounding and not reported
 
 
@@ -59,11 +57,9 @@ class MotionLimits:
                 value = low
             action.append(float(value))
         for key, part, limit in self._speeds:
-            speed = math.hypot(*action[part])
-            if speed > limit:
-                action[part] = [value * limit / speed for value in action[part]]
-                if speed > limit * (1 + NOTICEABLE):
-                    clipped.append(key)
+            action[part], speed = shortened(action[part], limit)
+            if speed > limit * (1 + NOTICEABLE):
+                clipped.append(key)
         return action, clipped
 
     def keep_in_box(self, action: list[float], position: Sequence[float]) -> list[str]:

@@ -16,7 +16,7 @@ from apo_core.ros.action_chunk import chunk_from_msg
 from apo_core.ros.conversions import to_ns
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.qos import COMMANDS, LATCHED
-from apo_core.types import ActionChunk
+from apo_core.types import ActionChunk, OperatorEvent
 from apo_interfaces.msg import ActionChunk as ActionChunkMessage
 from apo_interfaces.msg import AdapterStatus, OperatorCommand
 
@@ -142,7 +142,7 @@ class ControlInputs:
             message.connected,
             message.active,
             np.array(message.values, np.float32),
-            tuple(message.events),
+            OperatorEvent.known(message.events),
             self._node.get_clock().now().nanoseconds,
             time.monotonic_ns(),
         )

@@ -9,13 +9,13 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
 
+from apo_core.actions import GRIPPER, TWIST
 from apo_core.contract.contract import Contract
 from apo_core.ros.qos import sensors
 from apo_teleop.ros.robot_messages import RobotCommandPublisher, RobotListener, RobotStateSource, stamp_of
 
 _LAST_COMMAND_S = 0.3
 _JOINT_KINDS = ("joint_trajectory", "joint_velocity", "joint_position")
-_TWIST, _GRIPPER = slice(0, 6), 6  # of an action
 
 
 class Output(RobotListener, Protocol):
@@ -134,7 +134,7 @@ class RobotOutput:
             observation_ns: stamp of the observation they answer.
             clock_ns: when they were decided: steady time, in lockstep the stamp of the observation.
         """
-        target = self._output.command(values[_TWIST], clock_ns) if self._arm is not None else None
+        target = self._output.command(values[TWIST], clock_ns) if self._arm is not None else None
         if target is None:
             return False
         self._arm.publish(target, self._stamp(self._settings.output, observation_ns))
@@ -143,7 +143,7 @@ class RobotOutput:
     def grip(self, values: np.ndarray, observation_ns: int) -> None:
         """Sends the gripper one command; arguments as of `move`."""
         if self._gripper is not None:
-            position = np.array([self._gripper_position(values[_GRIPPER])])
+            position = np.array([self._gripper_position(values[GRIPPER])])
             self._gripper.publish(position, self._stamp(self._settings.gripper_output, observation_ns))
 
     def _stamp(self, kind: str, observation_ns: int) -> Time:

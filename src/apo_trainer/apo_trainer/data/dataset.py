@@ -15,8 +15,9 @@ import numpy as np
 from apo_core.contract.contract import Contract
 from apo_core.errors import ApoError, EpisodeFormatError
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, Observation, Outcome, Purpose, StepLabel
-from apo_episodes.labeling import LabelRule, episode_windows
-from apo_episodes.reader import Episode, list_episodes, read_episode
+from apo_episodes.episode import Episode
+from apo_episodes.labeling import LabelRule
+from apo_episodes.reader import list_episodes, read_episode
 from apo_episodes.takeover_windows import Window, fitted_window, window_statistics
 from apo_vla.actions.codec import ActionCodec
 
@@ -350,7 +351,7 @@ def load_training_data(
         except EpisodeFormatError as error:
             aside.append(SetAside.because(episode.path, error))
             continue
-        windows += episode_windows(episode, rule)
+        windows += episode.undesirable_windows(rule)
         contract = episode.contract
     out = set(held_out_ids(list(episodes.values()), held_out_share))
     samples = [
@@ -406,7 +407,7 @@ def _fitted_rule(episodes: Sequence[Episode], rule: LabelRule, k_from: str) -> t
     """
     other = replace(rule, undesirable_rule=k_from)
     distinct = {episode.info.episode_id: episode for episode in episodes}.values()
-    windows = [window for episode in distinct for window in episode_windows(episode, other)]
+    windows = [window for episode in distinct for window in episode.undesirable_windows(other)]
     k = fitted_window(windows)
     fitted = rule if k is None else replace(rule, undesirable_steps=k, undesirable_seconds=0.0)
     return fitted, window_statistics(windows, k_from)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from apo_core.system.atomic_files import replace_file
 from apo_episodes.inspection.validate import Validation, validate
 from apo_trainer.data.dataset import SetAside
 
@@ -73,9 +74,7 @@ class EpisodeChecks:
         document = {path: asdict(finding) for path, finding in here.items() if Path(path).is_file()}
         with contextlib.suppress(OSError):
             self._record.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self._record.with_name(f"{self._record.name}.new")
-            temporary.write_text(json.dumps(document, indent=1))
-            temporary.replace(self._record)
+            replace_file(self._record, json.dumps(document, indent=1))
 
     def _read(self) -> dict[str, _Finding]:
         try:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from apo_core.errors import ApoError
+from apo_core.system.atomic_files import replace_file
 
 _STATE = ("exp_avg", "exp_avg_sq", "step")  # of AdamW
 
@@ -64,17 +64,7 @@ def save_progress(
         "facts": json.dumps(progress.facts),
         "best": json.dumps([progress.best_step, progress.best_error]),
     }
-    content = save({name: value.cpu().contiguous() for name, value in tensors.items()}, metadata)
-    temporary = path.with_name(path.name + ".new")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    replace_file(path, save({name: value.cpu().contiguous() for name, value in tensors.items()}, metadata))
 
 
 def load_progress(

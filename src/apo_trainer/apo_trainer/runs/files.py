@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self, TextIO
 
 from apo_core.errors import ApoError
+from apo_core.system.atomic_files import replace_file
 from apo_trainer.config import TrainerConfig, read_config, write_config
 
 PUBLISHED, REFUSED, FAILED, INTERRUPTED = "PUBLISHED", "REFUSED", "FAILED", "INTERRUPTED"
@@ -61,11 +62,11 @@ class RunFiles:
         write_config(config, self.config)
 
     def write_request(self, request: RunRequest) -> None:
-        _replace(self._request, asdict(request))
+        _replace_json(self._request, asdict(request))
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Raises OSError."""
-        _replace(self.result, result)
+        _replace_json(self.result, result)
         if result["state"] in _FINISHED:
             self.progress.unlink(missing_ok=True)
 
@@ -119,7 +120,7 @@ class MetricsFile:
         kept: list[str] = []
         if step:
             kept = path.read_text().splitlines(keepends=True)[:step]
-            _replace_text(path, "".join(kept))
+            replace_file(path, "".join(kept))
         self.last: Mapping[str, Any] = json.loads(kept[-1]) if kept else {}
         self._file: TextIO = open(path, "a" if step else "w")  # noqa: SIM115
 
@@ -144,11 +145,5 @@ def explain(error: Exception, places: Sequence[Path | str]) -> str:
     return text
 
 
-def _replace(path: Path, data: Mapping[str, Any]) -> None:
-    _replace_text(path, json.dumps(data, indent=2) + "\n")
-
-
-def _replace_text(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(text)
-    temporary.replace(path)
+def _replace_json(path: Path, data: Mapping[str, Any]) -> None:
+    replace_file(path, json.dumps(data, indent=2) + "\n")

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from apo_core.system.atomic_files import replacing
 from apo_trainer.data.dataset import SampleClass
 
 _COLOURS = {
@@ -73,9 +74,8 @@ def write_report(
         place.grid(alpha=0.3)
     axes[1, 2].axis("off")
     axes[1, 2].text(0.0, 1.0, _verdict_text(verdict), va="top", family="monospace", fontsize=9, wrap=True)
-    temporary = path.with_name(f"{path.name}.new")
-    figure.savefig(temporary, format="png")
-    temporary.replace(path)
+    with replacing(path) as file:
+        figure.savefig(file, format="png")
 
 
 def _curve(axes: Axes, steps: np.ndarray, values: Sequence[float], colour: str, label: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from apo_core.errors import EpisodeFormatError
+from apo_core.system.atomic_files import replace_file
 from apo_core.types import EpisodeKind, Purpose
 from apo_episodes.reader import list_episodes, read_episode
 from apo_trainer.data.dataset import SetAside
@@ -82,9 +83,7 @@ class EpisodeInbox:
             for path in taken:
                 del self._new[path]
             self._record.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self._record.with_name(f"{self._record.name}.new")
-            temporary.write_text(json.dumps(sorted(self._used), indent=1) + "\n")
-            temporary.replace(self._record)
+            replace_file(self._record, json.dumps(sorted(self._used), indent=1) + "\n")
         return len(taken)
 
     def _paths(self) -> list[Path]:

@@ -44,7 +44,7 @@ def summarise(manifest: Mapping[str, Any], promoted: bool, signer: str) -> Adapt
 
 
 def format_table(rows: Sequence[AdapterRow], current: int) -> str:
-    """The rows as aligned text; a star marks what the policies shall serve."""
+    """The rows as aligned text; a star marks what the policies serve."""
     lines = [("", *_COLUMNS), ("*" if current == 0 else "", "0", "", "base policy", *[""] * (len(_COLUMNS) - 3))]
     lines += [_cells(row) for row in rows]
     return "\n".join(align_columns(lines))

@@ -1,4 +1,4 @@
-"""Names and types of everything in an episode file; docs/episode_format.md is the same for people."""
+"""Names and types of everything in an episode file; docs/episode_format.md describes it in prose."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCHEMA = {
     "observation/stamp_ns": ("int64", "(T,) ROS time that the parts of the observation are aligned to"),
     "observation/header_stamp_ns/<stream>": ("int64", "(T,) since 2: header stamp of the sample; 0 unknown"),
     "observation/receive_ns/<stream>": ("int64", "(T,) since 2: steady clock on its arrival; 0 unknown"),
-    "action/executed": ("float32", "(T, A) what the robot was told, contract units"),
+    "action/executed": ("float32", "(T, A) the executed command, contract units"),
     "action/policy": ("float32", "(T, A) the policy's action, executed or shadow; NaN without one"),
     "action/policy_tokens": ("int32", "(T, A) since 2.1, optional: emitted for action/policy; -1 unknown"),
     "action/human": ("float32", "(T, A) the operator's action; NaN without one"),

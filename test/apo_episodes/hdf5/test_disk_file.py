@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apo_episodes.hdf5_disk_file import SafeFile, new_hdf5
+from apo_episodes.hdf5.disk_file import DiskFile, new_hdf5
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def full_disk(monkeypatch):
 
 
 def test_hdf5_file_is_complete(tmp_path):
-    disk = SafeFile(tmp_path / "a.h5")
+    disk = DiskFile(tmp_path / "a.h5")
     with h5py.File(disk, "w") as f:
         f["x"] = np.arange(1000)
     disk.sync()
@@ -40,7 +40,7 @@ def test_hdf5_file_is_complete(tmp_path):
 @pytest.mark.parametrize("room", [0, 100, 2000, 20_000])
 def test_hdf5_closes_a_file_that_cannot_be_written(tmp_path, full_disk, room):
     full_disk(room)
-    disk = SafeFile(tmp_path / "a.h5")
+    disk = DiskFile(tmp_path / "a.h5")
     with h5py.File(disk, "w", libver="latest") as f:
         dataset = f.create_dataset("x", (0, 100), "f8", maxshape=(None, 100), chunks=(10, 100), compression="gzip")
         rng = np.random.default_rng(0)
@@ -81,7 +81,7 @@ def test_reads_give_what_was_written_whether_it_reached_the_disk_or_not(tmp_path
             return write(descriptor, data, offset)
 
         patch.setattr(os, "pwrite", pwrite)
-        with SafeFile(path) as disk:
+        with DiskFile(path) as disk:
             for offset, data in writes:
                 disk.seek(offset)
                 assert disk.write(data) == len(data)

@@ -13,7 +13,7 @@ import numpy as np
 from apo_core.action_tokens import known_tokens
 from apo_core.contract.contract import Contract
 from apo_core.types import EpisodeInfo, EpisodeOutcome, Step
-from apo_episodes.checksums import (
+from apo_episodes.hdf5.checksums import (
     IMAGES,
     attributes_checksum,
     dataset_names,
@@ -21,9 +21,9 @@ from apo_episodes.checksums import (
     plain_attributes,
     values_checksum,
 )
-from apo_episodes.hdf5_disk_file import SafeFile
-from apo_episodes.image_codec import PackedFrame, dataset_options, is_jpeg, lossless_of
-from apo_episodes.schema import SCHEMA_MINOR, SCHEMA_NAME, SCHEMA_VERSION, SOURCES
+from apo_episodes.hdf5.disk_file import DiskFile
+from apo_episodes.hdf5.image_codec import PackedFrame, dataset_options, is_jpeg, lossless_of
+from apo_episodes.hdf5.schema import SCHEMA_MINOR, SCHEMA_NAME, SCHEMA_VERSION, SOURCES
 
 ROWS_PER_FLUSH = 20
 _TOKENS, _REMAINING = "action/policy_tokens", "task/remaining"
@@ -60,7 +60,7 @@ def step_row(step: Step, contract: Contract) -> dict[str, object]:
     return row
 
 
-class EpisodeSink:
+class Hdf5Writer:
     """An HDF5 file that grows by a step at a time. Not thread-safe.
 
     Args:
@@ -84,7 +84,7 @@ class EpisodeSink:
         # of every step, None where unknown; written at the end if any is known
         self._optional: dict[str, list[object]] = {_TOKENS: [], _REMAINING: []}
         self._unknown = {_TOKENS: np.full(contract.action.size, -1, np.int32), _REMAINING: np.float32(np.nan)}
-        self._disk = SafeFile(path)
+        self._disk = DiskFile(path)
         self._file = h5py.File(self._disk, "w", libver="latest")
         self._create(info, compression)
 

@@ -1,4 +1,4 @@
-"""The parts of an episode file, each checked before it is handed out: nothing from outside, nothing oversized."""
+"""The parts of an episode file, each checked before it is returned: nothing from other files, nothing oversized."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import numpy as np
 from apo_core.contract.contract import Contract, contract_from_dict
 from apo_core.contract.specs import ImageSpec
 from apo_core.errors import ConfigError, EpisodeFormatError
-from apo_episodes.checksums import IMAGES, plain_attributes
-from apo_episodes.hdf5_global_heap import check_global_heaps
-from apo_episodes.image_codec import filter_codec, unpack, unpack_jpeg
-from apo_episodes.schema import MAX_STEPS, SCHEMA_NAME, SCHEMA_VERSION
+from apo_episodes.hdf5.checksums import IMAGES, plain_attributes
+from apo_episodes.hdf5.global_heap import check_global_heaps
+from apo_episodes.hdf5.image_codec import filter_codec, unpack, unpack_jpeg
+from apo_episodes.hdf5.schema import MAX_STEPS, SCHEMA_NAME, SCHEMA_VERSION
 
-_MAX_INFLATION = 20_000  # a black frame packs to a few hundred bytes; what claims more never fits into memory
+_MAX_INFLATION = 20_000  # a black frame packs to a few hundred bytes; a larger claim never fits into memory
 _MAX_TEXT = 1 << 20  # bytes of a reason
 T = TypeVar("T")
 
 
 class CheckedFile:
-    """A file whose parts are handed out only when they are stored in the file itself and are what they should be."""
+    """A file that returns its parts only if they are stored in the file itself and have the expected shape and type."""
 
     def __init__(self, path: Path, f: h5py.File):
         self.path, self.f = path, f
@@ -44,7 +44,7 @@ class CheckedFile:
         )
 
     def own(self, name: str) -> h5py.Dataset:
-        """A dataset that takes nothing from anywhere else."""
+        """A dataset that is stored in the file itself."""
         if not self.has(name):
             self.fail(f"dataset '{name}' is missing or is not stored in the file itself")
         dataset = self.f[name]
@@ -53,7 +53,7 @@ class CheckedFile:
         return dataset
 
     def sized(self, name: str, shape: tuple[int, ...], dtype: str) -> h5py.Dataset:
-        """A dataset of this shape and type that is there as a whole."""
+        """A complete dataset of this shape and type."""
         dataset = self.own(name)
         text = h5py.check_string_dtype(dataset.dtype)
         is_right = text is not None if dtype == "str" else dataset.dtype == np.dtype(dtype)
@@ -148,7 +148,7 @@ class CameraFrames:
 def read_head(path: Path, f: h5py.File) -> tuple[CheckedFile, dict[str, object], int, Contract]:
     """(checked file, attributes, steps, contract)."""
     checked = CheckedFile(path, f)
-    if any(_has_variable_length(f, name) for name in f.attrs):  # version 1, or not ours
+    if any(_has_variable_length(f, name) for name in f.attrs):  # version 1, or another program's file
         check_global_heaps(path)
     attrs = plain_attributes(f)
     if attrs.get("schema") != SCHEMA_NAME:
@@ -172,7 +172,7 @@ def _has_variable_length(f: h5py.File, name: str) -> bool:
 
 @contextmanager
 def format_errors(path: Path) -> Iterator[None]:
-    """Whatever is wrong with the file becomes an EpisodeFormatError that names it."""
+    """Turns every error about the file into an EpisodeFormatError that names it."""
     try:
         yield
     except EpisodeFormatError as error:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from apo_core.errors import EpisodeFormatError
-from apo_episodes.image_codec import pack, unpack, unpack_jpeg
+from apo_episodes.hdf5.image_codec import pack, unpack, unpack_jpeg
 
 FRAME = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
 SMOOTH = np.stack([np.add.outer(np.arange(48), np.arange(64))] * 3, -1).astype(np.uint8)

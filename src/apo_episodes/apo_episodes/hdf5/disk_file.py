@@ -11,11 +11,11 @@ from pathlib import Path
 import h5py
 
 
-class SafeFile(io.RawIOBase):
-    """A file object for `h5py.File(SafeFile(path), "w")`. After the first failed write nothing more goes to the disk.
+class DiskFile(io.RawIOBase):
+    """A file object for `h5py.File(DiskFile(path), "w")`. After the first failed write nothing more goes to the disk.
 
-    What could not be written is kept in memory and read back from there, so that HDF5 can close the file; `check` tells
-    whether the disk has everything.
+    What could not be written is kept in memory and read back from there, so that HDF5 can close the file. `check`
+    raises unless the disk has everything.
 
     Args:
         path: created or emptied.
@@ -100,14 +100,14 @@ class SafeFile(io.RawIOBase):
 
 @contextmanager
 def new_hdf5(path: Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
-    """An HDF5 file that is written from its beginning, and a function that raises OSError once the disk is full.
+    """A new HDF5 file, and a function that raises OSError once the disk is full.
 
     That is to be called now and then, since what the disk does not take stays in memory; at the end it is called here.
 
     Raises:
         OSError: it cannot be opened or written.
     """
-    with SafeFile(path) as disk:
+    with DiskFile(path) as disk:
         with h5py.File(disk, "w") as file:
             yield file, disk.check
         disk.check()

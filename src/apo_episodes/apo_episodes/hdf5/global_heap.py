@@ -1,4 +1,4 @@
-"""Checks the global heaps of an HDF5 file, where texts of variable length are: HDF5 never returns from a damaged one.
+"""Checks the global heaps of an HDF5 file, where texts of variable length are: HDF5 hangs on a damaged one.
 
 Layout: HDF5 File Format Specification version 3.0, section III.E.
 """
@@ -17,7 +17,7 @@ _OBJECT = struct.Struct("<HHIQ")  # index, references, reserved, size
 
 
 def check_global_heaps(path: Path) -> None:
-    """Raises EpisodeFormatError when a collection does not hold together."""
+    """Raises EpisodeFormatError when a collection is inconsistent."""
     if not path.stat().st_size:
         return
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
