@@ -12,6 +12,7 @@ from enum import Enum
 
 import numpy as np
 
+from apo_core.actions import CLOSED, OPEN
 from apo_core.rotations import matrix_from_quaternion, rotation_between, wrap_angle
 from apo_core.tasks.grasp_task import GraspTask
 from apo_core.tasks.specs import task_spec
@@ -27,7 +28,6 @@ OBSTACLE_DISTANCE = 0.12  # m between the centres of two objects beyond which th
 NOMINAL_YAW = np.pi / 2  # rad, finger axis of the arm at rest
 MAX_YAW = np.deg2rad(100)  # rad to either side of NOMINAL_YAW that the wrist reaches
 YAW_TOLERANCE = 0.12  # rad
-OPEN, CLOSE = -1.0, 1.0  # gripper command
 DOWN = np.array([0.0, 0.0, -1.0])
 
 
@@ -238,12 +238,12 @@ def _approach(scene: Scene) -> tuple[np.ndarray, float, float]:
 
 
 def _close(scene: Scene) -> tuple[np.ndarray, float, float]:
-    return np.zeros(3), 0.0, CLOSE
+    return np.zeros(3), 0.0, CLOSED
 
 
 def _carry(scene: Scene) -> tuple[np.ndarray, float, float]:
     turned = abs(scene.place_yaw) < YAW_TOLERANCE / 2
-    return scene.place_cone.velocity(scene.to_place, 0.0 if turned else 0.03), scene.place_yaw, CLOSE
+    return scene.place_cone.velocity(scene.to_place, 0.0 if turned else 0.03), scene.place_yaw, CLOSED
 
 
 def _release(scene: Scene) -> tuple[np.ndarray, float, float]:
