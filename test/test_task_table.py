@@ -37,15 +37,11 @@ from apo_teleop.devices.scripted_operator import ScriptedConfig, ScriptedInput, 
 
 for config, section in (
     (SimBridgeConfig, "sim_bridge"),
-    (ScriptedConfig, "teleop"),
     (SessionConfig, "session"),
     (BasePolicyConfig, "base_policy"),
     (CompareConfig, "compare"),
 ):
-    if config is ScriptedConfig:
-        config(task="Raise")
-    else:
-        assert load(config, Path("config") / f"{section}.yaml", section, {"task": "Raise"}).task == "Raise"
+    assert load(config, Path("config") / f"{section}.yaml", section, {"task": "Raise"}).task == "Raise"
 
 contract = load_contract("config/contract.yaml")
 with SimEnv(sim_config(SimBridgeConfig(task="Raise"), contract)) as env:
