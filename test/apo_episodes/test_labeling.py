@@ -191,7 +191,7 @@ def test_what_was_reached_before_an_intervention_does_not_count_after_it():
     assert windows("PPPPHPPPPH", STALLED, remaining(*path)) == [(2, 4), (7, 9)]
 
 
-def test_a_stalled_window_stops_at_an_earlier_intervention_and_at_the_start():
+def test_a_stalled_window_stops_at_an_earlier_intervention():
     path = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
     assert windows("PPPHPPPH", STALLED, remaining(*path)) == [(1, 3), (5, 7)]
 
@@ -301,7 +301,7 @@ def test_labels_are_those_of_the_windows():
     assert "".join(LETTERS[label] for label in derived) == "ddu.uuccd"
 
 
-def test_a_failure_without_takeover_keeps_its_last_k_steps_under_every_rule():
+def test_every_rule_marks_the_last_k_steps_of_a_plain_failure():
     for rule in (STALLED, PARTED):
         derived = derive_labels(sources("PPPP"), Outcome.FAILURE, 20.0, rule, facts=remaining(*[0.1] * 4))
         assert "".join(LETTERS[label] for label in derived) == "dduu"

@@ -1,4 +1,4 @@
-"""Measures a policy in the simulation, without ROS: each chunk is executed whole before the next is asked for."""
+"""Measures a policy in the simulation, without ROS: each chunk is executed whole before the next prediction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,3 @@
-import dataclasses
 import importlib
 import json
 import os
@@ -20,13 +19,7 @@ CONFIG_CLASSES = {
     "sim_bridge": ["apo_sim_bridge.config.SimBridgeConfig"],
     "policy": ["apo_policy_node.config.PolicyConfig"],
     "arbiter": ["apo_teleop.arbiter.config.ArbiterConfig"],
-    "teleop": [
-        "apo_teleop.devices.config.TeleopConfig",
-        "apo_teleop.devices.mapping.MappingConfig",
-        "apo_teleop.devices.profiles.ProfileConfig",
-        "apo_teleop.devices.joy.JoyConfig",
-        "apo_teleop.devices.scripted_operator.ScriptedConfig",
-    ],
+    "teleop": ["apo_teleop.devices.config.TeleopConfig"],
     "recorder": ["apo_recorder.config.RecorderConfig"],
     "trainer": ["apo_trainer.config.TrainerConfig"],
 }
@@ -51,7 +44,7 @@ def known_parameters(name: str) -> set[str]:
     known = set()
     for path in CONFIG_CLASSES[name]:
         module, _, cls = path.rpartition(".")
-        known |= {field.name for field in dataclasses.fields(getattr(importlib.import_module(module), cls))}
+        known |= set(configuration.parameter_fields(getattr(importlib.import_module(module), cls)))
     return known
 
 

@@ -8,7 +8,8 @@ import pytest
 from apo_core.system.parent_death import END_WITH_PARENT
 
 CHILD = """
-import ctypes, time
+import ctypes, signal, time
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # a test run in the background inherits that it is ignored
 from apo_core.system.parent_death import end_with_parent_if_asked
 end_with_parent_if_asked()
 number = ctypes.c_int()

@@ -19,11 +19,13 @@ from apo_core.tasks.specs import DEFAULT_TASK, TASKS
 from apo_core.wilson import wilson_interval
 from apo_episodes.reader import read_episode
 from apo_experiments.base_policy.behaviour_cloning import CloningSettings, join_demonstrations, new_policy, train
-from apo_experiments.base_policy.vision_pretraining import FEWEST_SCENES, VisionSettings, pretrain_vision
+from apo_experiments.base_policy.optimizer import OptimizerSettings
+from apo_experiments.base_policy.vision_pretraining import FEWEST_SCENES, pretrain_vision
 from apo_experiments.progress_line import ProgressLine
 from apo_experiments.rollouts import RolloutResult, RolloutSettings, evaluate_policy
+from apo_vla.checkpoints.types import read_manifest, write_manifest
+from apo_vla.families.small_vla.checkpoint import save_checkpoint
 from apo_vla.families.small_vla.model import SmallVlaConfig
-from apo_vla.loading import read_manifest, save_checkpoint, write_manifest
 from apo_vla.policy import VlaPolicy
 
 CONFIG_FILE = "config/base_policy.yaml"
@@ -142,9 +144,14 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
         left = seconds / step * (config.steps - step)
         line.update(f"training: step {step}/{config.steps}, loss {smoothed[-1]:.3f}, {left:.0f} s left")
 
-    names = {spec.name for spec in dataclasses.fields(CloningSettings)}
-    given = {k: v for k, v in dataclasses.asdict(config).items() if k in names}
-    settings = CloningSettings(**given, train_vision=vision is None)
+    settings = CloningSettings(
+        OptimizerSettings(config.steps, config.batch_size, config.learning_rate, *_shared(config)),
+        evaluate_every=config.evaluate_every,
+        train_vision=vision is None,
+        prefix_noise=config.prefix_noise,
+        prefix_jitter=config.prefix_jitter,
+        action_tolerance=config.action_tolerance,
+    )
     started = time.monotonic()
     curves = train(policy, data, settings, report, held_out)
     seconds = time.monotonic() - started
@@ -175,6 +182,11 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
     return read_manifest(Path(config.output))
 
 
+def _shared(config: BasePolicyConfig) -> tuple[int, float, float, int]:
+    """Warmup, decay, clipping and seed, which cloning and vision have in common."""
+    return config.warmup_steps, config.weight_decay, config.max_grad_norm, config.seed
+
+
 def _pretrain_vision(
     config: BasePolicyConfig, policy: VlaPolicy, contract: Contract, folder: Path, line: ProgressLine
 ) -> dict[str, Any]:
@@ -189,14 +201,8 @@ def _pretrain_vision(
         left = seconds / step * (config.vision_steps - step)
         line.update(f"vision: step {step}/{config.vision_steps}, loss {loss:.3f}, {left:.0f} s left")
 
-    settings = VisionSettings(
-        config.vision_steps,
-        config.vision_batch_size,
-        config.vision_learning_rate,
-        config.warmup_steps,
-        config.weight_decay,
-        config.max_grad_norm,
-        config.seed,
+    settings = OptimizerSettings(
+        config.vision_steps, config.vision_batch_size, config.vision_learning_rate, *_shared(config)
     )
     errors = pretrain_vision(policy, views, settings, TASKS[config.task].grasp.grasp_symmetry, report)
     line.done(

@@ -15,7 +15,7 @@ from apo_core.errors import ConfigError, EpisodeFormatError
 from apo_core.tasks.specs import DEFAULT_TASK, TASKS
 from apo_episodes.reader import read_episode
 from apo_trainer.config import METHOD_NAMES, TrainerConfig, read_config
-from apo_trainer.data.dataset import is_trained_on
+from apo_trainer.data.episode_files import is_trained_on
 
 CONFIG_FILE = "config/compare.yaml"
 BASE = "base"  # row of the policy that the methods train from

@@ -27,7 +27,6 @@ from apo_core.errors import ObservationError
 from apo_core.tasks.expert import ExpertInput, Phase, Scene, make_expert, progress
 from apo_core.tasks.specs import DEFAULT_TASK, TASKS
 from apo_core.types import OperatorEvent
-from apo_teleop.devices.device import DeviceSample
 from apo_teleop.devices.mapping import OperatorSample
 
 _NEW_TRIAL_PERIODS = 1.5
@@ -41,7 +40,7 @@ _TREMOR, _REACTION = 2, 3  # keep the draws apart from each other and from what 
 class ScriptedConfig:
     """How the simulated operator behaves. Steps are control ticks."""
 
-    task: str = parameter(DEFAULT_TASK.name, "task the operator knows", choices=tuple(TASKS))
+    task: str = parameter(DEFAULT_TASK.name, "task that the operator can finish", choices=tuple(TASKS))
     stall_m: float = parameter(0.004, "m of path that counts as progress", low=0.0, high=1.0)
     stall_steps: int = parameter(16, "steps without progress after which the policy has stalled", low=1, high=100_000)
     # ten recorded trials that a policy finished alone lost up to 48 mm of path, but 40 mm for two steps at most
@@ -109,6 +108,7 @@ class ScriptedOperator:
     """
 
     def __init__(self, config: ScriptedConfig, period_ns: int):
+        self.enabled = True  # false: rests; the gap in time makes the operator start anew afterwards
         self._config, self._period_ns = config, period_ns
         self._expert = make_expert(config.task)
         self._last: ScriptedInput | None = None
@@ -117,12 +117,19 @@ class ScriptedOperator:
         self._helped_late, self._hand_backs, self._needs = False, 0, 0
         self._watch_from(np.inf)
 
+    @property
+    def summary(self) -> dict[str, str]:
+        """Key and value for /diagnostics."""
+        return {"device": "scripted", "connected": "true", "problem": "", "enabled": str(self.enabled).lower()}
+
     def step(self, tick: ScriptedInput) -> OperatorSample:
         """What the operator does in this tick.
 
         Raises:
             KeyError: an object of the task is missing.
         """
+        if not self.enabled:
+            return resting()
         events = ()
         is_new, self._last = self._is_new_trial(tick), tick
         if is_new:
@@ -239,40 +246,3 @@ class ScriptedOperator:
 def resting(events: tuple[OperatorEvent, ...] = ()) -> OperatorSample:
     """The sample of an operator who watches."""
     return OperatorSample(True, False, np.zeros(7, np.float32), events)
-
-
-class ScriptedDevice:
-    """The scripted operator as a device that answers the ticks it is shown.
-
-    Args:
-        config, period_ns: see ScriptedOperator.
-    """
-
-    name, problem = "scripted", ""
-
-    def __init__(self, config: ScriptedConfig, period_ns: int):
-        self.enabled = True
-        self._operator = ScriptedOperator(config, period_ns)
-        self._tick: ScriptedInput | None = None
-
-    @property
-    def summary(self) -> dict[str, str]:
-        """Key and value for /diagnostics."""
-        return {"device": self.name, "connected": "true", "problem": "", "enabled": str(self.enabled).lower()}
-
-    def see(self, tick: ScriptedInput) -> None:
-        """Shows a tick; the next poll answers it."""
-        self._tick = tick
-
-    def poll(self, now_ns: int) -> DeviceSample | None:
-        """See Device; the stamp is that of the tick."""
-        tick, self._tick = self._tick, None
-        if tick is None:
-            return None
-        # not stepped while disabled: the gap makes it start anew afterwards
-        sample = self._operator.step(tick) if self.enabled else resting()
-        values = sample.values if sample.active else None
-        return DeviceSample(tick.stamp_ns, True, np.zeros(6), sample.events, values=values)
-
-    def close(self) -> None:
-        """See Device."""

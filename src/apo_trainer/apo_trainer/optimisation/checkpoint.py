@@ -35,7 +35,7 @@ class Progress:
     recent: tuple[float, ...]  # last undesirable log-ratios, nats
     recent_kl: tuple[float, ...]  # last z0, nats
     facts: Mapping[str, str]  # hashes of what the run depends on; a run goes on only with the same
-    best_step: int = 0  # when the best weights were judged; 0: none were
+    best_step: int = 0  # of the best weights; 0: none were measured
     best_error: float = math.inf
 
 

@@ -1,4 +1,4 @@
-"""A picture of a training run: what its loss, KL estimate, log-ratios, weights and errors did. No torch."""
+"""A picture of a training run: curves of loss, KL estimate, log-ratios, weights and errors. No torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from apo_core.system.atomic_files import replacing
-from apo_trainer.data.dataset import SampleClass
+from apo_trainer.data.samples import SampleClass
 
 _COLOURS = {
     SampleClass.EXPERT: "tab:blue",
@@ -60,7 +60,7 @@ def write_report(
     for place, name, text, unit in (
         (axes[0, 2], "log_ratio", "log-ratio policy / reference", "nats"),
         (axes[1, 0], "weight", "weight lambda", ""),
-        (axes[1, 1], "l1", "L1 error of the decoded action", "normalised action units"),
+        (axes[1, 1], "l1", "L1 error of the likeliest bins", "normalised action units"),
     ):
         for part in SampleClass:
             values = [row[name].get(part) for row in metrics]

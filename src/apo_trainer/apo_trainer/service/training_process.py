@@ -80,7 +80,7 @@ class TrainingProcess:
         self._process.terminate()
 
     def poll(self, now_s: float) -> list[dict[str, Any]]:
-        """What the run has said since the last call; the last message has event `result`, even if the process died.
+        """Messages of the run since the last call; the last message has event `result`, even if the process died.
 
         Args:
             now_s: steady clock.
