@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apo_core.config.parameters import parameter
+from apo_core.tasks.specs import DEFAULT_TASK
 from apo_episodes.hdf5.image_codec import COMPRESSIONS
 
 
@@ -39,7 +40,7 @@ class RecorderConfig:
     buttons: bool = parameter(
         True, "true: the operator device's events start, success, failure, discard, undo_last act on the recorder"
     )
-    task: str = parameter("Lift", "written into the files; ~/start_episode may name another")
-    instruction: str = parameter("lift the red cube", "the same")
+    task: str = parameter(DEFAULT_TASK.name, "written into the files; ~/start_episode may name another")
+    instruction: str = parameter(DEFAULT_TASK.instruction, "the same")
     operator_name: str = parameter("", "the same")
     sensor_reliability: str = parameter("reliable", "QoS of images and state", choices=("reliable", "best_effort"))

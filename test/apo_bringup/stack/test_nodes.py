@@ -49,7 +49,7 @@ def known_parameters(name: str) -> set[str]:
 
 
 @pytest.mark.parametrize("entry", nodes.NODES, ids=lambda e: e.name)
-def test_every_node_is_installed_and_its_configuration_names_its_parameters(entry):
+def test_every_node_is_installed_and_its_file_has_its_parameters(entry):
     assert os.access(nodes.executable_path(entry), os.X_OK)
     file = nodes.share_dir() / "config" / entry.config_file
     values = configuration.read_ros_parameters(file, entry.name)
@@ -98,9 +98,7 @@ def test_later_sources_win_on_the_command_line(tmp_path):
         ("nested", "arm1"),
     ],
 )
-def test_a_parameter_file_wins_over_the_shipped_file_and_over_what_is_given(
-    tmp_path, monkeypatch, next_domain, section, namespace
-):
+def test_a_parameter_file_wins_over_shipped_and_given_values(tmp_path, monkeypatch, next_domain, section, namespace):
     monkeypatch.setenv("ROS_DOMAIN_ID", str(next_domain()))
     file = tmp_path / "mine.yaml"
     content = {"ros__parameters": {"auto": False, "queue_steps": 9}}
@@ -182,5 +180,5 @@ def test_texts_and_numbers_reach_a_node_through_the_command_line(monkeypatch, ne
 
 
 def test_an_unknown_node_lists_the_known_ones():
-    with pytest.raises(KeyError, match="no node 'camera'; known: sim_bridge, policy, arbiter"):
+    with pytest.raises(KeyError, match="no node 'camera'; the nodes are sim_bridge, policy, arbiter"):
         nodes.node("camera")

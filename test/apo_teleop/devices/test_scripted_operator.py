@@ -6,7 +6,6 @@ import pytest
 from apo_core.errors import ObservationError
 from apo_core.tasks.expert import ExpertInput, make_expert
 from apo_teleop.devices.scripted_operator import (
-    OBJECT_NAMES,
     ScriptedConfig,
     ScriptedInput,
     ScriptedOperator,
@@ -270,12 +269,6 @@ def test_a_run_of_the_expert_needs_no_help(start):
         action = expert.act(world.state())
         assert not world.tick(policy=action[:3], closes=action[6] > 0).active
     assert world.cube[2] == pytest.approx(0.92, abs=0.01)
-
-
-@pytest.mark.parametrize("task", OBJECT_NAMES)
-def test_object_names_are_those_of_the_simulation(task):
-    sim_env = pytest.importorskip("apo_sim_bridge.sim.env")
-    assert tuple(sim_env.TASK_BODIES[task]) == OBJECT_NAMES[task]
 
 
 def test_a_disabled_operator_rests_and_starts_anew_afterwards():

@@ -25,12 +25,10 @@ from apo_core.actions import ANGULAR, LINEAR
 from apo_core.config.parameters import parameter
 from apo_core.errors import ObservationError
 from apo_core.tasks.expert import ExpertInput, Phase, Scene, make_expert, progress
-from apo_core.tasks.grasp_tasks import TASKS
+from apo_core.tasks.specs import DEFAULT_TASK, TASKS
 from apo_core.types import OperatorEvent
 from apo_teleop.devices.mapping import OperatorSample
 
-# order of the poses on ground_truth/objects
-OBJECT_NAMES = {"Lift": ("cube",), "Stack": ("cubeA", "cubeB"), "NutAssemblySquare": ("SquareNut", "peg1")}
 _NEW_TRIAL_PERIODS = 1.5
 _AT_GOAL_M = 0.015  # path left that nobody takes over for
 _STILL_M = 5e-4  # change of the fingers' width, or of the object's place, in a step that is no motion
@@ -42,7 +40,7 @@ _TREMOR, _REACTION = 2, 3  # keep the draws apart from each other and from what 
 class ScriptedConfig:
     """How the simulated operator behaves. Steps are control ticks."""
 
-    task: str = parameter("Lift", "task that the operator can finish", choices=tuple(TASKS))
+    task: str = parameter(DEFAULT_TASK.name, "task that the operator can finish", choices=tuple(TASKS))
     stall_m: float = parameter(0.004, "m of path that counts as progress", low=0.0, high=1.0)
     stall_steps: int = parameter(16, "steps without progress after which the policy has stalled", low=1, high=100_000)
     # ten recorded trials that a policy finished alone lost up to 48 mm of path, but 40 mm for two steps at most
@@ -83,13 +81,13 @@ def see_objects(task: str, poses: Sequence[np.ndarray]) -> dict[str, np.ndarray]
     """Pose (7,) of each object of a task.
 
     Args:
-        task: one of OBJECT_NAMES.
+        task: key of TASKS.
         poses: of ground_truth/objects, each (7,): m, quaternion x y z w.
 
     Raises:
         ObservationError: there is another number of them.
     """
-    names = OBJECT_NAMES[task]
+    names = TASKS[task].objects
     if len(poses) != len(names):
         raise ObservationError(f"ground_truth/objects has {len(poses)} poses, task {task} has {names}")
     return dict(zip(names, poses, strict=True))
@@ -188,7 +186,7 @@ class ScriptedOperator:
         return round(reaction_s * 1e9 / self._period_ns)
 
     def _sees_need(self, tick: ScriptedInput, left: float) -> bool:
-        scene = Scene(TASKS[self._config.task], tick.state)
+        scene = Scene(TASKS[self._config.task].grasp, tick.state)
         self._watch_fingers(scene)
         if self._settles(scene):
             self._best, self._since_best = left, 0
@@ -242,7 +240,7 @@ class ScriptedOperator:
         return self._carried >= self._config.lift_steps
 
     def _holds(self, state: ExpertInput) -> bool:
-        return Scene(TASKS[self._config.task], state).held
+        return Scene(TASKS[self._config.task].grasp, state).held
 
 
 def resting(events: tuple[OperatorEvent, ...] = ()) -> OperatorSample:

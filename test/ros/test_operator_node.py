@@ -58,7 +58,7 @@ class Stack:
     def until(self, condition: Callable[[], object], what: str) -> None:
         end = time.monotonic() + WAIT_S
         while not condition():
-            assert time.monotonic() < end, f"waited {WAIT_S} s for {what}; the console says {self.text!r}"
+            assert time.monotonic() < end, f"waited {WAIT_S} s for {what}; the console shows {self.text!r}"
             self._executor.spin_once(timeout_sec=0.01)
 
     def shows(self, text: str) -> None:
@@ -96,8 +96,10 @@ def stack(ros, terminal, meet) -> Iterator[Stack]:
     command = [sys.executable, "-c", program, "operator", "--task", "Stack", "--operator-name", "ann"]
     process = subprocess.Popen(command, stdin=terminal[1], stdout=terminal[1], stderr=terminal[1])
     try:
-        heard = (made.events, made.status)
-        made.until(lambda: all(publisher.get_subscription_count() for publisher in heard), "the console's ears")
+        publishers = (made.events, made.status)
+        made.until(
+            lambda: all(publisher.get_subscription_count() for publisher in publishers), "the console's subscriptions"
+        )
         meet(made.node, "operator_console", made.until)
         yield made
         process.send_signal(signal.SIGINT)
