@@ -1,4 +1,4 @@
-"""Episode files: one HDF5 file an episode, facts only (docs/episode_format.md); labels are derived on load.
+"""Episode files: one HDF5 file an episode, facts only (docs/reference/episode_format.md); labels are derived on load.
 
 While it is recorded an episode is `<directory>/.partial/<id>.h5` with a journal beside it. Complete and on disk, the
 file is renamed to `<directory>/<id>.h5`, so a file in the directory is always whole.
@@ -163,7 +163,7 @@ class EpisodeWriter:
         Args:
             outcome: how the episode ended.
             losses: counts of what it misses.
-            streams: counts of each camera and state key (docs/episode_format.md).
+            streams: counts of each camera and state key (docs/reference/episode_format.md).
 
         Raises:
             OSError: the disk is full or gone; what was written stays in the journal.

@@ -1,4 +1,4 @@
-"""Names and types of everything in an episode file; docs/episode_format.md is the same for people."""
+"""Names and types of everything in an episode file; docs/reference/episode_format.md is the same for people."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class TrainingConfig:
     """Everything an adapter depends on beside its data; hashed into its manifest."""
 
     method: str = parameter(
-        "apo_plus", "how a batch is drawn and what its loss is (docs/methods.md)", choices=METHOD_NAMES
+        "apo_plus", "how a batch is drawn and what its loss is (docs/reference/methods.md)", choices=METHOD_NAMES
     )
     start_from: str = parameter(
         "base",
@@ -135,7 +135,7 @@ class TrainingConfig:
     lora_targets: str = parameter(
         "",
         "regular expression over module names: layers that the adapter is of; empty: the linear layers of the language "
-        "model (docs/training_runs.md has one with vision)",
+        "model (docs/how-to/training_runs.md has one with vision)",
     )
     nll_weight: float = parameter(
         -1.0,

@@ -118,7 +118,7 @@ def read_family(folder: Path) -> str:
     except (OSError, ValueError, TypeError) as error:
         if (path.parent / MANIFEST).is_file():
             read_manifest(path.parent)  # says which files differ from the ones that were written
-        hint = "" if path.exists() else "; docs/checkpoints.md says how to bring a checkpoint"
+        hint = "" if path.exists() else "; docs/how-to/checkpoints.md says how to bring a checkpoint"
         raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}: {error}){hint}") from None
     except StopIteration:
         raise CheckpointError(f"{path}: names no family (family, model_type or type)") from None

@@ -18,7 +18,7 @@ STAMPS = ("now", "observation")
 class OutputConfig:
     """What the robot is sent; the defaults are those of the simulation. Raises ConfigError with every fault found."""
 
-    output: str = parameter("twist", "what the arm is sent, see docs/real_arm.md", choices=OUTPUTS)
+    output: str = parameter("twist", "what the arm is sent, see docs/how-to/real_arm.md", choices=OUTPUTS)
     output_topic: str = parameter("cartesian_command", "topic of the arm's controller")
     output_frame: str = parameter(
         "",

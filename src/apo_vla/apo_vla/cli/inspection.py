@@ -93,7 +93,7 @@ def inspect(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None)
         # without its file, a continuous head cannot be told from a discrete one
         notes = [*notes, _HEADS[model.action_head is not None]]
     if fault := getattr(model, "decoder_fault", ""):
-        notes = [*notes, f"not served by the fast decoder (docs/serving.md): {fault}"]
+        notes = [*notes, f"not served by the fast decoder (docs/how-to/serving.md): {fault}"]
     if family == "pi0_fast":
         notes = [*notes, *camera_notes(config.cameras, json.loads((folder / CONFIG).read_text()))]
     parts: dict[str, int] = {}
@@ -170,7 +170,7 @@ def _deployment(folder: Path, family: str) -> tuple[Deployment, list[str]]:
     if (folder / DEPLOYMENT).exists():
         return read_deployment(folder), []
     if family != "openvla":
-        raise CheckpointError(f"{folder / DEPLOYMENT} is missing; docs/checkpoints.md shows one for {family}")
+        raise CheckpointError(f"{folder / DEPLOYMENT} is missing; docs/how-to/checkpoints.md shows one for {family}")
     keys = sorted(_keys(folder))
     note = f"no {DEPLOYMENT}: one camera, chunk 1 and the first statistics stand in; `apo policy bind` writes one"
     return Deployment(cameras=(_STAND_IN_CAMERA,), statistics_key=keys[0]), [note]
