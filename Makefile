@@ -2,11 +2,11 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint clean
+.PHONY: help setup build demo test reference lint clean
 ENV := source scripts/env.sh &&
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 setup:  ## .venv with the pinned packages, then the colcon workspace (only what has changed)
 	@scripts/setup.sh
@@ -20,6 +20,9 @@ demo: setup  ## the whole loop in simulation (QUICK=1 for a short one, ARGS="...
 # pytest-xdist waits for ever for the rest of a file whose worker was replaced: a crash ends the run instead.
 test: setup  ## all tests, two files at a time (ARGS="-k name -x" for pytest instead)
 	@$(ENV) python -m pytest $(or $(ARGS),--numprocesses 2 --dist loadfile --max-worker-restart 0)
+
+reference: setup  ## write config/*.yaml and the generated pages of docs/reference from the code
+	@$(ENV) PYTHONPATH="scripts:$$PYTHONPATH" python -m apo_reference
 
 lint: setup  ## ruff: rules and format
 	@.venv/bin/ruff check .

@@ -23,7 +23,7 @@ class PolicyConfig:
     adapter_dir: str = parameter("runs/adapters", "adapter store; it may appear later")
     adapter_version: int = parameter(0, "adapter served at start; 0 base policy, -1 the promoted one", low=-1)
     adapter_public_key: str = parameter("", "file of public keys (PEM); only adapters signed by one serve; empty: any")
-    lora_rank: int = parameter(32, "rank of the adapters", low=1, high=1024)
+    lora_rank: int = parameter(32, "rank of the adapters, as in config/trainer.yaml", low=1, high=1024)
     lora_alpha: float = parameter(64.0, "alpha of the adapters, whose scale is alpha / rank", low=0.0, high=4096.0)
     lora_targets: str = parameter(
         "",
@@ -32,10 +32,15 @@ class PolicyConfig:
     )
     auto_reload: bool = parameter(True, "load what is promoted in the adapter store without being asked")
     poll_s: float = parameter(1.0, "seconds between looks into the adapter store", low=0.05, high=3600.0)
-    instruction: str = parameter("lift the red cube", "what the policy is told to do")
+    instruction: str = parameter("lift the red cube", "task instruction in the prompt of the policy")
     replan_steps: int = parameter(2, "ticks a chunk is used before the next prediction", low=1, high=1000)
     action_horizon: int = parameter(0, "rows of a chunk predicted and executed at most; 0: all", low=0, high=1000)
-    chunking: str = parameter("replace", "how a chunk goes together with those before it", choices=CHUNKINGS)
+    chunking: str = parameter(
+        "replace",
+        "how a chunk combines with those before it; ensemble: predictions of one moment are averaged; realtime: a "
+        "chunk continues the one before",
+        choices=CHUNKINGS,
+    )
     ensemble_decay: float = parameter(
         0.01, "ensemble: the larger, the more the oldest prediction of a moment counts", low=0.0, high=10.0
     )

@@ -41,7 +41,7 @@ _TREMOR, _REACTION = 2, 3  # keep the draws apart from each other and from what 
 class ScriptedConfig:
     """How the simulated operator behaves. Steps are control ticks."""
 
-    task: str = parameter("Lift", "task the operator knows", choices=tuple(TASKS))
+    task: str = parameter("Lift", "task that the operator can finish", choices=tuple(TASKS))
     stall_m: float = parameter(0.004, "m of path that counts as progress", low=0.0, high=1.0)
     stall_steps: int = parameter(16, "steps without progress after which the policy has stalled", low=1, high=100_000)
     # ten recorded trials that a policy finished alone lost up to 48 mm of path, but 40 mm for two steps at most
@@ -53,7 +53,9 @@ class ScriptedConfig:
     takeover_step: int = parameter(
         60, "step of a trial at which an empty hand is helped; 0: never", low=0, high=100_000
     )
-    reaction_s: float = parameter(0.45, "s between seeing the need and moving, median", low=0.0, high=60.0)
+    reaction_s: float = parameter(
+        0.45, "median s between seeing the need and moving; log-normal, drawn for each takeover", low=0.0, high=60.0
+    )
     reaction_spread: float = parameter(
         0.3, "standard deviation of its logarithm; 0: always the median", low=0.0, high=2.0
     )
