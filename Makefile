@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test reference lint clean
+.PHONY: help setup build demo test reference docs lint clean
 ENV := source scripts/env.sh &&
 
 help:  ## list the targets
@@ -24,12 +24,19 @@ test: setup  ## all tests, two files at a time (ARGS="-k name -x" for pytest ins
 reference: setup  ## write config/*.yaml and the generated pages of docs/reference from the code
 	@$(ENV) PYTHONPATH="scripts:$$PYTHONPATH" python -m apo_reference
 
-lint: setup  ## ruff: rules and format
+docs: setup  ## the pages of docs/ as a site in build/site; a broken link is an error
+	@.venv/bin/python -c 'import material' 2>/dev/null || .venv/bin/python -m pip install --quiet \
+		--disable-pip-version-check -c requirements/lock.txt -r requirements/docs.in
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict
+
+lint: setup  ## ruff (rules and format), yamllint, mypy
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
+	@.venv/bin/yamllint --strict .
+	@.venv/bin/mypy
 
 clean:  ## remove build products; .venv and everything recorded or trained stay
-	@rm -rf build install log *.egg-info .pytest_cache .ruff_cache .hypothesis
+	@rm -rf build install log *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	@find $(wildcard src test bench launch) -name __pycache__ -type d -prune -exec rm -rf {} +
 	@find src -name '*.egg-info' -type d -prune -exec rm -rf {} +
 

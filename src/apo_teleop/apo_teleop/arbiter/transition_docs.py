@@ -25,8 +25,8 @@ _INTRODUCTION = """\
 # The arbiter: who moves the robot
 
 In every control tick the arbiter decides who moves the robot and publishes exactly one command, `HOLD` included. Every
-command names its source, its reason, the observation behind it and the adapter version. The state is not remembered
-beyond what the table says: the first row whose condition holds decides, whatever the state was before.
+command names its source, its reason, the observation behind it and the adapter version. The first row of the table
+whose condition holds decides; the previous state matters only where a condition names it.
 
 | state | who moves the robot | source in the command |
 | --- | --- | --- |
@@ -37,9 +37,10 @@ beyond what the table says: the first row whose condition holds decides, whateve
 | `ESTOP` | nobody, as `HOLD`, until cleared | `HOLD` |
 
 A latched reason stays until a person clears it: the service `~/clear` or a `clear` button. While a publisher of the
-topic `estop` says `true`, clearing is refused. That topic is heard whatever the publisher's QoS; a reliable,
-transient-local publisher needs to say it once, a best-effort one must repeat it, since what is lost is not sent again.
-Publishers cannot be told apart: where one says `false`, another that says `true` must repeat it at least every 2 s.
+topic `estop` sends `true`, clearing is rejected. The arbiter receives that topic with any QoS of the publisher: a
+reliable, transient-local publisher sends it once; a best-effort one must repeat it, since a lost message is not sent
+again. The arbiter cannot distinguish publishers: if one sends `false`, another that sends `true` must repeat it at
+least every 2 s.
 After an intervention, a stop or a latched fault the policy drives only with a chunk computed from an observation made
 after it (`awaiting_fresh_chunk`).
 """
