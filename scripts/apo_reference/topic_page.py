@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -40,7 +40,7 @@ def page(root: Path) -> str:
         root: of the repository.
     """
     contract = load_contract(root / "config/contract.yaml")
-    streams = {spec.topic for spec in (*contract.images, *contract.state)}
+    streams = {image.topic for image in contract.images} | {part.topic for part in contract.state}
     found = [use for use in uses_in(root / "src") if use.name not in streams]
     qos = profiles(root / "src/apo_core/apo_core/ros/qos.py")
     definitions = root / "src/apo_interfaces"
@@ -72,7 +72,7 @@ def _topics(found: Sequence[Use], qos: dict[str, str]) -> Iterator[Sequence[str]
         yield f"`{name}`", _type(uses[0].type), shown, _nodes(senders), _nodes(u for u in uses if u not in senders)
 
 
-def _nodes(uses) -> str:
+def _nodes(uses: Iterable[Use]) -> str:
     return ", ".join(dict.fromkeys(_node(use.module) for use in uses))
 
 
@@ -88,9 +88,10 @@ def _services(found: Sequence[Use]) -> Iterator[Sequence[str]]:
 
 
 def _contract(contract: Contract) -> Iterator[Sequence[str]]:
-    for kind, specs in (("images", contract.images), ("state", contract.state)):
-        for spec in specs:
-            yield f"`{kind}.{spec.name}`", f"`{spec.topic}`", f"`{spec.type}`"
+    for image in contract.images:
+        yield f"`images.{image.name}`", f"`{image.topic}`", f"`{image.type}`"
+    for part in contract.state:
+        yield f"`state.{part.name}`", f"`{part.topic}`", f"`{part.type}`"
 
 
 def _named() -> Iterator[Sequence[str]]:
