@@ -1,5 +1,6 @@
 """Links, commands and examples of README.md, CONTRIBUTING.md, CHANGELOG.md and docs/."""
 
+import itertools
 import re
 import shlex
 import subprocess
@@ -9,13 +10,14 @@ import pytest
 import yaml
 from markdown_links import anchors, faults, prose
 
-from apo_bringup.cli import parser
+from apo_bringup.cli import main, parser
 from apo_core.contract.contract import contract_from_dict
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 FENCED = re.compile(r"^ *```bash\n(.*?)^ *```", re.M | re.S)
 SHELL = [line for page in PAGES for block in FENCED.findall(page.read_text()) for line in block.splitlines()]
+TOOLS = ("adapters", "episodes", "policy")  # commands with tools of their own
 IDIOMS = re.compile(r"\b(tells?|told|hears?|heard|heeds?)\b", re.I)
 
 
@@ -83,6 +85,27 @@ def test_every_command_of_apo_is_parsed(line, capsys):
         assert end.code == 0, capsys.readouterr().err
     else:
         assert not rest or arguments.command not in ("demo", "up", "operator")
+
+
+def help_of(words: list[str], capsys) -> str:
+    """Help of the tool that a command line runs: of `apo episodes export lerobot ...`, that of its options."""
+    depth = next((i for i, word in enumerate(words) if not re.fullmatch(r"[a-z][a-z-]*", word)), len(words))
+    depth = min(depth, 3 if words[:2] == ["episodes", "export"] else 2 if words[0] in TOOLS else 1)
+    with pytest.raises(SystemExit):
+        main([*words[:depth], "--help"])
+    return capsys.readouterr().out
+
+
+def test_every_option_in_a_command_line_is_in_its_help(capsys):
+    lines = [shlex.split(line, comments=True)[1:] for line in sorted(set(SHELL)) if line.startswith("./apo ")]
+    commands = [words[: words.index("|")] if "|" in words else words for words in lines]
+    helps: dict[str, str] = {}
+    for words in commands:
+        name = " ".join(itertools.takewhile(lambda word: not word.startswith("-"), words))
+        for option in (word for word in words if word.startswith("--")):
+            if name not in helps:
+                helps[name] = help_of(words, capsys)
+            assert option in helps[name], words
 
 
 def test_every_target_of_make_exists():

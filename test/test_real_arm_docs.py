@@ -1,4 +1,4 @@
-"""What docs/how-to/real_arm.md tells to type is loaded as it stands there."""
+"""The YAML blocks of docs/how-to/real_arm.md load as they are printed."""
 
 import re
 from pathlib import Path
