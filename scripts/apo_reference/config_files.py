@@ -50,7 +50,7 @@ class Section:
         hints = typing.get_type_hints(self.config)
         left_out = {spec.name for spec in dataclasses.fields(self.without)} if self.without else set()
         for spec in dataclasses.fields(self.config):
-            if spec.name in left_out:
+            if spec.name in left_out or dataclasses.is_dataclass(hints[spec.name]):  # a group is another section
                 continue
             meta = spec.metadata
             choices = tuple(meta["choices"] or ())
