@@ -17,7 +17,7 @@ from apo_core.types import (
     Outcome,
     Step,
 )
-from apo_episodes.reader import EpisodeWriter
+from apo_episodes.writer import EpisodeWriter
 from apo_trainer.config import TrainingConfig
 from apo_trainer.data.dataset import TrainingData, load_training_data
 from apo_vla.checkpoints.statistics import DatasetStatistics

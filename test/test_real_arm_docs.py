@@ -38,8 +38,8 @@ def test_an_example_of_parameters_fits_the_arbiter_and_the_limits(block, tmp_pat
     file.write_text(block)
     config = load(ArbiterConfig, file, "arbiter")
     for name, value in read_ros_parameters(file, "arbiter").items():
-        assert getattr(config, name) == value
-    assert config.output not in JOINT_OUTPUTS or (config.base_link and config.tip_link)
+        assert getattr(config.robot if hasattr(config.robot, name) else config, name) == value
+    assert config.robot.output not in JOINT_OUTPUTS or (config.robot.base_link and config.robot.tip_link)
     for limits in LIMITS:
         assert Arbiter(config, arm_contract(limits)).state == "IDLE"
 

@@ -84,7 +84,7 @@ FILES = (
         "/**/arbiter",
         f"The arbiter between policy and operator. {_PARAMS}",
         (
-            Section(ArbiterConfig, without=OutputConfig),
+            Section(ArbiterConfig),
             Section(
                 OutputConfig,
                 "What the robot receives. These values are the simulation's; docs/how-to/real_arm.md has those of "

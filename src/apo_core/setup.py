@@ -13,6 +13,6 @@ setup(
     zip_safe=True,
     maintainer="apo maintainers",
     maintainer_email="maintainers@apo.dev",
-    description="Shared library of apo: types, contract, labels, episode files, adapter store, VLA models.",
+    description="Shared library of apo: types, contract, parameters, adapter store, ROS helpers.",
     license="Apache-2.0",
 )

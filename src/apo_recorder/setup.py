@@ -13,7 +13,7 @@ setup(
     zip_safe=True,
     maintainer="apo maintainers",
     maintainer_email="maintainers@apo.dev",
-    description="Records labelled episodes to HDF5.",
+    description="Records episodes of a robot to HDF5: executed commands with their observations.",
     license="Apache-2.0",
     entry_points={
         "console_scripts": [

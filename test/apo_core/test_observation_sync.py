@@ -100,7 +100,7 @@ def test_unknown_stream_is_an_error(sync):
         sync.add("torque", 1, value(1))
 
 
-def test_observation_says_when_its_parts_were_taken_and_came(sync):
+def test_an_observation_holds_stamp_and_arrival_of_its_parts(sync):
     sync.add("front", 98 * MS, IMAGE, 7)
     sync.add("ee_pose", 100 * MS, value(1), 8)
     observation = sync.add("width", 101 * MS, value(1), 9)

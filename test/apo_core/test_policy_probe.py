@@ -1,4 +1,4 @@
-"""The probe tells a policy that looks and answers finitely from one that does not."""
+"""The probe separates a policy that uses its images and answers finitely from one that does not."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ CONTRACT = load_contract(Path(__file__).parents[2] / "config" / "contract.yaml")
 
 
 class Policy:
-    """Actions follow the brightness of the image, times a gain."""
+    """Called as `predict`: actions follow the brightness of the image, times a gain."""
 
     def __init__(self, gain: float = 1.0, log_prob: float = -1.0):
         self.gain, self.log_prob = gain, log_prob
 
-    def predict(self, observation):
+    def __call__(self, observation):
         CONTRACT.check_observation(observation)
         level = float(np.mean(next(iter(observation.images.values())))) * self.gain
         values = np.full((2, 7), level, np.float32)
@@ -28,7 +28,7 @@ class Policy:
 
 
 class Broken:
-    def predict(self, observation):
+    def __call__(self, observation):
         raise ValueError("no such key")
 
 
@@ -45,7 +45,7 @@ def test_a_policy_that_looks_passes():
         (Broken(), "inference failed: ValueError: no such key"),
     ],
 )
-def test_a_policy_that_does_not_is_told_why(policy, fault):
+def test_a_policy_that_does_not_is_reported(policy, fault):
     assert fault in self_test.faults(policy, CONTRACT, "lift")[0]
 
 

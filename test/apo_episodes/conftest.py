@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from apo_core.types import ControlSource, EpisodeKind, EpisodeOutcome, Outcome, Step
-from apo_episodes.reader import EpisodeWriter
+from apo_episodes.writer import EpisodeWriter
 
 TAKEOVERS = Path(__file__).parents[1] / "data" / "takeovers"
 POSE = np.array([0.1, 0.2, 0.3, 0, 0, 0.6, 0.8], np.float32)  # with a unit quaternion

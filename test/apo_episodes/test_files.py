@@ -60,7 +60,7 @@ def test_an_id_that_is_a_path_is_refused(write):
     path = write()
     with h5py.File(path, "r+") as f:
         f.attrs["episode_id"] = "../outside"
-    with pytest.raises(EpisodeToolError, match=r"e1\.h5: episode_id = '\.\./outside' is no name for a file"):
+    with pytest.raises(EpisodeToolError, match=r"e1\.h5: episode_id = '\.\./outside' is not a valid file name"):
         unique_ids(read_all([path]))
 
 
@@ -129,7 +129,7 @@ def test_a_missing_parent_folder_is_named(tmp_path):
         pass
 
 
-def test_a_missing_package_is_told_with_what_to_install():
+def test_a_missing_package_is_reported_with_its_install():
     with pytest.raises(EpisodeToolError) as caught:
         extra_module("no_such_module_of_apo", "some-package", "export")
     assert "'some-package'" in str(caught.value)

@@ -8,7 +8,7 @@ from apo_core.contract.contract import contract_from_dict
 from apo_core.errors import EpisodeFormatError
 from apo_core.types import EpisodeOutcome, Outcome
 from apo_episodes.frame_reader import FrameReader
-from apo_episodes.reader import EpisodeWriter
+from apo_episodes.writer import EpisodeWriter
 
 DONE = EpisodeOutcome(Outcome.SUCCESS, "t", True, False)
 

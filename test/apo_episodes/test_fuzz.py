@@ -14,8 +14,9 @@ import pytest
 
 from apo_core.errors import EpisodeFormatError
 from apo_core.types import EpisodeOutcome, Outcome
-from apo_episodes.reader import EpisodeWriter, read_episode, read_frames, verify_checksums
+from apo_episodes.reader import read_episode, read_frames, verify_checksums
 from apo_episodes.recovery import recover_episode
+from apo_episodes.writer import EpisodeWriter
 
 OLD = Path(__file__).parents[1] / "data" / "takeovers" / "lift-10003.h5"  # schema version 1
 DONE = EpisodeOutcome(Outcome.SUCCESS, "t", True, False)
@@ -81,7 +82,7 @@ def damaged(source: Path, target: Path, seed: int, count: int) -> tuple[int, int
 
 
 @pytest.mark.parametrize("compression", ["zstd", "gzip", "jpeg", "none"])
-def test_damaged_files_never_take_the_reader_with_them(tmp_path, write, compression):
+def test_damaged_files_never_crash_the_reader(tmp_path, write, compression):
     read, refused = damaged(write(compression), tmp_path / "damaged.h5", 1, FILES)
     assert refused > FILES // 3 and read + refused == FILES
 
@@ -91,7 +92,7 @@ def test_damaged_files_of_version_1_neither(tmp_path):
     assert refused > FILES // 20 and read + refused == FILES // 3
 
 
-def test_changed_content_is_told_by_its_checksum(write):
+def test_changed_content_is_found_by_its_checksum(write):
     path = write("none")
     assert verify_checksums(path) == []
     content = bytearray(path.read_bytes())

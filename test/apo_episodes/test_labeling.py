@@ -14,7 +14,7 @@ from apo_episodes.labeling import (
     takeovers,
     undesirable_windows,
 )
-from apo_episodes.takeover_windows import StepFacts, Window, fitted_window, window_statistics
+from apo_episodes.takeover_windows import StepFacts
 
 CODES = {"P": "POLICY", "H": "HUMAN", "-": "HOLD"}
 LETTERS = {
@@ -86,32 +86,13 @@ def test_takeovers_and_share():
     assert intervention_share([]) == 0.0
 
 
-def oracle(text: str, k: int) -> str:
-    """A policy step is undesirable if a takeover comes within k steps and no human step lies between."""
-    out = []
-    for i, letter in enumerate(text):
-        if letter == "H":
-            out.append("c")
-        elif letter == "-":
-            out.append(".")
-        else:
-            ahead = [j for j in range(i + 1, len(text)) if text[j] == "H"]
-            out.append("u" if ahead and ahead[0] - i <= k else "d")
-    return "".join(out)
-
-
-@given(st.text("PH-", max_size=60), st.integers(0, 12))
-def test_agrees_with_the_oracle(text, k):
-    assert labels(text, k) == oracle(text, k)
-
-
 @given(st.text("PH-", max_size=60), st.integers(0, 12), st.sampled_from(list(Outcome)))
 def test_labels_never_contradict_who_acted(text, k, outcome):
     for letter, label in zip(text, labels(text, k, outcome), strict=True):
         assert label in {"H": "c", "-": ".", "P": "du"}[letter]
 
 
-def slow_oracle(text: str, k: int, failed: bool, rule: str, demonstration: bool) -> str:
+def oracle(text: str, k: int, failed: bool, rule: str, demonstration: bool) -> str:
     """Each step by itself, from the words of the rule."""
     out = []
     for i, letter in enumerate(text):
@@ -131,14 +112,14 @@ def slow_oracle(text: str, k: int, failed: bool, rule: str, demonstration: bool)
 
 
 @given(
-    st.text("PH-", max_size=40),
+    st.text("PH-", max_size=60),
     st.integers(0, 12),
     st.sampled_from(list(Outcome)),
     st.sampled_from(FAILURE_RULES),
     st.sampled_from(list(EpisodeKind)),
 )
-def test_every_rule_agrees_with_the_slow_oracle(text, k, outcome, rule, kind):
-    expected = slow_oracle(text, k, outcome == Outcome.FAILURE, rule, kind == EpisodeKind.DEMONSTRATION)
+def test_every_rule_agrees_with_the_oracle(text, k, outcome, rule, kind):
+    expected = oracle(text, k, outcome == Outcome.FAILURE, rule, kind == EpisodeKind.DEMONSTRATION)
     assert labels(text, k, outcome, rule, kind) == expected
 
 
@@ -210,7 +191,7 @@ def test_what_was_reached_before_an_intervention_does_not_count_after_it():
     assert windows("PPPPHPPPPH", STALLED, remaining(*path)) == [(2, 4), (7, 9)]
 
 
-def test_a_stalled_window_stops_at_an_earlier_intervention_and_at_the_start():
+def test_a_stalled_window_stops_at_an_earlier_intervention():
     path = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
     assert windows("PPPHPPPH", STALLED, remaining(*path)) == [(1, 3), (5, 7)]
 
@@ -232,7 +213,7 @@ def test_the_tolerance_is_in_the_unit_of_the_path():
         ("PPPPH", StepFacts()),
         ("PPPPH", remaining(NAN, NAN, NAN, NAN, NAN)),
         ("PPPPH", remaining(NAN, NAN, NAN, 0.1, 0.1)),  # one value shows no progress
-        ("PPPPH", remaining(0.3, 0.2, 0.1, NAN, 0.1)),  # nobody knows how it went on
+        ("PPPPH", remaining(0.3, 0.2, 0.1, NAN, 0.1)),  # how it went on is unknown
         ("PPPPH", remaining(0.3, 0.2, 0.1, float("inf"), 0.1)),
     ],
 )
@@ -320,7 +301,7 @@ def test_labels_are_those_of_the_windows():
     assert "".join(LETTERS[label] for label in derived) == "ddu.uuccd"
 
 
-def test_a_failure_without_takeover_keeps_its_last_k_steps_under_every_rule():
+def test_every_rule_marks_the_last_k_steps_of_a_plain_failure():
     for rule in (STALLED, PARTED):
         derived = derive_labels(sources("PPPP"), Outcome.FAILURE, 20.0, rule, facts=remaining(*[0.1] * 4))
         assert "".join(LETTERS[label] for label in derived) == "dduu"
@@ -328,35 +309,6 @@ def test_a_failure_without_takeover_keeps_its_last_k_steps_under_every_rule():
 
 def test_a_demonstration_has_no_window():
     assert windows("HHH", STALLED, remaining(0.1, 0.1, 0.1), EpisodeKind.DEMONSTRATION) == []
-
-
-def test_the_fitted_window_is_the_median_of_what_was_found():
-    found = [Window(10 - n, 10, "stalled") for n in (0, 3, 4, 9, 40)]
-    assert fitted_window(found) == 4
-    assert fitted_window([*found, Window(0, 10, "last_k", fallback=True)]) == 4
-    assert fitted_window([Window(5, 5, "stalled")]) == 1
-    assert fitted_window([Window(0, 10, "last_k", fallback=True)]) is None
-    assert fitted_window([]) is None
-
-
-def test_statistics_of_windows():
-    found = [Window(6, 10, "stalled"), Window(5, 5, "stalled"), Window(0, 10, "last_k", fallback=True)]
-    assert window_statistics(found, "stalled") == {
-        "rule": "stalled",
-        "number": 3,
-        "min_steps": 0,
-        "median_steps": 4.0,
-        "max_steps": 10,
-        "fallbacks": 1,
-    }
-    assert window_statistics([], "last_k") == {
-        "rule": "last_k",
-        "number": 0,
-        "min_steps": None,
-        "median_steps": None,
-        "max_steps": None,
-        "fallbacks": 0,
-    }
 
 
 @st.composite

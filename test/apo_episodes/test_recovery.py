@@ -9,8 +9,9 @@ import pytest
 from apo_core.contract.contract import contract_from_dict
 from apo_core.errors import EpisodeFormatError
 from apo_core.types import EpisodeOutcome, Outcome
-from apo_episodes.reader import EpisodeWriter, list_episodes, read_episode, verify_checksums
+from apo_episodes.reader import list_episodes, read_episode, verify_checksums
 from apo_episodes.recovery import list_partial, recover_episode
+from apo_episodes.writer import EpisodeWriter
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def writer() -> MemoryWriter:
 
 @pytest.fixture
 def make_command() -> Callable[..., ExecutedCommand]:
-    """(tick) -> the command of a tick; unless told otherwise stamps and arrival are tick * 100 ms."""
+    """(tick) -> the command of a tick; by default stamps and arrival are tick * 100 ms."""
 
     def make(tick: int, observation_ns: int | None = None, **changes) -> ExecutedCommand:
         stamp_ns = tick * PERIOD_NS

@@ -101,7 +101,7 @@ def test_what_is_left_of_the_task_is_that_of_the_observation(exact, make_observa
     assert [pairing.task_remaining for pairing in exact.ready(3 * TICK)] == [0.5, None, 0.25]
 
 
-def test_what_is_left_of_the_task_is_unknown_without_a_status_of_the_observation(make_observation, make_command):
+def test_remaining_is_unknown_without_a_status_of_the_observation(make_observation, make_command):
     alignment = CommandAlignment(30_000_000, WAIT)
     alignment.add_observation(make_observation(TICK))
     alignment.add_command(make_command(1))

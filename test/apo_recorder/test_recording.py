@@ -3,9 +3,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from apo_core.types import Outcome, TaskProgress
+from apo_core.types import OperatorEvent, Outcome, TaskProgress
 from apo_recorder.config import RecorderConfig
-from apo_recorder.episode_state import Losses
+from apo_recorder.episode_state import DropCounts
 from apo_recorder.recording import Recording
 
 TICK = 100_000_000
@@ -62,7 +62,7 @@ def test_episode_from_start_to_end(make_rig, small_contract):
     assert (info.task, info.instruction, info.operator, info.seed) == ("Lift", "lift it", "ann", 5)
     assert info.tags == {"round": "1"} and info.contract_json == small_contract.json
     assert info.created_utc == "2026-01-02T03:04:05.000000+00:00"
-    assert end.outcome.outcome is Outcome.SUCCESS and end.losses == Losses()
+    assert end.outcome.outcome is Outcome.SUCCESS and end.drops == DropCounts()
 
 
 def test_requests_out_of_turn_are_refused(make_rig):
@@ -92,7 +92,7 @@ def test_step_the_writer_cannot_take_is_a_loss(make_rig):
     rig.writer.has_room = False
     rig.tick(2)
     rig.recording.request_end(Outcome.SUCCESS, "done", 2 * TICK)
-    assert rig.writer.ends[0].losses == Losses(frames_lost=1, steps_dropped=1)
+    assert rig.writer.ends[0].drops == DropCounts(frames_lost=1, steps_dropped=1)
 
 
 def test_out_of_order_samples_are_counted_within_the_episode_only(make_rig):
@@ -103,7 +103,7 @@ def test_out_of_order_samples_are_counted_within_the_episode_only(make_rig):
     rig.observe(1)
     rig.tick(2)
     rig.recording.request_end(Outcome.SUCCESS, "done", 2 * TICK)
-    assert rig.writer.ends[0].losses == Losses(out_of_order=3)
+    assert rig.writer.ends[0].drops == DropCounts(out_of_order=3)
 
 
 def test_stop_keeps_what_has_come(make_rig):
@@ -114,7 +114,7 @@ def test_stop_keeps_what_has_come(make_rig):
     rig.recording.stop("recorder_stopped", 2 * TICK)
     (end,) = rig.writer.ends
     assert (end.outcome.outcome, end.outcome.reason) == (Outcome.UNLABELED, "recorder_stopped")
-    assert rig.ticks() == [[1]] and end.losses == Losses(frames_lost=1, steps_unpaired=1)
+    assert rig.ticks() == [[1]] and end.drops == DropCounts(frames_lost=1, steps_unpaired=1)
 
 
 def test_stop_without_an_episode_does_nothing(make_rig):
@@ -143,7 +143,7 @@ def test_auto_records_every_trial(make_rig):
     assert [(info.task, info.seed) for info in rig.writer.infos] == [("Stack", 1), ("Stack", 2)]
 
 
-def test_auto_parts_a_trial_that_was_cut_off_from_the_next(make_rig):
+def test_auto_separates_a_cut_off_trial_from_the_next(make_rig):
     rig = make_rig(auto=True)
     rig.tick(1)
     rig.progress(1, 1, running=True)
@@ -204,7 +204,7 @@ def test_streams_are_counted_from_the_start_to_the_end(make_rig):
 
 
 def press(rig, event: str, tick: int) -> str:
-    return rig.recording.on_button(event, tick * TICK, UTC_NOW.replace(microsecond=tick))
+    return rig.recording.on_operator_event(OperatorEvent(event), tick * TICK, UTC_NOW.replace(microsecond=tick))
 
 
 def test_buttons_start_and_end_episodes(make_rig):
@@ -220,14 +220,14 @@ def test_buttons_start_and_end_episodes(make_rig):
     assert {(info.task, info.operator) for info in rig.writer.infos} == {("Stack", "bea")}
 
 
-def test_texts_that_are_not_named_are_the_configurations(make_rig):
+def test_empty_texts_are_replaced_by_the_configuration(make_rig):
     rig = make_rig(task="Stack", instruction="stack them", operator_name="bea")
     rig.recording.begin("", "lift it", "", 0, (), UTC_NOW)
     info = rig.writer.infos[0]
     assert (info.task, info.instruction, info.operator) == ("Stack", "lift it", "bea")
 
 
-def test_buttons_out_of_turn_say_why(make_rig):
+def test_events_out_of_turn_are_rejected_with_the_reason(make_rig):
     rig = make_rig()
     assert press(rig, "success", 1) == "no episode is being recorded"
     assert press(rig, "gripper_toggle", 1) == press(rig, "estop", 1) == ""
@@ -246,7 +246,7 @@ def test_what_an_episode_misses_is_known_while_it_runs(make_rig):
     rig.begin()
     rig.tick(1)
     rig.tick(4)
-    assert rig.recording.losses == Losses(commands_lost=2, frames_lost=2)
+    assert rig.recording.drops == DropCounts(commands_lost=2, frames_lost=2)
 
 
 def test_what_is_left_of_the_task_is_in_the_step_of_its_observation(make_rig):

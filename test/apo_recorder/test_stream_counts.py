@@ -32,7 +32,7 @@ def test_a_whole_stream(count):
         ([0, 151, 300], 1, 1),
     ],
 )
-def test_missing_messages_are_told_by_the_rate(count, stamps, gaps, dropped):
+def test_missing_messages_follow_from_the_rate(count, stamps, gaps, dropped):
     found = count(stamps)
     assert (found["gaps"], found["dropped"]) == (gaps, dropped)
 

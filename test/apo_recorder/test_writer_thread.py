@@ -9,17 +9,18 @@ import threading
 import pytest
 
 from apo_core.types import ControlSource, EpisodeOutcome, Outcome
-from apo_episodes.reader import EpisodeWriter, list_episodes, read_episode
+from apo_episodes.reader import list_episodes, read_episode
 from apo_episodes.recovery import list_partial, recover_episode
-from apo_recorder.episode_state import EpisodeEnd, Losses
+from apo_episodes.writer import EpisodeWriter
+from apo_recorder.episode_state import DropCounts, EpisodeEnd
 from apo_recorder.writer_thread import EpisodeWriterThread, EventKind, WriterEvent
 
 POLICY, HUMAN = ControlSource.POLICY, ControlSource.HUMAN
 WAIT_S = 30.0
 
 
-def end(outcome: Outcome | None = Outcome.SUCCESS, until_ns: int = 0, losses: Losses = Losses()) -> EpisodeEnd:  # noqa: B008
-    return EpisodeEnd(outcome and EpisodeOutcome(outcome, "because", True, False), "because", until_ns, losses)
+def end(outcome: Outcome | None = Outcome.SUCCESS, until_ns: int = 0, drops: DropCounts = DropCounts()) -> EpisodeEnd:  # noqa: B008
+    return EpisodeEnd(outcome and EpisodeOutcome(outcome, "because", True, False), "because", until_ns, drops)
 
 
 class BrokenFile(EpisodeWriter):
@@ -68,7 +69,7 @@ def test_episode_is_saved(make_writer, make_info, make_step):
     writer.begin(make_info())
     for tick, source in enumerate((POLICY, HUMAN, HUMAN, POLICY), 1):
         assert writer.append(make_step(tick, source))
-    writer.end(end(losses=Losses(frames_lost=2, commands_lost=2)))
+    writer.end(end(drops=DropCounts(frames_lost=2, commands_lost=2)))
     writer.close()
     started, saved = writer.events()
     assert notified.is_set()
@@ -79,7 +80,7 @@ def test_episode_is_saved(make_writer, make_info, make_step):
     assert episode.ticks.tolist() == [1, 2, 3, 4]
     assert (
         episode.losses
-        == saved.losses
+        == saved.counts
         == {
             "commands_lost": 2,
             "frames_lost": 2,
@@ -99,7 +100,7 @@ def test_steps_after_the_last_observation_are_cut_off(make_writer, make_info, ma
         writer.append(make_step(tick, source))
     writer.end(end(until_ns=200_000_000))
     saved = finish(writer)[EventKind.SAVED]
-    assert (saved.steps, saved.takeovers, saved.losses["frames_recorded"]) == (2, 0, 2)
+    assert (saved.steps, saved.takeovers, saved.counts["frames_recorded"]) == (2, 0, 2)
     assert read_episode(saved.path).ticks.tolist() == [1, 2]
 
 
@@ -155,10 +156,10 @@ def test_control_path_never_waits_for_the_disk(make_writer, make_info, make_step
     assert writer.append(make_step(1))
     assert GatedFile.entered.wait(WAIT_S)  # the thread hangs on the first step
     assert [writer.append(make_step(tick)) for tick in range(2, 7)] == [True, True, True, False, False]
-    writer.end(end(losses=Losses(steps_dropped=2, frames_lost=2)))
+    writer.end(end(drops=DropCounts(steps_dropped=2, frames_lost=2)))
     GatedFile.gate.set()
     saved = finish(writer)[EventKind.SAVED]
-    assert (saved.steps, saved.losses["steps_dropped"]) == (4, 2)
+    assert (saved.steps, saved.counts["steps_dropped"]) == (4, 2)
 
 
 def test_misfitting_step_is_a_loss_of_its_own(make_writer, make_info, make_step):
@@ -170,7 +171,7 @@ def test_misfitting_step_is_a_loss_of_its_own(make_writer, make_info, make_step)
     writer.append(make_step(2))
     writer.end(end())
     saved = finish(writer)[EventKind.SAVED]
-    assert (saved.steps, saved.losses["steps_dropped"], saved.losses["frames_lost"]) == (1, 1, 1)
+    assert (saved.steps, saved.counts["steps_dropped"], saved.counts["frames_lost"]) == (1, 1, 1)
 
 
 _FULL_DISK = """
@@ -192,7 +193,7 @@ for event in writer.events():
 """
 
 
-def test_refused_writes_of_the_system_end_in_failed_not_in_a_crash(tmp_path, make_info, make_step):
+def test_rejected_writes_fail_the_episode_without_a_crash(tmp_path, make_info, make_step):
     steps = [make_step(tick) for tick in range(1, 100)]
     (tmp_path / "work.pickle").write_bytes(pickle.dumps((make_info(), steps, end())))
 
@@ -260,7 +261,7 @@ def test_full_disk_leaves_what_was_written_to_recover(make_writer, make_info, ma
     [
         (WriterEvent(EventKind.FAILED, "e1", reason="disk"), "FAILED e1: disk"),
         (
-            WriterEvent(EventKind.SAVED, "e1", reason="over", steps=4, losses={"frames_lost": 2, "out_of_order": 0}),
+            WriterEvent(EventKind.SAVED, "e1", reason="over", steps=4, counts={"frames_lost": 2, "out_of_order": 0}),
             "SAVED e1: 4 steps, over, frames_lost 2",
         ),
     ],

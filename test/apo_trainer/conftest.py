@@ -1,31 +1,28 @@
-"""Small episode files with chosen sources."""
+"""Trainings of a small policy, and training data without files."""
 
 import signal
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import small_training
 import yaml
-from small_contract import contract_data
 
-from apo_core.contract.contract import Contract, contract_from_dict
-from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
-from apo_episodes.reader import EpisodeWriter
+from apo_core.types import EpisodeKind
+from apo_trainer.data.dataset import TrainingData
+from apo_trainer.data.samples import EpisodeData, Sample, SampleClass
 
-SOURCES = {"P": ControlSource.POLICY, "H": ControlSource.HUMAN, "-": ControlSource.HOLD}
+contract, contract_of_rate = small_training.contract, small_training.contract_of_rate
+write_episode, interactions = small_training.write_episode, small_training.interactions
+tiny_model, checkpoint = small_training.tiny_model, small_training.checkpoint
 
-
-def small_contract(rate_hz: float = 20.0) -> Contract:
-    action = {"names": ["vx", "vy", "vz", "wx", "wy", "wz", "gripper"], "units": ["m/s"] * 3 + ["rad/s"] * 3 + ["1"]}
-    data = contract_data(
-        rate_hz=rate_hz,
-        tolerance_s=0.025,
-        images={"front": {"topic": "front/image_raw", "height": 8, "width": 8, "encoding": "rgb8"}},
-        state={"ee_pose": {"topic": "ee_pose", "type": "std_msgs/msg/Float64MultiArray", "size": 7, "unit": "m"}},
-        action={**action, "low": [-1.0] * 7, "high": [1.0] * 7},
-    )
-    return contract_from_dict(data, "test")
+CLASSES = {
+    "E": SampleClass.EXPERT,
+    "P": SampleClass.POLICY,
+    "H": SampleClass.HUMAN,
+    "U": SampleClass.UNDESIRABLE,
+    "-": None,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -35,104 +32,6 @@ def signals_as_before():
     yield
     for number, handler in handlers.items():
         signal.signal(number, handler)
-
-
-@pytest.fixture
-def contract() -> Contract:
-    return small_contract()
-
-
-@pytest.fixture
-def contract_of_rate():
-    """Makes the same contract for another control rate [Hz]."""
-    return small_contract
-
-
-@pytest.fixture
-def write_episode(tmp_path: Path):
-    """Writes an episode from a text of P (policy), H (human) and - (hold), one letter a step, and returns its path.
-
-    Executed actions are 0.01 * step where the policy drove and 0.5 + 0.01 * step where a person did, in every
-    dimension, with 0.1 added to the execution of `noise` steps; the front image is all `step`; each id has a
-    seed of its own.
-    """
-
-    def write(
-        episode_id: str,
-        sources: str,
-        kind: EpisodeKind = EpisodeKind.INTERACTION,
-        outcome: Outcome = Outcome.SUCCESS,
-        contract: Contract | None = None,
-        lost_ticks: tuple[int, ...] = (),
-        human_recorded: bool = True,
-        noise: tuple[int, ...] = (),
-        directory: Path | None = None,
-        tags: dict[str, str] | None = None,
-    ) -> Path:
-        contract = contract or small_contract()
-        seed, created = zlib.crc32(episode_id.encode()), "2025-01-01T00:00:00Z"
-        info = EpisodeInfo(episode_id, kind, "Lift", "lift the cube", seed, "test", contract.json, created, tags or {})
-        writer = EpisodeWriter(directory or tmp_path / "episodes", info, contract)
-        tick = 0
-        for step, letter in enumerate(sources):
-            tick += 2 if step in lost_ticks else 1
-            wanted = np.full(7, 0.01 * step + (0.5 if letter == "H" else 0.0), np.float32)
-            executed = wanted + np.float32(0.1 if step in noise else 0.0)
-            is_human = letter == "H" and human_recorded
-            writer.append(
-                Step(
-                    tick=tick,
-                    observation=Observation(
-                        stamp_ns=1 + step * contract.period_ns,
-                        images={"front": np.full((8, 8, 3), step, np.uint8)},
-                        state={"ee_pose": np.full(7, step, np.float32)},
-                        instruction="lift the cube",
-                    ),
-                    executed_action=executed,
-                    policy_action=wanted if letter == "P" else None,
-                    human_action=wanted if is_human else None,
-                    source=SOURCES[letter],
-                    reason="test",
-                    adapter_version=0,
-                    command_stamp_ns=2 + step * contract.period_ns,
-                    chunk_stamp_ns=0,
-                    receive_ns=step,
-                )
-            )
-        return writer.finish(EpisodeOutcome(outcome, "test", True, False))
-
-    return write
-
-
-@pytest.fixture
-def tiny_model():
-    """A policy of 10,000 random weights for the small contract, chunk of 2 rows, and what belongs to it."""
-    import torch
-    from small_policy import plain_statistics, random_model, small_config
-
-    from apo_vla.inputs.prompt import build_tokenizer
-
-    torch.set_num_threads(1)  # several threads only wait for each other on a model this small
-    statistics = plain_statistics(small_contract(), state_mean=5.0, state_std=3.0)
-    return random_model(small_config()), build_tokenizer(["lift the cube"]), statistics
-
-
-@pytest.fixture
-def interactions(write_episode, tmp_path: Path) -> Path:
-    """A folder with eight episodes in which the operator takes over, sources PPPPPHHH."""
-    folder = tmp_path / "interactions"
-    for number in range(8):
-        write_episode(f"e{number}", "PPPPPHHH", directory=folder)
-    return folder
-
-
-@pytest.fixture
-def checkpoint(tiny_model, tmp_path: Path) -> Path:
-    """The tiny policy as a checkpoint folder."""
-    from apo_vla.loading import save_checkpoint
-
-    save_checkpoint(tmp_path / "checkpoint", *tiny_model, facts={})
-    return tmp_path / "checkpoint"
 
 
 @pytest.fixture
@@ -192,13 +91,54 @@ def trainer_of(tiny_model, interactions, contract):
     from apo_trainer.optimisation.trainer import Trainer
     from apo_vla.policy import VlaPolicy
 
-    def make(resources=None, **changes):
+    def make(resources=None, parent=None, **changes):
         defaults = {"steps": 8, "batch_size": 8, "learning_rate": 0.01, "warmup_steps": 0, "undesirable_steps": 3}
         settings = TrainingConfig(**{**defaults, "method": "apo", "lora_rank": 8, "lora_alpha": 16.0, **changes})
         model, tokenizer, statistics = tiny_model
         policy = VlaPolicy(copy.deepcopy(model), tokenizer, statistics, "base", "statistics")
         paths = sorted(interactions.glob("*.h5"))
         data = load_training_data(paths, settings.label_rule, policy.chunk, settings.held_out_share, contract.sha256)
-        return Trainer(policy, data, settings, resources=resources)
+        return Trainer(policy, data, settings, parent, resources)
 
     return make
+
+
+@pytest.fixture
+def training_data(contract):
+    """Makes training data from one text an episode, a letter a step: Expert, Policy, Human, Undesirable, - unused.
+
+    The policy's own action is 0 wherever `shadow`; every recorded action is `action` in all dimensions.
+    """
+
+    def make(*episodes: str, shadow: bool = True, action: float = 0.5) -> TrainingData:
+        samples = []
+        for number, text in enumerate(episodes):
+            steps = len(text)
+            episode = EpisodeData(
+                path=None,
+                episode_id=f"e{number}",
+                fingerprint=f"{number:016x}",
+                kind=EpisodeKind.INTERACTION,
+                instruction="lift",
+                state={},
+                stamps_ns=np.arange(steps),
+                targets=np.full((steps, 7), action, np.float32),
+                policy_actions=np.full((steps, 7), 0.0 if shadow else np.nan, np.float32),
+                classes=tuple(CLASSES[letter] for letter in text),
+                adapter_versions=np.zeros(steps, np.uint32),
+                rows=np.ones(steps, np.int64),
+            )
+            samples += [Sample(episode, step, CLASSES[letter]) for step, letter in enumerate(text) if CLASSES[letter]]
+        return TrainingData(tuple(samples), (), tuple(f"e{i}" for i in range(len(episodes))), (), (), contract)
+
+    return make
+
+
+@pytest.fixture
+def drawn():
+    """Class letters of a batch's draws, in their order."""
+
+    def letters(data, draws) -> str:
+        return "".join(data.train[draw.index].sample_class[0] for draw in draws)
+
+    return letters

@@ -25,7 +25,7 @@ def test_parameters_may_be_set_one_option_each_or_several_at_once(config_file, t
     assert (config.steps, config.batch_size, config.beta) == (3, 4, 0.25)
 
 
-def test_what_a_resumed_run_would_not_heed_is_refused(capsys):
+def test_options_beside_resume_are_refused(capsys):
     with pytest.raises(SystemExit) as exit_:
         train.main(["--resume", "runs/training/one", "--steps", "80"])
     assert exit_.value.code == 2
@@ -52,7 +52,7 @@ def test_without_data_the_folders_are_named(config_file, tmp_path, checkpoint):
     assert f"expert_dir = {tmp_path / 'expert_dir'} has 0 episode files" in message
 
 
-def test_when_every_file_is_set_aside_the_first_reason_is_told(
+def test_when_every_file_is_rejected_the_first_reason_is_reported(
     config_file, tmp_path, checkpoint, write_episode, contract_of_rate
 ):
     for name in ("a", "b"):

@@ -78,7 +78,7 @@ def test_an_adapter_may_be_published_signed_and_without_being_served(arguments, 
     assert store.signer(1) == key.fingerprint
 
 
-def test_a_missing_key_is_told_before_training(arguments, tmp_path):
+def test_missing_key_is_reported_before_training(arguments, tmp_path):
     assert train.main(arguments(signing_key=str(tmp_path / "none"))) == 2
     result = result_of(tmp_path)
     assert (result["steps"], published(tmp_path)) == (0, [])
@@ -110,7 +110,7 @@ def test_the_next_round_may_start_from_what_serves(arguments, tmp_path):
     assert "held_out_serving_l1" not in result_of(tmp_path, "second")["verdict"]["values"]
 
 
-def test_a_serving_adapter_of_another_shape_is_not_compared_with_and_that_is_noted(arguments, tmp_path):
+def test_serving_adapter_of_another_shape_is_noted_not_compared_with(arguments, tmp_path):
     train.main(arguments("first", lora_rank=4))
     assert train.main(arguments("second", parent=1)) == 0
     notes = result_of(tmp_path, "second")["verdict"]["notes"]
@@ -160,7 +160,7 @@ def test_demonstrations_take_the_expert_share(arguments, write_episode, tmp_path
     assert result_of(tmp_path)["batch"] == {"EXPERT": 4, "HUMAN": 2, "UNDESIRABLE": 2}
 
 
-def test_a_bad_file_is_set_aside_and_the_run_goes_on(arguments, interactions, tmp_path):
+def test_bad_file_is_rejected_and_the_run_goes_on(arguments, interactions, tmp_path):
     (interactions / "broken.h5").write_bytes(b"not an episode")
     assert train.main(arguments()) == 0
     aside = result_of(tmp_path)["data"]["set_aside"]
@@ -168,7 +168,7 @@ def test_a_bad_file_is_set_aside_and_the_run_goes_on(arguments, interactions, tm
     assert "not a readable episode file" in aside[0]["reason"]
 
 
-def test_a_file_whose_frames_are_damaged_is_set_aside(arguments, interactions, tmp_path):
+def test_file_with_damaged_frames_is_rejected(arguments, interactions, tmp_path):
     with h5py.File(interactions / "e3.h5", "r+") as file:
         file["action/executed"][0, 0] = 0.75  # within the contract, but not what was recorded
     assert train.main(arguments()) == 0
@@ -178,11 +178,11 @@ def test_a_file_whose_frames_are_damaged_is_set_aside(arguments, interactions, t
     assert "e3" not in AdapterStore(tmp_path / "adapters").read(1)[0].episode_ids
 
 
-def test_a_run_that_is_stopped_while_files_are_checked_says_so(arguments, tmp_path):
+def test_run_stopped_while_files_are_checked_is_interrupted(arguments, tmp_path):
     arguments()
     config = read_config(tmp_path / "run.yaml")
     result = train.run(config, 0, (), tmp_path / "run", "run", lambda _: None, lambda: True)
-    assert (result["state"], result["steps"]) == ("INTERRUPTED", 0)
+    assert (result.state, result.steps) == ("INTERRUPTED", 0)
     assert result_of(tmp_path)["message"] == "stopped on request; nothing was published"
 
 
@@ -214,7 +214,7 @@ def test_a_loss_that_is_not_finite_publishes_nothing(arguments, tmp_path):
     assert published(tmp_path) == [1, 2]
 
 
-def test_without_data_it_says_so(arguments, tmp_path):
+def test_without_data_the_run_fails_with_the_reason(arguments, tmp_path):
     assert train.main(arguments(episode_dir=str(tmp_path / "nowhere"))) == 2
     assert result_of(tmp_path)["message"].startswith("TrainingDataError: no sample to train on")
     assert published(tmp_path) == []
@@ -229,7 +229,7 @@ def test_folders_that_were_typed_must_be_there(arguments, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_is_written_neither_outside_the_folder_of_the_runs_nor_over_another(arguments, tmp_path, capsys):
+def test_run_is_written_neither_outside_run_dir_nor_over_another(arguments, tmp_path, capsys):
     assert train.main([*arguments(), "--run-id", "../x"]) == 2
     assert "--run-id '../x' must be a name without a folder" in capsys.readouterr().err
     assert train.main(arguments(steps=1)) == 0
@@ -239,7 +239,7 @@ def test_a_run_is_written_neither_outside_the_folder_of_the_runs_nor_over_anothe
     assert result_of(tmp_path) == before
 
 
-def test_a_store_that_is_no_folder_is_told_before_training(arguments, tmp_path):
+def test_store_that_is_no_folder_is_reported_before_training(arguments, tmp_path):
     (tmp_path / "adapters").write_text("")
     assert train.main(arguments()) == 2
     result = result_of(tmp_path)

@@ -48,7 +48,7 @@ def end_at_step(step: int, number: signal.Signals, arguments: list[str]) -> int:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 130)], ids=["killed", "stopped"])
-def test_a_run_that_was_ended_goes_on_to_the_same_losses_and_the_same_adapter(arguments, tmp_path, number, status):
+def test_interrupted_run_resumes_to_the_same_losses_and_adapter(arguments, tmp_path, number, status):
     settings = {"steps": 60, "resume_every_steps": 3, "views": 2}
     assert train.main(arguments("whole", **settings)) == 0
     step = random.randrange(1, 40)
@@ -72,9 +72,7 @@ def test_a_run_whose_steps_follow_from_the_data_goes_on_to_as_many(arguments, tm
     assert losses(tmp_path, "ended") == losses(tmp_path, "whole")
 
 
-def test_a_run_that_left_nothing_to_go_on_from_starts_again_on_the_same_files(
-    arguments, write_episode, interactions, tmp_path
-):
+def test_run_without_progress_file_starts_again_on_the_same_files(arguments, write_episode, interactions, tmp_path):
     assert train.main(arguments(gate_rise_nats=1e6)) == 3
     before = result_of(tmp_path)
     (tmp_path / "run" / "result.json").unlink()  # as if it had been killed
@@ -93,7 +91,7 @@ def test_a_finished_run_cannot_be_resumed(arguments, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("lost", [[], ["current.json"]], ids=["promoted", "not_promoted_yet"])
-def test_a_run_that_ended_between_publishing_and_its_result_publishes_no_second_time(arguments, tmp_path, lost):
+def test_run_that_ended_after_publishing_publishes_only_once(arguments, tmp_path, lost):
     assert train.main(arguments()) == 0
     (tmp_path / "run" / "result.json").unlink()
     for name in lost:

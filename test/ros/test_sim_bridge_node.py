@@ -22,7 +22,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 if importlib.util.find_spec("robosuite") is None:
     pytest.skip("robosuite is missing: run 'make setup'", allow_module_level=True)
 
-from apo_core.gripper import GripperScale
+from apo_core.actions import GripperScale
 from apo_core.ros.conversions import to_ns, to_stamp
 from apo_core.ros.qos import COMMANDS, sensors
 from apo_interfaces.msg import TaskStatus

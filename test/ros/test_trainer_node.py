@@ -26,9 +26,9 @@ from apo_core.contract.contract import load_contract  # noqa: E402
 from apo_core.ros.qos import COMMANDS, LATCHED  # noqa: E402
 from apo_interfaces.msg import EpisodeEvent, TrainerStatus  # noqa: E402
 from apo_interfaces.srv import StartTraining  # noqa: E402
+from apo_vla.families.small_vla.checkpoint import save_checkpoint  # noqa: E402
 from apo_vla.families.small_vla.model import SmallVlaConfig  # noqa: E402
 from apo_vla.inputs.prompt import build_tokenizer  # noqa: E402
-from apo_vla.loading import save_checkpoint  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 EPISODES = ROOT / "test" / "data" / "takeovers"
@@ -172,7 +172,7 @@ def test_a_request_trains_reports_and_publishes(client, start, tmp_path):
     assert (tmp_path / "runs" / answer.run_id / "result.json").is_file()
 
 
-def test_a_run_starts_from_the_base_policy_and_says_how_many_steps_it_takes(client, start, tmp_path):
+def test_run_starts_from_the_base_policy_and_reports_its_steps(client, start, tmp_path):
     start(steps=0, min_steps=4, max_steps=6)
     client.request()
     client.until_state(TrainerStatus.PUBLISHED, TrainerStatus.FAILED)

@@ -113,7 +113,7 @@ class Cell:
         return future.result()
 
     def end_async(self, outcome: str = "SUCCESS", until: int = 0, **fields) -> rclpy.Future:
-        request = EndEpisode.Request(outcome=outcome, reason="told", until=to_stamp(until * PERIOD_NS), **fields)
+        request = EndEpisode.Request(outcome=outcome, reason="requested", until=to_stamp(until * PERIOD_NS), **fields)
         return self._end.call_async(request)
 
     def end(self, *args, **fields) -> EndEpisode.Response:

@@ -1,1 +1,6 @@
-"""Shared library of apo: numpy and h5py only at the top level; torch in `vla`, rclpy in `ros`."""
+"""What every other package shares: types, the contract, parameters, the adapter store, ROS adapters.
+
+It imports no other package of apo, neither torch nor h5py, and rclpy in `ros/` only. Begin with `types`, which names
+what flows between the nodes, then `contract.contract`, which describes a robot's cameras, state, action and limits.
+`actions` gives the layout of an action, `errors` the exceptions that callers catch.
+"""

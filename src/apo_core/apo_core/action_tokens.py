@@ -1,4 +1,4 @@
-"""Tokens that a policy emitted, one a value. They are a record: malformed ones are unknown, never a fault."""
+"""Tokens that a policy emitted, one for each value. They are a record only: malformed ones count as unknown."""
 
 from __future__ import annotations
 

@@ -2,11 +2,11 @@
 
 
 class ApoError(Exception):
-    """Base of every error apo raises on purpose."""
+    """Base of the errors that apo raises on purpose."""
 
 
 class ConfigError(ApoError):
-    """A configuration or contract is wrong; lists every fault found, not just the first."""
+    """A configuration or contract is wrong; lists every fault found."""
 
     def __init__(self, source: str, faults: list[str]):
         self.source = source
@@ -28,7 +28,7 @@ class ObservationError(ApoError):
 
 
 class EpisodeToolError(ApoError):
-    """A tool for episode files cannot do what it was asked; names the file and the reason."""
+    """A tool for episode files cannot do its work; the message names the file and the reason."""
 
 
 class CheckpointError(ApoError):
@@ -36,4 +36,4 @@ class CheckpointError(ApoError):
 
 
 class DecodeError(ApoError):
-    """What a model said cannot be read as an action: a fault of this inference, never a zero action."""
+    """The output of a model is not an action: a fault of this inference, never a zero action."""

@@ -11,7 +11,7 @@ from apo_core.contract.contract import Contract
 from apo_core.types import Observation
 
 _HISTORY = 64
-# a step back beyond what the network reorders: the clock was set back, or the stamp before was wrong
+# a step back larger than any reordering: the clock was set back, or the stamp before was wrong
 _SET_BACK_NS = 1_000_000_000
 
 

@@ -54,7 +54,7 @@ def wrap_angle(angle: float, period: float = 2 * np.pi) -> float:
 def rotated(quaternion: np.ndarray, rotation: np.ndarray) -> np.ndarray:
     """The unit quaternion (4,) xyzw turned by a rotation vector (3,) [rad] in the fixed axes: exp(rotation / 2) * q."""
     angle = float(np.linalg.norm(rotation))
-    # sin(x/2)/x, by its series where the quotient loses digits
+    # sin(x/2)/x; its series where the quotient loses digits
     factor = np.sin(angle / 2) / angle if angle > 1e-4 else 0.5 - angle**2 / 48
     turn, w = np.asarray(rotation, np.float64) * factor, np.cos(angle / 2)
     vector, scalar = quaternion[:3], quaternion[3]
@@ -63,7 +63,7 @@ def rotated(quaternion: np.ndarray, rotation: np.ndarray) -> np.ndarray:
 
 
 def turn_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Rotation vector (3,) [rad], at most pi long, in the fixed axes: that which `rotated` leads from start to end.
+    """Rotation vector (3,) [rad], at most pi long, in the fixed axes, by which `rotated` turns start into end.
 
     Args:
         start, end: orientations, unit quaternions (4,) xyzw.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,28 @@ class ControlSource(enum.StrEnum):
     POLICY = "POLICY"
     HUMAN = "HUMAN"
     HOLD = "HOLD"
+
+
+class OperatorEvent(enum.StrEnum):
+    """Events of an operator device, as in apo_interfaces/OperatorCommand.
+
+    The arbiter acts on the first four, the recorder on the others.
+    """
+
+    GRIPPER_TOGGLE = "gripper_toggle"
+    HAND_BACK = "hand_back"
+    ESTOP = "estop"
+    CLEAR = "clear"
+    START = "start"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    DISCARD = "discard"
+    UNDO_LAST = "undo_last"
+
+    @classmethod
+    def known(cls, names: Iterable[str]) -> tuple[OperatorEvent, ...]:
+        """The events of a message, in order; names that are no event are left out."""
+        return tuple(cls(name) for name in names if name in set(cls))
 
 
 class StepLabel(enum.StrEnum):
@@ -86,7 +108,7 @@ class EpisodeOutcome:
 
 @dataclass(frozen=True, slots=True)
 class ExecutedCommand:
-    """What apo_interfaces/ActionCommand says; stamps in nanoseconds, 0 for none."""
+    """The value of apo_interfaces/ActionCommand; stamps in nanoseconds, 0 for none."""
 
     tick: int
     stamp_ns: int  # ROS time of publication
@@ -104,13 +126,13 @@ class ExecutedCommand:
 
     @property
     def is_finite(self) -> bool:
-        """Whether the action can have been executed; one that is not finite must not be recorded."""
+        """Whether the action is finite; one that is not was not executed and must not be recorded."""
         return bool(np.all(np.isfinite(self.action)))
 
 
 @dataclass(frozen=True, slots=True)
 class TaskProgress:
-    """What apo_interfaces/TaskStatus says; stamps in nanoseconds."""
+    """The value of apo_interfaces/TaskStatus; stamps in nanoseconds."""
 
     stamp_ns: int
     trial: int
@@ -155,4 +177,4 @@ class EpisodeInfo:
     contract_json: str
     created_utc: str  # ISO 8601
     tags: Mapping[str, str] = field(default_factory=dict)
-    pre_roll_steps: int = 0  # leading steps from before the start was asked for
+    pre_roll_steps: int = 0  # leading steps from before the start was requested

@@ -1,4 +1,4 @@
-"""How sure a success rate is. Pure."""
+"""Confidence interval of a success rate. Pure."""
 
 from __future__ import annotations
 

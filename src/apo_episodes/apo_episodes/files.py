@@ -15,7 +15,9 @@ import numpy as np
 
 from apo_core.contract.contract import Contract
 from apo_core.errors import EpisodeFormatError, EpisodeToolError
-from apo_episodes.reader import Episode, list_episodes, read_episode, read_frames
+from apo_core.system.atomic_files import move, sync
+from apo_episodes.episode import Episode
+from apo_episodes.reader import list_episodes, read_episode, read_frames
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 BLOCK_BYTES = 32 * 2**20  # of images in memory at a time
@@ -82,11 +84,11 @@ def one_contract(episodes: Sequence[Episode]) -> Contract:
 
 
 def unique_ids(episodes: Sequence[Episode]) -> None:
-    """Raises EpisodeToolError when two files hold an episode of the same id, or an id is no name for a file."""
+    """Raises EpisodeToolError when two files hold an episode of the same id, or an id is not a valid file name."""
     known: dict[str, Path] = {}
     for episode in episodes:
         if not _ID.fullmatch(episode.info.episode_id):
-            raise EpisodeToolError(f"{episode.path}: episode_id = {episode.info.episode_id!r} is no name for a file")
+            raise EpisodeToolError(f"{episode.path}: episode_id = {episode.info.episode_id!r} is not a valid file name")
         other = known.setdefault(episode.info.episode_id, episode.path)
         if other != episode.path:
             raise EpisodeToolError(f"{episode.path}: episode '{episode.info.episode_id}' is in {other} as well")
@@ -106,7 +108,7 @@ def frame_blocks(episode: Episode) -> Iterator[tuple[int, dict[str, np.ndarray]]
 
 @contextmanager
 def new_file(path: Path | str) -> Iterator[Path]:
-    """A temporary path on the same file system; what is there at the end is put on disk and takes the name `path`.
+    """A temporary path on the same file system; the file there at the end is put on disk and renamed to `path`.
 
     Raises:
         EpisodeToolError: `path` exists, or its folder does not.
@@ -114,12 +116,12 @@ def new_file(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     with _renamed(path) as partial:
         yield partial
-        _sync(partial)
+        sync(partial)
 
 
 @contextmanager
 def new_folder(path: Path | str) -> Iterator[Path]:
-    """A temporary folder on the same file system; at the end all of it is put on disk and it takes the name `path`.
+    """A temporary folder on the same file system; at the end all of it is put on disk and renamed to `path`.
 
     Raises:
         EpisodeToolError: `path` exists, or its folder does not.
@@ -130,8 +132,8 @@ def new_folder(path: Path | str) -> Iterator[Path]:
         yield partial
         for folder, _, names in os.walk(partial, topdown=False):
             for name in names:
-                _sync(Path(folder) / name)
-            _sync(Path(folder))
+                sync(Path(folder) / name)
+            sync(Path(folder))
 
 
 @contextmanager
@@ -145,8 +147,7 @@ def _renamed(path: Path) -> Iterator[Path]:
     try:
         yield place / path.name
         _check_free(path)
-        os.rename(place / path.name, path)
-        _sync(path.parent)
+        move(place / path.name, path)
     finally:
         shutil.rmtree(place)
 
@@ -156,19 +157,11 @@ def _check_free(path: Path) -> None:
         raise EpisodeToolError(f"{path}: exists already; choose another name, nothing is overwritten")
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def extra_module(name: str, package: str, extra: str) -> ModuleType:
     """Imports a module of an optional extra.
 
     Raises:
-        EpisodeToolError: it is missing; says what to install.
+        EpisodeToolError: it is missing; the message names what to install.
     """
     try:
         return importlib.import_module(name)

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from apo_core.errors import EpisodeFormatError
-from apo_episodes.checked_file import CameraFrames, format_errors, open_episode, read_head
+from apo_episodes.hdf5.checked_file import CameraFrames, format_errors, open_episode, read_head
 
 _MAX_OPEN = 256  # files; a process may often have 1024
 

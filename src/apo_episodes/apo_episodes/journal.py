@@ -1,4 +1,4 @@
-"""The journal of an episode being recorded: every step, appended as it comes, so that a crash leaves all of them.
+"""The journal of an episode being recorded: each step is appended on arrival, so that a crash loses none.
 
 A file of records, each a header (length and CRC-32 of the body, little endian) and a body: length of a JSON text, the
 text, bytes that it describes. The first record describes the episode. A torn record ends the journal.
@@ -55,7 +55,7 @@ class JournalWriter:
             raise
 
     def append(self, row: dict[str, object], blobs: Sequence[bytes]) -> None:
-        """Adds a record; a killed process has it from here on, a machine without power from `sync` on.
+        """Adds a record; it survives a killed process from here on, a power failure from `sync` on.
 
         Raises:
             OSError: the disk is full or gone.
@@ -70,7 +70,7 @@ class JournalWriter:
     def _write(self, parts: list[bytes]) -> None:
         wanted = sum(map(len, parts))
         done = os.writev(self._descriptor, parts)
-        if done < wanted:  # a nearly full disk takes a part; the rest brings the error
+        if done < wanted:  # a nearly full disk accepts a part; writing the rest raises the error
             rest = memoryview(b"".join(parts))[done:]
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
@@ -86,7 +86,7 @@ class JournalWriter:
 
 
 class JournalReader:
-    """Reads what is whole of a journal.
+    """Reads the whole records of a journal.
 
     Args:
         path: of a journal that nobody writes any more.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +11,6 @@ from apo_core.config.parameters import parameter
 from apo_core.errors import ConfigError
 from apo_core.types import ControlSource, EpisodeKind, Outcome, StepLabel
 from apo_episodes.takeover_windows import StepFacts, Window, disagreement_start, stall_start
-
-if TYPE_CHECKING:
-    from apo_episodes.reader import Episode
 
 FAILURE_RULES = ("last_k_undesirable", "leave_out", "keep")
 UNDESIRABLE_RULES = ("last_k", "stalled", "disagreement")
@@ -113,13 +109,6 @@ def undesirable_windows(
         else:
             windows.append(Window(max(found, end - rule.undesirable_max_steps), end, rule.undesirable_rule))
     return windows
-
-
-def episode_windows(episode: Episode, rule: LabelRule) -> list[Window]:
-    """The windows of an episode, those of `Episode.labels`."""
-    return undesirable_windows(
-        episode.sources, episode.contract.rate_hz, rule, episode.info.kind, StepFacts.of(episode)
-    )
 
 
 def _segment_start(sources: Sequence[str], end: int) -> int:

@@ -1,4 +1,4 @@
-"""Turns what a crash left of a recording into an episode file."""
+"""Makes an episode file of the journal that a crash left."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 
 from apo_core.contract.contract import contract_from_dict
 from apo_core.errors import EpisodeFormatError
+from apo_core.system.atomic_files import move
 from apo_core.types import EpisodeInfo, EpisodeKind, EpisodeOutcome, Outcome
-from apo_episodes.hdf5_writer import EpisodeSink
-from apo_episodes.image_codec import COMPRESSIONS, PackedFrame
+from apo_episodes.hdf5.image_codec import COMPRESSIONS, PackedFrame
+from apo_episodes.hdf5.writer import Hdf5Writer
 from apo_episodes.journal import SUFFIX, JournalReader
-from apo_episodes.reader import publish
 
 RECOVERED = EpisodeOutcome(Outcome.UNLABELED, "recovered", terminated=False, truncated=False)
 
 
 def list_partial(directory: Path | str) -> list[Path]:
-    """Journals of an episode folder: recordings that crashed, and one that is going on."""
+    """Journals of an episode folder: crashed recordings, and one in progress."""
     return sorted((Path(directory) / ".partial").glob(f"*{SUFFIX}"))
 
 
@@ -39,7 +39,7 @@ def recover_episode(partial: Path | str) -> Path:
         unfinished = partial.with_suffix(".h5")
         if not path.exists():  # else the crash came between publishing and the end of the journal
             _build(partial, journal, info, compression, unfinished)
-            publish(unfinished, path)
+            move(unfinished, path)
         unfinished.unlink(missing_ok=True)
         partial.unlink()
         return path
@@ -60,10 +60,10 @@ def _head(partial: Path, head: dict[str, object]) -> tuple[EpisodeInfo, str]:
 
 
 def _build(partial: Path, journal: JournalReader, info: EpisodeInfo, compression: str, unfinished: Path) -> None:
-    sink = None
+    file = None
     try:
         contract = contract_from_dict(json.loads(info.contract_json), f"contract in {partial}")
-        sink = EpisodeSink(unfinished, info, contract, compression)
+        file = Hdf5Writer(unfinished, info, contract, compression)
         ticks = []
         for facts, blobs in journal.records():
             frames, offset = [], 0
@@ -71,19 +71,19 @@ def _build(partial: Path, journal: JournalReader, info: EpisodeInfo, compression
                 frames.append(PackedFrame(blobs[offset : offset + length], bytes.fromhex(digest)))
                 offset += length
             ticks.append(facts["row"]["control/tick"])
-            sink.append(facts["row"], frames)
+            file.append(facts["row"], frames)
         if not ticks:
             raise EpisodeFormatError(f"{partial}: holds no whole step; nothing of this episode was recorded")
         cameras = len(contract.images)
         lost = ticks[-1] - ticks[0] + 1 - len(ticks)
         losses = {"frames_recorded": len(ticks) * cameras, "commands_lost": lost, "frames_lost": lost * cameras}
-        sink.finish(RECOVERED, losses, {})
-        sink = None
+        file.finish(RECOVERED, losses, {})
+        file = None
     except (OSError, EpisodeFormatError):
         raise
-    except Exception as error:  # whatever a record can hold that is no step
+    except Exception as error:  # a record may hold anything but a step
         raise EpisodeFormatError(f"{partial}: not a journal of an episode ({type(error).__name__}: {error})") from None
     finally:
-        if sink is not None:
-            sink.close()
+        if file is not None:
+            file.close()
             unfinished.unlink(missing_ok=True)

@@ -5,39 +5,37 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from apo_episodes.reader import Episode
+from apo_core.contract.specs import ActionSpec
 
 
 @dataclass(frozen=True, slots=True)
 class StepFacts:
-    """What a rule may need beside who acted; T steps, None where a file does not have it."""
+    """Facts that a rule may need beside the sources; T steps, None where a file does not have it."""
 
     task_remaining: np.ndarray | None = None  # float32 (T,), path left to the goal in the task's unit; NaN: unknown
     policy_actions: np.ndarray | None = None  # float32 (T, A), -1..1; also while the operator drove; NaN: none
     human_actions: np.ndarray | None = None  # float32 (T, A), -1..1; NaN: none
 
     @classmethod
-    def of(cls, episode: Episode) -> StepFacts:
-        """The facts of an episode, actions scaled by the limits of its contract."""
-        low, high = (
-            np.array(limit, np.float64) for limit in (episode.contract.action.low, episode.contract.action.high)
-        )
+    def of(
+        cls,
+        limits: ActionSpec,
+        policy_actions: np.ndarray,
+        human_actions: np.ndarray,
+        task_remaining: np.ndarray | None = None,
+    ) -> StepFacts:
+        """The facts of recorded steps: float32 (T, A) actions in contract units, scaled by their limits here."""
+        low, high = np.array(limits.low, np.float64), np.array(limits.high, np.float64)
 
         def scaled(actions: np.ndarray) -> np.ndarray:
             # what exceeds the contract was executed at its limit
             return np.clip(2 * (actions - low) / (high - low) - 1, -1, 1)
 
-        return cls(
-            # files of earlier schema versions have none
-            getattr(episode, "task_remaining", None),
-            scaled(episode.policy_actions),
-            scaled(episode.human_actions),
-        )
+        return cls(task_remaining, scaled(policy_actions), scaled(human_actions))
 
 
 @dataclass(frozen=True, slots=True)

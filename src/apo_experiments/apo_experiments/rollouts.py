@@ -1,4 +1,4 @@
-"""Measures a policy in the simulation, without ROS: each chunk is executed whole before the next is asked for."""
+"""Measures a policy in the simulation, without ROS: each chunk is executed whole before the next prediction."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from apo_core.actions import ANGULAR, LINEAR, shortened
 from apo_core.contract.specs import Limits
 
 
@@ -82,12 +83,10 @@ def evaluate_policy(
 
 def within_limits(action: np.ndarray, limits: Limits) -> np.ndarray:
     """The action (7,) with its translation and rotation shortened to the contract's speeds."""
-    scaled = np.array(action, dtype=np.float32)
-    for part, limit in ((slice(0, 3), limits.linear_speed), (slice(3, 6), limits.angular_speed)):
-        norm = float(np.linalg.norm(scaled[part]))
-        if norm > limit:
-            scaled[part] *= limit / norm
-    return scaled
+    scaled = action.tolist()
+    for part, limit in ((LINEAR, limits.linear_speed), (ANGULAR, limits.angular_speed)):
+        scaled[part], _ = shortened(scaled[part], limit)
+    return np.array(scaled, np.float32)
 
 
 def _ignore_interrupt() -> None:

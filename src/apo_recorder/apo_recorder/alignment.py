@@ -15,23 +15,23 @@ _STATUSES = 512
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """A command and its observation; None when there is none, which loses the step."""
+    """A command and its observation; without an observation the step is lost."""
 
     command: ExecutedCommand
     observation: Observation | None
-    task_remaining: float | None = None  # what task/status says of that observation; None: unknown
+    task_remaining: float | None = None  # of task/status at that observation; None: unknown
 
 
 class CommandAlignment:
-    """Gives out commands in the order they came, each as soon as it is known what belongs to it.
+    """Returns commands in order of arrival, each as soon as its observation is known.
 
     A command is paired with the observation of its stamp, else with the newest one at most `tolerance_ns` before it. It
-    waits for that until a newer observation is there or `wait_ns` of steady time is over. Where the robot publishes
-    task/status, a command answering an observation of a task that was not running was never executed and is left out.
+    waits until a newer observation arrives or `wait_ns` of steady time has passed. Where the robot publishes
+    task/status, a command that answers an observation of a task that was not running was never executed; it is dropped.
 
     Args:
-        tolerance_ns: 0 asks for the very stamp.
-        wait_ns: steady time a command waits at most.
+        tolerance_ns: 0 requires equal stamps.
+        wait_ns: longest steady time that a command waits.
         expects_status: task/status is known to exist before its first message.
     """
 
@@ -44,7 +44,7 @@ class CommandAlignment:
 
     @property
     def oldest_receive_ns(self) -> int | None:
-        """Steady time of arrival of the oldest waiting command; None when none waits."""
+        """Steady arrival time of the oldest waiting command; None when none waits."""
         return self._commands[0].receive_ns if self._commands else None
 
     def add_observation(self, observation: Observation) -> None:
@@ -53,7 +53,7 @@ class CommandAlignment:
             self._observations.append(observation)
 
     def add_status(self, stamp_ns: int, running: bool, remaining: float | None = None) -> None:
-        """Stores of the observation of a stamp whether commands that answer it are executed, and what is left then."""
+        """Stores the task status of an observation: whether commands that answer it run, and what is left."""
         if not self._statuses or stamp_ns > self._statuses[-1][0]:
             self._statuses.append((stamp_ns, running, remaining))
 
@@ -62,9 +62,9 @@ class CommandAlignment:
         self._commands.append(command)
 
     def ready(self, now_ns: int, flush_before_ns: int = 0) -> list[Pairing]:
-        """Commands for which everything is known at `now_ns` (steady).
+        """Commands whose pairing is final at `now_ns` (steady).
 
-        Commands answering an observation older than `flush_before_ns` are given out as they are.
+        Commands that answer an observation older than `flush_before_ns` are returned without waiting.
         """
         pairings = []
         while self._commands:
@@ -86,7 +86,7 @@ class CommandAlignment:
         return pairings
 
     def _was_executed(self, stamp_ns: int) -> bool | None:
-        """Whether the task ran at that observation; None while that is not known."""
+        """Whether the task ran at that observation; None: not known yet."""
         if not self._statuses:
             return None if self._expects_status else True
         if self._statuses[-1][0] < stamp_ns:
@@ -95,7 +95,7 @@ class CommandAlignment:
         return self._statuses[index - 1][1] if index else True
 
     def _remaining_at(self, observation: Observation | None) -> float | None:
-        """What is left of the task at an observation; of another stamp's status it is not known."""
+        """What is left of the task at an observation; None without a status of the same stamp."""
         if observation is None:
             return None
         index = bisect_right(self._statuses, observation.stamp_ns, key=lambda status: status[0])
@@ -104,7 +104,7 @@ class CommandAlignment:
         return self._statuses[index - 1][2]
 
     def _observation_for(self, stamp_ns: int) -> tuple[Observation | None, bool]:
-        """The best observation so far, and whether no better one can come."""
+        """The best observation so far, and whether it is final."""
         index = bisect_right(self._observations, stamp_ns, key=lambda observation: observation.stamp_ns)
         best = self._observations[index - 1] if index else None
         if best is not None and stamp_ns - best.stamp_ns > self._tolerance_ns:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apo_core.config.parameters import parameter
-from apo_episodes.image_codec import COMPRESSIONS
+from apo_core.tasks.specs import DEFAULT_TASK
+from apo_episodes.hdf5.image_codec import COMPRESSIONS
 
 
 @dataclass(frozen=True, slots=True)
 class RecorderConfig:
     """Where and how episodes are recorded."""
 
-    contract_file: str = parameter("config/contract.yaml", "the contract; says what is recorded")
+    contract_file: str = parameter("config/contract.yaml", "the contract: what is recorded")
     episode_dir: str = parameter("runs/episodes", "folder of the episode files; created when missing")
     image_compression: str = parameter(
         "zstd",
@@ -23,7 +24,7 @@ class RecorderConfig:
     jpeg_quality: int = parameter(95, "of image_compression jpeg; depth images stay lossless", low=1, high=100)
     pre_roll_s: float = parameter(0.0, "s before the start of an episode that are kept in it", low=0.0, high=60.0)
     queue_steps: int = parameter(
-        200, "steps that may wait for the disk; what comes on top is lost and counted", low=1, high=100_000
+        200, "steps that may wait for the disk; further ones are lost and counted", low=1, high=100_000
     )
     lockstep: bool = parameter(False, "true: a command is paired with the observation of exactly its stamp")
     pairing_tolerance_s: float = parameter(
@@ -42,7 +43,7 @@ class RecorderConfig:
     buttons: bool = parameter(
         True, "true: the operator device's events start, success, failure, discard, undo_last act on the recorder"
     )
-    task: str = parameter("Lift", "written into the files; ~/start_episode may name another")
-    instruction: str = parameter("lift the red cube", "the same")
+    task: str = parameter(DEFAULT_TASK.name, "written into the files; ~/start_episode may name another")
+    instruction: str = parameter(DEFAULT_TASK.instruction, "the same")
     operator_name: str = parameter("", "the same")
     sensor_reliability: str = parameter("reliable", "QoS of images and state", choices=("reliable", "best_effort"))

@@ -11,32 +11,32 @@ from apo_recorder.alignment import Pairing
 
 
 class Phase(enum.StrEnum):
-    """What the recorder is doing."""
+    """State of the recorder."""
 
     IDLE = "IDLE"
     RECORDING = "RECORDING"
-    ENDING = "ENDING"  # the end was asked for; its last command has not come yet
+    ENDING = "ENDING"  # the end was requested; its last command has not arrived yet
 
 
 @dataclass(frozen=True, slots=True)
-class Losses:
+class DropCounts:
     """What an episode misses; camera frames count one for each camera and step."""
 
-    frames_lost: int = 0  # expected and not in the file, for whatever cause below
+    frames_lost: int = 0  # expected and not in the file, for any cause below
     commands_lost: int = 0  # gaps in the arbiter's tick
     steps_unpaired: int = 0  # commands without their observation
-    steps_dropped: int = 0  # steps that the writer could not take, or whose command is not finite
+    steps_dropped: int = 0  # steps that the writer rejected, or whose command is not finite
     out_of_order: int = 0  # messages older than one that came before
 
 
 @dataclass(frozen=True, slots=True)
 class EpisodeEnd:
-    """How an episode is to be completed."""
+    """How to complete an episode."""
 
-    outcome: EpisodeOutcome | None  # None: throw the episode away
+    outcome: EpisodeOutcome | None  # None: discard the episode
     reason: str
     until_ns: int  # newest observation stamp to keep; 0 keeps all
-    losses: Losses
+    drops: DropCounts
     streams: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # of StreamCounts
 
 
@@ -48,36 +48,36 @@ class _EndRequest:
     requested_ns: int
 
 
-class EpisodeBuffer:
+class EpisodeState:
     """The running episode. IDLE -start-> RECORDING -request_end-> ENDING -poll-> IDLE.
 
     Args:
         cameras: number of cameras.
-        end_wait_ns: steady time that the end waits at most for the command answering the last observation.
+        end_wait_ns: longest steady time that the end waits for the command that answers the last observation.
     """
 
     def __init__(self, cameras: int, end_wait_ns: int):
         self._cameras, self._end_wait_ns = cameras, end_wait_ns
         self.phase = Phase.IDLE
         self.info: EpisodeInfo | None = None
-        self._forget()
+        self._reset()
 
-    def _forget(self) -> None:
-        self._losses = Losses()
+    def _reset(self) -> None:
+        self._drops = DropCounts()
         self._last_tick = self._last_stamp_ns = -1
         self._answered_ns = 0
         self._end: _EndRequest | None = None
 
     def start(self, info: EpisodeInfo) -> str:
-        """Begins an episode; returns "" or why it cannot."""
+        """Begins an episode; returns "" or the reason why it cannot."""
         if self.phase is not Phase.IDLE:
             return f"episode {self.info.episode_id} is {self.phase}; end it first"
         self.phase, self.info = Phase.RECORDING, info
-        self._forget()
+        self._reset()
         return ""
 
     def add(self, pairing: Pairing, now_ns: int) -> Step | None:
-        """Takes a command; returns the step to write, if it gives one to this episode."""
+        """Adds a command; returns the step to write, or None when it adds none to this episode."""
         command, end = pairing.command, self._end
         if self.phase is Phase.IDLE:
             return None
@@ -101,7 +101,7 @@ class EpisodeBuffer:
         if pairing.observation is None:
             self._count(steps_unpaired=1)
             return None
-        if not command.is_finite:  # no reader would open the file
+        if not command.is_finite:  # readers reject a file with such an action
             self._count(steps_dropped=1)
             return None
         return Step(
@@ -122,16 +122,16 @@ class EpisodeBuffer:
         )
 
     @property
-    def losses(self) -> Losses:
+    def drops(self) -> DropCounts:
         """What the running episode misses so far."""
-        return self._losses
+        return self._drops
 
     def count_dropped(self) -> None:
-        """The writer could not take the last step."""
+        """The writer rejected the last step."""
         self._count(steps_dropped=1)
 
     def count_out_of_order(self, messages: int) -> None:
-        """Camera or state messages came out of order."""
+        """Camera or state messages arrived out of order."""
         self._count(out_of_order=messages)
 
     def request_end(
@@ -143,10 +143,10 @@ class EpisodeBuffer:
         truncated: bool = False,
         until_ns: int = 0,
     ) -> str:
-        """Asks for the end; returns "" or why there is none.
+        """Requests the end; returns "" or the reason why it cannot end.
 
         Args:
-            outcome: None throws the episode away.
+            outcome: None discards the episode.
             reason: why it ends.
             now_ns: steady time; without `until_ns`, commands that arrived later do not belong to the episode.
             truncated: cut by a limit instead of ended by the task or the operator.
@@ -161,7 +161,7 @@ class EpisodeBuffer:
         return ""
 
     def poll(self, now_ns: int, oldest_waiting_ns: int | None, force: bool = False) -> EpisodeEnd | None:
-        """How to complete the episode, once its last command was taken or waited for long enough.
+        """How to complete the episode once its last command was added, or the wait for it is over; else None.
 
         Args:
             now_ns: steady time.
@@ -180,14 +180,14 @@ class EpisodeBuffer:
         if not complete and end.until_ns:
             self._count(commands_lost=1)
         self.phase = Phase.IDLE
-        return EpisodeEnd(end.outcome, end.reason, end.until_ns, self._losses)
+        return EpisodeEnd(end.outcome, end.reason, end.until_ns, self._drops)
 
     def abort(self) -> None:
         """The episode cannot be written."""
         self.phase = Phase.IDLE
 
     def _count(self, **increments: int) -> None:
-        losses = self._losses
-        values = {name: getattr(losses, name) + value for name, value in increments.items()}
+        drops = self._drops
+        values = {name: getattr(drops, name) + value for name, value in increments.items()}
         steps = sum(value for name, value in increments.items() if name != "out_of_order")
-        self._losses = replace(losses, **values, frames_lost=losses.frames_lost + steps * self._cameras)
+        self._drops = replace(drops, **values, frames_lost=drops.frames_lost + steps * self._cameras)

@@ -20,9 +20,10 @@ from apo_core.ros.conversions import to_ns
 from apo_core.ros.diagnostics import OK, WARN, diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.node_runner import run
-from apo_core.ros.observation_subscriber import ObservationSource
+from apo_core.ros.observation_subscriber import ObservationSubscriber
 from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, sensors
+from apo_core.types import OperatorEvent
 from apo_interfaces.msg import ActionCommand, EpisodeEvent, OperatorCommand, TaskStatus
 from apo_interfaces.srv import EndEpisode, StartEpisode
 from apo_recorder.config import RecorderConfig
@@ -35,7 +36,7 @@ _POLL_S = 0.02
 
 
 class RecorderNode(LifecycleBase):
-    """Converts messages and hands them on; the writer's thread tells it of its events through a guard condition."""
+    """Converts messages for `Recording`; the writer's thread signals its events with a guard condition."""
 
     def __init__(self):
         super().__init__("recorder")
@@ -49,7 +50,7 @@ class RecorderNode(LifecycleBase):
         self.create_timer(1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._event_pub = self.create_publisher(EpisodeEvent, "recorder/event", COMMANDS)
         self._written = self.create_guard_condition(self._on_written)
-        waiting = ReentrantCallbackGroup()  # a service that waits for the disk would hold up all else in its group
+        waiting = ReentrantCallbackGroup()  # a service that waits for the disk would block its group
         self.create_service(StartEpisode, "~/start_episode", self._on_start, callback_group=waiting)
         self.create_service(EndEpisode, "~/end_episode", self._on_end, callback_group=waiting)
         self.create_service(Trigger, "~/undo_last", self._on_undo, callback_group=waiting)
@@ -69,7 +70,7 @@ class RecorderNode(LifecycleBase):
         self._writer = EpisodeWriterThread(Path(config.episode_dir), *storage, jpeg_quality=config.jpeg_quality)
         self._recording = Recording(config, contract, self._writer)
         qos, refused = sensors(config.sensor_reliability), self._recording.on_refused
-        self._source = ObservationSource(self, contract, qos, self._on_sample, refused)
+        self._source = ObservationSubscriber(self, contract, qos, self._on_sample, refused)
         inputs = [(ActionCommand, "command", self._on_command), (TaskStatus, "task/status", self._on_status)]
         if config.buttons:
             inputs.append((OperatorCommand, "operator/command", self._on_operator))
@@ -96,10 +97,10 @@ class RecorderNode(LifecycleBase):
     def _publish_diagnostics(self) -> None:
         if not self.is_active:
             return
-        losses = asdict(self._recording.losses)
+        drops = asdict(self._recording.drops)
         values = {"episode": self._recording.episode_id, "steps_waiting": str(self._writer.waiting_steps)}
-        values |= {name: str(count) for name, count in losses.items()}
-        level, text = (WARN, "loses data") if self._recording.episode_id and any(losses.values()) else (OK, "records")
+        values |= {name: str(count) for name, count in drops.items()}
+        level, text = (WARN, "loses data") if self._recording.episode_id and any(drops.values()) else (OK, "records")
         self._diagnostics_pub.publish(diagnostic_array(self, level, text, values))
 
     def _on_sample(self, stream: str, stamp_ns: int, value) -> None:
@@ -116,8 +117,8 @@ class RecorderNode(LifecycleBase):
         self._recording.on_command(command)
 
     def _on_operator(self, message: OperatorCommand) -> None:
-        for event in message.events:
-            fault = self._recording.on_button(event, time.monotonic_ns(), datetime.now(UTC))
+        for event in OperatorEvent.known(message.events):
+            fault = self._recording.on_operator_event(event, time.monotonic_ns(), datetime.now(UTC))
             if fault:
                 self.get_logger().warning(f"button {event}: {fault}")
 

@@ -1,4 +1,4 @@
-"""The recorder without ROS: samples, commands and requests in, episodes handed to a writer. Pure; time is passed in."""
+"""The recorder without ROS: samples, commands and requests in, episodes out to a writer. Pure; time is passed in."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ import numpy as np
 
 from apo_core.contract.contract import Contract
 from apo_core.observation_sync import ObservationSync
-from apo_core.types import EpisodeInfo, EpisodeKind, ExecutedCommand, Outcome, Step, TaskProgress
+from apo_core.types import EpisodeInfo, EpisodeKind, ExecutedCommand, OperatorEvent, Outcome, Step, TaskProgress
 from apo_recorder.alignment import CommandAlignment, Pairing
 from apo_recorder.config import RecorderConfig
-from apo_recorder.episode_state import EpisodeBuffer, EpisodeEnd, Losses, Phase
-from apo_recorder.requests import AutoEpisodes, AutoStart, Button, episode_id, parse_tags
+from apo_recorder.episode_state import DropCounts, EpisodeEnd, EpisodeState, Phase
+from apo_recorder.requests import AutoEpisodes, AutoStart, episode_id, parse_tags
 from apo_recorder.stream_counts import StreamCounts
 
 _END_OF_TIME_NS = 2**63
+_OUTCOMES = {  # events that end an episode; None: it is discarded
+    OperatorEvent.SUCCESS: Outcome.SUCCESS,
+    OperatorEvent.FAILURE: Outcome.FAILURE,
+    OperatorEvent.DISCARD: None,
+}
 
 
 class Writer(Protocol):
@@ -35,7 +40,7 @@ class Writer(Protocol):
 
 
 class Recording:
-    """Follows the streams and records an episode whenever one is asked for. Times are of the steady clock.
+    """Receives the streams and records an episode on request. Times are of the steady clock.
 
     Args:
         config: how to pair, how long to wait.
@@ -49,16 +54,16 @@ class Recording:
         self._sync = ObservationSync(contract)
         self._out_of_order = 0
         self._alignment = CommandAlignment(tolerance_ns, round(config.observation_wait_s * 1e9), config.auto)
-        self._buffer = EpisodeBuffer(len(contract.images), round(config.end_wait_s * 1e9))
+        self._state = EpisodeState(len(contract.images), round(config.end_wait_s * 1e9))
         self._auto = AutoEpisodes()
         self._counts = StreamCounts({spec.name: spec.rate_hz for spec in (*contract.images, *contract.state)})
-        # the control steps of the seconds before a start; no more than the writer can take at once
+        # control steps of the seconds before a start, at most as many as the writer accepts at once
         self._recent: deque[Pairing] = deque(maxlen=config.queue_steps)
 
     @property
     def episode_id(self) -> str:
         """The running episode; empty when there is none."""
-        return "" if self._buffer.phase is Phase.IDLE else self._buffer.info.episode_id
+        return "" if self._state.phase is Phase.IDLE else self._state.info.episode_id
 
     def on_sample(self, stream: str, stamp_ns: int, value: np.ndarray, now_ns: int) -> None:
         """A sample of a stream of the contract."""
@@ -72,24 +77,21 @@ class Recording:
         """A message of this stream did not fit the contract."""
         self._counts.add_refused(stream)
 
-    def on_button(self, event: str, now_ns: int, utc: datetime) -> str:
-        """An event of the operator's device; returns why it was not heeded, else "".
+    def on_operator_event(self, event: OperatorEvent, now_ns: int, utc: datetime) -> str:
+        """Acts on an event for the recorder; returns the reason if it is rejected, else "". Others have no effect.
 
         Args:
-            event: an event of apo_interfaces/OperatorCommand.
+            event: the event.
             now_ns: steady time.
             utc: wall time.
         """
-        if event not in set(Button):
-            return ""
         try:
-            if event == Button.START:
+            if event is OperatorEvent.START:
                 self.begin("", "", "", 0, (), utc)
-            elif event == Button.UNDO_LAST:
+            elif event is OperatorEvent.UNDO_LAST:
                 self._writer.undo()
-            else:
-                outcome = {Button.SUCCESS: Outcome.SUCCESS, Button.FAILURE: Outcome.FAILURE}.get(Button(event))
-                self.request_end(outcome, f"operator_{event}", now_ns)
+            elif event in _OUTCOMES:
+                self.request_end(_OUTCOMES[event], f"operator_{event}", now_ns)
         except ValueError as error:
             return str(error)
         return ""
@@ -113,12 +115,12 @@ class Recording:
                 if not self.episode_id:
                     self.begin("", "", "", action.seed, (), utc)
             else:
-                self._buffer.request_end(
+                self._state.request_end(
                     action.outcome, action.reason, now_ns, truncated=action.truncated, until_ns=action.until_ns
                 )
 
     def begin(self, task: str, instruction: str, operator: str, seed: int, tags: Sequence[str], utc: datetime) -> str:
-        """Begins an episode and returns its id; of texts that are empty those of the configuration count.
+        """Begins an episode and returns its id; empty texts are replaced by those of the configuration.
 
         Raises:
             ValueError: an episode is running, or a tag is not "key=value".
@@ -138,7 +140,7 @@ class Recording:
             pre_roll_steps=len(self._recent),
         )
         self._out_of_order = sum(self._sync.out_of_order.values())
-        fault = self._buffer.start(info)
+        fault = self._state.start(info)
         if fault:
             raise ValueError(fault)
         self._counts.restart()
@@ -150,49 +152,49 @@ class Recording:
     def request_end(
         self, outcome: Outcome | None, reason: str, now_ns: int, *, truncated: bool = False, until_ns: int = 0
     ) -> str:
-        """Asks for the end of the running episode and returns its id; see EpisodeBuffer.request_end.
+        """Requests the end of the running episode and returns its id; see EpisodeState.request_end.
 
         Raises:
             ValueError: there is none, or it is ending already.
         """
         episode = self.episode_id
-        fault = self._buffer.request_end(outcome, reason, now_ns, truncated=truncated, until_ns=until_ns)
+        fault = self._state.request_end(outcome, reason, now_ns, truncated=truncated, until_ns=until_ns)
         if fault:
             raise ValueError(fault)
         self.advance(now_ns)
         return episode
 
     def abort(self, episode: str) -> None:
-        """The writer gave this episode up."""
+        """The writer has abandoned this episode."""
         if self.episode_id == episode:
-            self._buffer.abort()
+            self._state.abort()
 
     def stop(self, reason: str, now_ns: int) -> None:
-        """Completes the running episode, if any, with what has come so far; its outcome is UNLABELED."""
-        self._buffer.request_end(Outcome.UNLABELED, reason, now_ns)
+        """Completes the running episode, if any, with what has arrived so far; its outcome is UNLABELED."""
+        self._state.request_end(Outcome.UNLABELED, reason, now_ns)
         self._complete(now_ns, _END_OF_TIME_NS)
 
     def _complete(self, now_ns: int, before_ns: int) -> None:
         """Ends an episode that is ENDING without waiting for commands that answer observations before `before_ns`."""
         self.advance(now_ns, before_ns)
-        self._hand_over(self._buffer.poll(now_ns, None, force=True))
+        self._hand_over(self._state.poll(now_ns, None, force=True))
 
     def advance(self, now_ns: int, flush_before_ns: int = 0) -> None:
-        """Moves everything on that can be. Call it now and then: waits end here."""
+        """Processes all that is ready. Call it regularly: waits end here."""
         seen, self._out_of_order = self._out_of_order, sum(self._sync.out_of_order.values())
         if self.episode_id:
-            self._buffer.count_out_of_order(self._out_of_order - seen)
+            self._state.count_out_of_order(self._out_of_order - seen)
         for pairing in self._alignment.ready(now_ns, flush_before_ns):
             self._take(pairing, now_ns)
-        self._hand_over(self._buffer.poll(now_ns, self._alignment.oldest_receive_ns))
+        self._hand_over(self._state.poll(now_ns, self._alignment.oldest_receive_ns))
 
     def _take(self, pairing: Pairing, now_ns: int) -> None:
         if not self.episode_id:
             self._remember(pairing)
             return
-        step = self._buffer.add(pairing, now_ns)
+        step = self._state.add(pairing, now_ns)
         if step is not None and not self._writer.append(step):
-            self._buffer.count_dropped()
+            self._state.count_dropped()
 
     def _remember(self, pairing: Pairing) -> None:
         """Keeps the steps of the seconds before a start, as far as they can be part of an episode."""
@@ -205,9 +207,9 @@ class Recording:
             recent.popleft()
 
     @property
-    def losses(self) -> Losses:
+    def drops(self) -> DropCounts:
         """What the running episode misses so far."""
-        return self._buffer.losses
+        return self._state.drops
 
     def _hand_over(self, end: EpisodeEnd | None) -> None:
         if end is not None:

@@ -1,8 +1,7 @@
-"""What people and programs ask of the recorder, checked and named. Pure; time is passed in."""
+"""Requests to the recorder: ids, tags, outcomes, and episodes that follow the task. Pure; time is passed in."""
 
 from __future__ import annotations
 
-import enum
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,16 +10,6 @@ from datetime import datetime
 from apo_core.types import Outcome, TaskProgress
 
 DISCARD = "DISCARD"
-
-
-class Button(enum.StrEnum):
-    """Events of apo_interfaces/OperatorCommand that the recorder heeds."""
-
-    START = "start"
-    SUCCESS = "success"
-    FAILURE = "failure"
-    DISCARD = "discard"
-    UNDO_LAST = "undo_last"
 
 
 def episode_id(utc: datetime, task: str) -> str:
@@ -64,7 +53,7 @@ class AutoStart:
 
 @dataclass(frozen=True, slots=True)
 class AutoEnd:
-    """End the running episode; see EpisodeBuffer.request_end."""
+    """End the running episode; see EpisodeState.request_end."""
 
     outcome: Outcome
     reason: str
@@ -73,14 +62,14 @@ class AutoEnd:
 
 
 class AutoEpisodes:
-    """Follows task/status: every trial becomes an episode."""
+    """Makes every trial of task/status an episode."""
 
     def __init__(self):
         self._trial: int | None = None  # the one being recorded
         self._seen: int | None = None
 
     def on_progress(self, progress: TaskProgress) -> list[AutoStart | AutoEnd]:
-        """What to do now, in order."""
+        """Actions that a status causes, in order."""
         actions: list[AutoStart | AutoEnd] = []
         if self._trial is not None and progress.trial != self._trial:
             actions.append(AutoEnd(Outcome.UNLABELED, "trial_abandoned", False, 0))

@@ -1,4 +1,4 @@
-"""What came of each camera and state stream while an episode was recorded. Pure."""
+"""Statistics of each camera and state stream while an episode is recorded. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-_GAP = 1.5  # periods between two stamps that make a gap
+_GAP = 1.5  # periods between two stamps from which on it is a gap
 _SET_BACK_NS = 1_000_000_000  # the clock was set back, rather than a message late
 
 
@@ -48,10 +48,10 @@ class _Stream:
 
 
 class StreamCounts:
-    """Counts messages, duplicates, gaps and what is missing in them.
+    """Counts messages, duplicates, gaps and the messages missing in gaps.
 
     Args:
-        rates_hz: of each stream; 0 takes the median of what is measured.
+        rates_hz: of each stream; 0 uses the median of the measured intervals.
     """
 
     def __init__(self, rates_hz: Mapping[str, float]):
@@ -59,15 +59,15 @@ class StreamCounts:
         self.restart()
 
     def restart(self) -> None:
-        """Forgets everything."""
+        """Resets all counts."""
         self._streams = {name: _Stream(rate_hz) for name, rate_hz in self._rates_hz.items()}
 
     def add(self, stream: str, stamp_ns: int) -> None:
-        """A message with this stamp came."""
+        """Counts a message with this stamp."""
         self._streams[stream].add(stamp_ns)
 
     def add_refused(self, stream: str) -> None:
-        """A message came that does not fit the contract."""
+        """Counts a message that does not fit the contract."""
         self._streams[stream].refused += 1
 
     def counts(self) -> dict[str, dict[str, float]]:

@@ -12,17 +12,18 @@ from pathlib import Path
 
 from apo_core.contract.contract import Contract
 from apo_core.errors import ObservationError
+from apo_core.system.atomic_files import move
 from apo_core.types import ControlSource, EpisodeInfo, Outcome, Step
 from apo_episodes.labeling import intervention_share, takeovers
-from apo_episodes.reader import EpisodeWriter, publish
+from apo_episodes.writer import EpisodeWriter
 from apo_recorder.episode_state import EpisodeEnd
 
 WriterFactory = Callable[[Path, EpisodeInfo, Contract, str, int], EpisodeWriter]
-UNDONE = ".discarded"  # folder of the episodes that were taken back
+UNDONE = ".discarded"  # folder of undone episodes
 
 
 class EventKind(enum.StrEnum):
-    """What became of an episode."""
+    """Events of an episode on disk."""
 
     STARTED = "STARTED"
     SAVED = "SAVED"
@@ -42,7 +43,7 @@ class WriterEvent:
     steps: int = 0
     takeovers: int = 0
     intervention_share: float = 0.0  # 0..1
-    losses: Mapping[str, int] = field(default_factory=dict)  # frames_recorded and the fields of Losses
+    counts: Mapping[str, int] = field(default_factory=dict)  # frames_recorded and the fields of DropCounts
     is_undo: bool = False  # answers `undo`
 
     @property
@@ -50,8 +51,8 @@ class WriterEvent:
         """One line for the log."""
         if self.kind is not EventKind.SAVED:
             return f"{self.kind} {self.episode_id}: {self.reason}"
-        losses = "".join(f", {name} {count}" for name, count in self.losses.items() if count)
-        return f"{self.kind} {self.episode_id}: {self.steps} steps, {self.reason}{losses}"
+        counts = "".join(f", {name} {count}" for name, count in self.counts.items() if count)
+        return f"{self.kind} {self.episode_id}: {self.steps} steps, {self.reason}{counts}"
 
     def message_fields(self) -> dict[str, object]:
         """Fields of apo_interfaces/EpisodeEvent, without the header."""
@@ -64,14 +65,14 @@ class WriterEvent:
             "steps": self.steps,
             "takeovers": self.takeovers,
             "intervention_share": self.intervention_share,
-            "frames_recorded": self.losses.get("frames_recorded", 0),
-            "frames_lost": self.losses.get("frames_lost", 0),
+            "frames_recorded": self.counts.get("frames_recorded", 0),
+            "frames_lost": self.counts.get("frames_lost", 0),
         }
 
 
 @dataclass(slots=True)
 class _Open:
-    """The episode in work, owned by the thread."""
+    """The open episode, owned by the thread."""
 
     info: EpisodeInfo
     file: EpisodeWriter
@@ -87,7 +88,7 @@ class EpisodeWriterThread:
         directory: where finished files go.
         contract: what a step looks like.
         compression: see EpisodeWriter.
-        queue_steps: steps that may wait; `append` refuses what comes on top.
+        queue_steps: steps that may wait; `append` rejects further ones.
         notify: called from the thread when `events` has something new; must return at once.
         open_file: makes the writer of a file.
         jpeg_quality: see EpisodeWriter.
@@ -105,7 +106,7 @@ class EpisodeWriterThread:
     ):
         self._directory, self._contract, self._compression = directory, contract, compression
         self._notify, self._open_file, self._jpeg_quality = notify, open_file, jpeg_quality
-        self._saved: list[Path] = []  # what `undo` can take back, oldest first
+        self._saved: list[Path] = []  # episodes that `undo` can move, oldest first
         self._cameras = len(contract.images)
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._room = threading.Semaphore(queue_steps)
@@ -146,7 +147,7 @@ class EpisodeWriterThread:
         return events
 
     def close(self) -> None:
-        """Does all work that is queued, then ends the thread. An episode that was not ended stays a partial file."""
+        """Finishes the queued work, then ends the thread. An episode that was not ended stays a partial file."""
         self._work.put(None)
         self._thread.join()
 
@@ -154,7 +155,7 @@ class EpisodeWriterThread:
         while (work := self._work.get()) is not None:
             try:
                 work()
-            except Exception as error:  # a full disk, a missing folder, whatever HDF5 raises: the recorder lives on
+            except Exception as error:  # a full disk, a missing folder, any error of HDF5: the recorder goes on
                 self._fail(f"{type(error).__name__}: {error}")
         if self._episode is not None:
             self._episode.file.abandon()
@@ -195,7 +196,7 @@ class EpisodeWriterThread:
         kept = path.parent / UNDONE / path.name
         try:
             kept.parent.mkdir(exist_ok=True)
-            publish(path, kept)
+            move(path, kept)
         except OSError as error:
             self._report(WriterEvent(EventKind.FAILED, path.stem, reason=f"cannot be moved: {error}", is_undo=True))
             return
@@ -224,15 +225,15 @@ class EpisodeWriterThread:
             episode.file.discard()
             self._episode = None
             reason = end.reason if end.outcome is None else f"no step was recorded ({end.reason})"
-            losses = asdict(end.losses)
-            self._report(WriterEvent(EventKind.DISCARDED, episode.info.episode_id, reason=reason, losses=losses))
+            counts = asdict(end.drops)
+            self._report(WriterEvent(EventKind.DISCARDED, episode.info.episode_id, reason=reason, counts=counts))
             return
-        losses = asdict(end.losses)
-        losses["steps_dropped"] += episode.refused
-        losses["frames_lost"] += episode.refused * self._cameras
-        losses["frames_recorded"] = steps * self._cameras
+        counts = asdict(end.drops)
+        counts["steps_dropped"] += episode.refused
+        counts["frames_lost"] += episode.refused * self._cameras
+        counts["frames_recorded"] = steps * self._cameras
         episode.file.truncate(steps)
-        path = episode.file.finish(end.outcome, losses, end.streams)
+        path = episode.file.finish(end.outcome, counts, end.streams)
         self._episode = None
         self._saved.append(path)
         sources = episode.sources[:steps]
@@ -246,6 +247,6 @@ class EpisodeWriterThread:
                 steps=steps,
                 takeovers=len(takeovers(sources)),
                 intervention_share=intervention_share(sources),
-                losses=losses,
+                counts=counts,
             )
         )

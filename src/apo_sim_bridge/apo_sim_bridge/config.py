@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from apo_core.config.parameters import parameter
 from apo_core.contract.contract import Contract
 from apo_core.errors import ConfigError
+from apo_core.tasks.specs import DEFAULT_TASK, TASKS
 from apo_sim_bridge.sim.appearance import BACKGROUNDS, TEXTURES
-from apo_sim_bridge.sim.env import TASK_BODIES, SimConfig
+from apo_sim_bridge.sim.env import SimConfig
 
 RENDERERS = ("auto", "egl", "osmesa")
 
@@ -21,7 +22,7 @@ class SimBridgeConfig:
     lockstep: bool = parameter(
         False, "true: simulated time waits for the command of each tick; false: a wall timer at the contract's rate"
     )
-    task: str = parameter("Lift", "task to simulate", choices=tuple(TASK_BODIES))
+    task: str = parameter(DEFAULT_TASK.name, "task to simulate", choices=tuple(TASKS))
     cameras: tuple[str, ...] = parameter(
         ("agentview=agentview", "wrist=robot0_eye_in_hand"), "image of the contract = camera of the simulation"
     )

@@ -15,9 +15,22 @@ import yaml
 from apo_core.config.parameters import load, parameter
 from apo_core.errors import ConfigError
 from apo_episodes.labeling import FAILURE_RULES, UNDESIRABLE_RULES, LabelRule
+from apo_vla.lora import shape
 
-# apo_trainer.methods has one entry each; named here so that reading a configuration needs no torch
-METHOD_NAMES = ("apo", "apo_plus", "apo_reference_compat", "kto", "dpo", "tpo", "dagger", "sirius", "bc", "sft")
+# method -> its module and class in apo_trainer.methods; text, so that reading a configuration imports no torch
+METHOD_CLASSES = {
+    "apo": "apo.Apo",
+    "apo_plus": "apo_plus.ApoPlus",
+    "apo_reference_compat": "apo_released.ApoReferenceCompat",
+    "kto": "kto.Kto",
+    "dpo": "dpo.Dpo",
+    "tpo": "tpo.Tpo",
+    "dagger": "dagger.Dagger",
+    "sirius": "sirius.Sirius",
+    "bc": "bc.BehaviourCloning",
+    "sft": "bc.BehaviourCloning",  # the name it has among language models
+}
+METHOD_NAMES = tuple(METHOD_CLASSES)
 
 
 @dataclass(frozen=True)
@@ -129,14 +142,10 @@ class TrainingConfig:
     undesirable_keep_at_least: int = parameter(
         50, "likely: the most likely so many stay, whatever their log-probability", low=0, high=1_000_000
     )
-    lora_rank: int = parameter(32, "rank of the adapter; a parent adapter must have the same", low=1, high=1024)
-    lora_alpha: float = parameter(64.0, "scale of the adapter times its rank", low=1e-3, high=4096.0)
-    lora_dropout: float = parameter(0.0, "dropout in front of the adapter", low=0.0, high=0.9)
-    lora_targets: str = parameter(
-        "",
-        "regular expression over module names: layers that the adapter is of; empty: the linear layers of the language "
-        "model (docs/how-to/training_runs.md has one with vision)",
-    )
+    lora_rank: int = shape.rank()
+    lora_alpha: float = shape.alpha()
+    lora_dropout: float = shape.dropout()
+    lora_targets: str = shape.targets()
     nll_weight: float = parameter(
         -1.0,
         "preference methods: weight of the mean -log pi a token of desirable steps in the loss; -1: the method's own, "
@@ -239,7 +248,7 @@ class TrainingConfig:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The values by name, without those that only say where things are."""
+        """The values by name, without those that only locate files and machines."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(TrainingConfig)}
 
     @property

@@ -2,14 +2,13 @@
 
 On stdout, unless it is a terminal, one JSON object a line: {"event": "start" | "progress" | "result", ...}; for people,
 on stderr.
-What it leaves in its folder: see run_files.py. The same as `python -m apo_trainer.train`; on several devices:
+What it leaves in its folder: see runs/files.py. The same as `python -m apo_trainer.train`; on several devices:
 `accelerate launch -m apo_trainer.train ...`.
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import os
 import signal
 import sys
@@ -19,9 +18,11 @@ from pathlib import Path
 
 from apo_core.config.parameters import parse_overrides
 from apo_core.errors import ApoError, ConfigError
+from apo_core.system.parent_death import end_with_parent_if_asked
 from apo_trainer.config import METHOD_NAMES, check_typed_folders, read_config
-from apo_trainer.runs.files import DONE, FAILED, INTERRUPTED, PUBLISHED, REFUSED, RunFiles
+from apo_trainer.runs.files import RunFiles
 from apo_trainer.runs.reporter import RunReporter
+from apo_trainer.runs.result import DONE, FAILED, INTERRUPTED, PUBLISHED, REFUSED
 from apo_trainer.runs.run import is_main_process, run
 
 EXIT_STATUS = {PUBLISHED: 0, DONE: 0, FAILED: 2, REFUSED: 3, INTERRUPTED: 130}
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda caught, _: stopped.append(caught))
-    _end_with_parent()
+    end_with_parent_if_asked()
     if options.resume is not None:
         return _resume(options.resume, lambda: bool(stopped))
     names = ("checkpoint_dir", "episode_dir", "expert_dir", "adapter_dir", "steps", "method")
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.nice(config.niceness)
     reporter = RunReporter(config.progress_s)
     result = run(config, options.serving, options.episode_ids, run_dir, run_id, reporter, lambda: bool(stopped))
-    return EXIT_STATUS[result["state"]]
+    return EXIT_STATUS[result.state]
 
 
 def _check_new(run_id: str, run_dir: Path) -> None:
@@ -73,14 +74,7 @@ def _resume(folder: Path, should_stop: Callable[[], bool]) -> int:
     os.nice(config.niceness)
     reporter = RunReporter(config.progress_s)
     result = run(config, request.serving, [], folder, request.run_id, reporter, should_stop, request)
-    return EXIT_STATUS[result["state"]]
-
-
-def _end_with_parent() -> None:
-    """Lets the kernel interrupt this process when the node that started it dies, so that no orphan goes on training."""
-    if os.environ.get("APO_END_WITH_PARENT") == "1":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGINT)
+    return EXIT_STATUS[result.state]
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -106,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=0,
         metavar="N",
-        help="adapter that serves, which the new one is judged against and is to replace; 0: the base policy. The run "
+        help="adapter that serves, which the new one is compared with and is to replace; 0: the base policy. The run "
         "trains from it with start_from=serving, and from the base policy with start_from=base (the default)",
     )
     parser.add_argument("--run-dir", help="folder for this run's files; default: a new one in the parameter `run_dir`")

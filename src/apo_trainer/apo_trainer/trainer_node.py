@@ -20,10 +20,9 @@ from apo_core.ros.qos import COMMANDS, LATCHED
 from apo_interfaces.msg import EpisodeEvent, TrainerStatus
 from apo_interfaces.srv import StartTraining
 from apo_trainer.config import TrainerConfig
-from apo_trainer.data.episode_checks import EpisodeChecks
-from apo_trainer.runs.run import CHECKS_FILE
+from apo_trainer.data.episode_checks import CHECKS_FILE, EpisodeChecks
 from apo_trainer.service.episode_watch import EpisodeWatch
-from apo_trainer.service.new_episodes import EpisodeInbox
+from apo_trainer.service.new_episodes import NewEpisodes
 from apo_trainer.service.schedule import Triggers, parse_times
 from apo_trainer.service.status import FAILED, IDLE, RUNNING, RunStatus, of_progress, of_result, of_start
 from apo_trainer.service.training_process import TrainingProcess
@@ -45,8 +44,10 @@ class TrainerNode(Node):
             config.every_n_episodes, config.train_every_s, times, time.monotonic(), datetime.now()
         )
         run_dir = Path(config.run_dir)
-        self._inbox = EpisodeInbox(Path(config.episode_dir), run_dir / _USED_FILE, EpisodeChecks(run_dir / CHECKS_FILE))
-        self._watch = EpisodeWatch(self._inbox, config.look_s, config.niceness, self.get_logger().warning)
+        self._new_episodes = NewEpisodes(
+            Path(config.episode_dir), run_dir / _USED_FILE, EpisodeChecks(run_dir / CHECKS_FILE)
+        )
+        self._watch = EpisodeWatch(self._new_episodes, config.look_s, config.niceness, self.get_logger().warning)
         self._status = self.create_publisher(TrainerStatus, "~/status", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", COMMANDS)
         self.create_service(StartTraining, "~/train", self._on_train)
@@ -56,7 +57,7 @@ class TrainerNode(Node):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_POLL_S, self._on_timer, clock=steady)
         self.create_timer(1.0, self._publish_diagnostics, clock=steady)
-        self._say(RunStatus(IDLE, message="ready"))
+        self._publish_status(RunStatus(IDLE, message="ready"))
         self._watch.start()
 
     def _on_train(self, request: StartTraining.Request, response: StartTraining.Response) -> StartTraining.Response:
@@ -81,9 +82,9 @@ class TrainerNode(Node):
 
     def _on_timer(self) -> None:
         if self._process is not None:
-            self._follow(self._process)
+            self._forward_progress(self._process)
             return
-        reason = self._triggers.due(time.monotonic(), datetime.now(), self._inbox.new)
+        reason = self._triggers.due(time.monotonic(), datetime.now(), self._new_episodes.new)
         if not reason:
             return
         self.get_logger().info(f"{reason}: training")
@@ -93,7 +94,7 @@ class TrainerNode(Node):
             accepted, run_id, message = False, "", str(error)
         if not accepted:
             self._triggers.failed(time.monotonic())
-            self._say(RunStatus(FAILED, run_id, message=message))
+            self._publish_status(RunStatus(FAILED, run_id, message=message))
 
     def _start(self, serving: int, episode_ids: list[str], reason: str) -> tuple[bool, str, str]:
         """Starts a run: whether it did, its name, and why not."""
@@ -109,22 +110,22 @@ class TrainerNode(Node):
             self.get_logger().error(f"training cannot start: {error}")
             return False, "", f"training cannot start: {error}"
         try:
-            self._inbox.take(episode_ids)
+            self._new_episodes.take(episode_ids)
         except (ApoError, OSError) as error:
             self.get_logger().warning(f"after a restart the same episodes count as new again: {error}")
         self._triggers.started(time.monotonic())
         start = f"from {_policy(parent)}, to replace {_policy(serving)}"
         self.get_logger().info(f"run {run_id} started {start} (process {self._process.pid}), {reason}")
-        self._say(RunStatus(RUNNING, run_id, steps=self._config.steps, message=f"starting: {reason}"))
+        self._publish_status(RunStatus(RUNNING, run_id, steps=self._config.steps, message=f"starting: {reason}"))
         return True, run_id, f"training {start}"
 
-    def _follow(self, process: TrainingProcess) -> None:
+    def _forward_progress(self, process: TrainingProcess) -> None:
         for message in process.poll(time.monotonic()):
             event = message.get("event")
             if event == "start":
-                self._say(of_start(process.run_id, message))
+                self._publish_status(of_start(process.run_id, message))
             elif event == "progress":
-                self._say(of_progress(process.run_id, message))
+                self._publish_status(of_progress(process.run_id, message))
             elif event == "result":
                 self._finish(process, message)
 
@@ -134,9 +135,9 @@ class TrainerNode(Node):
         status = of_result(process.run_id, result, self._latest.step, self._latest.steps)
         log = self.get_logger().error if status.state == FAILED else self.get_logger().info
         log(f"run {process.run_id}: {result['state']}: {result['message']}")
-        self._say(status)
+        self._publish_status(status)
 
-    def _say(self, status: RunStatus) -> None:
+    def _publish_status(self, status: RunStatus) -> None:
         self._latest = status
         message = TrainerStatus(
             state=status.state,
@@ -152,17 +153,17 @@ class TrainerNode(Node):
         self._status.publish(message)
 
     def _publish_diagnostics(self) -> None:
-        latest, aside = self._latest, self._inbox.set_aside
-        fault = self._watch.fault or (f"{len(aside)} episode files are set aside" if aside else "")
+        latest, rejected = self._latest, self._new_episodes.rejected
+        fault = self._watch.fault or (f"{len(rejected)} episode files are set aside" if rejected else "")
         level, text = (WARN, fault) if fault else (OK, latest.state)
         if latest.state == FAILED:
             level, text = ERROR, latest.message
         values = {
             **latest.summary(),
-            "new_episodes": str(self._inbox.new),
+            "new_episodes": str(self._new_episodes.new),
             "every_n_episodes": str(self._config.every_n_episodes),
-            "set_aside": str(len(aside)),
-            **{f"set_aside {path.name}": reason for path, reason in list(aside.items())[:10]},
+            "set_aside": str(len(rejected)),
+            **{f"set_aside {path.name}": reason for path, reason in list(rejected.items())[:10]},
         }
         self._diagnostics.publish(diagnostic_array(self, level, text, values))
 

@@ -41,7 +41,7 @@ def test_rollbacks_go_back_one_by_one_to_the_base_policy():
         base.rolled_back({1}, T3, "")
 
 
-def test_a_rollback_passes_over_what_cannot_be_used():
+def test_a_rollback_skips_unusable_adapters():
     assert Promotion(3, 3, (0, 1, 2), T1, "").rolled_back({1}, T2, "") == Promotion(1, 4, (0,), T2, "")
 
 

@@ -98,7 +98,7 @@ def test_a_signature_holds_for_one_manifest_only(key, tmp_path):
         read_trusted_keys(tmp_path / "trainer.pub").check(b'{"number": 2}\n', key.sign(MANIFEST))
 
 
-def test_a_stranger_cannot_sign_in_the_name_of_a_trusted_key(key, tmp_path):
+def test_an_untrusted_key_cannot_sign_for_a_trusted_one(key, tmp_path):
     stranger = SigningKey(Ed25519PrivateKey.from_private_bytes(SECRET))
     forged = changed(stranger.sign(MANIFEST), key_sha256=key.fingerprint)
     with pytest.raises(AdapterError, match="does not belong"):

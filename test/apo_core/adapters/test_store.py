@@ -68,7 +68,7 @@ def test_a_manifest_of_schema_version_2_is_of_the_old_action_labels(store: Adapt
 
 
 @pytest.mark.parametrize("label", ["", "binned", None, ["emitted"]])
-def test_action_labels_that_nobody_knows_are_refused(store: AdapterStore, published: Path, label):
+def test_unknown_action_labels_are_refused(store: AdapterStore, published: Path, label):
     with pytest.raises(AdapterError, match=r"action_labels = .* must be 'emitted' or 'rebinned'"):
         store.publish(TENSORS, CONFIG, dataclasses.replace(MANIFEST, action_labels=label))
     edit_manifest(published, action_labels=label)

@@ -192,7 +192,7 @@ def boolean_rank(folder: Path, _: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (truncate, "adapter_model.safetensors has .* bytes, the manifest says"),
+        (truncate, "adapter_model.safetensors has .* bytes, the manifest lists"),
         (change_a_bit, "adapter_model.safetensors does not have the sha256"),
         (change_the_config, "adapter_config.json does not have the sha256"),
         (remove_the_model, "adapter_model.safetensors is missing"),

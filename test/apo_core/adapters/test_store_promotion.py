@@ -1,4 +1,4 @@
-"""What policies shall serve of a store: promotion, rollback and the file that says so."""
+"""What policies serve of a store: promotion, rollback and the file that records it."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ def test_promotion_and_rollback(store: AdapterStore):
     assert store.promotion().sequence == 9
 
 
-def test_a_rollback_passes_over_an_adapter_that_is_damaged_or_gone(store: AdapterStore):
+def test_a_rollback_skips_an_adapter_that_is_damaged_or_gone(store: AdapterStore):
     for _ in range(4):
         store.publish(TENSORS, CONFIG, MANIFEST)
     (store.path / "000003" / "adapter_model.safetensors").write_bytes(b"")

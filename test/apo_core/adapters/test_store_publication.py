@@ -29,7 +29,7 @@ def test_the_number_of_a_deleted_newest_adapter_is_not_used_again(store: Adapter
     assert store.publish(TENSORS, CONFIG, MANIFEST).number == 3
 
 
-def test_what_a_killed_publisher_left_is_not_listed_and_goes_with_the_next_one(store: AdapterStore):
+def test_what_a_killed_publisher_left_is_not_listed_and_is_removed(store: AdapterStore):
     store.publish(TENSORS, CONFIG, MANIFEST)
     left = store.path / ".publishing-x1"
     left.mkdir()

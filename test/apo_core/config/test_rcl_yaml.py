@@ -60,8 +60,8 @@ def test_merged_keys_may_be_given_again():
         (b"a: \xff", "utf-8"),
         (b"a: 1\na: 2", "found 'a' twice"),
         (b"[" * 5000, "nested too deeply"),
-        (b"!!int x", "not of the type that its tag says"),
-        (b"!!timestamp x", "not of the type that its tag says"),
+        (b"!!int x", "not of the type of its tag"),
+        (b"!!timestamp x", "not of the type of its tag"),
         (b"!!python/object:os.system {}", "could not determine a constructor"),
     ],
 )

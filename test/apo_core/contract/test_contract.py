@@ -131,7 +131,7 @@ def test_hash_of_the_shipped_contract_stays():
         ("16UC1", (4, 6, 1), np.uint16),
     ],
 )
-def test_encoding_says_what_an_image_is(data, encoding, shape, dtype):
+def test_encoding_gives_shape_and_dtype_of_an_image(data, encoding, shape, dtype):
     data["images"]["front"]["encoding"] = encoding
     contract = contract_from_dict(data, "a")
     (spec,) = contract.images

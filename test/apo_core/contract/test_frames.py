@@ -16,9 +16,9 @@ def test_a_frame_is_the_contracts_or_the_robots_name_for_it_or_none(small_contra
     )
 
 
-def test_a_topic_without_frames_is_told_once(small_contract):
+def test_a_topic_without_frames_is_reported_once(small_contract):
     frames = UnnamedFrames(small_contract)
     assert frames.warning("ee_pose", Header(1, "base")) == ""
-    told = "ee_pose: header.frame_id is empty, taken for 'base' of small_contract"
-    assert [frames.warning("ee_pose", Header(stamp_ns)) for stamp_ns in (1, 2)] == [told, ""]
+    warning = "ee_pose: header.frame_id is empty, taken for 'base' of small_contract"
+    assert [frames.warning("ee_pose", Header(stamp_ns)) for stamp_ns in (1, 2)] == [warning, ""]
     assert frames.warning("operator/command", Header(1)).startswith("operator/command: ")

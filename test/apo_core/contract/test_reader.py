@@ -1,4 +1,4 @@
-"""What is wrong with a contract file is told with its place, every fault at once."""
+"""Every fault of a contract file is reported at once, each with its place."""
 
 import pytest
 from small_contract import contract_data
@@ -122,7 +122,7 @@ def test_any_numeric_topic_is_state(data, kind, size):
         contract_from_dict(data, "a")
 
 
-def test_a_topic_that_cannot_be_is_named_with_its_place(data):
+def test_an_invalid_topic_is_named_with_its_place(data):
     data["images"]["front"]["topic"] = "front camera/image_raw"
     data["state"]["ee_pose"]["topic"] = ""
     data["feedback"] = {"topic": "/1/twist", "type": "geometry_msgs/msg/TwistStamped"}

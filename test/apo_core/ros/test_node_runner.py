@@ -51,7 +51,7 @@ def end_of(domain: int, *arguments: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize("executor", ["waiting", "events"])
-def test_active_node_is_deactivated_before_it_closes_when_a_callback_raises(executor, next_domain):
+def test_a_node_whose_callback_raises_is_deactivated_before_it_closes(executor, next_domain):
     done = end_of(next_domain(), executor)
     assert done.stdout.splitlines() == ["safe command True", "closed"]
     assert done.returncode == 1

@@ -56,7 +56,7 @@ def test_parameters_are_described_ranged_and_read_only(make_node):
     assert not node.set_parameters([rclpy.Parameter("strokes", value=4)])[0].successful
 
 
-def test_a_name_that_the_node_does_not_have_is_told(make_node, capfd):
+def test_a_name_that_the_node_does_not_have_is_reported(make_node, capfd):
     node = make_node(stroke=5, mode="hard", use_sim_time=True, extra=1)
     declare(node, Pump)
     declare(node, Extra)

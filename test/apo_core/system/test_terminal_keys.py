@@ -28,11 +28,11 @@ def test_letters_are_lower_case_and_arrows_have_names():
         "\x1b[[C",  # F3 of the Linux console
         "\x1bO2P",  # Shift-F1
         "\x1b[3~",  # Delete
-        "\x1b[?1;2c",  # the terminal tells what it is
+        "\x1b[?1;2c",  # the terminal reports its type
         "\x1b[Z",  # Shift-Tab
     ],
 )
-def test_letters_and_digits_of_any_other_sequence_are_no_keys(sequence):
+def test_letters_and_digits_of_other_sequences_are_not_keys(sequence):
     assert keys(f"{sequence}w") == ["w"]
     one_by_one = TerminalKeys()
     assert [key for letter in f"{sequence}w" for key in one_by_one.read(letter, 0)] == ["w"]

@@ -10,7 +10,8 @@ import pytest
 
 from apo_core.types import EpisodeKind, Outcome
 from apo_episodes.cli.cli import main
-from apo_episodes.reader import EpisodeWriter, read_episode
+from apo_episodes.reader import read_episode
+from apo_episodes.writer import EpisodeWriter
 
 TOOLS = [
     "ls",
@@ -93,7 +94,7 @@ def test_show(run, takeovers):
     assert "takeover_steps      12" in out
 
 
-def test_a_wrong_rule_is_told_with_its_limit(run, takeovers):
+def test_a_wrong_rule_is_reported_with_its_limit(run, takeovers):
     status, _, err = run("relabel", takeovers, "--undesirable-steps", "-1")
     assert status == 2 and "undesirable_steps = -1 is below its limit 0" in err
 
@@ -247,7 +248,7 @@ def test_view(run, takeovers, tmp_path, monkeypatch):
         (["--columns", "0"], "must be at least 1"),
     ],
 )
-def test_pictures_that_cannot_be_made_are_told(run, takeovers, tmp_path, monkeypatch, options, message):
+def test_pictures_that_cannot_be_made_are_reported(run, takeovers, tmp_path, monkeypatch, options, message):
     monkeypatch.chdir(tmp_path)
     status, _, err = run("view", takeovers / "lift-10003.h5", *options)
     assert status == 2 and message in err
@@ -295,7 +296,7 @@ def test_env_args_may_be_a_file(run, takeovers, tmp_path):
 
 
 @pytest.mark.parametrize(("form", "package"), [("lerobot", "pyarrow"), ("mcap", "rosbags")])
-def test_a_missing_package_is_told_with_what_to_install(run, takeovers, tmp_path, monkeypatch, form, package):
+def test_a_missing_package_is_reported_with_its_install(run, takeovers, tmp_path, monkeypatch, form, package):
     for name in ("pyarrow", "pyarrow.parquet", "rosbags", "rosbags.rosbag2", "rosbags.typesys"):
         monkeypatch.setitem(sys.modules, name, None)
     status, _, err = run("export", form, takeovers, "--output", tmp_path / "out")
@@ -315,7 +316,7 @@ def test_a_reader_that_has_enough_is_no_error(takeovers):
 
 
 @pytest.mark.parametrize("form", ["robomimic", "apo"])
-def test_a_full_disk_is_told_in_a_line_and_leaves_nothing(run, takeovers, tmp_path, monkeypatch, form):
+def test_a_full_disk_is_reported_in_a_line_and_leaves_nothing(run, takeovers, tmp_path, monkeypatch, form):
     def full(*_):
         raise OSError(28, "No space left on device")
 

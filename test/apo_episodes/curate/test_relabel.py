@@ -10,9 +10,8 @@ from apo_core.errors import EpisodeToolError
 from apo_core.types import Outcome
 from apo_episodes.curate.relabel import label_counts, read_labels, write_labels
 from apo_episodes.files import read_all
-from apo_episodes.labeling import LabelRule, episode_windows
+from apo_episodes.labeling import LabelRule
 from apo_episodes.reader import read_episode
-from apo_episodes.takeover_windows import StepFacts
 
 
 @pytest.mark.parametrize(
@@ -85,7 +84,7 @@ def test_progress_of_the_task_gives_the_labels(write, tmp_path):
     assert list(label_counts(episode, rule).values()) == [5, 1, 1, 0]
     object.__setattr__(episode, "task_remaining", np.array([0.3, 0.2, 0.2, 0.2, 0.2, 0.2, 0.1], np.float32))
     assert list(label_counts(episode, rule).values()) == [3, 1, 3, 0]
-    assert [(w.start, w.end, w.rule) for w in episode_windows(episode, rule)] == [(2, 5, "stalled")]
+    assert [(w.start, w.end, w.rule) for w in episode.undesirable_windows(rule)] == [(2, 5, "stalled")]
     write_labels([episode], rule, tmp_path / "labels.json")
     assert read_labels(tmp_path / "labels.json", episode)[0] == rule
 
@@ -103,12 +102,12 @@ def test_actions_are_compared_in_the_range_of_the_contract(write, small_contract
         )
 
     episode = read_episode(write("PPPHH", change=change, contract=contract), images=False)
-    facts = StepFacts.of(episode)
+    facts = episode.facts
     assert facts.policy_actions[:, 0].tolist() == [0.0, 0.0, 0.25, 0.25, 0.25]
     # 7 is executed as 6
     assert facts.human_actions[3:, 6].tolist() == [1.0, -0.25]
     # the intent is 0.375
     rule = LabelRule(undesirable_rule="disagreement", disagreement_tolerance=0.3)
-    assert [(w.start, w.end) for w in episode_windows(episode, rule)] == [(3, 3)]
+    assert [(w.start, w.end) for w in episode.undesirable_windows(rule)] == [(3, 3)]
     rule = LabelRule(undesirable_rule="disagreement", disagreement_tolerance=0.1)
-    assert [(w.start, w.end) for w in episode_windows(episode, rule)] == [(0, 3)]
+    assert [(w.start, w.end) for w in episode.undesirable_windows(rule)] == [(0, 3)]

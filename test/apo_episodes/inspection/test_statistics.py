@@ -7,7 +7,7 @@ import pytest
 from apo_core.errors import EpisodeToolError
 from apo_episodes.files import read_all
 from apo_episodes.inspection.statistics import format_statistics, statistics
-from apo_episodes.labeling import LabelRule, episode_windows
+from apo_episodes.labeling import LabelRule
 from apo_vla.checkpoints.statistics import compute_statistics, read_statistics
 
 
@@ -90,7 +90,7 @@ def test_windows_of_undesirable_steps_are_counted_over_all_episodes(write):
 )
 def test_a_window_of_disagreement_begins_at_what_the_recording_shows(takeovers, name, start):
     (episode,) = read_all([takeovers / f"{name}.h5"])
-    (window,) = episode_windows(episode, LabelRule(undesirable_rule="disagreement"))
+    (window,) = episode.undesirable_windows(LabelRule(undesirable_rule="disagreement"))
     assert (window.start, window.end) == (start, 12)
 
 

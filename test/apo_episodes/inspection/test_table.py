@@ -78,7 +78,7 @@ def test_a_description_counts_the_optional_facts(write, with_facts):
     assert "task_remaining      -" in format_description(bare)
 
 
-def test_a_description_has_the_windows_of_undesirable_steps(write):
+def test_a_description_lists_the_windows_of_undesirable_steps(write):
     episode = read_episode(write("PPPHPH"), images=False)
     facts = describe(episode, LabelRule(undesirable_steps=2, undesirable_rule="stalled"))
     # the file has no progress

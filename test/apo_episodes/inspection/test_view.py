@@ -17,7 +17,8 @@ from apo_core.types import (
 )
 from apo_episodes.inspection.view import COLOURS, as_rgb, contact_sheet, draw_step, write_contact_sheet, write_video
 from apo_episodes.labeling import LabelRule
-from apo_episodes.reader import EpisodeWriter, read_episode
+from apo_episodes.reader import read_episode
+from apo_episodes.writer import EpisodeWriter
 
 CONTRACT = contract_from_dict(
     contract_data(

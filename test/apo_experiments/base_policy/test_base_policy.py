@@ -10,7 +10,7 @@ from apo_core.contract.contract import load_contract
 from apo_core.errors import ConfigError
 from apo_core.types import Observation
 from apo_experiments.base_policy.base_policy import BasePolicyConfig, main
-from apo_vla.loading import HASHED_FILES, MANIFEST, read_manifest
+from apo_vla.checkpoints.types import HASHED_FILES, MANIFEST, read_manifest
 from apo_vla.policy import VlaPolicy
 
 ROOT = Path(__file__).parents[3]
@@ -84,7 +84,7 @@ def test_faults_in_the_settings_are_reported(tmp_path, capsys):
     assert "steps = 0 is below its limit 1" in message and "chunks is not a parameter" in message
 
 
-def test_an_output_that_is_no_folder_is_told_before_anything_is_made(tmp_path, capsys):
+def test_output_that_is_no_folder_is_reported_before_anything_is_made(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     paths = ["--output", str(tmp_path / "file"), "--demonstrations", str(tmp_path / "demonstrations")]
     contract = ["--contract", str(ROOT / "config" / "contract.yaml")]

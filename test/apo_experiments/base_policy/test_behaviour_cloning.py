@@ -9,7 +9,8 @@ from small_policy import small_config
 
 from apo_core.errors import ConfigError
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
-from apo_episodes.reader import EpisodeWriter, read_episode
+from apo_episodes.reader import read_episode
+from apo_episodes.writer import EpisodeWriter
 from apo_experiments.base_policy.behaviour_cloning import (
     CloningCurves,
     CloningSettings,
@@ -20,12 +21,18 @@ from apo_experiments.base_policy.behaviour_cloning import (
     targets,
     train,
 )
-from apo_trainer.optimisation.action_tolerance import TolerantActions
+from apo_experiments.base_policy.optimizer import OptimizerSettings
+from apo_trainer.losses.action_tolerance import TolerantActions
 
 TINY = small_config(image_channels=(8, 8, 16), hidden=32, mlp=64)
-SETTINGS = CloningSettings(
+OPTIMIZER = OptimizerSettings(
     steps=50, batch_size=16, learning_rate=3e-3, warmup_steps=5, weight_decay=0.01, max_grad_norm=1.0, seed=1
 )
+SETTINGS = CloningSettings(OPTIMIZER)
+
+
+def settings_of(steps: int, **changes) -> CloningSettings:
+    return dataclasses.replace(SETTINGS, optimizer=dataclasses.replace(OPTIMIZER, steps=steps), **changes)
 
 
 def synthetic(seed: int, frames: int = 120) -> Demonstrations:
@@ -71,13 +78,13 @@ def test_vision_may_stay_as_it_is():
     policy = new_policy(TINY, synthetic(0), "abc", seed=3)
     vision = [p.clone() for p in policy.model.image_encoders.parameters()]
     decoder = [p.clone() for p in policy.model.language_model.parameters()]
-    train(policy, synthetic(0), dataclasses.replace(SETTINGS, steps=3, train_vision=False))
+    train(policy, synthetic(0), settings_of(3, train_vision=False))
     assert all(torch.equal(a, b) for a, b in zip(vision, policy.model.image_encoders.parameters(), strict=True))
     assert not any(torch.equal(a, b) for a, b in zip(decoder, policy.model.language_model.parameters(), strict=True))
     assert all(p.requires_grad for p in policy.model.parameters())
 
 
-def test_a_noisy_prefix_changes_what_is_predicted_from_and_not_what_is_predicted():
+def test_noisy_prefix_changes_the_context_and_not_the_targets():
     data = synthetic(0)
     policy, indices, seen = new_policy(TINY, data, "abc", seed=3), np.arange(8), []
 
@@ -89,7 +96,7 @@ def test_a_noisy_prefix_changes_what_is_predicted_from_and_not_what_is_predicted
         plain, changed = (cloning_loss(policy, data, indices, None, noisy=how).item() for how in (None, noisy))
     np.testing.assert_array_equal(seen[0], targets(policy, data, indices).clip(min=0))
     assert plain != changed
-    noise = dataclasses.replace(SETTINGS, steps=3, prefix_noise=0.5)
+    noise = settings_of(3, prefix_noise=0.5)
     curves = [train(new_policy(TINY, data, "abc", seed=3), data, settings) for settings in (noise, noise, SETTINGS)]
     assert curves[0] == curves[1] and curves[0].losses[0] != curves[2].losses[0]
 
@@ -107,7 +114,7 @@ def test_with_a_tolerance_neighbouring_bins_count():
 
 def test_the_held_out_loss_is_measured_every_few_steps_and_changes_nothing():
     data, held_out = synthetic(0), synthetic(1, frames=70)
-    settings = dataclasses.replace(SETTINGS, steps=25, evaluate_every=10)
+    settings = settings_of(25, evaluate_every=10)
     policies = [new_policy(TINY, data, "abc", seed=3) for _ in range(2)]
     plain = train(policies[0], data, settings)
     curves = train(policies[1], data, settings, held_out=held_out)
@@ -130,7 +137,7 @@ def test_the_held_out_loss_is_measured_every_few_steps_and_changes_nothing():
         ([], False),
     ],
 )
-def test_training_has_converged_where_its_last_fifth_lowers_the_minimum_by_less_than_a_hundredth(losses, expected):
+def test_converged_where_last_fifth_lowers_minimum_by_under_one_percent(losses, expected):
     curve = tuple(((i + 1) * 10, loss) for i, loss in enumerate(losses))
     assert CloningCurves((), curve).converged() is expected
 
@@ -144,7 +151,7 @@ def test_the_part_of_the_run_and_of_the_loss_can_be_chosen():
 def weights_after(seed: int, weights_seed: int = 3) -> dict[str, torch.Tensor]:
     data = synthetic(0)
     policy = new_policy(TINY, data, "abc", seed=weights_seed)
-    settings = CloningSettings(4, 8, 1e-3, 1, 0.0, 1.0, seed)
+    settings = CloningSettings(OptimizerSettings(4, 8, 1e-3, 1, 0.0, 1.0, seed))
     train(policy, data, settings)
     return policy.model.state_dict()
 

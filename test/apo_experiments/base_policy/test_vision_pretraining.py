@@ -8,11 +8,12 @@ import torch
 from small_policy import small_config
 
 from apo_experiments.base_policy.behaviour_cloning import Demonstrations, new_policy
-from apo_experiments.base_policy.vision_pretraining import VisionSettings, pretrain_vision
+from apo_experiments.base_policy.optimizer import OptimizerSettings
+from apo_experiments.base_policy.vision_pretraining import pretrain_vision
 from apo_sim_bridge.demonstrations.scene_views import SceneViews
 
 SHAPE = small_config(image_channels=(8, 8, 16), hidden=32, mlp=64, image_tokens=2)
-SETTINGS = VisionSettings(
+SETTINGS = OptimizerSettings(
     steps=250, batch_size=32, learning_rate=3e-3, warmup_steps=10, weight_decay=0.01, max_grad_norm=1.0, seed=0
 )
 

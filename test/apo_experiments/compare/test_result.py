@@ -1,10 +1,13 @@
 """Rows of a comparison: what is pooled, and what two of them differ in."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from apo_experiments.compare.result import MethodResult, PairedTest, TrainingResult, paired
+from apo_trainer.evaluation.gate import Verdict
+from apo_trainer.runs.result import RunResult
 
 
 def outcomes(text: str) -> tuple[tuple[int, bool], ...]:
@@ -57,19 +60,25 @@ def test_a_training_survives_json(result):
 
 
 def test_the_result_of_a_run_is_read():
-    verdict = {
-        "values": {
-            "held_out_desirable_log_ratio": 1.5,
-            "held_out_undesirable_log_ratio": -2.5,
-            "held_out_l1": 0.25,
-        },
-        "reasons": ["too bad"],
+    values = {
+        "held_out_desirable_log_ratio": 1.5,
+        "held_out_undesirable_log_ratio": -2.5,
+        "held_out_l1": 0.25,
     }
-    run = {"state": "PUBLISHED", "message": "published", "steps": 9, "train_seconds": 2.0, "notes": ["a note"]}
-    assert TrainingResult.from_run(4, {**run, "verdict": verdict}) == TrainingResult(
+    run = RunResult("run", 0, 0, "apo", planned_steps=9)
+    done = replace(
+        run,
+        state="PUBLISHED",
+        message="published",
+        steps=9,
+        train_seconds=2.0,
+        notes=("a note",),
+        verdict=Verdict(False, ("too bad",), (), values),
+    )
+    assert TrainingResult.from_run(4, done) == TrainingResult(
         (), 4, 1.5, -2.5, 0.25, ("too bad",), train_seconds=2.0, steps=9, notes=("a note",)
     )
-    failed = {"state": "FAILED", "message": "no data", "steps": 0, "notes": [], "verdict": None}
+    failed = replace(run, state="FAILED", message="no data")
     assert TrainingResult.from_run(4, failed) == TrainingResult((), 4, failure="no data")
 
 

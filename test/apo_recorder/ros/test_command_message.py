@@ -29,7 +29,7 @@ def test_tokens_without_the_policys_action_are_dropped():
 
 
 @pytest.mark.parametrize("remaining", [0.0, 0.25])
-def test_progress_says_what_is_left(remaining):
+def test_progress_holds_what_is_left(remaining):
     assert progress_from_msg(TaskStatus(remaining=remaining)).remaining == remaining
 
 
@@ -38,5 +38,5 @@ def test_what_is_left_is_unknown_unless_it_is_a_length(remaining):
     assert progress_from_msg(TaskStatus(remaining=remaining)).remaining is None
 
 
-def test_what_is_left_is_unknown_to_a_robot_that_does_not_say_it():
+def test_what_is_left_is_unknown_where_it_is_not_reported():
     assert progress_from_msg(TaskStatus()).remaining is None

@@ -8,7 +8,8 @@ import torch
 
 from apo_episodes.labeling import LabelRule
 from apo_trainer.data.batches import Batcher
-from apo_trainer.data.dataset import SampleClass, load_training_data
+from apo_trainer.data.dataset import load_training_data
+from apo_trainer.data.samples import SampleClass
 from apo_trainer.data.features import FeatureSettings
 from apo_trainer.data.sampler import ActionOf, Draw
 from apo_vla.policy import VlaPolicy
@@ -30,7 +31,7 @@ def human_samples(write_episode, policy, contract):
     return [dataclasses.replace(s, episode=episode) for s in data.train if s.sample_class is H]
 
 
-def test_a_shadow_row_holds_the_policys_action_on_the_same_observation_and_is_undesirable(policy, human_samples):
+def test_shadow_row_holds_policy_action_and_is_undesirable(policy, human_samples):
     batcher = Batcher(policy, human_samples, FeatureSettings(seed=0))
     batch = batcher.batch([Draw(0, 0), Draw(0, 0, ActionOf.SHADOW)])
     assert batch.classes == (H, U)
@@ -43,7 +44,7 @@ def test_a_shadow_row_holds_the_policys_action_on_the_same_observation_and_is_un
     assert torch.equal(batch.tokens[1], torch.from_numpy(policy.codec.encode(np.full(14, -0.5).reshape(2, 7)).ravel()))
 
 
-def test_a_synthetic_row_is_near_the_recorded_action_and_the_same_every_time(policy, human_samples):
+def test_synthetic_row_is_near_the_recorded_action_and_reproducible(policy, human_samples):
     draw = Draw(1, 0, ActionOf.SYNTHETIC)
     first, second = (Batcher(policy, human_samples, FeatureSettings(seed=3)).batch([draw]) for _ in range(2))
     assert torch.equal(first.actions, second.actions)

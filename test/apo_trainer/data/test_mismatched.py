@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from apo_trainer.data.dataset import Sample, SampleClass
+from apo_trainer.data.samples import Sample, SampleClass
 from apo_trainer.data.mismatched import MismatchedActions
 from apo_trainer.data.sampler import Draw
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from apo_trainer.data.dataset import EpisodeData, Sample, SampleClass
+from apo_trainer.data.samples import EpisodeData, Sample, SampleClass
 from apo_trainer.data.negatives import has_shadow, shadow_chunk, synthetic_chunk
 from apo_vla.actions.codec import ActionCodec
 
@@ -55,7 +55,7 @@ def codec() -> ActionCodec:
     return ActionCodec([-2.0, -1.0], [2.0, 1.0], [True, False])
 
 
-def test_a_synthetic_chunk_has_noise_of_the_wanted_size_in_normalised_space(codec):
+def test_synthetic_chunk_has_noise_of_wanted_size_in_normalised_space(codec):
     sample = Sample(episode([[0, 0]], rows=[1]), 0, E)
     rng = np.random.default_rng(0)
     noise = np.concatenate([synthetic_chunk(sample, 4, codec, 0.1, rng)[0] for _ in range(500)]) - 0.5

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from apo_trainer.config import TrainingConfig
-from apo_trainer.data.dataset import Sample, SampleClass, TrainingDataError
+from apo_trainer.data.samples import Sample, SampleClass, TrainingDataError
 from apo_trainer.data.sampler import PoolSampler, balanced_sampler, batch_counts
 
 E, P, H, U = SampleClass.EXPERT, SampleClass.POLICY, SampleClass.HUMAN, SampleClass.UNDESIRABLE
@@ -77,7 +77,7 @@ def test_without_demonstrations_the_interactions_fill_the_batch():
     assert classes(pool, balanced(pool, 12, seed=0).batch(0)) == {"HUMAN": 6, "UNDESIRABLE": 6}
 
 
-def test_a_short_class_repeats_within_a_batch_and_says_so():
+def test_short_class_repeats_within_a_batch_with_a_note():
     pool = samples(expert=30, human=10, undesirable=1)
     sampler = balanced(pool, 16, seed=0)
     assert classes(pool, sampler.batch(0)) == {"EXPERT": 8, "HUMAN": 4, "UNDESIRABLE": 4}

@@ -43,7 +43,7 @@ def test_adaptive_weights_follow_the_equation():
     assert weights.tolist() == pytest.approx([0.0951626, 0.2591818, 0.5488116], abs=1e-6)
 
 
-def test_adaptive_weights_relative_to_the_mean_do_not_depend_on_the_batch_size():
+def test_weights_relative_to_mean_do_not_depend_on_batch_size():
     small = adaptive_weights(tensor(0.2, 0.2), flags(True, False), relative_to="mean")
     large = adaptive_weights(tensor(*[0.2] * 8), flags(*[True, False] * 4), relative_to="mean")
     assert small.tolist() == pytest.approx([0.6321206, 0.3678794], abs=1e-6)
@@ -131,7 +131,7 @@ def test_a_batch_with_few_or_no_samples_of_a_class_is_finite(labels):
 
 
 @pytest.mark.parametrize("labels", [(True, True), (True, False), (False, False)])
-def test_kto_with_one_or_no_undesirable_sample_is_the_mean_over_what_there_is(labels):
+def test_kto_with_few_undesirable_samples_is_the_mean_over_the_rest(labels):
     logps = tensor(-3.0, -300.0, grad=True)
     out = kto_loss(logps, tensor(-3.0, -300.0), flags(*labels), torch.tensor(0.0))
     out.loss.backward()

@@ -18,7 +18,7 @@ def test_steps_with_next_to_no_motion_and_out_of_range_are_dropped(training_data
     assert kept == [True, False, True, True, False]
 
 
-def test_what_was_filtered_is_told(training_data):
+def test_filtered_samples_are_noted(training_data):
     sampler = ApoReferenceCompat(training_data("EEEE", "UUHH"), TrainingConfig(batch_size=8)).sampler
     assert sampler.notes == []
     still = training_data("HH", action=0.0).train

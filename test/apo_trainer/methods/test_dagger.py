@@ -3,7 +3,7 @@
 import pytest
 
 from apo_trainer.config import TrainingConfig
-from apo_trainer.data.dataset import TrainingDataError
+from apo_trainer.data.samples import TrainingDataError
 from apo_trainer.methods.bc import BehaviourCloning
 from apo_trainer.methods.dagger import Dagger
 

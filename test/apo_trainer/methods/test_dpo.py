@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from apo_trainer.config import TrainingConfig
-from apo_trainer.data.dataset import TrainingDataError
 from apo_trainer.data.sampler import ActionOf
+from apo_trainer.data.samples import TrainingDataError
 from apo_trainer.methods.dpo import Dpo
 
 
@@ -30,7 +30,7 @@ def test_rejected_is_the_shadow_where_a_person_drove_and_else_synthetic(training
     assert actions == {("H", ActionOf.SHADOW), ("E", ActionOf.SYNTHETIC)}
 
 
-def test_without_a_shadow_the_negative_is_synthetic_and_that_is_told(training_data):
+def test_without_a_shadow_the_negative_is_synthetic_with_a_note(training_data):
     one = sampler(training_data("E" * 10, "PPUUHHHHH", shadow=False))
     assert {draw.action for draw in one.batch(0)[8:]} == {ActionOf.SYNTHETIC}
     assert one.notes == ["5 HUMAN samples have no shadow action of the policy: a synthetic one instead"]

@@ -1,13 +1,11 @@
 """What holds for every method."""
 
-import dataclasses
-
 import pytest
 import torch
 
 from apo_trainer.config import METHOD_NAMES, TrainingConfig
-from apo_trainer.data.dataset import SampleClass, TrainingDataError
 from apo_trainer.data.sampler import ActionOf, balanced_sampler
+from apo_trainer.data.samples import SampleClass, TrainingDataError
 from apo_trainer.methods import METHODS, Terms
 
 EPISODES = ("E" * 30, "PPPPPPUUUUUHHHHHH", "PPPPUUUUHHHHH")
@@ -62,7 +60,7 @@ def test_the_loss_is_finite_and_its_gradient_reaches_the_policy_alone(name, trai
 
 
 @pytest.mark.parametrize("name", METHOD_NAMES)
-def test_without_any_sample_it_says_so(name, training_data):
+def test_without_any_sample_an_error_is_raised(name, training_data):
     with pytest.raises(TrainingDataError):
         METHODS[name](training_data(), TrainingConfig(method=name))
 
@@ -85,53 +83,6 @@ def test_cloning_lowers_nothing(name, training_data):
     terms = terms_of(data, method.sampler.batch(0), torch.Generator().manual_seed(0))
     method.loss(terms).loss.backward()
     assert terms.policy_logps.grad.max() <= 0
-
-
-def literal_terms() -> Terms:
-    """Two desirable rows of 2 and 4 tokens, -3 and -5 nats, and an undesirable one of -1."""
-    return Terms(
-        policy_logps=torch.tensor([-3.0, -5.0, -1.0], requires_grad=True),
-        ref_logps=torch.tensor([-3.0, -5.0, -1.0]),
-        desirable=torch.tensor([True, True, False]),
-        classes=(SampleClass.EXPERT, SampleClass.HUMAN, SampleClass.UNDESIRABLE),
-        l1=torch.ones(3),
-        edges=torch.zeros(3),
-        token_counts=torch.tensor([2, 4, 4]),
-        kl_policy_logps=torch.zeros(0),
-        kl_ref_logps=torch.zeros(0),
-    )
-
-
-def test_the_nll_term_is_the_mean_over_the_desirable_tokens_times_its_weight(training_data):
-    method = METHODS["kto"](training_data(*EPISODES), TrainingConfig(method="kto", nll_weight=0.5))
-    plain, terms = method.loss(literal_terms()), literal_terms()
-    out = method.total_loss(terms)
-    # (3 + 5) nats of 6 tokens
-    assert out.loss.item() == pytest.approx(plain.loss.item() + 0.5 * 8 / 6, rel=1e-6)
-    assert torch.equal(out.values, plain.values) and torch.equal(out.weights, plain.weights)
-    out.loss.backward()
-    # d/d logp of (1 - sigma(beta r)) / 3 at r = 0 is -beta / 12
-    beta = method.config.beta
-    assert terms.policy_logps.grad.tolist() == pytest.approx([-beta / 12 - 0.5 / 6, -beta / 12 - 0.5 / 6, beta / 12])
-
-
-@pytest.mark.parametrize(
-    ("name", "given", "weight"), [("apo_plus", -1.0, 2.0), ("apo_plus", 0.0, 0.0), ("apo", -1.0, 0.0)]
-)
-def test_a_method_may_have_a_weight_of_its_own(name, given, weight, training_data):
-    method = METHODS[name](training_data(*EPISODES), TrainingConfig(method=name, nll_weight=given))
-    plain = method.loss(literal_terms()).loss.item()
-    assert method.total_loss(literal_terms()).loss.item() == pytest.approx(plain + weight * 8 / 6, rel=1e-6)
-
-
-def test_there_is_no_nll_term_without_a_weight_a_reference_or_a_desirable_row(training_data):
-    data = training_data(*EPISODES)
-    for name, weight in (("kto", 0.0), ("dagger", 0.5)):
-        method = METHODS[name](data, TrainingConfig(method=name, nll_weight=weight))
-        assert method.total_loss(literal_terms()).loss.item() == method.loss(literal_terms()).loss.item()
-    method = METHODS["kto"](data, TrainingConfig(method="kto", nll_weight=0.5))
-    terms = dataclasses.replace(literal_terms(), desirable=torch.tensor([False] * 3))
-    assert method.total_loss(terms).loss.item() == method.loss(terms).loss.item()
 
 
 def test_shadow_actions_take_their_part_of_the_undesirable_share(training_data):

@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from apo_trainer.config import TrainingConfig
-from apo_trainer.data.dataset import SampleClass, TrainingDataError
+from apo_trainer.data.samples import SampleClass, TrainingDataError
 from apo_trainer.methods import Terms
 from apo_trainer.methods.sirius import Sirius, class_weights
 
 E, P, H, U = SampleClass.EXPERT, SampleClass.POLICY, SampleClass.HUMAN, SampleClass.UNDESIRABLE
 
 
-def test_weights_raise_interventions_to_a_half_and_drop_what_came_before_them():
+def test_weights_raise_interventions_to_half_and_drop_steps_before_them():
     # P = (0.2, 0.6, 0.1, 0.1), P* = (0.2, 0.3, 0.5, 0)
     weights = class_weights({E: 20, P: 60, H: 10, U: 10})
     assert weights == pytest.approx({E: 1.0, P: 0.5, H: 5.0, U: 0.0})
@@ -53,6 +53,6 @@ def test_undesirable_steps_are_not_drawn(training_data, drawn):
     assert sorted(drawn(data, Sirius(data, TrainingConfig(batch_size=6)).sampler.batch(0))) == sorted("EEPPHH")
 
 
-def test_with_undesirable_steps_alone_every_weight_is_zero_and_there_is_nothing_to_draw(training_data):
+def test_undesirable_steps_alone_have_zero_weight_and_nothing_to_draw(training_data):
     with pytest.raises(TrainingDataError):
         Sirius(training_data("UUU"), TrainingConfig())

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from apo_trainer.config import TrainingConfig
-from apo_trainer.data.dataset import SampleClass, TrainingDataError
+from apo_trainer.data.samples import SampleClass, TrainingDataError
 from apo_trainer.methods.tpo import Tpo, windows
 
 

@@ -5,15 +5,15 @@ import math
 import pytest
 from parameter_values import put
 
+from apo_trainer.evaluation.gate import GOALS
 from apo_trainer.optimisation.best_weights import BestWeights
-from apo_trainer.optimisation.gate import GOALS
 
 
 def test_the_least_error_is_taken(parameter):
     best = BestWeights({"w": parameter})
     for step, error in ((20, 0.4), (40, 0.2), (60, 0.3), (80, math.nan)):
         put(parameter, float(step), 0.0)
-        best.judge(step, error)
+        best.offer(step, error)
     assert (best.step, best.error) == (40, 0.2)
     assert parameter.tolist() == [80.0, 0.0]
     best.take()
@@ -22,7 +22,7 @@ def test_the_least_error_is_taken(parameter):
 
 def test_where_nothing_was_judged_the_parameters_stay(parameter):
     best = BestWeights({"w": parameter})
-    best.judge(20, math.nan)
+    best.offer(20, math.nan)
     best.take()
     assert best.step == 0 and parameter.tolist() == [1.0, -2.0]
 

@@ -18,17 +18,16 @@ from apo_core.types import (
     Step,
 )
 from apo_episodes.labeling import LabelRule
-from apo_episodes.reader import EpisodeWriter
+from apo_episodes.writer import EpisodeWriter
 from apo_trainer.config import TrainingConfig
 from apo_trainer.data.batches import Batcher
-from apo_trainer.data.dataset import SampleClass, TrainingData, load_training_data
+from apo_trainer.data.dataset import TrainingData, load_training_data
 from apo_trainer.data.features import FeatureSettings
 from apo_trainer.data.sampler import ActionOf, Draw
-from apo_trainer.methods import METHODS
-from apo_trainer.optimisation.distributed import Processes
-from apo_trainer.optimisation.reference import Reference, ReferenceLogps
-from apo_trainer.optimisation.reference_cache import ReferenceCache
-from apo_trainer.optimisation.update import Update
+from apo_trainer.data.samples import SampleClass
+from apo_trainer.evaluation.forward import ForwardPass
+from apo_trainer.evaluation.reference import Reference, ReferenceLogps
+from apo_trainer.evaluation.reference_cache import ReferenceCache
 from apo_vla.lora.adapter import LoraSettings, lora_parameters
 from apo_vla.policy import VlaPolicy
 from apo_vla.serving.policy import ServingPolicy
@@ -121,8 +120,8 @@ def test_a_batch_holds_the_very_tokens_that_were_emitted(policy, chunks, record)
         for offset, found in enumerate(batch.tokens[row].view(2, 7).numpy()):
             if batch.mask[row].view(2, 7)[offset].all():
                 assert found.tolist() == emitted_at(chunks, sample.step + offset).tolist()
-    assert data.report(policy.codec)["policy_tokens"] == {"recorded": 16, "encoded": 0, "disagreeing": 0}
-    assert data.report()["policy_tokens"] is None
+    assert data.report(policy.codec).policy_tokens == {"recorded": 16, "encoded": 0, "disagreeing": 0}
+    assert data.report().policy_tokens is None
 
 
 def test_without_recorded_tokens_a_batch_holds_tokens_of_the_same_actions(policy, record):
@@ -133,7 +132,7 @@ def test_without_recorded_tokens_a_batch_holds_tokens_of_the_same_actions(policy
     classes = torch.from_numpy(policy.codec.classes.copy())
     assert torch.equal(classes[dimensions, with_tokens.tokens], classes[dimensions, without.tokens])
     assert torch.equal(with_tokens.actions, without.actions)
-    assert data.report(policy.codec)["policy_tokens"] == {"recorded": 0, "encoded": 16, "disagreeing": 0}
+    assert data.report(policy.codec).policy_tokens == {"recorded": 0, "encoded": 16, "disagreeing": 0}
 
 
 def test_training_reference_and_serving_agree_on_what_the_policy_emitted(policy, chunks, record):
@@ -141,9 +140,7 @@ def test_training_reference_and_serving_agree_on_what_the_policy_emitted(policy,
     batch = batch_of(policy, data)
     parameters, config = lora_parameters(policy.model), TrainingConfig(method="kto", action_tolerance=0.0)
     reference = ReferenceLogps(policy, Reference(policy, parameters), ReferenceCache())
-    method = METHODS["kto"](data, config)
-    update = Update(policy, list(parameters.values()), method, reference, config, Processes())
-    trained, referred = update.forward(batch).logps.detach(), reference.of(batch)[0]
+    trained, referred = ForwardPass(policy, config)(batch).logps.detach(), reference.of(batch)[0]
     torch.testing.assert_close(trained, referred, atol=1e-4, rtol=0)
     compared = 0
     for row, sample in enumerate(data.train):
@@ -154,26 +151,26 @@ def test_training_reference_and_serving_agree_on_what_the_policy_emitted(policy,
     assert compared == 10
 
 
-def test_tokens_that_are_unknown_or_mean_another_action_are_made_from_the_action(policy, chunks, record):
+def test_unknown_or_disagreeing_tokens_are_made_from_the_action(policy, chunks, record):
     def tokens(step, emitted):
         return None if step == 3 else np.where(emitted > 100, emitted - 100, emitted + 100) if step == 5 else emitted
 
     data = record(tokens)
     batch = batch_of(policy, data)
-    assert data.report(policy.codec)["policy_tokens"] == {"recorded": 14, "encoded": 2, "disagreeing": 1}
+    assert data.report(policy.codec).policy_tokens == {"recorded": 14, "encoded": 2, "disagreeing": 1}
     for step in (3, 5):
         wanted = policy.codec.encode(chunks[step // 2].values[step % 2])
         assert batch.tokens[step].view(2, 7)[0].tolist() == wanted.tolist()
     assert batch.tokens[4].view(2, 7)[0].tolist() == emitted_at(chunks, 4).tolist()
 
 
-def test_the_tokens_of_a_policy_of_other_statistics_are_made_from_the_action(policy, chunks, record, tiny_model):
+def test_tokens_of_a_policy_of_other_statistics_are_made_from_the_action(policy, chunks, record, tiny_model):
     data = record()
     model, tokenizer, statistics = tiny_model
     wider = dataclasses.replace(statistics, action_q01=(-2.0,) * 7, action_q99=(2.0,) * 7, action_mask=(True,) * 7)
     other = VlaPolicy(model, tokenizer, wider)
     batch = batch_of(other, data)
-    assert data.report(other.codec)["policy_tokens"] == {"recorded": 0, "encoded": 16, "disagreeing": 16}
+    assert data.report(other.codec).policy_tokens == {"recorded": 0, "encoded": 16, "disagreeing": 16}
     assert batch.tokens[0].view(2, 7).tolist() == other.codec.encode(chunks[0].values).tolist()
 
 

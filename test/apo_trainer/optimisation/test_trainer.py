@@ -10,34 +10,21 @@ from apo_core.errors import AdapterError
 from apo_episodes.labeling import LabelRule
 from apo_episodes.reader import list_episodes
 from apo_trainer.config import TrainingConfig
-from apo_trainer.data.dataset import SampleClass, TrainingDataError, load_training_data
-from apo_trainer.optimisation.trainer import Trainer, learning_rate
+from apo_trainer.data.dataset import load_training_data
+from apo_trainer.data.samples import SampleClass, TrainingDataError
+from apo_trainer.optimisation.learning_rates import learning_rate
+from apo_trainer.optimisation.trainer import Trainer
 from apo_vla.policy import VlaPolicy
 
 ROOT = Path(__file__).parents[3]
 E, P, H, U = SampleClass.EXPERT, SampleClass.POLICY, SampleClass.HUMAN, SampleClass.UNDESIRABLE
 
 
-def config(**changes):
+def plain(**changes):
+    """Parameters of a training without noise and tolerance."""
     values = {"steps": 20, "batch_size": 8, "learning_rate": 0.01, "warmup_steps": 0, "undesirable_steps": 3}
-    plain = {"method": "apo", "prefix_noise": 0.0, "prefix_jitter": 0.0, "action_tolerance": 0.0, "lora_rank": 8}
-    return TrainingConfig(**{**values, **plain, "lora_alpha": 16.0, **changes})
-
-
-@pytest.fixture
-def make_trainer(tiny_model, interactions, contract):
-    """Makes a trainer on the tiny policy; a test may make several, each with the same initial weights."""
-    import copy
-
-    def make(settings=None, parent=None):
-        settings = settings or config()
-        model, tokenizer, statistics = tiny_model
-        policy = VlaPolicy(copy.deepcopy(model), tokenizer, statistics)
-        paths = sorted(interactions.glob("*.h5"))
-        data = load_training_data(paths, settings.label_rule, policy.chunk, settings.held_out_share, contract.sha256)
-        return Trainer(policy, data, settings, parent)
-
-    return make
+    rest = {"method": "apo", "prefix_noise": 0.0, "prefix_jitter": 0.0, "action_tolerance": 0.0, "lora_rank": 8}
+    return {**values, **rest, "lora_alpha": 16.0, **changes}
 
 
 def run(trainer):
@@ -48,8 +35,8 @@ def equal(left, right):
     return left.keys() == right.keys() and all(np.array_equal(left[name], right[name]) for name in left)
 
 
-def test_at_first_policy_and_reference_agree(make_trainer):
-    first = next(iter(make_trainer().steps()))
+def test_at_first_policy_and_reference_agree(trainer_of):
+    first = next(iter(trainer_of(**plain()).steps()))
     assert first.step == 1
     assert first.z0 == 0.0
     assert first.log_ratio == {"EXPERT": None, "POLICY": None, "HUMAN": 0.0, "UNDESIRABLE": 0.0}
@@ -58,26 +45,26 @@ def test_at_first_policy_and_reference_agree(make_trainer):
 
 
 @pytest.mark.parametrize("method", ["apo", "kto"])
-def test_training_raises_the_desirable_against_the_undesirable(make_trainer, method):
-    last = run(make_trainer(config(method=method)))[-1]
+def test_training_raises_the_desirable_against_the_undesirable(trainer_of, method):
+    last = run(trainer_of(**plain(method=method)))[-1]
     assert last.log_ratio["HUMAN"] > 0 > last.log_ratio["UNDESIRABLE"]
 
 
-def test_dagger_raises_the_human_actions_and_draws_no_undesirable_ones(make_trainer):
-    trainer = make_trainer(config(method="dagger"))
+def test_dagger_raises_the_human_actions_and_draws_no_undesirable_ones(trainer_of):
+    trainer = trainer_of(**plain(method="dagger"))
     metrics = run(trainer)
     assert trainer.method.sampler.counts == {"EXPERT+HUMAN": 8}
     assert metrics[-1].loss < metrics[0].loss
     assert trainer.held_out().means[H].log_ratio > 0
 
 
-def test_kto_weights_are_one_and_apo_weights_are_not(make_trainer):
-    assert next(iter(make_trainer(config(method="kto")).steps())).weight["HUMAN"] == 1.0
-    assert 0 < next(iter(make_trainer(config(method="apo")).steps())).weight["HUMAN"] < 1.0
+def test_kto_weights_are_one_and_apo_weights_are_not(trainer_of):
+    assert next(iter(trainer_of(**plain(method="kto")).steps())).weight["HUMAN"] == 1.0
+    assert 0 < next(iter(trainer_of(**plain(method="apo")).steps())).weight["HUMAN"] < 1.0
 
 
-def test_only_the_adapter_changes(make_trainer):
-    trainer = make_trainer()
+def test_only_the_adapter_changes(trainer_of):
+    trainer = trainer_of(**plain())
     before = {name: value.clone() for name, value in trainer.policy.model.named_parameters()}
     run(trainer)
     changed = {name for name, value in trainer.policy.model.named_parameters() if not torch.equal(value, before[name])}
@@ -85,22 +72,22 @@ def test_only_the_adapter_changes(make_trainer):
     assert all("lora_" in name for name in changed)
 
 
-def test_the_parent_adapter_is_start_and_reference(make_trainer):
-    parent = make_trainer()
+def test_the_parent_adapter_is_start_and_reference(trainer_of):
+    parent = trainer_of(**plain())
     run(parent)
-    child = make_trainer(config(seed=1), parent=parent.adapter())
+    child = trainer_of(parent=parent.adapter(), **plain(seed=1))
     assert equal(child.adapter(), parent.adapter())
     first = next(iter(child.steps()))
     assert first.log_ratio["HUMAN"] == 0.0
     assert not equal(child.adapter(), parent.adapter())
     # the held-out comparison is with the parent, not with the base policy
-    assert abs(make_trainer(parent=parent.adapter()).held_out().means[H].log_ratio) == 0.0
+    assert abs(trainer_of(parent=parent.adapter(), **plain()).held_out().means[H].log_ratio) == 0.0
 
 
-def test_an_adapter_is_judged_against_the_one_that_serves_too(make_trainer):
-    serving = make_trainer(config(seed=1))
+def test_an_adapter_is_judged_against_the_one_that_serves_too(trainer_of):
+    serving = trainer_of(**plain(seed=1))
     run(serving)
-    trainer = make_trainer()
+    trainer = trainer_of(**plain())
     assert "held_out_serving_l1" not in trainer.evaluate().values
     trainer.compare_with(serving.adapter())
     assert trainer.held_out().means[H].log_ratio == 0.0  # neither the adapter nor its reference has changed
@@ -110,49 +97,49 @@ def test_an_adapter_is_judged_against_the_one_that_serves_too(make_trainer):
     gain = values["held_out_desirable_log_ratio"] - own["held_out_desirable_log_ratio"]
     assert values["serving_desirable_log_ratio"] == pytest.approx(gain, abs=1e-4)
     # the same adapter is no worse than itself
-    again = make_trainer(parent=serving.adapter())
+    again = trainer_of(parent=serving.adapter(), **plain())
     again.compare_with(serving.adapter())
     assert again.evaluate().values["serving_desirable_log_ratio"] == 0.0
 
 
-def test_an_adapter_of_another_rank_cannot_be_compared_with(make_trainer):
-    trainer = make_trainer()
+def test_an_adapter_of_another_rank_cannot_be_compared_with(trainer_of):
+    trainer = trainer_of(**plain())
     before = trainer.adapter()
     with pytest.raises(AdapterError, match="shape"):
-        trainer.compare_with(make_trainer(config(lora_rank=4)).adapter())
+        trainer.compare_with(trainer_of(**plain(lora_rank=4)).adapter())
     trainer.leave_uncompared("adapter 3 serves and was not compared with: shape")
     assert "adapter 3 serves and was not compared with: shape" in trainer.evaluate().notes
     assert equal(before, trainer.adapter())
 
 
-def test_the_number_of_steps_follows_from_the_data(make_trainer):
+def test_the_number_of_steps_follows_from_the_data(trainer_of):
     # five episodes of three human and three undesirable steps, eight rows a batch: 4 * 30 / 8
-    settings = config(steps=0, passes=4.0, min_steps=3, learning_rate=0.002)
-    trainer = make_trainer(settings)
+    settings = plain(steps=0, passes=4.0, min_steps=3, learning_rate=0.002)
+    trainer = trainer_of(**settings)
     assert trainer.planned_steps == 15
     metrics = run(trainer)
     assert len(metrics) == 15
-    assert metrics[-1].learning_rate == learning_rate(14, settings, 15)
-    fixed = make_trainer(config(steps=15, learning_rate=0.002))
+    assert metrics[-1].learning_rate == learning_rate(14, TrainingConfig(**settings), 15)
+    fixed = trainer_of(**plain(steps=15, learning_rate=0.002))
     assert [m.loss for m in run(fixed)] == [m.loss for m in metrics]
 
 
-def test_only_undesirable_steps_that_the_reference_could_have_taken_are_used(make_trainer):
+def test_only_undesirable_steps_likely_under_the_reference_are_used(trainer_of):
     # a random policy: no step is likely
-    trainer = make_trainer(config(undesirable_of="likely", undesirable_min_logp=-1.0, undesirable_keep_at_least=4))
-    assert trainer.data.report()["train_samples"]["UNDESIRABLE"] == 4
+    trainer = trainer_of(**plain(undesirable_of="likely", undesirable_min_logp=-1.0, undesirable_keep_at_least=4))
+    assert trainer.data.report().train_samples["UNDESIRABLE"] == 4
     assert trainer.notes[:2] == [
         "0 of 15 undesirable steps have -1 nats a token or more (undesirable_min_logp); the 4 most likely are used "
         "(undesirable_keep_at_least = 4)",
         "undesirable steps by adapter: {0: 4}",
     ]
     assert len(run(trainer)) == 20
-    all_of_them = make_trainer(config(undesirable_of="likely", undesirable_min_logp=-100.0))
-    assert all_of_them.data.report()["train_samples"]["UNDESIRABLE"] == 15
+    all_of_them = trainer_of(**plain(undesirable_of="likely", undesirable_min_logp=-100.0))
+    assert all_of_them.data.report().train_samples["UNDESIRABLE"] == 15
 
 
-def test_a_step_says_how_much_of_what_is_decoded_lies_at_an_edge(make_trainer):
-    first = next(iter(make_trainer().steps()))
+def test_step_reports_the_share_of_edge_tokens(trainer_of):
+    first = next(iter(trainer_of(**plain()).steps()))
     assert first.edge_share["EXPERT"] is None
     assert 0.0 <= first.edge_share["HUMAN"] <= 1.0
     assert first.as_dict()["edge_share"] == first.edge_share
@@ -163,7 +150,7 @@ def test_own_successes_are_measured_apart(tiny_model, write_episode, contract):
     paths += [write_episode(f"alone{i}", "PPPP") for i in range(4)]
     data = load_training_data(paths, LabelRule(undesirable_steps=3), 2, 0.5, contract.sha256)
     alone = sum(sample.episode.is_own_success for sample in data.held_out)
-    trainer = Trainer(VlaPolicy(*tiny_model), data, config())
+    trainer = Trainer(VlaPolicy(*tiny_model), data, TrainingConfig(**plain()))
     run(trainer)
     found = trainer.held_out()
     assert 0 < found.own_success.samples == alone < found.means[P].samples
@@ -172,55 +159,55 @@ def test_own_successes_are_measured_apart(tiny_model, write_episode, contract):
     assert verdict.values["held_out_own_success_log_ratio"] == pytest.approx(found.own_success.log_ratio)
 
 
-def test_evaluating_leaves_the_adapter_as_it_is(make_trainer):
-    trainer = make_trainer()
+def test_evaluating_leaves_the_adapter_as_it_is(trainer_of):
+    trainer = trainer_of(**plain())
     run(trainer)
     before = trainer.adapter()
     trainer.evaluate()
     assert equal(before, trainer.adapter())
 
 
-def test_the_same_seed_gives_the_same_adapter_and_another_seed_another(make_trainer):
+def test_the_same_seed_gives_the_same_adapter_and_another_seed_another(trainer_of):
     tensors = []
     for seed in (0, 0, 1):
-        trainer = make_trainer(config(seed=seed))
+        trainer = trainer_of(**plain(seed=seed))
         run(trainer)
         tensors.append(trainer.adapter())
     assert equal(tensors[0], tensors[1])
     assert not equal(tensors[0], tensors[2])
 
 
-def test_augmented_views_are_seeded_and_change_the_training(make_trainer):
+def test_augmented_views_are_seeded_and_change_the_training(trainer_of):
     tensors = []
     for views in (4, 4, 1):
-        trainer = make_trainer(config(views=views))
+        trainer = trainer_of(**plain(views=views))
         run(trainer)
         tensors.append(trainer.adapter())
     assert equal(tensors[0], tensors[1])
     assert not equal(tensors[0], tensors[2])
 
 
-def test_a_loss_that_is_not_finite_ends_the_run(make_trainer):
-    parent = {name: np.full_like(value, 1e30) for name, value in make_trainer().adapter().items()}
+def test_a_loss_that_is_not_finite_ends_the_run(trainer_of):
+    parent = {name: np.full_like(value, 1e30) for name, value in trainer_of(**plain()).adapter().items()}
     with pytest.raises(FloatingPointError, match=r"step 1: loss = nan.*config/trainer\.yaml"):
-        run(make_trainer(parent=parent))
+        run(trainer_of(parent=parent, **plain()))
 
 
-def test_a_parent_of_another_rank_is_refused(make_trainer):
-    parent = make_trainer(config(lora_rank=4)).adapter()
+def test_a_parent_of_another_rank_is_refused(trainer_of):
+    parent = trainer_of(**plain(lora_rank=4)).adapter()
     with pytest.raises(AdapterError, match="shape"):
-        make_trainer(parent=parent)
+        trainer_of(parent=parent, **plain())
 
 
-def test_a_runaway_stops_early_with_the_reason(make_trainer):
-    trainer = make_trainer(config(steps=200, guard_undesirable_nats=-1.0, guard_window=5))
+def test_a_runaway_stops_early_with_the_reason(trainer_of):
+    trainer = trainer_of(**plain(steps=200, guard_undesirable_nats=-1.0, guard_window=5))
     metrics = run(trainer)
     assert 5 <= len(metrics) < 200
     assert "below guard_undesirable_nats = -1 (config/trainer.yaml)" in trainer.stop_reason
 
 
-def test_the_gate_judges_held_out_samples_only(make_trainer):
-    trainer = make_trainer()
+def test_the_gate_judges_held_out_samples_only(trainer_of):
+    trainer = trainer_of(**plain())
     run(trainer)
     means = trainer.held_out().means
     # three of the eight episodes are kept out: of each two desirable policy steps, three undesirable, three human
@@ -230,8 +217,8 @@ def test_the_gate_judges_held_out_samples_only(make_trainer):
     assert verdict.values["held_out_undesirable_log_ratio"] < verdict.values["held_out_desirable_log_ratio"]
 
 
-def test_at_most_the_configured_number_of_held_out_samples_is_used(make_trainer):
-    means = make_trainer(config(held_out_samples=2)).held_out().means
+def test_at_most_the_configured_number_of_held_out_samples_is_used(trainer_of):
+    means = trainer_of(**plain(held_out_samples=2)).held_out().means
     assert {part.samples for part in means.values()} == {2}
 
 
@@ -239,17 +226,11 @@ def test_without_takeovers_there_is_nothing_to_train_on(tiny_model, write_episod
     path = write_episode("quiet", "PPPPPP")
     data = load_training_data([path], LabelRule(), 2, 0.0, contract.sha256)
     with pytest.raises(TrainingDataError, match="6 POLICY, 0 HUMAN, 0 UNDESIRABLE"):
-        Trainer(VlaPolicy(*tiny_model), data, config())
+        Trainer(VlaPolicy(*tiny_model), data, TrainingConfig(**plain()))
 
 
-def test_a_batch_of_one_trains(make_trainer):
-    assert len(run(make_trainer(config(batch_size=1, steps=3)))) == 3
-
-
-def test_the_rate_warms_up_and_falls_to_its_end():
-    settings = config(steps=0, learning_rate=1.0, warmup_steps=10, learning_rate_end=0.2)
-    rates = [learning_rate(step, settings, 110) for step in (0, 9, 10, 60, 110)]
-    assert rates == pytest.approx([0.1, 1.0, 1.0, 0.6, 0.2])
+def test_a_batch_of_one_trains(trainer_of):
+    assert len(run(trainer_of(**plain(batch_size=1, steps=3)))) == 3
 
 
 @pytest.fixture(scope="module")
@@ -258,10 +239,10 @@ def recorded():
     torch.set_num_threads(1)
     policy = VlaPolicy.load(ROOT / "models" / "lift_base", lora=None)
     # three episodes are too few to make the undesirable steps of another one less likely
-    settings = config(learning_rate=3e-4, undesirable_steps=10, gate_fall_nats=-2.0)
+    settings = TrainingConfig(**plain(learning_rate=3e-4, undesirable_steps=10, gate_fall_nats=-2.0))
     paths = list_episodes(ROOT / "test" / "data" / "takeovers")
     data = load_training_data(paths, settings.label_rule, policy.chunk, 0.1, policy.contract_sha256)
-    assert data.set_aside == ()
+    assert data.rejected == ()
     assert data.held_out_ids == ("lift-10007",)
     trainer = Trainer(policy, data, settings)
     return trainer, list(trainer.steps())

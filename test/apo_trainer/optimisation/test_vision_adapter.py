@@ -60,7 +60,7 @@ def test_the_trained_adapter_serves_as_it_was_trained(trainer_of, policy_of):
 
 
 @pytest.mark.parametrize(("targets", "again"), [(TARGETS, True), ("", False)])
-def test_frames_are_encoded_again_after_a_swap_of_an_adapter_that_reaches_them(policy_of, targets, again):
+def test_frames_are_encoded_again_after_swap_of_a_vision_adapter(policy_of, targets, again):
     lora = LoraSettings(rank=2, targets=targets)
     policy = policy_of(lora)
     serving, expected = ServingPolicy(policy), policy_of(lora)

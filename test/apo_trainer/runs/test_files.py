@@ -6,6 +6,11 @@ import pytest
 
 from apo_trainer.config import TrainerConfig
 from apo_trainer.runs.files import MetricsFile, RunFiles, RunFolderError, RunRequest, explain
+from apo_trainer.runs.result import RunResult
+
+
+def result(state: str) -> RunResult:
+    return RunResult("name", parent=0, serving=3, method="apo", planned_steps=7, state=state)
 
 
 @pytest.fixture
@@ -47,7 +52,7 @@ def test_an_episode_file_that_is_gone_is_named(begun, tmp_path):
 @pytest.mark.parametrize("state", ["PUBLISHED", "REFUSED"])
 def test_a_finished_run_is_refused_and_needs_no_progress(begun, state):
     begun.progress.write_text("")
-    begun.write_result({"state": state})
+    begun.write_result(result(state))
     assert not begun.progress.exists()
     with pytest.raises(RunFolderError, match=f"the run is finished \\({state}\\)"):
         begun.read()
@@ -56,27 +61,29 @@ def test_a_finished_run_is_refused_and_needs_no_progress(begun, state):
 @pytest.mark.parametrize("state", ["FAILED", "INTERRUPTED"])
 def test_a_run_that_failed_or_was_stopped_can_go_on(begun, state):
     begun.progress.write_text("")
-    begun.write_result({"state": state})
+    begun.write_result(result(state))
     assert begun.progress.exists()
     assert begun.read()[1].run_id == "name"
 
 
 def test_a_new_run_in_the_same_folder_forgets_the_old_one(begun):
     begun.progress.write_text("")
-    begun.write_result({"state": "FAILED"})
+    begun.write_result(result("FAILED"))
     begun.begin(TrainerConfig())
     assert not begun.progress.exists()
     assert not begun.result.exists()
 
 
 def test_metrics_after_the_step_to_go_on_from_are_dropped(tmp_path):
-    path = tmp_path / "metrics.jsonl"
+    files = RunFiles(tmp_path)
+    path = files.metrics
     with MetricsFile(path) as lines:
+        assert files.last_metrics() == {}
         for step in (1, 2, 3):
             lines.write({"step": step})
     path.write_text(path.read_text() + '{"step": 4, "lo')  # killed while it wrote
     with MetricsFile(path, 2) as lines:
-        assert lines.last == {"step": 2}
+        assert files.last_metrics() == {"step": 2}
         lines.write({"step": 3, "again": True})
     assert [json.loads(line) for line in path.read_text().splitlines()] == [
         {"step": 1},

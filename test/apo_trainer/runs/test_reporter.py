@@ -45,7 +45,7 @@ def test_people_get_lines_where_there_is_no_terminal(out):
     ]
 
 
-def test_what_was_set_aside_is_named(out):
+def test_rejected_files_are_named(out):
     err = io.StringIO()
     aside = [{"path": f"{name}.h5", "reason": why} for name, why in (("a", "broken"), ("b", "other"), ("c", "other"))]
     RunReporter(0.0, out, err)({**START, "set_aside": aside})
@@ -69,7 +69,7 @@ def test_recorded_tokens_of_another_action_are_named(out, tokens, lines):
     assert err.getvalue().splitlines()[1:] == lines
 
 
-def test_what_the_data_lack_and_what_was_not_judged_is_told(out):
+def test_notes_of_data_and_gate_are_printed(out):
     err = io.StringIO()
     report = RunReporter(0.0, out, err)
     report({**START, "notes": ["no EXPERT sample: its share went to the others"]})
@@ -103,7 +103,7 @@ def test_a_terminal_gets_no_json():
     assert terminal.getvalue() == ""
 
 
-def test_the_checking_of_files_is_told_to_people_alone(out):
+def test_checking_of_files_is_printed_on_stderr_alone(out):
     err = io.StringIO()
     RunReporter(0.0, out, err)({"event": "check", "done": 40, "files": 107})
     assert (out.getvalue(), err.getvalue()) == ("", "checking episode files: 40 of 107\n")
@@ -120,7 +120,7 @@ def test_a_run_goes_on_when_nobody_reads_it_any_more():
     assert "PUBLISHED" in err.getvalue()
 
 
-def test_progress_is_told_at_most_once_in_the_interval_and_at_the_end(out):
+def test_progress_is_reported_once_an_interval_and_at_the_end(out):
     report = RunReporter(1e6, out, io.StringIO())
     for step in range(1, 11):
         report({**PROGRESS, "step": step, "eta_s": 1.0})

@@ -7,7 +7,7 @@ import pytest
 from apo_core.errors import EpisodeFormatError
 from apo_core.types import EpisodeKind, Purpose
 from apo_trainer.data.episode_checks import EpisodeChecks
-from apo_trainer.service.new_episodes import EpisodeInbox
+from apo_trainer.service.new_episodes import NewEpisodes
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def inbox(folder, tmp_path):
     """Makes the inbox as a node that starts does."""
-    return lambda: EpisodeInbox(folder, tmp_path / "run" / "used.json", EpisodeChecks(None))
+    return lambda: NewEpisodes(folder, tmp_path / "run" / "used.json", EpisodeChecks(None))
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def add(write_episode, folder):
 
 def test_a_folder_that_is_not_there_yet_has_nothing(inbox):
     box = inbox()
-    assert (box.look(), box.new, box.set_aside) == ([], 0, {})
+    assert (box.look(), box.new, box.rejected) == ([], 0, {})
 
 
 def test_new_episodes_are_counted_until_a_run_takes_them(inbox, add):
@@ -81,7 +81,7 @@ def test_a_run_on_named_episodes_uses_them_before_they_were_looked_at(inbox, add
     assert box.new == 1
 
 
-def test_a_bad_file_is_told_once_with_its_reason_and_the_rest_counts(inbox, add, folder):
+def test_bad_file_is_reported_once_and_the_rest_counts(inbox, add, folder):
     box = inbox()
     add("a")
     (folder / "broken.h5").write_bytes(b"nothing")
@@ -89,10 +89,10 @@ def test_a_bad_file_is_told_once_with_its_reason_and_the_rest_counts(inbox, add,
     assert told.path == folder / "broken.h5"
     assert "not a readable episode file" in told.reason
     assert box.look() == []
-    assert (box.new, list(box.set_aside)) == (1, [folder / "broken.h5"])
+    assert (box.new, list(box.rejected)) == (1, [folder / "broken.h5"])
 
 
-def test_a_file_that_was_mended_or_removed_is_no_longer_set_aside(inbox, add, folder):
+def test_file_that_was_mended_or_removed_is_no_longer_rejected(inbox, add, folder):
     box = inbox()
     folder.mkdir()
     (folder / "a.h5").write_bytes(b"half of it")
@@ -103,7 +103,7 @@ def test_a_file_that_was_mended_or_removed_is_no_longer_set_aside(inbox, add, fo
     (folder / "a.h5").write_bytes(whole.read_bytes())
     whole.unlink()
     box.look()
-    assert (box.new, box.set_aside) == (1, {})
+    assert (box.new, box.rejected) == (1, {})
 
 
 def test_demonstrations_and_evaluations_start_no_run(inbox, add):

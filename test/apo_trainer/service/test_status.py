@@ -31,12 +31,12 @@ def test_the_planned_steps_are_those_of_the_run():
     assert of_result("r1", {**RESULT, "planned_steps": 45}, 7, 0).steps == 45
 
 
-def test_a_run_that_ended_without_a_result_of_its_own_keeps_the_steps_it_reported():
+def test_run_without_a_result_keeps_the_steps_it_reported():
     status = of_result("r1", {**RESULT, "state": "FAILED", "version": None, "steps": 0, "metrics": None}, 7, 10)
     assert (status.step, status.version) == (7, 0) and math.isnan(status.loss)
 
 
-def test_it_is_told_in_words():
+def test_summary_is_in_words():
     assert of_progress("r1", PROGRESS).summary() == {
         "state": "RUNNING",
         "run_id": "r1",

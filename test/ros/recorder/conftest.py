@@ -10,7 +10,8 @@ from node_command import node_command
 from recorder_cell import Cell
 
 from apo_core.contract.contract import Contract
-from apo_episodes.reader import Episode, list_episodes, read_episode
+from apo_episodes.episode import Episode
+from apo_episodes.reader import list_episodes, read_episode
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def test_every_step_is_recorded_with_the_source_that_the_command_names(launch, c
     assert episode.info.episode_id == started.episode_id
     assert (episode.info.task, episode.info.instruction, episode.info.operator) == ("Lift", "lift it", "ann")
     assert (episode.info.seed, episode.info.tags) == (5, {"round": "2"})
-    assert episode.outcome == EpisodeOutcome(Outcome.SUCCESS, "told", terminated=True, truncated=False)
+    assert episode.outcome == EpisodeOutcome(Outcome.SUCCESS, "requested", terminated=True, truncated=False)
     assert list(episode.sources) == sources
     streams = ("front", "ee_pose", "width")
     for stream in streams:
@@ -47,7 +47,7 @@ def test_every_step_is_recorded_with_the_source_that_the_command_names(launch, c
         assert episode.reasons[index] == f"tick {tick}"
         tokens = [-1] * 7 if source is HOLD else list(range(tick, tick + 7))
         assert episode.policy_tokens[index].tolist() == tokens
-    assert episode.task_remaining is None  # nobody said it
+    assert episode.task_remaining is None  # it was not reported
     assert episode.losses == dict.fromkeys(episode.losses, 0) | {"frames_recorded": 30}
     saved = cell.event("SAVED")
     assert [event.event for event in cell.events] == ["STARTED", "SAVED"]

@@ -38,7 +38,7 @@ def test_steps_after_the_last_observation_are_cut_off_again(launch, cell, episod
     assert cell.end("FAILURE", until=6, truncated=True).accepted
     (episode,) = episodes()
     assert episode.ticks.tolist() == [1, 2, 3, 4, 5, 6]
-    assert episode.outcome == EpisodeOutcome(Outcome.FAILURE, "told", terminated=False, truncated=True)
+    assert episode.outcome == EpisodeOutcome(Outcome.FAILURE, "requested", terminated=False, truncated=True)
 
 
 def test_interrupt_keeps_the_running_episode(launch, cell, episodes):
@@ -73,7 +73,7 @@ def test_requests_out_of_turn_are_refused_with_a_reason(launch, cell, episodes):
     assert not empty.accepted and "no step was recorded" in empty.message
 
 
-def test_unusable_folder_fails_the_episode_and_the_recorder_lives_on(launch, cell, episodes, tmp_path):
+def test_unusable_folder_fails_the_episode_and_the_recorder_goes_on(launch, cell, episodes, tmp_path):
     launch()
     blocker = tmp_path / "episodes" / ".partial"
     blocker.write_text("a file where the folder should be")

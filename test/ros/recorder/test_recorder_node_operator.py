@@ -3,7 +3,7 @@
 from apo_episodes.reader import read_episode
 
 
-def test_buttons_of_the_operator_start_end_and_take_back(launch, cell, episodes):
+def test_events_of_the_operator_start_end_and_undo_episodes(launch, cell, episodes):
     launch()
     cell.press("start")
     cell.event("STARTED")

@@ -1,4 +1,4 @@
-"""`apo operator`: the operator's console on a terminal: what goes on, and keys that start and judge episodes."""
+"""`apo operator`: the console on a terminal: the state of the stack, and keys that start and label episodes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ from apo_bringup.stack.nodes import namespace_arguments
 from apo_core.ros.node_runner import run
 from apo_core.ros.qos import COMMANDS
 from apo_core.system.terminal_keys import TerminalKeys
+from apo_core.types import OperatorEvent
 from apo_interfaces.msg import ActionDoubt, ControlStatus, EpisodeEvent, OperatorCommand
 from apo_interfaces.srv import EndEpisode, StartEpisode
 
 _POLL_S = 0.05
+_OF_ARBITER = (OperatorEvent.HAND_BACK, OperatorEvent.ESTOP, OperatorEvent.CLEAR)
 _START, _END = "recorder/start_episode", "recorder/end_episode"
 
 
@@ -33,7 +35,7 @@ class OperatorConsoleNode(Node):
 
     Args:
         start: task, instruction and operator_name of the episodes it starts; empty: the recorder's.
-        keys: file descriptor of the terminal to read keys from; None: only shows.
+        keys: file descriptor of the terminal to read keys from; None: display only.
     """
 
     def __init__(self, start: dict[str, str], keys: int | None):
@@ -42,22 +44,22 @@ class OperatorConsoleNode(Node):
         self._console = Console(sys.stdout)
         self._view = OperatorView(self._console)
         self._requests = {
-            "start": (_START, StartEpisode, StartEpisode.Request(**start)),
-            "undo_last": ("recorder/undo_last", Trigger, Trigger.Request()),
+            OperatorEvent.START: (_START, StartEpisode, StartEpisode.Request(**start)),
+            OperatorEvent.UNDO_LAST: ("recorder/undo_last", Trigger, Trigger.Request()),
         }
-        for event in ("success", "failure", "discard"):
+        for event in (OperatorEvent.SUCCESS, OperatorEvent.FAILURE, OperatorEvent.DISCARD):
             request = EndEpisode.Request(outcome=event.upper(), reason=f"operator_{event}")
             self._requests[event] = (_END, EndEpisode, request)
-        for event in ("hand_back", "estop", "clear"):
+        for event in _OF_ARBITER:
             self._requests[event] = (f"arbiter/{event}", Trigger, Trigger.Request())
         kinds = {service: kind for service, kind, _ in self._requests.values()}
         self._service_clients = {service: self.create_client(kind, service) for service, kind in kinds.items()}
         self.create_subscription(OperatorCommand, "operator/command", self._on_command, COMMANDS)
         self.create_subscription(ControlStatus, "control/status", self._on_status, COMMANDS)
         self.create_subscription(EpisodeEvent, "recorder/event", self._on_episode, COMMANDS)
-        self.create_subscription(ActionDoubt, "policy/doubt", self._on_doubt, COMMANDS)
+        self.create_subscription(ActionDoubt, "policy/doubt", self._on_uncertainty, COMMANDS)
         if keys is None:
-            self._console.note("no terminal to read keys from: only shows; Ctrl-C ends")
+            self._console.note("no terminal to read keys from: display only; Ctrl-C ends")
         else:
             self._console.note(HELP)
             self.create_timer(_POLL_S, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -72,8 +74,8 @@ class OperatorConsoleNode(Node):
     def _on_episode(self, m: EpisodeEvent) -> None:
         self._view.show_episode(m.event, m.episode_id, m.outcome, m.reason, m.steps, m.takeovers)
 
-    def _on_doubt(self, message: ActionDoubt) -> None:
-        self._view.show_doubt(message.help_wanted, message.entropy)
+    def _on_uncertainty(self, message: ActionDoubt) -> None:
+        self._view.show_uncertainty(message.help_wanted, message.entropy)
 
     def _on_timer(self) -> None:
         if not select.select([self._keys], [], [], 0)[0]:
@@ -87,7 +89,7 @@ class OperatorConsoleNode(Node):
             elif key == "?":
                 self._console.note(HELP)
 
-    def _ask(self, event: str) -> None:
+    def _ask(self, event: OperatorEvent) -> None:
         service, _, request = self._requests[event]
         client = self._service_clients[service]
         if not client.service_is_ready():
@@ -95,12 +97,12 @@ class OperatorConsoleNode(Node):
             return
         client.call_async(request).add_done_callback(partial(self._on_answer, event))
 
-    def _on_answer(self, event: str, future: Future) -> None:
+    def _on_answer(self, event: OperatorEvent, future: Future) -> None:
         answer = future.result()
         accepted = answer.success if isinstance(answer, Trigger.Response) else answer.accepted
-        # the recorder tells of what it did by its events too
-        told = event in ("hand_back", "estop", "clear") or not accepted
-        self._view.show_answer(event, accepted, answer.message if told else "")
+        # the recorder also reports its actions as events
+        shown = event in _OF_ARBITER or not accepted
+        self._view.show_answer(event, accepted, answer.message if shown else "")
 
 
 def operate(namespace: str, start: dict[str, str]) -> int:

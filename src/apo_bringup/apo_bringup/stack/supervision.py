@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import ctypes
 import fcntl
 import os
 import re
@@ -15,13 +14,16 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from xmlrpc.client import Fault, ServerProxy
 
 from supervisor.xmlrpc import SupervisorTransport
 
+from apo_core.system.parent_death import END_WITH_PARENT, end_with_parent
+
 STOP_WAIT_S = 15  # SIGINT first; SIGKILL after this
-_PR_SET_PDEATHSIG = 1
+_end_with_this_process = partial(end_with_parent, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class ProgramState:
-    """What supervisord says of a program."""
+    """State of a program as supervisord reports it."""
 
     name: str
     state: str  # STARTING, RUNNING, BACKOFF, STOPPING, STOPPED, EXITED, FATAL
@@ -75,7 +77,7 @@ def configuration(
         "pidfile": escape(str(runtime_dir / "supervisord.pid")),
         "loglevel": "info",
         "nodaemon": "true",
-        # as which it runs anyway; to root, supervisord calls it critical that nobody said so
+        # its user anyway; run by root, supervisord logs a critical message when none is set
         "user": str(os.getuid()),
     }
     if socket is not None:
@@ -84,7 +86,7 @@ def configuration(
             "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
         }
     for program in programs:
-        environment = {"APO_END_WITH_PARENT": "1", **program.environment}
+        environment = {END_WITH_PARENT: "1", **program.environment}
         config[f"program:{program.name}"] = {
             "command": escape(" ".join(map(_word, program.command))),
             "environment": escape(",".join(f'{key}="{value}"' for key, value in environment.items())),
@@ -106,10 +108,6 @@ def configuration(
 def supervisord_command(config_file: Path) -> list[str]:
     """Program and arguments that run supervisord in the foreground."""
     return [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(config_file)]
-
-
-def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Supervisor:
@@ -139,7 +137,7 @@ class Supervisor:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=_end_with_this_process,
             )
 
     def states(self) -> list[ProgramState]:
@@ -187,9 +185,11 @@ def run_in_foreground(programs: Sequence[Program], log_dir: Path) -> int:
     config_file = runtime_dir / "supervisord.conf"
     with config_file.open("w") as stream:
         configuration(programs, log_dir, runtime_dir, socket=None, restart=True, echo=True).write(stream)
-    # supervisord opens it once more for what the programs say: into a file, each would write over the other
+    # supervisord opens stdout once more for the programs' output: in a file, each would overwrite the other
     fcntl.fcntl(1, fcntl.F_SETFL, fcntl.fcntl(1, fcntl.F_GETFL) | os.O_APPEND)
-    process = subprocess.Popen(supervisord_command(config_file), start_new_session=True, preexec_fn=_end_with_parent)
+    process = subprocess.Popen(
+        supervisord_command(config_file), start_new_session=True, preexec_fn=_end_with_this_process
+    )
     stop_signals: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _: stop_signals.append(received))

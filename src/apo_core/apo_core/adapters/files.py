@@ -1,4 +1,4 @@
-"""Files of an adapter store: written to the disk for certain, read without trust."""
+"""Content of the files of an adapter store, and reading them without trust."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DTYPES = (np.dtype(np.float32), np.dtype(np.float16))
 
 
 def to_json(data: Mapping[str, Any]) -> bytes:
-    """The same bytes for the same content."""
+    """JSON as bytes; equal content gives equal bytes."""
     return (json.dumps(data, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
@@ -33,36 +33,8 @@ def to_safetensors(tensors: Mapping[str, np.ndarray]) -> bytes:
     )
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Writes a new or emptied file and waits for the disk."""
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def replace_file(path: Path, data: bytes, temporary: Path) -> None:
-    """A reader finds the old content or the new one, after a power cut as well.
-
-    Args:
-        temporary: on the same file system, of nobody else.
-    """
-    write_file(temporary, data)
-    os.replace(temporary, path)
-    sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Waits until the names in a folder are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def remove(path: Path) -> None:
-    """Removes a folder with its content; of a link, the link only."""
+    """Removes a file, a link (not its target), or a folder with its content."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

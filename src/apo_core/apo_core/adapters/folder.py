@@ -1,27 +1,43 @@
-"""Reads the open folder of one adapter, without trust in what is there."""
+"""The folder of one adapter: read without trust in what is there, written whole or not at all."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from apo_core.adapters.files import parse_json, parse_tensors, read_plain_file
+from apo_core.adapters.files import parse_json, parse_tensors, read_plain_file, remove, to_json
 from apo_core.adapters.manifest import (
     CONFIG_FILE,
     MANIFEST_FILE,
     MAX_BYTES,
+    MAX_NUMBER,
     MODEL_FILE,
+    SCHEMA_NAME,
+    SCHEMA_VERSION,
     SIGNATURE_FILE,
     AdapterVersion,
+    ManifestInput,
     config_faults,
     document_faults,
+    fields_of,
+    folder_name,
     upgraded,
 )
-from apo_core.adapters.signature import TrustedKeys, signer_of
+from apo_core.adapters.signature import SigningKey, TrustedKeys, signer_of
 from apo_core.errors import AdapterError
+from apo_core.system.atomic_files import move, replace_file, sync, write_file
+
+FOLDER = re.compile(r"[0-9]{6,10}")
+TEMPORARY = ".publishing-"  # prefix of names that readers ignore
+_LAST_NUMBER = ".last_number"
 
 
 def read_manifest(folder: int, number: int, trusted: TrustedKeys | None) -> dict[str, Any]:
@@ -29,7 +45,7 @@ def read_manifest(folder: int, number: int, trusted: TrustedKeys | None) -> dict
 
     Args:
         folder: descriptor.
-        number: that its name says.
+        number: in its name.
         trusted: must have signed it; None asks for no signature.
 
     Raises:
@@ -50,13 +66,13 @@ def read_manifest(folder: int, number: int, trusted: TrustedKeys | None) -> dict
 
 
 def read(folder: int, number: int, trusted: TrustedKeys | None) -> tuple[AdapterVersion, dict[str, np.ndarray]]:
-    """Everything in the folder; arguments and errors as `read_manifest`, and what does not have its size or hash."""
+    """Everything in the folder; arguments and errors as `read_manifest`; a wrong size or hash is an error too."""
     document = read_manifest(folder, number, trusted)
     contents = {}
     for name, entry in document["files"].items():
         data = _read(folder, name)
         if len(data) != entry["bytes"]:
-            raise AdapterError(f"{name} has {len(data)} bytes, the manifest says {entry['bytes']}")
+            raise AdapterError(f"{name} has {len(data)} bytes, the manifest lists {entry['bytes']}")
         if hashlib.sha256(data).hexdigest() != entry["sha256"]:
             raise AdapterError(f"{name} does not have the sha256 of the manifest")
         contents[name] = data
@@ -72,6 +88,65 @@ def read(folder: int, number: int, trusted: TrustedKeys | None) -> tuple[Adapter
 def signer(folder: int) -> str:
     """Fingerprint of the key that the signature names, empty without a signature. Raises AdapterError."""
     return signer_of(_read(folder, SIGNATURE_FILE)) if SIGNATURE_FILE in os.listdir(folder) else ""
+
+
+def take_number(store: Path) -> int:
+    """The next number, recorded before it is used, so that deleting an adapter never frees its number.
+
+    Raises:
+        AdapterError: the counter is damaged or at its end.
+        OSError: it cannot be written.
+    """
+    counter, last = store / _LAST_NUMBER, 0
+    if counter.exists():
+        text = counter.read_text()[:32].strip()
+        if not text.isascii() or not text.isdigit():
+            raise AdapterError(f"{counter} holds {text!r}, not a number: write the highest version ever used into it")
+        last = int(text)
+    number = max([last, *(int(name) for name in os.listdir(store) if FOLDER.fullmatch(name))]) + 1
+    if number > MAX_NUMBER:
+        raise AdapterError(f"adapter number {number} is above {MAX_NUMBER}: start a new store beside {store}")
+    replace_file(counter, f"{number}\n")
+    return number
+
+
+def write_folder(
+    store: Path, number: int, files: Mapping[str, bytes], manifest: ManifestInput, key: SigningKey | None
+) -> None:
+    """Fills a temporary folder and renames it into place; leftovers of killed publishers are removed first.
+
+    The caller holds the store's lock.
+
+    Raises:
+        AdapterError: a file is larger than readers allow.
+        OSError: the folder cannot be written; nothing of it is left.
+    """
+    for entry in store.glob(f"{TEMPORARY}*"):
+        remove(entry)
+    document = {
+        "schema": SCHEMA_NAME,
+        "schema_version": SCHEMA_VERSION,
+        "number": number,
+        **fields_of(manifest),
+        "files": {
+            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
+        },
+    }
+    contents = {**files, MANIFEST_FILE: to_json(document)}
+    if key is not None:
+        contents[SIGNATURE_FILE] = key.sign(contents[MANIFEST_FILE])
+    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=store))
+    try:
+        for name, data in contents.items():
+            if len(data) > MAX_BYTES[name]:
+                raise AdapterError(f"{name} has {len(data)} bytes, at most {MAX_BYTES[name]} are allowed")
+            write_file(temporary / name, data)
+        temporary.chmod(0o755)
+        sync(temporary)
+        move(temporary, store / folder_name(number))
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
 
 
 def _read(folder: int, name: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The manifest of an adapter: what it was made from, and the checks of its schema."""
+"""The manifest of an adapter: its origin, and the checks of its schema."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class ManifestInput:
-    """What the maker of an adapter knows about it."""
+    """What the maker of an adapter records about it."""
 
     parent: int  # adapter it was trained from, 0 is the base policy
     base_model_sha256: str  # of the base model's weights
@@ -41,7 +41,7 @@ class ManifestInput:
     metrics: Mapping[str, Any]  # plain JSON data, finite
     created_utc: str  # ISO 8601
     method: str  # e.g. apo
-    self_test: Mapping[str, Any] | None = None  # what the trainer's policy said to a probe; plain JSON data
+    self_test: Mapping[str, Any] | None = None  # the answer of the trainer's policy to the probe; plain JSON data
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # training configuration, plain JSON data
     verdict: Mapping[str, Any] | None = None  # of the gate, with `accepted` true; None: not judged
     action_labels: str = EMITTED  # or REBINNED: which tokens stood for the policy's actions in training
@@ -66,7 +66,7 @@ def fields_of(manifest: ManifestInput) -> dict[str, Any]:
 
 
 def upgraded(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The content of a manifest.json of any version that is read, as one of this version."""
+    """The content of a manifest.json of any supported version, converted to the current version."""
     version = document.get("schema_version")
     lacking = _OF_EARLIER_VERSIONS.get(version) if _is_integer(version) else None
     return document if lacking is None else {**lacking, **document, "schema_version": SCHEMA_VERSION}
@@ -137,7 +137,7 @@ def manifest_faults(values: Mapping[str, Any]) -> list[str]:
 
 
 def config_faults(config: Mapping[str, Any]) -> list[str]:
-    """Everything wrong with an adapter_config.json, as far as it can be told without the model."""
+    """Everything wrong with an adapter_config.json that can be checked without the model."""
     faults = []
     if config.get("peft_type") != "LORA":
         faults.append(f"peft_type = {config.get('peft_type')!r} must be 'LORA'")

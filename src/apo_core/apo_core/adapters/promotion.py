@@ -1,37 +1,44 @@
-"""Which adapter of a store the policies shall serve: a pointer that remembers what it pointed to before. Pure."""
+"""Which adapter of a store the policies serve: `current.json`, a pointer with its history, replaced whole."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from apo_core.adapters.files import parse_json, read_plain_file, to_json
+from apo_core.adapters.folder import TEMPORARY
 from apo_core.adapters.manifest import MAX_NUMBER
 from apo_core.errors import AdapterError
+from apo_core.system.atomic_files import replace_file
 
+CURRENT_FILE = "current.json"
 SCHEMA_NAME = "apo.promotion"
 SCHEMA_VERSION = 1
 MAX_HISTORY = 1000
+_MAX_BYTES = 1 << 16
 _MAX_TEXT = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """What the policies that follow a store shall serve."""
+    """What the policies that follow a store serve."""
 
     number: int = 0  # adapter; 0 is the base policy
-    sequence: int = 0  # rises by one with every change, one that ends where it began included
+    sequence: int = 0  # rises by one with every change, also with one to the same adapter
     history: tuple[int, ...] = ()  # what was promoted before `number`, oldest first
     changed_utc: str = ""  # ISO 8601; empty before the first change
     reason: str = ""  # of the last change
 
     def promoted(self, number: int, changed_utc: str, reason: str) -> Promotion:
-        """After `number` was promoted. The one that is promoted already rises in sequence only: it is tried again."""
+        """State after promoting `number`; promoting the current one raises the sequence only, so policies retry it."""
         history = self.history if number == self.number else (*self.history, self.number)[-MAX_HISTORY:]
         return Promotion(number, self.sequence + 1, history, changed_utc, reason)
 
     def rolled_back(self, usable: Container[int], changed_utc: str, reason: str) -> Promotion:
-        """After going back to the newest of the history that is `usable`; without any, to the base policy.
+        """State after going back to the newest `usable` adapter of the history, else to the base policy.
 
         Raises:
             AdapterError: the base policy is what is served.
@@ -86,6 +93,36 @@ def from_document(document: Mapping[str, Any]) -> Promotion:
         raise AdapterError("; ".join(faults))
     fields = {name: document[name] for name in Promotion.__dataclass_fields__}
     return replace(Promotion(**fields), history=tuple(history))
+
+
+def read_promotion(store: Path) -> Promotion:
+    """The promotion in force; the base policy before the first promotion.
+
+    Raises:
+        AdapterError: the file cannot be read or is damaged.
+    """
+    try:
+        folder = os.open(store, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return Promotion()
+    except OSError as error:
+        raise AdapterError(f"adapter store {store} cannot be read: {error}") from None
+    try:
+        if CURRENT_FILE not in os.listdir(folder):
+            return Promotion()
+        data = read_plain_file(folder, CURRENT_FILE, _MAX_BYTES)
+        return from_document(parse_json(data, CURRENT_FILE))
+    except (AdapterError, OSError, RecursionError) as error:
+        raise AdapterError(
+            f"{store / CURRENT_FILE} is refused: {error}; delete it and promote a version (apo adapters promote)"
+        ) from None
+    finally:
+        os.close(folder)
+
+
+def write_promotion(store: Path, promotion: Promotion) -> None:
+    """Replaces the promotion; the caller holds the store's lock. Raises OSError."""
+    replace_file(store / CURRENT_FILE, to_json(promotion.as_document()), store / f"{TEMPORARY}current")
 
 
 def _is_count(value: Any, highest: int) -> bool:

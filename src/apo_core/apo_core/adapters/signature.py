@@ -1,6 +1,6 @@
-"""Ed25519 signatures of adapters (RFC 8032): whose they are, checked before anything in them is parsed.
+"""Ed25519 signatures of adapters (RFC 8032): checked before anything in an adapter is parsed.
 
-Signed is `manifest.json`, which holds the number of the adapter and the sha256 of every other file.
+The signature covers `manifest.json`, which holds the number of the adapter and the sha256 of every other file.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def make_keys(private: Path, public: Path) -> SigningKey:
                 made.append(path)
                 file.write(data)
         except OSError as error:
-            for half in made:  # of a pair; it would be in the way of the next attempt
+            for half in made:  # of a pair; else the next attempt would fail
                 half.unlink(missing_ok=True)
             raise AdapterError(f"key {path} cannot be written: {error}") from None
     return SigningKey(key)

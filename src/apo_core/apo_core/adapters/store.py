@@ -2,9 +2,9 @@
 
 `<store>/<NNNNNN>/` holds `adapter_model.safetensors` and `adapter_config.json`, as PEFT writes them, `manifest.json`
 with the size and sha256 of both, and `signature.json` where it is signed. Version 0 is the base policy and has no
-folder. `<store>/current.json` names the version that the policies shall serve. Nothing in a store is trusted: reading
-checks sizes before reading, signature and hashes before parsing, and follows no link. Whether the tensors fit a model
-is for `apo_vla.lora.adapter` to say.
+folder. `<store>/current.json` names the version that the policies serve. Nothing in a store is trusted: reading
+checks sizes before reading, signature and hashes before parsing, and follows no link. `apo_vla.lora.adapter`
+checks whether the tensors fit a model.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from apo_core import adapter_pointer, adapter_publication
-from apo_core.adapter_publication import FOLDER, TEMPORARY
 from apo_core.adapters import files as adapter_files
 from apo_core.adapters import folder as adapter_folder
 from apo_core.adapters.files import DTYPES
+from apo_core.adapters.folder import FOLDER, TEMPORARY
 from apo_core.adapters.manifest import (
     CONFIG_FILE,
     MANIFEST_FILE,
@@ -37,9 +36,10 @@ from apo_core.adapters.manifest import (
     folder_name,
     manifest_faults,
 )
-from apo_core.adapters.promotion import Promotion
+from apo_core.adapters.promotion import CURRENT_FILE, Promotion, read_promotion, write_promotion
 from apo_core.adapters.signature import SigningKey, TrustedKeys
 from apo_core.errors import AdapterError
+from apo_core.system.atomic_files import replace_file, sync
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class AdapterStore:
         self.path, self._trusted = Path(path), trusted
 
     def versions(self) -> list[int]:
-        """Numbers of the published adapters, ascending; read() says whether one is sound."""
+        """Numbers of the published adapters, ascending; `read` checks whether one is sound."""
         try:
             names = os.listdir(self.path)
         except FileNotFoundError:
@@ -82,12 +82,12 @@ class AdapterStore:
         Args:
             tensors: float32 or float16, by PEFT parameter name.
             adapter_config: content of PEFT's adapter_config.json.
-            manifest: what it was made from; one that the gate has refused is not published.
-            promote: whether the policies that follow the store shall serve it.
+            manifest: what it was made from; one that the gate rejected is not published.
+            promote: whether the policies that follow the store serve it.
             key: signs it.
 
         Raises:
-            AdapterError: something in the arguments is not of its type, or the folder cannot be written.
+            AdapterError: an argument has the wrong type, or the folder cannot be written.
         """
         faults = manifest_faults(fields_of(manifest)) + config_faults(adapter_config)
         if not tensors:
@@ -104,28 +104,28 @@ class AdapterStore:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with self._locked():
-                number = adapter_publication.take_number(self.path)
+                number = adapter_folder.take_number(self.path)
                 if manifest.parent >= number:
                     raise AdapterError(f"parent = {manifest.parent} must be below number = {number} ({self.path})")
-                adapter_publication.write_folder(self.path, number, files, manifest, key)
+                adapter_folder.write_folder(self.path, number, files, manifest, key)
                 if promote:
                     reason = f"published by method {manifest.method}"[:256]
                     promotion = self.promotion().promoted(number, manifest.created_utc, reason)
-                    adapter_pointer.write(self.path, promotion)
+                    write_promotion(self.path, promotion)
         except OSError as error:
             raise AdapterError(f"adapter cannot be published to {self.path}: {error}") from None
         return AdapterVersion(**fields_of(manifest), number=number, adapter_config=json.loads(files[CONFIG_FILE]))
 
     def promotion(self) -> Promotion:
-        """What the policies that follow this store shall serve; the base policy before the first promotion.
+        """What the policies that follow this store serve; the base policy before the first promotion.
 
         Raises:
             AdapterError: the pointer cannot be read or is damaged.
         """
-        return adapter_pointer.read(self.path)
+        return read_promotion(self.path)
 
     def promote(self, version: int, changed_utc: str, reason: str = "") -> Promotion:
-        """Lets the policies that follow the store serve a version; 0 is the base policy.
+        """Makes the policies that follow the store serve a version; 0 is the base policy.
 
         Raises:
             AdapterError: the adapter is missing, damaged or not signed; the store cannot be written.
@@ -135,7 +135,7 @@ class AdapterStore:
         return self._change(lambda promotion: promotion.promoted(version, changed_utc, reason))
 
     def roll_back(self, changed_utc: str, reason: str = "") -> Promotion:
-        """Goes back to what was promoted before; adapters that are gone or damaged since then are passed over.
+        """Goes back to what was promoted before; adapters that are gone or damaged since then are skipped.
 
         Raises:
             AdapterError: the base policy is promoted already, or the store cannot be written.
@@ -155,7 +155,7 @@ class AdapterStore:
             with self._locked():
                 temporary = self.path / f"{TEMPORARY}signature"
                 data = key.sign((folder / MANIFEST_FILE).read_bytes())
-                adapter_files.replace_file(folder / SIGNATURE_FILE, data, temporary)
+                replace_file(folder / SIGNATURE_FILE, data, temporary)
         except OSError as error:
             raise AdapterError(f"adapter {version} in {self.path} cannot be signed: {error}") from None
 
@@ -177,7 +177,7 @@ class AdapterStore:
                 gone = self.path / f"{TEMPORARY}{folder_name(number)}"
                 os.rename(self.path / folder_name(number), gone)
                 adapter_files.remove(gone)
-            adapter_files.sync_folder(self.path)
+            sync(self.path)
         return removed
 
     def read(self, version: int) -> tuple[AdapterVersion, dict[str, np.ndarray]]:
@@ -235,14 +235,14 @@ class AdapterStore:
             self.path.mkdir(parents=True, exist_ok=True)
             with self._locked():
                 promotion = change(self.promotion())
-                adapter_pointer.write(self.path, promotion)
+                write_promotion(self.path, promotion)
         except OSError as error:
-            raise AdapterError(f"{self.path / adapter_pointer.CURRENT_FILE} cannot be written: {error}") from None
+            raise AdapterError(f"{self.path / CURRENT_FILE} cannot be written: {error}") from None
         return promotion
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Holds the store against every other writer, in this process or another."""
+        """Locks the store against other writers, in this process and in others."""
         descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -40,6 +40,22 @@ def parameter(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def group(cls: type[T]) -> T:
+    """A dataclass field that holds another configuration; its parameters stand beside the others, not prefixed."""
+    return dataclasses.field(default_factory=cls, metadata={"group": cls})
+
+
+def parameter_fields(cls: type) -> dict[str, tuple[dataclasses.Field, Any]]:
+    """Name -> field and type of every parameter of a configuration class, those of its groups included, in order."""
+    hints, found = typing.get_type_hints(cls), {}
+    for spec in dataclasses.fields(cls):
+        if "group" in spec.metadata:
+            found |= parameter_fields(spec.metadata["group"])
+        else:
+            found[spec.name] = (spec, hints[spec.name])
+    return found
+
+
 def _coerce(value: Any, annotation: Any) -> Any:
     origin = typing.get_origin(annotation)
     if origin in (typing.Union, types.UnionType):
@@ -80,22 +96,37 @@ def build(cls: type[T], values: dict[str, Any], source: str) -> T:
     Raises:
         ConfigError: unknown names, wrong types, values out of range; all of them at once.
     """
-    hints = typing.get_type_hints(cls)
-    specs = {spec.name: spec for spec in dataclasses.fields(cls)}
+    specs = parameter_fields(cls)
     faults = [f"{name} is not a parameter; known: {', '.join(specs)}" for name in values if name not in specs]
     checked = {}
-    for name, spec in specs.items():
+    for name, (spec, annotation) in specs.items():
         if name not in values:
             continue
-        value = _coerce(values[name], hints[name])
-        faults += _faults(spec, value, hints[name])
+        value = _coerce(values[name], annotation)
+        faults += _faults(spec, value, annotation)
         checked[name] = value
     if faults:
         raise ConfigError(source, faults)
     try:
-        return cls(**checked)
+        return _make(cls, checked)
     except ConfigError as error:
         raise ConfigError(source, error.faults) from None
+
+
+def _make(cls: type[T], values: dict[str, Any]) -> T:
+    """Makes a `cls` and its groups from checked values of both."""
+    arguments, faults = {}, []
+    for spec in dataclasses.fields(cls):
+        if "group" in spec.metadata:
+            try:
+                arguments[spec.name] = _make(spec.metadata["group"], values)
+            except ConfigError as error:
+                faults += error.faults
+        elif spec.name in values:
+            arguments[spec.name] = values[spec.name]
+    if faults:
+        raise ConfigError("", faults)
+    return cls(**arguments)
 
 
 def ros_parameters(path: Path, node: str, namespace: str | None = None) -> dict[str, Any] | None:
@@ -157,7 +188,7 @@ def _collect(document: dict[str, Any], within: str, found: dict[str, dict[str, A
 
 
 def read_ros_parameters(path: Path, node: str) -> dict[str, Any]:
-    """See `ros_parameters`; a file without a section for the node is a fault too.
+    """See `ros_parameters`; a file without a section for the node is an error too.
 
     Raises:
         ConfigError: unreadable file or no section for the node.

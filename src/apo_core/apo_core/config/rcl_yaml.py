@@ -19,7 +19,7 @@ _REPLACED = ("float", "int", "timestamp")
 
 
 class _Loader(yaml.SafeLoader):
-    """1e-4 is a number, 14:00 and 2026-01-31 are texts; YAML 1.1 has them the other way round. No key twice."""
+    """1e-4 is a number, 14:00 and 2026-01-31 are texts; YAML 1.1 reads them the other way round. No key may repeat."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -51,8 +51,8 @@ def parse_yaml(text: str) -> Any:
         return yaml.load(text, _Loader)
     except RecursionError:
         raise yaml.YAMLError("nested too deeply") from None
-    except (ValueError, AttributeError):  # PyYAML's own, of such as `!!int x` and `!!timestamp x`
-        raise yaml.YAMLError("a value is not of the type that its tag says") from None
+    except (ValueError, AttributeError):  # PyYAML raises them for `!!int x` and `!!timestamp x`
+        raise yaml.YAMLError("a value is not of the type of its tag") from None
 
 
 def read_yaml(path: Path | str) -> Any:

@@ -24,7 +24,7 @@ CONTRACT_VERSION = 1
 
 @dataclass(frozen=True)
 class Contract:
-    """Everything that must agree between the one who recorded, trained and serves."""
+    """Everything that recording, training and serving must agree on."""
 
     rate_hz: float
     frame_id: str
@@ -35,7 +35,7 @@ class Contract:
     action: ActionSpec
     limits: Limits
     source: str  # file it was read from, for messages
-    feedback: FeedbackSpec | None = None  # None: the robot does not report what it does
+    feedback: FeedbackSpec | None = None  # None: the robot does not report its motion
 
     @property
     def period_ns(self) -> int:
@@ -77,7 +77,7 @@ class Contract:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, the shape of the YAML file; what is not set has no key."""
+        """Plain data as in the YAML file; unset values have no key."""
         limits = {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self.limits).items()
@@ -127,14 +127,15 @@ class Contract:
                 faults.append(f"image '{spec.name}' is missing")
             elif image.shape != spec.shape or image.dtype != spec.dtype:
                 faults.append(
-                    f"image '{spec.name}' is {image.dtype} {image.shape}, the contract says {spec.dtype} {spec.shape}"
+                    f"image '{spec.name}' is {image.dtype} {image.shape}, "
+                    f"the contract requires {spec.dtype} {spec.shape}"
                 )
         for spec in self.state:
             value = observation.state.get(spec.name)
             if value is None:
                 faults.append(f"state '{spec.name}' is missing")
             elif value.shape != (spec.size,):
-                faults.append(f"state '{spec.name}' has shape {value.shape}, the contract says ({spec.size},)")
+                faults.append(f"state '{spec.name}' has shape {value.shape}, the contract requires ({spec.size},)")
             elif not np.all(np.isfinite(value)):
                 faults.append(f"state '{spec.name}' is not finite: {value}")
         if faults:

@@ -1,4 +1,4 @@
-"""Headers of messages, and the one frame that all motion is in. Pure; nothing is transformed."""
+"""Headers of messages, checked for the one frame of all motion. Pure; nothing is transformed."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from apo_core.contract.contract import Contract
 
 
 class Header(NamedTuple):
-    """What a message says of itself."""
+    """Frame and stamp of a message."""
 
     stamp_ns: int  # ROS time
     frame_id: str = ""  # empty: not named
 
 
 def frame_fault(frame_id: str, contract: Contract, robot_frame: str = "") -> str:
-    """Why a message in this frame must not count, empty if it may.
+    """The reason to reject a message in this frame; empty if it is accepted.
 
     A message that names no frame is taken to be in the contract's.
 
@@ -33,7 +33,7 @@ def frame_fault(frame_id: str, contract: Contract, robot_frame: str = "") -> str
 
 
 class UnnamedFrames:
-    """Tells once for each topic that its messages name no frame.
+    """Reports once for each topic that its messages name no frame.
 
     Args:
         contract: the frame they are taken to be in.
@@ -41,11 +41,11 @@ class UnnamedFrames:
 
     def __init__(self, contract: Contract):
         self._contract = contract
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def warning(self, topic: str, header: Header) -> str:
-        """What to log about a message, empty if nothing."""
-        if header.frame_id or topic in self._told:
+        """The warning to log about a message; empty if there is none."""
+        if header.frame_id or topic in self._reported:
             return ""
-        self._told.add(topic)
+        self._reported.add(topic)
         return f"{topic}: header.frame_id is empty, taken for {self._contract.frame_id!r} of {self._contract.source}"

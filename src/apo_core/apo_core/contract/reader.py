@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from apo_core.actions import TWIST
 from apo_core.contract.specs import (
     ENCODINGS,
     FEEDBACK_TYPES,
@@ -133,7 +134,7 @@ def read_state(r: ContractReader, data: Any) -> tuple[StateSpec, ...]:
                 part.field in JOINT_FIELDS, f"state.{name}.field = {part.field!r} is not one of {list(JOINT_FIELDS)}"
             )
             r.require(
-                len(part.joints) == part.size, f"state.{name}.joints lists {len(part.joints)}, size says {part.size}"
+                len(part.joints) == part.size, f"state.{name}.joints lists {len(part.joints)}, size is {part.size}"
             )
         state.append(part)
     return tuple(state)
@@ -155,7 +156,7 @@ def read_action(r: ContractReader, data: Any) -> ActionSpec:
         all(low < high for low, high in zip(action.low, action.high, strict=False)),
         "action.low must be below action.high",
     )
-    for name, low, high in list(zip(action.names, action.low, action.high, strict=False))[:6]:
+    for name, low, high in list(zip(action.names, action.low, action.high, strict=False))[TWIST]:
         r.require(
             low <= 0 <= high,
             f"action.low of {name} = {low} must be at most 0 and action.high = {high} at least 0: the arm must be able "
@@ -165,10 +166,10 @@ def read_action(r: ContractReader, data: Any) -> ActionSpec:
 
 
 def read_limits(r: ContractReader, data: Any) -> Limits:
-    """The section `limits`, which must not name what is no limit."""
+    """The section `limits`, in which unknown names are faults."""
     given = r.get(data, "limits", dict)
     known = [spec.name for spec in dataclasses.fields(Limits)]
-    # a limit with a misspelt name would not protect anybody
+    # a misspelt limit would have no effect
     for name in [name for name in given if name not in known]:
         r.require(False, f"limits.{name} is not a limit; known: {', '.join(known)}")
     set_here = {name for name in OPTIONAL_LIMITS if given.get(name) is not None}

@@ -1,4 +1,4 @@
-"""What a contract is made of: cameras, parts of the state, the action, safety limits and feedback."""
+"""The parts of a contract: cameras, parts of the state, the action, safety limits and feedback."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class ActionSpec:
         return len(self.names)
 
 
-LARGEST = 1e9  # of a limit and of a coordinate, SI; more means nothing and would overflow
+LARGEST = 1e9  # of a limit and of a coordinate, SI; larger values are meaningless and would overflow
 OPTIONAL_LIMITS = ("linear_acceleration", "angular_acceleration", "linear_jerk", "angular_jerk", "step")
 
 

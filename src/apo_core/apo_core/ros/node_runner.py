@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import os
 import signal
 import sys
 import threading
@@ -21,20 +19,14 @@ from rclpy.signals import SignalHandlerOptions
 
 from apo_core.errors import ApoError
 from apo_core.ros.parameters import warn_of_unknown
+from apo_core.system.parent_death import end_with_parent_if_asked
 
 try:
     from rclpy.experimental import EventsExecutor
 except ImportError:
     EventsExecutor = None
 
-_PR_SET_PDEATHSIG = 1
-_LAST_WORDS_S = 0.5  # a listener that was killed never acknowledges
-
-
-def _end_with_parent() -> None:
-    """Lets the kernel stop this process when its runner dies, so that a kill -9 of the runner leaves no orphan."""
-    if os.environ.get("APO_END_WITH_PARENT") == "1":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+FLUSH_TIMEOUT_S = 0.5  # a subscriber that was killed never acknowledges
 
 
 def _deactivate(node: Node) -> None:
@@ -46,10 +38,10 @@ def _deactivate(node: Node) -> None:
         node.get_logger().error(f"deactivate failed:\n{traceback.format_exc()}")
 
 
-def _wait_for_listeners(node: Node) -> None:
-    """What was said last would be lost with the process where it has not arrived yet."""
-    due = time.monotonic() + _LAST_WORDS_S
-    with contextlib.suppress(Exception):  # a middleware that knows no acknowledgement
+def _wait_for_subscribers(node: Node) -> None:
+    """Messages that have not arrived yet would be lost with the process."""
+    due = time.monotonic() + FLUSH_TIMEOUT_S
+    with contextlib.suppress(Exception):  # a middleware without acknowledgements
         for publisher in node.publishers:
             publisher.wait_for_all_acked(Duration(seconds=max(0.0, due - time.monotonic())))
 
@@ -80,7 +72,7 @@ def run(factory: Callable[[], Node], args: list[str] | None = None, events: bool
         args: ROS arguments; None: those of the process.
         events: run on the EventsExecutor where `event_driven`.
     """
-    _end_with_parent()
+    end_with_parent_if_asked()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -110,7 +102,7 @@ def run(factory: Callable[[], Node], args: list[str] | None = None, events: bool
             close = getattr(node, "close", None)
             if close is not None:
                 close()
-            _wait_for_listeners(node)
+            _wait_for_subscribers(node)
             node.destroy_node()
         if executor is not None:
             executor.shutdown(timeout_sec=1.0)

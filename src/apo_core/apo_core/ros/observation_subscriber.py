@@ -1,4 +1,4 @@
-"""Subscribes to every topic of a contract and gives the samples as arrays, one call a stream."""
+"""Subscribes to every topic of a contract and converts the samples to arrays, one call for each stream."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def _message_class(kind: str) -> type:
     return getattr(import_module(f"{package}.msg"), name)
 
 
-class ObservationSource:
-    """The cameras and state topics of a contract; one subscription a topic, whatever number of streams it feeds.
+class ObservationSubscriber:
+    """The cameras and state topics of a contract; one subscription for each topic, which may carry several streams.
 
     Args:
         node: owns the subscriptions.
         contract: topics, types, shapes.
         qos: of all of them.
-        sample: (stream, stamp in nanoseconds, array), called in the executor's thread. The stamp is the header's; of a
-            message without header it is the ROS time of arrival.
+        sample: (stream, stamp in nanoseconds, array), called in the executor's thread. The stamp is the header's, or
+            the ROS time of arrival where the message has no header.
         refused: (stream), called for a message that does not fit the contract.
     """
 
@@ -43,7 +43,7 @@ class ObservationSource:
         sample: Callable[[str, int, np.ndarray], None],
         refused: Callable[[str], None] = lambda stream: None,
     ):
-        self._node, self._sample, self._tell_refused = node, sample, refused
+        self._node, self._sample, self._on_refused = node, sample, refused
         self.refused = 0  # messages that do not fit the contract
         by_topic: dict[tuple[str, str], list[StateSpec]] = {}
         for spec in contract.state:
@@ -81,5 +81,5 @@ class ObservationSource:
 
     def _refuse(self, stream: str, error: ObservationError) -> None:
         self.refused += 1
-        self._tell_refused(stream)
+        self._on_refused(stream)
         self._node.get_logger().error(f"message dropped: {error}", throttle_duration_sec=2.0)

@@ -1,4 +1,4 @@
-"""What every group of command line tools shares."""
+"""Parsers, exit status and errors that all groups of command line tools share."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def number(kind: type[int] | type[float], low: float, high: float = math.inf) ->
             raise argparse.ArgumentTypeError(f"{text} must be {limits}")
         return value
 
-    read.__name__ = kind.__name__  # argparse tells it of a text that is no number
+    read.__name__ = kind.__name__  # argparse names it for a text that is not a number
     return read
 
 
@@ -74,7 +74,7 @@ def run_tool(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int
         status = arguments.run(arguments)
         sys.stdout.flush()
         return status
-    except BrokenPipeError:  # the reader, `head` for one, has enough
+    except BrokenPipeError:  # the reader, such as `head`, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ApoError, OSError) as error:

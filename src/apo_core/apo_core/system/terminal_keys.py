@@ -1,4 +1,4 @@
-"""Keys from the text of a terminal: the letters of an escape sequence (ECMA-48, section 5.4) are no keys. Pure."""
+"""Keys from the text of a terminal: the letters of an escape sequence (ECMA-48, section 5.4) are not keys. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PIECES_NS = 500_000_000  # within which the pieces of a sequence arrive; a begi
 
 
 class TerminalKeys:
-    """Takes text as it arrives; a sequence may come in pieces."""
+    """Reads text as it arrives; a sequence may arrive in pieces."""
 
     def __init__(self) -> None:
         self._beginning, self._since_ns = "", 0

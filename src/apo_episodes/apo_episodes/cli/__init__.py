@@ -1,0 +1,5 @@
+"""`apo episodes`: list, show, check, view, select, cut, relabel, export, import and recover episodes.
+
+It imports every other part of the package; nothing imports it but the launcher `apo`. Begin with `cli.main`, the
+parser. `commands` and `exchange` hold a function for each command, `options` the arguments that several share.
+"""

@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     tools.add(
         "show",
         commands.show,
-        "tell everything about episodes but the arrays",
+        "show everything about episodes but the arrays",
         options=[paths, json_option, label_rule],
     )
     validate = tools.add(

@@ -1,4 +1,4 @@
-"""What each tool of `apo episodes` does with its arguments: reads, calls, prints, returns the exit status."""
+"""The commands of `apo episodes`: each takes parsed arguments, prints, and returns the exit status."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from apo_episodes.curate.cut import cut_episode
 from apo_episodes.curate.datasets import write_folder, write_folders
 from apo_episodes.curate.relabel import label_counts, write_labels
 from apo_episodes.curate.selection import Selection, draw_parts, moment
+from apo_episodes.episode import Episode
 from apo_episodes.files import find_episodes, new_file, read_all
 from apo_episodes.inspection.statistics import format_statistics, statistics
 from apo_episodes.inspection.table import describe, format_description, format_table, summarise
 from apo_episodes.inspection.validate import validate as validate_file
 from apo_episodes.labeling import LabelRule
-from apo_episodes.reader import Episode, read_episode
+from apo_episodes.reader import read_episode
 from apo_episodes.recovery import list_partial, recover_episode
 
 INVALID = 2
 
 
 def ls(arguments: argparse.Namespace) -> int:
-    """Prints a table; what cannot be read is named and the rest is listed all the same."""
+    """Prints a table; a file that cannot be read is named, the others are listed."""
     rows, status = [], 0
     for path in find_episodes(arguments.paths):
         try:
@@ -106,7 +107,7 @@ def relabel(arguments: argparse.Namespace) -> int:
 
 
 def split(arguments: argparse.Namespace) -> int:
-    """Deals out a data set, or cuts an episode."""
+    """Splits a data set into parts, or an episode at steps."""
     episodes, target = _episodes(arguments), Path(arguments.output)
     if arguments.at:
         if len(episodes) != 1:
@@ -130,7 +131,7 @@ def split(arguments: argparse.Namespace) -> int:
 
 
 def merge(arguments: argparse.Namespace) -> int:
-    """Puts data sets together."""
+    """Merges data sets."""
     target = Path(arguments.output)
     written = write_folder(_episodes(arguments), target, arguments.link)
     print(f"{target}  {len(written)} episodes")
@@ -138,7 +139,7 @@ def merge(arguments: argparse.Namespace) -> int:
 
 
 def filter_(arguments: argparse.Namespace) -> int:
-    """Prints the files that are selected, or puts them into a folder."""
+    """Prints the files that are selected, or copies them to a folder."""
     try:
         since = moment(arguments.since) if arguments.since else None
         until = moment(arguments.until, end=True) if arguments.until else None
@@ -169,7 +170,7 @@ def filter_(arguments: argparse.Namespace) -> int:
 
 
 def view(arguments: argparse.Namespace) -> int:
-    """Makes the pictures that are asked for; a contact sheet if none is."""
+    """Makes the requested pictures; by default a contact sheet."""
     from apo_episodes.formats.rerun import write_rerun
     from apo_episodes.inspection.view import write_contact_sheet, write_video
 
@@ -205,7 +206,7 @@ def stats(arguments: argparse.Namespace) -> int:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    """Writes the format that is asked for."""
+    """Writes the requested format."""
     episodes, target = _episodes(arguments), Path(arguments.output)
     if arguments.format == "robomimic":
         from apo_episodes.formats.robomimic.export import RobomimicOptions, export_robomimic

@@ -65,7 +65,7 @@ def add_import(tools: ToolParser) -> None:
     )
     bring.add_argument("path", metavar="FILE", help="HDF5 file with /data/demo_<i>/{actions, obs}")
     output_folder(bring)
-    bring.add_argument("--instruction", required=True, help="what the robot is told, e.g. 'lift the red cube'")
+    bring.add_argument("--instruction", required=True, help="the task in words, e.g. 'lift the red cube'")
     bring.add_argument("--contract", default="config/contract.yaml", help="(default config/contract.yaml)")
     bring.add_argument("--state", action="append", default=[], metavar="KEY=MAPPING", help="repeat")
     bring.add_argument(

@@ -11,8 +11,9 @@ import numpy as np
 
 from apo_core.errors import EpisodeToolError
 from apo_core.types import EpisodeOutcome, Observation, Outcome, Step
+from apo_episodes.episode import Episode
 from apo_episodes.files import frame_blocks, new_folder
-from apo_episodes.reader import Episode, EpisodeWriter
+from apo_episodes.writer import EpisodeWriter
 
 _CUT = EpisodeOutcome(Outcome.UNLABELED, "cut", terminated=False, truncated=True)
 
@@ -37,7 +38,7 @@ def cut_episode(episode: Episode, at: Sequence[int], target: Path) -> list[Path]
             f"{episode.path}: cannot be cut at {' '.join(map(str, at)) or 'no step'}; steps must ascend and lie within "
             f"1..{episode.num_steps - 1} (--at)"
         )
-    # what was stored with loss is not packed with loss a second time
+    # lossy frames are not compressed with loss a second time
     compression = episode.image_compression if episode.image_compression in ("gzip", "none") else "zstd"
     written = []
     with new_folder(target) as folder:

@@ -1,4 +1,4 @@
-"""Folders of episode files made from others: copies of a selection, parts of a data set, data sets put together."""
+"""Folders of episode files made from others: copies of a selection, parts of a data set, merged data sets."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from apo_core.errors import EpisodeToolError
+from apo_episodes.episode import Episode
 from apo_episodes.files import new_folder, one_contract, unique_ids
-from apo_episodes.reader import Episode
 
 
 def write_folder(episodes: Sequence[Episode], target: Path, link: bool = False) -> list[Path]:

@@ -12,9 +12,9 @@ from typing import Any
 from apo_core.config import parameters as config
 from apo_core.errors import ConfigError, EpisodeToolError
 from apo_core.types import StepLabel
+from apo_episodes.episode import Episode
 from apo_episodes.files import new_file, unique_ids
 from apo_episodes.labeling import LabelRule
-from apo_episodes.reader import Episode
 
 SCHEMA_NAME = "apo.labels"
 SCHEMA_VERSION = 1

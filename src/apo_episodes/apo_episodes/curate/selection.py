@@ -1,4 +1,4 @@
-"""Which episodes of a data set: by outcome, operator, adapter, date and more; and shares drawn by chance."""
+"""Which episodes of a data set: by outcome, operator, adapter, date and more; and random shares."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from apo_core.errors import EpisodeToolError
+from apo_episodes.episode import Episode
 from apo_episodes.inspection.table import lost_counts
-from apo_episodes.reader import Episode
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What an episode must be like; an empty part allows everything."""
+    """Conditions on an episode; an empty one allows everything."""
 
     outcomes: frozenset[str] = frozenset()
     kinds: frozenset[str] = frozenset()
@@ -35,7 +35,7 @@ class Selection:
     tags: Mapping[str, str] = field(default_factory=dict)  # the episode has these
 
     def accepts(self, episode: Episode) -> bool:
-        """Whether an episode fits.
+        """Whether an episode meets all conditions.
 
         Raises:
             EpisodeToolError: a date is asked for and the file's is not readable.
@@ -67,7 +67,7 @@ class Selection:
 
 
 def moment(text: str, end: bool = False) -> datetime:
-    """An ISO 8601 date or time, UTC unless it says otherwise. With `end`, a bare date stands for the end of its day.
+    """An ISO 8601 date or time, UTC unless it names an offset. With `end`, a bare date stands for the end of its day.
 
     Raises:
         ValueError: not a date.
@@ -81,7 +81,7 @@ def _aware(value: datetime) -> datetime:
 
 
 def draw_parts(count: int, shares: Mapping[str, float], seed: int) -> dict[str, list[int]]:
-    """Deals `count` episodes out to parts by chance; each part gets its share rounded, the first ones what is left.
+    """Assigns `count` episodes to parts at random; each part gets its rounded share, the first ones the rest.
 
     Args:
         count: number of episodes.

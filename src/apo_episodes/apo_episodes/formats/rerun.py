@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from apo_episodes.episode import Episode
 from apo_episodes.files import extra_module, frame_blocks
 from apo_episodes.inspection.view import COLOURS
 from apo_episodes.labeling import LabelRule
-from apo_episodes.reader import Episode
 
 APPLICATION = "apo"
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from apo_core.errors import EpisodeToolError
+from apo_episodes.episode import Episode
 from apo_episodes.files import one_contract
-from apo_episodes.labeling import LabelRule, episode_windows
-from apo_episodes.reader import Episode
+from apo_episodes.labeling import LabelRule
 from apo_episodes.takeover_windows import window_statistics
 
 ACTIONS = ("executed", "policy", "human")
@@ -21,7 +21,7 @@ def statistics(episodes: Sequence[Episode], which: str = "executed", rule: Label
     """q01, q99, mean, standard deviation, smallest and largest value of each action and state dimension.
 
     A superset of what `apo_vla.checkpoints.statistics.read_statistics` reads. The gripper, last in an action, is not
-    normalised (mask). Steps whose action is absent are left out, their state too. `undesirable_windows` says how long
+    normalised (mask). Steps whose action is absent are left out, their state too. `undesirable_windows` gives how long
     the windows before takeovers are.
 
     Args:
@@ -52,7 +52,7 @@ def statistics(episodes: Sequence[Episode], which: str = "executed", rule: Label
             for part in contract.state
         },
         "undesirable_windows": window_statistics(
-            [window for episode in episodes for window in episode_windows(episode, rule)], rule.undesirable_rule
+            [window for episode in episodes for window in episode.undesirable_windows(rule)], rule.undesirable_rule
         ),
     }
 

@@ -1,4 +1,4 @@
-"""What an episode holds, as a row of a table or as plain data."""
+"""Summaries of episodes: rows of a table, or plain data."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from apo_core.system.text_columns import align_columns
 from apo_core.types import ControlSource, EpisodeKind, StepLabel
-from apo_episodes.labeling import LabelRule, episode_windows
-from apo_episodes.reader import Episode
+from apo_episodes.episode import Episode
+from apo_episodes.labeling import LabelRule
 
 _COLUMNS = ("episode", "kind", "outcome", "steps", "seconds", "takeovers", "human", "adapter", "operator", "losses")
 
@@ -47,7 +48,7 @@ def summarise(episode: Episode) -> EpisodeRow:
         outcome=str(episode.outcome.outcome),
         steps=episode.num_steps,
         seconds=round(episode.num_steps / episode.contract.rate_hz, 3),
-        # who demonstrates takes nothing over
+        # a demonstration has no takeover
         takeovers=0 if episode.info.kind == EpisodeKind.DEMONSTRATION else len(episode.takeovers),
         intervention_share=round(episode.intervention_share, 4),
         adapter_versions=tuple(sorted(set(episode.adapter_versions.tolist()))),
@@ -59,15 +60,13 @@ def summarise(episode: Episode) -> EpisodeRow:
 
 
 def lost_counts(losses: Mapping[str, int]) -> dict[str, int]:
-    """What is lost of the counts in a file; `frames_recorded` there is what was kept."""
+    """The counts of a file without `frames_recorded`, which is not a loss."""
     return {name: int(count) for name, count in losses.items() if count and name != "frames_recorded"}
 
 
 def format_table(rows: Sequence[EpisodeRow]) -> str:
     """The rows as aligned text, with a line of totals."""
-    lines = [_COLUMNS, *(_cells(row) for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(_COLUMNS))]
-    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    text = align_columns([_COLUMNS, *(_cells(row) for row in rows)])
     outcomes = Counter(row.outcome for row in rows)
     steps = sum(row.steps for row in rows)
     human = sum(row.intervention_share * row.steps for row in rows)
@@ -124,7 +123,7 @@ def describe(episode: Episode, rule: LabelRule) -> dict[str, Any]:
         "task_remaining": {"first": known[0], "last": known[-1], "steps": len(known)} if known else {},
         "takeover_steps": list(episode.takeovers),
         "label_rule": {name: getattr(rule, name) for name in rule.__dataclass_fields__},
-        "undesirable_windows": [{**asdict(w), "steps": w.steps} for w in episode_windows(episode, rule)],
+        "undesirable_windows": [{**asdict(w), "steps": w.steps} for w in episode.undesirable_windows(rule)],
         "labels": {str(label): labels.count(label) for label in StepLabel},
     }
 

@@ -1,4 +1,4 @@
-"""Checks of an episode file, one function a check; every fault is reported, not just the first."""
+"""Checks of an episode file, one function a check; every fault is reported."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 
 from apo_core.errors import EpisodeFormatError
 from apo_core.types import ControlSource, EpisodeKind, StepLabel
+from apo_episodes.episode import Episode
 from apo_episodes.files import frame_blocks
 from apo_episodes.labeling import LabelRule
-from apo_episodes.reader import Episode, read_episode, verify_checksums
+from apo_episodes.reader import read_episode, verify_checksums
 
 _ROUNDING = 1e-3  # share of a dimension's range forgiven
 _QUATERNION_TOLERANCE = 1e-2  # difference of a quaternion's norm from 1
@@ -20,7 +21,7 @@ _QUATERNION_TOLERANCE = 1e-2  # difference of a quaternion's norm from 1
 
 @dataclass(slots=True)
 class Validation:
-    """What was found in one file: a fault makes its data wrong, a warning makes it worth a look."""
+    """Findings in one file: a fault makes its data wrong, a warning makes it worth a look."""
 
     path: Path
     faults: list[str] = field(default_factory=list)  # "<check>: <what and where>"
@@ -103,11 +104,11 @@ def _ranges(episode: Episode) -> Iterator[tuple[bool, str]]:
         for dimension in np.flatnonzero(wrong.any(axis=0)):
             limit = f"{spec.low[dimension]} .. {spec.high[dimension]} {spec.units[dimension]}"
             worst = values[wrong[:, dimension], dimension]
-            # what was asked for may exceed the range, the arbiter limits it; what was executed may not
+            # requested actions may exceed the range, which the arbiter limits; executed ones may not
             yield (
                 name == "executed",
                 f"action/{name} '{spec.names[dimension]}' reaches {worst[np.abs(worst).argmax()]:.4g}, the contract "
-                f"says {limit}: {_steps(wrong[:, dimension])}",
+                f"allows {limit}: {_steps(wrong[:, dimension])}",
             )
     for part in episode.contract.state:
         if part.type == "geometry_msgs/msg/PoseStamped":

@@ -9,9 +9,10 @@ import numpy as np
 
 from apo_core.errors import EpisodeToolError
 from apo_core.types import ControlSource, StepLabel
+from apo_episodes.episode import Episode
 from apo_episodes.files import frame_blocks
 from apo_episodes.labeling import LabelRule
-from apo_episodes.reader import Episode, read_frames
+from apo_episodes.reader import read_frames
 
 # RGB
 COLOURS = {

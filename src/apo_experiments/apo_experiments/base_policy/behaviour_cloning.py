@@ -11,10 +11,12 @@ import numpy as np
 import torch
 
 from apo_core.errors import ConfigError
-from apo_episodes.reader import Episode
+from apo_core.types import StepLabel
+from apo_episodes.episode import Episode
+from apo_experiments.base_policy.optimizer import Optimizer, OptimizerSettings, shuffled_batches
+from apo_trainer.data.episode_data import chunk_rows, disturbed_steps
 from apo_trainer.data.prefix_noise import PrefixNoise
-from apo_trainer.optimisation.action_tolerance import ActionScores, action_scores
-from apo_trainer.optimisation.learning_rates import warmup_cosine
+from apo_trainer.losses.action_tolerance import ActionScores, action_scores
 from apo_vla.checkpoints.statistics import DatasetStatistics, compute_statistics
 from apo_vla.families.small_vla.model import SmallVla, SmallVlaConfig
 from apo_vla.inputs.prompt import build_tokenizer
@@ -27,13 +29,7 @@ IGNORED = -100  # target of a token without a label
 class CloningSettings:
     """How to train."""
 
-    steps: int
-    batch_size: int
-    learning_rate: float
-    warmup_steps: int
-    weight_decay: float
-    max_grad_norm: float
-    seed: int
+    optimizer: OptimizerSettings
     evaluate_every: int = 0  # steps between measurements of the held-out loss; 0: none
     train_vision: bool = True  # False leaves the image encoders as they are
     prefix_noise: float = 0.0  # share of random tokens before a predicted one
@@ -81,8 +77,7 @@ def join_demonstrations(
 ) -> Demonstrations:
     """Joins episodes.
 
-    A chunk ends with its episode, and after a step whose execution was disturbed: from there on the expert reacted to
-    what no camera had shown at the chunk's start.
+    Chunks are cut as in `chunk_rows`.
 
     Raises:
         ConfigError: no episode, or one with steps that no expert labelled.
@@ -92,14 +87,8 @@ def join_demonstrations(
         raise ConfigError("demonstrations", faults or ["there are none"])
     rows = []
     for episode in episodes:
-        disturbed = np.any(np.abs(episode.executed_actions - episode.human_actions) > 1e-6, axis=1)
-        count = len(disturbed)
-        until = 0
-        lengths = np.empty(count, dtype=np.int64)
-        for index in reversed(range(count)):
-            until = 1 if disturbed[index] or index == count - 1 else until + 1
-            lengths[index] = min(until, chunk)
-        rows.append(lengths)
+        labels = [StepLabel.CORRECTED] * episode.num_steps  # the expert chose every step
+        rows.append(chunk_rows(labels, episode.ticks, disturbed_steps(episode), chunk))
     return Demonstrations(
         images={name: np.concatenate([e.images[name] for e in episodes]) for name in cameras},
         states={key: np.concatenate([e.state[key] for e in episodes]) for key in state_keys},
@@ -189,38 +178,25 @@ def train(
     Raises:
         ArithmeticError: the loss is not finite.
     """
-    model, rng = policy.model, np.random.default_rng(settings.seed)
+    shared = settings.optimizer
+    model, rng = policy.model, np.random.default_rng(shared.seed)
     for parameter in model.image_encoders.parameters():
         parameter.requires_grad_(settings.train_vision)
     trained = [p for p in model.parameters() if p.requires_grad]
     decayed = [p for p in trained if p.ndim >= 2]
     plain = [p for p in trained if p.ndim < 2]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-        lr=settings.learning_rate,
-        betas=(0.9, 0.95),
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: warmup_cosine(step, settings.warmup_steps, settings.steps)
-    )
+    optimizer = Optimizer([{"params": decayed}, {"params": plain, "weight_decay": 0.0}], shared)
     scores = action_scores(policy, settings.action_tolerance)
-    noise = PrefixNoise(settings.prefix_noise, settings.prefix_jitter, policy.codec.bins, settings.seed)
+    noise = PrefixNoise(settings.prefix_noise, settings.prefix_jitter, policy.codec.bins, shared.seed)
     model.train()
-    losses, curve, started, order = [], [], time.monotonic(), np.empty(0, dtype=np.int64)
-    for step in range(settings.steps):
-        while len(order) < settings.batch_size:
-            order = np.concatenate([order, rng.permutation(data.num_frames)])
-        indices, order = order[: settings.batch_size], order[settings.batch_size :]
+    losses, curve, started = [], [], time.monotonic()
+    for step, indices in enumerate(shuffled_batches(np.arange(data.num_frames), shared, rng)):
         loss = cloning_loss(policy, data, indices, rng, scores, lambda tokens, step=step: noise.apply(tokens, step))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, settings.max_grad_norm)
-        optimizer.step()
-        schedule.step()
+        optimizer.step(loss)
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
             raise ArithmeticError(
-                f"loss is {losses[-1]} at step {step}: lower learning_rate = {settings.learning_rate} "
+                f"loss is {losses[-1]} at step {step}: lower learning_rate = {shared.learning_rate} "
                 "(config/base_policy.yaml)"
             )
         if held_out is not None and settings.evaluate_every and (step + 1) % settings.evaluate_every == 0:

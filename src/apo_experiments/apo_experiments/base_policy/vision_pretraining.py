@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from apo_trainer.optimisation.learning_rates import warmup_cosine
+from apo_experiments.base_policy.optimizer import Optimizer, OptimizerSettings, shuffled_batches
 from apo_vla.policy import VlaPolicy
 
 if TYPE_CHECKING:
@@ -30,19 +30,6 @@ FEWEST_SCENES = _HELD_OUT_EVERY  # with fewer none would be held out
 _BETA = 0.1  # of the smooth L1 loss of positions, in `SceneViews.position_unit`
 _HELD_WEIGHT = 0.3  # of the loss of whether the object is held
 _POSITION_WEIGHT = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class VisionSettings:
-    """How to train."""
-
-    steps: int
-    batch_size: int
-    learning_rate: float
-    warmup_steps: int
-    weight_decay: float
-    max_grad_norm: float
-    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +45,7 @@ class VisionErrors:
 def pretrain_vision(
     policy: VlaPolicy,
     views: SceneViews,
-    settings: VisionSettings,
+    settings: OptimizerSettings,
     symmetry: float,
     progress: Callable[[int, float, float], None] | None = None,
 ) -> VisionErrors:
@@ -80,27 +67,15 @@ def pretrain_vision(
         torch.manual_seed(settings.seed)
         head = nn.Linear((config.feature_tokens - 1) * config.hidden + config.state_size, size)
     parameters = [*model.image_encoders.parameters(), *head.parameters()]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.95)
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: warmup_cosine(step, settings.warmup_steps, settings.steps)
-    )
+    optimizer = Optimizer([{"params": parameters}], settings)
     names = np.unique(views.scenes)
     held_out = np.isin(views.scenes, names[_HELD_OUT_EVERY - 1 :: _HELD_OUT_EVERY])
     train, test = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-    order, started = np.empty(0, dtype=np.int64), time.monotonic()
+    started = time.monotonic()
     model.train()
-    for step in range(settings.steps):
-        while len(order) < settings.batch_size:
-            order = np.concatenate([order, rng.permutation(train)])
-        indices, order = order[: settings.batch_size], order[settings.batch_size :]
+    for step, indices in enumerate(shuffled_batches(train, settings, rng)):
         loss = _loss(_predict(policy, head, views, indices, rng), torch.from_numpy(views.targets[indices]))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
-        optimizer.step()
-        schedule.step()
+        optimizer.step(loss)
         if not math.isfinite(loss.item()):
             raise ArithmeticError(
                 f"loss of vision is {loss.item()} at step {step}: lower vision_learning_rate = "

@@ -14,6 +14,7 @@ from typing import Any
 
 from apo_core.config.parameters import load, parse_overrides
 from apo_core.errors import ApoError, ConfigError
+from apo_core.tasks.specs import TASKS
 from apo_episodes.reader import list_episodes
 from apo_experiments.compare.config import BASE, CONFIG_FILE, CompareConfig, check_seeds, trainer_configs
 from apo_experiments.compare.result import MethodResult, TrainingResult
@@ -21,7 +22,7 @@ from apo_experiments.compare.table import markdown, rows, write_figure
 from apo_experiments.progress_line import ProgressLine
 from apo_experiments.rollouts import Adapter, RolloutResult, RolloutSettings, evaluate_policy
 from apo_trainer.config import METHOD_NAMES, TrainerConfig, check_typed_folders
-from apo_trainer.data.dataset import find_episodes
+from apo_trainer.data.episode_files import find_episodes
 from apo_trainer.runs.run import run
 
 # change neither what is trained nor how it is measured; a method's settings and seed are in its training's hash
@@ -46,7 +47,7 @@ def compare(config: CompareConfig, trainers: Mapping[str, TrainerConfig], output
 
     Args:
         config: what and how.
-        trainers: parameters of the trainings of `BASE`, which has none but says where the data are, and of each method;
+        trainers: parameters of the trainings of `BASE`, which has none but locates the data, and of each method;
             `method`, `seed` and what they start from are replaced.
         output: folder, made when missing.
 
@@ -129,7 +130,7 @@ def _key(job: _Job, config: CompareConfig, paths: Sequence[Path]) -> str:
 
 
 def _train(job: _Job) -> tuple[TrainingResult, Adapter | None]:
-    """The result without its measurement. The gate judges, but what it would refuse is measured all the same."""
+    """The result without its measurement. An adapter that the gate refuses is measured all the same."""
     line, config = ProgressLine(), job.training
 
     def report(message: dict[str, Any]) -> None:
@@ -142,18 +143,16 @@ def _train(job: _Job) -> tuple[TrainingResult, Adapter | None]:
     run_id = f"{job.method}_seed_{config.seed}"
     result = run(config, 0, (), job.folder / "training", run_id, report, lambda: False, gated=False)
     row = TrainingResult.from_run(config.seed, result)
-    ended = f"{result['state']}: {result['message']} ({result['steps']} steps, {result['seconds']:.0f} s)"
+    ended = f"{result.state}: {result.message} ({result.steps} steps, {result.seconds:.0f} s)"
     line.done(f"{job.label}: {ended}")
     # of this run: an earlier comparison may have left newer adapters there
-    return row, None if row.failure else Adapter(config.adapter_dir, result["version"])
+    return row, None if row.failure else Adapter(config.adapter_dir, result.version)
 
 
 def _measure(job: _Job, config: CompareConfig, adapter: Adapter | None) -> tuple[tuple[int, bool], ...]:
-    from apo_sim_bridge.demonstrations.files import INSTRUCTIONS
-
     line, began = ProgressLine(), time.monotonic()
     settings = RolloutSettings(
-        config.task, INSTRUCTIONS[config.task], config.contract_file, config.horizon, config.success_hold_steps
+        config.task, TASKS[config.task].instruction, config.contract_file, config.horizon, config.success_hold_steps
     )
 
     def report(results: list[RolloutResult]) -> None:
@@ -172,7 +171,7 @@ def _changes(trainer: TrainerConfig, shared: TrainerConfig) -> dict[str, Any]:
 
 
 def _title(config: CompareConfig, trainers: Mapping[str, TrainerConfig]) -> str:
-    """Of the figure; says what all methods have in common."""
+    """Title of the figure: what all methods have in common."""
     steps = {trainers[name].steps for name in config.methods}
     each = [f"{max(steps)} training steps each"] if len(steps) == 1 and steps != {0} else []
     each += [f"{config.training_seeds} trainings each"] if config.training_seeds > 1 else []
@@ -214,7 +213,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"apo compare: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        text = f"finished trainings are kept: type the same with --output {output}"
+        text = f"finished trainings are kept: repeat the command with --output {output}"
         print(f"\napo compare: stopped; {text}", file=sys.stderr)
         return 130
     print(f"\n{markdown(results, config.against)}\n{output}/table.md, {output}/compare.json, {output}/compare.png")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from scipy.stats import binomtest
 
 from apo_core.wilson import wilson_interval
-from apo_trainer.runs.files import PUBLISHED
+from apo_trainer.runs.result import PUBLISHED, RunResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ class TrainingResult:
         return self.successes / self.n if self.n else None
 
     @classmethod
-    def from_run(cls, seed: int, result: Mapping[str, Any]) -> TrainingResult:
-        """Without outcomes, of what `training_run.run` returned."""
-        verdict = result["verdict"]
+    def from_run(cls, seed: int, result: RunResult) -> TrainingResult:
+        """The result of a training run, without outcomes."""
+        verdict = result.verdict.as_dict() if result.verdict else None
         values = verdict["values"] if verdict else {}
         return cls(
             outcomes=(),
@@ -53,10 +53,10 @@ class TrainingResult:
             undesirable=values.get("held_out_undesirable_log_ratio"),
             l1=values.get("held_out_l1"),
             objections=tuple(verdict["reasons"]) if verdict else None,
-            train_seconds=result.get("train_seconds"),
-            steps=result["steps"],
-            notes=tuple(result["notes"]),
-            failure="" if result["state"] == PUBLISHED else result["message"],
+            train_seconds=result.train_seconds,
+            steps=result.steps,
+            notes=result.notes,
+            failure="" if result.state == PUBLISHED else result.message,
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -1,0 +1,4 @@
+"""Messages to the recorder as plain values of `apo_core.types`.
+
+It imports `apo_core` and `apo_interfaces`; only `recorder_node` imports it.
+"""

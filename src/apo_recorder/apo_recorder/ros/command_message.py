@@ -1,4 +1,4 @@
-"""What the recorder is told by messages, as values."""
+"""Messages to the recorder as values."""
 
 from __future__ import annotations
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from apo_core.config.parameters import parameter
+from apo_core.config.parameters import group, parameter
 from apo_core.errors import ConfigError
 from apo_teleop.outputs.config import OutputConfig
 
 
 @dataclass(frozen=True, slots=True)
-class ArbiterConfig(OutputConfig):
+class ArbiterConfig:
     """When the operator has control, when an input is too old, how motion ends, and what the robot is sent."""
 
+    robot: OutputConfig = group(OutputConfig)
     contract_file: str = parameter("config/contract.yaml", "the contract; gives rate, shapes, age and motion limits")
     lockstep: bool = parameter(
         False, "true: one tick per ee_pose, once policy and operator have answered it; false: a timer at the rate"
@@ -72,8 +73,8 @@ class ArbiterConfig(OutputConfig):
     )
 
     def __post_init__(self):
-        OutputConfig.__post_init__(self)
-        sends = self.output != "none" or self.gripper_output != "none"
-        if self.lockstep and sends and self.output_stamp != "observation":
-            fault = f"output_stamp = {self.output_stamp!r} must be 'observation' with lockstep = true"
+        robot = self.robot
+        sends = robot.output != "none" or robot.gripper_output != "none"
+        if self.lockstep and sends and robot.output_stamp != "observation":
+            fault = f"output_stamp = {robot.output_stamp!r} must be 'observation' with lockstep = true"
             raise ConfigError("config/arbiter.yaml", [fault])

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 
+from apo_core.types import OperatorEvent
 from apo_teleop.arbiter.types import (
     ArbiterInputs,
     FeedbackInput,
-    OperatorEvent,
     OperatorInput,
     PolicyInput,
     PoseInput,
 )
 
 
-class InputInbox:
+class LatestInputs:
     """Newest message of the policy, the operator, the observation and the feedback."""
 
     def __init__(self) -> None:

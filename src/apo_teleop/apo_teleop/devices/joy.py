@@ -11,7 +11,7 @@ import numpy as np
 from apo_core.config.parameters import parameter
 from apo_core.contract.topic_names import topic_fault
 from apo_core.errors import ConfigError
-from apo_teleop.arbiter.types import OperatorEvent
+from apo_core.types import OperatorEvent
 from apo_teleop.devices.device import DeviceSample, disconnected
 from apo_teleop.devices.profiles import Profiles
 from apo_teleop.devices.rest_gate import RestGate
@@ -72,10 +72,10 @@ class _Message:
 
 
 class JoyDevice:
-    """Judges each message and keeps what the newest says. `put` and `publishers` may be used from another thread.
+    """Checks each message and keeps the newest. `put` and `publishers` may be used from another thread.
 
-    A refused message disconnects the device, as silence while deflected and a second publisher do: what an operator
-    wants is then not known, but for an emergency stop, which always counts. It comes back with the next good message,
+    A refused message disconnects the device, as silence while deflected and a second publisher do: the
+    operator's action is then unknown, but an emergency stop always counts. It comes back with the next good message,
     and moves once it has been at rest.
 
     Args:
@@ -102,7 +102,7 @@ class JoyDevice:
         self._axes = np.zeros(6)
         self._deflected_ns: int | None = None
         self._held = self._was_open = False
-        self._told_gone = False
+        self._gone_reported = False
         self._lost_by = ""
 
     def put(self, stamp_ns: int, ros_ns: int, steady_ns: int, axes: Sequence[float], buttons: Sequence[int]) -> None:
@@ -131,7 +131,7 @@ class JoyDevice:
                 self._lose(kind, f"message refused: {words}")
                 events += self._stops(message)
                 if was_connected:
-                    break  # a loss is told before what came after it
+                    break  # a loss is reported before what came after it
                 continue
             news = True
             events += self._take(message)
@@ -141,8 +141,8 @@ class JoyDevice:
             silent_s = (now_ns - self._last.receive_ns) * 1e-9
             self._lose("silent", f"silent for {silent_s:.2f} s while deflected (its autorepeat rate must be above 0)")
         if self._last is None:
-            told, self._told_gone = self._told_gone, True
-            return None if told and not events else disconnected(now_ns, events)
+            reported, self._gone_reported = self._gone_reported, True
+            return None if reported and not events else disconnected(now_ns, events)
         return self._sample(now_ns, tuple(events), news)
 
     def close(self) -> None:
@@ -165,14 +165,15 @@ class JoyDevice:
             return "old", f"stamp {age_ns * 1e-9:.3f} s old (joy_stale_s; {clocks})"
         return None
 
-    def _take(self, message: _Message) -> list[str]:
+    def _take(self, message: _Message) -> list[OperatorEvent]:
         """Keeps a good message; returns the roles of the buttons pressed by it."""
-        first, self._last, self._told_gone = self._last is None, message, False
+        first, self._last, self._gone_reported = self._last is None, message, False
         pressed = []
         # spacenav_node sends a button only when it changes: one that is missing is as before
         for index, value in enumerate(message.buttons):
             role = self._profile.roles.get(str(index))
-            if value and not self._buttons.get(index) and role is not None and not (first and role != "estop"):
+            is_pressed = value and not self._buttons.get(index)
+            if is_pressed and role is not None and (not first or role is OperatorEvent.ESTOP):
                 pressed.append(role)
             self._buttons[index] = int(bool(value))
         self._axes = self._profile.axes.apply(message.axes, self._buttons)
@@ -180,14 +181,14 @@ class JoyDevice:
             self._deflected_ns = message.receive_ns
         return pressed
 
-    def _stops(self, message: _Message) -> list[str]:
+    def _stops(self, message: _Message) -> list[OperatorEvent]:
         """The emergency stop, if a button of a refused message asks for it."""
         roles = (self._profile.roles.get(str(index)) for index, value in enumerate(message.buttons) if value)
-        return [OperatorEvent.ESTOP.value] * (OperatorEvent.ESTOP in roles)
+        return [OperatorEvent.ESTOP] * (OperatorEvent.ESTOP in roles)
 
     def _lose(self, kind: str, problem: str) -> None:
         if self._last is not None or kind != self._lost_by:
-            self.problem = problem  # else it is told already, with other figures
+            self.problem = problem  # else it is reported already, with other figures
         self._last, self._deflected_ns, self._held, self._lost_by = None, None, False, kind
         self._buttons.clear()
         self._gate.reset()
@@ -196,7 +197,7 @@ class JoyDevice:
         driving = self._held or self._gate.is_deflected(self._axes)
         return driving and now_ns - self._last.receive_ns > self._stale_ns
 
-    def _sample(self, now_ns: int, events: tuple[str, ...], news: bool) -> DeviceSample | None:
+    def _sample(self, now_ns: int, events: tuple[OperatorEvent, ...], news: bool) -> DeviceSample | None:
         deflected = self._gate.is_deflected(self._axes)
         self._gate.update(now_ns, self._axes)
         waits = deflected and not self._gate.is_open

@@ -12,6 +12,7 @@ import numpy as np
 
 from apo_core.errors import ConfigError
 from apo_core.system.terminal_keys import TerminalKeys
+from apo_core.types import OperatorEvent
 from apo_teleop.devices.device import DeviceSample, disconnected
 
 # key -> axis index and sign; directions as in AXES
@@ -34,15 +35,15 @@ MOTION = {
     "right": (1, -1.0),
 }
 EVENTS = {
-    " ": "gripper_toggle",
-    "b": "hand_back",
-    "t": "start",
-    "y": "success",
-    "n": "failure",
-    "x": "discard",
-    "z": "undo_last",
-    "0": "estop",
-    "c": "clear",
+    " ": OperatorEvent.GRIPPER_TOGGLE,
+    "b": OperatorEvent.HAND_BACK,
+    "t": OperatorEvent.START,
+    "y": OperatorEvent.SUCCESS,
+    "n": OperatorEvent.FAILURE,
+    "x": OperatorEvent.DISCARD,
+    "z": OperatorEvent.UNDO_LAST,
+    "0": OperatorEvent.ESTOP,
+    "c": OperatorEvent.CLEAR,
 }
 SPEEDS = (0.25, 0.5, 1.0)  # share of full deflection, changed with - and +
 HELP = (
@@ -55,7 +56,7 @@ _REPEAT_GAP_NS = 700_000_000  # a key that comes again within this is being held
 
 
 class Keyboard:
-    """Keys in a terminal. A terminal tells no release: a key counts as held for a moment after it came.
+    """Keys in a terminal. Terminals do not report key releases: a key counts as held for a moment after it arrives.
 
     Args:
         path: terminal to read; empty takes the controlling one.

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from apo_core.actions import TWIST
 from apo_core.config.parameters import parameter
 from apo_core.errors import ConfigError
+from apo_core.types import OperatorEvent
 from apo_teleop.devices.device import DeviceSample
 
 
@@ -34,12 +36,12 @@ class MappingConfig:
 
 @dataclass(frozen=True, slots=True)
 class OperatorSample:
-    """What the operator wants, in contract units."""
+    """The operator's action, in contract units."""
 
     connected: bool
     active: bool
     values: np.ndarray  # float32 (7,): vx vy vz m/s, wx wy wz rad/s, gripper; gripper 0 leaves it as it is
-    events: tuple[str, ...] = ()  # OperatorEvent
+    events: tuple[OperatorEvent, ...] = ()
     stamp_ns: int = 0  # clock of the device's `poll`: when this was so
 
 
@@ -57,14 +59,12 @@ class AxisMapping:
         if not sample.connected:
             self._active = False
             return OperatorSample(False, False, values, sample.events, sample.stamp_ns)
-        if sample.values is not None:
-            return OperatorSample(True, True, sample.values, sample.events, sample.stamp_ns)
         axes = np.clip(sample.axes, -1.0, 1.0)
         deflection = np.max(np.abs(axes))
         threshold = self._config.activity_off if self._active else self._config.activity_on
         moves = bool(deflection > threshold)
         if moves:
-            values[:6] = self._curve(axes) * self._scale
+            values[TWIST] = self._curve(axes) * self._scale
         self._active = moves or (sample.held and self._active)
         return OperatorSample(True, self._active, values, sample.events, sample.stamp_ns)
 

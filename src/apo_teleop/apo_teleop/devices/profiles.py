@@ -10,7 +10,7 @@ import numpy as np
 
 from apo_core.config.parameters import parameter
 from apo_core.errors import ConfigError
-from apo_teleop.arbiter.types import OperatorEvent
+from apo_core.types import OperatorEvent
 from apo_teleop.devices.device import AXES
 
 DEFAULT = "default"  # line of every SpaceMouse that has none of its own
@@ -113,7 +113,7 @@ class Profile:
     """One model or preset."""
 
     axes: AxisMap
-    roles: Mapping[str, str]  # button -> OperatorEvent
+    roles: Mapping[str, OperatorEvent]  # by button
 
 
 class Profiles:
@@ -146,7 +146,8 @@ class Profiles:
             raise ConfigError(
                 "config/teleop.yaml", [f"axis_maps: {name}: names axis {axes.size - 1}, but the last one is {size - 1}"]
             )
-        return Profile(axes, dict(entry.split("=", 1) for entry in roles))
+        buttons = (entry.split("=", 1) for entry in roles)
+        return Profile(axes, {button: OperatorEvent(role) for button, role in buttons})
 
 
 def _index(name: str) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from apo_core.errors import ConfigError
+from apo_core.types import OperatorEvent
 from apo_teleop.devices.device import DeviceSample, disconnected
 from apo_teleop.devices.profiles import DEFAULT, HID_AXES, Profile, Profiles
 from apo_teleop.devices.rest_gate import RestGate
@@ -58,27 +59,27 @@ class SpaceMouse:
         self._buttons: list[int] = []
         self._axes = np.zeros(6)
         self._reported_ns = 0
-        self._told_gone = False
+        self._gone_reported = False
         self._was_open = False  # the gate, at the last poll
 
     def poll(self, now_ns: int) -> DeviceSample | None:
         """See Device. A lost device is looked for again by itself."""
         if self._device is None:
             return self._look_for_it(now_ns)
-        events: list[str] = []
+        events: list[OperatorEvent] = []
         try:
             reported = self._drain(events)
         except Exception as error:  # easyhid raises its own type, cffi others: whatever it is, the device is gone
             self.problem = f"lost: {type(error).__name__}: {error}"
             self.close()
             self._next_attempt_ns = now_ns + self._reconnect_ns
-            return self._tell_gone(now_ns, events)
+            return self._report_gone(now_ns, events)
         if reported:
-            self._reported_ns, self._told_gone = now_ns, False
+            self._reported_ns, self._gone_reported = now_ns, False
         elif self._is_stale(now_ns):
             self.problem = f"lost: deflected, but silent for {self._stale_ns * 1e-9} s; out of range, or battery empty?"
             self._gate.reset()
-            return self._tell_gone(now_ns)
+            return self._report_gone(now_ns)
         self._gate.update(now_ns, self._axes)
         opened, self._was_open = self._gate.is_open and not self._was_open, self._gate.is_open
         waits = not self._gate.is_open and self._gate.is_deflected(self._axes)
@@ -100,17 +101,17 @@ class SpaceMouse:
             self._stale_ns and now_ns - self._reported_ns > self._stale_ns and self._gate.is_deflected(self._axes)
         )
 
-    def _tell_gone(self, now_ns: int, events: Sequence[str] = ()) -> DeviceSample | None:
-        told, self._told_gone = self._told_gone, True
-        return None if told and not events else disconnected(now_ns, events)
+    def _report_gone(self, now_ns: int, events: Sequence[OperatorEvent] = ()) -> DeviceSample | None:
+        reported, self._gone_reported = self._gone_reported, True
+        return None if reported and not events else disconnected(now_ns, events)
 
     def _look_for_it(self, now_ns: int) -> DeviceSample | None:
         if self._next_attempt_ns is None or now_ns >= self._next_attempt_ns:
             self._next_attempt_ns = now_ns + self._reconnect_ns
             self._open()
         if self._device is None:
-            return self._tell_gone(now_ns)
-        self._told_gone, self._reported_ns = False, now_ns
+            return self._report_gone(now_ns)
+        self._gone_reported, self._reported_ns = False, now_ns
         return DeviceSample(now_ns, True, np.zeros(6))
 
     def _open(self) -> None:
@@ -152,10 +153,10 @@ class SpaceMouse:
                 return name, usages.index(_MULTI_AXIS_CONTROLLER) if _MULTI_AXIS_CONTROLLER in usages else 0
         raise RuntimeError("none is plugged in")
 
-    def _drain(self, events: list[str]) -> bool:
+    def _drain(self, events: list[OperatorEvent]) -> bool:
         """Reads every queued report, since one holds translation, rotation or buttons alone; whether there was one.
 
-        Adds the buttons' roles to `events` as they come: a device that is pulled out may have told some before.
+        Adds the buttons' roles to `events` as they come: a device that is pulled out may have reported some before.
         """
         reported = False
         for _ in range(_MAX_REPORTS):
@@ -175,10 +176,10 @@ class SpaceMouse:
 
 
 def _known(model: str) -> str:
-    """The model, if pyspacemouse knows it or cannot be asked."""
+    """The model, if pyspacemouse lists it or cannot be imported."""
     try:
         from pyspacemouse import get_device_specs
-    except Exception:  # poll() tells what is missing
+    except Exception:  # poll() reports what is missing
         return model
     known = get_device_specs()
     if model and model not in known:
@@ -187,7 +188,7 @@ def _known(model: str) -> str:
 
 
 def is_attached(profiles: Profiles, model: str = "", report: Callable[[str], None] = lambda _: None) -> bool:
-    """Whether a SpaceMouse of this model is plugged in that may be opened; `report` is told why not."""
+    """Whether a SpaceMouse of this model is plugged in that may be opened; `report` gets the reason why not."""
     device = SpaceMouse(profiles, model)
     try:
         sample = device.poll(0)

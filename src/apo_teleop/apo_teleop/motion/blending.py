@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from apo_core.actions import ANGULAR, LINEAR
 from apo_core.contract.specs import Limits
-from apo_teleop.motion.limits import ANGULAR, LINEAR, NOTICEABLE
+from apo_teleop.motion.limits import NOTICEABLE
 
 _PEAK_ACCELERATION = 1.875
 _PEAK_JERK = 10.0 / math.sqrt(3.0)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from apo_core.actions import ANGULAR, GRIPPER, LINEAR, OPEN, TWIST
 from apo_core.contract.contract import Contract
 from apo_core.types import ControlSource
 from apo_teleop.motion.blending import Blend
-from apo_teleop.motion.limits import ANGULAR, GRIPPER, LINEAR, NOTICEABLE, TWIST, MotionLimits, PositionEstimate
-
-GRIPPER_OPEN, GRIPPER_CLOSED = -1.0, 1.0
+from apo_teleop.motion.limits import NOTICEABLE, MotionLimits
+from apo_teleop.motion.position_estimate import PositionEstimate
 
 
 class AccelerationBudget:
@@ -74,7 +74,7 @@ class MotionShaper:
         self._source = ControlSource.HOLD
         self._blend: Blend | None = None
         self.executed = [0.0] * contract.action.size  # (A,) contract units
-        self.executed[GRIPPER] = min(max(GRIPPER_OPEN, contract.action.low[GRIPPER]), contract.action.high[GRIPPER])
+        self.executed[GRIPPER] = min(max(OPEN, contract.action.low[GRIPPER]), contract.action.high[GRIPPER])
 
     def drive(
         self, wanted: Sequence[float], source: ControlSource, now_ns: int, elapsed_s: float

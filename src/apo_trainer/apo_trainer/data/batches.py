@@ -1,4 +1,4 @@
-"""Samples as tensors: features of what was seen, tokens and masks of the actions."""
+"""Samples as tensors: features of the observations, tokens and masks of the actions."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from apo_trainer.data.dataset import Sample, SampleClass
+from apo_trainer.data.samples import Sample, SampleClass
 from apo_trainer.data.features import FeatureSettings, FeatureStore, Inputs, stack
 from apo_trainer.data.negatives import shadow_chunk, shadow_tokens, synthetic_chunk
 from apo_trainer.data.sampler import ActionOf, Draw
 from apo_vla.policy import VlaPolicy
 
-_SYNTHETIC = 1  # tells this noise from that of the image views
+_SYNTHETIC = 1  # seeds this noise apart from that of the image views
 
 
 @dataclass(frozen=True, slots=True)
-class Mismatched:
-    """Actions of other samples, seen from rows of a batch; R of them."""
+class MismatchedRows:
+    """Actions of other samples for the observations of rows of a batch; R of them."""
 
     rows: tuple[int, ...]  # (R,) ascending
     tokens: Tensor  # int64 (R, L)
@@ -34,15 +34,15 @@ class Mismatched:
 class Batch:
     """B rows; L = chunk * A action tokens. A row whose action is not the recorded one counts as undesirable."""
 
-    inputs: Inputs  # what was seen
+    inputs: Inputs  # of the observations
     tokens: Tensor  # int64 (B, L) bins of the actions; of the policy's own those that it emitted, where recorded
     mask: Tensor  # bool (B, L)
     actions: Tensor  # float32 (B, L) the same actions in normalised space
     desirable: Tensor  # bool (B,)
     classes: tuple[SampleClass, ...]
     draws: tuple[Draw, ...]
-    keys: tuple[bytes, ...]  # (B,) one for each pair of what was seen and action, in this run or another
-    others: Mismatched
+    keys: tuple[bytes, ...]  # (B,) one for each pair of observation and action, in this run or another
+    others: MismatchedRows
     prefix: Tensor | None = None  # int64 (B, L) tokens that the next one is predicted from; None: `tokens`
 
     @property
@@ -64,7 +64,7 @@ class Batch:
             inputs=self.inputs.rows(span),
             prefix=None if self.prefix is None else self.prefix[span],
             **sliced,
-            others=Mismatched(
+            others=MismatchedRows(
                 tuple(others.rows[i] - rows.start for i in chosen),
                 others.tokens[chosen],
                 others.mask[chosen],
@@ -102,7 +102,7 @@ class Batcher:
         )
 
     def batch(self, draws: Sequence[Draw], other_rows: Sequence[int] = (), others: Sequence[Draw] = ()) -> Batch:
-        """Rows for `draws`, and the actions of `others` seen from rows `other_rows`, which ascend.
+        """Rows for `draws`, and the actions of `others` for the observations of rows `other_rows`, which ascend.
 
         Raises:
             EpisodeFormatError: a file can no longer be read.
@@ -120,7 +120,7 @@ class Batcher:
             classes=classes,
             draws=tuple(draws),
             keys=self._keys(draws, tokens, mask),
-            others=Mismatched(
+            others=MismatchedRows(
                 rows=tuple(other_rows),
                 tokens=torch.from_numpy(other_tokens).to(device),
                 mask=torch.from_numpy(other_mask).to(device),
@@ -146,7 +146,7 @@ class Batcher:
         return chunks, tokens.reshape(len(draws), rows * codec.size), np.repeat(masks, codec.size, axis=1)
 
     def _keys(self, seen: Sequence[Draw], tokens: np.ndarray, mask: np.ndarray) -> tuple[bytes, ...]:
-        """Hashes of what the policy sees in each draw and the action at the same place."""
+        """Hashes of the observation of each draw and the action at the same place."""
         texts = (self.features.view_name(draw).encode() for draw in seen)
         rows = zip(texts, tokens, mask, strict=True)
         return tuple(

@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from apo_core.system.atomic_files import replace_file
 from apo_episodes.inspection.validate import Validation, validate
-from apo_trainer.data.dataset import SetAside
+from apo_trainer.data.episode_files import RejectedEpisode
+
+CHECKS_FILE = "episode_checks.json"  # beside the folders of the runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class EpisodeChecks:
 
     Args:
         record: the JSON file; one that is missing or damaged costs time only. None keeps nothing.
-        check: reads a whole file and tells its faults.
+        check: reads a whole file and returns its faults.
     """
 
     def __init__(self, record: Path | None, check: Callable[[Path], Validation] = validate):
@@ -43,7 +46,8 @@ class EpisodeChecks:
             self._known[str(path.resolve())] = known
         return known.faults
 
-    def sort_out(self, paths: Iterable[Path], progress: Callable[[Path], None] = lambda _: None):
+    def sort_out(self, paths: Iterable[Path], progress: Callable[[Path], None] = lambda _: None
+    ) -> tuple[list[Path], list[RejectedEpisode]]:
         """Parts the sound files from the others.
 
         Args:
@@ -51,15 +55,15 @@ class EpisodeChecks:
             progress: called before each file; may raise to end it.
 
         Returns:
-            The sound files in their order, and a SetAside for each of the others.
+            The sound files in their order, and a RejectedEpisode for each of the others.
         """
         sound: list[Path] = []
-        aside: list[SetAside] = []
+        aside: list[RejectedEpisode] = []
         for path in paths:
             progress(path)
             faults = self.faults(path)
             if faults:
-                aside.append(SetAside(path, "; ".join(faults)))
+                aside.append(RejectedEpisode(path, "; ".join(faults)))
             else:
                 sound.append(path)
         self.save()
@@ -73,9 +77,7 @@ class EpisodeChecks:
         document = {path: asdict(finding) for path, finding in here.items() if Path(path).is_file()}
         with contextlib.suppress(OSError):
             self._record.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self._record.with_name(f"{self._record.name}.new")
-            temporary.write_text(json.dumps(document, indent=1))
-            temporary.replace(self._record)
+            replace_file(self._record, json.dumps(document, indent=1))
 
     def _read(self) -> dict[str, _Finding]:
         try:

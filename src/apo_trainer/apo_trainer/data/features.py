@@ -1,4 +1,4 @@
-"""What the model reads of observations, once a view; its features too, where the adapter does not reach them."""
+"""Inputs of the model, once a view; its image features too, where the adapter does not reach them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from apo_episodes.frame_reader import FrameReader
-from apo_trainer.data.dataset import Sample
+from apo_trainer.data.samples import Sample
 from apo_trainer.data.sampler import Draw
 from apo_vla.lora.adapter import reaches_features
 from apo_vla.model import VlaModel
@@ -106,7 +106,7 @@ class FeatureStore:
                 self._pending[key] = self._pool.submit(self._prepare, key)
 
     def inputs(self, draws: Sequence[Draw]) -> list[Inputs]:
-        """What the model reads of each draw.
+        """Inputs of the model for each draw.
 
         Raises:
             EpisodeFormatError: a file can no longer be read.
@@ -122,7 +122,7 @@ class FeatureStore:
         return found
 
     def view_name(self, draw: Draw) -> str:
-        """Tells what the policy sees in this draw from any other sample or view, in this run or another."""
+        """A name of the draw's observation and view, different for any other, in this run or another."""
         view = f"{self._seed}:{draw.view}" if self._views > 1 else "centre"
         return f"{self._samples[draw.index].key}:{view}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from apo_trainer.data.dataset import Sample, SampleClass
+from apo_trainer.data.samples import Sample, SampleClass
 from apo_vla.actions.codec import ActionCodec
 
 
@@ -16,7 +16,7 @@ def has_shadow(sample: Sample) -> bool:
 
 
 def shadow_chunk(sample: Sample, horizon: int) -> tuple[np.ndarray, np.ndarray]:
-    """What the policy would have done: actions float32 (horizon, A), and the mask (horizon,) of `Sample.chunk`.
+    """The policy's own actions: float32 (horizon, A), and the mask (horizon,) of `Sample.chunk`.
 
     Args:
         sample: one that `has_shadow`.

@@ -1,7 +1,7 @@
 """Noise on the action tokens that a token is predicted from, as word dropout in language models (arXiv 1511.06349).
 
 Teacher forcing shows the policy the recorded tokens before each one. They reveal so much of a recorded action that it
-learns to continue them and not to look; alone it then follows its own first tokens, wherever they lead.
+learns to continue them and to ignore the images; when it serves it then follows its own first tokens.
 """
 
 from __future__ import annotations

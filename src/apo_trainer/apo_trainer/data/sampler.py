@@ -5,11 +5,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from apo_trainer.data.dataset import Sample, SampleClass, TrainingDataError
+from apo_trainer.data.samples import Sample, SampleClass, TrainingDataError
 from apo_trainer.data.negatives import has_shadow
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ SHADOW_POOL = "SHADOW"  # observations of HUMAN samples with the policy's own ac
 
 
 class ActionOf(enum.StrEnum):
-    """Whose action a row of a batch holds. Any but the recorded one is what the policy shall not do there."""
+    """Whose action a row of a batch holds. Any but the recorded one is undesirable."""
 
-    RECORDED = "RECORDED"  # what the sample says
+    RECORDED = "RECORDED"  # the sample's own
     SHADOW = "SHADOW"  # what the policy would have done while the operator drove
     SYNTHETIC = "SYNTHETIC"  # the recorded one with noise
 
@@ -34,6 +34,17 @@ class Draw:
     index: int  # into the samples
     view: int  # which augmentation, 0..views-1
     action: ActionOf = ActionOf.RECORDED
+
+
+class BatchSampler(Protocol):
+    """How batches are drawn."""
+
+    counts: dict[str, int]  # rows of every batch by the name of their pool
+    sizes: dict[str, int]  # samples of each pool, by the same names
+    notes: list[str]  # shortages of the data, and their remedy
+
+    def batch(self, step: int) -> Sequence[Draw]:
+        """Batch number `step` (from 0); the same for the same data, configuration and number."""
 
 
 def batch_counts(batch_size: int, shares: Mapping[str, float]) -> dict[str, int]:
@@ -58,7 +69,7 @@ class PoolSampler:
 
     A pool is drawn without repetition until it is used up, then in a new order and with the next view. An empty pool
     gives its share to the others in proportion; one with fewer items than its part of a batch repeats them within a
-    batch. `notes` says so. `counts` has the items a batch of each pool that is drawn from, `sizes` the items there are.
+    batch; `notes` names both cases. `counts` has the items a batch of each pool that is drawn from, `sizes` the items there are.
 
     Args:
         pools: items by the pool's name; the order of the pools is that of a batch.

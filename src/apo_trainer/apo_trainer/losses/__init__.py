@@ -1,4 +1,7 @@
-"""Losses as pure functions of tensors: log-probabilities, action errors and labels of a batch in, one number out."""
+"""Losses as pure functions of tensors: log-probabilities, action errors and labels of a batch in, one number out.
+
+It imports nothing else of the package. Begin with terms.py; preference.py has the equations of APO and KTO.
+"""
 
 from apo_trainer.losses.cloning import bc_loss
 from apo_trainer.losses.pairs import dpo_loss, tpo_loss

@@ -40,7 +40,7 @@ def adaptive_weights(
     """Equation (W): lambda of each sample, (B,), detached.
 
     Args:
-        l1: (B,) mean L1 error of the decoded action in normalised space, >= 0. All zero gives uniform w.
+        l1: (B,) mean L1 error of the likeliest bins, normalised action units, >= 0. All zero gives uniform w.
         desirable: (B,) bool.
         beta_desirable: beta_D > 0; more error gives a desirable sample more weight.
         beta_undesirable: beta_U > 0; more error gives an undesirable sample less weight.

@@ -30,7 +30,7 @@ def apo_reference_compat_loss(
         policy_logps: (B,) log pi_theta(a|o), with gradient.
         ref_logps: (B,) log pi_ref(a|o).
         desirable: (B,) bool; a batch may lack either class.
-        l1: (B,) mean error of the decoded action, normalised action units.
+        l1: (B,) mean error of the likeliest bins, normalised action units.
         kl_policy_logps: (B',) log pi_theta(a'|o) of mismatched actions.
         kl_ref_logps: (B',) the same of the reference.
     """

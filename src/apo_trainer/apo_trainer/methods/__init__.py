@@ -1,31 +1,23 @@
-"""Training methods by name. A method is a file here: how a batch is drawn, and the loss."""
+"""Training methods: how a batch is drawn, and its loss.
+
+A method is a file here and a line of `METHOD_CLASSES` in config.py. It may import the configuration, `data` and
+`losses`; the training loop in `optimisation` is the same for all of them. Begin with method.py, then kto.py.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 
-from apo_trainer.methods.apo import Apo
-from apo_trainer.methods.apo_plus import ApoPlus
-from apo_trainer.methods.apo_released import ApoReferenceCompat
-from apo_trainer.methods.bc import BehaviourCloning
-from apo_trainer.methods.dagger import Dagger
-from apo_trainer.methods.dpo import Dpo
-from apo_trainer.methods.kto import Kto
+from apo_trainer.config import METHOD_CLASSES
 from apo_trainer.methods.method import Method, Terms
-from apo_trainer.methods.sirius import Sirius
-from apo_trainer.methods.tpo import Tpo
 
-METHODS: Mapping[str, type[Method]] = {
-    "apo": Apo,
-    "apo_plus": ApoPlus,
-    "apo_reference_compat": ApoReferenceCompat,
-    "kto": Kto,
-    "dpo": Dpo,
-    "tpo": Tpo,
-    "dagger": Dagger,
-    "sirius": Sirius,
-    "bc": BehaviourCloning,
-    "sft": BehaviourCloning,  # the name it has among language models
-}
+
+def _load(path: str) -> type[Method]:
+    module, name = path.split(".")
+    return getattr(import_module(f"{__name__}.{module}"), name)
+
+
+METHODS: Mapping[str, type[Method]] = {name: _load(path) for name, path in METHOD_CLASSES.items()}
 
 __all__ = ["METHODS", "Method", "Terms"]

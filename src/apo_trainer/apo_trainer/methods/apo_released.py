@@ -11,8 +11,9 @@ from __future__ import annotations
 import numpy as np
 
 from apo_core.contract.contract import Contract
-from apo_trainer.data.dataset import Sample, SampleClass, TrainingData
+from apo_trainer.data.dataset import TrainingData
 from apo_trainer.data.sampler import PoolSampler, balanced_sampler, members_by_class
+from apo_trainer.data.samples import Sample, SampleClass
 from apo_trainer.losses import LossOutput, apo_reference_compat_loss
 from apo_trainer.methods.method import Method, Terms
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from apo_trainer.data.dataset import SampleClass, TrainingData
+from apo_trainer.data.dataset import TrainingData
 from apo_trainer.data.sampler import PoolSampler, members_by_class
+from apo_trainer.data.samples import SampleClass
 from apo_trainer.losses import LossOutput, bc_loss
 from apo_trainer.methods.method import Method, Terms
 

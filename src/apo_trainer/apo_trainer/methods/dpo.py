@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from apo_trainer.data.dataset import SampleClass, TrainingData
+from apo_trainer.config import TrainingConfig
+from apo_trainer.data.dataset import TrainingData
 from apo_trainer.data.negatives import has_shadow
 from apo_trainer.data.sampler import ActionOf, Draw, PoolSampler, members_by_class
+from apo_trainer.data.samples import SampleClass
 from apo_trainer.losses import LossOutput, dpo_loss
 from apo_trainer.methods.method import Method, Terms
 
@@ -18,7 +20,7 @@ class PairSampler:
     of pairs, at least one, keeps the number of rows at the batch size.
     """
 
-    def __init__(self, data: TrainingData, config):
+    def __init__(self, data: TrainingData, config: TrainingConfig):
         shares = {SampleClass.EXPERT: config.share_expert, SampleClass.HUMAN: 1.0 - config.share_expert}
         pools = members_by_class(data.train)
         self._pairs = PoolSampler(pools, shares, max(1, config.batch_size // 2), config.seed, config.views)

@@ -1,17 +1,17 @@
-"""What a training method is to the training loop, which knows none of them."""
+"""Interface between a training method and the training loop, which is the same for all methods."""
 
 from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
-from apo_trainer.data.dataset import SampleClass, TrainingData
-from apo_trainer.data.sampler import Draw
+from apo_trainer.data.dataset import TrainingData
+from apo_trainer.data.sampler import BatchSampler
+from apo_trainer.data.samples import SampleClass
 from apo_trainer.losses import LossOutput, bc_loss
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a loss may be made of; B rows in the order in which the method drew them.
+    """Inputs of a loss; B rows in the order in which the method drew them.
 
     Only `policy_logps` has a gradient. A method without `uses_reference` gets zeros for the reference, and one without
     `uses_kl` empty tensors for the mismatched pairs.
@@ -30,26 +30,15 @@ class Terms:
     ref_logps: Tensor  # (B,) log pi_ref(a|o), nats
     desirable: Tensor  # (B,) bool
     classes: tuple[SampleClass, ...]  # (B,) what the rows are balanced over
-    l1: Tensor  # (B,) error of the decoded action, normalised action units
-    edges: Tensor  # (B,) share of tokens of the decoded action at an edge of the range, 0..1
+    l1: Tensor  # (B,) error of the likeliest bins (see `Forward`), normalised action units
+    edges: Tensor  # (B,) share of the likeliest bins at an edge of the range, 0..1
     token_counts: Tensor  # (B,) action tokens behind each log-probability
     kl_policy_logps: Tensor  # (B',) log pi_theta(a'|o), a' the action of another sample
     kl_ref_logps: Tensor  # (B',) log pi_ref(a'|o)
 
 
-class BatchSampler(Protocol):
-    """How batches are drawn."""
-
-    counts: dict[str, int]  # what every batch is made of: rows by the name of what they are drawn from
-    sizes: dict[str, int]  # samples there are to draw from, by the same names
-    notes: list[str]  # what the data lack, and what is done about it
-
-    def batch(self, step: int) -> Sequence[Draw]:
-        """Batch number `step` (from 0); the same for the same data, configuration and number."""
-
-
 class Method(ABC):
-    """One way to learn from labelled steps; made anew for each run.
+    """One way to train from labelled steps; an object for each run.
 
     Args:
         data: what there is to draw from.
@@ -59,8 +48,8 @@ class Method(ABC):
         TrainingDataError: the data lack what the method needs.
     """
 
-    uses_reference: ClassVar[bool] = False  # compares with pi_ref, and so tells desirable from undesirable
-    uses_kl: ClassVar[bool] = False  # wants mismatched pairs, for the KL estimate z0
+    uses_reference: ClassVar[bool] = False  # compares with pi_ref, and so separates desirable from undesirable
+    uses_kl: ClassVar[bool] = False  # needs mismatched pairs, for the KL estimate z0
     own_nll_weight: ClassVar[float] = 0.0  # of the imitation term, where the configuration leaves it to the method
 
     def __init__(self, data: TrainingData, config: TrainingConfig):

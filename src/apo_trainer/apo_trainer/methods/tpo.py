@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from apo_trainer.data.dataset import Sample, SampleClass, TrainingData, TrainingDataError
+from apo_trainer.config import TrainingConfig
+from apo_trainer.data.dataset import TrainingData
 from apo_trainer.data.sampler import Draw, PoolSampler
+from apo_trainer.data.samples import Sample, SampleClass, TrainingDataError
 from apo_trainer.losses import LossOutput, tpo_loss
 from apo_trainer.methods.method import Method, Terms
 
@@ -37,7 +39,7 @@ class WindowSampler:
     shares, rejected windows are undesirable ones; which two make a pair is left to chance.
     """
 
-    def __init__(self, data: TrainingData, config):
+    def __init__(self, data: TrainingData, config: TrainingConfig):
         self._length = config.tpo_window
         starts = windows(data.train, self._length)
         if not starts[_REJECTED]:

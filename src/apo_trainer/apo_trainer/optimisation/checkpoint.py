@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from apo_core.errors import ApoError
+from apo_core.system.atomic_files import replace_file
 
 _STATE = ("exp_avg", "exp_avg_sq", "step")  # of AdamW
 
@@ -35,7 +35,7 @@ class Progress:
     recent: tuple[float, ...]  # last undesirable log-ratios, nats
     recent_kl: tuple[float, ...]  # last z0, nats
     facts: Mapping[str, str]  # hashes of what the run depends on; a run goes on only with the same
-    best_step: int = 0  # when the best weights were judged; 0: none were
+    best_step: int = 0  # of the best weights; 0: none were measured
     best_error: float = math.inf
 
 
@@ -64,17 +64,7 @@ def save_progress(
         "facts": json.dumps(progress.facts),
         "best": json.dumps([progress.best_step, progress.best_error]),
     }
-    content = save({name: value.cpu().contiguous() for name, value in tensors.items()}, metadata)
-    temporary = path.with_name(path.name + ".new")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    replace_file(path, save({name: value.cpu().contiguous() for name, value in tensors.items()}, metadata))
 
 
 def load_progress(

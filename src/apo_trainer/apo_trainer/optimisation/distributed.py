@@ -50,11 +50,11 @@ class Processes:
         """Replaces each tensor by its sum over all processes."""
 
     def any(self, flag: bool) -> bool:
-        """Whether any process says so."""
+        """Whether the flag is true in any process."""
         return flag
 
     def share(self, value: T) -> T:
-        """What the main process says, in every process."""
+        """The main process's value, in every process."""
         return value
 
     def end(self) -> None:

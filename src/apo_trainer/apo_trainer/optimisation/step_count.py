@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from apo_trainer.data.dataset import SampleClass
+from apo_trainer.data.samples import SampleClass
 
 if TYPE_CHECKING:
     from apo_trainer.config import TrainingConfig
-    from apo_trainer.methods.method import BatchSampler
+    from apo_trainer.data.sampler import BatchSampler
 
 _SCARCE = (SampleClass.HUMAN, SampleClass.UNDESIRABLE)
 

@@ -1,4 +1,4 @@
-"""What is known of one optimizer step."""
+"""Metrics of one optimizer step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from torch import Tensor
 
-from apo_trainer.data.dataset import SampleClass
+from apo_trainer.data.samples import SampleClass
 from apo_trainer.losses import LossOutput
 from apo_trainer.methods import Terms
 
@@ -23,12 +23,12 @@ class StepMetrics:
     grad_norm: float  # before clipping
     log_ratio: Mapping[str, float | None]  # mean by class, nats
     weight: Mapping[str, float | None]  # mean lambda by class
-    l1: Mapping[str, float | None]  # mean teacher-forced error by class, normalised action units
-    edge_share: Mapping[str, float | None]  # mean share by class of decoded tokens at an edge of the range
+    l1: Mapping[str, float | None]  # mean error of the likeliest bins by class, normalised action units
+    edge_share: Mapping[str, float | None]  # mean share by class of likeliest bins at an edge of the range
     samples: Mapping[str, list[float]]  # a number a row: its loss up to a constant, weight and log-ratio
 
     def as_dict(self) -> dict:
-        """Plain data, without what is known of each row."""
+        """Plain data, without `samples`."""
         return {name: value for name, value in asdict(self).items() if name != "samples"}
 
 

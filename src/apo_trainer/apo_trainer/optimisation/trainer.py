@@ -1,9 +1,8 @@
-"""The training loop: batches, updates of the adapter, and the judgement of what came out."""
+"""The training loop: reference, batches, updates of the adapter, and the evaluation of the result."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,22 +14,25 @@ from apo_core import policy_probe as self_test
 from apo_core.errors import AdapterError
 from apo_trainer.config import TrainingConfig
 from apo_trainer.data.batches import Batcher
-from apo_trainer.data.dataset import SampleClass, TrainingData
+from apo_trainer.data.dataset import TrainingData
 from apo_trainer.data.features import FeatureSettings
-from apo_trainer.data.likely_steps import token_logps, with_likely
 from apo_trainer.data.mismatched import MismatchedActions
 from apo_trainer.data.prefix_noise import PrefixNoise
 from apo_trainer.data.sampler import Draw
+from apo_trainer.data.samples import SampleClass
+from apo_trainer.evaluation.forward import ForwardPass
+from apo_trainer.evaluation.gate import Verdict, evaluate, limits_of
+from apo_trainer.evaluation.held_out import DesirableError, HeldOut, held_out
+from apo_trainer.evaluation.reference import Reference, ReferenceLogps
+from apo_trainer.evaluation.reference_cache import ReferenceCache
+from apo_trainer.losses.action_tolerance import action_scores
 from apo_trainer.methods import METHODS
-from apo_trainer.optimisation.action_tolerance import action_scores
 from apo_trainer.optimisation.best_weights import BestWeights
 from apo_trainer.optimisation.checkpoint import Progress, load_progress, save_progress
 from apo_trainer.optimisation.distributed import Processes
-from apo_trainer.optimisation.gate import Verdict, judge, limits_of
-from apo_trainer.optimisation.held_out import DesirableError, HeldOut, held_out
-from apo_trainer.optimisation.learning_rates import warmup_cosine
-from apo_trainer.optimisation.reference import Reference, ReferenceLogps
-from apo_trainer.optimisation.reference_cache import ReferenceCache
+from apo_trainer.optimisation.guard import Guard
+from apo_trainer.optimisation.learning_rates import learning_rate
+from apo_trainer.optimisation.likely_steps import token_logps, with_likely
 from apo_trainer.optimisation.step_count import planned_steps
 from apo_trainer.optimisation.step_metrics import StepMetrics, step_metrics
 from apo_trainer.optimisation.update import Update
@@ -81,6 +83,9 @@ class Trainer:
     ):
         resources = resources or Resources()
         self.policy, self.config, self._processes = policy, config, resources.processes
+        self.data = data
+        self._data_notes: list[str] = []
+        # the adapter that is trained
         self.settings = LoraSettings(config.lora_rank, config.lora_alpha, config.lora_dropout, config.lora_targets)
         attach_lora(policy.model, self.settings, config.seed)
         if parent is not None:
@@ -88,6 +93,7 @@ class Trainer:
         self._named = lora_parameters(policy.model)
         self._parameters = list(self._named.values())
         self._optimizer = torch.optim.AdamW(self._parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+        # the reference: the adapter as it is before the first step
         self._reference = Reference(policy, self._named)
         self.reference_sha256 = self._reference.sha256(config.lora_alpha, config.precision, config.action_tolerance)
         self._cache = ReferenceCache(resources.reference_cache_dir, self.reference_sha256)
@@ -95,42 +101,40 @@ class Trainer:
         logps = ReferenceLogps(policy, self._reference, self._cache, config.precision, scores, config.micro_batch_size)
         self._serving: Reference | None = None  # the adapter that serves, where that is another policy
         self._serving_fault = ""
+        # the batches
         method = METHODS[config.method]
-        self.data, self._data_notes = data, []
         if method.uses_reference:
             self._choose_undesirable(logps)
         self.method = method(self.data, config)
         self.planned_steps = planned_steps(config, self.method.sampler)
-        self._update = Update(
-            policy,
-            self._parameters,
-            self.method,
-            logps if self.method.uses_reference else None,
-            config,
-            self._processes,
-        )
         features = FeatureSettings(config.seed, config.views, resources.feature_cache_mb, resources.workers)
         self._batcher = Batcher(policy, self.data.train, features, config.negative_noise)
         self._mismatched = MismatchedActions(self.method.sampler, self.data.train, self.planned_steps, config.seed)
-        share, jitter = config.prefix_noise, config.prefix_jitter
         self._prefix_noise = (
-            PrefixNoise(share, jitter, policy.codec.bins, config.seed) if policy.codec.one_token_a_value else None
+            PrefixNoise(config.prefix_noise, config.prefix_jitter, policy.codec.bins, config.seed)
+            if policy.codec.one_token_a_value
+            else None
+        )
+        # the steps, and the weights that become the adapter
+        self._forward = ForwardPass(policy, config)
+        reference_logps = logps if self.method.uses_reference else None
+        self._update = Update(
+            policy, self._forward, self._parameters, self.method, reference_logps, config, self._processes
         )
         self._mean = WeightMean(self._named, config.ema_decay)
         self._best = BestWeights(self._named)
-        self._error = DesirableError(policy, self.data.held_out, config.held_out_samples, self._update.forward)
-        self._recent: deque[float] = deque(maxlen=config.guard_window)
-        self._recent_kl: deque[float] = deque(maxlen=config.guard_window)
+        self._error = DesirableError(policy, self.data.held_out, config.held_out_samples, self._forward)
+        self._guard = Guard(config)
         self.step = 0  # optimizer steps done
         self.stop_reason = ""  # why the last run ended before its planned steps
 
     @property
     def notes(self) -> list[str]:
-        """What the data and the machine lack, and what was done about it."""
+        """Shortages of data and machine, and their remedy."""
         return [*self._data_notes, *self.method.sampler.notes, *filter(None, [self._cache.fault])]
 
     def _choose_undesirable(self, reference: ReferenceLogps) -> None:
-        """Leaves out undesirable samples that the reference would not have taken, where the configuration says so."""
+        """With undesirable_of = likely: leaves out undesirable samples that the reference would not have taken."""
         undesirable = [sample for sample in self.data.train if not sample.desirable]
         if self.config.undesirable_of == "likely" and undesirable:
             # every process must train on the same samples, and each rounds in its own way
@@ -143,7 +147,7 @@ class Trainer:
             self._data_notes.append(f"undesirable steps by adapter: {{{counts}}}")
 
     def compare_with(self, serving: Mapping[str, np.ndarray]) -> None:
-        """Judges against this adapter too, the one that serves. Raises AdapterError: it does not fit the policy."""
+        """Evaluates against this adapter too, the one that serves. Raises AdapterError: it does not fit the policy."""
         with self._reference.active():  # which brings back what is trained
             swap(self.policy.model, stage(self.policy.model, serving))
             self._serving = Reference(self.policy, self._named)
@@ -161,18 +165,17 @@ class Trainer:
         Raises:
             FloatingPointError: loss or gradient is not finite; the weights are of no use.
         """
-        self._batch_rows(self.step)  # complains before the first step
+        self._batch_rows(self.step)  # raises before the first step
         try:
             while self.step < self.planned_steps and not self.stop_reason:
                 metrics = self._step(self.step)
                 self.step += 1
-                undesirable = metrics.log_ratio[SampleClass.UNDESIRABLE]
-                if self.method.uses_reference and undesirable is not None:
-                    self._recent.append(undesirable)
-                if self.method.uses_kl:
-                    self._recent_kl.append(metrics.z0)
-                self._check_guard()
-                self._judge_weights()
+                self._guard.add(
+                    metrics.log_ratio[SampleClass.UNDESIRABLE] if self.method.uses_reference else None,
+                    metrics.z0 if self.method.uses_kl else None,
+                )
+                self.stop_reason = self._guard.stop_reason()
+                self._keep_best_weights()
                 yield metrics
         finally:
             self._batcher.features.close()
@@ -180,7 +183,7 @@ class Trainer:
     def save(self, path: Path) -> None:
         """Writes what `resume` needs. Raises OSError."""
         progress = Progress(
-            self.step, tuple(self._recent), tuple(self._recent_kl), self._facts(), self._best.step, self._best.error
+            self.step, self._guard.undesirable, self._guard.z0, self._facts(), self._best.step, self._best.error
         )
         save_progress(path, progress, self._named, self._mean.tensors, self._best.tensors, self._optimizer)
 
@@ -189,9 +192,8 @@ class Trainer:
         progress, best = load_progress(path, self._named, self._mean.tensors, self._optimizer, self._facts())
         self.step = progress.step
         self._best.restore(progress.best_step, progress.best_error, best)
-        self._recent.extend(progress.recent)
-        self._recent_kl.extend(progress.recent_kl)
-        self._check_guard()
+        self._guard.restore(progress.recent, progress.recent_kl)
+        self.stop_reason = self._guard.stop_reason()
 
     def _facts(self) -> dict[str, str]:
         samples = hashlib.sha256()
@@ -236,24 +238,8 @@ class Trainer:
         self._mean.add(step)
         return step_metrics(step, rate, norm, terms, out)
 
-    def _check_guard(self) -> None:
-        """Sets `stop_reason` when the undesirable log-ratio runs away, or z0 has reached its target."""
-        count, target = self.config.guard_window, self.config.target_kl
-        if target and len(self._recent_kl) == count and (kl := sum(self._recent_kl) / count) > target:
-            self.stop_reason = (
-                f"z0 rose to {kl:.2f} nats over {count} steps, above target_kl = {target:g} (config/trainer.yaml)"
-            )
-        if len(self._recent) < count:
-            return
-        mean, limit = sum(self._recent) / count, self.config.guard_undesirable_nats
-        if mean < limit:
-            self.stop_reason = (
-                f"the undesirable log-ratio fell to {mean:.1f} nats over {len(self._recent)} steps, below "
-                f"guard_undesirable_nats = {limit:g} (config/trainer.yaml)"
-            )
-
-    def _judge_weights(self) -> None:
-        """Measures the weights that would become the adapter now, where it is time to."""
+    def _keep_best_weights(self) -> None:
+        """Every `judge_every` steps: measures the weights that would become the adapter, and keeps the best so far."""
         every, is_last = self.config.judge_every, bool(self.stop_reason) or self.step == self.planned_steps
         if not every or self._processes.rank or (self.step % every and not is_last):
             return
@@ -261,7 +247,7 @@ class Trainer:
             error = self._error.measure()
             if error is None:
                 return
-            self._best.judge(self.step, error)
+            self._best.offer(self.step, error)
         if is_last and self._best.step < self.step:
             self._data_notes.append(
                 f"the adapter has the weights after step {self._best.step} of {self.step}: held-out L1 error "
@@ -274,22 +260,22 @@ class Trainer:
         self._best.take()
 
     def evaluate(self) -> Verdict:
-        """Judges the adapter as it is now on the held-out samples and by the self-test of serving."""
+        """The gate's verdict on the adapter as it is, from held-out samples and the self-test of serving."""
         limits = limits_of(self.config, self.method.uses_reference)
         if not all(bool(torch.isfinite(p).all()) for p in self._parameters):
-            return judge({}, ["the adapter has values that are not finite"], limits)
-        faults = self_test.faults(self.policy, self.data.contract, self.data.instruction)
+            return evaluate({}, ["the adapter has values that are not finite"], limits)
+        faults = self_test.faults(self.policy.predict, self.data.contract, self.data.instruction)
         found = self.held_out()
-        return judge(found.means, faults, limits, found.own_success, list(filter(None, [self._serving_fault])))
+        return evaluate(found.means, faults, limits, found.own_success, list(filter(None, [self._serving_fault])))
 
     def self_test(self) -> dict:
-        """What the policy says to the probe of the start-up self-test, for the manifest."""
-        return self_test.record(self.policy, self.data.contract, self.data.instruction)
+        """The policy's answer to the probe of the start-up self-test, for the manifest."""
+        return self_test.record(self.policy.predict, self.data.contract, self.data.instruction)
 
     def held_out(self) -> HeldOut:
         """Means over at most `held_out_samples` of each class, spread evenly."""
         samples, most = self.data.held_out, self.config.held_out_samples
-        return held_out(self.policy, samples, most, self._reference, self._serving, self._update.forward)
+        return held_out(self.policy, samples, most, self._reference, self._serving, self._forward)
 
     def adapter(self) -> dict[str, np.ndarray]:
         """The adapter's tensors as they are now, under PEFT's names.
@@ -302,8 +288,3 @@ class Trainer:
         if bad:
             raise AdapterError(f"adapter tensors are not finite: {bad[:3]}")
         return tensors
-
-
-def learning_rate(step: int, config: TrainingConfig, steps: int) -> float:
-    """Rate of optimizer step `step` (from 0) of `steps`: linear warmup, then a cosine to `learning_rate_end` of it."""
-    return config.learning_rate * warmup_cosine(step, config.warmup_steps, steps, config.learning_rate_end)

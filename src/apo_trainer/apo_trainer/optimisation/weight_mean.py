@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class WeightMean:
-    """The mean of what the parameters were after each step; nothing with a decay of 0.
+    """The mean of the parameters after each step; empty with a decay of 0.
 
     Args:
         parameters: by name.

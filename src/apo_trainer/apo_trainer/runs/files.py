@@ -1,6 +1,6 @@
 """The folder of one training run, from which an interrupted run goes on. No torch.
 
-config.yaml, run.json (what it was asked to do), metrics.jsonl (a line an optimizer step), progress.safetensors (while
+config.yaml, run.json (its request), metrics.jsonl (a line an optimizer step), progress.safetensors (while
 it is not finished), result.json, report.png and files for TensorBoard.
 """
 
@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Self, TextIO
 
 from apo_core.errors import ApoError
+from apo_core.system.atomic_files import replace_file
 from apo_trainer.config import TrainerConfig, read_config, write_config
+from apo_trainer.runs.result import PUBLISHED, REFUSED, RunResult
 
-PUBLISHED, REFUSED, FAILED, INTERRUPTED = "PUBLISHED", "REFUSED", "FAILED", "INTERRUPTED"
-DONE = "DONE"  # of a process that is not the main one, which judges and publishes
 _FINISHED = (PUBLISHED, REFUSED)
 
 
@@ -27,7 +27,7 @@ class RunFolderError(ApoError):
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What a run was asked to do, beside its configuration."""
+    """Request of a run, beside its configuration."""
 
     run_id: str
     parent: int  # adapter that it trains from, 0: the base policy
@@ -61,13 +61,18 @@ class RunFiles:
         write_config(config, self.config)
 
     def write_request(self, request: RunRequest) -> None:
-        _replace(self._request, asdict(request))
+        _replace_json(self._request, asdict(request))
 
-    def write_result(self, result: Mapping[str, Any]) -> None:
+    def write_result(self, result: RunResult) -> None:
         """Raises OSError."""
-        _replace(self.result, result)
-        if result["state"] in _FINISHED:
+        _replace_json(self.result, result.as_dict())
+        if result.state in _FINISHED:
             self.progress.unlink(missing_ok=True)
+
+    def last_metrics(self) -> dict[str, Any]:
+        """Metrics of the last optimizer step; empty before the first. Raises OSError."""
+        lines = self.metrics.read_text().splitlines()
+        return json.loads(lines[-1]) if lines else {}
 
     def read(self) -> tuple[TrainerConfig, RunRequest]:
         """What `begin` and `write_request` wrote.
@@ -109,23 +114,16 @@ class MetricsFile:
 
     Args:
         path: of the file.
-        step: steps already done; what the file says about later ones is dropped, as they are done again.
-
-    Attributes:
-        last: metrics of the last step.
+        step: steps already done; lines about later ones are dropped, as they are done again.
     """
 
     def __init__(self, path: Path, step: int = 0):
-        kept: list[str] = []
         if step:
-            kept = path.read_text().splitlines(keepends=True)[:step]
-            _replace_text(path, "".join(kept))
-        self.last: Mapping[str, Any] = json.loads(kept[-1]) if kept else {}
+            replace_file(path, "".join(path.read_text().splitlines(keepends=True)[:step]))
         self._file: TextIO = open(path, "a" if step else "w")  # noqa: SIM115
 
     def write(self, metrics: Mapping[str, Any]) -> None:
         """Raises OSError."""
-        self.last = metrics
         self._file.write(json.dumps(metrics) + "\n")
         self._file.flush()
 
@@ -137,18 +135,12 @@ class MetricsFile:
 
 
 def explain(error: Exception, places: Sequence[Path | str]) -> str:
-    """An error in words; of a full disk also where, which the system does not say."""
+    """An error in words; of a full disk also where, which the system does not report."""
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         text += f"; one of {', '.join(map(str, places))} is on a full disk: free space and resume the run"
     return text
 
 
-def _replace(path: Path, data: Mapping[str, Any]) -> None:
-    _replace_text(path, json.dumps(data, indent=2) + "\n")
-
-
-def _replace_text(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(text)
-    temporary.replace(path)
+def _replace_json(path: Path, data: Mapping[str, Any]) -> None:
+    replace_file(path, json.dumps(data, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""A picture of a training run: what its loss, KL estimate, log-ratios, weights and errors did. No torch."""
+"""A picture of a training run: curves of loss, KL estimate, log-ratios, weights and errors. No torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from apo_trainer.data.dataset import SampleClass
+from apo_core.system.atomic_files import replacing
+from apo_trainer.data.samples import SampleClass
 
 _COLOURS = {
     SampleClass.EXPERT: "tab:blue",
@@ -59,7 +60,7 @@ def write_report(
     for place, name, text, unit in (
         (axes[0, 2], "log_ratio", "log-ratio policy / reference", "nats"),
         (axes[1, 0], "weight", "weight lambda", ""),
-        (axes[1, 1], "l1", "L1 error of the decoded action", "normalised action units"),
+        (axes[1, 1], "l1", "L1 error of the likeliest bins", "normalised action units"),
     ):
         for part in SampleClass:
             values = [row[name].get(part) for row in metrics]
@@ -73,9 +74,8 @@ def write_report(
         place.grid(alpha=0.3)
     axes[1, 2].axis("off")
     axes[1, 2].text(0.0, 1.0, _verdict_text(verdict), va="top", family="monospace", fontsize=9, wrap=True)
-    temporary = path.with_name(f"{path.name}.new")
-    figure.savefig(temporary, format="png")
-    temporary.replace(path)
+    with replacing(path) as file:
+        figure.savefig(file, format="png")
 
 
 def _curve(axes: Axes, steps: np.ndarray, values: Sequence[float], colour: str, label: str) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from apo_core.adapters.store import AdapterStore
 from apo_core.errors import AdapterError
 from apo_trainer.config import TrainerConfig
 from apo_trainer.optimisation.trainer import Trainer
+from apo_trainer.runs.result import RunResult
 from apo_vla.lora.adapter import adapter_config
 
 
@@ -24,9 +24,8 @@ def publish(
     store: AdapterStore,
     config: TrainerConfig,
     trainer: Trainer,
-    episode_ids: tuple[str, ...],
     key: SigningKey | None,
-    result: Mapping[str, Any],
+    result: RunResult,
 ) -> int:
     """The adapter's version in the store; the one it has there already if the run ended between this and its result.
 
@@ -34,39 +33,45 @@ def publish(
         store: where to.
         config: of the run.
         trainer: done.
-        episode_ids: what was trained on.
-        key: signs it.
-        result: of the run so far: run_id, parent, serving, data, metrics, notes, verdict.
+        key: signs it; None: it is not signed.
+        result: of the run so far, with its data, metrics, notes and verdict.
 
     Raises:
         AdapterError: the store cannot be written.
     """
-    policy, data, tensors = trainer.policy, result["data"], trainer.adapter()
-    there = _version_of(store, result["run_id"], tensors)
+    policy, tensors, data, verdict = trainer.policy, trainer.adapter(), result.data, result.verdict
+    if data is None or verdict is None:
+        raise ValueError(f"run {result.run_id} has no data or no verdict yet")
+    there = _version_of(store, result.run_id, tensors)
     if there is not None:
         _promote(store, there, config)
         return there
-    counts = {name: data[name] for name in ("train_samples", "held_out_samples", "held_out_episodes", "policy_tokens")}
+    counts = {
+        "train_samples": data.train_samples,
+        "held_out_samples": data.held_out_samples,
+        "held_out_episodes": list(data.held_out_episodes),
+        "policy_tokens": data.policy_tokens,
+    }
     manifest = ManifestInput(
-        parent=result["parent"],
+        parent=result.parent,
         base_model_sha256=policy.base_sha256,
         statistics_sha256=policy.statistics_sha256,
         contract_sha256=policy.contract_sha256,
-        episode_ids=episode_ids,
+        episode_ids=trainer.data.episode_ids,
         config_sha256=config.sha256,
         metrics={
-            "run_id": result["run_id"],
-            "serving": result["serving"],
-            "last_step": result["metrics"],
+            "run_id": result.run_id,
+            "serving": result.serving,
+            "last_step": result.metrics,
             "data": counts,
-            "notes": result["notes"],
+            "notes": list(result.notes),
         },
         created_utc=_now(),
         method=config.method,
         self_test=trainer.self_test(),
         config=config.facts,
         # the store takes nothing that the gate has refused
-        verdict=result["verdict"] if result["verdict"]["accepted"] else None,
+        verdict=verdict.as_dict() if verdict.accepted else None,
         action_labels=EMITTED,
     )
     return store.publish(tensors, adapter_config(trainer.settings), manifest, config.promote, key).number

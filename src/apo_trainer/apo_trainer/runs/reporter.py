@@ -1,4 +1,4 @@
-"""What a training program says while it runs: JSON lines for programs on stdout, for people on stderr.
+"""Reports of a training program while it runs: JSON lines for programs on stdout, text for people on stderr.
 
 A terminal is read by people, so that JSON goes to stdout only where that is a file or a pipe.
 """

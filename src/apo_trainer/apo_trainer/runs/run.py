@@ -1,24 +1,42 @@
-"""One training run: its folder, how it ends, and what it says. No torch before it is needed."""
+"""One training run, from its episode files to the published adapter. No torch before it is needed.
+
+`run` is the entry; `_stages` has the stages in order: data, reference and batches, loss, gate, publication.
+"""
 
 from __future__ import annotations
 
 import itertools
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from apo_core.errors import ApoError
 from apo_episodes.reader import list_episodes
 from apo_trainer.config import TrainerConfig
-from apo_trainer.data.dataset import SetAside, TrainingDataError, find_episodes
-from apo_trainer.data.episode_checks import EpisodeChecks
-from apo_trainer.runs.files import FAILED, INTERRUPTED, RunFiles, RunRequest, explain
-from apo_trainer.runs.stages import Interrupted, Report, train
+from apo_trainer.data.episode_checks import CHECKS_FILE, EpisodeChecks
+from apo_trainer.data.episode_files import find_episodes
+from apo_trainer.data.report import DataReport
+from apo_trainer.data.samples import TrainingDataError
+from apo_trainer.runs.adapters import read_adapters
+from apo_trainer.runs.files import RunFiles, RunRequest, explain
+from apo_trainer.runs.result import DONE, FAILED, INTERRUPTED, PUBLISHED, REFUSED, Interrupted, Report, RunResult
 
-_TELL_S = 2.0  # between reports of how many files are checked
-CHECKS_FILE = "episode_checks.json"  # beside the folders of the runs: which episode files were found sound
+_CHECK_REPORT_S = 2.0  # between reports of how many files are checked
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """Request of a run and the callbacks that it reports to."""
+
+    config: TrainerConfig
+    episode_ids: Sequence[str]  # interactions to use; empty: all there are
+    files: RunFiles
+    report: Report
+    should_stop: Callable[[], bool]
+    is_main: bool
+    gated: bool  # whether what the gate refuses stays unpublished
 
 
 def is_main_process() -> bool:
@@ -36,117 +54,208 @@ def run(
     should_stop: Callable[[], bool],
     request: RunRequest | None = None,
     gated: bool = True,
-) -> dict[str, Any]:
-    """Trains, judges and publishes; returns what it wrote to result.json.
+) -> RunResult:
+    """Trains, evaluates and publishes; writes result.json and returns what is in it.
 
-    Nothing is published when the run fails, is interrupted, or the gate says no.
+    Nothing is published when the run fails, is interrupted, or is refused by the gate.
 
     Args:
         config: everything about the training and where things are.
-        serving: adapter that the new one is to replace, 0 is the base policy; `config.start_from` says whether the
+        serving: adapter that the new one is to replace, 0 is the base policy; with `config.start_from` = serving the
             run trains from it.
         episode_ids: interactions to use; empty: all there are.
         run_dir: folder of this run's files.
         run_id: name of the run.
         report: receives progress.
-        should_stop: asked before every step.
+        should_stop: called before every step.
         request: of the run in `run_dir`, to go on with it; None starts a new one.
         gated: False publishes what the gate refuses as well, to measure it; the verdict stays what it is.
     """
     began = time.monotonic()
+    files, is_main = RunFiles(run_dir), is_main_process()
     parent = config.parent_of(serving) if request is None else request.parent
-    result: dict[str, Any] = {
-        "run_id": run_id,
-        "state": FAILED,
-        "version": None,
-        "parent": parent,
-        "serving": serving,
-        "method": config.method,
-        "message": "",
-        "steps": 0,
-        "planned_steps": config.steps,
-        "seconds": 0.0,
-        "verdict": None,
-        "metrics": {},
-        "data": {},
-        "notes": [],
-    }
-    files = RunFiles(run_dir)
-    is_main = is_main_process()
+    result = RunResult(run_id, parent, serving, config.method, config.steps)
+    job = _Job(config, episode_ids, files, report if is_main else _silent, should_stop, is_main, gated)
     try:
-        if request is None:
-            if is_main:
-                files.begin(config)
-            paths, missing = _episodes(config, episode_ids, run_dir, report, should_stop, is_main)
-            unread = tuple((str(item.path), item.reason) for item in missing)
-            request = RunRequest(run_id, parent, serving, tuple(map(str, paths)), unread)
-            if is_main:
-                files.write_request(request)
-        train(config, request, files, report if is_main else _silent, should_stop, gated, result)
+        for result in _stages(job, request, result):  # noqa: B007: a run that fails keeps the last one
+            pass
     except Interrupted:
-        result.update(state=INTERRUPTED, message="stopped on request; nothing was published")
+        result = replace(result, state=INTERRUPTED, message="stopped on request; nothing was published")
     except (ApoError, OSError, FloatingPointError) as error:
-        result.update(state=FAILED, message=explain(error, (run_dir, config.adapter_dir)))
+        message = explain(error, (run_dir, config.adapter_dir))
         if isinstance(error, TrainingDataError):
-            result["message"] += f"; {_whereabouts(config, result['data'])}"
+            message += f"; {_whereabouts(config, result.data)}"
+        result = replace(result, state=FAILED, message=message)
     if not is_main:
         return result
-    _draw(files, result)
-    result["seconds"] = round(time.monotonic() - began, 3)
+    result = replace(_with_picture(files, result), seconds=round(time.monotonic() - began, 3))
     try:
         files.write_result(result)
     except OSError as error:
-        result["message"] += f" (result.json could not be written: {error})"
-    report({"event": "result", **result})
+        result = replace(result, message=f"{result.message} (result.json could not be written: {error})")
+    report({"event": "result", **result.as_dict()})
     return result
 
 
-def _episodes(config, episode_ids, run_dir, report, should_stop, is_main) -> tuple[list[Path], list[SetAside]]:
-    """Sound files to train on, and what was set aside; other processes than the main one are given its answer."""
-    paths, missing = find_episodes(Path(config.episode_dir), Path(config.expert_dir), episode_ids)
-    if not is_main:
-        return paths, missing
+def _stages(job: _Job, request: RunRequest | None, result: RunResult) -> Iterator[RunResult]:
+    """Goes through the stages; yields the result so far after each, and the final one last.
 
-    told_s, number = time.monotonic(), itertools.count()
+    Raises:
+        Interrupted: `should_stop` returned true, in any process.
+        ApoError: data, policy or parent do not serve.
+        OSError: something cannot be read or written.
+        FloatingPointError: a loss or gradient is not finite.
+    """
+    config, files = job.config, job.files
+    if request is None:
+        request = _begin(job, result)
+    adapters = read_adapters(config, request)
+    # read by OpenMP when torch comes in: threads that wait by spinning make steps ten times slower on a busy machine
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # importing torch takes seconds; the faults that need none are reported by here
+    from apo_trainer.runs import stages
+    from apo_trainer.runs.publication import publish
 
-    def check(_: Path) -> None:
-        nonlocal told_s
-        if should_stop():
+    group = stages.start_processes(config)
+    yield (result := replace(result, processes=group.count))
+
+    def check() -> None:
+        if group.any(job.should_stop()):
+            raise Interrupted
+
+    # data: an episode may have been saved while the processes started, so the main one decides
+    request = group.share(request)
+    policy = stages.load_policy(config, group)
+    check()
+    data = stages.load_data(config, request, policy)
+    yield (result := replace(result, data=data.report(policy.codec)))
+
+    # reference and batches
+    trainer = stages.make_trainer(config, policy, data, adapters.parent, files, group)
+    if adapters.serving is not None:
+        stages.compare_with_serving(trainer, adapters.serving)
+    if files.progress.exists():
+        trainer.resume(files.progress)
+    origin = _origin(config, request)
+    result = replace(
+        result,
+        data=trainer.data.report(policy.codec),
+        steps=trainer.step,
+        planned_steps=trainer.planned_steps,
+        batch={str(name): count for name, count in trainer.method.sampler.counts.items()},
+    )
+    yield result
+    start = {"run_id": result.run_id, "steps": trainer.planned_steps, "notes": [*origin, *trainer.notes]}
+    job.report({"event": "start", **start, **result.data.as_dict()})
+    check()
+
+    # loss: the optimizer steps
+    began = time.monotonic()
+    if group.is_main:
+        steps = stages.optimise(config, trainer, files, job.report, check)
+    else:
+        steps = stages.follow(trainer, check)
+    for step in steps:
+        yield (result := replace(result, steps=step))
+    trainer.finish()
+    stopped = [f"stopped early: {trainer.stop_reason}"] if trainer.stop_reason else []
+    result = replace(
+        result,
+        train_seconds=round(time.monotonic() - began, 3),
+        notes=(*origin, *trainer.notes, *stopped),
+        metrics=files.last_metrics() if group.is_main else {},
+    )
+    yield result
+    group.end()
+    if not group.is_main:
+        yield replace(result, state=DONE)
+        return
+
+    # gate
+    verdict = trainer.evaluate()
+    yield (result := replace(result, verdict=verdict))
+    if job.should_stop():
+        raise Interrupted
+    if job.gated and not verdict.accepted:
+        reasons = "; ".join(verdict.reasons)
+        yield replace(result, state=REFUSED, message=f"the gate refused the adapter: {reasons}")
+        return
+
+    # publication
+    number = publish(adapters.store, config, trainer, adapters.key, result)
+    yield replace(result, state=PUBLISHED, version=number, message=f"published adapter {number}")
+
+
+def _begin(job: _Job, result: RunResult) -> RunRequest:
+    """Chooses the episode files and writes what `--resume` needs."""
+    if job.is_main:
+        job.files.begin(job.config)
+    config = job.config
+    paths, rejected = find_episodes(Path(config.episode_dir), Path(config.expert_dir), job.episode_ids)
+    if job.is_main:  # the other processes take its files
+        checks = EpisodeChecks(job.files.folder.parent / CHECKS_FILE)
+        paths, faulty = checks.sort_out(paths, _check_progress(job, len(paths)))
+        rejected = [*rejected, *faulty]
+    unread = tuple((str(item.path), item.reason) for item in rejected)
+    request = RunRequest(result.run_id, result.parent, result.serving, tuple(map(str, paths)), unread)
+    if job.is_main:
+        job.files.write_request(request)
+    return request
+
+
+def _check_progress(job: _Job, total: int) -> Callable[[Path], None]:
+    """Called before each file that is checked: reports now and then, and ends the run on request."""
+    reported_s, number = time.monotonic(), itertools.count()
+
+    def progress(_: Path) -> None:
+        nonlocal reported_s
+        if job.should_stop():
             raise Interrupted
         done, now_s = next(number), time.monotonic()
-        if now_s - told_s >= _TELL_S:
-            told_s = now_s
-            report({"event": "check", "done": done, "files": len(paths)})
+        if now_s - reported_s >= _CHECK_REPORT_S:
+            reported_s = now_s
+            job.report({"event": "check", "done": done, "files": total})
 
-    sound, faulty = EpisodeChecks(run_dir.parent / CHECKS_FILE).sort_out(paths, check)
-    return sound, [*missing, *faulty]
+    return progress
 
 
-def _whereabouts(config: TrainerConfig, data: Mapping[str, Any]) -> str:
-    """Where the data were looked for, what is there, and what of it was set aside."""
+def _origin(config: TrainerConfig, request: RunRequest) -> list[str]:
+    """A note on what the run trains from, where that is not the policy that serves."""
+    if request.parent == request.serving:
+        return []
+    start = f"adapter {request.parent}" if request.parent else "the base policy"
+    return [f"trained from {start} (start_from = {config.start_from}), to replace adapter {request.serving}"]
+
+
+def _whereabouts(config: TrainerConfig, data: DataReport | None) -> str:
+    """Where the data were looked for, what is there, and what of it was rejected."""
     parts = []
     for name in ("episode_dir", "expert_dir"):
         folder = Path(getattr(config, name))
         there = f"has {len(list_episodes(folder))} episode files" if folder.is_dir() else "does not exist"
         parts.append(f"{name} = {folder} {there}")
     text = f"{', '.join(parts)} (config/trainer.yaml, --episodes, --expert)"
-    aside = data.get("set_aside", ())
-    return text + (f"; {len(aside)} set aside, the first: {aside[0]['path']}: {aside[0]['reason']}" if aside else "")
+    rejected = data.rejected if data else ()
+    if not rejected:
+        return text
+    return f"{text}; {len(rejected)} set aside, the first: {rejected[0].path}: {rejected[0].reason}"
 
 
-def _draw(files: RunFiles, result: dict[str, Any]) -> None:
-    """Makes report.png of a run that has done a step, however it ended; a run does not fail for want of a picture."""
-    if not result["steps"]:
-        return
+def _with_picture(files: RunFiles, result: RunResult) -> RunResult:
+    """Makes report.png of a run that has done a step; a picture that cannot be written is a note."""
+    if not result.steps:
+        return result
     from apo_trainer.runs.plot import read_metrics, write_report
 
-    name = f"adapter {result['version']}" if result["version"] else "nothing published"
-    title = f"{result['run_id']}: {result['method']} from {result['parent']}, {result['state']}, {name}"
+    name = f"adapter {result.version}" if result.version else "nothing published"
+    title = f"{result.run_id}: {result.method} from {result.parent}, {result.state}, {name}"
     try:
-        write_report(files.picture, read_metrics(files.metrics), title, result["verdict"])
+        verdict = result.verdict.as_dict() if result.verdict else None
+        write_report(files.picture, read_metrics(files.metrics), title, verdict)
     except OSError as error:
-        result["notes"].append(f"{files.picture} could not be written: {error}")
+        return replace(result, notes=(*result.notes, f"{files.picture} could not be written: {error}"))
+    return result
 
 
-def _silent(message: dict[str, Any]) -> None:
-    """What a process reports that is not the main one."""
+def _silent(message: dict) -> None:
+    """Takes the reports of a process that is not the main one."""

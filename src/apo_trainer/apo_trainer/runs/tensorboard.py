@@ -23,7 +23,7 @@ class TensorboardLog:
 
     Args:
         folder: of the run.
-        step: steps done before; what earlier files say about later ones is not shown.
+        step: steps done before; later ones in earlier files are not shown.
         histogram_steps: steps between histograms, 0 for none.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The thread that looks for new episodes, so that checking them holds up nobody."""
+"""The thread that looks for new episodes, so that checking them delays nothing else."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import threading
 from collections.abc import Callable
 
 from apo_core.errors import ApoError
-from apo_trainer.service.new_episodes import EpisodeInbox
+from apo_trainer.service.new_episodes import NewEpisodes
 
 
 class EpisodeWatch:
-    """Looks into an inbox every `interval_s`, and when woken.
+    """Looks for new episodes every `interval_s`, and when woken.
 
     Args:
-        inbox: is looked into by this thread only.
+        episodes: read by this thread only.
         interval_s: between two looks.
         niceness: of the thread, on top of the process's.
-        report: gets a line for each file that is set aside, and when the folder cannot be read.
+        report: receives a line for each rejected file, and when the folder cannot be read.
     """
 
-    def __init__(self, inbox: EpisodeInbox, interval_s: float, niceness: int, report: Callable[[str], None]):
-        self._inbox, self._interval_s, self._niceness, self._report = inbox, interval_s, niceness, report
+    def __init__(self, episodes: NewEpisodes, interval_s: float, niceness: int, report: Callable[[str], None]):
+        self._episodes, self._interval_s, self._niceness, self._report = episodes, interval_s, niceness, report
         self._wake, self._stopped = threading.Event(), False
         self._fault = ""
         self._thread = threading.Thread(target=self._run, name="episodes", daemon=True)
@@ -57,7 +57,7 @@ class EpisodeWatch:
 
     def _look(self) -> None:
         try:
-            for item in self._inbox.look():
+            for item in self._episodes.look():
                 self._report(f"set aside: {item.path}: {item.reason}")
         except (ApoError, OSError) as error:
             if str(error) != self._fault:

@@ -8,19 +8,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from apo_core.errors import EpisodeFormatError
-from apo_core.types import EpisodeKind, Purpose
+from apo_core.system.atomic_files import replace_file
+from apo_core.types import EpisodeKind
 from apo_episodes.reader import list_episodes, read_episode
-from apo_trainer.data.dataset import SetAside
 from apo_trainer.data.episode_checks import EpisodeChecks
+from apo_trainer.data.episode_files import RejectedEpisode, is_trained_on
 
 
-class EpisodeInbox:
+class NewEpisodes:
     """What a folder of episodes has for the next run. `look` and the rest may be called from two threads.
 
     Args:
         folder: of the recorder; it may appear later.
         record: JSON file with the ids that a run has used, so that a restart does not count them again.
-        checks: tell which files are sound.
+        checks: decides which files are sound.
 
     Raises:
         EpisodeFormatError: the record is damaged.
@@ -31,7 +32,7 @@ class EpisodeInbox:
         self._lock = threading.Lock()
         self._seen: dict[Path, tuple[int, int]] = {}  # size and time of change of each file that was looked at
         self._new: dict[Path, str] = {}  # sound and unused: episode id
-        self._aside: dict[Path, str] = {}
+        self._rejected: dict[Path, str] = {}
         self._used = self._read()
 
     @property
@@ -41,13 +42,13 @@ class EpisodeInbox:
             return len(self._new)
 
     @property
-    def set_aside(self) -> Mapping[Path, str]:
-        """Files that are not used, and why."""
+    def rejected(self) -> Mapping[Path, str]:
+        """Rejected files, and why."""
         with self._lock:
-            return dict(self._aside)
+            return dict(self._rejected)
 
-    def look(self) -> list[SetAside]:
-        """Checks the files that appeared or changed; returns those that were found wrong now.
+    def look(self) -> list[RejectedEpisode]:
+        """Checks the files that appeared or changed; returns those of them that are rejected.
 
         Raises:
             EpisodeFormatError: the folder cannot be listed.
@@ -62,7 +63,7 @@ class EpisodeInbox:
             if self._seen.get(path) != mark:
                 found += self._sort(path)
                 self._seen[path], changed = mark, True  # after it: until then a run that starts counts it as used
-        self._forget(set(paths))
+        self._drop_missing(set(paths))
         if changed:
             self._checks.save()
         return found
@@ -82,9 +83,7 @@ class EpisodeInbox:
             for path in taken:
                 del self._new[path]
             self._record.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self._record.with_name(f"{self._record.name}.new")
-            temporary.write_text(json.dumps(sorted(self._used), indent=1) + "\n")
-            temporary.replace(self._record)
+            replace_file(self._record, json.dumps(sorted(self._used), indent=1) + "\n")
         return len(taken)
 
     def _paths(self) -> list[Path]:
@@ -93,25 +92,25 @@ class EpisodeInbox:
         except OSError as error:
             raise EpisodeFormatError(f"{self._folder}: cannot be listed: {error}") from None
 
-    def _sort(self, path: Path) -> list[SetAside]:
+    def _sort(self, path: Path) -> list[RejectedEpisode]:
         faults = self._checks.faults(path)
         try:
             episode_id = "" if faults else _id_for_training(path)
         except EpisodeFormatError as error:
-            faults, episode_id = (SetAside.because(path, error).reason,), ""
+            faults, episode_id = (RejectedEpisode.because(path, error).reason,), ""
         with self._lock:
             self._new.pop(path, None)
-            self._aside.pop(path, None)
+            self._rejected.pop(path, None)
             if faults:
-                self._aside[path] = "; ".join(faults)
-                return [SetAside(path, self._aside[path])]
+                self._rejected[path] = "; ".join(faults)
+                return [RejectedEpisode(path, self._rejected[path])]
             if episode_id and episode_id not in self._used:
                 self._new[path] = episode_id
         return []
 
-    def _forget(self, there: set[Path]) -> None:
+    def _drop_missing(self, there: set[Path]) -> None:
         with self._lock:
-            for known in (self._seen, self._new, self._aside):
+            for known in (self._seen, self._new, self._rejected):
                 for path in set(known) - there:
                     del known[path]
 
@@ -130,7 +129,6 @@ class EpisodeInbox:
 
 
 def _id_for_training(path: Path) -> str:
-    """The id of an episode; empty for one that was recorded for another purpose than deployment."""
+    """The id of an episode; empty for one that does not count as new data."""
     info = read_episode(path, images=False).info
-    is_deployment = info.tags.get("purpose", Purpose.DEPLOYMENT) == Purpose.DEPLOYMENT
-    return info.episode_id if info.kind == EpisodeKind.INTERACTION and is_deployment else ""
+    return info.episode_id if info.kind == EpisodeKind.INTERACTION and is_trained_on(info) else ""

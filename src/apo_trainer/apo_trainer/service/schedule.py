@@ -30,7 +30,7 @@ def parse_times(text: str) -> tuple[int, ...]:
 
 
 class Triggers:
-    """Tells when a run is due. A time that passes without a new episode passes; one that passes during a run counts.
+    """Decides when a run is due. A time of the day without a new episode is dropped; one during a run counts.
 
     Args:
         every_n_episodes: new episodes that start a run; 0: none do.
@@ -44,7 +44,7 @@ class Triggers:
         self._every_n, self._every_s, self._at = every_n_episodes, every_s, at
         self._started_s, self._looked = now_s, now
         self._not_before_s = now_s
-        self._pending = ""  # a time of the day that passed and was not answered by a run
+        self._pending = ""  # a time of the day that passed and has not started a run
 
     def due(self, now_s: float, now: datetime, new_episodes: int) -> str:
         """Why a run shall start now; empty when none shall.

@@ -1,4 +1,4 @@
-"""What the trainer is at, from what its training program says. Pure."""
+"""State of the trainer, from the messages of its training program. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 IDLE, RUNNING, FAILED = "IDLE", "RUNNING", "FAILED"
-# the program's last word -> state; any other is FAILED
+# state in the program's result -> state of the trainer; any other is FAILED
 _ENDS = {"PUBLISHED": "PUBLISHED", "REFUSED": "REFUSED", "INTERRUPTED": "CANCELLED"}
 
 

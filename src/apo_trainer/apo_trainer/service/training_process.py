@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from apo_core.system.parent_death import END_WITH_PARENT
 from apo_trainer.config import TrainerConfig, write_config
 
 _LOG_LINES = 5
@@ -49,7 +50,7 @@ class TrainingProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "APO_END_WITH_PARENT": "1", "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, END_WITH_PARENT: "1", "PYTHONUNBUFFERED": "1"},
             )
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, name="training output", daemon=True)
@@ -79,7 +80,7 @@ class TrainingProcess:
         self._process.terminate()
 
     def poll(self, now_s: float) -> list[dict[str, Any]]:
-        """What the run has said since the last call; the last message has event `result`, even if the process died.
+        """Messages of the run since the last call; the last message has event `result`, even if the process died.
 
         Args:
             now_s: steady clock.

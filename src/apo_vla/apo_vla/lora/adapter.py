@@ -21,29 +21,22 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.utils import get_peft_model_state_dict
 from torch import nn
 
-from apo_core.config.parameters import parameter
 from apo_core.errors import AdapterError, ConfigError
 
 TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-_VISION = r".*vision_tower\..*"  # its layers have the same names in some families; not of the language model
+_LANGUAGE_MODEL = "language_model."  # in the names of its modules, see `apo_vla.model.VlaModel`
 ADAPTER = "default"  # PEFT's name for the adapter that serves
 _PREFIX = "base_model.model."  # of PEFT's files
 
 
 @dataclass(frozen=True, slots=True)
 class LoraSettings:
-    """Shape of an adapter; the product B A is scaled by alpha / rank."""
+    """Shape of an adapter; the product B A is scaled by alpha / rank. `shape` has the limits of its parameters."""
 
-    rank: int = parameter(8, "rank of the adapter", low=1, high=1024)
-    alpha: float = parameter(
-        16.0, "scale of the adapter; the product is multiplied by alpha / rank", low=0.0, high=4096.0
-    )
-    dropout: float = parameter(0.0, "share of the adapter's inputs dropped in training", low=0.0, high=0.9)
-    targets: str = parameter(
-        "",
-        "regular expression over module names: the linear and convolution layers that the adapter is of; empty: the "
-        "linear layers of the language model",
-    )
+    rank: int = 8
+    alpha: float = 16.0
+    dropout: float = 0.0  # share of the adapter's inputs dropped in training
+    targets: str = ""  # regular expression over module names; empty: the linear layers of the language model
 
     def __post_init__(self):
         try:
@@ -129,8 +122,9 @@ def attach_lora(model: nn.Module, settings: LoraSettings, seed: int = 0) -> None
         config = peft_config(settings)
         if settings.targets:
             config.target_modules = _matching_layers(model, settings.targets)
-        elif any("vision_tower." in name for name, _ in model.named_modules()):
-            config.exclude_modules = _VISION
+        elif any(_LANGUAGE_MODEL in name for name, _ in model.named_modules()):
+            # a vision tower may have layers of the same names
+            config.exclude_modules = rf"(?!.*{re.escape(_LANGUAGE_MODEL)}).*"
         inject_adapter_in_model(config, model, adapter_name=ADAPTER)
     for name, value in model.named_parameters():
         if "lora_" in name:
@@ -149,7 +143,7 @@ def _matching_layers(model: nn.Module, pattern: str) -> list[str]:
 
 def reaches_features(model: nn.Module) -> bool:
     """Whether the adapter is of layers before the language model, so that features depend on it."""
-    return any("language_model." not in name for name in lora_parameters(model))
+    return any(_LANGUAGE_MODEL not in name for name in lora_parameters(model))
 
 
 def lora_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -208,7 +202,7 @@ def zero(model: nn.Module) -> None:
 def second_slot(model: nn.Module) -> nn.Module:
     """The model once more on the same base tensors, with an adapter of its own (B = 0): costs an adapter's memory.
 
-    Both may compute at the same time in two threads, as long as nobody writes to the base tensors.
+    Both may compute at the same time in two threads, as long as the base tensors are not written to.
     """
     own = {id(parameter) for parameter in lora_parameters(model).values()}
     shared = [t for t in (*model.parameters(), *model.buffers()) if id(t) not in own]

@@ -75,7 +75,7 @@ def test_ls_lists_the_rest_beside_what_cannot_be_read(run, store):
     assert "adapter 1 in" in err
 
 
-def test_show_tells_the_manifest(run):
+def test_show_prints_the_manifest(run):
     status, out, _ = run("show", 2)
     assert status == 0
     for line in ("version: 2", "promoted: True", "parent: 1", "episode_ids: ep-1, ep-2", "    held_out_l1: 0.125"):
@@ -91,7 +91,7 @@ def test_verify_names_what_is_damaged(run, store):
     status, out, _ = run("verify")
     assert status == 2
     assert "FAULT adapter 1 in" in out
-    assert "adapter_model.safetensors has 0 bytes, the manifest says" in out
+    assert "adapter_model.safetensors has 0 bytes, the manifest lists" in out
     assert out.splitlines()[-1] == "2 adapters, 1 with faults"
     assert [r["sound"] for r in json.loads(run("verify", 2, "--json")[1])] == [True]
 
@@ -114,7 +114,7 @@ def test_what_is_damaged_is_not_promoted(run, store):
     assert store.promotion().number == 2
 
 
-def test_prune_says_what_it_removed(run, store):
+def test_prune_prints_what_it_removed(run, store):
     for _ in range(2):
         store.publish(TENSORS, CONFIG, manifest(0, None))
     assert run("prune", "--keep", 1)[1] == "removed 1, 2\n"

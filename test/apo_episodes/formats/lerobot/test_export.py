@@ -70,7 +70,7 @@ def test_frames_are_rows(two, tmp_path):
     assert (types["timestamp"], types["intervention"], types["index"]) == ("float", "bool", "int64")
 
 
-def test_episodes_tell_where_their_frames_are(two, tmp_path):
+def test_episodes_name_where_their_frames_are(two, tmp_path):
     export_lerobot(read_all(two), tmp_path / "out", OPTIONS)
     rows = parquet.read_table(tmp_path / "out" / EPISODES).to_pylist()
     assert [row["length"] for row in rows] == [4, 2]
@@ -128,7 +128,7 @@ def changed(small_contract, **parts):
     return contract_from_dict({**small_contract.as_dict(), **parts}, "changed")
 
 
-def test_every_reason_against_it_is_told(write, small_contract, tmp_path):
+def test_every_reason_against_it_is_reported(write, small_contract, tmp_path):
     images = {"front": {"topic": "f", "height": 5, "width": 6, "encoding": "rgb8"}}
     contract = changed(small_contract, rate_hz=12.5, images=images)
     with pytest.raises(EpisodeToolError) as caught:

@@ -17,7 +17,7 @@ DEFINITION = Path(__file__).parents[4] / "src" / "apo_interfaces" / "msg" / "Act
 
 
 def read_bag(path):
-    """({topic: [(bag time, message)]}, types) as rosbags reads them, by nothing but what the bag itself says."""
+    """({topic: [(bag time, message)]}, types) as rosbags reads them, from nothing but the bag itself."""
     store = typesys.get_typestore(typesys.Stores.EMPTY)
     messages, types = {}, {}
     with rosbag2.Reader(path) as bag:

@@ -133,7 +133,7 @@ def test_every_missing_key_is_listed_with_the_option_for_it(make_file, contract,
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_without_observations_says_how_to_make_them(make_file, contract, tmp_path):
+def test_a_file_without_observations_names_how_to_make_them(make_file, contract, tmp_path):
     def edit(f):
         for demo in f["data"].values():
             del demo["obs"]
@@ -169,10 +169,10 @@ def test_images_are_turned_and_scaled_when_asked(make_file, contract, tmp_path):
     [
         ({"controller_configs": {**CONTROLLER, "type": "JOINT_VELOCITY"}}, "its controller is JOINT_VELOCITY"),
         ({"controller_configs": {**CONTROLLER, "control_delta": False}}, "its actions are absolute poses"),
-        ({"control_freq": 10}, "was recorded at 10.0 Hz, the contract contract.yaml says 20.0 Hz"),
+        ({"control_freq": 10}, "was recorded at 10.0 Hz, the contract contract.yaml requires 20.0 Hz"),
         (
             {"controller_configs": {**CONTROLLER, "output_max": [0.5] * 6}},
-            r"'a' becomes .* at step .*the contract says -1\.0 \.\. 1\.0",
+            r"'a' becomes .* at step .*the contract allows -1\.0 \.\. 1\.0",
         ),
     ],
 )
@@ -215,14 +215,14 @@ def test_poses_are_turned_into_the_contracts_frame(make_file, contract, tmp_path
     np.testing.assert_allclose(read_episode(first).state["ee_pose"][:, 3:], [[0, 0.8, 0, -0.6]] * STEPS, atol=1e-6)
 
 
-def test_names_that_are_not_in_the_contract_and_an_empty_instruction_are_refused(make_file, contract, tmp_path):
+def test_unknown_names_and_an_empty_instruction_are_refused(make_file, contract, tmp_path):
     options = replace(OPTIONS, state={"ee_poze": "x"}, cameras={"side": "y"}, instruction=" ")
     with pytest.raises(EpisodeToolError) as caught:
         import_robomimic(make_file(), tmp_path / "out", contract, options)
     message = str(caught.value)
     assert "--state ee_poze: not in the contract contract.yaml; known: ee_pose" in message
     assert "--camera side: not in the contract contract.yaml; known: front" in message
-    assert "--instruction must say what the robot is told" in message
+    assert "--instruction must not be empty" in message
     assert not (tmp_path / "out").exists()
 
 

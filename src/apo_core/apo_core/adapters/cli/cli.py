@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     tools.add(
         "show",
         commands.show,
-        "tell everything about an adapter but its tensors",
+        "show everything about an adapter but its tensors",
         options=[_store, _version, json_option],
     )
     verify = tools.add(

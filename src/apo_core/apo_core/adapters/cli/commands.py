@@ -1,4 +1,4 @@
-"""What each tool of `apo adapters` does with its arguments: reads, calls, prints, returns the exit status."""
+"""The commands of `apo adapters`: each takes parsed arguments, prints, and returns the exit status."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REFUSED = 2
 
 
 def ls(arguments: argparse.Namespace) -> int:
-    """Prints a table; an adapter that cannot be read is named and the rest is listed all the same."""
+    """Prints a table; an adapter that cannot be read is named, the others are listed."""
     store = _store(arguments)
     current = store.promotion().number
     rows, status = [], 0
@@ -70,13 +70,13 @@ def verify(arguments: argparse.Namespace) -> int:
 
 def promote(arguments: argparse.Namespace) -> int:
     """Points to another version."""
-    _say(_store(arguments).promote(arguments.version, _now(), arguments.reason))
+    _print_promotion(_store(arguments).promote(arguments.version, _now(), arguments.reason))
     return 0
 
 
 def rollback(arguments: argparse.Namespace) -> int:
     """Points to what was promoted before."""
-    _say(_store(arguments).roll_back(_now(), arguments.reason))
+    _print_promotion(_store(arguments).roll_back(_now(), arguments.reason))
     return 0
 
 
@@ -119,7 +119,7 @@ def _store(arguments: argparse.Namespace) -> AdapterStore:
     return store
 
 
-def _say(promotion: Promotion) -> None:
+def _print_promotion(promotion: Promotion) -> None:
     served = f"adapter {promotion.number}" if promotion.number else "the base policy"
     print(f"{served} is promoted (change {promotion.sequence}); policy nodes with auto_reload follow")
 

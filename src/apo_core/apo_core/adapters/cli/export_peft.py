@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
 
-from apo_core.adapters import files as adapter_files
+from apo_core.adapters.files import to_json, to_safetensors
 from apo_core.adapters.manifest import CONFIG_FILE, MODEL_FILE
 from apo_core.adapters.store import AdapterStore
 from apo_core.errors import AdapterError
+from apo_core.system.atomic_files import move, sync, write_file
 
 
 def export_peft(store: AdapterStore, version: int, output: Path, base_model: str = "") -> None:
@@ -35,10 +35,11 @@ def export_peft(store: AdapterStore, version: int, output: Path, base_model: str
         output.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
         try:
-            adapter_files.write_file(temporary / MODEL_FILE, adapter_files.to_safetensors(tensors))
-            adapter_files.write_file(temporary / CONFIG_FILE, adapter_files.to_json(config))
+            write_file(temporary / MODEL_FILE, to_safetensors(tensors))
+            write_file(temporary / CONFIG_FILE, to_json(config))
             temporary.chmod(0o755)
-            os.rename(temporary, output)
+            sync(temporary)
+            move(temporary, output)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise

@@ -16,6 +16,7 @@ from apo_core.contract.contract import Contract
 from apo_core.contract.specs import ImageSpec
 from apo_core.errors import EpisodeToolError
 from apo_core.types import ControlSource, Outcome, StepLabel
+from apo_episodes.episode import Episode
 from apo_episodes.files import extra_module, frame_blocks, new_folder, one_contract, unique_ids
 from apo_episodes.formats.lerobot.feature_statistics import PixelMoments, moments
 from apo_episodes.formats.lerobot.parquet import Shards, make_table, write_meta
@@ -23,7 +24,6 @@ from apo_episodes.formats.lerobot.video import RollingVideo, VideoPlace, encode_
 from apo_episodes.formats.robomimic.unit_actions import shown_actions
 from apo_episodes.inspection.view import as_rgb
 from apo_episodes.labeling import LabelRule
-from apo_episodes.reader import Episode
 
 CODEBASE_VERSION = "v3.0"
 CHUNKS_SIZE = 1000  # files in a folder

@@ -12,8 +12,8 @@ from apo_core.action_tokens import known_tokens
 from apo_core.contract.contract import Contract
 from apo_core.contract.specs import COMPRESSED_IMAGE, ImageSpec, StateSpec
 from apo_core.errors import EpisodeToolError
+from apo_episodes.episode import Episode
 from apo_episodes.files import extra_module
-from apo_episodes.reader import Episode
 
 COMMAND_TYPE = "apo_interfaces/msg/ActionCommand"
 _SECOND = 1_000_000_000

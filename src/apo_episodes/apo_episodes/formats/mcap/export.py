@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from apo_core.errors import EpisodeToolError
+from apo_episodes.episode import Episode
 from apo_episodes.files import extra_module, frame_blocks, new_folder, unique_ids
 from apo_episodes.formats.mcap.bag_messages import MessageMaker
-from apo_episodes.reader import Episode
 
 COMMAND_TOPIC = "command"
 

@@ -17,11 +17,11 @@ import numpy as np
 from apo_core.errors import EpisodeToolError
 from apo_core.types import ControlSource, EpisodeKind, Outcome, StepLabel
 from apo_episodes.curate.selection import draw_parts
+from apo_episodes.episode import Episode
 from apo_episodes.files import frame_blocks, new_file, one_contract, unique_ids
 from apo_episodes.formats.robomimic.unit_actions import full_scale, shown_actions, to_unit
-from apo_episodes.hdf5_disk_file import new_hdf5
+from apo_episodes.hdf5.disk_file import new_hdf5
 from apo_episodes.labeling import LabelRule
-from apo_episodes.reader import Episode
 
 DEMONSTRATION, ROBOT, HUMAN, BEFORE_INTERVENTION = -1, 0, 1, -10
 _ROBOSUITE = 1  # robomimic.envs.env_base.EnvType
@@ -101,7 +101,7 @@ def _write_demo(group: h5py.Group, episode: Episode, options: RobomimicOptions) 
     )
     last = np.arange(steps) == steps - 1
     group["actions"] = to_unit(episode, shown_actions(episode), options.clip)
-    # what was asked for may lie beyond the contract, the arbiter limits it
+    # requested actions may exceed the contract, the arbiter limits them
     group["policy_actions"] = to_unit(episode, episode.policy_actions, clip=True)
     group["human_actions"] = to_unit(episode, episode.human_actions, clip=True)
     if episode.policy_tokens is not None:
@@ -138,7 +138,7 @@ def _write_demo(group: h5py.Group, episode: Episode, options: RobomimicOptions) 
                     shifted[start - 1 : end - 1] = values
                 elif end > 1:
                     shifted[: end - 1] = values[1:]
-                shifted[end - 1] = values[-1]  # stays at the last step, whose successor nobody saw
+                shifted[end - 1] = values[-1]  # repeats the last step, whose successor was not recorded
 
 
 def action_modes(episode: Episode) -> np.ndarray:

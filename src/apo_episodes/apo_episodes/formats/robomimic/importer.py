@@ -21,7 +21,7 @@ from apo_core.errors import ApoError, EpisodeToolError, ObservationError
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
 from apo_episodes.files import new_folder
 from apo_episodes.formats.robomimic.mapping import CAMERAS, StateMapping, choose_mapping, turned_poses
-from apo_episodes.reader import EpisodeWriter
+from apo_episodes.writer import EpisodeWriter
 
 # robosuite's OSC_POSE: largest step of a tick
 POSITION_STEP_M = 0.05
@@ -33,11 +33,11 @@ _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_.-]+")
 
 @dataclass(frozen=True, slots=True)
 class RobomimicImport:
-    """How to import; a None is read from the file, or robosuite's default where it does not say."""
+    """How to import; a None is read from the file, or robosuite's default where it has none."""
 
     instruction: str
     created_utc: str  # ISO 8601, of the import
-    state: Mapping[str, str] = field(default_factory=dict)  # {state key: mapping}, beyond robomimic_mapping.STATE
+    state: Mapping[str, str] = field(default_factory=dict)  # {state key: mapping}, beyond mapping.STATE
     cameras: Mapping[str, str] = field(default_factory=dict)  # {camera: observation key}; <camera>_image otherwise
     task: str = ""  # the file's env_name if empty
     operator: str = "demonstrator"
@@ -76,7 +76,7 @@ def import_robomimic(path: Path, target: Path, contract: Contract, options: Robo
 
 
 class _Source:
-    """An open file whose keys, controller and rate are known to fit."""
+    """An open file with checked keys, controller and rate."""
 
     def __init__(self, path: Path, f: h5py.File, contract: Contract, options: RobomimicImport):
         self._path, self._f, self._contract, self._options = path, f, contract, options
@@ -125,7 +125,7 @@ class _Source:
             if name not in known
         ]
         if not options.instruction.strip():
-            lines.append("--instruction must say what the robot is told")
+            lines.append("--instruction must not be empty")
         if lines:
             self._fail("; ".join(lines))
 
@@ -160,7 +160,7 @@ class _Source:
         rate = options.control_rate_hz or float(kwargs.get("control_freq", CONTROL_RATE_HZ))
         if rate != self._contract.rate_hz:
             self._fail(
-                f"was recorded at {rate} Hz, the contract {self._contract.source} says {self._contract.rate_hz} Hz"
+                f"was recorded at {rate} Hz, the contract {self._contract.source} requires {self._contract.rate_hz} Hz"
             )
         largest = np.broadcast_to(controller.get("output_max", [POSITION_STEP_M] * 3 + [ROTATION_STEP_RAD] * 3), 6)
         largest = np.array(largest, dtype=np.float64)
@@ -249,7 +249,7 @@ class _Source:
             step, dimension = np.argwhere(beyond)[0]
             self._fail(
                 f"{demo}: '{spec.names[dimension]}' becomes {scaled[step, dimension]:.4g} {spec.units[dimension]} "
-                f"at step {step}, the contract says {spec.low[dimension]} .. {spec.high[dimension]}"
+                f"at step {step}, the contract allows {spec.low[dimension]} .. {spec.high[dimension]}"
             )
         return scaled.astype(np.float32)
 
@@ -276,8 +276,8 @@ class _Source:
         if not fits or (frames.shape[1:] != spec.shape and not self._options.resize):
             hint = "; --resize scales them" if fits else ""
             self._fail(
-                f"{demo}: camera '{name}' has {frames.dtype} {frames.shape}, the contract {self._contract.source} says "
-                f"{spec.dtype} {(steps, *spec.shape)}{hint}"
+                f"{demo}: camera '{name}' has {frames.dtype} {frames.shape}, the contract {self._contract.source} "
+                f"requires {spec.dtype} {(steps, *spec.shape)}{hint}"
             )
         return frames
 
@@ -295,7 +295,7 @@ class _Source:
 
 
 def _controller(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arm's controller of robosuite 1.4 (one) or 1.5 (composite); empty where the file does not say."""
+    """The arm's controller of robosuite 1.4 (one) or 1.5 (composite); empty where the file has none."""
     controller = kwargs.get("controller_configs") or {}
     controller = controller[0] if isinstance(controller, Sequence) else controller
     parts = controller.get("body_parts") or {}

@@ -7,7 +7,7 @@ import numpy as np
 from apo_core.contract.contract import Contract
 from apo_core.errors import EpisodeToolError
 from apo_core.types import EpisodeKind
-from apo_episodes.reader import Episode
+from apo_episodes.episode import Episode
 
 _ROUNDING = 1e-3  # share of full scale forgiven
 

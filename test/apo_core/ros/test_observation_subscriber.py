@@ -1,0 +1,113 @@
+"""The subscriptions of a contract, with a node that keeps their callbacks."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from small_contract import contract_data
+
+from apo_core.contract.contract import contract_from_dict
+
+pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' or source a ROS 2 installation")
+
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import PoseStamped
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Float32, Header
+
+from apo_core.ros.observation_subscriber import ObservationSubscriber
+
+NOW_NS = 99_000_000_000
+
+
+class FakeNode:
+    """Keeps subscriptions as {topic: (type, callback)} and the errors that are logged."""
+
+    def __init__(self):
+        self.subscriptions, self.errors = {}, []
+
+    def create_subscription(self, kind, topic, callback, qos):
+        assert topic not in self.subscriptions
+        self.subscriptions[topic] = (kind, callback)
+        return topic
+
+    def destroy_subscription(self, topic):
+        del self.subscriptions[topic]
+
+    def get_clock(self):
+        return SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=NOW_NS))
+
+    def get_logger(self):
+        return SimpleNamespace(error=lambda text, **_: self.errors.append(text))
+
+    def receive(self, topic, message):
+        kind, callback = self.subscriptions[topic]
+        assert isinstance(message, kind)
+        callback(message)
+
+
+@pytest.fixture
+def rig():
+    """A node, a subscriber of a contract with two streams of one topic, and what it reports."""
+    state = contract_data()["state"]
+    joint = {"topic": "joints", "type": "sensor_msgs/msg/JointState", "size": 2, "unit": "x", "joints": ["a", "b"]}
+    state |= {
+        "position": {**joint, "field": "position"},
+        "velocity": {**joint, "field": "velocity"},
+        "force": {"topic": "force", "type": "std_msgs/msg/Float32", "size": 1, "unit": "N"},
+    }
+    contract = contract_from_dict(contract_data(state=state), "test")
+    node, samples, refused = FakeNode(), [], []
+    subscriber = ObservationSubscriber(node, contract, None, lambda *sample: samples.append(sample), refused.append)
+    return SimpleNamespace(node=node, subscriber=subscriber, samples=samples, refused=refused)
+
+
+def header(seconds: int) -> Header:
+    return Header(stamp=Time(sec=seconds))
+
+
+def test_each_topic_has_one_subscription_of_its_type(rig):
+    assert {topic: kind for topic, (kind, _) in rig.node.subscriptions.items()} == {
+        "front/image_raw": Image,
+        "ee_pose": PoseStamped,
+        "gripper/joint_states": JointState,
+        "joints": JointState,
+        "force": Float32,
+    }
+
+
+def test_an_image_arrives_as_an_array_with_its_stamp(rig):
+    pixels = np.arange(72, dtype=np.uint8)
+    message = Image(header=header(3), height=4, width=6, encoding="rgb8", step=18, data=pixels.tobytes())
+    rig.node.receive("front/image_raw", message)
+    ((stream, stamp_ns, image),) = rig.samples
+    assert (stream, stamp_ns) == ("front", 3_000_000_000)
+    np.testing.assert_array_equal(image, pixels.reshape(4, 6, 3))
+
+
+def test_streams_of_one_topic_share_its_messages(rig):
+    rig.node.receive("joints", JointState(header=header(2), name=["b", "a"], position=[1.0, 2.0], velocity=[3.0, 4.0]))
+    assert [(stream, stamp_ns, value.tolist()) for stream, stamp_ns, value in rig.samples] == [
+        ("position", 2_000_000_000, [2.0, 1.0]),
+        ("velocity", 2_000_000_000, [4.0, 3.0]),
+    ]
+
+
+def test_a_message_without_header_has_the_stamp_of_its_arrival(rig):
+    rig.node.receive("force", Float32(data=0.5))
+    ((stream, stamp_ns, value),) = rig.samples
+    assert (stream, stamp_ns, value.tolist()) == ("force", NOW_NS, [0.5])
+
+
+def test_a_message_that_does_not_fit_is_dropped_counted_and_logged(rig):
+    rig.node.receive("front/image_raw", Image(header=header(1), height=4, width=5, encoding="rgb8", step=15))
+    rig.node.receive("joints", JointState(header=header(1), name=["a", "b"], position=[1.0, 2.0]))
+    assert rig.refused == ["front", "velocity"] and rig.subscriber.refused == 2
+    assert [stream for stream, *_ in rig.samples] == ["position"]  # the other stream of the message fits
+    assert len(rig.node.errors) == 2 and "message dropped: " in rig.node.errors[0]
+
+
+def test_closing_ends_all_subscriptions(rig):
+    rig.subscriber.close()
+    rig.subscriber.close()
+    assert rig.node.subscriptions == {}

@@ -1,0 +1,40 @@
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from apo_core.system.parent_death import END_WITH_PARENT
+
+CHILD = """
+import ctypes, signal, time
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # a test run in the background inherits that it is ignored
+from apo_core.system.parent_death import end_with_parent_if_asked
+end_with_parent_if_asked()
+number = ctypes.c_int()
+ctypes.CDLL(None).prctl(2, ctypes.byref(number))  # PR_GET_PDEATHSIG
+print(number.value, flush=True)
+"""
+PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+
+
+@pytest.mark.parametrize(("value", "number"), [("1", signal.SIGINT), ("0", 0), ("", 0)])
+def test_the_environment_asks_for_the_signal(value, number):
+    environment = {**os.environ, END_WITH_PARENT: value}
+    child = subprocess.run([sys.executable, "-c", CHILD], env=environment, capture_output=True, check=True, timeout=60)
+    assert int(child.stdout) == number
+
+
+def test_a_child_ends_with_its_killed_parent():
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, f"{CHILD}\ntime.sleep(60)"],
+        env={**os.environ, END_WITH_PARENT: "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    with parent:
+        assert parent.stdout.readline()
+        parent.kill()
+        # the child holds the pipe as well: it ends with both
+        assert parent.communicate(timeout=30)[0] == b""
