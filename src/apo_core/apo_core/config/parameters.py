@@ -45,9 +45,10 @@ def group(cls: type[T]) -> T:
     return dataclasses.field(default_factory=cls, metadata={"group": cls})
 
 
-def parameter_fields(cls: type) -> dict[str, tuple[dataclasses.Field, Any]]:
+def parameter_fields(cls: type[Dataclass]) -> dict[str, tuple[dataclasses.Field[Any], Any]]:
     """Name -> field and type of every parameter of a configuration class, those of its groups included, in order."""
-    hints, found = typing.get_type_hints(cls), {}
+    hints = typing.get_type_hints(cls)
+    found: dict[str, tuple[dataclasses.Field[Any], Any]] = {}
     for spec in dataclasses.fields(cls):
         if "group" in spec.metadata:
             found |= parameter_fields(spec.metadata["group"])

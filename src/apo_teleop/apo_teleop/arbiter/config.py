@@ -72,7 +72,7 @@ class ArbiterConfig:
         "reliable", "QoS of ee_pose and of the feedback", choices=("reliable", "best_effort")
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         robot = self.robot
         sends = robot.output != "none" or robot.gripper_output != "none"
         if self.lockstep and sends and robot.output_stamp != "observation":
