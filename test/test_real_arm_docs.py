@@ -1,4 +1,4 @@
-"""What docs/real_arm.md tells to type is loaded as it stands there."""
+"""The YAML blocks of docs/how-to/real_arm.md load as they are printed."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.outputs.config import JOINT_OUTPUTS, OUTPUTS
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "real_arm.md").read_text()
+PAGE = (ROOT / "docs" / "how-to" / "real_arm.md").read_text()
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.S)
 PARAMETERS = [block for block in BLOCKS if "ros__parameters" in block]
 LIMITS = [block for block in BLOCKS if block.startswith("limits:")]
@@ -21,7 +21,7 @@ LIMITS = [block for block in BLOCKS if block.startswith("limits:")]
 
 def arm_contract(block: str):
     data = yaml.safe_load((ROOT / "config" / "contract.yaml").read_text())
-    return contract_from_dict({**data, **yaml.safe_load(block)}, "docs/real_arm.md")
+    return contract_from_dict({**data, **yaml.safe_load(block)}, "docs/how-to/real_arm.md")
 
 
 def test_each_kind_of_output_has_an_example():

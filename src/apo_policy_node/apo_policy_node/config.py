@@ -33,7 +33,12 @@ class PolicyConfig:
     instruction: str = parameter(DEFAULT_TASK.instruction, "task of the policy, in words")
     replan_steps: int = parameter(2, "ticks a chunk is used before the next prediction", low=1, high=1000)
     action_horizon: int = parameter(0, "rows of a chunk predicted and executed at most; 0: all", low=0, high=1000)
-    chunking: str = parameter("replace", "how a chunk goes together with those before it", choices=CHUNKINGS)
+    chunking: str = parameter(
+        "replace",
+        "how a chunk combines with those before it; ensemble: predictions of one moment are averaged; realtime: a "
+        "chunk continues the one before",
+        choices=CHUNKINGS,
+    )
     ensemble_decay: float = parameter(
         0.01, "ensemble: the larger, the more the oldest prediction of a moment counts", low=0.0, high=10.0
     )

@@ -16,7 +16,10 @@ class RecorderConfig:
     contract_file: str = parameter("config/contract.yaml", "the contract: what is recorded")
     episode_dir: str = parameter("runs/episodes", "folder of the episode files; created when missing")
     image_compression: str = parameter(
-        "zstd", "codec of the images: zstd, gzip, none are lossless, jpeg is not", choices=COMPRESSIONS
+        "zstd",
+        "codec of the images: zstd, gzip, none are lossless; jpeg shrinks 84x84 frames to 0.14 instead of 0.44 "
+        "(docs/reference/episode_format.md)",
+        choices=COMPRESSIONS,
     )
     jpeg_quality: int = parameter(95, "of image_compression jpeg; depth images stay lossless", low=1, high=100)
     pre_roll_s: float = parameter(0.0, "s before the start of an episode that are kept in it", low=0.0, high=60.0)

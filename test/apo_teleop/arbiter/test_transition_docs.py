@@ -16,7 +16,9 @@ def run(file, *options):
 
 
 def test_the_page_is_up_to_date():
-    assert run(ROOT / "docs" / "arbiter.md", "--check") == 0, "run: python -m apo_teleop.arbiter.transition_docs"
+    assert run(ROOT / "docs" / "reference" / "arbiter.md", "--check") == 0, (
+        "run: python -m apo_teleop.arbiter.transition_docs"
+    )
 
 
 def test_it_is_written_and_a_changed_one_is_noticed(tmp_path, capsys):

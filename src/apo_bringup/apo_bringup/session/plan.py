@@ -21,10 +21,12 @@ class SessionConfig:
     rounds: int = parameter(3, "deploy-train-reload rounds", low=1, high=1000)
     episodes_per_round: int = parameter(12, "deployment episodes a round", low=1, high=10000)
     evaluation_episodes: int = parameter(
-        30, "evaluation episodes for the base and for the last adapter", low=1, high=10000
+        30, "evaluation episodes for the base and for the last adapter, on the same seeds", low=1, high=10000
     )
-    expert_episodes: int = parameter(24, "expert demonstrations for the expert half of each batch", low=1, high=10000)
-    train_steps: int = parameter(0, "optimizer steps a round; 0 keeps the trainer's own setting", low=0, high=1000000)
+    expert_episodes: int = parameter(
+        24, "demonstrations for the expert half of each batch; collected when missing", low=1, high=10000
+    )
+    train_steps: int = parameter(0, "optimizer steps a round; 0: as in config/trainer.yaml", low=0, high=1000000)
     seed: int = parameter(
         0,
         "of the session: its training, its operator's tremor and its trials, which come after those of the seed before",

@@ -6,18 +6,33 @@ import dataclasses
 import math
 import types
 import typing
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import yaml
 
 from apo_core.config.rcl_yaml import parse_yaml, read_yaml
 from apo_core.errors import ConfigError
 
-T = TypeVar("T")
+
+class Dataclass(Protocol):
+    """Any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
 
-def parameter(default: Any, description: str, *, low: float | None = None, high: float | None = None, choices=None):
+T = TypeVar("T", bound=Dataclass)
+
+
+def parameter(
+    default: Any,
+    description: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: Sequence[str] | None = None,
+) -> Any:
     """A dataclass field that is also a ROS parameter: description, inclusive range, allowed values."""
     metadata = {"description": description, "low": low, "high": high, "choices": choices}
     if isinstance(default, list | dict):
@@ -30,9 +45,10 @@ def group(cls: type[T]) -> T:
     return dataclasses.field(default_factory=cls, metadata={"group": cls})
 
 
-def parameter_fields(cls: type) -> dict[str, tuple[dataclasses.Field, Any]]:
+def parameter_fields(cls: type[Dataclass]) -> dict[str, tuple[dataclasses.Field[Any], Any]]:
     """Name -> field and type of every parameter of a configuration class, those of its groups included, in order."""
-    hints, found = typing.get_type_hints(cls), {}
+    hints = typing.get_type_hints(cls)
+    found: dict[str, tuple[dataclasses.Field[Any], Any]] = {}
     for spec in dataclasses.fields(cls):
         if "group" in spec.metadata:
             found |= parameter_fields(spec.metadata["group"])

@@ -146,9 +146,10 @@ class Scene:
         nearest = wrap_angle(self.object_yaw - NOMINAL_YAW, symmetry)
         choices = [yaw for yaw in (nearest, nearest - symmetry, nearest + symmetry) if abs(yaw) <= MAX_YAW]
         choices.sort(key=lambda yaw: abs(yaw - self.hand_yaw))
-        if self.obstacle_yaw is not None:
+        obstacle_yaw = self.obstacle_yaw
+        if obstacle_yaw is not None:
             # fingers across the line between the two objects come down beside the obstacle
-            choices.sort(key=lambda yaw: abs(np.cos(yaw + NOMINAL_YAW - self.obstacle_yaw)))
+            choices.sort(key=lambda yaw: abs(np.cos(yaw + NOMINAL_YAW - obstacle_yaw)))
         # not wrapped: the way through half a turn from rest is beyond the wrist's limit
         return choices[0] - self.hand_yaw
 

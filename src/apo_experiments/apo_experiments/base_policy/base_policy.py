@@ -69,7 +69,7 @@ class BasePolicyConfig:
     vision_steps: int = parameter(1200, "optimizer steps of vision", low=1, high=1_000_000)
     vision_batch_size: int = parameter(64, "pictures a step of vision", low=1, high=4096)
     vision_learning_rate: float = parameter(1e-3, "AdamW for vision, after the warmup", low=1e-7, high=1.0)
-    chunk: int = parameter(4, "actions predicted from one observation", low=1, high=64)
+    chunk: int = parameter(4, "actions predicted and executed from one observation", low=1, high=64)
     steps: int = parameter(250, "optimizer steps", low=1, high=1_000_000)
     evaluate_every: int = parameter(50, "steps between measurements of the held-out loss", low=1, high=1_000_000)
     batch_size: int = parameter(32, "frames a step", low=1, high=4096)

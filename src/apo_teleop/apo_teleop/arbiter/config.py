@@ -55,14 +55,24 @@ class ArbiterConfig:
     following_angular_speed: float = parameter(
         0.1, "rad/s, commands below it need not be followed", low=0.0, high=100.0
     )
-    linear_deceleration: float = parameter(8.0, "m/s^2 at which HOLD ends translation", low=0.01, high=1000.0)
-    angular_deceleration: float = parameter(80.0, "rad/s^2 at which HOLD ends rotation", low=0.01, high=10000.0)
+    linear_deceleration: float = parameter(
+        8.0,
+        "m/s^2 at which HOLD ends translation; at most limits.linear_acceleration of the contract",
+        low=0.01,
+        high=1000.0,
+    )
+    angular_deceleration: float = parameter(
+        80.0,
+        "rad/s^2 at which HOLD ends rotation; at most limits.angular_acceleration of the contract",
+        low=0.01,
+        high=10000.0,
+    )
     publisher_check_s: float = parameter(0.5, "s between counts of the publishers on each input", low=0.05, high=60.0)
     sensor_reliability: str = parameter(
         "reliable", "QoS of ee_pose and of the feedback", choices=("reliable", "best_effort")
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         robot = self.robot
         sends = robot.output != "none" or robot.gripper_output != "none"
         if self.lockstep and sends and robot.output_stamp != "observation":

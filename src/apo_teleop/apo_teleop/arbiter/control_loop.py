@@ -8,7 +8,7 @@ import numpy as np
 
 from apo_core.contract.contract import Contract
 from apo_core.contract.frames import Header
-from apo_core.types import ActionChunk
+from apo_core.types import ActionChunk, OperatorEvent
 from apo_teleop.arbiter.arbiter import Arbiter
 from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.arbiter.control_record import ControlRecord
@@ -132,7 +132,7 @@ class ControlLoop:
         connected: bool,
         active: bool,
         values: np.ndarray,
-        events: tuple[str, ...],
+        events: tuple[OperatorEvent, ...],
         now_ns: int,
         steady_ns: int,
     ) -> Decision | None:

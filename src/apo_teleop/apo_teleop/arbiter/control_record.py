@@ -40,7 +40,7 @@ class ControlRecord:
     def summary(self, steady_ns: int, ticks_missed: int) -> dict[str, str]:
         """Key and value, for people; ages in seconds of the clock that the inputs' arrival is measured with."""
         decision, inputs = self.decision, self.inputs
-        if decision is None:
+        if decision is None or inputs is None:
             return {"state": "no tick yet", "ticks_missed": str(ticks_missed)}
         arrivals = {
             "policy": inputs.policy,

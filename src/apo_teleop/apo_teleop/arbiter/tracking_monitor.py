@@ -39,11 +39,12 @@ class TrackingMonitor:
             return ""
         found = ""
         for i, (unit, part, threshold) in enumerate(self._parts):
+            since_ns = self._since_ns[i]
             wanted, reached = math.hypot(*commanded[part]), math.hypot(*measured[part])
             if wanted <= threshold or reached >= self._share * wanted:
                 self._since_ns[i] = None
-            elif self._since_ns[i] is None or self._since_ns[i] > steady_ns:
+            elif since_ns is None or since_ns > steady_ns:
                 self._since_ns[i] = steady_ns
-            elif steady_ns - self._since_ns[i] > self._limit_ns:
+            elif steady_ns - since_ns > self._limit_ns:
                 found = f"commanded {wanted:.3f} {unit}, measured {reached:.3f}"
         return found

@@ -18,7 +18,7 @@ from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.arbiter.transitions import TRANSITIONS, Transition
 from apo_teleop.arbiter.types import ControlState
 
-DEFAULT_FILE = Path("docs/arbiter.md")
+DEFAULT_FILE = Path("docs/reference/arbiter.md")
 DEFAULT_CONTRACT = Path("config/contract.yaml")
 
 _INTRODUCTION = """\

@@ -24,7 +24,7 @@ _QUEUE = 1000  # messages between two polls
 class JoyConfig:
     """Which joystick; its axes and buttons are in ProfileConfig. Raises ConfigError with every fault found."""
 
-    joy_preset: str = parameter("gamepad", "line of joy_presets, axis_maps and button_roles that counts")
+    joy_preset: str = parameter("gamepad", "line of joy_presets, axis_maps and button_roles in use")
     joy_presets: tuple[str, ...] = parameter(
         ("spacenav: spacenav/joy 6 2.0", "gamepad: joy 6 0.0", "xpad: joy 8 0.0"),
         "name: topic, number of axes of its messages, s of zeros after which the operator rests (motion stops at once)",

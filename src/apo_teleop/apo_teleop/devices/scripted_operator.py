@@ -52,7 +52,9 @@ class ScriptedConfig:
     takeover_step: int = parameter(
         60, "step of a trial at which an empty hand is helped; 0: never", low=0, high=100_000
     )
-    reaction_s: float = parameter(0.45, "s between seeing the need and moving, median", low=0.0, high=60.0)
+    reaction_s: float = parameter(
+        0.45, "median s between seeing the need and moving; log-normal, drawn for each takeover", low=0.0, high=60.0
+    )
     reaction_spread: float = parameter(
         0.3, "standard deviation of its logarithm; 0: always the median", low=0.0, high=2.0
     )

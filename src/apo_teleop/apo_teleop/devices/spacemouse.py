@@ -17,7 +17,7 @@ from apo_teleop.devices.rest_gate import RestGate
 _MAX_REPORTS = 1000  # in one poll; a device that sends more would never be drained
 _HID_STATE = ("x", "y", "z", "roll", "pitch", "yaw")  # pyspacemouse's names of HID_AXES
 _MULTI_AXIS_CONTROLLER = (0x01, 0x08)  # HID usage page and usage of the interface that has the axes
-_HELP = "is libhidapi-hidraw0 installed, and may this user read /dev/hidraw*? (docs/devices.md)"
+_HELP = "is libhidapi-hidraw0 installed, and may this user read /dev/hidraw*? (docs/how-to/devices.md)"
 
 
 class SpaceMouse:

@@ -20,7 +20,7 @@ class MotionLimits:
     def __init__(self, contract: Contract):
         limits, names = contract.limits, contract.action.names
         self._period_s = 1.0 / contract.rate_hz
-        self._range = []  # low, high, tolerance, key of each
+        self._range: list[tuple[float, float, float, str, str]] = []  # low, high, tolerance, key of each
         for i, (name, low, high) in enumerate(zip(names, contract.action.low, contract.action.high, strict=True)):
             keys = [f"action.low.{name}", f"action.high.{name}"]
             if limits.step is not None and i < len(limits.step):
@@ -29,7 +29,7 @@ class MotionLimits:
                     high, keys[1] = speed, f"limits.step.{name}"
                 if -speed > low * (1 - NOTICEABLE):
                     low, keys[0] = -speed, f"limits.step.{name}"
-            self._range.append((low, high, NOTICEABLE * (high - low), *keys))
+            self._range.append((low, high, NOTICEABLE * (high - low), keys[0], keys[1]))
         self._speeds = (
             ("limits.linear_speed", LINEAR, limits.linear_speed),
             ("limits.angular_speed", ANGULAR, limits.angular_speed),
