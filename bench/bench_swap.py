@@ -23,7 +23,7 @@ from apo_core.policy_probe import probe_observations
 from apo_core.types import ControlSource, Observation
 from apo_policy_node.config import PolicyConfig
 from apo_policy_node.inference.runner import Answer
-from apo_policy_node.policy_server import Listeners, PolicyServer
+from apo_policy_node.policy_server import SWITCH_INTERVAL_S, Listeners, PolicyServer
 from apo_vla.lora.adapter import (
     LoraSettings,
     adapter_config,
@@ -159,6 +159,7 @@ def drive(server: PolicyServer, control: Control, period_s: float, versions: lis
 def swap_ticks_missed() -> None:
     """Ticks at 20 Hz without an action while 20 adapters are staged and swapped, another process taking a core."""
     torch.set_num_threads(1)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     config = PolicyConfig(
         contract_file=str(ROOT / "config" / "contract.yaml"), checkpoint_dir=str(ROOT / "models" / "lift_base")
     )
@@ -183,6 +184,7 @@ def swap_ticks_missed() -> None:
                     Listeners(control.answer, lambda result: None, complain, complain),
                     time.time_ns,
                 )
+                server.start()
                 try:
                     loaded = drive(server, control, contract.period_ns / 1e9, asked)
                 finally:

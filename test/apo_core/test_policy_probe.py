@@ -13,12 +13,12 @@ CONTRACT = load_contract(Path(__file__).parents[2] / "config" / "contract.yaml")
 
 
 class Policy:
-    """Actions follow the brightness of the image, times a gain."""
+    """Called as `predict`: actions follow the brightness of the image, times a gain."""
 
     def __init__(self, gain: float = 1.0, log_prob: float = -1.0):
         self.gain, self.log_prob = gain, log_prob
 
-    def predict(self, observation):
+    def __call__(self, observation):
         CONTRACT.check_observation(observation)
         level = float(np.mean(next(iter(observation.images.values())))) * self.gain
         values = np.full((2, 7), level, np.float32)
@@ -28,7 +28,7 @@ class Policy:
 
 
 class Broken:
-    def predict(self, observation):
+    def __call__(self, observation):
         raise ValueError("no such key")
 
 

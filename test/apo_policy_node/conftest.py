@@ -9,6 +9,7 @@ from small_contract import contract_data
 
 from apo_core.contract.contract import Contract, contract_from_dict
 from apo_core.errors import AdapterError
+from apo_core.served_policy import PolicyCapabilities
 from apo_core.types import ActionChunk, Observation
 
 PERIOD_NS = 50_000_000
@@ -25,7 +26,7 @@ class FakePolicy:
         self.adapter_version = 0
         self.bias = 0.0
         self.rows = self.chunk = 4
-        self.takes_committed = True
+        self.capabilities = PolicyCapabilities(committed_rows=True, entropies=True)
         self.entropy = 2.0
         self.committed: list[np.ndarray | None] = []
         self.predicted: list[int] = []  # stamps

@@ -1,4 +1,4 @@
-"""A policy that cannot serve here is refused before it does."""
+"""A policy that cannot serve here is rejected before it does."""
 
 import dataclasses
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from apo_core.errors import CheckpointError, ConfigError
+from apo_core.served_policy import PolicyCapabilities
 from apo_policy_node.config import PolicyConfig
 from apo_policy_node.startup_checks import check_policy, warm_up
 
@@ -41,14 +42,14 @@ def test_one_bound_to_no_robot_is_refused(loaded, contract, config):
 def test_a_policy_of_another_rate_is_refused(loaded, contract, config):
     loaded.change = lambda chunk: dataclasses.replace(chunk, period_ns=200_000_000)
 
-    with pytest.raises(CheckpointError, match=r"0.2 s apart \(deployment.yaml: period_s\), .* says 0.05 s \(rate_hz\)"):
+    with pytest.raises(CheckpointError, match=r"0.2 s apart \(deployment.yaml: period_s\), .* has 0.05 s \(rate_hz\)"):
         check_policy(loaded, contract, config)
 
 
 def test_a_policy_of_another_number_of_actions_is_refused(loaded, contract, config):
     loaded.change = lambda chunk: dataclasses.replace(chunk, values=chunk.values[:, :-1])
 
-    with pytest.raises(CheckpointError, match=r"have shape \(4, \d+\), the contract says \(rows, \d+\)"):
+    with pytest.raises(CheckpointError, match=r"have shape \(4, \d+\), the contract has \(rows, \d+\)"):
         check_policy(loaded, contract, config)
 
 
@@ -82,7 +83,7 @@ def test_a_plan_that_acts_on_old_observations_is_refused(loaded, contract, confi
 
 
 def test_what_a_policy_of_whole_chunks_cannot_do_is_refused_at_once(loaded, contract, config):
-    loaded.takes_committed = False
+    loaded.capabilities = PolicyCapabilities(committed_rows=False, entropies=False)
     changes = {"chunking": "realtime", "committed_rows": 1, "help_entropy": 1.0}
     with pytest.raises(ConfigError) as caught:
         check_policy(loaded, contract, dataclasses.replace(config, **changes))

@@ -1,139 +1,66 @@
+import dataclasses
 import json
 
-import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
+import yaml
 
-from apo_core.errors import CheckpointError
-from apo_vla.loading import load_checkpoint, load_weights, read_manifest, save_checkpoint, write_manifest
-from apo_vla.lora.adapter import LoraSettings, attach_lora, lora_parameters
-from apo_vla.policy import VlaPolicy
+from apo_core.errors import CheckpointError, ConfigError
+from apo_vla.loading import FAMILIES, foreign_parameters, load_checkpoint, read_deployment, read_family
 
 
-@pytest.fixture
-def folder(tmp_path, tiny_model, tiny_tokenizer, tiny_statistics):
-    save_checkpoint(tmp_path, tiny_model, tiny_tokenizer, tiny_statistics, {"task": "Lift"})
-    return tmp_path
+def named(name):
+    return next(family for family in FAMILIES if family.name == name)
 
 
-def change(folder, name, edit):
-    """Edits a file of a checkpoint and makes its manifest agree."""
-    path = folder / name
-    data = json.loads(path.read_text())
-    edit(data)
-    path.write_text(json.dumps(data))
-    write_manifest(folder, {})
+def published(folder, name, **deployment):
+    (folder / "config.json").write_text(json.dumps({"model_type": name}))
+    (folder / "deployment.yaml").write_text(yaml.safe_dump(deployment))
+    return folder
 
 
-def change_weights(folder, edit):
-    weights = load_file(folder / "model.safetensors")
-    edit(weights)
-    save_file(weights, folder / "model.safetensors")
-    write_manifest(folder, {})
+def test_families_differ_by_name():
+    assert len({family.name for family in FAMILIES}) == len(FAMILIES)
 
 
-def test_what_was_saved_is_loaded(folder, tiny_model):
-    checkpoint = load_checkpoint(folder)
-    assert checkpoint.manifest["task"] == "Lift"
-    assert checkpoint.model.config == tiny_model.config and not checkpoint.model.training
-    for name, value in tiny_model.state_dict().items():
-        loaded = checkpoint.model.state_dict()[name]
-        assert loaded.dtype == torch.float32
-        assert torch.equal(loaded, value.half().float())
-    assert load_file(folder / "model.safetensors")["action_head.weight"].dtype == torch.float16
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_a_config_names_its_family(tmp_path, family):
+    (tmp_path / "config.json").write_text(json.dumps({"type": family.name}))
+    assert read_family(tmp_path) is family
 
 
-def test_a_loaded_policy_acts_as_base_with_an_adapter_attached(folder, observation):
-    plain, adapted = VlaPolicy.load(folder, lora=None), VlaPolicy.load(folder, lora=LoraSettings(rank=4))
-    assert len(lora_parameters(adapted.model)) == 28 and not lora_parameters(plain.model)
-    np.testing.assert_array_equal(adapted.predict(observation()).log_probs, plain.predict(observation()).log_probs)
-    sha256 = read_manifest(folder)["sha256"]
-    assert adapted.base_sha256 == sha256["model.safetensors"]
-    assert adapted.statistics_sha256 == sha256["dataset_statistics.json"]
-    assert adapted.contract_sha256 == "c0ffee"
+def test_an_unknown_family_is_refused_with_those_known(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"family": "pi0"}))
+    with pytest.raises(CheckpointError, match="unknown family 'pi0'; known: apo_small_vla, openvla, pi0_fast"):
+        load_checkpoint(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "dataset_statistics.json"])
-def test_a_changed_file_is_refused(folder, name):
-    path = folder / name
-    data = bytearray(path.read_bytes())
-    data[-2] ^= 1
-    path.write_bytes(data)
-    with pytest.raises(CheckpointError, match=f"{name} differ from sha256 in manifest.json"):
-        load_checkpoint(folder)
+def test_parameters_of_other_families_are_foreign():
+    foreign = foreign_parameters(named("pi0_fast"))
+    assert foreign["statistics_key"] == "" and foreign["prompt_length"] == 64
+    assert not {"cameras", "conventions"} & set(foreign)
+    assert set(foreign_parameters(named("openvla"))) == {"conventions", "text_tokenizer", "action_tokenizer"}
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "manifest.json"])
-def test_a_missing_file_is_named(folder, name):
-    (folder / name).unlink()
-    with pytest.raises(CheckpointError, match=f"{name} missing"):
-        load_checkpoint(folder)
+@pytest.mark.parametrize(("name", "foreign"), [("pi0_fast", "openvla"), ("openvla", "pi0_fast")])
+def test_a_file_with_the_defaults_of_another_family_is_read(tmp_path, name, foreign):
+    defaults = {spec.name: spec.default for spec in dataclasses.fields(named(foreign).deployment)}
+    written = {key: list(value) if isinstance(value, tuple) else value for key, value in defaults.items()}
+    assert read_deployment(published(tmp_path, name, **written)) == named(name).deployment()
 
 
-def test_a_damaged_manifest_is_refused(folder):
-    (folder / "manifest.json").write_text("{}")
-    with pytest.raises(CheckpointError, match=r"manifest.json: cannot be read \(KeyError"):
-        load_checkpoint(folder)
-
-
-def test_weights_must_agree_by_name_and_shape(folder):
-    def damage(weights):
-        weights["action_head.bias"] = torch.zeros(256)
-        del weights["language_model.norm.weight"]
-        weights["action_head.weight"] = weights["action_head.weight"][:255].clone()
-
-    change_weights(folder, damage)
+def test_a_parameter_of_another_family_is_refused(tmp_path):
+    folder = published(tmp_path, "pi0_fast", centre_crop=True, adapter="a")
     with pytest.raises(CheckpointError) as error:
-        load_checkpoint(folder)
-    message = str(error.value)
-    assert "'language_model.norm.weight' is missing" in message
-    assert "'action_head.bias' is unknown" in message
-    assert "'action_head.weight' has shape (255, 32), config.json says (256, 32)" in message
+        read_deployment(folder)
+    for text in ("centre_crop = True", "adapter = 'a'"):
+        assert f"{text} cannot be used with pi0-FAST: leave it out" in str(error.value)
 
 
-def test_weights_must_be_finite(tiny_model):
-    weights = {name: value.clone() for name, value in tiny_model.state_dict().items()}
-    weights["action_head.weight"][0, 0] = float("nan")
-    with pytest.raises(CheckpointError, match=r"here: 'action_head.weight' is not finite"):
-        load_weights(tiny_model, weights, "here")
-    assert torch.isfinite(tiny_model.action_head.weight).all()
+def test_a_parameter_of_no_family_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="camera is not a parameter"):
+        read_deployment(published(tmp_path, "openvla", camera=["a"]))
 
 
-def test_files_must_agree_with_each_other(folder):
-    change(folder, "dataset_statistics.json", lambda data: data["state"].pop("gripper_width"))
-    with pytest.raises(CheckpointError, match=r"dataset_statistics.json has state \('ee_pose',\)"):
-        load_checkpoint(folder)
-
-
-def test_another_family_is_refused(folder):
-    change(folder, "config.json", lambda data: data.update(family="pi0"))
-    with pytest.raises(CheckpointError, match="unknown family 'pi0'; known: apo_small_vla"):
-        load_checkpoint(folder)
-
-
-def test_an_impossible_shape_is_refused(folder):
-    change(folder, "config.json", lambda data: data.update(heads=5))
-    with pytest.raises(CheckpointError, match="heads = 5"):
-        load_checkpoint(folder)
-
-
-def test_an_adapted_model_is_not_saved_as_a_base(tmp_path, tiny_model, tiny_tokenizer, tiny_statistics):
-    attach_lora(tiny_model, LoraSettings(rank=4))
-    with pytest.raises(ValueError, match="adapter store"):
-        save_checkpoint(tmp_path, tiny_model, tiny_tokenizer, tiny_statistics, {})
-
-
-def test_a_file_that_cannot_be_written_is_told_as_such(tmp_path, tiny_model, tiny_tokenizer, tiny_statistics):
-    (tmp_path / "model.safetensors").mkdir()
-    with pytest.raises(OSError, match=r"model\.safetensors"):
-        save_checkpoint(tmp_path, tiny_model, tiny_tokenizer, tiny_statistics, {})
-
-
-def test_weights_beyond_half_precision_are_not_saved(tmp_path, tiny_model, tiny_tokenizer, tiny_statistics):
-    with torch.no_grad():
-        tiny_model.action_head.weight[0, 0] = 1e6
-    with pytest.raises(ValueError, match=r"action_head\.weight"):
-        save_checkpoint(tmp_path, tiny_model, tiny_tokenizer, tiny_statistics, {})
-    save_checkpoint(tmp_path, tiny_model, tiny_tokenizer, tiny_statistics, {}, dtype=torch.bfloat16)
-    assert load_checkpoint(tmp_path).manifest["sha256"]
+def test_the_small_vla_has_no_deployment(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"family": "apo_small_vla"}))
+    assert read_deployment(tmp_path) is None

@@ -119,6 +119,6 @@ def test_logprobs_of_the_generated_tokens_are_those_of_generate(tiny_policy, obs
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in policy.model.parameters())
 
 
-def test_a_chunk_tells_its_tokens(tiny_policy, observation):
+def test_a_chunk_has_its_tokens(tiny_policy, observation):
     chunk = tiny_policy().predict(observation(2))
     assert chunk.tokens.shape == (14,) and chunk.tokens.dtype == np.int64

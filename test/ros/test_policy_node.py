@@ -24,9 +24,9 @@ from apo_core.ros.node_runner import run  # noqa: E402
 from apo_interfaces.msg import ActionDoubt  # noqa: E402
 from apo_interfaces.srv import LoadAdapter  # noqa: E402
 from apo_policy_node.policy_node import PolicyNode  # noqa: E402
+from apo_vla.families.small_vla.checkpoint import save_checkpoint  # noqa: E402
 from apo_vla.families.small_vla.model import SmallVlaConfig  # noqa: E402
 from apo_vla.inputs.prompt import build_tokenizer  # noqa: E402
-from apo_vla.loading import save_checkpoint  # noqa: E402
 from apo_vla.lora.adapter import LoraSettings, adapter_config  # noqa: E402
 from apo_vla.policy import VlaPolicy  # noqa: E402
 
@@ -50,7 +50,7 @@ def store(tmp_path_factory) -> AdapterStore:
 
 @pytest.fixture(scope="module")
 def publish(checkpoint, store) -> Callable[..., int]:
-    """Publishes an adapter whose B is random, and gives its number."""
+    """Publishes an adapter whose B is random, and returns its number."""
     policy = VlaPolicy.load(checkpoint, lora=LORA)
 
     def make(seed: int = 0, **changes: str) -> int:
@@ -139,7 +139,7 @@ def test_a_chunk_serves_three_ticks_then_a_new_one_comes(robot):
     assert [(to_ns(c.observation_stamp) - first_ns) // PERIOD_NS for c in chunks] == [0, 0, 0, 3, 3, 3, 6]
 
 
-def test_every_tick_is_predicted_anew_while_the_human_drives_and_once_after(robot):
+def test_every_tick_is_predicted_while_the_human_drives(robot):
     sources = ["POLICY", "HUMAN", "HUMAN", "POLICY", "POLICY"]
     chunks = [robot.tick(source, gap=20 if tick == 0 else 1) for tick, source in enumerate(sources)]
     first_ns = to_ns(chunks[0].header.stamp)
@@ -232,7 +232,7 @@ def test_a_rollback_brings_back_what_served_before(robot, publish):
     assert robot.roll_back().message == f"adapter {version} serves"
 
 
-def test_every_new_chunk_comes_with_its_doubt_and_doubt_that_lasts_asks_for_help(robot):
+def test_every_new_chunk_has_its_uncertainty_and_requests_help(robot):
     robot.load(0)
     robot.tick(gap=20)
     begin_ns = robot.stamp_ns
@@ -266,9 +266,7 @@ def test_an_image_that_does_not_fit_the_contract_is_no_observation(robot):
     assert int(robot.diagnostics()["answers_new_trial"]) >= 1
 
 
-def test_it_follows_its_store_tells_of_a_damaged_one_and_ends_with_status_0_after_taking_its_chunk_back(
-    ros_domain, tmp_path, parameters, publish, store
-):
+def test_it_follows_its_store_and_revokes_its_chunk_at_the_end(ros_domain, tmp_path, parameters, publish, store):
     version = publish(seed=4)
     process = start(ros_domain, tmp_path, {**parameters, "adapter_version": version, "auto_reload": True})
     robot = Robot(ros_domain)

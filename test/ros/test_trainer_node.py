@@ -26,9 +26,9 @@ from apo_core.contract.contract import load_contract  # noqa: E402
 from apo_core.ros.qos import COMMANDS, LATCHED  # noqa: E402
 from apo_interfaces.msg import EpisodeEvent, TrainerStatus  # noqa: E402
 from apo_interfaces.srv import StartTraining  # noqa: E402
+from apo_vla.families.small_vla.checkpoint import save_checkpoint  # noqa: E402
 from apo_vla.families.small_vla.model import SmallVlaConfig  # noqa: E402
 from apo_vla.inputs.prompt import build_tokenizer  # noqa: E402
-from apo_vla.loading import save_checkpoint  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 EPISODES = ROOT / "test" / "data" / "takeovers"

@@ -35,7 +35,7 @@ class Robot:
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         reliable = sensors("reliable")
-        # first of all: a node whose status comes knows it
+        # created first: once the status of the node arrives, it has discovered these clients too
         self.client = self.node.create_client(LoadAdapter, "policy/load_adapter")
         self.rollback_client = self.node.create_client(Trigger, "policy/rollback")
         self.images = {s.name: self.node.create_publisher(Image, s.topic, reliable) for s in CONTRACT.images}

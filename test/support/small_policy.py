@@ -61,6 +61,6 @@ def random_model(config: SmallVlaConfig, seed: int = 0) -> SmallVla:
 
 
 def random_adapter(model: torch.nn.Module, seed: int = 0) -> dict[str, np.ndarray]:
-    """Tensors for a model with LoRA, normal with a deviation of 0.3: enough to change what it says."""
+    """Tensors for a model with LoRA, normal with a deviation of 0.3: enough to change its tokens."""
     rng = np.random.default_rng(seed)
     return {name: rng.normal(0, 0.3, value.shape).astype(np.float32) for name, value in lora_state(model).items()}

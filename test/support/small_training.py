@@ -119,7 +119,7 @@ def interactions(write_episode, tmp_path: Path) -> Path:
 @pytest.fixture
 def checkpoint(tiny_model, tmp_path: Path) -> Path:
     """The tiny policy as a checkpoint folder."""
-    from apo_vla.loading import save_checkpoint
+    from apo_vla.families.small_vla.checkpoint import save_checkpoint
 
     save_checkpoint(tmp_path / "checkpoint", *tiny_model, facts={})
     return tmp_path / "checkpoint"

@@ -1,4 +1,4 @@
-"""Asks a policy about two fixed observations: the answer is finite, depends on the image, and agrees with the record.
+"""Two fixed observations: a policy's answers must be finite, depend on the image, and agree with its trainer's record.
 
 A policy that ignores its images answers both alike, down to the last bit of the log-probabilities (seen with OpenVLA's
 remote code on newer transformers).
@@ -6,8 +6,8 @@ remote code on newer transformers).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -18,12 +18,7 @@ PROBE = "black_and_white.1"  # changes when the probe observations do
 # another processor may break a near tie of two bins the other way, and later tokens follow it
 MIN_AGREEMENT = 0.75
 
-
-class Policy(Protocol):
-    """A policy under test."""
-
-    def predict(self, observation: Observation) -> ActionChunk:
-        """A chunk computed from this observation."""
+Predict = Callable[[Observation], ActionChunk]
 
 
 def probe_observations(contract: Contract, instruction: str) -> tuple[Observation, Observation]:
@@ -44,24 +39,27 @@ def probe_observations(contract: Contract, instruction: str) -> tuple[Observatio
     return black, white
 
 
-def record(policy: Policy, contract: Contract, instruction: str) -> dict[str, Any]:
-    """The answer of a policy to the probe, as plain JSON data for an adapter's manifest."""
-    chunk = policy.predict(probe_observations(contract, instruction)[1])
+def record(predict: Predict, contract: Contract, instruction: str) -> dict[str, Any]:
+    """A policy's answer to the probe, as plain JSON data for an adapter's manifest."""
+    chunk = predict(probe_observations(contract, instruction)[1])
     return {"probe": PROBE, "instruction": instruction, "values": np.asarray(chunk.values, np.float64).tolist()}
 
 
 def faults(
-    policy: Policy, contract: Contract, instruction: str, recorded: Mapping[str, Any] | None = None
+    predict: Predict, contract: Contract, instruction: str, recorded: Mapping[str, Any] | None = None
 ) -> list[str]:
     """Everything wrong with a policy's answers to the probe; empty when it may serve.
 
     Args:
-        recorded: what `record` gave where the policy was trained; a record of another probe is not compared.
+        predict: of the policy.
+        contract: of the robot.
+        instruction: of the probe.
+        recorded: what `record` returned where the policy was trained; a record of another probe is not compared.
     """
     chunks = []
     for observation in probe_observations(contract, instruction):
         try:
-            chunk = policy.predict(observation)
+            chunk = predict(observation)
         except Exception as error:
             return [f"self-test: inference failed: {type(error).__name__}: {error}"]
         if not np.isfinite(chunk.values).all() or not np.isfinite(chunk.log_probs).all():
@@ -72,16 +70,16 @@ def faults(
         return ["self-test: a black and a white image give the same answer, so the policy does not look at its images"]
     if recorded is None or recorded.get("probe") != PROBE:
         return []
-    return _differences(policy, contract, recorded)
+    return _differences(predict, contract, recorded)
 
 
-def _differences(policy: Policy, contract: Contract, recorded: Mapping[str, Any]) -> list[str]:
+def _differences(predict: Predict, contract: Contract, recorded: Mapping[str, Any]) -> list[str]:
     try:
         expected = np.asarray(recorded["values"], np.float64)
         again = str(recorded["instruction"])
     except (KeyError, TypeError, ValueError) as error:
         return [f"self-test: the record in the manifest cannot be read: {error!r}"]
-    values = np.asarray(policy.predict(probe_observations(contract, again)[1]).values, np.float64)
+    values = np.asarray(predict(probe_observations(contract, again)[1]).values, np.float64)
     if values.shape != expected.shape:
         return [f"self-test: the policy answers with shape {values.shape}, its trainer recorded {expected.shape}"]
     share = float(np.mean(np.isclose(values, expected, rtol=1e-3, atol=1e-4)))

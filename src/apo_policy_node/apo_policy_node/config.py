@@ -27,9 +27,9 @@ class PolicyConfig:
     lora_rank: int = shape.rank()
     lora_alpha: float = shape.alpha()
     lora_targets: str = shape.targets()
-    auto_reload: bool = parameter(True, "load what is promoted in the adapter store without being asked")
+    auto_reload: bool = parameter(True, "load what is promoted in the adapter store without a request")
     poll_s: float = parameter(1.0, "seconds between looks into the adapter store", low=0.05, high=3600.0)
-    instruction: str = parameter("lift the red cube", "what the policy is told to do")
+    instruction: str = parameter("lift the red cube", "task of the policy, in words")
     replan_steps: int = parameter(2, "ticks a chunk is used before the next prediction", low=1, high=1000)
     action_horizon: int = parameter(0, "rows of a chunk predicted and executed at most; 0: all", low=0, high=1000)
     chunking: str = parameter("replace", "how a chunk goes together with those before it", choices=CHUNKINGS)
@@ -40,10 +40,10 @@ class PolicyConfig:
         2, "realtime: rows at most that a chunk takes over from the one before", low=1, high=1000
     )
     help_entropy: float = parameter(
-        0.0, "entropy of an action, nats, above which the operator is asked for help; 0: never", low=0.0, high=1000.0
+        0.0, "entropy of an action, nats, above which the policy requests help; 0: never", low=0.0, high=1000.0
     )
     help_chunks: int = parameter(
-        3, "predictions in a row above help_entropy before help is asked for", low=1, high=1000
+        3, "predictions in a row above help_entropy before help is requested", low=1, high=1000
     )
     lockstep: bool = parameter(False, "simulated time waits for each command")
     command_wait_s: float = parameter(
@@ -51,7 +51,7 @@ class PolicyConfig:
     )
     device: str = parameter("cpu", "torch device, e.g. cpu or cuda:0")
     precision: str = parameter(
-        "checkpoint", "numbers of the model; refused where the device has no instructions for them",
+        "checkpoint", "numbers of the model; rejected where the device has no instructions for them",
         choices=("checkpoint", "float32", "bfloat16", "float16", "int8"),
     )  # fmt: skip
     compile: bool = parameter(False, "torch.compile for the layers of the decoder; needs a C++ compiler")
@@ -65,11 +65,11 @@ class PolicyConfig:
 
     def __post_init__(self):
         if not self.instruction.strip():
-            raise ConfigError(FILE, ["instruction = '' must say what to do"])
+            raise ConfigError(FILE, ["instruction = '' must describe the task"])
 
     @contextlib.contextmanager
-    def blamed(self, name: str) -> Iterator[None]:
-        """What is wrong with the files that a parameter names is told with the parameter."""
+    def attributed_to(self, name: str) -> Iterator[None]:
+        """Reports errors of the files that a parameter names as errors of that parameter."""
         try:
             yield
         except (CheckpointError, AdapterError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 
@@ -31,14 +32,14 @@ from apo_interfaces.srv import LoadAdapter
 from apo_policy_node.adapters.reloader import ReloadResult, ReloadState
 from apo_policy_node.config import PolicyConfig
 from apo_policy_node.inference.runner import Answer
-from apo_policy_node.policy_server import Listeners, PolicyServer
-from apo_policy_node.ros.policy_messages import doubt_to_msg, reloaded_to_msg
+from apo_policy_node.policy_server import SWITCH_INTERVAL_S, Listeners, PolicyServer
+from apo_policy_node.ros.policy_messages import reloaded_to_msg, uncertainty_to_msg
 from apo_vla.lora.adapter import LoraSettings, check_adapter_config
 from apo_vla.serving.policy import load_for_serving
 from apo_vla.serving.settings import ServingSettings
 
 _DEACTIVATED = "the policy node was deactivated"
-_HELP = "asks for help: it is not sure of its actions"
+_HELP = "requests help: uncertain of its actions"
 
 
 class PolicyNode(LifecycleBase):
@@ -50,7 +51,7 @@ class PolicyNode(LifecycleBase):
         self._server: PolicyServer | None = None
         self._source: ObservationSubscriber | None = None
         self._chunk_pub = self.create_publisher(ActionChunk, "policy/chunk", COMMANDS)
-        self._doubt_pub = self.create_publisher(ActionDoubt, "policy/doubt", COMMANDS)
+        self._uncertainty_pub = self.create_publisher(ActionDoubt, "policy/doubt", COMMANDS)
         self._status_pub = self.create_publisher(AdapterStatus, "policy/adapter_status", LATCHED)
         self._diagnostics_pub = self.create_publisher(DiagnosticArray, "/diagnostics", COMMANDS)
         # simulated time stands still between trials, watching goes on
@@ -62,15 +63,15 @@ class PolicyNode(LifecycleBase):
         self.create_service(Trigger, "~/rollback", self._on_rollback, callback_group=group)
 
     def configure(self) -> None:
-        """Loads the checkpoint, tests it, warms it up, loads the adapter to begin with, starts the threads."""
+        """Loads, checks and warms up the checkpoint, loads the first adapter, starts the threads."""
         config = self._config
         torch.set_num_threads(config.torch_threads)
         self._contract = load_contract(config.contract_file)
         lora = LoraSettings(config.lora_rank, config.lora_alpha, targets=config.lora_targets)
-        with config.blamed("adapter_public_key"):
+        with config.attributed_to("adapter_public_key"):
             trusted = read_trusted_keys(config.adapter_public_key) if config.adapter_public_key else None
         settings = ServingSettings(config.precision, config.compile, config.cuda_graphs)
-        with config.blamed("checkpoint_dir"):
+        with config.attributed_to("checkpoint_dir"):
             policy = load_for_serving(config.checkpoint_dir, config.device, lora, settings)
         log = self.get_logger()
         self._server = PolicyServer(
@@ -82,9 +83,11 @@ class PolicyNode(LifecycleBase):
             Listeners(self._publish, self._publish_status, log.error, log.warning),
             lambda: self.get_clock().now().nanoseconds,
         )
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        self._server.start()
 
     def activate(self) -> None:
-        """Begins to answer observations; nothing seen or predicted before counts."""
+        """Starts to answer observations; earlier observations and predictions are dropped."""
         self._server.clear()
         self._sync = ObservationSync(self._contract, self._config.instruction)
         self._source = ObservationSubscriber(
@@ -92,14 +95,14 @@ class PolicyNode(LifecycleBase):
         )
 
     def deactivate(self) -> None:
-        """Takes back the chunk in force, so that nobody drives on with it."""
+        """Revokes the chunk in force, so that it is not executed further."""
         self._end_source()
         now = self.get_clock().now().nanoseconds
         self._server.clear()
         self._server.between(partial(self._publish_fault, now, _DEACTIVATED))
 
     def cleanup(self) -> None:
-        """Ends the threads and lets go of the model."""
+        """Ends the threads and releases the model."""
         self._end_source()
         if self._server is not None:
             self._server.stop()
@@ -119,7 +122,7 @@ class PolicyNode(LifecycleBase):
 
     def _on_command(self, message: ActionCommand) -> None:
         if self.is_active:
-            # an unknown source is somebody else than the policy, like HOLD
+            # an unknown source is not the policy, like HOLD
             source = ControlSource.__members__.get(message.source, ControlSource.HOLD)
             self._server.executed(to_ns(message.observation_stamp), source)
 
@@ -141,14 +144,14 @@ class PolicyNode(LifecycleBase):
         response.message = result.reason or f"adapter {result.version} serves"
         return response
 
-    def _result_of(self, ask: Callable[[Callable[[ReloadResult], None]], None]) -> Future:
+    def _result_of(self, request: Callable[[Callable[[ReloadResult], None]], None]) -> Future:
         future = Future()
 
         def reply(result: ReloadResult) -> None:
             future.set_result(result)
             self.executor.wake()  # the executor sleeps; a future set by another thread does not wake it
 
-        ask(reply)
+        request(reply)
         return future
 
     def _publish_status(self, result: ReloadResult) -> None:
@@ -159,7 +162,7 @@ class PolicyNode(LifecycleBase):
             if result.reason:
                 log.warning(result.reason)
         else:
-            log.error(f"adapter {result.requested_version} refused, {result.version} serves on: {result.reason}")
+            log.error(f"adapter {result.requested_version} rejected, {result.version} still serves: {result.reason}")
 
     def _publish_diagnostics(self) -> None:
         if self._source is None:
@@ -181,10 +184,11 @@ class PolicyNode(LifecycleBase):
             return
         stamp_ns, inference_s = answer.observation_stamp_ns, answer.inference_s
         self._chunk_pub.publish(chunk_to_msg(answer.chunk, stamp_ns, self._contract, inference_s))
-        if answer.doubt is not None:
-            self._doubt_pub.publish(doubt_to_msg(answer.doubt, self._contract, self._config.help_entropy))
-            if answer.doubt.help_wanted:
-                self.get_logger().warning(f"{_HELP} ({answer.doubt.entropy:.2f} nats)", throttle_duration_sec=5.0)
+        uncertainty = answer.uncertainty
+        if uncertainty is not None:
+            self._uncertainty_pub.publish(uncertainty_to_msg(uncertainty, self._contract, self._config.help_entropy))
+            if uncertainty.help_wanted:
+                self.get_logger().warning(f"{_HELP} ({uncertainty.entropy:.2f} nats)", throttle_duration_sec=5.0)
 
     def _publish_fault(self, stamp_ns: int, fault: str) -> None:
         self._chunk_pub.publish(fault_to_msg(fault, stamp_ns, self._contract, self._server.adapter_version))

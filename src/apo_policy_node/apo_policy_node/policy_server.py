@@ -1,40 +1,34 @@
-"""A policy at work: the thread that predicts, the thread that loads adapters, what stands between them. Pure."""
+"""A policy at work: a thread that predicts, a thread that loads adapters, and their connection. No ROS."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from apo_core.adapters.store import AdapterStore
 from apo_core.contract.contract import Contract
 from apo_core.errors import AdapterError
+from apo_core.served_policy import ServedPolicy
 from apo_core.types import ControlSource, Observation
-from apo_policy_node.adapters.reloader import AdaptablePolicy, AdapterReloader, ReloadResult, ReloadState
+from apo_policy_node.adapters.reloader import AdapterReloader, ReloadResult, ReloadState
 from apo_policy_node.adapters.worker import ReloadWorker, Reply
 from apo_policy_node.config import PROMOTED, PolicyConfig
 from apo_policy_node.inference.chunking import make_chunking
 from apo_policy_node.inference.runner import Answer, PolicyRunner
 from apo_policy_node.inference.uncertainty import HelpRequest
 from apo_policy_node.inference.worker import InferenceWorker
-from apo_policy_node.startup_checks import LoadedPolicy, check_policy, warm_up
+from apo_policy_node.startup_checks import check_policy, warm_up
 
-# an inference must not wait the usual 5 ms, at each of its many operations, while an adapter is read and tried
-_SWITCH_INTERVAL_S = 0.0002
-
-
-class ServedPolicy(LoadedPolicy, AdaptablePolicy, Protocol):
-    """What a server asks of a policy; apo_vla.serving.policy.ServingPolicy is one."""
-
-    def second_slot(self) -> AdaptablePolicy:
-        """The same base model with an adapter slot of its own."""
+# for sys.setswitchinterval of the process: with the usual 5 ms an inference would wait at each of its many operations
+# while an adapter is read and tried
+SWITCH_INTERVAL_S = 0.0002
 
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Who is told what; each is called in one of the server's threads."""
+    """Callbacks; each is called in the constructor or in one of the server's threads."""
 
     answer: Callable[[Answer], None]
     reloaded: Callable[[ReloadResult], None]
@@ -43,20 +37,20 @@ class Listeners:
 
 
 class PolicyServer:
-    """Checks and warms a policy up, loads its first adapter, and serves until `stop`.
+    """Checks and warms a policy up and loads its first adapter; serves from `start` to `stop`.
 
     Args:
-        policy: nobody else uses it.
+        policy: used by this server alone.
         config: how it serves.
         contract: of the robot at hand.
-        store: where adapters come from.
+        store: source of the adapters.
         check_config: raises AdapterError when an adapter_config.json does not fit the policy.
-        listeners: told from the first adapter on, which is before this returns.
+        listeners: receive the first adapter before the constructor returns.
         now_ns: ROS time.
 
     Raises:
         CheckpointError, ConfigError: the policy cannot serve here as configured.
-        AdapterError: the adapter to begin with is refused.
+        AdapterError: the first adapter is rejected.
     """
 
     def __init__(
@@ -90,7 +84,9 @@ class PolicyServer:
             config.poll_s,
             listeners.warning,
         )
-        sys.setswitchinterval(_SWITCH_INTERVAL_S)
+
+    def start(self) -> None:
+        """Starts the threads; once."""
         self._inference.start()
         self._reload.start()
 
@@ -116,7 +112,7 @@ class PolicyServer:
 
     @property
     def help_wanted(self) -> bool:
-        """Whether the policy asks its operator for help."""
+        """Whether the policy requests help from its operator."""
         return self._inference.help_wanted
 
     def observe(self, observation: Observation) -> None:
@@ -124,7 +120,7 @@ class PolicyServer:
         self._inference.observe(observation)
 
     def executed(self, observation_stamp_ns: int, source: ControlSource) -> None:
-        """Takes note of the command that answered an observation."""
+        """Records the command that answered an observation."""
         self._inference.executed(observation_stamp_ns, source)
 
     def clear(self) -> None:
@@ -136,11 +132,11 @@ class PolicyServer:
         self._inference.between(job)
 
     def load_adapter(self, version: int, reply: Reply) -> None:
-        """Asks for an adapter; returns at once, `reply` gets the result in another thread."""
+        """Requests an adapter; returns at once, `reply` receives the result in another thread."""
         self._reload.request(version, reply)
 
     def roll_back(self, reply: Reply) -> None:
-        """Asks for what served before; as `load_adapter`."""
+        """Requests the adapter that served before; as `load_adapter`."""
         self._reload.roll_back(reply)
 
     def summary(self) -> dict[str, str]:

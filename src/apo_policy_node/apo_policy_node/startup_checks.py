@@ -1,34 +1,19 @@
-"""What a policy must show before it may serve. Pure."""
+"""Checks and warm-up of a policy before it serves. Pure."""
 
 from __future__ import annotations
-
-from typing import Protocol
 
 import numpy as np
 
 from apo_core import policy_probe as self_test
 from apo_core.contract.contract import Contract
 from apo_core.errors import CheckpointError, ConfigError
-from apo_core.types import ActionChunk, Observation
+from apo_core.served_policy import ServedPolicy
 from apo_policy_node.config import PolicyConfig
 from apo_policy_node.inference.chunk_check import chunk_fault
 
 
-class LoadedPolicy(Protocol):
-    """A policy fresh from its checkpoint."""
-
-    contract_sha256: str
-    chunk: int  # rows
-    takes_committed: bool  # whether it decodes token by token: can begin with given actions, has entropies
-
-    def predict(
-        self, observation: Observation, committed: np.ndarray | None = None, rows: int | None = None
-    ) -> ActionChunk:
-        """A chunk of `rows` (None: all) computed from this observation; it begins with `committed` (n, A)."""
-
-
-def check_policy(policy: LoadedPolicy, contract: Contract, config: PolicyConfig) -> None:
-    """Refuses a policy made for another robot, or one that does not look at its images.
+def check_policy(policy: ServedPolicy, contract: Contract, config: PolicyConfig) -> None:
+    """Rejects a policy made for another robot, or one whose answers do not depend on its images.
 
     Raises:
         CheckpointError: the checkpoint cannot serve here.
@@ -47,25 +32,25 @@ def check_policy(policy: LoadedPolicy, contract: Contract, config: PolicyConfig)
     faults = _plan_faults(policy, contract, config)
     if faults:
         raise ConfigError("config/policy.yaml", faults)
-    faults = self_test.faults(policy, contract, config.instruction) or _chunk_faults(policy, contract, config)
+    faults = self_test.faults(policy.predict, contract, config.instruction) or _chunk_faults(policy, contract, config)
     if faults:
         raise CheckpointError(f"checkpoint_dir = {config.checkpoint_dir}: {'; '.join(faults)}")
 
 
-def _chunk_faults(policy: LoadedPolicy, contract: Contract, config: PolicyConfig) -> list[str]:
+def _chunk_faults(policy: ServedPolicy, contract: Contract, config: PolicyConfig) -> list[str]:
     """What would make every answer a fault."""
     probe = self_test.probe_observations(contract, config.instruction)[0]
     chunk = policy.predict(probe)
     if chunk.period_ns != contract.period_ns:
         return [
             f"its actions are {chunk.period_ns / 1e9:g} s apart (deployment.yaml: period_s), "
-            f"{contract.source} says {contract.period_ns / 1e9:g} s (rate_hz)"
+            f"{contract.source} has {contract.period_ns / 1e9:g} s (rate_hz)"
         ]
     fault = chunk_fault(chunk, probe.stamp_ns, contract)
     return [fault] if fault else []
 
 
-def _plan_faults(policy: LoadedPolicy, contract: Contract, config: PolicyConfig) -> list[str]:
+def _plan_faults(policy: ServedPolicy, contract: Contract, config: PolicyConfig) -> list[str]:
     rows, faults = config.action_horizon or policy.chunk, []
     if rows > policy.chunk:
         faults.append(f"action_horizon = {rows} is above the {policy.chunk} rows of a chunk")
@@ -77,18 +62,18 @@ def _plan_faults(policy: LoadedPolicy, contract: Contract, config: PolicyConfig)
             f"replan_steps = {config.replan_steps} acts on observations {oldest_s:.3f} s old, "
             f"max_age_s = {contract.max_age_s} ({contract.source})"
         )
-    if config.chunking == "realtime" and not policy.takes_committed:
+    if config.chunking == "realtime" and not policy.capabilities.committed_rows:
         faults.append("chunking = 'realtime' needs a policy that decodes token by token")
     elif config.chunking == "realtime" and rows < 2:
         faults.append("chunking = 'realtime' needs at least 2 rows of a chunk, there is 1; use 'replace'")
     elif config.chunking == "realtime" and config.committed_rows >= rows:
         faults.append(f"committed_rows = {config.committed_rows} must be below the {rows} rows of a chunk")
-    if config.help_entropy > 0 and not policy.takes_committed:
+    if config.help_entropy > 0 and not policy.capabilities.entropies:
         faults.append(f"help_entropy = {config.help_entropy} needs a policy that decodes token by token")
     return faults
 
 
-def warm_up(policy: LoadedPolicy, contract: Contract, config: PolicyConfig) -> None:
+def warm_up(policy: ServedPolicy, contract: Contract, config: PolicyConfig) -> None:
     """Predicts in every way that serving will: what is compiled or recorded is so before the first observation."""
     probes = self_test.probe_observations(contract, config.instruction)
     most = config.committed_rows if config.chunking == "realtime" else 0

@@ -1,8 +1,9 @@
-"""What every model family gives to the policy: a model, how its inputs are prepared, what its outputs mean."""
+"""Interfaces of a model family: the model, the preparation of its inputs, the meaning of its outputs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -26,7 +27,7 @@ class Statistics(Protocol):
 
 
 class Processor(Protocol):
-    """Observations to what a model reads, what it says to actions. numpy only."""
+    """Observations -> inputs of a model; its outputs -> actions. numpy only."""
 
     def images(self, views: Mapping[str, np.ndarray], rng: np.random.Generator | None) -> np.ndarray:
         """{camera: uint8 (H, W, 3)} -> float32 (cameras, C, S, S); augmented when `rng` is given.
@@ -49,7 +50,7 @@ class Processor(Protocol):
 
 
 class ModelConfig(Protocol):
-    """What is asked of a model's configuration."""
+    """The part of a model's configuration that every family has."""
 
     cameras: tuple[str, ...]  # contract names, in the order of the model's images
     state_size: int  # numbers of state; 0 for none
@@ -59,10 +60,36 @@ class ModelConfig(Protocol):
     bins: int  # action tokens a dimension
 
 
+@dataclass(frozen=True, slots=True)
+class ModelCapabilities:
+    """What serving may use of a model beyond `VlaModel`."""
+
+    decodes_tokens: bool = False  # it is an `apo_vla.decoding.static.DecodingModel`
+    decoder_fault: str = ""  # why it decodes no tokens although its family does
+    separate_cameras: bool = False  # it is a `SeparateCameras`
+
+
+class SeparateCameras(Protocol):
+    """What a model with `capabilities.separate_cameras` has: features of each camera that do not depend on the others.
+
+    Of any other model the `features` are computed again when one image or the state has changed.
+    """
+
+    def camera_tokens(self, camera: int, images: torch.Tensor) -> torch.Tensor:
+        """The part of `features` that images (B, C, S, S) of one camera make, (B, n, d)."""
+
+    def join_features(self, tokens: list[torch.Tensor], state: torch.Tensor) -> torch.Tensor:
+        """Features (B, N, d) of every camera's tokens and the state (B, n)."""
+
+
 class VlaModel(Protocol):
-    """A torch module that acts. LoRA goes into its language model, or into layers that are chosen by name."""
+    """A torch module that acts.
+
+    LoRA goes into its language model, which is a module named `language_model`, or into layers that are chosen by name.
+    """
 
     config: ModelConfig
+    capabilities: ModelCapabilities
     classes: ActionClasses | None  # which tokens are one action, as the policy's statistics have it; None: unknown
 
     def make_processor(self, tokenizer: Tokenizer, statistics: Statistics) -> Processor:

@@ -159,7 +159,7 @@ class VlaPolicy:
 
         Args:
             batch: B observations.
-            tokens: int64 (B, L) as `generate` gives them; L up to a chunk.
+            tokens: int64 (B, L) as `generate` returns them; L up to a chunk.
         """
         tokens = torch.as_tensor(tokens, device=self.device)
         with self.lock:
@@ -168,9 +168,9 @@ class VlaPolicy:
         return self.classes.log_probs(logits, tokens)
 
     def generate(self, batch: Prepared) -> tuple[np.ndarray, np.ndarray]:
-        """What the model says, greedily: tokens (B, L) and their log-probabilities float32 (B, L), nats.
+        """Greedy decoding: tokens (B, L) and their log-probabilities float32 (B, L), nats.
 
-        Tokens are int64; a model with a continuous head gives float32 normalised actions, of log-probability 0.
+        Tokens are int64; a model with a continuous head returns float32 normalised actions, of log-probability 0.
         """
         with self.lock, torch.inference_mode():
             features = self.model.features(batch.images, batch.state)

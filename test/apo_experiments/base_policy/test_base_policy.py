@@ -10,7 +10,7 @@ from apo_core.contract.contract import load_contract
 from apo_core.errors import ConfigError
 from apo_core.types import Observation
 from apo_experiments.base_policy.base_policy import BasePolicyConfig, main
-from apo_vla.loading import HASHED_FILES, MANIFEST, read_manifest
+from apo_vla.checkpoints.types import HASHED_FILES, MANIFEST, read_manifest
 from apo_vla.policy import VlaPolicy
 
 ROOT = Path(__file__).parents[3]

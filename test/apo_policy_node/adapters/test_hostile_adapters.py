@@ -1,4 +1,4 @@
-"""Adapters that somebody broke or forged: each is refused with its reason, and the one before serves on to the bit."""
+"""Damaged or forged adapters: each is rejected with its reason, and the one before serves unchanged to the bit."""
 
 import dataclasses
 import hashlib
@@ -74,7 +74,7 @@ def keys(tmp_path_factory) -> tuple:
 
 @pytest.fixture
 def store(tmp_path, keys) -> AdapterStore:
-    """A store that asks for a signature."""
+    """A store that requires a signature."""
     return AdapterStore(tmp_path / "adapters", read_trusted_keys(keys[1]))
 
 
@@ -93,7 +93,7 @@ def make_tensors(loaded) -> Callable[..., dict[str, np.ndarray]]:
 
 @pytest.fixture
 def publish(store, keys, make_tensors, robot) -> Callable[..., Path]:
-    """Publishes an adapter, signed, as its maker would; gives its folder."""
+    """Publishes an adapter, signed, as its maker would; returns its folder."""
 
     def make(tensors=None, config=None, **changes) -> Path:
         tensors = make_tensors(2) if tensors is None else tensors
@@ -140,7 +140,7 @@ def first(tensors: dict[str, np.ndarray]) -> str:
     return next(iter(tensors))
 
 
-# Each takes the fixtures and gives the folder of an adapter.
+# Each takes the fixtures and returns the folder of an adapter.
 
 
 def truncated(publish, forge, **_) -> Path:
@@ -157,7 +157,7 @@ def of_wrong_rank(publish, make_tensors, **_) -> Path:
     return publish(tensors, adapter_config(dataclasses.replace(LORA, rank=4)))
 
 
-def of_wrong_rank_that_says_the_right_one(publish, make_tensors, **_) -> Path:
+def of_wrong_rank_with_the_right_one_in_its_config(publish, make_tensors, **_) -> Path:
     tensors = {n: np.repeat(v, 2, axis=0 if "lora_A" in n else 1) for n, v in make_tensors(2).items()}
     return publish(tensors)
 
@@ -284,7 +284,7 @@ def that_answers_otherwise_than_recorded(publish, **_) -> Path:
 HOSTILE = {
     truncated: "is not a safetensors file",
     of_wrong_rank: "r = 4, the policy has 2",
-    of_wrong_rank_that_says_the_right_one: r"has shape \(4, 16\), the policy has \(2, 16\)",
+    of_wrong_rank_with_the_right_one_in_its_config: r"has shape \(4, 16\), the policy has \(2, 16\)",
     of_wrong_base: "base_model_sha256 = cccccccccccc... is not that of the policy's base model",
     not_a_number: "has values that are not finite",
     renamed_tensor: "is missing.*z_proj.* is not a tensor of this adapter",
@@ -342,6 +342,6 @@ def test_a_sound_one_is_loaded(policy, reloader, publish, make_tensors, seen):
 def test_what_its_trainer_recorded_is_what_it_must_answer(policy, reloader, publish, make_tensors, robot):
     second = policy.second_slot()
     second.swap(policy.stage(make_tensors(2)), 1)
-    publish(make_tensors(2), self_test=record(second, robot, INSTRUCTION))
+    publish(make_tensors(2), self_test=record(second.predict, robot, INSTRUCTION))
 
     assert reloader.load(1).state == ReloadState.LOADED

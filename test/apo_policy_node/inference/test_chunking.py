@@ -47,7 +47,7 @@ def test_the_oldest_prediction_counts_most_with_decay():
     assert numbers(ensemble.join(chunk(1, [8, 1]))) == [5, 1]
 
 
-def test_the_newest_chunk_gives_stamp_and_log_probs_of_an_average():
+def test_an_average_has_stamp_and_log_probs_of_the_newest_chunk():
     ensemble = Ensemble(0.0, MAX_AGE_NS)
     ensemble.join(chunk(0, [0, 4]))
     joined = ensemble.join(chunk(1, [8, 1]))
@@ -63,13 +63,13 @@ def test_an_ensemble_leaves_out_what_would_be_too_old_at_its_moment():
     assert numbers(ensemble.join(chunk(2, [4, 4, 4]))) == [2, 4, 4]
 
 
-@pytest.mark.parametrize("forget", [lambda e: e.reset(), None])
-def test_an_ensemble_never_averages_two_adapters_or_over_a_reset(forget):
+@pytest.mark.parametrize("reset", [lambda e: e.reset(), None])
+def test_an_ensemble_never_averages_two_adapters_or_over_a_reset(reset):
     ensemble = Ensemble(0.0, MAX_AGE_NS)
     ensemble.join(chunk(0, [0, 0, 0], version=1))
-    version = 1 if forget else 2
-    if forget:
-        forget(ensemble)
+    version = 1 if reset else 2
+    if reset:
+        reset(ensemble)
     assert numbers(ensemble.join(chunk(1, [4, 4, 4], version=version))) == [4, 4, 4]
 
 
@@ -87,7 +87,7 @@ def test_real_time_commits_the_rows_that_run_during_the_inference():
     assert real_time.committed(START_NS + 2 * PERIOD_NS, 0.0, 1) is None
 
 
-def test_real_time_commits_nothing_of_another_adapter_or_from_before_a_reset():
+def test_realtime_commits_nothing_across_adapters_or_resets():
     real_time = RealTime(max_rows=3, max_age_ns=MAX_AGE_NS)
     real_time.join(chunk(0, [1, 2, 3]))
     assert real_time.committed(START_NS + PERIOD_NS, 0.1, 2) is None
@@ -95,7 +95,7 @@ def test_real_time_commits_nothing_of_another_adapter_or_from_before_a_reset():
     assert real_time.committed(START_NS + PERIOD_NS, 0.1, 1) is None
 
 
-def test_a_row_handed_on_from_chunk_to_chunk_keeps_the_age_of_its_observation():
+def test_a_committed_row_keeps_the_age_of_its_observation():
     real_time = RealTime(max_rows=3, max_age_ns=3 * PERIOD_NS)
     real_time.join(chunk(0, [1, 2, 3, 4]))
     first = real_time.committed(START_NS + PERIOD_NS, 1.0, 1)

@@ -54,7 +54,7 @@ def test_a_repeated_chunk_answers_the_new_observation_with_the_old_stamp(runner,
 
 
 @pytest.mark.parametrize("source", [ControlSource.HUMAN, ControlSource.HOLD])
-def test_every_tick_is_predicted_anew_while_somebody_else_drives(runner, policy, observe, source):
+def test_every_tick_is_predicted_while_another_source_drives(runner, policy, observe, source):
     causes = drive(runner, observe, range(4), source)
 
     assert causes == [Cause.NO_CHUNK, Cause.NOT_DRIVING, Cause.NOT_DRIVING, Cause.NOT_DRIVING]
@@ -83,7 +83,7 @@ def test_out_of_lockstep_skipped_observations_are_no_new_trial(policy, contract,
     ]
 
 
-def test_reset_forgets_the_chunk(runner, observe):
+def test_reset_drops_the_chunk(runner, observe):
     drive(runner, observe, [0])
     runner.reset()
 
@@ -110,8 +110,8 @@ def fail(_chunk):
         (lambda c: dataclasses.replace(c, values=c.values * np.nan), "the policy's actions are not finite"),
         (lambda c: dataclasses.replace(c, values=c.values + np.inf), "the policy's actions are not finite"),
         (lambda c: dataclasses.replace(c, log_probs=c.log_probs * np.nan), "the policy's log_probs are not finite"),
-        (lambda c: dataclasses.replace(c, values=c.values[:, :6]), "actions have shape (4, 6), the contract says"),
-        (lambda c: dataclasses.replace(c, values=c.values[0]), "actions have shape (7,), the contract says (rows, 7)"),
+        (lambda c: dataclasses.replace(c, values=c.values[:, :6]), "actions have shape (4, 6), the contract has"),
+        (lambda c: dataclasses.replace(c, values=c.values[0]), "actions have shape (7,), the contract has (rows, 7)"),
         (lambda c: dataclasses.replace(c, values=c.values[:0]), "actions have shape (0, 7)"),
         (lambda c: dataclasses.replace(c, log_probs=c.log_probs[:2]), "log_probs have shape (2,)"),
         (lambda c: dataclasses.replace(c, observation_stamp_ns=1), "the policy's chunk is for stamp 1 ns"),
@@ -147,16 +147,16 @@ def test_bad_entropies_are_a_fault(runner, policy, observe, entropies):
     assert "entropies must be 4 finite numbers" in runner.answer(observe(0), observe(0).stamp_ns).fault
 
 
-def test_a_new_chunk_comes_with_its_doubt(policy, contract, clock, observe):
+def test_a_new_chunk_comes_with_its_uncertainty(policy, contract, clock, observe):
     runner = PolicyRunner(policy, contract, 2, clock, help_request=HelpRequest(1.5, 1, rows=2))
     new, repeated = (runner.answer(observe(tick), observe(tick).stamp_ns) for tick in (0, 1))
 
-    assert (new.doubt.entropy, new.doubt.log_prob, new.doubt.help_wanted) == (2.0, -1.0, True)
-    assert new.doubt.observation_stamp_ns == observe(0).stamp_ns
-    assert repeated.doubt is None
+    assert (new.uncertainty.entropy, new.uncertainty.log_prob, new.uncertainty.help_wanted) == (2.0, -1.0, True)
+    assert new.uncertainty.observation_stamp_ns == observe(0).stamp_ns
+    assert repeated.uncertainty is None
 
 
-def test_rows_are_what_the_policy_is_asked_for(policy, contract, clock, observe):
+def test_rows_are_requested_from_the_policy(policy, contract, clock, observe):
     runner = PolicyRunner(policy, contract, 2, clock, rows=3)
 
     assert len(runner.answer(observe(0), observe(0).stamp_ns).chunk.values) == 3
@@ -185,7 +185,7 @@ def real_time(policy, contract, clock, lockstep=False) -> PolicyRunner:
     return PolicyRunner(policy, contract, 2, clock, lockstep, chunking=RealTime(max_rows=2, max_age_ns=500_000_000))
 
 
-def test_a_chunk_begins_with_what_runs_as_long_as_the_slowest_inference_of_late(policy, contract, clock, observe):
+def test_committed_rows_cover_the_slowest_recent_inference(policy, contract, clock, observe):
     runner = real_time(policy, contract, clock)
     clock.step = 0.06  # an inference takes 60 ms: two periods
     levels = {0: 100, 2: 200, 4: 40}
@@ -201,9 +201,7 @@ def test_a_chunk_begins_with_what_runs_as_long_as_the_slowest_inference_of_late(
     np.testing.assert_allclose(answer.chunk.values[:, 0], [200 / 255, 200 / 255, 40 / 255, 40 / 255], rtol=1e-6)
 
 
-def test_nothing_is_committed_when_time_waits_or_another_adapter_serves_or_somebody_else_drove(
-    policy, contract, clock, observe
-):
+def test_nothing_is_committed_in_lockstep_or_after_a_change(policy, contract, clock, observe):
     clock.step = 0.06
     drive(real_time(policy, contract, clock, lockstep=True), observe, range(3))
     swapped = real_time(policy, contract, clock)

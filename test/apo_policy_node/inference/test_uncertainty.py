@@ -1,4 +1,4 @@
-"""How sure the policy is, and when it asks for help."""
+"""How uncertain the policy is, and when it requests help."""
 
 import math
 
@@ -21,34 +21,34 @@ def chunk(*entropies: float) -> ActionChunk:
     )
 
 
-def test_doubt_is_the_mean_of_the_rows_that_are_executed():
-    doubt = HelpRequest(0.0, 1, rows=2).judge(chunk(1.0, 2.0, 30.0))
+def test_uncertainty_is_the_mean_of_the_executed_rows():
+    found = HelpRequest(0.0, 1, rows=2).evaluate(chunk(1.0, 2.0, 30.0))
 
-    assert (doubt.entropy, doubt.log_prob) == (pytest.approx(1.5), pytest.approx(-1.5))
-    assert (doubt.observation_stamp_ns, doubt.adapter_version, doubt.help_wanted) == (5, 4, False)
+    assert (found.entropy, found.log_prob) == (pytest.approx(1.5), pytest.approx(-1.5))
+    assert (found.observation_stamp_ns, found.adapter_version, found.help_wanted) == (5, 4, False)
 
 
-def test_help_is_wanted_after_enough_doubtful_chunks_in_a_row_until_a_sure_one():
+def test_help_is_wanted_after_enough_uncertain_chunks_in_a_row():
     help_request = HelpRequest(2.0, 3, rows=1)
 
-    wanted = [help_request.judge(chunk(entropy)).help_wanted for entropy in (3, 3, 1, 3, 3, 3, 3, 2, 3)]
+    wanted = [help_request.evaluate(chunk(entropy)).help_wanted for entropy in (3, 3, 1, 3, 3, 3, 3, 2, 3)]
     assert wanted == [False, False, False, False, False, True, True, False, False]
 
 
-def test_a_reset_takes_the_request_back():
+def test_a_reset_ends_the_request():
     help_request = HelpRequest(2.0, 2, rows=1)
-    help_request.judge(chunk(3))
+    help_request.evaluate(chunk(3))
     help_request.reset()
 
-    assert not help_request.judge(chunk(3)).help_wanted
+    assert not help_request.evaluate(chunk(3)).help_wanted
 
 
-def test_threshold_0_never_asks():
-    assert not HelpRequest(0.0, 1, rows=1).judge(chunk(100)).help_wanted
+def test_threshold_0_never_requests_help():
+    assert not HelpRequest(0.0, 1, rows=1).evaluate(chunk(100)).help_wanted
 
 
-def test_a_policy_without_entropy_is_not_asked_about():
-    doubt = HelpRequest(1.0, 1, rows=1).judge(chunk())
+def test_a_policy_without_entropy_requests_no_help():
+    found = HelpRequest(1.0, 1, rows=1).evaluate(chunk())
 
-    assert math.isnan(doubt.entropy)
-    assert not doubt.help_wanted
+    assert math.isnan(found.entropy)
+    assert not found.help_wanted

@@ -94,7 +94,7 @@ def test_lockstep_takes_the_observation_as_the_present_when_the_clock_lags(bench
     assert b.answer().fault == ""
 
 
-def test_realtime_refuses_what_the_clock_says_is_in_the_future(bench, observe):
+def test_an_observation_of_the_future_is_rejected(bench, observe):
     b = bench(lockstep=False)
     b.worker.observe(observe(0))
 
@@ -161,7 +161,7 @@ def test_stop_does_not_wait_for_a_command(bench, observe):
     assert not stopper.is_alive()
 
 
-def test_an_inference_that_outlives_its_observation_gives_no_action(bench, policy, observe):
+def test_an_inference_that_outlives_its_observation_is_a_fault(bench, policy, observe):
     b = bench(lockstep=False)
     b.now_ns = observe(0).stamp_ns
 
@@ -177,7 +177,7 @@ def test_an_inference_that_outlives_its_observation_gives_no_action(bench, polic
     assert "0.501 s old" in answer.fault
 
 
-def test_the_summary_tells_the_doubt_of_the_newest_chunk(bench, policy, observe):
+def test_the_summary_has_the_uncertainty_of_the_newest_chunk(bench, policy, observe):
     b = bench(lockstep=False)
     assert (b.worker.summary()["entropy"], b.worker.help_wanted) == ("", False)
     b.now_ns = observe(0).stamp_ns
@@ -190,7 +190,7 @@ def test_the_summary_tells_the_doubt_of_the_newest_chunk(bench, policy, observe)
     assert b.worker.summary()["entropy"] == ""
 
 
-def test_the_summary_counts_answers_and_tells_the_fault(bench, policy, observe):
+def test_the_summary_counts_answers_and_has_the_fault(bench, policy, observe):
     b = bench(lockstep=False)
     b.now_ns = observe(0).stamp_ns
     b.worker.observe(observe(0))

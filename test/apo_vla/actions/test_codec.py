@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from apo_core.errors import ConfigError
 from apo_vla.actions.codec import ActionCodec
-from apo_vla.checkpoints.deployment import Deployment
 from apo_vla.checkpoints.statistics import DatasetStatistics
+from apo_vla.families.openvla.deployment import OpenVlaDeployment
 from apo_vla.families.openvla.statistics import select
 
 Q01 = [-0.5, -1.0, 0.0]
@@ -29,7 +29,7 @@ def test_bins_are_those_of_openvla(codec):
     assert bins.dtype == np.int64
 
 
-def test_decoding_gives_the_centres_of_255_intervals(codec):
+def test_bins_decode_to_the_centres_of_255_intervals(codec):
     values = codec.decode(np.array([[0, 0, 0], [127, 127, 127], [254, 254, 254], [255, 255, 255]]))
     centre = 1.0 - 1.0 / 255.0
     np.testing.assert_allclose(values[:, 2], [-centre, 0.0, centre, centre], atol=1e-6)
@@ -118,7 +118,7 @@ def of_small_vla(found: Ranges, bins: int) -> ActionCodec:
 
 def of_published(found: Ranges, bins: int, normalisation: str, low: str, high: str) -> ActionCodec:
     norm_stats = {"data": {"action": {low: found.low, high: found.high, "mask": found.mask}}}
-    deployment = Deployment(
+    deployment = OpenVlaDeployment(
         normalisation=normalisation, action_scale=tuple(found.scale), action_offset=tuple(found.offset)
     )
     return select(norm_stats, deployment, False, "here").codec(bins)
@@ -160,7 +160,7 @@ def test_a_class_is_an_interval_of_bins_with_one_value_of_its_own(make, found, b
         assert len(np.unique(decoded)) == len(np.unique(classes))
 
 
-def test_the_last_two_bins_are_one_action_and_so_are_all_of_a_constant_dimension():
+def test_bins_of_one_value_are_one_action():
     codec = ActionCodec([-1.0, 0.25], [1.0, 0.25], [True, True], bins=4)
     assert codec.classes.tolist() == [[0, 1, 3, 3], [3, 3, 3, 3]]
     assert codec.encode(np.array([[2 / 3, 0.25], [1.0, 0.3]])).tolist() == [[3, 3], [3, 3]]

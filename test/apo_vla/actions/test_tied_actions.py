@@ -43,7 +43,7 @@ def tie(policy: VlaPolicy, head: torch.Tensor, row: Callable[[int], int]) -> Non
 
 @dataclass(frozen=True)
 class Emitted:
-    """What a policy said to OBSERVATIONS."""
+    """A policy's answers to OBSERVATIONS."""
 
     policy: VlaPolicy
     tokens: np.ndarray  # (B, L)
@@ -118,7 +118,7 @@ def test_a_policy_that_serves_scores_as_the_one_that_is_trained(emitted):
             assert chunk.tokens.tolist() == emitted.tokens[row].tolist()
             sums = emitted.expected[row].reshape(len(chunk.values), -1).sum(axis=-1)
             np.testing.assert_allclose(chunk.log_probs, sums, atol=5e-3)
-            if policy.takes_committed:
+            if policy.capabilities.committed_rows:
                 entropies = emitted.entropies[row].reshape(len(chunk.values), -1).sum(axis=-1)
                 np.testing.assert_allclose(chunk.entropies, entropies, atol=5e-3)
 

@@ -3,17 +3,22 @@ import re
 import pytest
 
 from apo_core.errors import CheckpointError, ConfigError
-from apo_vla.checkpoints.deployment import Deployment, read_deployment
+from apo_vla.checkpoints import deployment as deployments
+from apo_vla.families.openvla.deployment import OpenVlaDeployment
 
 
-def test_what_is_not_said_has_its_default(tmp_path):
+def read_deployment(folder) -> OpenVlaDeployment:
+    return deployments.read_deployment(folder, OpenVlaDeployment, {}, "OpenVLA")
+
+
+def test_a_missing_parameter_has_its_default(tmp_path):
     (tmp_path / "deployment.yaml").write_text("cameras: [agentview]\nperiod_s: 0.05\n")
     found = read_deployment(tmp_path)
-    assert found == Deployment(cameras=("agentview",), period_s=0.05)
+    assert found == OpenVlaDeployment(cameras=("agentview",), period_s=0.05)
     assert found.period_ns == 50_000_000
 
 
-def test_no_file_says_how_to_get_one(tmp_path):
+def test_the_error_for_no_file_names_the_command(tmp_path):
     with pytest.raises(CheckpointError, match=r"deployment.yaml is missing.*apo policy bind"):
         read_deployment(tmp_path)
 

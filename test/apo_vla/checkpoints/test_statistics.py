@@ -46,7 +46,7 @@ def test_a_state_that_does_not_fit_is_refused():
         s.normalise_state({"pose": np.array([np.nan, 0.0]), "width": np.zeros(1)})
 
 
-def test_the_file_gives_back_what_was_written(tmp_path):
+def test_the_file_is_read_as_it_was_written(tmp_path):
     s = compute_statistics(*frames(), mask=[True, False], contract_sha256="abc")
     path = tmp_path / "dataset_statistics.json"
     path.write_text(s.to_json())

@@ -8,7 +8,7 @@ import yaml
 
 from apo_core.errors import CheckpointError
 from apo_vla.cli.inspection import dry_run, inspect
-from apo_vla.loading import save_checkpoint
+from apo_vla.families.small_vla.checkpoint import save_checkpoint
 
 
 def test_facts_of_a_published_checkpoint(openvla_folder):
@@ -30,7 +30,7 @@ def test_facts_of_openvla_oft(oft_folder):
     assert dry_run(policy, "lift the red cube").image_matters
 
 
-def test_a_head_that_was_left_out_is_told(oft_copy):
+def test_a_head_that_was_left_out_is_noted(oft_copy):
     (oft_copy / "action_head--150000_checkpoint.pt").unlink()
     found, _ = inspect(oft_copy)
     assert "served with a discrete head; one trained with L1 needs its file" in found.notes[0]
@@ -43,7 +43,7 @@ def test_a_checkpoint_without_deployment_can_be_looked_into(openvla_copy):
     assert np.shape(dry_run(policy, "go", "up").actions) == (2, 1, 7)
 
 
-def test_a_stand_in_that_does_not_fit_says_what_it_stands_for(oft_copy):
+def test_the_error_of_a_stand_in_names_what_is_missing(oft_copy):
     (oft_copy / "deployment.yaml").unlink()
     with pytest.raises(
         CheckpointError, match=r"reads 8 numbers of proprioception; no deployment.yaml: .*apo policy bind"

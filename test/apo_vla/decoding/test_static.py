@@ -8,7 +8,9 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
 
-from apo_vla.decoding.static import StaticDecoder, nearness_of_bins
+from apo_vla.actions.classes import ActionClasses
+from apo_vla.actions.nearness import nearness_of_bins
+from apo_vla.decoding.static import StaticDecoder
 from apo_vla.lora.adapter import LoraSettings, attach_lora, lora_parameters, lora_state, stage, swap
 
 ACTIONS = 64  # rows of the vocabulary that may follow
@@ -161,7 +163,7 @@ def test_a_copy_decodes_with_the_weights_of_its_own_model(causal, prefix):
     assert not torch.equal(decode(causal, prefix, decoder=decoder).log_probs, expected.log_probs)
 
 
-def test_compiled_code_gives_the_same_and_is_not_compiled_again_for_another_adapter(causal, prefix, monkeypatch):
+def test_compiled_code_is_equal_and_kept_for_another_adapter(causal, prefix, monkeypatch):
     # what is compiled and when, without the minutes of a code generator
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     attach_lora(causal, LoraSettings(rank=4))
@@ -183,9 +185,14 @@ def test_a_variant_with_other_arithmetic_is_refused(change):
         StaticDecoder(LlamaModel(LlamaConfig(**{**shape, "num_attention_heads": 2, **change})))
 
 
-def test_spread_likelihood_outweighs_one_likely_bin():
-    likelihood = torch.zeros(256)
-    likelihood[128] = 0.3
-    likelihood[200:207] = 0.1
-    assert (likelihood @ nearness_of_bins(256, 3.0)).argmax() == 203
-    assert nearness_of_bins(256, 0.0) is None
+def test_another_way_of_merging_keeps_all_else(causal, prefix):
+    nearness = nearness_of_bins(ACTIONS, 3.0)
+    decoder = StaticDecoder(causal.model, nearness=nearness)
+    decoder.classes = ActionClasses(np.arange(ACTIONS)[None])
+    other, layers = decoder.with_merge(False), []
+    other.before_layer = lambda: layers.append(1)
+    assert (other.model, other.classes) == (causal.model, decoder.classes)
+    plain, merged, beside = (decode(causal, prefix, decoder=each).tokens.tolist() for each in (None, decoder, other))
+    assert merged == beside != plain and layers
+    again = other.with_merge(True)
+    assert again.before_layer is other.before_layer

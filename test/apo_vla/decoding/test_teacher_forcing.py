@@ -1,4 +1,4 @@
-"""The layer-by-layer pass gives what transformers' own forward gives, adapters and gradients included."""
+"""The layer-by-layer pass equals transformers' own forward, adapters and gradients included."""
 
 import pytest
 import torch

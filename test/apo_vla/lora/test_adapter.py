@@ -5,6 +5,7 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.numpy import save_file
+from torch import nn
 
 from apo_core.errors import AdapterError, ConfigError
 from apo_vla.families.small_vla.model import SmallVla
@@ -222,3 +223,18 @@ def test_a_pattern_that_names_no_layer_is_refused(tiny_model, pattern, message):
     with pytest.raises(ConfigError, match=message):
         attach_lora(tiny_model, LoraSettings(targets=pattern))
     assert not lora_parameters(tiny_model)
+
+
+class TwoTowers(nn.Module):
+    """Layers of the same names in a vision tower and in the language model."""
+
+    def __init__(self):
+        super().__init__()
+        for name in ("eyes", "language_model"):
+            self.add_module(name, nn.ModuleDict({"q_proj": nn.Linear(4, 4), "other": nn.Linear(4, 4)}))
+
+
+def test_by_default_the_language_model_alone_has_an_adapter():
+    model = TwoTowers()
+    attach_lora(model, LoraSettings(rank=2))
+    assert {name.split(".lora_")[0] for name in lora_parameters(model)} == {"language_model.q_proj"}

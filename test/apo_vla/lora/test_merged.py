@@ -36,7 +36,7 @@ def change(folder, **changes):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-def test_merged_weights_say_what_peft_says(folder):
+def test_merged_weights_compute_what_peft_computes(folder):
     model, example = network(), load_file(folder / "example.safetensors")
     adapter = MergedAdapter(folder, shapes(model))
     assert adapter.parameters == 2 * (3 * 16 + 8) + 2 * (32 + 5)

@@ -1,4 +1,4 @@
-"""OpenVLA on the fast decoder says what it says by its own `generate`; what the decoder cannot repeat keeps that."""
+"""OpenVLA on the fast decoder predicts what its own `generate` does, which serves variants the decoder cannot."""
 
 from functools import partial
 
@@ -127,7 +127,7 @@ def test_recordings_follow_images_prompts_and_adapters(policy):
         same(serving.predict(each), chunk)
 
 
-def test_compiled_layers_say_the_same(policy, monkeypatch):
+def test_compiled_layers_predict_the_same(policy, monkeypatch):
     # without the minutes of a code generator
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     expected = [policy.predict(seen(0, text)) for text in INSTRUCTIONS]
@@ -154,7 +154,7 @@ def of_variant(tmp_path, monkeypatch):
     return make
 
 
-def test_int8_says_what_the_rounded_weights_say(of_variant):
+def test_int8_predicts_what_the_rounded_weights_predict(of_variant):
     folder = of_variant(intermediate_size=128)
     rounded = VlaPolicy.load(folder, lora=LORA)
     with torch.no_grad():
@@ -174,7 +174,7 @@ def test_int8_says_what_the_rounded_weights_say(of_variant):
 
 
 @pytest.mark.parametrize("reason", list(VARIANTS))
-def test_a_variant_that_the_decoder_cannot_repeat_is_served_by_its_own_generate(of_variant, reason):
+def test_a_variant_without_decoder_is_served_by_its_generate(of_variant, reason):
     folder = of_variant(**VARIANTS[reason])
     policy = VlaPolicy.load(folder, lora=LORA)
     expected = policy.predict(seen())
@@ -184,7 +184,7 @@ def test_a_variant_that_the_decoder_cannot_repeat_is_served_by_its_own_generate(
     assert log_probs == pytest.approx(expected.log_probs[0], abs=1e-3)
     serving = load_for_serving(folder, "cpu", LORA, ServingSettings())
     same(serving.predict(seen()), expected)
-    assert not serving.takes_committed
+    assert not serving.capabilities.committed_rows
     with pytest.raises(
         ConfigError, match="this OpenVla, which is not served by the fast decoder: it needs .*" + reason
     ):
@@ -196,10 +196,10 @@ def test_oft_keeps_its_own_way(oft_folder):
     policy = VlaPolicy.load(oft_folder, lora=LORA)
     with pytest.raises(ConfigError, match=r"with this OpenVlaOft, which is not served by the fast decoder$"):
         ServingPolicy(policy, ServingSettings(compile=True))
-    assert not ServingPolicy(policy).takes_committed
+    assert not ServingPolicy(policy).capabilities.committed_rows
 
 
-def test_a_shortened_chunk_of_oft_keeps_the_bins_of_its_rows_and_no_numbers_of_a_continuous_head(oft_folder, tmp_path):
+def test_a_shortened_chunk_keeps_bins_but_no_continuous_numbers(oft_folder, tmp_path):
     rng = np.random.default_rng(0)
     images = {name: rng.integers(0, 256, (84, 84, 3), dtype=np.uint8) for name in ("agentview", "wrist")}
     pose = np.array([0.1, -0.05, 1.1, 0.0, 0.7071068, 0.0, 0.7071068], np.float32)

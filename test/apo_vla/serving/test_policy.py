@@ -1,4 +1,4 @@
-"""A policy as it serves gives what the loaded policy gives, whatever it reuses, records or shares."""
+"""A policy as it serves predicts what the loaded policy does, whatever it reuses, records or shares."""
 
 import dataclasses
 import threading
@@ -10,6 +10,7 @@ from replayed import Replayed
 from small_policy import random_adapter
 
 from apo_core.errors import AdapterError, CheckpointError, ConfigError
+from apo_core.served_policy import PolicyCapabilities
 from apo_vla.decoding.cuda_graphs import GraphCache
 from apo_vla.families.small_vla.model import SmallVla
 from apo_vla.lora.adapter import LoraSettings
@@ -25,10 +26,9 @@ class Whole:
 
     def __init__(self, model):
         self._model = model
+        self.capabilities = dataclasses.replace(model.capabilities, decodes_tokens=False)
 
     def __getattr__(self, name):
-        if name == "decoder":
-            raise AttributeError(name)
         return getattr(self._model, name)
 
 
@@ -48,7 +48,8 @@ def test_it_serves_what_the_policy_predicts(tiny_policy, observation):
     assert chunk.entropies.shape == (2,) and chunk.entropies.dtype == np.float32
     assert (chunk.entropies > 0).all() and (chunk.entropies < 7 * np.log(256)).all()
     assert (serving.base_sha256, serving.statistics_sha256, serving.contract_sha256) == ("base", "statistics", "c0ffee")
-    assert (serving.chunk, serving.takes_committed, serving.adapter_version) == (2, True, 0)
+    assert (serving.chunk, serving.adapter_version) == (2, 0)
+    assert serving.capabilities == PolicyCapabilities(committed_rows=True, entropies=True)
 
 
 def test_a_tolerance_in_decoding_is_served_too(tiny_model, tiny_tokenizer, tiny_statistics, observation):
@@ -142,19 +143,6 @@ def test_recordings_serve_the_same_and_are_made_once_for_each_shape(tiny_policy,
     assert not np.array_equal(adapted.log_probs, expected[0].log_probs)
 
 
-def test_the_oldest_recording_goes_when_there_are_too_many():
-    cache, made = GraphCache(Replayed, limit=2), []
-
-    def double(x):
-        made.append(len(x))
-        return (2 * x,)
-
-    for size in (1, 2, 1, 3, 2):
-        assert torch.equal(cache("double", double, torch.ones(size))[0], torch.full((size,), 2.0))
-    # each call replays; 1, 2, 3 and again 2, which had gone, were recorded
-    assert [made.count(size) for size in (1, 2, 3)] == [3, 4, 2]
-
-
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
 def test_another_precision_acts_alike(tiny_model, tiny_tokenizer, tiny_statistics, observation, precision):
     torch.manual_seed(0)
@@ -204,14 +192,14 @@ def test_a_model_with_a_decoding_of_its_own_is_served_whole(tiny_policy, observa
     assert len(cut.values) == len(cut.log_probs) == 1
     assert cut.tokens.tolist() == expected.tokens[:7].tolist()
     np.testing.assert_array_equal(policy.codec.decode(cut.tokens.reshape(1, 7)), cut.values)
-    assert not serving.takes_committed
+    assert serving.capabilities == PolicyCapabilities(committed_rows=False, entropies=False)
     with pytest.raises(ValueError, match="whole chunks"):
         serving.predict(observation(), committed=expected.values[:1])
     with pytest.raises(ConfigError, match="compile = true cannot be used with this Whole"):
         ServingPolicy(policy, ServingSettings(compile=True))
 
 
-def test_a_checkpoint_is_loaded_for_serving_or_says_what_is_wrong(tmp_path):
+def test_a_folder_without_checkpoint_cannot_be_served(tmp_path):
     with pytest.raises(CheckpointError):
         load_for_serving(tmp_path, "cpu", LORA, ServingSettings())
 

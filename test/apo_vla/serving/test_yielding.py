@@ -1,4 +1,4 @@
-"""Giving way: who waits, for how long, and where in a model."""
+"""How long the second slot waits for the policy that serves, and where in a model."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import nn
 
 from apo_vla.lora.adapter import LoraSettings
 from apo_vla.serving.policy import ServingPolicy
-from apo_vla.serving.yielding import GiveWay, give_way_in
+from apo_vla.serving.yielding import YieldToServing, yield_in_layers
 
 
 class Lock:
-    """Taken by somebody else for `held_s`; waiting lets its own time pass."""
+    """Held by another thread for `held_s`; waiting advances its own time."""
 
     def __init__(self):
         self.now_s = self.held_s = 0.0
@@ -29,25 +29,25 @@ class Lock:
         self.taken -= 1
 
 
-def test_it_waits_until_the_lock_is_free_and_does_not_keep_it():
+def test_it_waits_for_the_lock_and_does_not_keep_it():
     lock = Lock()
-    give_way = GiveWay(lock, 2.0, lambda: lock.now_s)
+    pause = YieldToServing(lock, 2.0, lambda: lock.now_s)
     lock.held_s = 0.5
-    give_way()
+    pause()
     assert (lock.now_s, lock.taken) == (0.5, 0)
-    give_way()
+    pause()
     assert lock.now_s == 0.5
 
 
-def test_all_its_waits_together_end_with_its_patience_which_begins_again():
+def test_all_waits_together_are_limited_until_the_next_begin():
     lock = Lock()
-    give_way = GiveWay(lock, 2.0, lambda: lock.now_s)
+    pause = YieldToServing(lock, 2.0, lambda: lock.now_s)
     lock.held_s = 100.0
     for _ in range(3):
-        give_way()
+        pause()
     assert (lock.now_s, lock.taken) == (2.0, 0)
-    give_way.begin()
-    give_way()
+    pause.begin()
+    pause()
     assert lock.now_s == 4.0
 
 
@@ -56,7 +56,7 @@ def test_a_real_lock_of_another_thread_is_waited_for():
 
     def wait():
         begun.set()
-        GiveWay(lock, 30.0)()
+        YieldToServing(lock, 30.0)()
         done.set()
 
     thread = threading.Thread(target=wait, daemon=True)
@@ -68,16 +68,16 @@ def test_a_real_lock_of_another_thread_is_waited_for():
     assert lock.acquire(timeout=30.0)
 
 
-def test_every_layer_of_a_model_gives_way():
+def test_every_layer_of_a_model_yields():
     calls = []
     model = nn.ModuleDict({"tower": nn.ModuleList([nn.Identity(), nn.Identity()]), "head": nn.Identity()})
-    give_way_in(model, lambda *_: calls.append(1))
+    yield_in_layers(model, lambda *_: calls.append(1))
     for module in (*model["tower"], model["head"]):
         module(torch.zeros(1))
     assert len(calls) == 2
 
 
-def test_the_second_slot_of_a_policy_computes_in_the_pauses_of_the_one_that_serves(tiny_policy, observation):
+def test_the_second_slot_computes_while_the_policy_does_not(tiny_policy, observation):
     policy = tiny_policy(LoraSettings(rank=2, alpha=4.0))
     serving = ServingPolicy(policy)
     second, done = serving.second_slot(), threading.Event()

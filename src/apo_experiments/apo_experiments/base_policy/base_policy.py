@@ -22,8 +22,9 @@ from apo_experiments.base_policy.optimizer import OptimizerSettings
 from apo_experiments.base_policy.vision_pretraining import FEWEST_SCENES, pretrain_vision
 from apo_experiments.progress_line import ProgressLine
 from apo_experiments.rollouts import RolloutResult, RolloutSettings, evaluate_policy
+from apo_vla.checkpoints.types import read_manifest, write_manifest
+from apo_vla.families.small_vla.checkpoint import save_checkpoint
 from apo_vla.families.small_vla.model import SmallVlaConfig
-from apo_vla.loading import read_manifest, save_checkpoint, write_manifest
 from apo_vla.policy import VlaPolicy
 
 CONFIG_FILE = "config/base_policy.yaml"

@@ -1,4 +1,4 @@
-"""Puts another adapter into a policy that serves: verify, stage, try beside it, swap between two inferences. Pure."""
+"""Exchanges the adapter of a policy that serves: verify, stage, try beside it, swap between inferences. Pure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import contextlib
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Any
 
 from apo_core import policy_probe as self_test
 from apo_core.adapters.manifest import EMITTED
@@ -16,28 +14,7 @@ from apo_core.adapters.promotion import Promotion
 from apo_core.adapters.store import AdapterStore, AdapterVersion
 from apo_core.contract.contract import Contract
 from apo_core.errors import AdapterError
-from apo_core.types import ActionChunk, Observation
-
-
-class AdaptablePolicy(Protocol):
-    """A policy whose adapter can be exchanged; `swap` and `use_base` wait for the inference in progress."""
-
-    base_sha256: str
-    statistics_sha256: str
-    contract_sha256: str
-    adapter_version: int
-
-    def predict(self, observation: Observation) -> ActionChunk:
-        """A chunk computed from this observation."""
-
-    def stage(self, tensors: Mapping[str, np.ndarray]) -> Any:
-        """Verifies tensors against the model without touching it; raises AdapterError."""
-
-    def swap(self, staged: Any, version: int) -> None:
-        """Serves what was staged."""
-
-    def use_base(self) -> None:
-        """Serves the base policy."""
+from apo_core.served_policy import ServedPolicy
 
 
 class ReloadState(enum.StrEnum):
@@ -54,7 +31,7 @@ class ReloadResult:
     state: ReloadState
     version: int  # served now; 0 is the base policy
     requested_version: int
-    reason: str  # empty, why it was refused, or what is wrong with the one that was loaded
+    reason: str  # empty, why it was rejected, or what is wrong with the one that was loaded
     stage_ms: float  # verifying and staging, beside the inference
     swap_ms: float  # copying into the policy, between two inferences
 
@@ -64,7 +41,7 @@ class StagedAdapter:
     """A verified adapter that waits for its swap."""
 
     version: int
-    tensors: Any  # what policy.stage gave; None for the base policy
+    tensors: Any  # what policy.stage returned; None for the base policy
     stage_ms: float
     warning: str = ""  # what is wrong with it, though it can serve
 
@@ -72,7 +49,7 @@ class StagedAdapter:
 class AdapterReloader:
     """Verifies adapters in one thread (`stage`), puts them in between two inferences in another (`swap`).
 
-    A refused adapter leaves the policy untouched: it is tried in the second slot first.
+    A rejected adapter leaves the policy untouched: it is tried in the second slot first.
 
     Args:
         policy: serves.
@@ -86,8 +63,8 @@ class AdapterReloader:
 
     def __init__(
         self,
-        policy: AdaptablePolicy,
-        second: AdaptablePolicy,
+        policy: ServedPolicy,
+        second: ServedPolicy,
         store: AdapterStore,
         contract: Contract,
         instruction: str,
@@ -109,7 +86,7 @@ class AdapterReloader:
     def poll(self, promotion: Promotion) -> int | None:
         """The version to load now that `promotion` is in force; None when it was considered before.
 
-        A refused version is not tried again before it is promoted again.
+        A rejected version is not tried again before it is promoted again.
         """
         if not self._is_new(promotion):
             return None
@@ -117,7 +94,7 @@ class AdapterReloader:
         return promotion.number
 
     def pass_over(self) -> None:
-        """What is promoted now is not followed: a version that was asked for serves until the next promotion."""
+        """Skips the promotion in force: a requested version serves until the next promotion."""
         with contextlib.suppress(AdapterError):  # a store that cannot be read has nothing to follow
             promotion = self._store.promotion()
             self._considered = promotion if self._is_new(promotion) else self._considered
@@ -132,7 +109,7 @@ class AdapterReloader:
         begin_s = self._clock()
         try:
             tensors, warning = (None, "") if version == 0 else self._verified(version)
-        except Exception as error:  # a request must get its answer whatever the adapter does
+        except Exception as error:  # a request must receive its answer whatever the adapter does
             return self._refused(version, _reason(error), self._ms_since(begin_s))
         return StagedAdapter(version, tensors, self._ms_since(begin_s), warning)
 
@@ -179,7 +156,7 @@ class AdapterReloader:
         self._check_config(adapter.adapter_config)
         staged = self._policy.stage(tensors)
         self._second.swap(staged, version)
-        faults = self_test.faults(self._second, self._contract, self._instruction, adapter.self_test)
+        faults = self_test.faults(self._second.predict, self._contract, self._instruction, adapter.self_test)
         if faults:
             raise AdapterError(f"adapter {version}: {'; '.join(faults)}")
         return staged, _warning(adapter)

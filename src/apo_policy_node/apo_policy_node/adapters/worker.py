@@ -1,4 +1,4 @@
-"""The thread that brings adapters in: requests first, otherwise what is promoted in the store."""
+"""The thread that loads adapters: requested ones first, otherwise the one promoted in the store."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class ReloadWorker:
         reloader: stages here, swaps there.
         between: runs a job in the predicting thread between two inferences.
         promotion: that is in force in the adapter store.
-        finished: gets every result, in one of the two threads.
+        finished: receives every result, in one of the two threads.
         auto_reload: whether to load what is promoted in the store.
         poll_s: seconds between two looks at the store.
-        report: gets a line when the store can no longer be read.
+        report: receives a line when the store can no longer be read.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class ReloadWorker:
             self._thread.join()
 
     def request(self, version: int, reply: Reply) -> None:
-        """Asks for an adapter; returns at once, `reply` gets the result in another thread."""
+        """Requests an adapter; returns at once, `reply` receives the result in another thread."""
         self._requests.put(partial(self._load, version, reply))
 
     def roll_back(self, reply: Reply) -> None:
-        """Asks for what served before; as `request`."""
+        """Requests the adapter that served before; as `request`."""
         self._requests.put(partial(self._roll_back, reply))
 
     def _run(self) -> None:

@@ -9,19 +9,19 @@ from apo_core.types import ActionChunk
 
 
 def chunk_fault(chunk: ActionChunk, stamp_ns: int, contract: Contract) -> str:
-    """What is wrong with a chunk that was asked for at `stamp_ns`, empty if nothing is."""
+    """What is wrong with a chunk for the observation at `stamp_ns`, empty if nothing is."""
     size = contract.action.size
     if not isinstance(chunk, ActionChunk):
         return f"the policy returned {type(chunk).__name__}, not an ActionChunk"
     values, log_probs = np.asarray(chunk.values), np.asarray(chunk.log_probs)
     if values.ndim != 2 or not len(values) or values.shape[1] != size:
-        return f"the policy's actions have shape {values.shape}, the contract says (rows, {size})"
+        return f"the policy's actions have shape {values.shape}, the contract has (rows, {size})"
     if log_probs.shape != (len(values),):
         return f"the policy's log_probs have shape {log_probs.shape}, its actions have {len(values)} rows"
     if chunk.observation_stamp_ns != stamp_ns or chunk.period_ns != contract.period_ns:
         return (
             f"the policy's chunk is for stamp {chunk.observation_stamp_ns} ns and period {chunk.period_ns} ns, "
-            f"asked for {stamp_ns} and {contract.period_ns}"
+            f"expected {stamp_ns} and {contract.period_ns}"
         )
     if not np.isfinite(values).all():
         return "the policy's actions are not finite"

@@ -20,7 +20,7 @@ CHUNKINGS = ("replace", "ensemble", "realtime")
 
 
 class Chunking(Protocol):
-    """What a PolicyRunner asks."""
+    """How a PolicyRunner combines chunks."""
 
     def committed(self, stamp_ns: int, inference_s: float, adapter_version: int) -> np.ndarray | None:
         """Rows (n, A) with which a chunk for the observation at `stamp_ns` is to begin, None for none."""
@@ -29,7 +29,7 @@ class Chunking(Protocol):
         """The chunk to be executed now that `chunk` was predicted."""
 
     def reset(self) -> None:
-        """Forgets every chunk: the world is another one, or somebody else has moved it."""
+        """Drops every chunk: they belong to another trial or to another source of commands."""
 
 
 class Replace:
@@ -43,7 +43,7 @@ class Replace:
         return chunk
 
     def reset(self) -> None:
-        """Nothing to forget."""
+        """Nothing to drop."""
 
 
 class Ensemble:
@@ -77,7 +77,7 @@ class Ensemble:
         return dataclasses.replace(chunk, values=values, tokens=None)
 
     def reset(self) -> None:
-        """Forgets every chunk."""
+        """Drops every chunk."""
         self._chunks: list[ActionChunk] = []
 
     def _row(self, moment_ns: int) -> np.ndarray:
@@ -85,7 +85,7 @@ class Ensemble:
         for chunk in self._chunks:
             age_ns = moment_ns - chunk.observation_stamp_ns
             index = round(age_ns / chunk.period_ns)
-            # the newest chunk counts whatever its horizon: what executes it minds the age
+            # the newest chunk counts whatever its horizon: its consumer checks the age
             if index < len(chunk.values) and (age_ns <= self._max_age_ns or chunk is self._chunks[-1]):
                 rows.append(chunk.values[index])
         weights = np.exp(-self._decay * np.arange(len(rows)))
@@ -126,7 +126,7 @@ class RealTime:
         return chunk
 
     def reset(self) -> None:
-        """Forgets the chunk in force."""
+        """Drops the chunk in force."""
         self._chunk: ActionChunk | None = None
         self._origins: list[int] = []  # stamp of the observation behind each of its rows
         self._given: list[int] = []  # the same of the rows committed last

@@ -1,4 +1,4 @@
-"""Answers every observation with a new chunk, the one in force, or a fault that says why there is no action. Pure."""
+"""Answers every observation with a new chunk, the one in force, or a fault that explains why there is none. Pure."""
 
 from __future__ import annotations
 
@@ -6,29 +6,16 @@ import enum
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
-
-import numpy as np
 
 from apo_core.contract.contract import Contract
 from apo_core.errors import ConfigError, ObservationError
+from apo_core.served_policy import ServedPolicy
 from apo_core.types import ActionChunk, ControlSource, Observation
 from apo_policy_node.inference.chunk_check import chunk_fault
 from apo_policy_node.inference.chunking import Chunking, Replace
-from apo_policy_node.inference.uncertainty import Doubt, HelpRequest
+from apo_policy_node.inference.uncertainty import HelpRequest, Uncertainty
 
 _LATENCIES = 10  # newest inferences that the next one is expected to be no slower than
-
-
-class Policy(Protocol):
-    """What a runner asks of a policy."""
-
-    adapter_version: int  # 0 is the base policy
-
-    def predict(
-        self, observation: Observation, committed: np.ndarray | None = None, rows: int | None = None
-    ) -> ActionChunk:
-        """A chunk of `rows` (None: all) computed from this observation; it begins with `committed` (n, A)."""
 
 
 class Cause(enum.StrEnum):
@@ -37,7 +24,7 @@ class Cause(enum.StrEnum):
     IN_FORCE = "in_force"  # the chunk of before still serves
     NO_CHUNK = "no_chunk"
     CHUNK_USED = "chunk_used"
-    NOT_DRIVING = "not_driving"  # somebody else drove the last tick, so the chunk's world is not this one
+    NOT_DRIVING = "not_driving"  # the last command was not the policy's, so the chunk is of another state
     NEW_TRIAL = "new_trial"  # the stamp jumped
     FAULT = "fault"
 
@@ -46,14 +33,12 @@ class Cause(enum.StrEnum):
 class Answer:
     """The policy's answer to one observation: a chunk, or a fault and no action."""
 
-    observation_stamp_ns: (
-        int  # the observation answered; chunk.observation_stamp_ns is older when one in force is repeated
-    )
+    observation_stamp_ns: int  # of the observation answered; that of a repeated chunk is older
     chunk: ActionChunk | None
     cause: Cause
     fault: str = ""  # why there is no chunk
     inference_s: float = 0.0  # wall time of the inference behind a new chunk
-    doubt: Doubt | None = None  # what the policy thinks of a new chunk
+    uncertainty: Uncertainty | None = None  # of a new chunk
 
 
 class PolicyRunner:
@@ -68,7 +53,7 @@ class PolicyRunner:
             skips observations, and only a gap above contract.max_age_s is one.
         rows: predicted and executed at most; None: all of a chunk.
         chunking: how a chunk goes together with those before it.
-        help_request: judges how sure the policy is.
+        help_request: evaluates the uncertainty of each new chunk.
 
     Raises:
         ConfigError: replan_steps below 1.
@@ -76,7 +61,7 @@ class PolicyRunner:
 
     def __init__(
         self,
-        policy: Policy,
+        policy: ServedPolicy,
         contract: Contract,
         replan_steps: int,
         clock: Callable[[], float],
@@ -100,7 +85,7 @@ class PolicyRunner:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets the chunk in force, who drove, and what help was asked for."""
+        """Drops the chunk in force, the last source of commands, and a request for help."""
         self._chunking.reset()
         self._help.reset()
         self._chunk: ActionChunk | None = None
@@ -113,7 +98,7 @@ class PolicyRunner:
         return self._answered_ns
 
     def executed(self, source: ControlSource) -> None:
-        """Takes note of who decided the last executed command."""
+        """Records the source of the last executed command."""
         self._last_source = source
 
     def cause_to_replan(self, stamp_ns: int) -> Cause:
@@ -154,7 +139,7 @@ class PolicyRunner:
         self._chunk = self._chunking.join(chunk)
         inference_s = self._clock() - begin_s
         self._latencies.append(inference_s)
-        return Answer(stamp_ns, self._chunk, cause, inference_s=inference_s, doubt=self._help.judge(chunk))
+        return Answer(stamp_ns, self._chunk, cause, inference_s=inference_s, uncertainty=self._help.evaluate(chunk))
 
     def checked(self, answer: Answer, now_ns: int) -> Answer:
         """The answer, or a fault when the observation behind its actions has become too old by ROS time `now_ns`."""

@@ -1,4 +1,4 @@
-"""How sure a policy is of a chunk, and when it asks its operator for help. Pure."""
+"""How uncertain a policy is of a chunk, and when it requests help from its operator. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ UNKNOWN = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
-    """What the policy thinks of a chunk; means over the rows that are executed before the next one."""
+class Uncertainty:
+    """The uncertainty of one chunk; means over the rows that are executed before the next one."""
 
     observation_stamp_ns: int
     log_prob: float  # nats a row
@@ -23,11 +23,11 @@ class Doubt:
 
 
 class HelpRequest:
-    """Asks for help while the entropy stays above a threshold.
+    """Requests help while the entropy stays above a threshold.
 
     Args:
-        threshold: nats a row; 0 never asks.
-        chunks: predictions in a row above the threshold before help is asked for; one below it ends the request.
+        threshold: nats a row; 0 never requests help.
+        chunks: predictions in a row above the threshold before help is requested; one below it ends the request.
         rows: of a chunk that are executed.
     """
 
@@ -35,11 +35,11 @@ class HelpRequest:
         self._threshold, self._chunks, self._rows = threshold, chunks, rows
         self._above = 0
 
-    def judge(self, chunk: ActionChunk) -> Doubt:
-        """The doubt of a new chunk."""
+    def evaluate(self, chunk: ActionChunk) -> Uncertainty:
+        """The uncertainty of a new chunk, which counts towards a request."""
         entropy = UNKNOWN if chunk.entropies is None else float(np.mean(chunk.entropies[: self._rows]))
         self._above = self._above + 1 if self._threshold > 0 and entropy > self._threshold else 0
-        return Doubt(
+        return Uncertainty(
             chunk.observation_stamp_ns,
             float(np.mean(chunk.log_probs[: self._rows])),
             entropy,
@@ -48,5 +48,5 @@ class HelpRequest:
         )
 
     def reset(self) -> None:
-        """Takes a request back: whatever was asked about is over."""
+        """Ends a request: the situation that caused it is over."""
         self._above = 0

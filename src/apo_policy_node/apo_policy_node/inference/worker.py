@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from apo_core.types import ControlSource, Observation
 from apo_policy_node.inference.runner import Answer, Cause, PolicyRunner
-from apo_policy_node.inference.uncertainty import Doubt
+from apo_policy_node.inference.uncertainty import Uncertainty
 
 
 class InferenceWorker:
@@ -16,12 +16,12 @@ class InferenceWorker:
 
     Args:
         runner: used by this thread only.
-        publish: gets every answer, in this thread.
+        publish: receives every answer, in this thread.
         now_ns: ROS time.
         lockstep: before each answer, wait for the command that answered the observation before it, since whether to
             predict anew depends on who drove.
         command_wait_s: longest such wait, steady seconds.
-        report: gets a line about what went wrong in `publish` or a job.
+        report: receives a line about an error of `publish` or a job.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class InferenceWorker:
         self.commands_missed = 0  # waits in lockstep that ended without the command
         self._answers: Counter[str] = Counter()  # by cause
         self._last: Answer | None = None
-        self._doubt: Doubt | None = None  # of the newest chunk
+        self._uncertainty: Uncertainty | None = None  # of the newest chunk
         self._inference_s = float("nan")  # of the newest chunk
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
 
@@ -68,7 +68,7 @@ class InferenceWorker:
             self._changed.notify_all()
 
     def executed(self, observation_stamp_ns: int, source: ControlSource) -> None:
-        """Takes note of the command that answered an observation."""
+        """Records the command that answered an observation."""
         with self._changed:
             self._command = (observation_stamp_ns, source)
             self._changed.notify_all()
@@ -82,7 +82,7 @@ class InferenceWorker:
     def clear(self) -> None:
         """Drops what waits, and the chunk in force before the next inference."""
         with self._changed:
-            self._newest, self._command, self._doubt = None, None, None
+            self._newest, self._command, self._uncertainty = None, None, None
         self.between(self._runner.reset)
 
     @property
@@ -92,8 +92,8 @@ class InferenceWorker:
 
     @property
     def help_wanted(self) -> bool:
-        """Whether the policy asks its operator for help."""
-        return self._doubt is not None and self._doubt.help_wanted
+        """Whether the policy requests help from its operator."""
+        return self._uncertainty is not None and self._uncertainty.help_wanted
 
     def summary(self) -> dict[str, str]:
         """Key and value for /diagnostics."""
@@ -102,8 +102,8 @@ class InferenceWorker:
             "observations_skipped": str(self.skipped),
             "commands_missed": str(self.commands_missed),
             "fault": self.fault,
-            "log_prob": "" if self._doubt is None else f"{self._doubt.log_prob:.3f}",
-            "entropy": "" if self._doubt is None else f"{self._doubt.entropy:.3f}",
+            "log_prob": "" if self._uncertainty is None else f"{self._uncertainty.log_prob:.3f}",
+            "entropy": "" if self._uncertainty is None else f"{self._uncertainty.entropy:.3f}",
             "help_wanted": str(self.help_wanted).lower(),
             **{f"answers_{cause}": str(self._answers[cause]) for cause in Cause},
         }
@@ -141,8 +141,8 @@ class InferenceWorker:
         self._answers[answer.cause] += 1
         if answer.inference_s:
             self._inference_s = answer.inference_s
-        if answer.doubt is not None:
-            self._doubt = answer.doubt
+        if answer.uncertainty is not None:
+            self._uncertainty = answer.uncertainty
         self._guarded("publish", lambda: self._publish(answer))
 
     def _time_of(self, observation: Observation) -> int:

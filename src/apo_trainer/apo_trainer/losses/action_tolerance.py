@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from apo_vla.actions.codec import ActionCodec
+from apo_vla.actions.nearness import log_nearness
 from apo_vla.policy import VlaPolicy
 
 
@@ -33,7 +34,7 @@ class TolerantActions:
     def __init__(self, codec: ActionCodec, tolerance: float, device: torch.device | str = "cpu"):
         bins = np.arange(codec.bins)
         places = codec.centres(bins) / np.diff(codec.centres(np.array([0, 1])))
-        log_weights = -0.5 * ((places[:, None] - places[None, :]) / tolerance) ** 2
+        log_weights = log_nearness(torch.from_numpy(places), tolerance).numpy()
         same = codec.classes[:, :, None] == codec.classes[:, None, :]
         table = np.where(same, 0.0, log_weights)
         self._log_weights = torch.tensor(table, dtype=torch.float32, device=device)  # (A, K, K)

@@ -1,4 +1,4 @@
-"""Chunks of a model that says one bin a dimension."""
+"""Chunks of a model that predicts one bin for each dimension."""
 
 from __future__ import annotations
 

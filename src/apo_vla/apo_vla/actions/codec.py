@@ -99,7 +99,7 @@ class ActionCodec:
     def encode(self, actions: np.ndarray) -> np.ndarray:
         """Actions (..., A) in contract units -> int64 bins (..., A), 0..bins-1, each the last of its class.
 
-        A value that `decode` returned gives its own class, however narrow the range is for float32.
+        A value that `decode` returned is encoded as its own class, however narrow the range is for float32.
         """
         bins = (np.digitize(self.normalise(actions), self._edges) - 1).astype(np.int64)
         values = np.asarray(actions, dtype=np.float32)

@@ -72,8 +72,11 @@ def read_fast_tokenizer(folder: Path) -> FastTokenizer:
     folder = Path(folder)
     try:
         config = json.loads((folder / CONFIG).read_text())
-        bpe = Tokenizer.from_file(str(folder / TOKENIZER))
         scale, min_token = float(config["scale"]), int(config["min_token"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder}: no FAST tokenizer ({type(error).__name__}: {error})") from None
+    try:
+        bpe = Tokenizer.from_file(str(folder / TOKENIZER))
     except Exception as error:  # tokenizers raises plain Exception
         raise CheckpointError(f"{folder}: no FAST tokenizer ({type(error).__name__}: {error})") from None
     if not (scale > 0 and math.isfinite(scale)):

@@ -13,7 +13,7 @@ from apo_core.errors import CheckpointError, ObservationError
 from apo_vla.actions.codec import ActionCodec
 
 _SMALLEST_STD = 1e-3  # SI units of the state; keeps a constant part from being blown up
-_LARGEST_STATE = 5.0  # standard deviations; a robot far from its data stays in the range the model knows
+_LARGEST_STATE = 5.0  # standard deviations; a robot far from its data stays in the range of the training
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class DatasetStatistics:
 
     @property
     def state_size(self) -> int:
+        """Numbers of state, n."""
         return sum(len(mean) for mean in self.state_mean.values())
 
     def normalise_state(self, state: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -60,6 +61,7 @@ class DatasetStatistics:
         return np.clip(joined, -_LARGEST_STATE, _LARGEST_STATE).astype(np.float32)
 
     def to_json(self) -> str:
+        """The content of dataset_statistics.json."""
         return json.dumps(
             {
                 "contract_sha256": self.contract_sha256,

@@ -4,34 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from apo_core.config.parameters import build
 from apo_core.contract.contract import Contract, load_contract
 from apo_core.errors import CheckpointError, ConfigError
-from apo_vla.checkpoints.deployment import DEPLOYMENT, PI0_FAST_LACKS, Deployment, unused
-from apo_vla.families.openvla.checkpoint import read_openvla_folder
-from apo_vla.families.openvla.statistics import read_norm_stats, select, state_faults
-from apo_vla.families.pi0_fast.checkpoint import camera_faults
-from apo_vla.families.pi0_fast.statistics import PREPROCESSOR, read_lerobot_statistics
-from apo_vla.loading import CONFIG, FAMILY, read_family
+from apo_vla.checkpoints.deployment import DEPLOYMENT, Deployment, foreign_faults
+from apo_vla.loading import foreign_parameters, read_family
 
 _HEADER = """\
-# Which robot this checkpoint drives. Every number that the model says or reads goes through here: check action_scale
-# and action_offset against the units of the data that it was trained on.
+# Which robot this checkpoint drives. Every number that the model predicts or reads is converted by these parameters:
+# check action_scale and action_offset against the units of the data that it was trained on.
 """
 
 
-def bind(
-    folder: Path,
-    robot: Path,
-    cameras: tuple[str, ...],
-    state: tuple[str, ...],
-    statistics_key: str,
-    chunk: int,
-    centre_crop: bool,
-    force: bool = False,
-) -> Path:
+def bind(folder: Path, robot: Path, choices: Mapping[str, Any], force: bool = False) -> Path:
     """Writes deployment.yaml into a checkpoint folder and returns its path.
 
     Actions of the data are taken to be displacements a step (m, rad) and a gripper of 1 open, 0 closed, as in most of
@@ -40,75 +29,44 @@ def bind(
     Args:
         folder: of the checkpoint.
         robot: contract file.
-        cameras: of the contract, in the model's order; empty: the first of the contract.
-        state: parts of the proprioception, see `Deployment.state`.
-        statistics_key: which training data's; may be empty where there are only one's.
-        chunk: rows predicted from one observation.
-        centre_crop: see `Deployment`.
+        choices: {parameter: value} of the family's deployment; without `cameras`, or with none: the first of the
+            contract.
         force: replaces a file that is there.
 
     Raises:
         CheckpointError: no checkpoint, a file that is there already, an unknown statistics key, or a folder whose files
             do not fit each other.
-        ConfigError: the contract or a name in it is wrong; every fault.
+        ConfigError: the contract or a choice is wrong; every fault.
     """
     folder = Path(folder)
     family = read_family(folder)
-    if family == FAMILY:
-        raise CheckpointError(f"{folder}: a {FAMILY} is bound to its robot when it is made (`apo base-policy`)")
+    if family.deployment is None:
+        raise CheckpointError(f"{folder}: a {family.name} is bound to its robot when it is made (`apo base-policy`)")
     path = folder / DEPLOYMENT
     if path.exists() and not force:
         raise CheckpointError(f"{path} is there already; --force replaces it")
     contract = load_contract(robot)
     values = {
+        **choices,
         "contract_sha256": contract.sha256,
         "period_s": contract.period_ns / 1e9,
-        "cameras": cameras or contract.image_names[:1],
-        "statistics_key": statistics_key,
+        "cameras": choices.get("cameras") or contract.image_names[:1],
         "action_scale": (*[contract.rate_hz] * (contract.action.size - 1), -2.0),
         "action_offset": (*[0.0] * (contract.action.size - 1), 1.0),
-        "state": state,
-        "centre_crop": centre_crop,
-        "chunk": chunk,
     }
-    deployment = build(Deployment, values, str(path))
+    foreign = foreign_parameters(family)
+    own = {name: value for name, value in values.items() if name not in foreign}
+    deployment = build(family.deployment, own, str(path))
     _check_names(deployment, contract)
-    if family == "pi0_fast":
-        _check_pi0_fast(folder, deployment, contract)
-    else:
-        deployment = _check_openvla(folder, deployment, contract)
+    faults = foreign_faults(values, foreign, family.title) + family.binding_faults(folder, deployment)
+    if faults:
+        raise ConfigError(str(path), faults)
+    deployment = family.bind(folder, deployment, contract)
     try:
         path.write_text(_HEADER + _text(deployment))
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be written ({error})") from None
     return path
-
-
-def _check_pi0_fast(folder: Path, deployment: Deployment, contract: Contract) -> None:
-    # a pi0-FAST checkpoint says itself how long its chunk is
-    faults = unused(deployment, (*PI0_FAST_LACKS, "chunk"), "pi0-FAST")
-    faults += camera_faults(deployment, json.loads((folder / CONFIG).read_text()))
-    if faults:
-        raise ConfigError(str(folder / DEPLOYMENT), faults)
-    statistics = read_lerobot_statistics(folder, deployment)
-    _check_state(folder, deployment, contract, len(statistics.state_low), PREPROCESSOR)
-
-
-def _check_openvla(folder: Path, deployment: Deployment, contract: Contract) -> Deployment:
-    norm_stats = read_norm_stats(folder, json.loads((folder / CONFIG).read_text()))
-    chosen = select(norm_stats, deployment, False, str(folder))
-    deployment = dataclasses.replace(deployment, statistics_key=chosen.key)
-    found = read_openvla_folder(folder, deployment)
-    if found.projector is not None:
-        _check_state(folder, deployment, contract, found.model_config.state_size, found.projector.path.name)
-    return deployment
-
-
-def _check_state(folder: Path, deployment: Deployment, contract: Contract, wanted: int, reader: str) -> None:
-    sizes = {spec.name: spec.size for spec in contract.state}
-    faults = state_faults(deployment.state, sizes, wanted, reader)
-    if faults:
-        raise ConfigError(str(folder / DEPLOYMENT), faults)
 
 
 def _check_names(deployment: Deployment, contract: Contract) -> None:

@@ -20,11 +20,11 @@ def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(prog="apo policy", description=__doc__.split(": ", 1)[1])
     tools = root.add_subparsers(dest="tool", required=True, metavar="TOOL")
 
-    look = tools.add_parser("inspect", help="say what a checkpoint is and needs, and try it on two images")
+    look = tools.add_parser("inspect", help="report what a checkpoint is and needs, and try it on two images")
     look.add_argument("folder", help="folder of the checkpoint")
     look.add_argument("--device", default="cpu", help="torch device (default cpu)")
     look.add_argument("--dtype", choices=_DTYPES, help="of the weights in memory (default: float32 on a CPU)")
-    look.add_argument("--instruction", default="lift the red cube", help="what the dry run asks for")
+    look.add_argument("--instruction", default="lift the red cube", help="instruction of the dry run")
     look.add_argument("--no-run", action="store_true", help="leave the dry run out")
     look.add_argument("--json", action="store_true", help="print JSON, for programs")
     look.set_defaults(run=_inspect)
@@ -67,11 +67,13 @@ def _bind(arguments: argparse.Namespace) -> int:
     path = bind(
         Path(arguments.folder),
         Path(arguments.robot),
-        tuple(arguments.camera),
-        tuple(arguments.state),
-        arguments.statistics_key,
-        arguments.chunk,
-        arguments.centre_crop,
+        {
+            "cameras": tuple(arguments.camera),
+            "state": tuple(arguments.state),
+            "statistics_key": arguments.statistics_key,
+            "chunk": arguments.chunk,
+            "centre_crop": arguments.centre_crop,
+        },
         arguments.force,
     )
     print(f"{path}: check action_scale and action_offset against the units of the training data")

@@ -1,4 +1,4 @@
-"""What is in a checkpoint folder, and a dry run that shows whether it looks at its image and its prompt."""
+"""Facts of a checkpoint folder, and a dry run that shows whether image and prompt change the answer."""
 
 from __future__ import annotations
 
@@ -12,18 +12,11 @@ import numpy as np
 import torch
 
 from apo_core.errors import CheckpointError, DecodeError
-from apo_vla.checkpoints.deployment import DEPLOYMENT, Deployment, read_deployment
-from apo_vla.families.openvla.oft import OpenVlaOft
-from apo_vla.families.openvla.statistics import read_norm_stats
-from apo_vla.families.pi0_fast.checkpoint import camera_notes
-from apo_vla.loading import CONFIG, FAMILY, load_checkpoint, read_family
+from apo_vla.checkpoints.deployment import DEPLOYMENT, Deployment
+from apo_vla.checkpoints.family import Family
+from apo_vla.loading import load_checkpoint, read_deployment, read_family
 from apo_vla.policy import Prepared, VlaPolicy
 
-_STAND_IN_CAMERA = "camera"
-_HEADS = {
-    True: "continuous action head (action_head--*_checkpoint.pt)",
-    False: "no action_head--*_checkpoint.pt: served with a discrete head; one trained with L1 needs its file",
-}
 _IMAGE_SIDE = 96  # pixels of the dry run's images
 
 
@@ -51,14 +44,14 @@ class Inspection:
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a policy says to two images and two prompts."""
+    """A policy's answers to two images and two prompts."""
 
     instruction: str
     actions: list[list[list[float]]]  # of each image, (chunk, A), contract units; empty where there is a fault
-    faults: list[str]  # why what it said is no action
+    faults: list[str]  # why an answer is not an action
     seconds: float  # of a prediction, the fastest of three
     image_matters: bool
-    prompt_matters: bool | None  # None: not tried, the second prompt has words the model does not know
+    prompt_matters: bool | None  # None: not tried, the second prompt has words without a token
 
 
 def inspect(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None) -> tuple[Inspection, VlaPolicy]:
@@ -74,8 +67,7 @@ def inspect(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None)
     """
     folder = Path(folder)
     family = read_family(folder)
-    published = family != FAMILY
-    deployment, notes = _deployment(folder, family) if published else (None, [])
+    deployment, notes = _deployment(folder, family)
     try:
         checkpoint = load_checkpoint(folder, device, dtype, deployment)
     except CheckpointError as error:
@@ -89,33 +81,29 @@ def inspect(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None)
         device=device,
     )
     model, config = checkpoint.model, checkpoint.model.config
-    if published and isinstance(model, OpenVlaOft):
-        # without its file, a continuous head cannot be told from a discrete one
-        notes = [*notes, _HEADS[model.action_head is not None]]
-    if fault := getattr(model, "decoder_fault", ""):
-        notes = [*notes, f"not served by the fast decoder (docs/serving.md): {fault}"]
-    if family == "pi0_fast":
-        notes = [*notes, *camera_notes(config.cameras, json.loads((folder / CONFIG).read_text()))]
+    facts = family.facts(folder, checkpoint, deployment)
+    notes += facts.notes
+    if fault := model.capabilities.decoder_fault:
+        notes.append(f"not served by the fast decoder (docs/serving.md): {fault}")
     parts: dict[str, int] = {}
     for name, value in model.named_parameters():
         part = name.split(".")[0]
         parts[part] = parts.get(part, 0) + value.numel()
     total = sum(parts.values())
-    keys = sorted(_keys(folder)) if family == "openvla" else []
     found = Inspection(
         folder=str(folder),
-        family=family,
+        family=family.name,
         architecture=type(model).__name__,
         parameters=parts,
         file_bytes=sum(path.stat().st_size for path in folder.glob("*.safetensors")),
         memory_bytes={"bfloat16": 2 * total, "float32": 4 * total},
-        statistics=keys,
-        chosen_statistics=getattr(checkpoint.statistics, "key", ""),
+        statistics=list(facts.statistics),
+        chosen_statistics=facts.chosen_statistics,
         chunk=config.chunk,
         period_s=config.period_ns / 1e9,
         action_size=config.action_size,
         cameras=list(config.cameras),
-        state=list(deployment.state) if deployment else list(config.state_keys),
+        state=list(facts.state),
         base_sha256=checkpoint.base_sha256,
         contract_sha256=checkpoint.statistics.contract_sha256,
         notes=notes,
@@ -127,7 +115,7 @@ def dry_run(policy: VlaPolicy, instruction: str, other: str = "open the top draw
     """Predicts for two images and two prompts, with a state of zeros.
 
     Raises:
-        ObservationError: the instruction is refused.
+        ObservationError: the model cannot take the instruction.
     """
     first, second = _images(policy.config.cameras)
     state = np.zeros(policy.state_size, np.float32)
@@ -137,14 +125,14 @@ def dry_run(policy: VlaPolicy, instruction: str, other: str = "open the top draw
         return Prepared(*(torch.from_numpy(part)[None].to(policy.device) for part in parts))
 
     batches = [ready(first, instruction), ready(second, instruction), ready(first, other)]
-    said = [policy.generate(batch) for batch in batches]
+    answers = [policy.generate(batch) for batch in batches]
     seconds = []
     for _ in range(3):
         begin = time.perf_counter()
         policy.generate(batches[0])
         seconds.append(time.perf_counter() - begin)
     actions, faults = [], []
-    for tokens, _ in said[:2]:
+    for tokens, _ in answers[:2]:
         try:
             actions.append(policy.processor.actions(tokens[0]).astype(float).round(5).tolist())
         except DecodeError as error:
@@ -156,8 +144,8 @@ def dry_run(policy: VlaPolicy, instruction: str, other: str = "open the top draw
         actions=actions,
         faults=faults,
         seconds=min(seconds),
-        image_matters=_differ(said[0], said[1]),
-        prompt_matters=None if same_prompt else _differ(said[0], said[2]),
+        image_matters=_differ(answers[0], answers[1]),
+        prompt_matters=None if same_prompt else _differ(answers[0], answers[2]),
     )
 
 
@@ -166,22 +154,12 @@ def as_json(found: Inspection, run: DryRun | None) -> str:
     return json.dumps({**dataclasses.asdict(found), "dry_run": run and dataclasses.asdict(run)}, indent=2)
 
 
-def _deployment(folder: Path, family: str) -> tuple[Deployment, list[str]]:
-    if (folder / DEPLOYMENT).exists():
-        return read_deployment(folder), []
-    if family != "openvla":
-        raise CheckpointError(f"{folder / DEPLOYMENT} is missing; docs/checkpoints.md shows one for {family}")
-    keys = sorted(_keys(folder))
-    note = f"no {DEPLOYMENT}: one camera, chunk 1 and the first statistics stand in; `apo policy bind` writes one"
-    return Deployment(cameras=(_STAND_IN_CAMERA,), statistics_key=keys[0]), [note]
-
-
-def _keys(folder: Path) -> list[str]:
-    try:
-        config = json.loads((folder / CONFIG).read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder / CONFIG}: cannot be read ({error})") from None
-    return list(read_norm_stats(folder, config))
+def _deployment(folder: Path, family: Family) -> tuple[Deployment | None, list[str]]:
+    """What is deployed, or a stand-in with a note."""
+    if family.deployment is None or (folder / DEPLOYMENT).exists():
+        return read_deployment(folder, family), []
+    deployment, note = family.stand_in(folder)
+    return deployment, [note]
 
 
 def _images(cameras: tuple[str, ...]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

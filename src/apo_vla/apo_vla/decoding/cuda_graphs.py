@@ -60,7 +60,7 @@ class GraphCache:
         self._recorded: OrderedDict[tuple, tuple[list[torch.Tensor], Recording]] = OrderedDict()
 
     def __call__(self, name: str, function: Function, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The outputs of `function(*inputs)`; `name` tells apart functions of inputs of the same shapes."""
+        """The outputs of `function(*inputs)`; `name` distinguishes functions of inputs of the same shapes."""
         key = (name, *((tuple(value.shape), value.dtype) for value in inputs))
         if key not in self._recorded:
             while len(self._recorded) >= self._limit:

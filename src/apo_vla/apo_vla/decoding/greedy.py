@@ -49,10 +49,10 @@ def greedy_decode(
         if step + 1 < steps:
             inputs = F.embedding(token, embedding)[:, None]
             mask = None if mask is None else F.pad(mask, (0, 1), value=True)
-    said, logits = torch.stack(tokens, dim=1), torch.stack(scores, dim=1)
+    decoded, logits = torch.stack(tokens, dim=1), torch.stack(scores, dim=1)
     if classes is not None:
-        return said, classes.log_probs(logits, said)
-    return said, logits.log_softmax(dim=-1).gather(-1, said[..., None])[..., 0]
+        return decoded, classes.log_probs(logits, decoded)
+    return decoded, logits.log_softmax(dim=-1).gather(-1, decoded[..., None])[..., 0]
 
 
 def positions(mask: torch.Tensor) -> torch.Tensor:

@@ -59,7 +59,7 @@ def int8_product(x: torch.Tensor, weight: torch.Tensor, scale: torch.Tensor) -> 
 
 
 def places(layer: nn.Module) -> list[tuple[nn.Module, str]]:
-    """Where the linear modules of a Llama layer are: owner and name."""
+    """Owner and name of each linear module of a Llama layer."""
     return [(layer.self_attn, name) for name in _ATTENTION] + [(layer.mlp, name) for name in _MLP]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch.nn import functional as F
@@ -21,11 +21,26 @@ from apo_vla.decoding.projections import Layer, bound_layer, linears, merged_lay
 
 
 class Decoded(NamedTuple):
-    """Greedy tokens with what the model thinks of them."""
+    """Greedy tokens with their scores."""
 
     tokens: torch.Tensor  # int64 (B, steps)
     log_probs: torch.Tensor  # float32 (B, steps), nats, of the action that each token is
     entropies: torch.Tensor  # float32 (B, steps), nats, of the distribution over actions that each was taken from
+
+
+class DecodingModel(Protocol):
+    """What a model with `capabilities.decodes_tokens` has beyond `apo_vla.model.VlaModel`."""
+
+    decoder: StaticDecoder  # of its language model
+
+    def prefix_of_one(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> torch.Tensor:
+        """Embeddings (1, T, d) of everything before the action tokens, without padding in between."""
+
+    def embedding_rows(self) -> torch.Tensor:
+        """Input rows (bins, d) of the action tokens, by bin."""
+
+    def head_rows(self) -> torch.Tensor:
+        """Output rows (bins, d) of the action tokens, by bin."""
 
 
 def decoder_fault(config: LlamaConfig) -> str:
@@ -49,12 +64,14 @@ class StaticDecoder:
         model: its weights, and adapters, are used where they are.
         merge: copies of the weights with the adapter in them, renewed whenever one changed. Else the adapter is
             computed beside them, and `refresh` is to be called when weights were moved or an adapter was attached.
+        nearness: float32 (V, V), how far one token passes for another (`apo_vla.actions.nearness`); None: only for
+            itself.
 
     Raises:
         ValueError: a Llama variant whose arithmetic this does not repeat, see `decoder_fault`.
     """
 
-    def __init__(self, model: LlamaModel, merge: bool = True):
+    def __init__(self, model: LlamaModel, merge: bool = True, nearness: torch.Tensor | None = None):
         config = model.config
         fault = decoder_fault(config)
         if fault:
@@ -70,7 +87,7 @@ class StaticDecoder:
         self._before, self._after = _before_attention, _after_attention
         self.before_layer: Callable[[], None] = _nothing  # called before each layer computes
         self.classes: ActionClasses | None = None  # which tokens are one action; None: each is one of its own
-        self.nearness: torch.Tensor | None = None  # (V, V) how far one token passes for another; None: only for itself
+        self._nearness = nearness
 
     def __deepcopy__(self, memo: dict) -> StaticDecoder:
         """A decoder of the copied model; bound to its weights when first used."""
@@ -85,6 +102,12 @@ class StaticDecoder:
     def model(self) -> LlamaModel:
         """The model that it decodes with."""
         return self._model[0]
+
+    def with_merge(self, merge: bool) -> StaticDecoder:
+        """A decoder that differs in `merge` alone, not compiled."""
+        other = StaticDecoder(self.model, merge, self._nearness)
+        other.classes, other.before_layer = self.classes, self.before_layer
+        return other
 
     def compile(self) -> None:
         """Has torch.compile fuse the work around the attention; compiled when first used, once for all layers."""
@@ -127,7 +150,7 @@ class StaticDecoder:
             hidden = F.embedding(tokens[-1], embedding)[:, None]
             logits.append(self._score(self._forward(hidden, cache, cos, sin, first, 1), head))
             tokens.append(self._choose(logits[-1][:, -1]))
-        return _judged(torch.stack(tokens, dim=1), torch.cat(logits, dim=1), self.classes)
+        return _scored(torch.stack(tokens, dim=1), torch.cat(logits, dim=1), self.classes)
 
     def refresh(self) -> None:
         """Binds to the weights where, and merged ones as, they are now; does nothing while that is so."""
@@ -148,11 +171,11 @@ class StaticDecoder:
 
     def _choose(self, logits: torch.Tensor) -> torch.Tensor:
         """Tokens (B,) of logits (B, V)."""
-        if self.nearness is None:
+        if self._nearness is None:
             return logits.argmax(dim=-1)
-        if self.nearness.device != logits.device:  # once, and never while a CUDA graph is recorded
-            self.nearness = self.nearness.to(logits.device)
-        return (logits.softmax(dim=-1) @ self.nearness).argmax(dim=-1)
+        if self._nearness.device != logits.device:  # once, and never while a CUDA graph is recorded
+            self._nearness = self._nearness.to(logits.device)
+        return (logits.softmax(dim=-1) @ self._nearness).argmax(dim=-1)
 
     def _forward(self, x, cache, cos, sin, first: int, keep: int) -> torch.Tensor:
         """Hidden states (B, keep, d) of the last positions of `x` (B, n, d), which begins at position `first`."""
@@ -168,7 +191,7 @@ class StaticDecoder:
             rotated, value = self._before(layer, x, cos, sin, self._heads, self._eps)
             keys[:, :, first:last] = rotated[:, self._heads :]
             values[:, :, first:last] = value
-            # nobody reads the final layer's output before the kept positions
+            # the final layer's output is read at the kept positions only
             kept, seen = (keep, mask) if index == final else (count, None)
             mixed = F.scaled_dot_product_attention(
                 rotated[:, : self._heads, -kept:],
@@ -179,18 +202,6 @@ class StaticDecoder:
             )
             x = self._after(layer, x[:, -kept:], mixed.transpose(1, 2).reshape(batch, kept, width), self._eps)
         return x
-
-
-def nearness_of_bins(bins: int, tolerance: float) -> torch.Tensor | None:
-    """(bins, bins) with exp(-d^2 / 2 s^2) for bins that are d apart, to choose actions by; None for a tolerance of 0.
-
-    A policy that is likely to move, though to no single bin, would otherwise stand still because one bin means that:
-    minimum Bayes risk decoding (arXiv 2108.04718) of one value.
-    """
-    if not tolerance:
-        return None
-    places = torch.arange(bins, dtype=torch.float32)
-    return torch.exp(-0.5 * ((places[:, None] - places[None]) / tolerance) ** 2)
 
 
 def _nothing() -> None:
@@ -217,13 +228,13 @@ def _before_attention(
 
 
 def _after_attention(layer: Layer, x: torch.Tensor, mixed: torch.Tensor, eps: float) -> torch.Tensor:
-    """Hidden states (B, n, d) and what attention gave for them -> the layer's output (B, n, d)."""
+    """Hidden states (B, n, d) and their attention output -> the layer's output (B, n, d)."""
     x = x + project(mixed, layer.out)
     gate, up = project(F.rms_norm(x, (x.shape[-1],), layer.norm2, eps), layer.gate_up).chunk(2, dim=-1)
     return x + project(F.silu(gate) * up, layer.down)
 
 
-def _judged(tokens: torch.Tensor, logits: torch.Tensor, classes: ActionClasses | None) -> Decoded:
+def _scored(tokens: torch.Tensor, logits: torch.Tensor, classes: ActionClasses | None) -> Decoded:
     """Scores of tokens (B, steps) under logits (B, steps, V)."""
     if classes is not None:
         return Decoded(tokens, classes.log_probs(logits, tokens), classes.entropies(logits))

@@ -1,6 +1,6 @@
 """Teacher-forced passes through a LlamaModel's own layers, for training and scoring.
 
-It does what `LlamaModel.forward` does, adapters included, without what nobody reads: the last layer is computed at the
+It does what `LlamaModel.forward` does, adapters included, without unused work: the last layer is computed at the
 action positions only, and further completions of the same prefix reuse its keys and values.
 """
 
@@ -123,7 +123,7 @@ def _rotate(x: Tensor, rotary: tuple[Tensor, Tensor], first: int) -> Tensor:
 
 
 def _attend(attention: nn.Module, queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None) -> Tensor:
-    """(B, n, heads * size); causal where no mask (n, keys) says what is visible."""
+    """(B, n, heads * size); causal without a mask (n, keys) of what is visible."""
     mixed = F.scaled_dot_product_attention(
         queries,
         keys,

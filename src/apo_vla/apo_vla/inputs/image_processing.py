@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -21,6 +22,13 @@ class ColourJitter:
     brightness: float = 0.15
     contrast: float = 0.15
     saturation: float = 0.15
+
+
+def check_cameras(views: Mapping[str, np.ndarray], cameras: tuple[str, ...]) -> None:
+    """Raises ObservationError naming every camera that `views` lacks."""
+    missing = [name for name in cameras if name not in views]
+    if missing:
+        raise ObservationError(f"images {missing} are missing; the policy was trained with {list(cameras)}")
 
 
 def checked_image(image: np.ndarray) -> np.ndarray:

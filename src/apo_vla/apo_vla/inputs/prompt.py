@@ -14,7 +14,7 @@ TEMPLATE = "In: {instruction} Out:"  # OpenVLA's prompt without the words that n
 
 
 def build_tokenizer(instructions: Iterable[str]) -> Tokenizer:
-    """A word-level tokenizer that knows every word of these instructions."""
+    """A word-level tokenizer with a token for every word of these instructions."""
     normaliser, splitter = normalizers.Lowercase(), pre_tokenizers.Whitespace()
     words = {
         word

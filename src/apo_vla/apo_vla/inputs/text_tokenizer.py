@@ -1,4 +1,4 @@
-"""The text tokenizer of a published checkpoint: tokenizer.json, without transformers' classes around it."""
+"""The text tokenizer of a checkpoint: tokenizer.json, without transformers' classes around it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from tokenizers import Tokenizer
 from apo_core.errors import CheckpointError
 
 
-def read_tokenizer(path: Path, vocabulary: int) -> Tokenizer:
+def read_tokenizer(path: Path, vocabulary: int | None = None) -> Tokenizer:
     """A tokenizer.json.
+
+    Args:
+        path: of the file.
+        vocabulary: tokens of the model; None: any number.
 
     Raises:
         CheckpointError: unreadable, or with more tokens than the model's vocabulary.
@@ -20,6 +24,6 @@ def read_tokenizer(path: Path, vocabulary: int) -> Tokenizer:
     except Exception as error:  # tokenizers raises plain Exception
         raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}: {error})") from None
     largest = max(tokenizer.get_vocab().values(), default=-1)
-    if largest >= vocabulary:
+    if vocabulary is not None and largest >= vocabulary:
         raise CheckpointError(f"{path}: has token {largest}, the model's vocabulary ends at {vocabulary - 1}")
     return tokenizer

@@ -24,7 +24,7 @@ from torch import nn
 from apo_core.errors import AdapterError, ConfigError
 
 TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-_VISION = r".*vision_tower\..*"  # its layers have the same names in some families; not of the language model
+_LANGUAGE_MODEL = "language_model."  # in the names of its modules, see `apo_vla.model.VlaModel`
 ADAPTER = "default"  # PEFT's name for the adapter that serves
 _PREFIX = "base_model.model."  # of PEFT's files
 
@@ -122,8 +122,9 @@ def attach_lora(model: nn.Module, settings: LoraSettings, seed: int = 0) -> None
         config = peft_config(settings)
         if settings.targets:
             config.target_modules = _matching_layers(model, settings.targets)
-        elif any("vision_tower." in name for name, _ in model.named_modules()):
-            config.exclude_modules = _VISION
+        elif any(_LANGUAGE_MODEL in name for name, _ in model.named_modules()):
+            # a vision tower may have layers of the same names
+            config.exclude_modules = rf"(?!.*{re.escape(_LANGUAGE_MODEL)}).*"
         inject_adapter_in_model(config, model, adapter_name=ADAPTER)
     for name, value in model.named_parameters():
         if "lora_" in name:
@@ -142,7 +143,7 @@ def _matching_layers(model: nn.Module, pattern: str) -> list[str]:
 
 def reaches_features(model: nn.Module) -> bool:
     """Whether the adapter is of layers before the language model, so that features depend on it."""
-    return any("language_model." not in name for name in lora_parameters(model))
+    return any(_LANGUAGE_MODEL not in name for name in lora_parameters(model))
 
 
 def lora_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -201,7 +202,7 @@ def zero(model: nn.Module) -> None:
 def second_slot(model: nn.Module) -> nn.Module:
     """The model once more on the same base tensors, with an adapter of its own (B = 0): costs an adapter's memory.
 
-    Both may compute at the same time in two threads, as long as nobody writes to the base tensors.
+    Both may compute at the same time in two threads, as long as the base tensors are not written to.
     """
     own = {id(parameter) for parameter in lora_parameters(model).values()}
     shared = [t for t in (*model.parameters(), *model.buffers()) if id(t) not in own]

@@ -1,4 +1,4 @@
-"""Keeps what was computed from the newest inputs, for as long as the same come again."""
+"""Keeps the result for the newest inputs while the same inputs are repeated."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class FrameCache:
         self.reused = 0  # calls that computed nothing
 
     def clear(self) -> None:
-        """Forgets every result: what computes them has changed."""
+        """Drops every result: the function that computes them has changed."""
         self._newest.clear()
 
     def get(self, slot: Hashable, inputs: Sequence[np.ndarray], compute: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """What `compute` gave for these inputs; nobody may write into them later.
+        """The result of `compute` for these inputs, which must not be written to later.
 
         Args:
             slot: whose inputs these are.

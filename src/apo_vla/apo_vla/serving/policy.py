@@ -1,4 +1,4 @@
-"""A policy as it serves: in a chosen precision, frames seen before not encoded again, decoding on fixed memory."""
+"""A policy as it serves: in a chosen precision, encodes repeated frames once, decodes in fixed memory."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from apo_core.action_tokens import known_tokens
+from apo_core.served_policy import PolicyCapabilities
 from apo_core.types import ActionChunk, Observation
 from apo_vla.decoding.cuda_graphs import Function, GraphCache
 from apo_vla.decoding.static import Decoded
@@ -21,7 +22,7 @@ from apo_vla.policy import Prepared, VlaPolicy
 from apo_vla.serving.feature_cache import FrameCache
 from apo_vla.serving.quantization import check_device
 from apo_vla.serving.settings import ServingSettings, set_up
-from apo_vla.serving.yielding import GiveWay, give_way_in
+from apo_vla.serving.yielding import YieldToServing, yield_in_layers
 
 _PATIENCE_S = 2.0  # for which one prediction of the second slot waits at most
 
@@ -34,12 +35,12 @@ class ServingPolicy:
 
     Args:
         policy: loaded, on its device; its model is changed to the precision and must not be used for training.
-        settings: see there; None: the defaults.
+        settings: how it is to compute; None: the defaults.
         source: file to edit, for messages.
-        graphs: where recordings are kept; None makes one when the settings ask for it.
+        graphs: where recordings are kept; None makes one when the settings have `cuda_graphs`.
 
     Raises:
-        ConfigError: the device or the model cannot do what the settings ask for.
+        ConfigError: the device or the model cannot do what the settings require.
     """
 
     def __init__(
@@ -52,11 +53,11 @@ class ServingPolicy:
         settings = settings or ServingSettings()
         set_up(policy, settings, source)
         self._policy = policy
-        self._decodes = hasattr(policy.model, "decoder")
+        self._decodes = policy.model.capabilities.decodes_tokens
         self._adapted = reaches_features(policy.model)
         self._frames = FrameCache()
         self._graphs = GraphCache() if settings.cuda_graphs and graphs is None else graphs
-        self._give_way: GiveWay | None = None  # the second slot's
+        self._pause: YieldToServing | None = None  # the second slot's
 
     @property
     def base_sha256(self) -> str:
@@ -89,9 +90,9 @@ class ServingPolicy:
         return self._frames.reused
 
     @property
-    def takes_committed(self) -> bool:
-        """Whether `predict` can be given the actions to begin with."""
-        return self._decodes
+    def capabilities(self) -> PolicyCapabilities:
+        """A model that decodes token by token continues given rows, and has entropies."""
+        return PolicyCapabilities(committed_rows=self._decodes, entropies=self._decodes)
 
     def predict(
         self, observation: Observation, committed: np.ndarray | None = None, rows: int | None = None
@@ -107,8 +108,8 @@ class ServingPolicy:
             ObservationError: see `VlaPolicy.prepare`.
             ValueError: the model cannot be given actions to begin with, or as many as the chunk has rows.
         """
-        if self._give_way is not None:
-            self._give_way.begin()
+        if self._pause is not None:
+            self._pause.begin()
         if not self._decodes:
             return self._whole(observation, committed, rows)
         policy, rows = self._policy, rows or self.chunk
@@ -118,7 +119,7 @@ class ServingPolicy:
         tokens = ()
         if committed is not None and len(committed):
             tokens = (torch.from_numpy(policy.codec.encode(committed).reshape(1, -1)).to(policy.device),)
-        beside = self._beside() if self._give_way is not None else contextlib.nullcontext()
+        beside = self._beside() if self._pause is not None else contextlib.nullcontext()
         with policy.lock, torch.inference_mode(), beside:
             version = policy.adapter_version
             decoded = self._decode(self._features(observation, batch), batch.prompt_ids, rows, tokens)
@@ -158,8 +159,10 @@ class ServingPolicy:
         """
         other = copy.copy(self)
         other._policy, other._frames, other._graphs = self._policy.second_slot(), FrameCache(), None
-        other._give_way = GiveWay(self._policy.lock, _PATIENCE_S)
-        give_way_in(other._policy.model, other._give_way)
+        other._pause = YieldToServing(self._policy.lock, _PATIENCE_S)
+        yield_in_layers(other._policy.model, other._pause)
+        if self._decodes:
+            other._policy.model.decoder.before_layer = other._pause
         return other
 
     @contextlib.contextmanager
@@ -185,7 +188,7 @@ class ServingPolicy:
         """Features (1, N, d); what is the same as in the call before is not encoded again."""
         model, frames = self._policy.model, self._frames
         images = [observation.images[name] for name in self._policy.config.cameras]
-        if not hasattr(model, "camera_tokens"):
+        if not model.capabilities.separate_cameras:
             inputs = [*images, batch.state.cpu().numpy()]
             whole = partial(self._run, "features", lambda *x: (model.features(*x),), batch.images, batch.state)
             return frames.get("all", inputs, lambda: whole()[0])
@@ -233,7 +236,7 @@ def load_for_serving(
 
     Raises:
         CheckpointError: see `load_checkpoint`.
-        ConfigError: the device is not there, or cannot do what the settings ask for.
+        ConfigError: the device is not there, or cannot do what the settings require.
     """
     check_device(device, source)
     return ServingPolicy(VlaPolicy.load(folder, device, lora, settings.dtype), settings, source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from apo_core.errors import ConfigError
@@ -40,7 +41,7 @@ class Int8Linear(nn.Module):
 
 
 def check_device(device: str, source: str) -> None:
-    """Refuses a torch device that this machine does not have.
+    """Rejects a torch device that this machine does not have.
 
     Args:
         device: as torch names it.
@@ -56,7 +57,7 @@ def check_device(device: str, source: str) -> None:
 
 
 def check_precision(precision: str, device: str, source: str) -> None:
-    """Refuses a format that this device does not compute in.
+    """Rejects a format that this device does not compute in.
 
     Args:
         precision: one of PRECISIONS.
@@ -85,7 +86,7 @@ def quantise_linears(model: nn.Module) -> None:
     """
     for layer in model.layers:
         for owner, name in places(layer):
-            if hasattr(getattr(owner, name), "base_layer"):
+            if isinstance(getattr(owner, name), LoraLayer):
                 owner, name = getattr(owner, name), "base_layer"
             setattr(owner, name, Int8Linear(getattr(owner, name).weight))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from transformers import LlamaModel
@@ -11,7 +10,6 @@ from transformers import LlamaModel
 from apo_core.config.parameters import parameter
 from apo_core.errors import ConfigError
 from apo_vla.decoding.projections import linears
-from apo_vla.decoding.static import StaticDecoder
 from apo_vla.model import VlaModel
 from apo_vla.policy import VlaPolicy
 from apo_vla.serving.quantization import PRECISIONS, check_precision, quantise_linears
@@ -20,26 +18,6 @@ _LOADED = "checkpoint"
 # of decoder layers in which an adapter is merged; in larger ones that saves a twentieth of a prediction at most
 _MERGED_BYTES = 512 * 2**20
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-class DecodingModel(Protocol):
-    """What a model that decodes token by token has beyond `apo_vla.model.VlaModel`, to be served fast.
-
-    One that also has `camera_tokens` and `join_features` (see SmallVla) encodes each camera apart; any other is asked
-    for its `features` when an image or the state has changed. One that has no `decoder` because of its sizes says why
-    in `decoder_fault`.
-    """
-
-    decoder: StaticDecoder  # of its language model
-
-    def prefix_of_one(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> torch.Tensor:
-        """Embeddings (1, T, d) of everything before the action tokens, without padding in between."""
-
-    def embedding_rows(self) -> torch.Tensor:
-        """Input rows (bins, d) of the action tokens, by bin."""
-
-    def head_rows(self) -> torch.Tensor:
-        """Output rows (bins, d) of the action tokens, by bin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,33 +32,31 @@ class ServingSettings:
 
     @property
     def dtype(self) -> torch.dtype | None:
-        """In which a checkpoint is loaded; None: in its own."""
+        """The type that a checkpoint is loaded in; None: its own."""
         return _DTYPES.get(self.precision)
 
 
 def set_up(policy: VlaPolicy, settings: ServingSettings, source: str) -> None:
-    """Makes a policy's model what the settings ask for; it must not be trained afterwards.
+    """Changes a policy's model to the settings; it must not be trained afterwards.
 
     Args:
         policy: on its device.
-        settings: see there.
+        settings: how it is to compute.
         source: file to edit, for messages.
 
     Raises:
         ConfigError: everything that the device or the model cannot do.
     """
-    decodes = hasattr(policy.model, "decoder")
-    faults = _faults(policy, settings, decodes)
+    decodes = policy.model.capabilities.decodes_tokens
+    faults = _faults(policy, settings)
     if faults:
         raise ConfigError(source, faults)
     if settings.precision != _LOADED:
         check_precision(settings.precision, str(policy.device), source)
     _convert(policy, settings, source)
     if decodes:
-        language_model, nearness = policy.model.decoder.model, policy.model.decoder.nearness
-        policy.model.decoder = StaticDecoder(language_model, merges(language_model, policy.device, settings.precision))
-        policy.model.decoder.nearness = nearness
-        policy.model.classes = policy.classes
+        decoder = policy.model.decoder
+        policy.model.decoder = decoder.with_merge(merges(decoder.model, policy.device, settings.precision))
     if settings.compile:
         policy.model.decoder.compile()
 
@@ -101,11 +77,11 @@ def merges(language_model: LlamaModel, device: torch.device, precision: str) -> 
     return sum(weight.numel() * weight.element_size() for weight in weights) <= _MERGED_BYTES
 
 
-def _faults(policy: VlaPolicy, settings: ServingSettings, decodes: bool) -> list[str]:
+def _faults(policy: VlaPolicy, settings: ServingSettings) -> list[str]:
     faults = []
     if settings.cuda_graphs and policy.device.type != "cuda":
         faults.append(f"cuda_graphs = true needs device = cuda:0 or another GPU, got {str(policy.device)!r}")
-    if not decodes:
+    if not policy.model.capabilities.decodes_tokens:
         model = f"this {type(policy.model).__name__}, which is not served by the fast decoder{_why(policy.model)}"
         wanted = ("cuda_graphs", settings.cuda_graphs), ("compile", settings.compile)
         faults += [f"{name} = true cannot be used with {model}" for name, value in wanted if value]
@@ -115,7 +91,7 @@ def _faults(policy: VlaPolicy, settings: ServingSettings, decodes: bool) -> list
 
 
 def _why(model: VlaModel) -> str:
-    fault = getattr(model, "decoder_fault", "")
+    fault = model.capabilities.decoder_fault
     return f": {fault}" if fault else ""
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from torch import nn
 
 
-class GiveWay:
-    """Each call waits until nobody holds `lock`; all calls since `begin` together wait no longer than `patience_s`.
+class YieldToServing:
+    """Each call waits until `lock` is free; all calls since `begin` together wait no longer than `patience_s`.
 
     Args:
         lock: held while the other model computes.
@@ -23,11 +23,11 @@ class GiveWay:
         self.begin()
 
     def begin(self) -> None:
-        """Has all its patience again."""
+        """Restores all of the patience."""
         self._left_s = self._patience_s
 
     def __call__(self, *_) -> None:
-        """Waits; takes and ignores what a forward hook is given."""
+        """Waits; ignores the arguments of a forward hook."""
         if self._left_s <= 0:
             return
         begin_s = self._clock()
@@ -36,11 +36,9 @@ class GiveWay:
         self._left_s -= self._clock() - begin_s
 
 
-def give_way_in(model: nn.Module, give_way: GiveWay) -> None:
-    """Has every layer of a model give way before it computes; one with a `decoder` also in there."""
+def yield_in_layers(model: nn.Module, pause: YieldToServing) -> None:
+    """Has every layer of a model pause before it computes. A `StaticDecoder` bypasses these: see its `before_layer`."""
     for layers in model.modules():
         if isinstance(layers, nn.ModuleList):
             for layer in layers:
-                layer.register_forward_pre_hook(give_way)
-    if hasattr(model, "decoder"):
-        model.decoder.before_layer = give_way
+                layer.register_forward_pre_hook(pause)

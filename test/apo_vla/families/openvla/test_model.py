@@ -14,6 +14,7 @@ from apo_core.types import Observation
 from apo_vla.families.openvla.checkpoint import read_openvla_folder
 from apo_vla.families.openvla.model import OpenVla
 from apo_vla.families.openvla.oft import OpenVlaOft
+from apo_vla.loading import read_deployment
 from apo_vla.lora.adapter import LoraSettings, attach_lora, lora_state
 from apo_vla.policy import VlaPolicy
 
@@ -156,7 +157,7 @@ def test_an_adapter_is_swapped_in_and_out(openvla_folder):
 
 def test_sizes_of_the_published_model(openvla_folder):
     """Without the parts behind the features, which are not kept; LoRA of rank 32; and OpenVLA-OFT."""
-    found = read_openvla_folder(openvla_folder)
+    found = read_openvla_folder(openvla_folder, read_deployment(openvla_folder))
     towers = (
         type(found.towers[0])(1024, 24, 16, 4096, 14, 256, 4, True),
         type(found.towers[0])(1152, 27, 16, 4304, 14, 256, 0, False),
@@ -173,7 +174,7 @@ def test_sizes_of_the_published_model(openvla_folder):
 
 
 def test_config_of_the_published_model_is_read(openvla_folder):
-    found = read_openvla_folder(openvla_folder)
+    found = read_openvla_folder(openvla_folder, read_deployment(openvla_folder))
     assert json.loads((openvla_folder / "config.json").read_text())["model_type"] == "openvla"
     assert (found.model_config.action_end, found.model_config.bins, found.model_config.pad_id) == (32000, 256, 32000)
     assert found.text.rms_norm_eps == 1e-6

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from apo_core.errors import CheckpointError, ObservationError
-from apo_vla.checkpoints.deployment import Deployment
+from apo_vla.families.openvla.deployment import OpenVlaDeployment
 from apo_vla.families.openvla.statistics import read_norm_stats, select
 
 ACTION = {"q01": [-0.1, 0.0], "q99": [0.3, 1.0], "min": [-1.0, 0.0], "max": [1.0, 1.0], "mask": [True, False]}
@@ -15,7 +15,7 @@ STATE = ("ee_pose:position_axis_angle", "gripper_width:two_fingers")
 
 
 def test_actions_are_in_contract_units():
-    deployment = Deployment(statistics_key="bridge_orig", action_scale=(5.0, -2.0), action_offset=(0.0, 1.0))
+    deployment = OpenVlaDeployment(statistics_key="bridge_orig", action_scale=(5.0, -2.0), action_offset=(0.0, 1.0))
     codec = select(STATS, deployment, False, "here").codec()
     # the middle of -0.1..0.3 per step at 5 Hz, and an open gripper: 1 in the data, -1 in the contract
     np.testing.assert_allclose(codec.denormalise(np.array([0.0, 1.0])), [0.5, -1.0], rtol=1e-6)
@@ -23,35 +23,35 @@ def test_actions_are_in_contract_units():
 
 
 def test_bounds_replace_quantiles_where_asked():
-    codec = select(STATS, Deployment(statistics_key="fractal", normalisation="bounds"), False, "here").codec()
+    codec = select(STATS, OpenVlaDeployment(statistics_key="fractal", normalisation="bounds"), False, "here").codec()
     np.testing.assert_allclose(codec.denormalise(np.array([1.0, 0.25])), [1.0, 0.25])
 
 
 @pytest.mark.parametrize("key", ["", "bridge"])
 def test_an_unknown_key_lists_those_there_are(key):
     with pytest.raises(CheckpointError, match=f"statistics_key = '{key}' .* must be one of: bridge_orig, fractal"):
-        select(STATS, Deployment(statistics_key=key), False, "here")
+        select(STATS, OpenVlaDeployment(statistics_key=key), False, "here")
 
 
 def test_a_single_key_needs_no_name():
-    assert select({"only": STATS["fractal"]}, Deployment(), False, "here").key == "only"
+    assert select({"only": STATS["fractal"]}, OpenVlaDeployment(), False, "here").key == "only"
 
 
 def test_incomplete_statistics_are_refused():
     with pytest.raises(CheckpointError, match=r"statistics 'fractal' lack proprio.q01 and .q99"):
-        select(STATS, Deployment(statistics_key="fractal"), True, "here")
+        select(STATS, OpenVlaDeployment(statistics_key="fractal"), True, "here")
     wrong = {"x": {"action": {**ACTION, "q99": [-0.5, 1.0]}}}
     with pytest.raises(CheckpointError, match=r"low below high"):
-        select(wrong, Deployment(), False, "here")
+        select(wrong, OpenVlaDeployment(), False, "here")
 
 
 def test_a_scale_of_another_length_is_refused():
     with pytest.raises(CheckpointError, match=r"have 2 actions, action_scale .* 1"):
-        select(STATS, Deployment(statistics_key="fractal", action_scale=(5.0,)), False, "here")
+        select(STATS, OpenVlaDeployment(statistics_key="fractal", action_scale=(5.0,)), False, "here")
 
 
 def test_proprioception_is_made_of_contract_state():
-    statistics = select(STATS, Deployment(statistics_key="bridge_orig", state=STATE), True, "here")
+    statistics = select(STATS, OpenVlaDeployment(statistics_key="bridge_orig", state=STATE), True, "here")
     half = math.sqrt(0.5)  # a quarter turn about z
     state = {"ee_pose": np.array([0.5, 0.0, 1.0, 0, 0, half, half]), "gripper_width": np.array([0.08])}
     wanted = [(v + 1) / 2 - 1 for v in (0.5, 0.0, 1.0, 0.0, 0.0, math.pi / 2, 0.04, -0.04)]
@@ -59,7 +59,7 @@ def test_proprioception_is_made_of_contract_state():
 
 
 def test_proprioception_is_clipped():
-    statistics = select(STATS, Deployment(statistics_key="bridge_orig", state=("joints",)), True, "here")
+    statistics = select(STATS, OpenVlaDeployment(statistics_key="bridge_orig", state=("joints",)), True, "here")
     assert statistics.normalise_state({"joints": np.full(8, 9.0)}).tolist() == [1.0] * 8
 
 
@@ -72,7 +72,7 @@ def test_proprioception_is_clipped():
     ],
 )
 def test_a_state_that_does_not_fit_is_refused(state, message):
-    statistics = select(STATS, Deployment(statistics_key="bridge_orig", state=STATE), True, "here")
+    statistics = select(STATS, OpenVlaDeployment(statistics_key="bridge_orig", state=STATE), True, "here")
     with pytest.raises(ObservationError, match=message):
         statistics.normalise_state(state)
 
@@ -95,9 +95,9 @@ def test_the_hash_changes_with_what_a_number_means():
     hashes = {
         select(STATS, deployment, False, "here").sha256
         for deployment in (
-            Deployment(statistics_key="fractal"),
-            Deployment(statistics_key="fractal", action_scale=(2.0, 1.0)),
-            Deployment(statistics_key="fractal", normalisation="bounds"),
+            OpenVlaDeployment(statistics_key="fractal"),
+            OpenVlaDeployment(statistics_key="fractal", action_scale=(2.0, 1.0)),
+            OpenVlaDeployment(statistics_key="fractal", normalisation="bounds"),
         )
     }
     assert len(hashes) == 3

@@ -17,9 +17,11 @@ from accelerate import init_empty_weights
 from transformers import LlamaConfig
 
 from apo_core.errors import AdapterError, CheckpointError
-from apo_vla.checkpoints.deployment import DEPLOYMENT, OPENVLA_LACKS, Deployment, read_deployment, unused
+from apo_vla.checkpoints.deployment import DEPLOYMENT
+from apo_vla.checkpoints.types import CONFIG, TOKENIZER, Checkpoint
 from apo_vla.checkpoints.weight_files import WeightFiles
 from apo_vla.families.openvla.component_files import Component, read_component
+from apo_vla.families.openvla.deployment import OpenVlaDeployment
 from apo_vla.families.openvla.images import read_image_settings
 from apo_vla.families.openvla.model import OpenVla
 from apo_vla.families.openvla.oft import OpenVlaOft
@@ -27,7 +29,6 @@ from apo_vla.families.openvla.prismatic import OpenVlaConfig, PrismaticVla
 from apo_vla.families.openvla.statistics import PublishedStatistics, read_norm_stats, select
 from apo_vla.families.openvla.vit import VitShape, is_unused, vit_shape
 from apo_vla.inputs.text_tokenizer import read_tokenizer
-from apo_vla.loading import CONFIG, TOKENIZER, Checkpoint
 from apo_vla.lora.merged import MergedAdapter
 
 TOWERS = ("vision_backbone.featurizer.", "vision_backbone.fused_featurizer.")
@@ -35,11 +36,11 @@ TOWERS = ("vision_backbone.featurizer.", "vision_backbone.fused_featurizer.")
 
 @dataclass(frozen=True)
 class OpenVlaFolder:
-    """What the files of a checkpoint say, before a weight is read."""
+    """The content of a checkpoint's files without the weights."""
 
     folder: Path
     config: Mapping[str, Any]  # config.json
-    deployment: Deployment
+    deployment: OpenVlaDeployment
     weights: WeightFiles
     towers: tuple[VitShape, ...]
     text: LlamaConfig
@@ -82,25 +83,23 @@ class OpenVlaFolder:
 
     @property
     def base_sha256(self) -> str:
-        """Of the weights, the adapter merged into them, and the components."""
+        """Hash of the weights, the adapter merged into them, and the components."""
         components = [part.path for part in (self.head, self.projector) if part is not None]
         return self.weights.sha256([*(self.adapter.files if self.adapter else ()), *components])
 
 
-def read_openvla_folder(folder: Path, deployment: Deployment | None = None) -> OpenVlaFolder:
+def read_openvla_folder(folder: Path, deployment: OpenVlaDeployment) -> OpenVlaFolder:
     """Reads everything but the weights.
 
     Args:
         folder: of the checkpoint.
-        deployment: instead of its deployment.yaml.
+        deployment: of the checkpoint.
 
     Raises:
         CheckpointError: a file is missing, unreadable, or does not fit the others.
-        ConfigError: faults in deployment.yaml.
     """
     folder = Path(folder)
     config = json.loads((folder / CONFIG).read_text())
-    deployment = deployment or read_deployment(folder)
     weights = WeightFiles(folder)
     try:
         timm_ids = [str(name) for name in config["timm_model_ids"]]
@@ -149,9 +148,7 @@ def read_openvla_folder(folder: Path, deployment: Deployment | None = None) -> O
     return found
 
 
-def load_openvla(
-    folder: Path, device: str = "cpu", dtype: torch.dtype | None = None, deployment: Deployment | None = None
-) -> Checkpoint:
+def load_openvla(folder: Path, device: str, dtype: torch.dtype | None, deployment: OpenVlaDeployment) -> Checkpoint:
     """Reads a checkpoint; see `apo_vla.loading.load_checkpoint` and `read_openvla_folder`."""
     found = read_openvla_folder(folder, deployment)
     model = found.empty_model()
@@ -167,8 +164,7 @@ def _within(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> dict[str, tup
 
 
 def _check(found: OpenVlaFolder) -> None:
-    config, state = found.model_config, list(found.deployment.state)
-    faults = unused(found.deployment, OPENVLA_LACKS, "OpenVLA")
+    config, state, faults = found.model_config, list(found.deployment.state), []
     if not config.cameras or (len(config.cameras) > 1 and not found.parallel):
         faults.append(f"cameras = {list(config.cameras)}: OpenVLA looks through one camera, OpenVLA-OFT through some")
     if bool(state) != bool(config.state_size):
@@ -186,7 +182,7 @@ def _check(found: OpenVlaFolder) -> None:
         raise CheckpointError(f"{found.folder / DEPLOYMENT}: {'; '.join(faults)}")
 
 
-def _read_adapter(folder: Path, deployment: Deployment, weights: WeightFiles) -> MergedAdapter | None:
+def _read_adapter(folder: Path, deployment: OpenVlaDeployment, weights: WeightFiles) -> MergedAdapter | None:
     if not deployment.adapter:
         return None
     try:

@@ -21,7 +21,7 @@ class Component:
     tensors: Mapping[str, torch.Tensor]
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Of one of its tensors.
+        """The shape of one of its tensors.
 
         Raises:
             CheckpointError: there is none of that name.

@@ -1,4 +1,4 @@
-"""OpenVLA (arXiv 2406.09246): one action, said bin by bin; causal."""
+"""OpenVLA (arXiv 2406.09246): one action, decoded bin by bin; causal."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from apo_vla.decoding.static import StaticDecoder, decoder_fault
 from apo_vla.decoding.teacher_forcing import Completions, hidden_states
 from apo_vla.families.openvla.prismatic import OpenVlaConfig, PrismaticVla
 from apo_vla.families.openvla.vit import VitShape
+from apo_vla.model import ModelCapabilities
 
 
 class OpenVla(PrismaticVla):
-    """See `apo_vla.model.VlaModel` and `PrismaticVla`; a `DecodingModel` of serving_setup.py.
-
-    A checkpoint of a Llama variant that StaticDecoder cannot repeat has no `decoder`: `generate` serves it.
+    """See `apo_vla.model.VlaModel` and `PrismaticVla`; a `DecodingModel`, unless StaticDecoder
+    cannot repeat the checkpoint's Llama variant, which `generate` serves.
     """
 
     def __init__(self, config: OpenVlaConfig, towers: tuple[VitShape, ...], text: LlamaConfig):
         super().__init__(config, towers, text)
-        self.decoder_fault = decoder_fault(text)
-        if not self.decoder_fault:
+        fault = decoder_fault(text)
+        self.capabilities = ModelCapabilities(decodes_tokens=not fault, decoder_fault=fault, separate_cameras=True)
+        if not fault:
             # copies of weights as large as the published ones would not fit beside them
             self.decoder = StaticDecoder(self.language_model.model, merge=False)
 
@@ -62,8 +63,8 @@ class OpenVla(PrismaticVla):
                 return logits, self._padded_logits(prefix[list(rows)], mask[list(rows)], other_tokens)
         embedding, head = self.embedding_rows(), self.head_rows()
         others = Completions(rows, F.embedding(other_tokens[:, :-1], embedding)) if len(rows) else None
-        said = F.embedding(action_tokens[:, :-1], embedding)
-        hidden, other_hidden = hidden_states(self.language_model.model, prefix, said, others, checkpointing)
+        given = F.embedding(action_tokens[:, :-1], embedding)
+        hidden, other_hidden = hidden_states(self.language_model.model, prefix, given, others, checkpointing)
         return F.linear(hidden, head).float(), F.linear(other_hidden, head).float()
 
     def generate(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

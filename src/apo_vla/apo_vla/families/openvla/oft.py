@@ -77,7 +77,7 @@ class OpenVlaOft(PrismaticVla):
     """See `apo_vla.model.VlaModel`.
 
     Args:
-        config: what it reads and says; state_size above 0 makes a proprioception token.
+        config: inputs and outputs; state_size above 0 makes a proprioception token.
         towers: sizes of the vision towers.
         text: of the language model.
         continuous: True for the head that regresses actions, False for bins.
@@ -90,7 +90,7 @@ class OpenVlaOft(PrismaticVla):
         self.action_head = ActionHead(width, config.action_size) if continuous else None
 
     def make_processor(self, tokenizer: Tokenizer, statistics: Statistics) -> OpenVlaProcessor:
-        """That of OpenVLA; a continuous head's numbers are normalised actions, not bins."""
+        """The processor of OpenVLA; a continuous head's numbers are normalised actions, not bins."""
         c = self.config
         kind = OpenVlaProcessor if self.action_head is None else ContinuousProcessor
         codec = statistics.codec(c.bins)
@@ -141,7 +141,7 @@ class OpenVlaOft(PrismaticVla):
     def generate(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Bins int64 (B, chunk * A) and log-probabilities float32 (B, chunk * A) in nats.
 
-        A continuous head gives float32 normalised actions (B, chunk * A) and zeros: it has no distribution.
+        A continuous head returns float32 normalised actions (B, chunk * A) and zeros: it has no distribution.
         """
         hidden = self._hidden(features, prompt_ids)
         if self.action_head is not None:
@@ -155,7 +155,7 @@ class OpenVlaOft(PrismaticVla):
         return tokens, logits.log_softmax(dim=-1).gather(-1, tokens[..., None])[..., 0]
 
     def _hidden(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> torch.Tensor:
-        """Hidden states (B, chunk * A, d) that say the chunk: of the token before each of its places."""
+        """Hidden states (B, chunk * A, d) of the chunk: those of the token before each of its places."""
         prefix, mask = self.prefix(features, prompt_ids)
         batch, start, width = prefix.shape
         count = self.config.action_tokens

@@ -1,4 +1,4 @@
-"""What OpenVLA and OpenVLA-OFT share: vision towers, a projector, Llama 2; names of the checkpoints.
+"""The common part of OpenVLA and OpenVLA-OFT: vision towers, a projector, Llama 2; names of the checkpoints.
 
 Sequence: BOS, image tokens, rest of the prompt, then the action. Bin b of an action is token 31999 - b.
 """
@@ -14,14 +14,15 @@ from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from apo_vla.actions.classes import ActionClasses
+from apo_vla.decoding.static import StaticDecoder
 from apo_vla.families.openvla.processor import ImageSettings, OpenVlaProcessor
 from apo_vla.families.openvla.vit import VisionTower, VitShape
-from apo_vla.model import Statistics
+from apo_vla.model import ModelCapabilities, Statistics
 
 
 @dataclass(frozen=True)
 class OpenVlaConfig:
-    """What the model reads and says."""
+    """Inputs and outputs of the model."""
 
     cameras: tuple[str, ...]  # contract names, in the order of the model's images
     state_size: int  # numbers of proprioception; 0 for none
@@ -75,10 +76,13 @@ class PrismaticVla(nn.Module):
     """The part of a `VlaModel` up to the action.
 
     Args:
-        config: what it reads and says.
+        config: inputs and outputs.
         towers: sizes of the vision towers.
         text: of the language model.
     """
+
+    capabilities = ModelCapabilities(separate_cameras=True)
+    decoder: StaticDecoder | None = None  # where it decodes tokens
 
     def __init__(self, config: OpenVlaConfig, towers: tuple[VitShape, ...], text: LlamaConfig):
         super().__init__()
@@ -96,12 +100,12 @@ class PrismaticVla(nn.Module):
     @classes.setter
     def classes(self, classes: ActionClasses | None) -> None:
         self._classes = classes
-        if hasattr(self, "decoder"):
+        if self.decoder is not None:
             self.decoder.classes = classes
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the weights."""
+        """The type of the weights."""
         return self.projector.fc1.weight.dtype
 
     def make_processor(self, tokenizer: Tokenizer, statistics: Statistics) -> OpenVlaProcessor:

@@ -1,4 +1,4 @@
-"""What OpenVLA reads: images by PIL, a prompt of Llama tokens, proprioception; and what its bins mean."""
+"""Inputs of OpenVLA: images by PIL, a prompt of Llama tokens, proprioception; and the meaning of its bins."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from apo_core.errors import DecodeError, ObservationError
 from apo_vla.actions.bins import BinActions
 from apo_vla.actions.codec import ActionCodec
 from apo_vla.families.openvla.images import ImageSettings, process
-from apo_vla.families.small_vla.processor import check_cameras
+from apo_vla.inputs.image_processing import check_cameras
 from apo_vla.model import Statistics
 
 BOS, EMPTY = 1, 29871  # Llama's start of text, and the empty token that training put behind "Out:"
@@ -72,7 +72,7 @@ class OpenVlaProcessor(BinActions):
 
 
 class ContinuousProcessor(OpenVlaProcessor):
-    """Of a model whose head says normalised actions: numbers of row r stand at r * A .. r * A + A - 1."""
+    """The processor of a model whose head predicts normalised actions: row r stands at r * A .. r * A + A - 1."""
 
     def actions(self, tokens: np.ndarray) -> np.ndarray:
         """Normalised float32 (chunk * A,) -> float32 (chunk, A), contract units.
@@ -81,5 +81,5 @@ class ContinuousProcessor(OpenVlaProcessor):
             DecodeError: a number is not finite.
         """
         if not np.isfinite(tokens).all():
-            raise DecodeError(f"the action head says {tokens[~np.isfinite(tokens)][0]}")
+            raise DecodeError(f"the action head returned {tokens[~np.isfinite(tokens)][0]}")
         return self.codec.denormalise(tokens.reshape(-1, self.codec.size))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from apo_core.errors import CheckpointError, ObservationError
-from apo_core.rotations import axis_angle_from_quaternion
 from apo_vla.actions.codec import ActionCodec
-from apo_vla.checkpoints.deployment import DEPLOYMENT, Deployment
+from apo_vla.checkpoints.deployment import DEPLOYMENT
+from apo_vla.checkpoints.types import STATISTICS
+from apo_vla.families.openvla.deployment import OpenVlaDeployment
+from apo_vla.inputs.state_parts import state_part
 
-STATISTICS = "dataset_statistics.json"
 _RANGES = {"q99": ("q01", "q99"), "bounds": ("min", "max")}
-_FORMS = {"position_axis_angle": (7, 6), "two_fingers": (1, 2)}  # numbers taken and made
 _TINY = 1e-8  # of OpenVLA-OFT's normalisation; keeps a constant dimension finite
 
 
@@ -45,7 +45,7 @@ class PublishedStatistics:
 
     @property
     def sha256(self) -> str:
-        """Of everything that turns numbers of the model into numbers of the robot, and back."""
+        """Hash of everything that converts numbers of the model to numbers of the robot, and back."""
         proprio = self.proprio and vars(self.proprio)
         units = self.action_scale, self.action_offset
         text = json.dumps([self.key, vars(self.action), proprio, self.state, units])
@@ -94,7 +94,9 @@ def read_norm_stats(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def select(norm_stats: Mapping[str, Any], deployment: Deployment, proprio: bool, source: str) -> PublishedStatistics:
+def select(
+    norm_stats: Mapping[str, Any], deployment: OpenVlaDeployment, proprio: bool, source: str
+) -> PublishedStatistics:
     """The statistics that a deployment names.
 
     Args:
@@ -143,40 +145,3 @@ def _range(statistics: Any, part: str, normalisation: str, where: str) -> Range:
             "low below high"
         )
     return Range(tuple(low), tuple(high), tuple(mask))
-
-
-def state_faults(parts: Iterable[str], sizes: Mapping[str, int], wanted: int, reader: str) -> list[str]:
-    """What is wrong with the parts of the state that a model is to read.
-
-    Args:
-        parts: of `Deployment.state`.
-        sizes: of the contract's states.
-        wanted: numbers that the model reads.
-        reader: what reads them, for messages.
-    """
-    faults, made = [], 0
-    for part in parts:
-        key, _, form = part.partition(":")
-        takes, makes = _FORMS.get(form, (sizes[key], sizes[key]))
-        made += makes
-        if sizes[key] != takes:
-            faults.append(f"state {part!r}: {form} takes {takes} number(s), {key!r} has {sizes[key]}")
-    if not faults and made != wanted:
-        faults.append(f"state {list(parts)} makes {made} numbers, {reader} reads {wanted}")
-    return faults
-
-
-def state_part(state: Mapping[str, np.ndarray], part: str) -> np.ndarray:
-    """Numbers (n,) that one part of the proprioception takes from the contract's state. Raises ObservationError."""
-    key, _, form = part.partition(":")
-    if key not in state:
-        raise ObservationError(f"state '{key}' is missing; the policy's proprioception takes it ({DEPLOYMENT}: state)")
-    value = np.asarray(state[key], dtype=np.float64)
-    size, _ = _FORMS.get(form, (value.size, value.size))
-    if value.shape != (size,):
-        raise ObservationError(f"state '{key}' has shape {value.shape}, {form} ({DEPLOYMENT}: state) takes ({size},)")
-    if form == "position_axis_angle":
-        return np.concatenate([value[:3], axis_angle_from_quaternion(value[3:])])
-    if form == "two_fingers":  # the joint positions of a parallel gripper of that opening, as robosuite reports them
-        return np.array([value[0] / 2, -value[0] / 2])
-    return value

@@ -46,12 +46,12 @@ def vit_shape(timm_id: str, shapes: Mapping[str, tuple[int, ...]], source: str) 
     """Sizes of a tower, read from its tensors.
 
     Args:
-        timm_id: its name in config.json, which tells the number of heads.
+        timm_id: its name in config.json, which determines the number of heads.
         shapes: {name within the tower: shape}.
         source: file, for messages.
 
     Raises:
-        CheckpointError: a tower of another kind, or a tensor that tells a size is missing.
+        CheckpointError: a tower of another kind, or a tensor that determines a size is missing.
     """
     heads = next((count for start, count in _HEADS.items() if timm_id.startswith(start)), None)
     if heads is None:
@@ -78,6 +78,8 @@ def is_unused(name: str, shape: VitShape) -> bool:
 
 
 class LayerScale(nn.Module):
+    """A factor for each number, (B, n, width)."""
+
     def __init__(self, width: int):
         super().__init__()
         self.scale_factor = nn.Parameter(torch.ones(width))
@@ -87,6 +89,8 @@ class LayerScale(nn.Module):
 
 
 class Attention(nn.Module):
+    """Self-attention, (B, n, width)."""
+
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads = heads
@@ -101,6 +105,8 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
+    """Two layers around a GELU, (B, n, width)."""
+
     def __init__(self, width: int, hidden: int):
         super().__init__()
         self.fc1 = nn.Linear(width, hidden)
@@ -111,6 +117,8 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
+    """A transformer block, (B, n, width)."""
+
     def __init__(self, shape: VitShape):
         super().__init__()
         self.norm1 = nn.LayerNorm(shape.width, eps=_EPS)
@@ -126,6 +134,8 @@ class Block(nn.Module):
 
 
 class PatchEmbed(nn.Module):
+    """Images (B, 3, S, S) -> one token for each patch, (B, patches, width)."""
+
     def __init__(self, shape: VitShape):
         super().__init__()
         self.proj = nn.Conv2d(3, shape.width, shape.patch, stride=shape.patch)

@@ -19,12 +19,13 @@ from transformers import PaliGemmaConfig
 
 from apo_core.errors import CheckpointError
 from apo_vla.actions.fast_tokenizer import FastTokenizer, read_fast_tokenizer
-from apo_vla.checkpoints.deployment import DEPLOYMENT, PI0_FAST_LACKS, Deployment, read_deployment, unused
+from apo_vla.checkpoints.deployment import DEPLOYMENT
+from apo_vla.checkpoints.types import CONFIG, Checkpoint
 from apo_vla.checkpoints.weight_files import WeightFiles
+from apo_vla.families.pi0_fast.deployment import Pi0FastDeployment
 from apo_vla.families.pi0_fast.model import Pi0Fast, Pi0FastConfig
 from apo_vla.families.pi0_fast.statistics import LeRobotStatistics, read_lerobot_statistics
 from apo_vla.inputs.text_tokenizer import read_tokenizer
-from apo_vla.loading import CONFIG, Checkpoint
 
 _PREFIX = re.compile(r"^(model\.)?paligemma_with_expert\.paligemma\.")
 _TEXT, _VISION = "model.language_model.", "model.vision_tower.vision_model."
@@ -33,13 +34,10 @@ VOCABULARY = 257152  # of PaliGemma's tokenizer; FAST tokens count down from its
 _VISION_HEADS, _KEY_VALUE_HEADS = 16, 1  # of SigLIP so400m, and of both Gemma variants
 
 
-def load_pi0_fast(
-    folder: Path, device: str = "cpu", dtype: torch.dtype | None = None, deployment: Deployment | None = None
-) -> Checkpoint:
+def load_pi0_fast(folder: Path, device: str, dtype: torch.dtype | None, deployment: Pi0FastDeployment) -> Checkpoint:
     """Reads a checkpoint; see `apo_vla.loading.load_checkpoint`."""
     folder = Path(folder)
     settings = json.loads((folder / CONFIG).read_text())
-    deployment = deployment or read_deployment(folder)
     weights = WeightFiles(folder)
     paligemma = _paligemma_config(weights)
     statistics = read_lerobot_statistics(folder, deployment)
@@ -56,9 +54,9 @@ def load_pi0_fast(
 
 
 def camera_features(settings: Mapping) -> list[str]:
-    """Names of the images that a model takes by its config.json, in its order; empty where it does not say.
+    """Names of the images that a model takes by its config.json, in its order; empty where it lists none.
 
-    LeRobot's `empty_cameras` are places held free for images that there are none of.
+    LeRobot's `empty_cameras` are placeholders for images that do not exist.
     """
     features = settings.get("input_features")
     features = features if isinstance(features, Mapping) else {}
@@ -66,8 +64,8 @@ def camera_features(settings: Mapping) -> list[str]:
     return [name for name in visual if ".empty_camera_" not in name]
 
 
-def camera_faults(deployment: Deployment, settings: Mapping) -> list[str]:
-    """More cameras than the model takes; with fewer it sees less than it was trained on, as in LeRobot."""
+def camera_faults(deployment: Pi0FastDeployment, settings: Mapping) -> list[str]:
+    """No cameras, or more than the model takes; with fewer it sees less than in training, as in LeRobot."""
     features = camera_features(settings)
     if not deployment.cameras:
         return ["cameras is empty"]
@@ -80,7 +78,7 @@ def camera_faults(deployment: Deployment, settings: Mapping) -> list[str]:
 
 
 def camera_notes(cameras: Sequence[str], settings: Mapping) -> list[str]:
-    """Images that the model was trained with and is not given."""
+    """Images of the training that the model does not receive."""
     features = camera_features(settings)
     given, unseen = features[: len(cameras)], features[len(cameras) :]
     if not unseen:
@@ -152,7 +150,7 @@ def _layers(shapes: Mapping[str, object], prefix: str) -> int:
 def _config(
     folder: Path,
     settings: Mapping,
-    deployment: Deployment,
+    deployment: Pi0FastDeployment,
     statistics: LeRobotStatistics,
     tokenizer: Tokenizer,
     fast: FastTokenizer,
@@ -181,7 +179,7 @@ def _config(
         openpi=deployment.conventions == "openpi",
         fast=fast,
     )
-    faults = unused(deployment, PI0_FAST_LACKS, "pi0-FAST") + camera_faults(deployment, settings)
+    faults = camera_faults(deployment, settings)
     if deployment.chunk not in (1, config.chunk):
         faults.append(f"chunk = {deployment.chunk}, {CONFIG} has chunk_size = {config.chunk}")
     if settings.get("use_relative_actions"):

@@ -1,4 +1,4 @@
-"""pi0-FAST (arXiv 2501.09747): PaliGemma that says FAST tokens; checkpoints in LeRobot's layout.
+"""pi0-FAST (arXiv 2501.09747): PaliGemma that predicts FAST tokens; checkpoints in LeRobot's layout.
 
 Sequence: image tokens of every camera, prompt with the state in it, all seen by all; then `Action: `, FAST tokens and
 `|`, causal. FAST token t is PaliGemma's token `action_end - t`. Decoding is among FAST tokens and `|` alone.
@@ -18,12 +18,12 @@ from transformers import DynamicCache, PaliGemmaConfig, PaliGemmaModel
 from apo_vla.actions.fast_tokenizer import FastTokenizer
 from apo_vla.decoding.greedy import positions
 from apo_vla.families.pi0_fast.processor import PAD, Pi0FastProcessor
-from apo_vla.model import Statistics
+from apo_vla.model import ModelCapabilities, Statistics
 
 
 @dataclass(frozen=True)
 class Pi0FastConfig:
-    """What the model reads and says."""
+    """Inputs and outputs of the model."""
 
     cameras: tuple[str, ...]  # contract names, in the order of the model's images
     state_size: int
@@ -41,7 +41,7 @@ class Pi0FastConfig:
 
     @property
     def bins(self) -> int:
-        """Tokens that may be said: FAST's, and the end, which is the last."""
+        """Tokens that may be decoded: FAST's, and the end, which is the last."""
         return self.fast.vocabulary + 1
 
 
@@ -49,9 +49,11 @@ class Pi0Fast(nn.Module):
     """See `apo_vla.model.VlaModel`; its tokens are FAST's, and `config.bins` - 1 for the end.
 
     Args:
-        config: what it reads and says.
+        config: inputs and outputs.
         paligemma: of transformers.
     """
+
+    capabilities = ModelCapabilities()
 
     def __init__(self, config: Pi0FastConfig, paligemma: PaliGemmaConfig):
         super().__init__()
@@ -60,7 +62,7 @@ class Pi0Fast(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the weights."""
+        """The type of the weights."""
         return self._embedding.dtype
 
     def make_processor(self, tokenizer: Tokenizer, statistics: Statistics) -> Pi0FastProcessor:
@@ -89,8 +91,8 @@ class Pi0Fast(nn.Module):
         """
         rows = self.token_rows()
         inputs, known, start = self._prefix(features, prompt_ids)
-        said = F.embedding(action_tokens[:, :-1], rows) * self._scale
-        inputs, known = torch.cat([inputs, said], dim=1), F.pad(known, (0, said.shape[1]), value=True)
+        given = F.embedding(action_tokens[:, :-1], rows) * self._scale
+        inputs, known = torch.cat([inputs, given], dim=1), F.pad(known, (0, given.shape[1]), value=True)
         hidden = self.paligemma.language_model(
             inputs_embeds=inputs,
             attention_mask=_prefix_mask(known, start),
@@ -165,7 +167,7 @@ class Pi0Fast(nn.Module):
 
 
 def _prefix_mask(known: torch.Tensor, start: int) -> torch.Tensor:
-    """Bool (B, 1, T, T): everyone sees the first `start` tokens, the others are causal; nobody sees padding."""
+    """Bool (B, 1, T, T): the first `start` tokens are visible to all, the others are causal, padding to none."""
     total = known.shape[1]
     seen = torch.ones(total, total, dtype=torch.bool, device=known.device).tril()
     seen[:, :start] = True

@@ -1,4 +1,4 @@
-"""What pi0-FAST reads and says: padded images, a prompt with the state in it, FAST tokens."""
+"""Inputs and outputs of pi0-FAST: padded images, a prompt with the state in it, FAST tokens."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from torch.nn import functional as F
 
 from apo_core.errors import DecodeError, ObservationError
 from apo_vla.actions.fast_tokenizer import FastTokenizer
-from apo_vla.families.small_vla.processor import check_cameras
-from apo_vla.inputs.image_processing import ColourJitter, change_colours, checked_image
+from apo_vla.inputs.image_processing import ColourJitter, change_colours, check_cameras, checked_image
 from apo_vla.model import Statistics
 
 PAD, BOS = 0, 2  # PaliGemma's

@@ -14,8 +14,9 @@ from safetensors.numpy import load_file
 
 from apo_core.errors import CheckpointError, ConfigError, ObservationError
 from apo_vla.actions.codec import ActionCodec
-from apo_vla.checkpoints.deployment import DEPLOYMENT, Deployment
-from apo_vla.families.openvla.statistics import state_part
+from apo_vla.checkpoints.deployment import DEPLOYMENT
+from apo_vla.families.pi0_fast.deployment import Pi0FastDeployment
+from apo_vla.inputs.state_parts import state_part
 
 PREPROCESSOR = "policy_preprocessor.json"
 _STEP = "normalizer_processor"
@@ -25,7 +26,7 @@ _NO_TRAINING = "a pi0-FAST policy serves only: training on recorded actions take
 
 
 class _NoBins(ActionCodec):
-    """Normalised actions of a policy without bins, so that nobody trains or reads it as one that has them."""
+    """Normalised actions of a policy without bins; use as one that has bins is an error."""
 
     one_token_a_value = False
 
@@ -55,12 +56,12 @@ class LeRobotStatistics:
 
     @property
     def sha256(self) -> str:
-        """Of everything that turns numbers of the model into numbers of the robot, and back."""
+        """Hash of everything that converts numbers of the model to numbers of the robot, and back."""
         facts = {name: value for name, value in vars(self).items() if name != "contract_sha256"}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def codec(self, bins: int = 256) -> ActionCodec:
-        """Between normalised actions and contract units. Its bins raise ConfigError."""
+        """The codec between normalised actions and contract units. Its bins raise ConfigError."""
         mask = [True] * len(self.action_low)
         scale, offset = self.action_scale or None, self.action_offset or None
         return _NoBins(self.action_low, self.action_high, mask, bins, scale, offset)
@@ -81,7 +82,7 @@ class LeRobotStatistics:
         return (2 * (values - low) / width - 1).astype(np.float32)
 
 
-def read_lerobot_statistics(folder: Path, deployment: Deployment) -> LeRobotStatistics:
+def read_lerobot_statistics(folder: Path, deployment: Pi0FastDeployment) -> LeRobotStatistics:
     """Reads the normalizer of a LeRobot checkpoint.
 
     Raises:
@@ -105,7 +106,7 @@ def read_lerobot_statistics(folder: Path, deployment: Deployment) -> LeRobotStat
             raise CheckpointError(f"{path}: has {len(action[0])} actions, {name} ({DEPLOYMENT}) {len(values)}")
     if not deployment.state:
         raise CheckpointError(
-            f"{path.parent / DEPLOYMENT}: state must say what makes the {len(state[0])} numbers of state"
+            f"{path.parent / DEPLOYMENT}: state must list what makes the {len(state[0])} numbers of state"
         )
     return LeRobotStatistics(
         *action,

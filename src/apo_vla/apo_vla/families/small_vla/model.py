@@ -16,10 +16,11 @@ from transformers import LlamaConfig, LlamaModel
 
 from apo_core.errors import CheckpointError, ConfigError
 from apo_vla.actions.classes import ActionClasses
-from apo_vla.decoding.static import StaticDecoder, nearness_of_bins
+from apo_vla.actions.nearness import nearness_of_bins
+from apo_vla.decoding.static import StaticDecoder
 from apo_vla.decoding.teacher_forcing import Completions, hidden_states
 from apo_vla.families.small_vla.processor import SmallVlaProcessor
-from apo_vla.model import Statistics
+from apo_vla.model import ModelCapabilities, Statistics
 
 FAMILY = "apo_small_vla"
 _STRIDE = 16  # pixels a side of the encoder's squares
@@ -106,7 +107,7 @@ class SmallVlaConfig:
 class ImageEncoder(nn.Module):
     """Images (B, 3, S, S) -> tokens (B, n, hidden): one for each square of 16 pixels, or `image_tokens` of the whole.
 
-    A token of the whole image can say where something is, which the decoder must put together from tokens of squares.
+    A token of the whole image can hold a position, which the decoder must otherwise compose from tokens of squares.
     """
 
     def __init__(self, config: SmallVlaConfig):
@@ -139,6 +140,8 @@ class ImageEncoder(nn.Module):
 class SmallVla(nn.Module):
     """The model. All weights are float32 in memory, whatever the checkpoint's precision."""
 
+    capabilities = ModelCapabilities(decodes_tokens=True, separate_cameras=True)
+
     def __init__(self, config: SmallVlaConfig):
         super().__init__()
         self.config = config
@@ -161,8 +164,8 @@ class SmallVla(nn.Module):
         )
         self.action_head = nn.Linear(d, config.bins, bias=False)
         nn.init.normal_(self.action_head.weight, std=0.02)
-        self.decoder = StaticDecoder(self.language_model)
-        self.decoder.nearness = nearness_of_bins(config.bins, config.decode_tolerance)
+        nearness = nearness_of_bins(config.bins, config.decode_tolerance)
+        self.decoder = StaticDecoder(self.language_model, nearness=nearness)
 
     @property
     def classes(self) -> ActionClasses | None:

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from tokenizers import Tokenizer
 
-from apo_core.errors import ObservationError
 from apo_vla.actions.bins import BinActions
-from apo_vla.inputs.image_processing import process_images
+from apo_vla.inputs.image_processing import check_cameras, process_images
 from apo_vla.inputs.prompt import encode_prompts
 from apo_vla.model import Statistics
 
@@ -58,10 +57,3 @@ class SmallVlaProcessor(BinActions):
                 self._prompts.clear()
             self._prompts[text] = encode_prompts(self._tokenizer, [text], self._prompt_length)[0]
         return self._prompts[text]
-
-
-def check_cameras(views: Mapping[str, np.ndarray], cameras: tuple[str, ...]) -> None:
-    """Raises ObservationError naming every camera that `views` lacks."""
-    missing = [name for name in cameras if name not in views]
-    if missing:
-        raise ObservationError(f"images {missing} are missing; the policy was trained with {list(cameras)}")

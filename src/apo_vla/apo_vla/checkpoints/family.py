@@ -1,0 +1,66 @@
+"""What a family of models offers to loading, `apo policy inspect` and `apo policy bind`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import torch
+
+from apo_core.contract.contract import Contract
+from apo_core.errors import CheckpointError
+from apo_vla.checkpoints.deployment import DEPLOYMENT, Deployment
+from apo_vla.checkpoints.types import Checkpoint
+
+D = TypeVar("D", bound=Deployment | None)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointFacts:
+    """What `apo policy inspect` reports of a checkpoint beyond its model's configuration."""
+
+    state: tuple[str, ...]  # parts of the contract's state that it reads
+    statistics: tuple[str, ...] = ()  # keys; empty where there is one set without a key
+    chosen_statistics: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class Family(ABC, Generic[D]):
+    """One subclass in each folder of `families/`; `apo_vla.loading` lists them.
+
+    `D` holds the parameters of the family's deployment.yaml; None: its checkpoints carry their contract themselves.
+    """
+
+    name: str  # in config.json: `family`, `model_type` or `type`
+    title: str  # for messages
+    deployment: type[D] | None = None
+
+    @abstractmethod
+    def load(self, folder: Path, device: str, dtype: torch.dtype | None, deployment: D) -> Checkpoint:
+        """Reads and verifies a checkpoint; see `apo_vla.loading.load_checkpoint`."""
+
+    @abstractmethod
+    def facts(self, folder: Path, checkpoint: Checkpoint, deployment: D) -> CheckpointFacts:
+        """What is to be reported of a loaded checkpoint."""
+
+    def stand_in(self, folder: Path) -> tuple[D, str]:
+        """A deployment with which a checkpoint without deployment.yaml can be inspected, and a note about it.
+
+        Raises:
+            CheckpointError: the family has no stand-in, or the files do not allow one.
+        """
+        raise CheckpointError(f"{folder / DEPLOYMENT} is missing; docs/checkpoints.md shows one for {self.name}")
+
+    def binding_faults(self, folder: Path, deployment: D) -> list[str]:
+        """Values of a deployment about to be written that the family does not take from it. Raises CheckpointError."""
+        return []
+
+    def bind(self, folder: Path, deployment: D, contract: Contract) -> D:
+        """The deployment to be written, completed from the files of the checkpoint.
+
+        Raises:
+            CheckpointError, ConfigError: checkpoint, deployment and contract do not fit each other.
+        """
+        return deployment

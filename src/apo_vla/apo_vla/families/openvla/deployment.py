@@ -1,0 +1,38 @@
+"""deployment.yaml of OpenVLA and OpenVLA-OFT."""
+
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass
+
+from apo_core.config.parameters import parameter
+from apo_vla.checkpoints.deployment import Deployment
+from apo_vla.families.openvla.images import RESAMPLING
+from apo_vla.families.openvla.processor import PROMPT
+
+
+@dataclass(frozen=True)
+class OpenVlaDeployment(Deployment):
+    """See `Deployment`; what only OpenVLA's checkpoints leave open."""
+
+    statistics_key: str = parameter("", "which training data's statistics; empty where there are only one's")
+    normalisation: str = parameter("q99", "quantiles of the data, or its bounds", choices=("q99", "bounds"))
+    centre_crop: bool = parameter(False, "True for a fine-tune that was trained with image augmentation")
+    resampling: str = parameter("bicubic", "filter that resizes camera images", choices=tuple(RESAMPLING))
+    prompt: str = parameter(PROMPT, "template of the prompt, with {instruction}")
+    prompt_length: int = parameter(64, "tokens of a prompt at most", low=8, high=512)
+    adapter: str = parameter("", "folder of a PEFT adapter that belongs to the base, merged when it is read")
+
+    def faults(self) -> list[str]:
+        """See `Deployment.faults`."""
+        faults = super().faults()
+        if not _is_template(self.prompt):
+            faults.append(f"prompt = {self.prompt!r} must contain {{instruction}}, and no other braces")
+        return faults
+
+
+def _is_template(prompt: str) -> bool:
+    try:
+        return {name for _, name, _, _ in string.Formatter().parse(prompt) if name is not None} == {"instruction"}
+    except ValueError:
+        return False

@@ -1,0 +1,72 @@
+"""OpenVLA and OpenVLA-OFT as a family of `apo_vla.loading`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from apo_core.contract.contract import Contract
+from apo_core.errors import CheckpointError, ConfigError
+from apo_vla.checkpoints.deployment import DEPLOYMENT
+from apo_vla.checkpoints.family import CheckpointFacts, Family
+from apo_vla.checkpoints.types import CONFIG, Checkpoint
+from apo_vla.families.openvla.checkpoint import load_openvla, read_openvla_folder
+from apo_vla.families.openvla.deployment import OpenVlaDeployment
+from apo_vla.families.openvla.oft import OpenVlaOft
+from apo_vla.families.openvla.statistics import read_norm_stats, select
+from apo_vla.inputs.state_parts import size_faults
+
+_STAND_IN_CAMERA = "camera"
+_HEADS = {
+    True: "continuous action head (action_head--*_checkpoint.pt)",
+    False: "no action_head--*_checkpoint.pt: served with a discrete head; one trained with L1 needs its file",
+}
+
+
+class OpenVlaFamily(Family[OpenVlaDeployment]):
+    """See `Family`."""
+
+    name, title, deployment = "openvla", "OpenVLA", OpenVlaDeployment
+
+    def load(self, folder: Path, device: str, dtype: torch.dtype | None, deployment: OpenVlaDeployment) -> Checkpoint:
+        """Reads a published checkpoint."""
+        return load_openvla(folder, device, dtype, deployment)
+
+    def facts(self, folder: Path, checkpoint: Checkpoint, deployment: OpenVlaDeployment) -> CheckpointFacts:
+        """Statistics to choose from, and which head an OFT checkpoint is served with."""
+        model, notes = checkpoint.model, ()
+        if isinstance(model, OpenVlaOft):
+            # without its file, a continuous head cannot be distinguished from a discrete one
+            notes = (_HEADS[model.action_head is not None],)
+        keys = tuple(sorted(_norm_stats(folder)))
+        return CheckpointFacts(deployment.state, keys, checkpoint.statistics.key, notes)
+
+    def stand_in(self, folder: Path) -> tuple[OpenVlaDeployment, str]:
+        """One camera, and the first statistics."""
+        note = f"no {DEPLOYMENT}: one camera, chunk 1 and the first statistics stand in; `apo policy bind` writes one"
+        key = sorted(_norm_stats(folder))[0]
+        return OpenVlaDeployment(cameras=(_STAND_IN_CAMERA,), statistics_key=key), note
+
+    def bind(self, folder: Path, deployment: OpenVlaDeployment, contract: Contract) -> OpenVlaDeployment:
+        """Names the only statistics there are, and checks the state that a proprioception projector reads."""
+        chosen = select(_norm_stats(folder), deployment, False, str(folder))
+        deployment = dataclasses.replace(deployment, statistics_key=chosen.key)
+        found = read_openvla_folder(folder, deployment)
+        if found.projector is not None:
+            sizes = {spec.name: spec.size for spec in contract.state}
+            wanted, reader = found.model_config.state_size, found.projector.path.name
+            if faults := size_faults(deployment.state, sizes, wanted, reader):
+                raise ConfigError(str(folder / DEPLOYMENT), faults)
+        return deployment
+
+
+def _norm_stats(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder / CONFIG}: cannot be read ({error})") from None
+    return read_norm_stats(folder, config)

@@ -1,0 +1,26 @@
+"""The small VLA as a family of `apo_vla.loading`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from apo_vla.checkpoints.family import CheckpointFacts, Family
+from apo_vla.checkpoints.types import Checkpoint
+from apo_vla.families.small_vla.checkpoint import load_small_vla
+from apo_vla.families.small_vla.model import FAMILY
+
+
+class SmallVlaFamily(Family[None]):
+    """See `Family`; a checkpoint carries the hash of its contract."""
+
+    name, title = FAMILY, "the small VLA"
+
+    def load(self, folder: Path, device: str, dtype: torch.dtype | None, deployment: None) -> Checkpoint:
+        """Reads a checkpoint to the CPU, whatever the device."""
+        return load_small_vla(folder, dtype)
+
+    def facts(self, folder: Path, checkpoint: Checkpoint, deployment: None) -> CheckpointFacts:
+        """The state that it was trained with."""
+        return CheckpointFacts(checkpoint.model.config.state_keys)

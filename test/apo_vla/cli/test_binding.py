@@ -1,0 +1,163 @@
+import pytest
+import yaml
+
+from apo_core.contract.contract import load_contract
+from apo_vla.cli.cli import main
+from apo_vla.families.openvla.deployment import OpenVlaDeployment
+from apo_vla.families.small_vla.checkpoint import save_checkpoint
+from apo_vla.loading import read_deployment
+from apo_vla.policy import VlaPolicy
+
+CONTRACT = {
+    "version": 1,
+    "rate_hz": 5.0,
+    "frame_id": "base",
+    "tolerance_s": 0.05,
+    "max_age_s": 1.0,
+    "images": {"front": {"topic": "front", "height": 48, "width": 64, "encoding": "rgb8"}},
+    "state": {
+        "ee_pose": {"topic": "pose", "type": "geometry_msgs/msg/PoseStamped", "size": 7, "unit": "m"},
+        "gripper_width": {
+            "topic": "gripper",
+            "type": "sensor_msgs/msg/JointState",
+            "field": "position",
+            "joints": ["width"],
+            "size": 1,
+            "unit": "m",
+        },
+    },
+    "action": {
+        "names": ["vx", "vy", "vz", "wx", "wy", "wz", "gripper"],
+        "units": ["m/s"] * 3 + ["rad/s"] * 3 + ["-1 open .. 1 closed"],
+        "low": [-1.0] * 7,
+        "high": [1.0] * 7,
+    },
+    "limits": {
+        "linear_speed": 1.0,
+        "angular_speed": 1.0,
+        "workspace_low": [-1.0, -1.0, 0.0],
+        "workspace_high": [1.0, 1.0, 1.0],
+    },
+}
+
+
+@pytest.fixture
+def robot(tmp_path):
+    path = tmp_path / "contract.yaml"
+    path.write_text(yaml.safe_dump(CONTRACT))
+    return path
+
+
+def test_bind_writes_a_deployment_that_serves(openvla_copy, robot, capsys):
+    (openvla_copy / "deployment.yaml").unlink()
+    arguments = ["bind", str(openvla_copy), "--robot", str(robot), "--statistics-key", "bridge_orig", "--centre-crop"]
+    assert main(arguments) == 0
+    assert "check action_scale" in capsys.readouterr().out
+    found, contract = read_deployment(openvla_copy), load_contract(robot)
+    wanted = OpenVlaDeployment(
+        contract_sha256=contract.sha256,
+        period_s=0.2,
+        cameras=("front",),
+        statistics_key="bridge_orig",
+        action_scale=(5.0,) * 6 + (-2.0,),
+        action_offset=(0.0,) * 6 + (1.0,),
+        centre_crop=True,
+    )
+    assert found == wanted
+    assert VlaPolicy.load(openvla_copy, lora=None).contract_sha256 == contract.sha256
+    text = (openvla_copy / "deployment.yaml").read_text()
+    assert '# cameras of the contract, in the order the model takes its images\ncameras: ["front"]' in text
+
+
+def test_bind_keeps_what_is_there(openvla_copy, robot, capsys):
+    before = (openvla_copy / "deployment.yaml").read_text()
+    assert main(["bind", str(openvla_copy), "--robot", str(robot), "--statistics-key", "taco_play"]) == 2
+    assert "is there already; --force replaces it" in capsys.readouterr().err
+    assert (openvla_copy / "deployment.yaml").read_text() == before
+    assert main(["bind", str(openvla_copy), "--robot", str(robot), "--statistics-key", "taco_play", "--force"]) == 0
+    assert read_deployment(openvla_copy).statistics_key == "taco_play"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--statistics-key", "x"], "must be one of: bridge_orig, taco_play"),
+        (
+            ["--statistics-key", "bridge_orig", "--camera", "wrist"],
+            "camera 'wrist' is not in the contract; known: front",
+        ),
+        (
+            ["--statistics-key", "bridge_orig", "--state", "force"],
+            "state 'force' is not in the contract; known: ee_pose, gripper_width",
+        ),
+        (["--statistics-key", "bridge_orig", "--chunk", "0"], "chunk = 0 is below its limit 1"),
+    ],
+)
+def test_bind_refuses_what_the_robot_or_the_data_lack(openvla_copy, robot, capsys, arguments, message):
+    (openvla_copy / "deployment.yaml").unlink()
+    assert main(["bind", str(openvla_copy), "--robot", str(robot), *arguments]) == 2
+    assert message in capsys.readouterr().err and not (openvla_copy / "deployment.yaml").exists()
+
+
+POSE, FINGERS = "ee_pose:position_axis_angle", "gripper_width:two_fingers"
+
+
+def test_bind_of_pi0_fast_takes_the_state(pi0_copy, robot, capsys):
+    (pi0_copy / "deployment.yaml").unlink()
+    assert main(["bind", str(pi0_copy), "--robot", str(robot)]) == 2
+    assert "state must list" in capsys.readouterr().err
+    assert main(["bind", str(pi0_copy), "--robot", str(robot), "--state", POSE]) == 2
+    assert f"state ['{POSE}'] makes 6 numbers, policy_preprocessor.json reads 8" in capsys.readouterr().err
+    assert main(["bind", str(pi0_copy), "--robot", str(robot), "--state", POSE, "--state", FINGERS]) == 0
+    assert read_deployment(pi0_copy).state == (POSE, FINGERS)
+
+
+def test_bind_of_pi0_fast_refuses_what_it_does_not_have(pi0_copy, robot, capsys):
+    (pi0_copy / "deployment.yaml").unlink()
+    arguments = ["--state", POSE, "--statistics-key", "x", "--centre-crop", "--chunk", "5"]
+    assert main(["bind", str(pi0_copy), "--robot", str(robot), *arguments]) == 2
+    output = capsys.readouterr().err
+    for text in ("statistics_key = 'x'", "centre_crop = True", "chunk = 5"):
+        assert f"{text} cannot be used with pi0-FAST: leave it out" in output
+    assert not (pi0_copy / "deployment.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "state = [], the checkpoint reads 8 numbers of proprioception"),
+        (["--state", POSE], "makes 6 numbers, proprio_projector--150000_checkpoint.pt reads 8"),
+        (
+            ["--state", "gripper_width:position_axis_angle"],
+            "position_axis_angle takes 7 number(s), 'gripper_width' has 1",
+        ),
+    ],
+)
+def test_bind_refuses_a_state_that_the_checkpoint_does_not_read(oft_copy, robot, capsys, arguments, message):
+    (oft_copy / "deployment.yaml").unlink()
+    assert main(["bind", str(oft_copy), "--robot", str(robot), "--chunk", "8", *arguments]) == 2
+    assert message in capsys.readouterr().err and not (oft_copy / "deployment.yaml").exists()
+
+
+def test_bind_refuses_two_cameras_for_one_that_looks_through_one(openvla_copy, tmp_path, capsys):
+    (openvla_copy / "deployment.yaml").unlink()
+    images = {name: CONTRACT["images"]["front"] | {"topic": name} for name in ("front", "wrist")}
+    robot = tmp_path / "two.yaml"
+    robot.write_text(yaml.safe_dump({**CONTRACT, "images": images}))
+    arguments = ["--statistics-key", "bridge_orig", "--camera", "front", "--camera", "wrist"]
+    assert main(["bind", str(openvla_copy), "--robot", str(robot), *arguments]) == 2
+    assert "OpenVLA looks through one camera" in capsys.readouterr().err
+
+
+def test_bind_reports_a_file_that_cannot_be_written(openvla_copy, robot, capsys):
+    (openvla_copy / "deployment.yaml").unlink()
+    (openvla_copy / "deployment.yaml").mkdir()
+    arguments = ["bind", str(openvla_copy), "--robot", str(robot), "--statistics-key", "bridge_orig", "--force"]
+    assert main(arguments) == 2
+    assert "deployment.yaml: cannot be written" in capsys.readouterr().err
+
+
+def test_the_small_vla_is_bound_already(tmp_path, robot, capsys, tiny_model, tiny_tokenizer, tiny_statistics):
+    save_checkpoint(tmp_path / "small", tiny_model, tiny_tokenizer, tiny_statistics, {})
+    assert main(["bind", str(tmp_path / "small"), "--robot", str(robot)]) == 2
+    assert "bound to its robot when it is made" in capsys.readouterr().err

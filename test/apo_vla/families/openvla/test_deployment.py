@@ -1,0 +1,22 @@
+import pytest
+
+from apo_core.errors import ConfigError
+from apo_vla.families.openvla.deployment import OpenVlaDeployment
+from apo_vla.families.openvla.processor import PROMPT
+
+
+def test_the_prompt_is_openvla_s_own():
+    assert OpenVlaDeployment().prompt == PROMPT
+    assert OpenVlaDeployment(prompt="do {instruction}, {instruction}").prompt
+
+
+@pytest.mark.parametrize("prompt", ["go", "do {instruction} {x}", "do {}", "{instruction"])
+def test_a_prompt_holds_the_instruction_alone(prompt):
+    with pytest.raises(ConfigError, match=r"must contain \{instruction\}, and no other braces"):
+        OpenVlaDeployment(prompt=prompt)
+
+
+def test_faults_of_all_parameters_are_reported_at_once():
+    with pytest.raises(ConfigError) as error:
+        OpenVlaDeployment(prompt="go", cameras=("a", "a"), action_scale=(0.0,))
+    assert len(error.value.faults) == 3

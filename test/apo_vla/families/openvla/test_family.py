@@ -1,0 +1,32 @@
+import pytest
+
+from apo_core.errors import CheckpointError
+from apo_vla.families.openvla.family import OpenVlaFamily
+from apo_vla.loading import load_checkpoint, read_deployment
+
+
+def test_facts_are_the_statistics_to_choose_from(openvla_folder):
+    deployment = read_deployment(openvla_folder)
+    facts = OpenVlaFamily().facts(openvla_folder, load_checkpoint(openvla_folder), deployment)
+    assert (facts.statistics, facts.chosen_statistics) == (("bridge_orig", "taco_play"), "bridge_orig")
+    assert (facts.state, facts.notes) == ((), ())
+
+
+def test_facts_of_oft_name_its_head_and_state(oft_folder):
+    deployment = read_deployment(oft_folder)
+    facts = OpenVlaFamily().facts(oft_folder, load_checkpoint(oft_folder), deployment)
+    assert facts.notes == ("continuous action head (action_head--*_checkpoint.pt)",)
+    assert facts.state == deployment.state and len(facts.state) == 2
+
+
+def test_a_stand_in_has_one_camera_and_the_first_statistics(openvla_copy):
+    (openvla_copy / "deployment.yaml").unlink()
+    deployment, note = OpenVlaFamily().stand_in(openvla_copy)
+    assert (deployment.cameras, deployment.statistics_key, deployment.chunk) == (("camera",), "bridge_orig", 1)
+    assert note.startswith("no deployment.yaml")
+
+
+def test_a_stand_in_needs_a_readable_config(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"config.json: cannot be read"):
+        OpenVlaFamily().stand_in(tmp_path)

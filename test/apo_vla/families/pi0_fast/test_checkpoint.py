@@ -1,0 +1,84 @@
+import json
+
+import published_checkpoints as published
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from apo_core.errors import CheckpointError
+from apo_vla.families.pi0_fast.checkpoint import camera_faults, camera_features, camera_notes
+from apo_vla.families.pi0_fast.deployment import Pi0FastDeployment
+from apo_vla.loading import load_checkpoint
+
+SETTINGS = {
+    "input_features": {
+        "front": {"type": "VISUAL"},
+        "state": {"type": "STATE"},
+        "x.empty_camera_0": {"type": "VISUAL"},
+        "wrist": {"type": "VISUAL"},
+    }
+}
+
+
+def test_cameras_are_the_visual_features_in_their_order():
+    assert camera_features(SETTINGS) == ["front", "wrist"]
+    assert camera_features({}) == camera_features({"input_features": ["front"]}) == []
+
+
+@pytest.mark.parametrize(
+    ("cameras", "fault"),
+    [((), "cameras is empty"), (("a", "b", "c"), "are 3, the model takes 2"), (("a", "b"), ""), (("a",), "")],
+)
+def test_a_model_takes_at_least_one_and_at_most_its_cameras(cameras, fault):
+    faults = camera_faults(Pi0FastDeployment(cameras=cameras), SETTINGS)
+    assert fault in faults[0] if fault else faults == []
+
+
+def test_a_camera_of_the_training_that_is_missing_is_noted():
+    assert camera_notes(["a", "b"], SETTINGS) == []
+    assert camera_notes(["a"], SETTINGS)[0].endswith("stand for front; the model was also trained with wrist")
+
+
+@pytest.mark.parametrize("prefix", ["paligemma_with_expert.paligemma.", "model.paligemma_with_expert.paligemma."])
+def test_both_spellings_of_the_names_are_read(tmp_path, prefix):
+    model = load_checkpoint(published.make_pi0_fast(tmp_path / "pi0", prefix)).model
+    rows = load_file(tmp_path / "pi0" / "model.safetensors")[f"{prefix}lm_head.weight"]
+    assert torch.equal(model.paligemma.language_model.embed_tokens.weight, rows.float())
+
+
+def test_a_missing_and_an_unexpected_tensor_are_named(pi0_copy):
+    tensors = load_file(pi0_copy / "model.safetensors")
+    prefix = "model.paligemma_with_expert.paligemma.model.language_model."
+    tensors[f"{prefix}extra.weight"] = tensors.pop(f"{prefix}norm.weight")
+    save_file(tensors, pi0_copy / "model.safetensors")
+    wanted = r"'paligemma.language_model.norm.weight' is missing; '.*language_model.extra.weight' is unexpected"
+    with pytest.raises(CheckpointError, match=wanted):
+        load_checkpoint(pi0_copy)
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "message"),
+    [
+        ("deployment.yaml", {"cameras": []}, "cameras is empty"),
+        (
+            "deployment.yaml",
+            {"cameras": ["agentview", "wrist", "side"]},
+            r"are 3, the model takes 2 \(config.json, input_features: observation.images.image, .*image2\)",
+        ),
+        ("deployment.yaml", {"state": []}, "state must list what makes the 8 numbers"),
+        ("deployment.yaml", {"chunk": 10}, "chunk = 10, config.json has chunk_size = 2"),
+        ("deployment.yaml", {"action_tokenizer": "fast"}, "fast: no FAST tokenizer"),
+        ("deployment.yaml", {"text_tokenizer": "t.json"}, "t.json: cannot be read"),
+        ("deployment.yaml", {"adapter": "a"}, "adapter = 'a' cannot be used with pi0-FAST"),
+        ("config.json", {"chunk_size": "x"}, "config.json: chunk_size = 'x' must be a whole number of at least 1"),
+        ("config.json", {"use_relative_actions": True}, "use_relative_actions is not supported"),
+        ("policy_preprocessor.json", {"steps": []}, "has no step 'normalizer_processor'"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused(pi0_copy, file, changes, message):
+    path = pi0_copy / file
+    read, write = (yaml.safe_load, yaml.safe_dump) if file.endswith("yaml") else (json.loads, json.dumps)
+    path.write_text(write({**read(path.read_text()), **changes}))
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(pi0_copy)

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from apo_core.errors import DecodeError, ObservationError
+from apo_vla.actions.codec import ActionCodec
+from apo_vla.families.pi0_fast.processor import BOS, PAD, Pi0FastProcessor, resize_with_padding
+
+WORDS = ["<pad>", "<eos>", "<bos>", "<unk>", "Task:", "lift", "Lift", "the", "cube,", "State:", "0", "255;", "128"]
+
+
+class Statistics:
+    def codec(self, bins):
+        return ActionCodec([-1.0, 0.0], [1.0, 2.0], [True, True], bins)
+
+
+class Fast:
+    """Tokens are the numbers of the chunk, in tenths."""
+
+    vocabulary = 11
+
+    def decode(self, ids, rows, size):
+        if len(ids) != rows * size:
+            raise DecodeError(f"{len(ids)} tokens")
+        return ids.reshape(rows, size) / 10
+
+
+@pytest.fixture
+def make():
+    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+
+    def processor(openpi=False, length=12) -> Pi0FastProcessor:
+        return Pi0FastProcessor(("front",), 8, length, 2, 2, openpi, tokenizer, Fast(), Statistics())
+
+    return processor
+
+
+def words(ids) -> list[str]:
+    return [WORDS[i] for i in ids]
+
+
+def test_a_prompt_is_padded_on_the_left_and_holds_the_state_in_bins(make):
+    ids = make().prompt("Lift the_cube", np.array([-1.0, 1.0]))
+    assert ids[0] == PAD and len(ids) == 12
+    assert words(ids[ids != PAD]) == ["<bos>", "Task:", "Lift", "the", "cube,", "State:", "0", "255;", "<bos>"]
+
+
+def test_openpi_has_lower_case_and_one_bos(make):
+    ids = make(openpi=True).prompt("Lift the cube", np.array([0.0, 1.0]))
+    assert words(ids[ids != PAD]) == ["<bos>", "Task:", "lift", "the", "cube,", "State:", "128", "255;"]
+    assert (ids == BOS).sum() == 1
+
+
+@pytest.mark.parametrize(("text", "length"), [("  ", 12), ("lift the cube", 8)])
+def test_an_empty_or_too_long_instruction_is_refused(make, text, length):
+    with pytest.raises(ObservationError, match=rf"at most {length} \(config.json: tokenizer_max_length\)"):
+        make(length=length).prompt(text, np.array([0.0, 1.0]))
+
+
+def test_tokens_before_the_end_are_decoded(make):
+    found = make().actions(np.array([10, 10, 0, 0, 11, 11]))
+    np.testing.assert_allclose(found, [[1.0, 2.0], [0.0, 1.0]])
+
+
+def test_tokens_without_an_end_are_no_action(make):
+    with pytest.raises(DecodeError, match="did not end its action within 4 FAST tokens"):
+        make().actions(np.array([1, 2, 3, 4]))
+
+
+def test_a_wide_image_is_padded_above_and_below():
+    found = resize_with_padding(np.full((8, 16, 3), 255, np.uint8), 16)
+    assert found.shape == (3, 16, 16)
+    assert (found[:, 4:12] == 1.0).all() and (found[:, :4] == -1.0).all() and (found[:, 12:] == -1.0).all()
