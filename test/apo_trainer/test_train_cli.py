@@ -110,6 +110,16 @@ def test_the_next_round_may_start_from_what_serves(arguments, tmp_path):
     assert "held_out_serving_l1" not in result_of(tmp_path, "second")["verdict"]["values"]
 
 
+def test_next_round_may_keep_the_base_policy_as_its_reference(arguments, tmp_path):
+    train.main(arguments("first"))
+    assert train.main(arguments("second", parent=1, start_from="serving", reference="base")) == 0
+    result = result_of(tmp_path, "second")
+    assert result["notes"][0] == "trained from adapter 1, with log-ratios to the base policy (reference = base)"
+    first = json.loads((tmp_path / "second" / "metrics.jsonl").read_text().splitlines()[0])
+    assert first["log_ratio"]["HUMAN"] > 0.0
+    assert "held_out_serving_l1" in result["verdict"]["values"]
+
+
 def test_serving_adapter_of_another_shape_is_noted_not_compared_with(arguments, tmp_path):
     train.main(arguments("first", lora_rank=4))
     assert train.main(arguments("second", parent=1)) == 0

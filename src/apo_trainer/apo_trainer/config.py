@@ -42,8 +42,13 @@ class TrainingConfig:
     )
     start_from: str = parameter(
         "base",
-        "what a run trains from, which is also its reference: the base policy, or the adapter that serves",
+        "what a run trains from: the base policy, or the adapter that serves",
         choices=("base", "serving"),
+    )
+    reference: str = parameter(
+        "start",
+        "policy that log-ratios and gate compare with: the one that the run trains from, or always the base policy",
+        choices=("start", "base"),
     )
     steps: int = parameter(
         140, "optimizer steps of an update; 0: as many as `passes` over the data take", low=0, high=1_000_000

@@ -84,6 +84,20 @@ def test_the_parent_adapter_is_start_and_reference(trainer_of):
     assert abs(trainer_of(parent=parent.adapter(), **plain()).held_out().means[H].log_ratio) == 0.0
 
 
+def test_log_ratios_to_the_base_policy_go_on_from_the_parent(trainer_of):
+    parent = trainer_of(**plain())
+    run(parent)
+    ratio = parent.held_out().means[H].log_ratio
+    assert ratio > 0.0
+    child = trainer_of(parent=parent.adapter(), **plain(reference="base"))
+    assert equal(child.adapter(), parent.adapter())
+    assert child.reference_sha256 == parent.reference_sha256
+    assert child.held_out().means[H].log_ratio == pytest.approx(ratio, abs=1e-5)
+    first = next(iter(child.steps()))
+    assert first.log_ratio["HUMAN"] > 0.0
+    assert not equal(child.adapter(), parent.adapter())
+
+
 def test_an_adapter_is_judged_against_the_one_that_serves_too(trainer_of):
     serving = trainer_of(**plain(seed=1))
     run(serving)

@@ -1,5 +1,7 @@
 """The adapters that a run begins with."""
 
+from dataclasses import replace
+
 import pytest
 from adapter_samples import CONFIG, TENSORS, plain_manifest
 
@@ -29,6 +31,11 @@ def test_adapter_is_read_unless_base_policy_or_parent(config, parent, serving, e
     found = tuple(None if adapter is None else adapter[0].number for adapter in (adapters.parent, adapters.serving))
     assert found == expected
     assert adapters.key is None
+
+
+def test_serving_parent_is_read_where_the_base_policy_is_the_reference(config):
+    adapters = read_adapters(replace(config, reference="base"), RunRequest("run", 2, 2, ()))
+    assert (adapters.parent[0].number, adapters.serving[0].number) == (2, 2)
 
 
 def test_missing_adapter_and_key_are_reported(config, tmp_path):

@@ -20,7 +20,17 @@ from apo_trainer.data.episode_files import is_trained_on
 CONFIG_FILE = "config/compare.yaml"
 BASE = "base"  # row of the policy that the methods train from
 # one for all methods: where they differed, the rows would not be of one comparison
-SHARED = ("method", "start_from", "episode_dir", "expert_dir", "adapter_dir", "checkpoint_dir", "run_dir", "seed")
+SHARED = (
+    "method",
+    "start_from",
+    "reference",
+    "episode_dir",
+    "expert_dir",
+    "adapter_dir",
+    "checkpoint_dir",
+    "run_dir",
+    "seed",
+)
 _SETTABLE = tuple(spec.name for spec in fields(TrainerConfig) if spec.name not in SHARED)
 _MAX_SEED = 2**31 - 1
 

@@ -54,7 +54,7 @@ class Resources:
 
 
 class Trainer:
-    """Trains the adapter of one policy. The reference is the policy that it starts from: the base, or the parent.
+    """Trains the adapter of one policy, from the base or a parent adapter; `config.reference` chooses the reference.
 
     Args:
         policy: loaded without an adapter (`VlaPolicy.load(folder, lora=None)`); this object attaches and trains one.
@@ -88,13 +88,14 @@ class Trainer:
         # the adapter that is trained
         self.settings = LoraSettings(config.lora_rank, config.lora_alpha, config.lora_dropout, config.lora_targets)
         attach_lora(policy.model, self.settings, config.seed)
-        if parent is not None:
-            swap(policy.model, stage(policy.model, parent))
         self._named = lora_parameters(policy.model)
         self._parameters = list(self._named.values())
         self._optimizer = torch.optim.AdamW(self._parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
-        # the reference: the adapter as it is before the first step
-        self._reference = Reference(policy, self._named)
+        # the reference: the policy before the first step, or the base policy, which the new adapter leaves as it is
+        base = Reference(policy, self._named)
+        if parent is not None:
+            swap(policy.model, stage(policy.model, parent))
+        self._reference = base if config.reference == "base" else Reference(policy, self._named)
         self.reference_sha256 = self._reference.sha256(config.lora_alpha, config.precision, config.action_tolerance)
         self._cache = ReferenceCache(resources.reference_cache_dir, self.reference_sha256)
         scores = action_scores(policy, config.action_tolerance)

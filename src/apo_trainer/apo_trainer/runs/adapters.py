@@ -23,7 +23,7 @@ class RunAdapters:
     store: AdapterStore
     key: SigningKey | None  # signs the new adapter
     parent: StoredAdapter | None  # None: the base policy
-    serving: StoredAdapter | None  # None where it is the parent or the base policy
+    serving: StoredAdapter | None  # None where it is the reference or the base policy
 
 
 def read_adapters(config: TrainerConfig, request: RunRequest) -> RunAdapters:
@@ -36,6 +36,7 @@ def read_adapters(config: TrainerConfig, request: RunRequest) -> RunAdapters:
     store.versions()  # raises where the folder is no store
     key = read_signing_key(config.signing_key) if config.signing_key else None
     parent = store.read(request.parent) if request.parent else None
-    # 0, and what the run starts from, is compared with as the reference
-    serving = store.read(request.serving) if request.serving not in (0, request.parent) else None
+    # the reference is compared with in any case
+    reference = request.parent if config.reference == "start" else 0
+    serving = store.read(request.serving) if request.serving not in (0, reference) else None
     return RunAdapters(store, key, parent, serving)

@@ -220,11 +220,14 @@ def _check_progress(job: _Job, total: int) -> Callable[[Path], None]:
 
 
 def _origin(config: TrainerConfig, request: RunRequest) -> list[str]:
-    """A note on what the run trains from, where that is not the policy that serves."""
-    if request.parent == request.serving:
-        return []
+    """Notes on what the run trains from and compares with, where that is not the policy that serves."""
+    notes = []
     start = f"adapter {request.parent}" if request.parent else "the base policy"
-    return [f"trained from {start} (start_from = {config.start_from}), to replace adapter {request.serving}"]
+    if request.parent != request.serving:
+        notes.append(f"trained from {start} (start_from = {config.start_from}), to replace adapter {request.serving}")
+    if request.parent and config.reference == "base":
+        notes.append(f"trained from {start}, with log-ratios to the base policy (reference = base)")
+    return notes
 
 
 def _whereabouts(config: TrainerConfig, data: DataReport | None) -> str:

@@ -59,7 +59,7 @@ def make_trainer(
     files: RunFiles,
     group: Processes,
 ) -> Trainer:
-    """The trainer at its first step; its reference is the parent, or the base policy where that is None.
+    """The trainer at its first step, with the weights of the parent, or the base policy where that is None.
 
     Raises:
         TrainingDataError: not enough samples.
