@@ -112,7 +112,7 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
     line, noise = ProgressLine(), NoiseBursts()
     torch.set_num_threads(config.threads)
     contract = load_contract(config.contract_file)
-    Path(config.output).mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is told before training
+    Path(config.output).mkdir(parents=True, exist_ok=True)  # fails early where it cannot be written before training
     folder = Path(config.demonstrations) / TASKS[config.task].folder
     wanted = config.episodes + config.held_out_episodes
     paths = ensure_demonstrations(
