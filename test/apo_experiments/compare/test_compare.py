@@ -319,7 +319,7 @@ def test_ctrl_c_names_the_folder_to_go_on_with(arguments, monkeypatch, capsys):
 
     monkeypatch.setattr(compare, "evaluate_policy", interrupted)
     assert compare.main(arguments) == 130
-    assert "finished trainings are kept: type the same with --output out" in capsys.readouterr().err
+    assert "finished trainings are kept: repeat the command with --output out" in capsys.readouterr().err
 
 
 def test_the_newest_run_that_recorded_something_is_the_default(tmp_path):

@@ -1,12 +1,10 @@
 """Training data from episode files: samples, held-out split, rejected files."""
 
-
-import numpy as np
 import pytest
 
 from apo_core.types import EpisodeKind
 from apo_episodes.labeling import LabelRule
-from apo_episodes.reader import read_episode, read_frames
+from apo_episodes.reader import read_episode
 from apo_trainer.data.dataset import hash_fraction, held_out_ids, load_training_data
 from apo_trainer.data.episode_data import episode_data
 

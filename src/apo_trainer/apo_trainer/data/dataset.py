@@ -193,5 +193,3 @@ def _fitted_rule(episodes: Sequence[Episode], rule: LabelRule, k_from: str) -> t
     k = fitted_window(windows)
     fitted = rule if k is None else replace(rule, undesirable_steps=k, undesirable_seconds=0.0)
     return fitted, window_statistics(windows, k_from)
-
-
