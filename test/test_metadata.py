@@ -118,3 +118,17 @@ def test_mypy_files_exist_and_its_exclusions_match():
     assert all((ROOT / name).is_dir() for name in settings["files"])
     for pattern in settings["exclude"]:
         assert any(re.search(pattern, str(path)) for path in files), pattern
+
+
+def test_imports_follow_the_package_graph_of_the_docs():
+    page = (ROOT / "docs/explanation/architecture.md").read_text()
+    graph = page.partition("```mermaid")[2].partition("```")[0]
+    names = dict(re.findall(r"(\w+)\[(\w+)\]", graph))
+    arrows = [(names[a], names[b]) for a, b in re.findall(r"(\w+)(?:\[\w+\])? --> (\w+)", graph)]
+    for package in PACKAGES:
+        allowed, found = {package.name, "apo_interfaces"}, 0
+        while found < len(allowed):
+            found = len(allowed)
+            allowed |= {target for source, target in arrows if source in allowed}
+        assert {name for name in imported(package) if name.startswith("apo_")} <= allowed
+    assert set(names.values()) == {package.name for package in PACKAGES}

@@ -79,7 +79,7 @@ class OperatorAuthority:
             found[Reason.DEVICE_LOST] = ""
         if self.in_control and not recent:
             found[Reason.OPERATOR_STALE] = seconds(quiet_ns, "silent")
-        if not (connected and recent):
+        if sample is None or not (connected and recent):
             if self._required:
                 found[Reason.OPERATOR_ABSENT] = ""
             return found
@@ -120,7 +120,7 @@ class OperatorAuthority:
         """The operator's action (A,); a gripper value of 0 leaves the gripper to the toggle button."""
         values = self._rest(executed)
         gripper = self._gripper
-        if sample.active:
+        if sample.active and sample.values is not None:
             values = sample.values.tolist()
             self._grips = bool(values[GRIPPER])
             gripper = values[GRIPPER] or gripper
