@@ -75,7 +75,7 @@ def main() -> None:
             if turn >= 3:
                 times[name].append(1e3 * (time.perf_counter() - begin))
         if tokens["generate"] != tokens["decoder"]:
-            raise SystemExit(f"prefix {turn}: generate() says {tokens['generate']}, the decoder {tokens['decoder']}")
+            raise SystemExit(f"prefix {turn}: generate() returns {tokens['generate']}, the decoder {tokens['decoder']}")
         distinct.update(tokens["decoder"][0])
     slow, fast = (statistics.median(times[name]) for name in ("generate", "decoder"))
     Figure("decode_speedup", slow / fast, "x", 2.0, False, ROUNDS, slow, fast / slow).emit()

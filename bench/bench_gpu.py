@@ -1,7 +1,7 @@
 """Latency of a chunk of a 7B language model with random weights in bfloat16 on a GPU, beside transformers' generate().
 
 The floor is what reading every weight once a token takes at the memory bandwidth measured here, plus the measured
-prefill. Without a GPU nothing is measured, and the benchmark says so.
+prefill. Without a GPU nothing is measured, and the benchmark reports that.
 """
 
 from __future__ import annotations

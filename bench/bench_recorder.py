@@ -21,8 +21,7 @@ import yaml
 from figure import Figure
 
 from apo_core.contract.contract import Contract, contract_from_dict
-from apo_core.tasks.expert import Expert
-from apo_core.tasks.grasp_tasks import TASKS
+from apo_core.tasks.expert import make_expert
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
 from apo_episodes.frame_reader import FrameReader
 from apo_episodes.hdf5.image_codec import PackedFrame, pack, unpack_jpeg
@@ -50,7 +49,7 @@ def rendered(contract: Contract) -> list[dict[str, np.ndarray]]:
     """Images of the first steps of an expert's episode."""
     height, width, _ = contract.images[0].shape
     with SimEnv(SimConfig(camera_height=height, camera_width=width)) as env:
-        steps = collect(env, Expert(TASKS["Lift"]), seed=0, max_steps=RENDERED, extra_steps=RENDERED)
+        steps = collect(env, make_expert("Lift"), seed=0, max_steps=RENDERED, extra_steps=RENDERED)
         return [step.frame.images for step in steps]
 
 

@@ -72,7 +72,7 @@ class Harness:
         self._operator = self.node.create_publisher(OperatorCommand, "operator/command", COMMANDS)
         self._relay = self.node.create_publisher(OperatorCommand, RELAY_IN, COMMANDS)
         self.commands: list[tuple[int, ActionCommand]] = []  # (steady ns of arrival, message)
-        self.arm: list[tuple[int, TwistStamped]] = []  # what the arm is told
+        self.arm: list[tuple[int, TwistStamped]] = []  # commands to the arm
         self.relayed: list[tuple[int, OperatorCommand]] = []
         self.node.create_subscription(ActionCommand, "command", self._collect(self.commands), COMMANDS)
         self.node.create_subscription(TwistStamped, ARM, self._collect(self.arm), COMMANDS)

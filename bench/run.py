@@ -2,7 +2,7 @@
 
 A benchmark is a program `bench_<name>.py` that prints one JSON line a figure (see figure.py). All lines of a run go to
 runs/bench.jsonl; a table with goals goes to the terminal. The exit status is 1 when a benchmark failed, not when a goal
-was missed: a goal is judged on a quiet machine, by a person. One that lacks its hardware says so and is skipped.
+was missed: a goal is judged on a quiet machine, by a person. One without its hardware is skipped, with what is missing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def programs(only: str) -> list[Path]:
 
 
 def run(program: Path) -> tuple[list[Figure], int]:
-    """Runs one benchmark; its figures and its exit status. What else it says goes to stderr as it comes."""
+    """Runs one benchmark; its figures and its exit status. Its other output goes to stderr as it comes."""
     print(f"{program.stem.removeprefix('bench_')} ...", file=sys.stderr, flush=True)
     figures = []
     with subprocess.Popen([sys.executable, str(program)], stdout=subprocess.PIPE, text=True, cwd=HERE) as process:

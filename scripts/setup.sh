@@ -38,7 +38,7 @@ hash_of() { sha256sum | cut -c1-16; }
 stamp_is() { [ "$(cat "$STATE/$1.stamp" 2>/dev/null)" = "$2" ]; }
 set_stamp() { mkdir -p "$STATE" && printf '%s' "$2" >"$STATE/$1.stamp.new" && mv "$STATE/$1.stamp.new" "$STATE/$1.stamp"; }
 
-# What the line of a step at work shows: pip says nothing while it unpacks, so its packages are counted.
+# What the line of a step at work shows: pip prints nothing while it unpacks, so its packages are counted.
 progress() {
     case "$1" in
         */pip.log) echo "$(compgen -G "$VENV/lib/python3*/site-packages/*.dist-info" | wc -l) of about $(grep -c == requirements/lock.txt) packages" ;;
@@ -46,7 +46,7 @@ progress() {
     esac
 }
 
-# run_logged LOG WHAT COMMAND...: output goes to LOG; every 15 s a line says that it is still at work; a failure shows the log's end.
+# run_logged LOG WHAT COMMAND...: output goes to LOG; every 15 s a line reports that it is still at work; a failure shows the log's end.
 run_logged() {
     local log="$1" what="$2" start=$SECONDS pid shown=$SECONDS rc=0
     shift 2

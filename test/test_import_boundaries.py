@@ -1,20 +1,245 @@
-"""Every module is imported in a fresh process, which fails if it brings along what its place in the design forbids."""
+"""The dependency rules of the source tree, as one table; imports inside functions count too."""
 
+import ast
 import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src"
-PACKAGES = sorted(path.parent for path in SOURCE.glob("*/*/__init__.py"))
-# Messages, and with them a built workspace, are allowed in the same places as rclpy.
-ROS = ("rclpy", "sensor_msgs", "geometry_msgs", "std_msgs", "apo_interfaces")
-TORCH = ("torch", "transformers", "peft")
 
-# Imports modules one after the other and reports the forbidden ones that each is the first to bring along.
+# package -> packages of this repository that it may import; the order is that of the layers
+PACKAGES = {
+    "apo_core": set(),
+    "apo_episodes": {"apo_core"},
+    "apo_vla": {"apo_core"},
+    "apo_teleop": {"apo_core"},
+    "apo_policy_node": {"apo_core", "apo_vla"},
+    "apo_recorder": {"apo_core", "apo_episodes"},
+    "apo_sim_bridge": {"apo_core", "apo_episodes"},
+    "apo_trainer": {"apo_core", "apo_episodes", "apo_vla"},
+    "apo_experiments": {"apo_core", "apo_episodes", "apo_vla", "apo_trainer", "apo_sim_bridge"},
+    "apo_bringup": {"apo_core", "apo_episodes", "apo_vla", "apo_trainer", "apo_sim_bridge", "apo_experiments"},
+}
+NODE_PACKAGES = {"apo_teleop", "apo_policy_node", "apo_recorder", "apo_sim_bridge", "apo_trainer"}
+
+# package -> part -> other parts of the package that it may import; "" is the package's own folder, and a part covers
+# the folders below it. A part that is not named may import any other.
+PARTS = {
+    "apo_core": {
+        "": {"contract"},
+        "adapters": {"", "contract", "system"},
+        "config": {""},
+        "contract": {"", "config"},
+        "ros": {"", "config", "contract", "system"},
+        "system": {""},
+        "tasks": {""},
+    },
+    "apo_episodes": {
+        "hdf5": set(),
+        "": {"hdf5"},
+        "inspection": {"", "hdf5"},
+        "curate": {"", "hdf5", "inspection"},
+        "formats": {"", "hdf5", "inspection", "curate"},
+    },
+    "apo_vla": {
+        "inputs": set(),
+        "actions": set(),
+        "lora": set(),
+        "decoding": {"inputs", "actions", "lora"},
+        "checkpoints": {"", "inputs", "actions", "lora", "decoding"},
+        "families": {"", "inputs", "actions", "lora", "decoding", "checkpoints"},
+        "": {"inputs", "actions", "lora", "decoding", "checkpoints", "families"},
+        "serving": {"", "inputs", "actions", "lora", "decoding", "checkpoints", "families"},
+    },
+    "apo_teleop": {
+        "motion": set(),
+        "devices": set(),
+        "outputs": {"motion"},
+        "arbiter": {"motion", "outputs"},
+        "ros": {"motion", "outputs", "devices", "arbiter"},
+    },
+    "apo_policy_node": {"inference": {""}, "adapters": {"", "inference"}, "ros": {"", "inference", "adapters"}},
+    "apo_recorder": {"ros": {""}},
+    "apo_sim_bridge": {"sim": {""}, "demonstrations": {"", "sim"}},
+    "apo_trainer": {
+        "losses": set(),
+        "data": {"", "losses"},
+        "evaluation": {"", "losses", "data"},
+        "methods": {"", "losses", "data"},
+        "optimisation": {"", "losses", "data", "evaluation", "methods"},
+        "runs": {"", "losses", "data", "evaluation", "methods", "optimisation"},
+        "service": {"", "data"},
+    },
+    "apo_experiments": {"base_policy": {""}, "compare": {""}},
+    "apo_bringup": {"stack": {""}, "console": {"", "stack"}, "session": {"", "stack"}},
+}
+
+ROS = {
+    *("rclpy", "launch", "launch_ros", "apo_interfaces", "builtin_interfaces", "diagnostic_msgs", "geometry_msgs"),
+    *("lifecycle_msgs", "rcl_interfaces", "rosgraph_msgs", "sensor_msgs", "std_msgs", "std_srvs", "trajectory_msgs"),
+}
+TORCH = {"torch", "transformers", "peft", "accelerate"}
+HDF5 = {"h5py", "hdf5plugin"}
+SIMULATION = {"robosuite", "mujoco"}
+# what a package may import from elsewhere, of those that are large or bring native libraries
+MAY_USE = {
+    "apo_core": set(),
+    "apo_episodes": HDF5,
+    "apo_vla": TORCH,
+    "apo_teleop": {"mujoco"},  # kinematics of a robot description
+    "apo_policy_node": TORCH,
+    "apo_recorder": set(),
+    "apo_sim_bridge": SIMULATION,
+    "apo_trainer": TORCH,
+    "apo_experiments": TORCH,
+    "apo_bringup": set(),
+}
+MODULES_IN_A_FOLDER = 15
+SHARE_OF_A_PACKAGE = 0.2
+
+
+def _modules() -> dict[str, Path]:
+    """Dotted name -> file of every module; a package's name stands for its `__init__`."""
+    found = {}
+    for package in PACKAGES:
+        for file in (SOURCE / package / package).rglob("*.py"):
+            name = ".".join(file.relative_to(SOURCE / package).with_suffix("").parts)
+            found[name.removesuffix(".__init__")] = file
+    return found
+
+
+MODULES = _modules()
+
+
+def imported(file: Path) -> set[str]:
+    """Names of the modules that a file imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import in line {node.lineno}"
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else node.module for name in names}
+    return found
+
+
+IMPORTS = {name: imported(file) for name, file in MODULES.items()}
+
+
+def package_of(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def part_of(name: str) -> str:
+    """The folder of a module below its package, dotted; "" for the package's own."""
+    folder = MODULES[name].parent
+    return ".".join(folder.relative_to(SOURCE / package_of(name) / package_of(name)).parts)
+
+
+def may_use_ros(name: str) -> bool:
+    return name.endswith("_node") or ".ros" in name or package_of(name) == "apo_bringup"
+
+
+def covers(part: str, folder: str) -> bool:
+    return folder == part or (part != "" and folder.startswith(f"{part}."))
+
+
+def test_every_package_has_a_row_in_each_table():
+    built = {file.parent.name for file in SOURCE.glob("*/setup.py")}
+    assert built == set(PACKAGES) == set(MAY_USE)
+    assert set(PARTS) <= built
+    folders = {package: {part_of(name) for name in MODULES if package_of(name) == package} for package in built}
+    for package, rules in PARTS.items():
+        named = set(rules).union(*rules.values())
+        assert {part for part in named if not any(covers(part, folder) for folder in folders[package])} == set()
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_package_imports_what_its_row_allows(package):
+    used = {package_of(other) for name in MODULES if package_of(name) == package for other in IMPORTS[name]}
+    assert (used & set(PACKAGES)) - {package} <= PACKAGES[package]
+
+
+def test_node_packages_never_import_each_other():
+    assert {(a, b) for a in NODE_PACKAGES for b in PACKAGES[a] & NODE_PACKAGES} == set()
+
+
+@pytest.mark.parametrize("package", PARTS)
+def test_part_of_a_package_imports_what_its_row_allows(package):
+    rules = PARTS[package]
+    wrong = []
+    for name in MODULES:
+        row = next((part for part in rules if covers(part, part_of(name))), None)
+        if package_of(name) != package or row is None:
+            continue
+        for other in IMPORTS[name] & set(MODULES):
+            folder = part_of(other)
+            if package_of(other) == package and not any(covers(part, folder) for part in rules[row] | {row}):
+                wrong.append(f"{name} imports {other}")
+    assert wrong == []
+
+
+def test_policy_families_do_not_import_each_other():
+    families = [name for name in MODULES if name.startswith("apo_vla.families.")]
+    assert {
+        f"{name} imports {other}"
+        for name in families
+        for other in IMPORTS[name] & set(families)
+        if name.split(".")[2] != other.split(".")[2]
+    } == set()
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_large_libraries_stay_in_the_packages_that_name_them(package):
+    used = {package_of(other) for name in MODULES if package_of(name) == package for other in IMPORTS[name]}
+    assert used & (TORCH | HDF5 | SIMULATION) <= MAY_USE[package]
+
+
+def test_ros_is_imported_by_nodes_ros_folders_and_bringup_alone():
+    assert {
+        name for name in MODULES if not may_use_ros(name) and ROS & {package_of(other) for other in IMPORTS[name]}
+    } == set()
+
+
+def test_modules_import_each_other_in_no_circle():
+    remaining = {name: {other for other in IMPORTS[name] if other in MODULES and other != name} for name in MODULES}
+    while free := [name for name, others in remaining.items() if not others & set(remaining)]:
+        for name in free:
+            del remaining[name]
+    # what is left imports a circle, or is in one
+    while ends := [name for name in remaining if not any(name in others for others in remaining.values())]:
+        for name in ends:
+            del remaining[name]
+    assert sorted(remaining) == []
+
+
+def test_no_folder_and_no_package_outgrows_the_others():
+    folders = Counter(
+        f"{package_of(name)}/{part_of(name)}" for name, file in MODULES.items() if file.stem != "__init__"
+    )
+    assert {folder: n for folder, n in folders.items() if n > MODULES_IN_A_FOLDER} == {}
+    lines = Counter()
+    for name, file in MODULES.items():
+        lines[package_of(name)] += len(file.read_text().splitlines())
+    assert {package: n for package, n in lines.items() if n > SHARE_OF_A_PACKAGE * lines.total()} == {}
+
+
+def test_every_package_describes_itself():
+    empty = [name for name, file in MODULES.items() if file.stem == "__init__" and len(_docstring(file)) < 60]
+    assert empty == []
+
+
+def _docstring(file: Path) -> str:
+    return ast.get_docstring(ast.parse(file.read_text())) or ""
+
+
+# Imports modules one after the other and reports the forbidden ones that each is the first to load.
 _PROBE = """
 import importlib, json, sys
 modules, forbidden = json.loads(sys.stdin.read())
@@ -32,37 +257,13 @@ print("REPORT" + json.dumps(report))
 """
 
 
-def modules() -> list[str]:
-    """Dotted names of all modules under src that are Python packages."""
-    return sorted(
-        ".".join(file.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
-        for package in PACKAGES
-        for file in package.rglob("*.py")
-    )
-
-
-def may_use_ros(name: str) -> bool:
-    return name.startswith("apo_core.ros") or name.endswith("_node") or name in LAUNCHING
-
-
-def may_use_torch(name: str) -> bool:
-    return (
-        name.startswith(("apo_core.vla", "apo_vla", "apo_trainer", "apo_experiments"))
-        or name == "apo_policy_node.policy_node"
-    )
-
-
-# read by launch files, which run where ROS is
-LAUNCHING = {"apo_bringup.stack.launching"}
-
-
-def probe(names: list[str], forbidden: tuple[str, ...]) -> dict[str, list[str]]:
-    """Module -> what it must not have loaded."""
+def probe(names: list[str], forbidden: set[str]) -> dict[str, list[str]]:
+    """Module -> what it loaded, directly or not, though it must not."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "MUJOCO_GL": "egl"}
     environment.pop("_ROS_WHEELS_BOOTSTRAP_COMPLETE", None)
     done = subprocess.run(
         [sys.executable, "-c", _PROBE],
-        input=json.dumps([names, forbidden]),
+        input=json.dumps([names, sorted(forbidden)]),
         env=environment,
         capture_output=True,
         text=True,
@@ -73,34 +274,28 @@ def probe(names: list[str], forbidden: tuple[str, ...]) -> dict[str, list[str]]:
     return json.loads(done.stdout.partition("REPORT")[2])
 
 
-def test_there_is_something_to_check():
-    assert {"apo_core.types", "apo_vla.policy", "apo_recorder.recording", "apo_teleop.arbiter.arbiter"} <= set(
-        modules()
-    )
+def needs_torch(name: str) -> bool:
+    return package_of(name) in {"apo_vla", "apo_trainer", "apo_experiments"} or name == "apo_policy_node.policy_node"
 
 
-@pytest.mark.parametrize(
-    ("ros", "torch"), [(False, False), (False, True)], ids=["neither ROS nor torch", "torch without ROS"]
-)
-def test_modules_stay_within_their_boundaries(ros, torch):
-    names = [name for name in modules() if may_use_ros(name) == ros and may_use_torch(name) == torch]
+@pytest.mark.parametrize("torch", [False, True], ids=["without torch", "with torch"])
+def test_modules_without_ros_load_where_ros_is_missing(torch):
+    names = [name for name in MODULES if not may_use_ros(name) and needs_torch(name) == torch]
     assert names
-    assert probe(names, (() if ros else ROS) + (() if torch else TORCH)) == {}
+    assert probe(names, ROS if torch else ROS | TORCH) == {}
 
 
-def test_nodes_other_than_the_policy_do_without_torch():
+def test_nodes_other_than_the_policy_load_without_torch():
     pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' or source a ROS 2 installation")
-    names = [name for name in modules() if name.endswith("_node") and not may_use_torch(name)]
+    names = [
+        name
+        for name in MODULES
+        if (name.endswith("_node") and not needs_torch(name)) or name == "apo_trainer.trainer_node"
+    ]
     assert names
     assert probe(names, TORCH) == {}
 
 
-def test_core_is_imported_by_everyone_and_imports_no_one():
-    own = [name for name in modules() if name.startswith("apo_core") and not (may_use_ros(name) or may_use_torch(name))]
-    others = tuple(package.name for package in PACKAGES if package.name != "apo_core")
-    assert probe(own, others) == {}
-
-
-def test_numpy_and_hdf5_are_all_the_core_needs_at_the_top():
-    own = [name for name in modules() if name.startswith("apo_core") and not (may_use_ros(name) or may_use_torch(name))]
-    assert probe(own, ("robosuite", "mujoco", "cv2", "scipy", "matplotlib", "PIL")) == {}
+def test_core_and_teleop_load_without_pictures_files_and_simulation():
+    names = [name for name in MODULES if package_of(name) in {"apo_core", "apo_teleop"} and not may_use_ros(name)]
+    assert probe(names, HDF5 | SIMULATION | {"cv2", "scipy", "matplotlib", "PIL"}) == {}

@@ -24,8 +24,8 @@ PIP |= {"accelerate", "cryptography", "peft", "safetensors", "scipy", "tensorboa
 PIP |= {"mujoco", "pyarrow", "robosuite", "rosbags", "rerun", "transformers"}
 # what apo_core brings to all that depend on it
 CORE = {"numpy", "yaml"}
-# started by the launch files, and by name
-STARTED = {"apo_bringup": {"apo_policy_node", "apo_recorder", "apo_teleop"}}
+# started by name: nodes by the launch files, programs by the command line
+STARTED = {"apo_bringup": {"apo_experiments", "apo_policy_node", "apo_recorder", "apo_teleop", "apo_vla"}}
 
 
 def imported(package: Path) -> set[str]:

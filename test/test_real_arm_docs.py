@@ -1,4 +1,4 @@
-"""What docs/real_arm.md tells to type is loaded as it stands there."""
+"""The YAML blocks of docs/how-to/real_arm.md load as they are printed."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.outputs.config import JOINT_OUTPUTS, OUTPUTS
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "real_arm.md").read_text()
+PAGE = (ROOT / "docs" / "how-to" / "real_arm.md").read_text()
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.S)
 PARAMETERS = [block for block in BLOCKS if "ros__parameters" in block]
 LIMITS = [block for block in BLOCKS if block.startswith("limits:")]
@@ -21,7 +21,7 @@ LIMITS = [block for block in BLOCKS if block.startswith("limits:")]
 
 def arm_contract(block: str):
     data = yaml.safe_load((ROOT / "config" / "contract.yaml").read_text())
-    return contract_from_dict({**data, **yaml.safe_load(block)}, "docs/real_arm.md")
+    return contract_from_dict({**data, **yaml.safe_load(block)}, "docs/how-to/real_arm.md")
 
 
 def test_each_kind_of_output_has_an_example():
@@ -38,8 +38,8 @@ def test_an_example_of_parameters_fits_the_arbiter_and_the_limits(block, tmp_pat
     file.write_text(block)
     config = load(ArbiterConfig, file, "arbiter")
     for name, value in read_ros_parameters(file, "arbiter").items():
-        assert getattr(config, name) == value
-    assert config.output not in JOINT_OUTPUTS or (config.base_link and config.tip_link)
+        assert getattr(config.robot if hasattr(config.robot, name) else config, name) == value
+    assert config.robot.output not in JOINT_OUTPUTS or (config.robot.base_link and config.robot.tip_link)
     for limits in LIMITS:
         assert Arbiter(config, arm_contract(limits)).state == "IDLE"
 

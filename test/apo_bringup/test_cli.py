@@ -1,17 +1,36 @@
+import ast
+import importlib.util
 from pathlib import Path
 
 import pytest
 
-from apo_bringup.cli import main
+from apo_bringup.cli import COMMANDS, main
 
 
-def test_help_lists_the_jobs(capsys):
+def test_help_lists_every_command(capsys):
     with pytest.raises(SystemExit) as exit_:
         main(["--help"])
     assert exit_.value.code == 0
     text = capsys.readouterr().out
-    for job in ("demo", "up", "operator", "base-policy", "train", "episodes", "adapters"):
-        assert job in text
+    assert {"demo", "up", "operator", "base-policy", "train", "episodes", "adapters"} <= set(COMMANDS)
+    for name in COMMANDS:
+        assert f"\n    {name} " in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_runs_here_or_is_a_program_with_a_main(name):
+    command = COMMANDS[name]
+    assert bool(command.program) == (command.run is None) == (command.add_options is None)
+    if command.program:
+        tree = ast.parse(Path(importlib.util.find_spec(command.program).origin).read_text())
+        assert "main" in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_a_program_parses_its_own_help(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["sessions", "--help"])
+    assert exit_.value.code == 0
+    assert "usage: apo sessions" in capsys.readouterr().out
 
 
 def test_a_wrong_session_parameter_names_itself_its_limit_and_the_file(capsys):
@@ -36,7 +55,7 @@ def test_an_unknown_option_is_an_error(capsys):
         (["--quick", "--set", "rounds=2"], "config/session_quick.yaml", 2),
     ],
 )
-def test_a_demo_is_told_its_plan_and_the_file_it_comes_from(monkeypatch, tmp_path, arguments, file, rounds):
+def test_a_demo_gets_its_plan_and_the_name_of_its_file(monkeypatch, tmp_path, arguments, file, rounds):
     calls = []
     monkeypatch.setattr("apo_bringup.demo.run_demo", lambda *given: calls.append(given) or 130)
     monkeypatch.chdir(tmp_path)
@@ -52,7 +71,7 @@ def test_a_run_folder_is_never_used_twice(tmp_path, capsys):
     assert "exists already: name a new folder" in capsys.readouterr().err
 
 
-def test_ctrl_c_before_a_session_has_begun_is_told_in_a_line(monkeypatch, capsys):
+def test_ctrl_c_before_a_session_is_reported_in_a_line(monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
 
@@ -61,12 +80,12 @@ def test_ctrl_c_before_a_session_has_begun_is_told_in_a_line(monkeypatch, capsys
     assert capsys.readouterr().err == "apo: interrupted\n"
 
 
-def test_a_broken_override_is_told_in_a_line(capsys):
+def test_a_broken_override_is_reported_in_a_line(capsys):
     assert main(["demo", "--set", "rounds=["]) == 2
     assert "--set 'rounds=[' has a value that is not YAML" in capsys.readouterr().err
 
 
-def test_a_section_for_no_node_is_told(monkeypatch, tmp_path, capsys):
+def test_a_section_for_no_node_is_reported(monkeypatch, tmp_path, capsys):
     file = tmp_path / "mine.yaml"
     file.write_text("/**/recordr:\n  ros__parameters: {}\n/**/policy:\n  ros__parameters: {}\n")
     monkeypatch.setattr("apo_bringup.stack.supervision.run_in_foreground", lambda *_: 0)
@@ -74,7 +93,7 @@ def test_a_section_for_no_node_is_told(monkeypatch, tmp_path, capsys):
     assert capsys.readouterr().err == f"apo up: {file}: section '**/recordr' is for no node of apo\n"
 
 
-def test_a_data_folder_that_is_a_file_is_told_in_a_line(tmp_path, capsys):
+def test_a_data_folder_that_is_a_file_is_reported_in_a_line(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(["up", "recorder", "--data-dir", str(tmp_path / "file")]) == 2
     assert capsys.readouterr().err == f"apo: [Errno 20] Not a directory: '{tmp_path}/file/log'\n"
@@ -82,7 +101,7 @@ def test_a_data_folder_that_is_a_file_is_told_in_a_line(tmp_path, capsys):
 
 @pytest.mark.parametrize("command", [["up", "recorder"], ["operator"]])
 @pytest.mark.parametrize("namespace", ["a b", "1arm", "lab//arm", "arm-1"])
-def test_a_namespace_that_ros_refuses_is_told_in_a_line(capsys, command, namespace):
+def test_a_namespace_that_ros_rejects_is_reported_in_a_line(capsys, command, namespace):
     assert main([*command, "--namespace", namespace]) == 2
     assert f"--namespace {namespace!r} must be names of letters, digits and _" in capsys.readouterr().err
 
@@ -100,3 +119,33 @@ def test_the_episode_tools_get_their_arguments_in_order(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines() == [str(takeovers / f"lift-{seed}.h5") for seed in (10007, 10009)]
     assert main(["episodes", "ls", str(tmp_path / "none")]) == 2
     assert capsys.readouterr().err == f"apo episodes ls: {tmp_path / 'none'}: does not exist\n"
+
+
+def started(monkeypatch, *arguments):
+    """The programs that `apo up` runs, by name."""
+    runs = []
+    monkeypatch.setattr("apo_bringup.stack.supervision.run_in_foreground", lambda made, _: runs.append(made) or 0)
+    assert main(["up", *arguments]) == 0
+    return {program.name: " ".join(program.command) for program in runs[0]}
+
+
+def test_up_starts_all_nodes_but_the_simulation(monkeypatch, tmp_path):
+    programs = started(monkeypatch, "--data-dir", str(tmp_path))
+    assert list(programs) == ["policy", "arbiter", "teleop", "recorder", "trainer"]
+    assert "use_sim_time:=false" in programs["arbiter"] and "device:=" not in programs["teleop"]
+    assert f'expert_dir:="{Path("data/expert/lift").resolve()}"' in programs["trainer"]
+
+
+def test_up_in_simulation_takes_the_options_of_the_launch_files(monkeypatch, tmp_path):
+    options = ("--robot", "/robot.yaml", "--checkpoint", "/model", "--operator", "scripted", "--namespace", "arm1")
+    programs = started(monkeypatch, "--sim", "--data-dir", str(tmp_path), *options)
+    assert next(iter(programs)) == "sim_bridge"
+    assert 'contract_file:="/robot.yaml"' in programs["recorder"] and "auto:=true" in programs["recorder"]
+    assert 'checkpoint_dir:="/model"' in programs["policy"] and 'device:="scripted"' in programs["teleop"]
+    assert all("__ns:=/arm1" in command for command in programs.values())
+
+
+def test_up_names_every_unknown_node(capsys):
+    assert main(["up", "camera", "arm"]) == 2
+    text = capsys.readouterr().err
+    assert "no node 'camera'" in text and "no node 'arm'" in text

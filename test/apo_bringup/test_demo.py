@@ -157,7 +157,7 @@ def test_pictures_are_labelled_by_a_k_that_came_from_the_episodes(tmp_path):
     assert label_rule(record, tmp_path) == LabelRule(17)
 
 
-def test_without_a_training_pictures_are_labelled_by_the_trainers_configuration(tmp_path):
+def test_without_a_training_the_rule_is_that_of_the_trainers_file(tmp_path):
     shipped = yaml.safe_load((nodes.share_dir() / "config" / "trainer.yaml").read_text())
     values = shipped["/**/trainer"]["ros__parameters"]
     assert label_rule(SessionRecord({}), tmp_path) == LabelRule(
@@ -174,9 +174,7 @@ def test_a_wrong_rule_is_an_error_that_names_the_file(tmp_path):
     assert str(file) in str(error.value)
 
 
-def test_the_report_has_pictures_by_the_trainers_rule_and_lists_the_interrupted_episode(
-    tmp_path, small_contract, make_step, make_info
-):
+def test_the_report_has_pictures_and_lists_the_interrupted_episode(tmp_path, small_contract, make_step, make_info):
     writer = EpisodeWriter(tmp_path / "episodes", make_info(), small_contract)
     for tick in range(1, 9):
         writer.append(make_step(tick, ControlSource.HUMAN if tick in (6, 7) else ControlSource.POLICY))

@@ -1,16 +1,13 @@
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apo_core.actions import GripperScale
-from apo_sim_bridge.trial import CommandInbox, Trial, TrialRules
+from apo_sim_bridge.trial import Trial, TrialRules
 
 TICK = 50_000_000
 BEFORE = 4_000_000_000  # simulated time before the first tick
 START = BEFORE + 1_000_000_000
 RULES = TrialRules(period_ns=TICK, horizon=5, success_hold_steps=2)
-LOW, HIGH = [-1.0] * 7, [1.0] * 7
 
 
 @pytest.fixture
@@ -122,78 +119,3 @@ def test_stamps_strictly_increase(actions):
         }[action]()
         stamps.append(trial.stamp_ns)
     assert stamps == sorted(set(stamps))
-
-
-@pytest.fixture
-def inbox():
-    return CommandInbox(LOW, HIGH, "base", GripperScale(0.08, 0.0), timeout_ns=200)
-
-
-def test_newest_twist_is_executed_until_its_timeout(inbox):
-    assert inbox.put_twist([0.1] * 6, "base", 11, now_ns=0) == ""
-    assert inbox.put_twist([0.2] * 6, "base", 12, now_ns=100) == ""
-    assert inbox.put_gripper(0.02, 12) == ""
-    execution = inbox.take(300)
-    np.testing.assert_array_equal(execution.action, np.array([0.2] * 6 + [0.5], np.float32))
-    assert execution.action.dtype == np.float32 and execution.observation_stamp_ns == 12
-    stale = inbox.take(301)
-    np.testing.assert_array_equal(stale.action, np.array([0, 0, 0, 0, 0, 0, 0.5], np.float32))
-    assert stale.observation_stamp_ns == 0
-
-
-def test_arm_stands_still_with_an_open_gripper_at_first(inbox):
-    np.testing.assert_array_equal(inbox.take(0).action, np.array([0, 0, 0, 0, 0, 0, -1], np.float32))
-
-
-def test_clear_forgets_twist_and_gripper(inbox):
-    inbox.put_twist([0.5] * 6, "base", 11, 0)
-    inbox.put_gripper(0.0, 11)
-    inbox.clear()
-    np.testing.assert_array_equal(inbox.take(0).action, np.array([0, 0, 0, 0, 0, 0, -1], np.float32))
-    assert not inbox.answers(11)
-
-
-def test_rounding_beyond_a_limit_is_cut_off(inbox):
-    assert inbox.put_twist([1.001, -1.001, 0, 0, 0, 0], "base", 11, 0) == ""
-    assert inbox.put_gripper(-0.00004, 11) == ""
-    np.testing.assert_array_equal(inbox.take(0).action, np.array([1, -1, 0, 0, 0, 0, 1], np.float32))
-
-
-@pytest.mark.parametrize(
-    ("twist", "frame", "fault"),
-    [
-        ([0.0] * 5, "base", "6 finite numbers"),
-        ([float("nan")] + [0.0] * 5, "base", "6 finite numbers"),
-        ([0.0] * 5 + [float("inf")], "base", "6 finite numbers"),
-        ([1.1] + [0.0] * 5, "base", "outside"),
-        ([0.0] * 6, "world", "has the frame 'world', must have 'base'"),
-    ],
-)
-def test_unusable_twist_stops_the_arm(inbox, twist, frame, fault):
-    inbox.put_twist([0.5] * 6, "base", 11, 0)
-    inbox.put_gripper(0.02, 11)
-    assert fault in inbox.put_twist(twist, frame, 12, 0)
-    execution = inbox.take(0)
-    np.testing.assert_array_equal(execution.action, np.array([0, 0, 0, 0, 0, 0, 0.5], np.float32))
-    assert execution.observation_stamp_ns == 0
-
-
-@pytest.mark.parametrize("position", [float("nan"), float("inf"), 0.1, -0.01])
-def test_unusable_position_leaves_the_gripper(inbox, position):
-    inbox.put_twist([0.5] * 6, "base", 11, 0)
-    inbox.put_gripper(0.02, 11)
-    assert "position" in inbox.put_gripper(position, 12)
-    np.testing.assert_array_equal(inbox.take(0).action, np.full(7, 0.5, np.float32))
-
-
-def test_a_tick_is_answered_by_both_with_its_stamp(inbox):
-    assert not inbox.answers(11)
-    inbox.put_twist([0.1] * 6, "base", 11, 0)
-    assert not inbox.answers(11)
-    inbox.put_gripper(0.08, 10)
-    assert not inbox.answers(11) and not inbox.answers(10)
-    inbox.put_gripper(0.08, 11)
-    assert inbox.answers(11)
-    inbox.put_twist([float("nan")] * 6, "base", 12, 0)
-    inbox.put_gripper(float("nan"), 12)
-    assert inbox.answers(12)

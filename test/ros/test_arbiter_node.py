@@ -45,8 +45,8 @@ def test_takeover_and_hand_back(cell, start_arbiter, output):
     assert status.takeovers == 1
     assert 0 <= status.takeover_latency_p50_ms < 1e3 * WAIT_S
     cell.spin_until(lambda: len(cell.diagnostics) >= 1, "diagnostics", flow=True)
-    told = {pair.key: pair.value for pair in cell.diagnostics[-1].status[0].values}
-    assert told["operator_connected"] == "True" and not math.isnan(float(told["observation_age_s"]))
+    values = {pair.key: pair.value for pair in cell.diagnostics[-1].status[0].values}
+    assert values["operator_connected"] == "True" and not math.isnan(float(values["observation_age_s"]))
 
 
 def test_a_takeover_does_not_wait_for_the_next_tick(cell, start_arbiter, tmp_path):
@@ -57,7 +57,7 @@ def test_a_takeover_does_not_wait_for_the_next_tick(cell, start_arbiter, tmp_pat
     cell.contract = load_contract(file)
     start_arbiter(contract_file=file, start_enabled=True)
     cell.send_all()
-    # topics have no order among them: the commands of stops tell when the pose has arrived
+    # topics have no order among them: the commands of stops show when the pose has arrived
     stops = 0
     while not (cell.commands and cell.commands[-1].observation_stamp.sec):
         cell.call("estop")

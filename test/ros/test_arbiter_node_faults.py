@@ -71,11 +71,11 @@ def test_an_emergency_stop_by_topic_cannot_be_cleared_while_it_lasts(cell, start
     process = start_arbiter(start_enabled=True)
     cell.until_state("POLICY", "policy_in_control")
     button = cell.node.create_publisher(Bool, "estop", COMMANDS)
-    cell.spin_until(button.get_subscription_count, "the arbiter's ear for the stop", flow=True)
+    cell.spin_until(button.get_subscription_count, "the arbiter's subscription to the stop", flow=True)
     button.publish(Bool(data=True))
     assert cell.until_state("ESTOP", "estop").source == "HOLD"
     refused = cell.call("clear")
-    assert (refused.success, refused.message) == (False, "a publisher of the topic estop says stop")
+    assert (refused.success, refused.message) == (False, "a publisher on the topic estop requests a stop")
     assert cell.until_state("ESTOP", "estop").source == "HOLD"
     button.publish(Bool(data=False))
     cell.spin_until(lambda: cell.call("clear").message == "cleared estop", "the clearing", flow=True)
@@ -85,11 +85,11 @@ def test_an_emergency_stop_by_topic_cannot_be_cleared_while_it_lasts(cell, start
     assert "incompatible QoS" not in process.stdout.read()
 
 
-def test_a_stop_by_a_best_effort_publisher_under_another_name_holds_while_it_lasts(cell, start_arbiter):
+def test_a_remapped_best_effort_stop_holds_while_it_lasts(cell, start_arbiter):
     start_arbiter(start_enabled=True, remap="estop:=cell/stop")
     cell.until_state("POLICY", "policy_in_control")
     button = cell.node.create_publisher(Bool, "cell/stop", sensors("best_effort"))
-    # a message that is lost is not sent again: such a button repeats what it says
+    # a message that is lost is not sent again: such a button repeats itself
     pressing = cell.node.create_timer(0.1, lambda: button.publish(Bool(data=True)))
     cell.until_state("ESTOP", "estop")
     cell.node.destroy_timer(pressing)
@@ -106,7 +106,7 @@ def test_an_emergency_stop_pressed_before_the_start_holds(cell, start_arbiter):
     button.publish(Bool(data=True))
     start_arbiter(start_enabled=True)
     cell.until_state("ESTOP", "estop")
-    # whoever said so is gone: a person may clear it
+    # its publisher is gone: a person may clear it
     cell.node.destroy_publisher(button)
     cell.spin_until(lambda: cell.call("clear").message == "cleared estop", "the clearing", flow=True)
     cell.until_state("POLICY", "policy_in_control")

@@ -1,4 +1,4 @@
-"""The arbiter over DDS: what it tells at the start, and how it ends."""
+"""The arbiter over DDS: what it logs at the start, and how it ends."""
 
 import signal
 
@@ -32,7 +32,7 @@ def test_a_timer_that_runs_out_behind_the_request_does_not_end_it(cell, start_ar
     assert process.poll() is None
 
 
-def test_a_transition_that_its_state_does_not_have_is_refused_and_control_goes_on(cell, start_arbiter):
+def test_an_invalid_transition_is_refused_and_control_goes_on(cell, start_arbiter):
     process = start_arbiter(start_enabled=True)
     cell.until_state("POLICY", "policy_in_control")
     for number in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE, 200):
@@ -92,9 +92,9 @@ def test_limits_that_are_not_set_are_told_at_the_start(cell, start_arbiter, writ
     file = write_contract(lambda data: data["limits"].pop("linear_jerk"))
     process = start_arbiter(contract_file=file)
     process.send_signal(signal.SIGINT)
-    told = process.stdout.read()
-    assert told.count(f"limits.linear_jerk is not set in {file}: no such limit applies") == 1
-    assert "is not set" not in told.replace("limits.linear_jerk is not set", "")
+    log = process.stdout.read()
+    assert log.count(f"limits.linear_jerk is not set in {file}: no such limit applies") == 1
+    assert "is not set" not in log.replace("limits.linear_jerk is not set", "")
 
 
 def test_the_last_command_is_safe(cell, start_arbiter):

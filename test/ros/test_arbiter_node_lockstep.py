@@ -5,7 +5,7 @@ from arbiter_cell import PERIOD_NS
 from apo_core.ros.conversions import to_ns
 
 
-def test_lockstep_loses_no_tick_when_the_announcement_comes_after_the_chunk(cell, start_arbiter):
+def test_lockstep_loses_no_tick_to_an_announcement_after_the_chunk(cell, start_arbiter):
     start_arbiter(lockstep=True, start_enabled=True)
     cell.adapter = 9
     cell.send_pose(100 * PERIOD_NS)

@@ -51,7 +51,7 @@ class Robot:
         self.node, self._contract = rclpy.create_node("robot"), contract
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
-        # first of all: an arbiter that has heard and answered the rest knows it
+        # first of all: an arbiter that has answered the rest has this one
         self._state = self.node.create_client(ChangeState, "arbiter/change_state")
         self._pose = self.node.create_publisher(PoseStamped, "ee_pose", sensors("reliable"))
         self._joints = self.node.create_publisher(JointState, "joint_states", sensors("reliable"))
@@ -190,10 +190,10 @@ def driven(robot: Robot) -> object:
     robot.until_reason("policy_in_control")
     for _ in range(20):
         robot.spin_until(lambda: robot.commands[-1].values[0] == FORWARD[0], "full speed")
-        sent, told = len(robot.arm), len(robot.commands)
-        robot.spin_until(lambda: len(robot.arm) > sent and len(robot.commands) > told + 1, "a message")  # noqa: B023
+        sent, seen = len(robot.arm), len(robot.commands)
+        robot.spin_until(lambda: len(robot.arm) > sent and len(robot.commands) > seen + 1, "a message")  # noqa: B023
         # on a slow machine the arm may have been held meanwhile
-        if all(command.values[0] == FORWARD[0] for command in robot.commands[max(0, told - 2) :]):
+        if all(command.values[0] == FORWARD[0] for command in robot.commands[max(0, seen - 2) :]):
             return robot.arm[sent]
     raise AssertionError("the policy never drove at full speed for three commands")
 
@@ -312,11 +312,11 @@ def test_a_pose_in_another_frame_is_no_place_for_a_target(robot, start):
 
 def test_a_hostile_description_is_a_fault_and_a_sound_one_ends_it(robot, start):
     robot.listen(Float64MultiArray)
-    told: list[DiagnosticArray] = []
-    robot.node.create_subscription(DiagnosticArray, "/diagnostics", told.append, COMMANDS)
+    diagnostics: list[DiagnosticArray] = []
+    robot.node.create_subscription(DiagnosticArray, "/diagnostics", diagnostics.append, COMMANDS)
     start(output="joint_velocity", gripper_output="none", **LINKS)
     robot.description.publish(String(data=URDF.read_text().replace('name="panda_joint3"', "")))
-    robot.spin_until(lambda: told and "has no name" in str(told[-1]), "the fault")
+    robot.spin_until(lambda: diagnostics and "has no name" in str(diagnostics[-1]), "the fault")
     assert robot.commands[-1].reason == "output_blocked"
     robot.describe()
     robot.until_reason("policy_in_control")

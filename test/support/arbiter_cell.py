@@ -107,11 +107,11 @@ class Cell:
         self._clock = self.node.create_publisher(Clock, "/clock", COMMANDS)
 
     def make_feedback(self) -> None:
-        """A robot that says it stands still."""
+        """A robot that reports that it stands still."""
         self._feedback = self.node.create_publisher(TwistStamped, "ee_twist", sensors("reliable"))
 
     def announce(self, version: int) -> None:
-        """Says that an adapter serves."""
+        """Announces that an adapter serves."""
         self._adapter.publish(AdapterStatus(state="LOADED", version=version, requested_version=version))
 
     def now_ns(self) -> int:

@@ -37,12 +37,12 @@ class Rig:
         self.deflection = None
         self.rows = ROWS
         self.tokens = None
-        self.chunk_stamp = None  # None: the current tick
+        self.chunk_stamp_ns = None  # None: the current tick
         self.position = (0.0, 0.0, 1.0)
-        self.arbiter.hear(self.inputs().operator)
+        self.arbiter.on_operator_sample(self.inputs().operator)
 
     def inputs(self) -> ArbiterInputs:
-        stamp = self.now if self.chunk_stamp is None else self.chunk_stamp
+        stamp = self.now if self.chunk_stamp_ns is None else self.chunk_stamp_ns
         chunk = ActionChunk(stamp, PERIOD, self.rows, np.zeros(len(self.rows), np.float32), 3, self.tokens)
         active = self.deflection is not None
         values = self.deflection if active else np.zeros(7, np.float32)

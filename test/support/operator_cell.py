@@ -81,7 +81,7 @@ class Cell:
         self.pose.publish(message)
 
     def answer(self, tick: int, **status) -> OperatorCommand:
-        """Sends a whole tick of the simulation; returns what the operator says to it."""
+        """Sends a whole tick of the simulation; returns the operator's answer."""
         seen = len(self.samples)
         self.send_pose(tick)
         gripper = JointState(name=["gripper_width"], position=[0.08])
@@ -125,11 +125,11 @@ class Cell:
         self.spin_until(holds, what)
 
     def rest_joy(self, seconds: float = 0.5) -> None:
-        """Publishes a joystick at rest until the node has said for so long that it is; then it may move."""
+        """Publishes a joystick at rest until the node has reported for so long that it is; then it may move."""
         self.until_ready_to_move(lambda: self.publish_joy([0] * 6), seconds)
 
     def until_ready_to_move(self, send_rest: Callable[[], None], seconds: float = 0.5) -> None:
-        """Sends that the device rests until the node has said so for this long."""
+        """Sends that the device rests until the node has reported so for this long."""
         rest_ns: list[int] = []
         seen = len(self.samples)
 

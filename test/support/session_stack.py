@@ -15,7 +15,7 @@ from apo_core.types import Purpose
 from apo_interfaces.msg import ActionCommand, AdapterStatus, ControlStatus, EpisodeEvent, TaskStatus, TrainerStatus
 from apo_interfaces.srv import EndEpisode, LoadAdapter, ResetTask, StartEpisode, StartTraining
 
-LISTENERS = {"ee_pose": ("arbiter", "policy"), "task/status": ("recorder",)}
+SUBSCRIBERS = {"ee_pose": ("arbiter", "policy"), "task/status": ("recorder",)}
 TYPES = {"ee_pose": PoseStamped, "task/status": TaskStatus}
 CONFIG = SessionConfig(instruction="lift it", start_timeout_s=30.0, answer_timeout_s=30.0, trial_timeout_s=30.0)
 DEPLOYMENT = Trial(Purpose.DEPLOYMENT, 0, 0, 10000, with_operator=True)
@@ -27,9 +27,9 @@ def ignore(text: str) -> None:
 
 
 class FakeStack:
-    """The six nodes in a thread; remembers every request in `requests`."""
+    """The six nodes in a thread; keeps every request in `requests`."""
 
-    def __init__(self, domain: int, absent: str = "", deaf: str = "", publishers_of_command: int = 1):
+    def __init__(self, domain: int, absent: str = "", unsubscribed: str = "", publishers_of_command: int = 1):
         self._context = rclpy.Context()
         rclpy.init(context=self._context, domain_id=domain)
         self._executor = SingleThreadedExecutor(context=self._context)
@@ -46,7 +46,7 @@ class FakeStack:
         self._adapter, self._episode = 0, 0
         for name in ("sim_bridge", "arbiter", "policy", "teleop", "recorder", "trainer"):
             if name != absent:
-                self.start(name, listens=name != deaf, publishers_of_command=publishers_of_command)
+                self.start(name, subscribes=name != unsubscribed, publishers_of_command=publishers_of_command)
         self._nodes["sim_bridge"].create_timer(0.005, self._on_timer)
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
@@ -57,10 +57,10 @@ class FakeStack:
         except ExternalShutdownException:
             return
 
-    def start(self, name: str, listens: bool = True, publishers_of_command: int = 1) -> None:
+    def start(self, name: str, subscribes: bool = True, publishers_of_command: int = 1) -> None:
         node = self._nodes[name] = rclpy.create_node(name, context=self._context)
-        if listens:
-            self.listen(name)
+        if subscribes:
+            self.subscribe(name)
         if name == "sim_bridge":
             self._task = node.create_publisher(TaskStatus, "task/status", COMMANDS)
             self._serve(node, ResetTask, "reset", self._on_reset)
@@ -73,7 +73,7 @@ class FakeStack:
             self._serve(node, SetBool, "enable", lambda request, response: None)
         elif name == "policy":
             self._adapter_status = node.create_publisher(AdapterStatus, "policy/adapter_status", LATCHED)
-            self._say_adapter("LOADED", 0)
+            self._publish_adapter("LOADED", 0)
             self._serve(node, LoadAdapter, "load_adapter", self._on_load, waits=True)
         elif name == "recorder":
             self._events = node.create_publisher(EpisodeEvent, "recorder/event", COMMANDS)
@@ -84,9 +84,9 @@ class FakeStack:
             self._serve(node, StartTraining, "train", self._on_train)
         self._executor.add_node(node)
 
-    def listen(self, name: str) -> None:
+    def subscribe(self, name: str) -> None:
         """Makes a node subscribe to what a session expects of it."""
-        for topic, names in LISTENERS.items():
+        for topic, names in SUBSCRIBERS.items():
             if name in names:
                 self._nodes[name].create_subscription(TYPES[topic], topic, lambda _: None, sensors("reliable"))
 
@@ -101,7 +101,7 @@ class FakeStack:
             if accepted:
                 act(request, response)
             elif kind is LoadAdapter:
-                self._say_adapter("REFUSED", request.version)
+                self._publish_adapter("REFUSED", request.version)
             if waits and not self.answers:
                 self._waiting.append(Future(executor=self._executor))
                 await self._waiting[-1]
@@ -136,9 +136,9 @@ class FakeStack:
     def _on_load(self, request, response):
         self._adapter = response.version = request.version
         self._missed, self.hold_at = 1, self.hold_at + 1
-        self._say_adapter("LOADED", request.version)
+        self._publish_adapter("LOADED", request.version)
 
-    def _say_adapter(self, state: str, requested: int) -> None:
+    def _publish_adapter(self, state: str, requested: int) -> None:
         status = AdapterStatus(state=state, version=self._adapter, requested_version=requested)
         status.stage_ms, status.swap_ms = 80.0, 1.5
         self._adapter_status.publish(status)
@@ -165,7 +165,7 @@ class FakeStack:
         self._running = False
         self._publish_task(success=True)
 
-    def asked(self, service: str) -> list:
+    def requests_of(self, service: str) -> list:
         return [request for name, request in self.requests if name == service]
 
     def close(self):

@@ -13,7 +13,7 @@ from pathlib import Path
 from apo_bringup.console.display import Console
 from apo_bringup.session.conduct import conduct
 from apo_bringup.session.plan import SessionConfig
-from apo_bringup.session.readiness import expected_listeners
+from apo_bringup.session.readiness import expected_subscribers
 from apo_bringup.session.report import EpisodeRecord, SessionRecord, build_report, format_table
 from apo_bringup.session.stop_watch import Watch
 from apo_bringup.stack import nodes
@@ -157,7 +157,7 @@ def run_demo(
 
     console, started = Console(sys.stdout), time.monotonic()
     watch = Watch(lambda: supervisor.dead(), time.monotonic)
-    watch.listen()
+    watch.install()
     contract = load_contract(nodes.default_paths(run_dir)["contract_file"])
     run_dir.mkdir(parents=True)
     console.note(f"run folder: {run_dir}")
@@ -185,8 +185,8 @@ def run_demo(
     def connect() -> SessionNode:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         bridge = configuration.load(SimBridgeConfig, nodes.share_dir() / "config" / "sim_bridge.yaml", "sim_bridge")
-        listeners = expected_listeners(contract, [bridge.command_topic, bridge.gripper_topic])
-        made.append(SessionNode(config, listeners, watch.check, config_file, realtime=mode == "realtime"))
+        subscribers = expected_subscribers(contract, [bridge.command_topic, bridge.gripper_topic])
+        made.append(SessionNode(config, subscribers, watch.check, config_file, realtime=mode == "realtime"))
         return made[0]
 
     try:

@@ -1,4 +1,4 @@
-"""Two fixed observations: a policy's answers must be finite, depend on the image, and agree with its trainer's record.
+"""Probes a policy with two fixed observations: finite answers that depend on the image and agree with the record.
 
 A policy that ignores its images answers both alike, down to the last bit of the log-probabilities (seen with OpenVLA's
 remote code on newer transformers).

@@ -33,7 +33,7 @@ class LabelRule:
     undesirable_rule: str = parameter(
         "last_k",
         "where the undesirable steps before a takeover begin: K steps back, where progress stopped, or where policy "
-        "and operator part (docs/methods.md)",
+        "and operator part (docs/reference/methods.md)",
         choices=UNDESIRABLE_RULES,
     )
     stall_tolerance: float = parameter(

@@ -1,4 +1,4 @@
-"""Writes an episode while it is recorded: one HDF5 file, facts only (docs/episode_format.md).
+"""Writes an episode while it is recorded: one HDF5 file, facts only (docs/reference/episode_format.md).
 
 While it is recorded an episode is `<directory>/.partial/<id>.h5` with a journal beside it. Once it is complete and on
 disk the file moves to `<directory>/<id>.h5`, so a file in the directory is always whole.
@@ -137,7 +137,7 @@ class EpisodeWriter:
         Args:
             outcome: how the episode ended.
             losses: counts of what it misses.
-            streams: counts of each camera and state key (docs/episode_format.md).
+            streams: counts of each camera and state key (docs/reference/episode_format.md).
 
         Raises:
             OSError: the disk is full or gone; what was written stays in the journal.

@@ -11,6 +11,7 @@ from pathlib import Path
 from apo_core.adapters.store import AdapterStore
 from apo_core.config.parameters import load, parse_overrides
 from apo_core.errors import AdapterError, ApoError
+from apo_core.tasks.specs import TASKS
 from apo_core.wilson import wilson_interval
 from apo_experiments.compare.config import CONFIG_FILE, CompareConfig
 from apo_experiments.progress_line import ProgressLine
@@ -21,11 +22,9 @@ _CHECKPOINT = "models/lift_base"
 
 def evaluate(config: CompareConfig, checkpoint: str, adapter: Adapter | None) -> list[RolloutResult]:
     """One episode a seed of `config`; None measures the base policy. Raises as `evaluate_policy`."""
-    from apo_sim_bridge.demonstrations.files import INSTRUCTIONS
-
     line = ProgressLine(sys.stdout)
     settings = RolloutSettings(
-        config.task, INSTRUCTIONS[config.task], config.contract_file, config.horizon, config.success_hold_steps
+        config.task, TASKS[config.task].instruction, config.contract_file, config.horizon, config.success_hold_steps
     )
 
     def report(results: list[RolloutResult]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from apo_core.config.parameters import parameter
 from apo_core.errors import AdapterError, CheckpointError, ConfigError
+from apo_core.tasks.specs import DEFAULT_TASK
 from apo_policy_node.inference.chunking import CHUNKINGS
 from apo_vla.lora import shape
 
@@ -29,10 +30,15 @@ class PolicyConfig:
     lora_targets: str = shape.targets()
     auto_reload: bool = parameter(True, "load what is promoted in the adapter store without a request")
     poll_s: float = parameter(1.0, "seconds between looks into the adapter store", low=0.05, high=3600.0)
-    instruction: str = parameter("lift the red cube", "task of the policy, in words")
+    instruction: str = parameter(DEFAULT_TASK.instruction, "task of the policy, in words")
     replan_steps: int = parameter(2, "ticks a chunk is used before the next prediction", low=1, high=1000)
     action_horizon: int = parameter(0, "rows of a chunk predicted and executed at most; 0: all", low=0, high=1000)
-    chunking: str = parameter("replace", "how a chunk goes together with those before it", choices=CHUNKINGS)
+    chunking: str = parameter(
+        "replace",
+        "how a chunk combines with those before it; ensemble: predictions of one moment are averaged; realtime: a "
+        "chunk continues the one before",
+        choices=CHUNKINGS,
+    )
     ensemble_decay: float = parameter(
         0.01, "ensemble: the larger, the more the oldest prediction of a moment counts", low=0.0, high=10.0
     )

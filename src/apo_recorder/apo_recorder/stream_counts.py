@@ -71,5 +71,5 @@ class StreamCounts:
         self._streams[stream].refused += 1
 
     def counts(self) -> dict[str, dict[str, float]]:
-        """{stream: counts}, as `streams` of docs/episode_format.md."""
+        """{stream: counts}, as `streams` of docs/reference/episode_format.md."""
         return {name: stream.counts() for name, stream in self._streams.items()}

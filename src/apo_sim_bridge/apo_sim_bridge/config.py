@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from apo_core.config.parameters import parameter
 from apo_core.contract.contract import Contract
 from apo_core.errors import ConfigError
+from apo_core.tasks.specs import DEFAULT_TASK, TASKS
 from apo_sim_bridge.sim.appearance import BACKGROUNDS, TEXTURES
-from apo_sim_bridge.sim.env import TASK_BODIES, SimConfig
+from apo_sim_bridge.sim.env import SimConfig
 
 RENDERERS = ("auto", "egl", "osmesa")
 
@@ -21,13 +22,16 @@ class SimBridgeConfig:
     lockstep: bool = parameter(
         False, "true: simulated time waits for the command of each tick; false: a wall timer at the contract's rate"
     )
-    task: str = parameter("Lift", "task to simulate", choices=tuple(TASK_BODIES))
+    task: str = parameter(DEFAULT_TASK.name, "task to simulate", choices=tuple(TASKS))
     cameras: tuple[str, ...] = parameter(
         ("agentview=agentview", "wrist=robot0_eye_in_hand"), "image of the contract = camera of the simulation"
     )
-    command_topic: str = parameter("cartesian_command", "geometry_msgs/TwistStamped for the arm, the contract's frame")
+    command_topic: str = parameter(
+        "cartesian_command", "geometry_msgs/TwistStamped for the arm, the contract's frame; stamp: its observation"
+    )
     gripper_topic: str = parameter(
-        "gripper_command", "trajectory_msgs/JointTrajectory for the gripper, joint gripper_width, 0 .. 0.08 m"
+        "gripper_command",
+        "trajectory_msgs/JointTrajectory for the gripper, joint gripper_width, 0 .. 0.08 m; the same stamp",
     )
     horizon: int = parameter(100, "steps after which a trial without success is truncated", low=1, high=100_000)
     success_hold_steps: int = parameter(5, "consecutive steps that must show success", low=1, high=1000)
@@ -35,7 +39,11 @@ class SimBridgeConfig:
         0.2, "real time: s without a twist after which the arm stands still", low=0.01, high=10.0
     )
     lockstep_repeat_s: float = parameter(
-        2.0, "lockstep: s without an answer after which a tick is published again (late joiners)", low=0.5, high=600.0
+        2.0,
+        "lockstep: s without an answer after which a tick is published again (late joiners); below the arbiter's "
+        "lockstep_deadline_s",
+        low=0.5,
+        high=600.0,
     )
     seed: int = parameter(
         0, "seed of the scene before the first reset, and of the first automatic one", low=0, high=2**53
@@ -43,7 +51,7 @@ class SimBridgeConfig:
     auto_reset: bool = parameter(False, "start a trial by itself, each with the next seed; false: wait for ~/reset")
     auto_reset_delay_s: float = parameter(2.0, "wall time between trials with auto_reset", low=0.0, high=3600.0)
     position_range_scale: float = parameter(
-        1.0, "perturbation: share of the usual range of start positions", low=0.0, high=6.0
+        1.0, "perturbation: share of the usual range of start positions; 0 fixes them", low=0.0, high=6.0
     )
     background: str = parameter("default", "perturbation: floor and walls", choices=tuple(BACKGROUNDS))
     texture: str = parameter("default", "perturbation: table and object", choices=tuple(TEXTURES))

@@ -17,7 +17,7 @@ from apo_core.ros.diagnostics import ERROR, OK, WARN, diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.node_runner import event_driven, run
 from apo_core.ros.parameters import declare
-from apo_core.ros.qos import COMMANDS, hear_everybody, sensors
+from apo_core.ros.qos import COMMANDS, sensors, subscribe_any_qos
 from apo_interfaces.msg import ActionCommand, ControlStatus
 from apo_teleop.arbiter.arbiter import Arbiter
 from apo_teleop.arbiter.config import ArbiterConfig
@@ -25,18 +25,20 @@ from apo_teleop.arbiter.control_loop import ControlLoop
 from apo_teleop.arbiter.estop import EstopSignal
 from apo_teleop.arbiter.types import ControlState, Decision
 from apo_teleop.outputs.factory import make_output
-from apo_teleop.ros.arbiter_inputs import ControlInputs
+from apo_teleop.ros.arbiter_inputs import ArbiterSubscriptions
 from apo_teleop.ros.arbiter_messages import command_to_msg, shadow_of, status_to_msg
-from apo_teleop.ros.nonblocking_output import unblocked_output
+from apo_teleop.ros.nonblocking_output import nonblocking_output
 from apo_teleop.ros.robot_output import RobotOutput
 
 _ESTOP = "estop"
 _DEADLINE_CHECK_S = 0.02
-_RECEIVER_WAKES_S = 0.0005
+# Scheduling yield after a takeover's command: on busy cores its receiver waits for this thread's core otherwise.
+# bench_takeover measures the latency with it; sched_yield is too short, since the middleware's thread runs in between.
+_SCHEDULING_YIELD_S = 0.0005
 
 
 class ArbiterNode(LifecycleBase):
-    """Converts messages for a ControlLoop and publishes what it decides."""
+    """Converts messages for a ControlLoop and publishes its decisions."""
 
     def __init__(self):
         super().__init__("arbiter")
@@ -53,7 +55,7 @@ class ArbiterNode(LifecycleBase):
         self.create_service(Trigger, "~/clear", self._on_clear)
         self.create_service(Trigger, "~/estop", self._on_estop_service)
         self.create_service(Trigger, "~/hand_back", self._on_hand_back)
-        hear_everybody(self, Bool, _ESTOP, self._on_estop)  # whether or not the arbiter is active
+        subscribe_any_qos(self, Bool, _ESTOP, self._on_estop)  # whether or not the arbiter is active
 
     def configure(self) -> None:
         self._contract = load_contract(self._config.contract_file)
@@ -61,8 +63,8 @@ class ArbiterNode(LifecycleBase):
         self._arbiter = Arbiter(self._config, self._contract)
         if stopped:
             self._arbiter.estop()  # only a person ends it
-        gripper = GripperScale(self._config.gripper_open_m, self._config.gripper_closed_m)
-        output = make_output(self._config, self._contract)
+        gripper = GripperScale(self._config.robot.gripper_open_m, self._config.robot.gripper_closed_m)
+        output = make_output(self._config.robot, self._contract)
         self._robot = RobotOutput(self, self._config, self._contract, output, gripper.position)
         for key in self._contract.limits.absent:
             self.get_logger().warning(f"{key} is not set in {self._contract.source}: no such limit applies")
@@ -70,11 +72,17 @@ class ArbiterNode(LifecycleBase):
     def activate(self) -> None:
         config = self._config
         self._loop = ControlLoop(
-            self._arbiter, config, self._contract, self._estop, self._robot.fault, self._robot.share
+            self._arbiter,
+            config,
+            self._contract,
+            self._estop,
+            self._robot.fault,
+            self._robot.share,
+            self._robot.on_pose,
         )
         self._robot.restart()
         measured = sensors(config.sensor_reliability)
-        self._inputs = ControlInputs(
+        self._inputs = ArbiterSubscriptions(
             self, self._contract, measured, self._loop, self._publish, self._publish_between, self._with_info
         )
         self._ticker, *_ = self._tickers = [
@@ -106,7 +114,7 @@ class ArbiterNode(LifecycleBase):
         if self.is_active:
             self._publish_between(self._loop.on_estop(message.data, self._now_ns(), time.monotonic_ns()))
             return
-        self._estop.hear(message.data, time.monotonic_ns())
+        self._estop.on_message(message.data, time.monotonic_ns())
         if message.data and self._arbiter is not None:
             self._arbiter.estop()
 
@@ -125,20 +133,20 @@ class ArbiterNode(LifecycleBase):
             self._ticker.reset()
 
     def _publish(self, decision: Decision | None) -> None:
-        """Moves the robot first; all that is only told comes after it."""
+        """Moves the robot first, then publishes and logs."""
         if decision is None:
             return
-        clock_ns = decision.observation_stamp if self._config.lockstep else time.monotonic_ns()
-        moved = self._robot.move(decision.values, decision.observation_stamp, clock_ns)
+        clock_ns = decision.observation_stamp_ns if self._config.lockstep else time.monotonic_ns()
+        moved = self._robot.move(decision.values, decision.observation_stamp_ns, clock_ns)
         if moved:
             self._end_takeover(decision)
         record, now_ns = self._loop.record, self._now_ns()
         message = command_to_msg(decision, record.ticks, now_ns, self._contract.frame_id)
         self._command_pub.publish(message)
-        if not moved:  # what reads this topic is all there is
+        if not moved:  # the readers of this topic are the only receivers
             self._end_takeover(decision)
         if self._loop.moves_gripper:
-            self._robot.grip(decision.values, decision.observation_stamp)
+            self._robot.grip(decision.values, decision.observation_stamp_ns)
         shadow = shadow_of(message)
         if shadow is not None:
             self._shadow_pub.publish(shadow)
@@ -150,15 +158,13 @@ class ArbiterNode(LifecycleBase):
             self._log(decision)
 
     def _end_takeover(self, decision: Decision) -> None:
-        """The operator's first command is out: measures how long it took, and lets who receives it run."""
+        """The operator's first command is out: measures how long it took, and yields the core to its receiver."""
         if decision.takeover:
             self._loop.record.latency.add(time.time_ns() - self._inputs.device_wall_ns)
-            # a receiver woken on this core would wait until all that follows is told; to yield once is not enough,
-            # since the middleware's thread must wake the receiver's
-            time.sleep(_RECEIVER_WAKES_S)
+            time.sleep(_SCHEDULING_YIELD_S)
 
     def _log(self, decision: Decision) -> None:
-        # rclpy wants one severity of each line of code
+        # rclpy allows one severity for each line of code
         if decision.is_stop:
             self.get_logger().warning(decision.text)
         else:
@@ -174,7 +180,7 @@ class ArbiterNode(LifecycleBase):
 
     def _publish_diagnostics(self) -> None:
         decision = self._loop.record.decision
-        level, message = WARN, "waits for its first tick"
+        level, message = WARN, "waiting for its first tick"
         if decision is not None:
             level = ERROR if decision.latched else WARN if decision.state is ControlState.HOLD else OK
             message = f"{decision.state}: {decision.reason}"
@@ -210,7 +216,7 @@ class ArbiterNode(LifecycleBase):
 
 def main() -> None:
     """Console script."""
-    with unblocked_output():  # a log that nobody reads must not silence it
+    with nonblocking_output():  # a log that nobody reads must not silence it
         status = run(ArbiterNode, events=True)
     raise SystemExit(status)
 

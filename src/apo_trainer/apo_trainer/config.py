@@ -38,7 +38,7 @@ class TrainingConfig:
     """Everything an adapter depends on beside its data; hashed into its manifest."""
 
     method: str = parameter(
-        "apo_plus", "how a batch is drawn and what its loss is (docs/methods.md)", choices=METHOD_NAMES
+        "apo_plus", "how a batch is drawn and what its loss is (docs/reference/methods.md)", choices=METHOD_NAMES
     )
     start_from: str = parameter(
         "base",
@@ -266,7 +266,7 @@ class TrainerConfig(TrainingConfig):
     expert_dir: str = parameter("data/expert/lift", "folder of demonstrations; may be empty")
     adapter_dir: str = parameter("runs/adapters", "adapter store that receives the result")
     promote: bool = parameter(True, "an adapter that passes the gate becomes the one that policies serve")
-    signing_key: str = parameter("", "file of the private key (PEM) that signs adapters; empty: not signed")
+    signing_key: str = parameter("", "private key (PEM) that signs adapters (apo adapters keygen); empty: not signed")
     run_dir: str = parameter("runs/training", "folder of the runs' metrics and results")
     device: str = parameter("cpu", "torch device")
     threads: int = parameter(0, "CPU threads; 0 leaves the choice to torch", low=0, high=1024)
@@ -286,7 +286,7 @@ class TrainerConfig(TrainingConfig):
     train_every_s: float = parameter(
         0.0, "seconds after which a run starts when there are new episodes; 0: never", low=0.0, high=1e8
     )
-    train_at: str = parameter("", "local times of the day, e.g. '02:30, 14:00', at which a run starts likewise")
+    train_at: str = parameter("", "quoted local times of the day, e.g. '02:30, 14:00', at which a run starts likewise")
     look_s: float = parameter(2.0, "seconds between looks of the node into episode_dir", low=0.05, high=3600.0)
     stop_timeout_s: float = parameter(10.0, "seconds a stopped run has before it is killed", low=0.1, high=600.0)
 

@@ -21,7 +21,7 @@ def plain(screen) -> OperatorView:
     return OperatorView(Console(screen, live=False))
 
 
-def test_coming_going_and_buttons_stay_on_lines_of_their_own(screen, plain):
+def test_connections_and_buttons_stay_on_lines_of_their_own(screen, plain):
     plain.show_device("spacemouse", False, False, REST, [])
     plain.show_device("spacemouse", False, False, REST, [])
     plain.show_device("spacemouse", True, False, REST, ["gripper_toggle", "estop"])
@@ -32,7 +32,7 @@ def test_coming_going_and_buttons_stay_on_lines_of_their_own(screen, plain):
     )
 
 
-def test_motion_who_drives_and_the_running_episode_are_one_live_line(screen):
+def test_motion_source_and_running_episode_are_one_live_line(screen):
     view = OperatorView(Console(screen, live=True))
     view.show_device("joy", True, False, REST, [])
     assert screen.getvalue().endswith("rests  vx +0.00  vy +0.00  vz +0.00  wx +0.00  wy +0.00  wz +0.00  (m/s, rad/s)")
@@ -47,7 +47,7 @@ def test_motion_who_drives_and_the_running_episode_are_one_live_line(screen):
     assert screen.getvalue().endswith(f"\x1b[2KHUMAN  |  {motion}")
 
 
-def test_episodes_stay_on_lines_with_what_became_of_them(screen, plain):
+def test_episodes_stay_on_lines_with_their_results(screen, plain):
     plain.show_episode("STARTED", "e7", "", "", 0, 0)
     plain.show_episode("SAVED", "e7", "SUCCESS", "operator_success", 12, 1)
     plain.show_episode("DISCARDED", "e7", "", "undone", 0, 0)
@@ -56,16 +56,16 @@ def test_episodes_stay_on_lines_with_what_became_of_them(screen, plain):
     )
 
 
-def test_a_request_for_help_is_told_when_it_begins_and_when_it_ends(screen, plain):
+def test_a_request_for_help_is_shown_when_it_begins_and_ends(screen, plain):
     for wanted, entropy in ((False, 1.0), (True, 9.5), (True, 9.9), (False, 2.0)):
-        plain.show_doubt(wanted, entropy)
+        plain.show_uncertainty(wanted, entropy)
     assert screen.getvalue() == (
         "the policy asks for help: take over (entropy 9.50 nats)\n"
         "the policy no longer asks for help (entropy 2.00 nats)\n"
     )
 
 
-def test_what_a_person_must_clear_is_said_once(screen, plain):
+def test_what_a_person_must_clear_is_shown_once(screen, plain):
     for state, reason, latched in (
         ("POLICY", "policy_in_control", False),
         ("ESTOP", "estop", True),
@@ -76,7 +76,7 @@ def test_what_a_person_must_clear_is_said_once(screen, plain):
     assert screen.getvalue() == "ESTOP: estop, until cleared\n"
 
 
-def test_a_refused_key_says_why_and_an_accepted_one_only_what_does_not_show_by_itself(screen, plain):
+def test_a_refused_key_shows_why_and_an_accepted_one_its_message(screen, plain):
     plain.show_answer("success", False, "no episode is running")
     plain.show_answer("start", True, "")
     plain.show_answer("clear", True, "cleared estop")

@@ -88,7 +88,7 @@ def test_base_and_final_are_evaluated_on_the_same_seeds():
 
 
 @pytest.mark.parametrize("stack", [FakeStack(states=("REFUSED", "FAILED")), FakeStack(accepts=False)])
-def test_without_an_accepted_adapter_the_base_goes_on_serving_and_is_evaluated_once(stack):
+def test_without_an_accepted_adapter_the_base_is_evaluated_once(stack):
     final, _ = run(stack)
     assert final == 0
     assert [call for call in stack.calls if call[0] == "load"] == [("load", 0)]
@@ -179,7 +179,7 @@ def test_an_undisturbed_session_runs_through_every_phase():
         ),
     ],
 )
-def test_ctrl_c_ends_every_phase_and_lists_the_interrupted_episode(phase, episodes, final):
+def test_ctrl_c_ends_every_phase_and_keeps_the_episode(phase, episodes, final):
     stack = InterruptedStack(phase)
     record, notes, serving = conducted(stack)
     assert record.stopped == "SIGINT received"
@@ -211,16 +211,16 @@ def test_a_failure_is_kept_for_the_report(capsys):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "reason"),
     [
         (ApoError("the expert fails too often"), "ApoError: the expert fails too often"),
         (FileExistsError(17, "File exists", "expert"), "FileExistsError: [Errno 17] File exists: 'expert'"),
     ],
 )
-def test_errors_of_apo_and_of_files_are_told_without_a_traceback(capsys, error, told):
+def test_errors_of_apo_and_of_files_give_no_traceback(capsys, error, reason):
     def prepare():
         raise error
 
     record, _, _ = conducted(None, prepare)
-    assert record.stopped == told
+    assert record.stopped == reason
     assert capsys.readouterr().err == ""

@@ -1,15 +1,15 @@
 from pathlib import Path
 
-from apo_bringup.session.readiness import expected_listeners, missing_parts, second_publishers, starting_line
+from apo_bringup.session.readiness import expected_subscribers, missing_parts, second_publishers, starting_line
 from apo_core.contract.contract import load_contract
 
 CONTRACT = load_contract(Path(__file__).resolve().parents[3] / "config" / "contract.yaml")
 EXPECTED = {"ee_pose": ("arbiter", "policy"), "wrist": ("policy",)}
-LISTENING = {"ee_pose": {"arbiter", "policy"}, "wrist": {"policy", "viewer"}}
+SUBSCRIBED = {"ee_pose": {"arbiter", "policy"}, "wrist": {"policy", "viewer"}}
 
 
-def test_every_sensor_of_the_contract_has_its_listeners():
-    assert expected_listeners(CONTRACT, ["arm_command", "hand_command"]) == {
+def test_every_sensor_of_the_contract_has_its_subscribers():
+    assert expected_subscribers(CONTRACT, ["arm_command", "hand_command"]) == {
         "agentview/image_raw": ("policy", "recorder"),
         "wrist/image_raw": ("policy", "recorder"),
         "ee_pose": ("arbiter", "policy", "recorder", "teleop"),
@@ -25,18 +25,18 @@ def test_every_sensor_of_the_contract_has_its_listeners():
     }
 
 
-def test_nothing_is_missing_when_all_serve_and_listen():
-    assert missing_parts({"trainer/train": True}, True, EXPECTED, LISTENING) == []
+def test_nothing_is_missing_when_all_serve_and_subscribe():
+    assert missing_parts({"trainer/train": True}, True, EXPECTED, SUBSCRIBED) == []
 
 
-def test_what_is_missing_is_named_by_service_and_by_node_with_its_topics():
+def test_missing_services_and_subscriptions_are_named():
     missing = missing_parts({"trainer/train": False, "arbiter/enable": True}, False, EXPECTED, {"ee_pose": {"arbiter"}})
-    assert missing == ["trainer/train", "policy/adapter_status", "policy to listen to ee_pose and wrist"]
+    assert missing == ["trainer/train", "policy/adapter_status", "policy to subscribe to ee_pose and wrist"]
 
 
 def test_the_live_line_while_starting():
-    assert starting_line(3.6, ["trainer/train", "policy to listen to ee_pose"]) == (
-        "starting the nodes, 4 s; waiting for trainer/train, policy to listen to ee_pose"
+    assert starting_line(3.6, ["trainer/train", "policy to subscribe to ee_pose"]) == (
+        "starting the nodes, 4 s; waiting for trainer/train, policy to subscribe to ee_pose"
     )
 
 

@@ -90,7 +90,7 @@ def test_an_episode_has_its_facts_from_the_recorder():
         (Message(trial=5, running=True), False),
         (Message(trial=5, running=False), True),
     ],
-    ids=["nothing heard", "the trial before", "running", "over"],
+    ids=["no status", "the trial before", "running", "over"],
 )
 def test_a_trial_is_over_when_a_later_one_than_before_stopped(status, over):
     assert is_over(status, 4) is over
@@ -127,7 +127,7 @@ def test_a_reload_is_due_once_after_five_ticks():
     assert due == [False, False, False, False, True, False, False]
 
 
-def test_a_reload_counts_from_the_last_tick_before_the_request_to_the_first_after_the_answer():
+def test_a_reload_counts_ticks_from_before_request_to_after_answer():
     window = ReloadWindow()
     for number in (11, 12, 13):
         window.add(tick(number, missed=1, response_ms=99.0))

@@ -82,7 +82,7 @@ def test_a_refused_adapter_is_in_the_table():
     assert "round 0: REFUSED: held-out L1 rose" in format_table(build_report(refused, 0, 0))
 
 
-def test_an_interrupted_episode_is_listed_and_counts_neither_as_success_nor_as_failure():
+def test_an_interrupted_episode_is_listed_but_not_counted():
     stopped = record()
     stopped.stopped = "SIGINT received"
     stopped.episodes.append(episode(Purpose.EVALUATION, -1, 51, 1, "UNLABELED", steps=7))

@@ -20,7 +20,7 @@ def handlers():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_session_at_its_next_check_and_not_before(handlers, number):
     watch = Watch(list, lambda: 0.0)
-    watch.listen()
+    watch.install()
     watch.check()
     signal.raise_signal(number)
     assert watch.signal_name == number.name

@@ -12,7 +12,7 @@ pytest.importorskip("supervisor", reason="supervisor is missing: run 'make setup
 from apo_bringup.stack.supervision import Program, Supervisor
 
 WAIT_S = 20.0
-# ends by SIGINT only, and says so
+# ends by SIGINT only, with a message
 PATIENT = (
     "import signal, sys, pathlib; "
     "signal.signal(signal.SIGINT, lambda *_: (print('ended by SIGINT', flush=True), sys.exit(0))); "
@@ -83,21 +83,24 @@ def test_an_argument_reaches_the_program_as_it_is(supervisor, tmp_path, word):
     assert log.read_text() == f"{[word]!r}\n"
 
 
-def test_in_a_file_nothing_of_what_programs_and_supervisord_say_is_lost(tmp_path):
+def test_no_output_of_programs_and_supervisord_is_lost_in_a_file(tmp_path):
     script = (
         "from pathlib import Path; from apo_bringup.stack.supervision import Program, run_in_foreground; "
         f"program = Program('patient', [{sys.executable!r}, '-c', {PATIENT!r}], {{}}); "
         f"run_in_foreground([program], Path({str(tmp_path / 'log')!r}))"
     )
-    said = tmp_path / "said.txt"
-    with said.open("w") as output:
+    output_file = tmp_path / "output.txt"
+    with output_file.open("w") as output:
         runner = subprocess.Popen([sys.executable, "-c", script], stdout=output)
     try:
-        wait_for(lambda: "entered RUNNING state" in said.read_text() and "ready" in said.read_text(), "the start")
+        wait_for(
+            lambda: "entered RUNNING state" in output_file.read_text() and "ready" in output_file.read_text(),
+            "the start",
+        )
     finally:
         runner.send_signal(signal.SIGTERM)
         runner.wait()
-    lines = said.read_text().splitlines()
+    lines = output_file.read_text().splitlines()
     assert {"ready", "ended by SIGINT"} <= set(lines)
     assert sum("spawned: 'patient'" in line for line in lines) == 1
     assert not [line for line in lines if " CRIT " in line]
@@ -109,20 +112,20 @@ def test_several_runners_share_a_folder_of_logs(tmp_path):
         "program = Program('echo', [sys.executable, '-c', f'print({sys.argv[1]!r}, flush=True)'], {}); "
         f"run_in_foreground([program], Path({str(tmp_path / 'log')!r}))"
     )
-    said = [tmp_path / f"said{number}.txt" for number in range(4)]
+    files = [tmp_path / f"output{number}.txt" for number in range(4)]
     runners = []
-    for number, file in enumerate(said):
+    for number, file in enumerate(files):
         with file.open("w") as output:
             runners.append(subprocess.Popen([sys.executable, "-c", script, f"program {number}"], stdout=output))
     try:
-        for file in said:
+        for file in files:
             wait_for(lambda file=file: "\nprogram " in f"\n{file.read_text()}", "the output")
     finally:
         for runner in runners:
             runner.send_signal(signal.SIGTERM)
         for runner in runners:
             runner.wait()
-    for number, file in enumerate(said):
+    for number, file in enumerate(files):
         lines = file.read_text().splitlines()
         assert {line for line in lines if line.startswith("program ")} == {f"program {number}"}
     # a configuration there would be one for all

@@ -4,8 +4,10 @@ import pytest
 
 from apo_core.config.parameters import (
     build,
+    group,
     load,
     parameter,
+    parameter_fields,
     parse_overrides,
     read_ros_parameters,
     ros_parameters,
@@ -61,6 +63,44 @@ def test_every_fault_is_listed():
 def test_wrong_types_are_refused(values):
     with pytest.raises(ConfigError):
         build(Pump, values, "pump.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Well:
+    depth_m: float = parameter(5.0, "m", low=1.0, high=100.0)
+    pump: Pump = group(Pump)
+
+
+def test_parameters_of_a_group_stand_beside_the_others():
+    assert list(parameter_fields(Well)) == ["depth_m", *parameter_fields(Pump)]
+    assert build(Well, {"depth_m": 7, "strokes": 2}, "well.yaml") == Well(7.0, Pump(strokes=2))
+    with pytest.raises(ConfigError) as caught:
+        build(Well, {"depth_m": 0.5, "strokes": 11, "pump": 1}, "well.yaml")
+    assert caught.value.faults == [
+        "pump is not a parameter; known: depth_m, rate_hz, strokes, mode, wet, valves",
+        "depth_m = 0.5 is below its limit 1.0",
+        "strokes = 11 is above its limit 10",
+    ]
+
+
+def test_faults_between_the_fields_of_every_group_are_listed():
+    @dataclass(frozen=True, slots=True)
+    class Valve:
+        low: float = parameter(0.0, "lower end")
+        high: float = parameter(1.0, "upper end")
+
+        def __post_init__(self):
+            if self.low >= self.high:
+                raise ConfigError("valve.yaml", [f"low = {self.low} must be below high = {self.high}"])
+
+    @dataclass(frozen=True, slots=True)
+    class Plant:
+        valve: Valve = group(Valve)
+        pump: Pump = group(Pump)
+
+    with pytest.raises(ConfigError, match=r"low = 2.0 must be below high = 1.0") as caught:
+        build(Plant, {"low": 2.0}, "plant.yaml")
+    assert caught.value.source == "plant.yaml"
 
 
 @pytest.mark.parametrize("key", ["pump", "/**", "/**/pump", "/pump"])

@@ -50,7 +50,7 @@ def test_floats_survive():
 
 
 def test_floats_of_another_size_are_refused():
-    with pytest.raises(ObservationError, match="got 2 values, the contract says 3"):
+    with pytest.raises(ObservationError, match="got 2 values, the contract requires 3"):
         from_floats(array.array("f", [1, 2]), 3)
 
 
@@ -232,5 +232,5 @@ def test_numeric_messages(message, expected):
 
 
 def test_array_of_another_length_is_refused():
-    with pytest.raises(ObservationError, match="has 2 values, the contract says 3"):
+    with pytest.raises(ObservationError, match="has 2 values, the contract requires 3"):
         state_from_msg(Float32MultiArray(data=[1.0, 2.5]), state("std_msgs/msg/Float32MultiArray", 3))

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from apo_core.actions import CLOSED, OPEN
 from apo_core.rotations import canonical_quaternion, matrix_from_quaternion, rotation_between, wrap_angle
-from apo_core.tasks.expert import CLOSE, OPEN, ExpertInput, Phase, make_expert, progress
+from apo_core.tasks.expert import ExpertInput, Phase, make_expert, progress
 
 DOWNWARD = np.array([np.sqrt(0.5), np.sqrt(0.5), 0.0, 0.0])  # fingers along y
 CUBE_Z = 0.82
@@ -51,17 +52,17 @@ def test_closed_fingers_over_the_object_rise_to_open():
 
 def test_closes_around_the_object_then_lifts():
     expert = make_expert("Lift")
-    assert expert.act(lift([0.0, 0.0, CUBE_Z]))[6] == CLOSE
+    assert expert.act(lift([0.0, 0.0, CUBE_Z]))[6] == CLOSED
     for width in (0.07, 0.06, 0.05, 0.042, 0.042):
         action = expert.act(lift([0.0, 0.0, CUBE_Z], width=width))
     assert expert.phase is Phase.CARRY
-    assert action[2] == pytest.approx(1.0) and action[6] == CLOSE
+    assert action[2] == pytest.approx(1.0) and action[6] == CLOSED
 
 
 def test_takes_over_a_grasped_object_without_opening():
     expert = make_expert("Lift")
     state = lift([0.0, 0.0, 0.85], width=0.042, cube=(0.0, 0.0, 0.85))
-    assert all(expert.act(state)[6] == CLOSE for _ in range(8))
+    assert all(expert.act(state)[6] == CLOSED for _ in range(8))
     assert expert.phase is Phase.CARRY
 
 
@@ -81,7 +82,7 @@ def test_gives_up_closing_on_nothing():
     assert expert.phase is Phase.APPROACH
 
 
-def test_reset_forgets():
+def test_reset_starts_with_the_approach():
     expert = make_expert("Lift")
     expert.act(lift([0.0, 0.0, CUBE_Z]))
     expert.reset()

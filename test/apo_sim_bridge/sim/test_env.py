@@ -9,10 +9,9 @@ import pytest
 
 from apo_core.errors import ConfigError
 from apo_core.tasks.expert import make_expert
+from apo_core.tasks.specs import TASKS
 from apo_sim_bridge.demonstrations.collect import expert_input
-from apo_sim_bridge.sim import rendering
-from apo_sim_bridge.sim.appearance import swap_textures, texture_files
-from apo_sim_bridge.sim.env import TASK_BODIES, SimConfig, SimEnv, controller_input
+from apo_sim_bridge.sim.env import SimConfig, SimEnv, controller_input
 
 STILL = np.array([0, 0, 0, 0, 0, 0, -1], np.float32)
 
@@ -154,7 +153,7 @@ def test_experts_of_the_other_tasks(task, steps):
     expert = make_expert(task)
     with SimEnv(SimConfig(task=task, cameras={})) as other:
         frame = other.reset(1)
-        assert set(frame.objects) == set(TASK_BODIES[task])
+        assert tuple(frame.objects) == TASKS[task].objects
         for _ in range(steps):
             frame = other.step(expert.act(expert_input(frame)))
             if frame.success:
@@ -261,32 +260,3 @@ def test_importing_does_not_load_the_simulator():
         "sys.exit(any(name in sys.modules for name in ('robosuite', 'mujoco', 'torch', 'rclpy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_backend_keeps_the_users_choice_and_falls_back():
-    assert rendering.choose_backend({"MUJOCO_GL": "glfw"}, probe=lambda backend: "unused") == "glfw"
-    assert rendering.choose_backend({}, probe=lambda backend: "") == "egl"
-    assert rendering.choose_backend({}, probe=lambda backend: "" if backend == "osmesa" else "no EGL") == "osmesa"
-    with pytest.raises(RuntimeError, match=r"(?s)libegl1 libgl1-mesa-dri libgles2.*libosmesa6"):
-        rendering.choose_backend({}, probe=lambda backend: "missing")
-
-
-def test_a_mujoco_that_took_another_gl_library_before_is_refused():
-    code = (
-        "import os; os.environ.pop('MUJOCO_GL', None)\n"
-        "import robosuite\n"
-        "from apo_sim_bridge.sim.rendering import prepare_backend\n"
-        "try:\n    prepare_backend()\nexcept RuntimeError as error:\n    print(error)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "mujoco was imported before SimEnv and has taken the GL library 'glfw', not 'egl'" in done.stdout
-
-
-def test_swap_textures_by_name_and_by_suffix():
-    xml = (
-        '<mujoco><asset><texture name="texplane" file="/a/floor.png"/><texture name="cube_redwood" file="/a/red.png"/>'
-        '<texture name="tex-steel-brushed" file="/a/steel.png"/><texture builtin="flat"/></asset></mujoco>'
-    )
-    swapped = swap_textures(xml, texture_files("bricks", "blue_object"))
-    assert "/a/wood-tiles.png" in swapped and "/a/blue-wood.png" in swapped and "/a/steel.png" in swapped
-    assert swap_textures(xml, texture_files("default", "default")) == xml

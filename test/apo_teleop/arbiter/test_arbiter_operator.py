@@ -10,7 +10,7 @@ from apo_core.types import ControlSource
 from apo_teleop.arbiter.types import ControlState, OperatorInput
 
 
-def test_first_motion_takes_over_at_once_and_the_policy_stays_in_the_shadow():
+def test_first_motion_takes_over_at_once_with_the_policy_in_shadow():
     rig = Rig()
     rig.tick()
     decision = rig.tick(RIGHT)
@@ -39,7 +39,7 @@ def test_rest_within_the_window_stays_human_and_stands_still():
     assert decision.human_values is None
 
 
-def test_motion_within_the_window_starts_it_again_and_is_no_second_takeover():
+def test_motion_within_the_window_restarts_it_without_a_takeover():
     rig = Rig()
     rig.tick(RIGHT)
     for _ in range(8):
@@ -85,7 +85,7 @@ def test_after_hand_back_only_a_chunk_from_a_fresh_observation_executes():
     rig = Rig()
     rig.tick(RIGHT)
     takeover = rig.now
-    rig.chunk_stamp = takeover + PERIOD // 2
+    rig.chunk_stamp_ns = takeover + PERIOD // 2
     decision = rig.tick(events=("hand_back",))
     handed_back = rig.now
     assert (decision.state, decision.source, decision.reason) == (
@@ -94,9 +94,9 @@ def test_after_hand_back_only_a_chunk_from_a_fresh_observation_executes():
         "awaiting_fresh_chunk",
     )
     assert decision.policy_values is not None
-    rig.chunk_stamp = handed_back - 1
+    rig.chunk_stamp_ns = handed_back - 1
     assert rig.tick().reason == "awaiting_fresh_chunk"
-    rig.chunk_stamp = handed_back
+    rig.chunk_stamp_ns = handed_back
     decision = rig.tick()
     assert decision.source is ControlSource.POLICY
     np.testing.assert_allclose(decision.values[0], 0.3, atol=1e-6)
@@ -179,20 +179,20 @@ def test_what_cannot_wait_for_the_next_tick():
     rig.tick()
     rest = OperatorInput(rig.now, rig.now, True, False, np.zeros(7, np.float32))
     moving = dataclasses.replace(rest, active=True, values=RIGHT)
-    assert not rig.arbiter.hear(rest)
-    assert rig.arbiter.hear(moving)
-    assert rig.arbiter.hear(dataclasses.replace(rest, events=("gripper_toggle",)))
-    assert rig.arbiter.hear(dataclasses.replace(rest, events=("estop",)))
-    assert not rig.arbiter.hear(dataclasses.replace(moving, connected=False))
+    assert not rig.arbiter.on_operator_sample(rest)
+    assert rig.arbiter.on_operator_sample(moving)
+    assert rig.arbiter.on_operator_sample(dataclasses.replace(rest, events=("gripper_toggle",)))
+    assert rig.arbiter.on_operator_sample(dataclasses.replace(rest, events=("estop",)))
+    assert not rig.arbiter.on_operator_sample(dataclasses.replace(moving, connected=False))
     rig.tick(RIGHT)
-    assert not rig.arbiter.hear(moving)
-    assert rig.arbiter.hear(dataclasses.replace(rest, connected=False))
+    assert not rig.arbiter.on_operator_sample(moving)
+    assert rig.arbiter.on_operator_sample(dataclasses.replace(rest, connected=False))
 
 
 def test_refused_motion_is_urgent_only_once():
     rig = Rig()
     rig.tick()
     broken = OperatorInput(rig.now, rig.now, True, True, np.full(7, np.nan, np.float32))
-    assert rig.arbiter.hear(broken)
+    assert rig.arbiter.on_operator_sample(broken)
     rig.tick(np.full(7, np.nan, np.float32))
-    assert not rig.arbiter.hear(broken)
+    assert not rig.arbiter.on_operator_sample(broken)

@@ -18,9 +18,10 @@ from apo_teleop.arbiter.arbiter import Arbiter
 from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.arbiter.control_loop import ControlLoop
 from apo_teleop.arbiter.estop import EstopSignal
-from apo_teleop.arbiter.transitions import Reason
+from apo_teleop.arbiter.transitions import TRANSITIONS
 from apo_teleop.arbiter.types import ArbiterInputs, ControlState, FeedbackInput, OperatorInput, PolicyInput, PoseInput
 
+PUBLISHED = {row.published for row in TRANSITIONS} - {None}
 SHIPPED = load_contract(Path(__file__).parents[3] / "config" / "contract.yaml")
 # limits of a real arm: every one of them takes part
 CONTRACT = dataclasses.replace(
@@ -157,7 +158,7 @@ def is_motion(operator) -> bool:
 
 @settings(max_examples=150, derandomize=True)
 @given(st.lists(tick, max_size=25))
-def test_every_tick_has_a_command_within_the_limits_and_the_policy_never_overrides_the_operator(ticks):
+def test_every_command_is_within_limits_and_never_overrides_the_operator(ticks):
     arbiter = Arbiter(ArbiterConfig(start_enabled=True), CONTRACT)
     now = steady = START
     enabled, stopped, held, last_motion, hand_back = True, False, False, None, False
@@ -178,7 +179,7 @@ def test_every_tick_has_a_command_within_the_limits_and_the_policy_never_overrid
         decision = arbiter.step(now, inputs)
 
         watch.check(decision, inputs.pose.position if watch.is_newest(inputs.pose, now) else None)
-        assert decision.reason in set(Reason)
+        assert decision.reason in PUBLISHED
         assert (decision.source is ControlSource.POLICY) == (decision.state is ControlState.POLICY)
         assert (decision.source is ControlSource.HUMAN) == (decision.state is ControlState.HUMAN)
 
@@ -211,8 +212,8 @@ def test_every_tick_has_a_command_within_the_limits_and_the_policy_never_overrid
             chunk = inputs.policy.chunk
             assert chunk.adapter_version == 1 and np.all(np.isfinite(chunk.values))
             assert -100 * MS <= now - chunk.observation_stamp_ns <= CONTRACT.max_age_s * 1e9
-            assert decision.chunk_stamp == chunk.observation_stamp_ns
-        assert (decision.policy_values is None) == (decision.chunk_stamp == 0)
+            assert decision.chunk_stamp_ns == chunk.observation_stamp_ns
+        assert (decision.policy_values is None) == (decision.chunk_stamp_ns == 0)
 
 
 class FaultySession:
@@ -236,7 +237,7 @@ class FaultySession:
         self.loop.on_adapter((1,), self.steady)
         self.driving = False  # the operator
         self.executed = np.zeros(7)
-        self.said: list = []  # (decision, its inputs) of the tick
+        self.decided: list = []  # (decision, its inputs) of the tick
 
     def chance(self, share: float) -> bool:
         return self.random.random() < share
@@ -245,18 +246,18 @@ class FaultySession:
         """Now, or what a wrong clock or a slow network makes of it."""
         return self.now + (self.random.choice((-2000, -700, -320, 150, 3000)) * MS if self.chance(0.02) else 0)
 
-    def output_fault(self) -> str:
+    def output_fault(self, clock_ns: int) -> str:
         return "no joint state" if self.chance(0.01) else ""
 
     def note(self, decision) -> None:
         """Keeps a decision with what the arbiter knew."""
         if decision is not None:
-            self.said.append((decision, self.loop.record.inputs))
+            self.decided.append((decision, self.loop.record.inputs))
             self.executed = decision.values.astype(np.float64)
 
     def tick(self) -> None:
         """One control tick of messages."""
-        self.said, self.observed = [], False
+        self.decided, self.observed = [], False
         period = CONTRACT.period_ns
         jump = self.random.choice((-1000, 900, 4000)) * MS if self.chance(0.01) else 0
         self.now, self.steady = self.now + period + jump, self.steady + period + max(0, jump)
@@ -292,7 +293,7 @@ class FaultySession:
         position = [self.random.uniform(-0.6, 0.6), self.random.uniform(-0.6, 0.6), self.random.uniform(0.7, 1.6)]
         if self.chance(0.02):
             position[1] = math.nan
-        return self.loop.on_pose(Header(self.stamp()), position, self.steady)
+        return self.loop.on_pose(Header(self.stamp()), position, (0.0, 0.0, 0.0, 1.0), self.steady)
 
     def answer(self):
         if self.chance(0.03):
@@ -321,15 +322,15 @@ class FaultySession:
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered")
-def test_ten_thousand_sessions_with_faults_break_no_promise_and_reach_every_reason():
+def test_ten_thousand_faulty_sessions_keep_limits_and_reach_every_reason():
     reasons, clips = set(), set()
     for seed in range(10_000):
         lockstep = seed % 2 == 1
         session, watch = FaultySession(seed, lockstep), LimitsWatch()
         for _ in range(8):
             session.tick()
-            assert session.said or (lockstep and not session.observed), "a tick without a command"
-            for decision, inputs in session.said:
+            assert session.decided or (lockstep and not session.observed), "a tick without a command"
+            for decision, inputs in session.decided:
                 pose = inputs.pose
                 watch.check(decision, pose.position if watch.is_newest(pose, session.now) else None)
                 assert not inputs.estop or decision.state is ControlState.ESTOP
@@ -337,7 +338,7 @@ def test_ten_thousand_sessions_with_faults_break_no_promise_and_reach_every_reas
                     assert inputs.policy.chunk.adapter_version == 1 and np.isfinite(inputs.policy.chunk.values).all()
                 reasons.add(decision.reason)
                 clips.update(decision.clipped)
-    assert reasons == set(Reason) - {Reason.DEACTIVATED}
+    assert reasons == PUBLISHED
     assert {name.rpartition(".")[0] if name.count(".") > 1 else name for name in clips} >= {
         "limits.linear_speed",
         "limits.angular_acceleration",

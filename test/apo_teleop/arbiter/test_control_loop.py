@@ -13,11 +13,12 @@ from apo_teleop.arbiter.arbiter import Arbiter
 from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.arbiter.control_loop import ControlLoop
 from apo_teleop.arbiter.estop import EstopSignal
+from apo_teleop.outputs.config import OutputConfig
 
 CONTRACT = load_contract(Path(__file__).parents[3] / "config" / "contract.yaml")
 MS = 1_000_000
 PERIOD = 50 * MS
-POSITION = (0.0, 0.0, 1.0)
+POSITION, UPRIGHT = (0.0, 0.0, 1.0), (0.0, 0.0, 0.0, 1.0)
 REST, MOTION = np.zeros(7, np.float32), np.array([0, 0.2, 0, 0, 0, 0, 0], np.float32)
 
 
@@ -41,20 +42,20 @@ def operator(loop, stamp_ns, now_ns, active=False, connected=True, events=()):
 def test_in_real_time_the_timer_ticks_and_inputs_do_not():
     loop = make()
     now = 1000 * MS
-    assert loop.on_pose(Header(now), POSITION, now) is None
+    assert loop.on_pose(Header(now), POSITION, UPRIGHT, now) is None
     assert loop.on_chunk(Header(now), chunk(now), "", now) is None
     assert operator(loop, now, now) is None
     assert loop.on_timer(now, now).source is ControlSource.POLICY
     assert (loop.record.ticks, loop.ticks_missed) == (1, 0)
 
 
-def test_the_gripper_is_told_in_lockstep_always_and_in_real_time_once_the_policy_has_driven():
+def test_gripper_commands_in_real_time_begin_once_the_policy_has_driven():
     assert make(lockstep=True).moves_gripper
     loop = make()
     now = 1000 * MS
     loop.on_timer(now, now)
     assert not loop.moves_gripper
-    loop.on_pose(Header(now + PERIOD), POSITION, now + PERIOD)
+    loop.on_pose(Header(now + PERIOD), POSITION, UPRIGHT, now + PERIOD)
     loop.on_chunk(Header(now + PERIOD), chunk(now + PERIOD), "", now + PERIOD)
     loop.on_timer(now + PERIOD, now + PERIOD)
     assert loop.moves_gripper
@@ -63,7 +64,7 @@ def test_the_gripper_is_told_in_lockstep_always_and_in_real_time_once_the_policy
 def test_in_real_time_a_takeover_comes_at_once():
     loop = make()
     now = 1000 * MS
-    loop.on_pose(Header(now), POSITION, now)
+    loop.on_pose(Header(now), POSITION, UPRIGHT, now)
     loop.on_chunk(Header(now), chunk(now), "", now)
     loop.on_timer(now, now)
     operator(loop, now, now)
@@ -85,12 +86,12 @@ def test_in_lockstep_a_tick_waits_for_both_and_is_decided_at_its_stamp():
     loop = make(lockstep=True)
     stamp = 5000 * MS
     assert loop.on_timer(0, 0) is None
-    assert loop.on_pose(Header(stamp), POSITION, 7) is None
+    assert loop.on_pose(Header(stamp), POSITION, UPRIGHT, 7) is None
     assert loop.on_chunk(Header(stamp), chunk(stamp), "", 8) is None
     decision = operator(loop, stamp, 9)
-    assert (decision.source, decision.observation_stamp) == (ControlSource.POLICY, stamp)
+    assert (decision.source, decision.observation_stamp_ns) == (ControlSource.POLICY, stamp)
     assert loop.on_timer(10, 10) is None
-    assert loop.on_pose(Header(stamp), POSITION, 11) is decision
+    assert loop.on_pose(Header(stamp), POSITION, UPRIGHT, 11) is decision
 
 
 def test_in_lockstep_only_simulated_time_passes():
@@ -98,7 +99,7 @@ def test_in_lockstep_only_simulated_time_passes():
     stamp = 5000 * MS
     for tick in range(3):
         steady = tick * 3600 * 1000 * MS
-        loop.on_pose(Header(stamp), POSITION, steady)
+        loop.on_pose(Header(stamp), POSITION, UPRIGHT, steady)
         loop.on_chunk(Header(stamp), chunk(stamp), "", steady)
         assert operator(loop, stamp, steady).source is ControlSource.POLICY
         stamp += PERIOD
@@ -108,7 +109,7 @@ def test_in_lockstep_only_simulated_time_passes():
 def test_in_lockstep_the_deadline_holds_and_names_who_is_late():
     loop = make(lockstep=True, lockstep_deadline_s=1.0)
     stamp = 5000 * MS
-    loop.on_pose(Header(stamp), POSITION, 0)
+    loop.on_pose(Header(stamp), POSITION, UPRIGHT, 0)
     operator(loop, stamp, 1)
     assert loop.on_timer(0, 999 * MS) is None
     decision = loop.on_timer(0, 1000 * MS)
@@ -128,7 +129,7 @@ def test_the_summary_tells_ages_counts_and_clips():
     loop = make()
     assert loop.summary(0) == {"state": "no tick yet", "ticks_missed": "0"}
     now = 1000 * MS
-    loop.on_pose(Header(now), (0.4, 0.0, 1.0), now)
+    loop.on_pose(Header(now), (0.4, 0.0, 1.0), UPRIGHT, now)
     loop.on_chunk(Header(now), chunk(now), "", now)
     loop.on_timer(now, now)
     summary = loop.summary(now + 20 * MS)
@@ -159,7 +160,7 @@ def test_in_lockstep_an_emergency_stop_holds_the_next_tick():
     loop = make(lockstep=True)
     stamp = 5000 * MS
     assert loop.on_estop(True, 0, 0) is None
-    loop.on_pose(Header(stamp), POSITION, 7)
+    loop.on_pose(Header(stamp), POSITION, UPRIGHT, 7)
     loop.on_chunk(Header(stamp), chunk(stamp), "", 8)
     assert operator(loop, stamp, 9).reason == "estop"
 
@@ -167,7 +168,7 @@ def test_in_lockstep_an_emergency_stop_holds_the_next_tick():
 def test_in_lockstep_a_tick_waits_for_the_announcement_of_its_adapter():
     loop = make(lockstep=True)
     stamp = 5000 * MS
-    loop.on_pose(Header(stamp), POSITION, 7)
+    loop.on_pose(Header(stamp), POSITION, UPRIGHT, 7)
     operator(loop, stamp, 8)
     unknown = dataclasses.replace(chunk(stamp), adapter_version=9)
     assert loop.on_chunk(Header(stamp), unknown, "", 9) is None
@@ -175,15 +176,15 @@ def test_in_lockstep_a_tick_waits_for_the_announcement_of_its_adapter():
     decision = loop.on_adapter((9,), 11)
     assert (decision.source, decision.adapter_version) == (ControlSource.POLICY, 9)
     # what was announced before stays known
-    loop.on_pose(Header(stamp + PERIOD), POSITION, 12)
+    loop.on_pose(Header(stamp + PERIOD), POSITION, UPRIGHT, 12)
     operator(loop, stamp + PERIOD, 13)
     assert loop.on_chunk(Header(stamp + PERIOD), chunk(stamp + PERIOD), "", 14).source is ControlSource.POLICY
 
 
-def test_in_lockstep_an_adapter_that_is_never_announced_holds_at_the_deadline():
+def test_in_lockstep_an_unannounced_adapter_holds_at_the_deadline():
     loop = make(lockstep=True, lockstep_deadline_s=1.0)
     stamp = 5000 * MS
-    loop.on_pose(Header(stamp), POSITION, 0)
+    loop.on_pose(Header(stamp), POSITION, UPRIGHT, 0)
     operator(loop, stamp, 1)
     loop.on_chunk(Header(stamp), dataclasses.replace(chunk(stamp), adapter_version=9), "", 2)
     assert loop.on_timer(0, 999 * MS) is None
@@ -193,7 +194,7 @@ def test_in_lockstep_an_adapter_that_is_never_announced_holds_at_the_deadline():
 def test_in_real_time_an_unknown_adapter_holds_until_it_is_announced():
     loop = make()
     now = 1000 * MS
-    loop.on_pose(Header(now), POSITION, now)
+    loop.on_pose(Header(now), POSITION, UPRIGHT, now)
     loop.on_chunk(Header(now), dataclasses.replace(chunk(now), adapter_version=9), "", now)
     assert loop.on_timer(now, now).reason == "adapter_unknown"
     assert loop.on_adapter((9,), now) is None
@@ -210,11 +211,11 @@ def test_the_age_of_the_feedback_is_told():
 def test_an_output_that_cannot_move_the_robot_holds_until_it_can():
     settings, faults = ArbiterConfig(start_enabled=True), ["joint state is 0.200 s old"]
     loop = ControlLoop(
-        Arbiter(settings, CONTRACT), settings, CONTRACT, EstopSignal(), lambda: faults[0] if faults else ""
+        Arbiter(settings, CONTRACT), settings, CONTRACT, EstopSignal(), lambda clock_ns: faults[0] if faults else ""
     )
     loop.on_adapter((2,), 0)
     now = 1000 * MS
-    loop.on_pose(Header(now), POSITION, now)
+    loop.on_pose(Header(now), POSITION, UPRIGHT, now)
     loop.on_chunk(Header(now), chunk(now), "", now)
     held = loop.on_timer(now, now)
     assert (held.source, held.reason, held.detail) == (ControlSource.HOLD, "output_blocked", faults[0])
@@ -228,3 +229,22 @@ def test_what_the_output_leaves_of_the_speed_reaches_the_arbiter():
     loop = ControlLoop(Arbiter(settings, CONTRACT), settings, CONTRACT, EstopSignal(), output_share=lambda: shares[0])
     loop.on_timer(1000 * MS, 1000 * MS)
     assert loop.record.inputs.output_share == 0.25
+
+
+def test_the_output_gets_each_pose_in_a_known_frame():
+    settings, poses = ArbiterConfig(robot=OutputConfig(output_frame="panda_link0")), []
+    arbiter = Arbiter(settings, CONTRACT)
+    loop = ControlLoop(arbiter, settings, CONTRACT, EstopSignal(), output_pose=lambda *pose: poses.append(pose))
+    for frame_id in ("", "base", "world", "panda_link0"):
+        loop.on_pose(Header(1000 * MS, frame_id), POSITION, UPRIGHT, 1000 * MS)
+    assert poses == [(1000 * MS, POSITION, UPRIGHT)] * 3
+
+
+def test_the_output_is_checked_on_the_clock_of_the_tick():
+    settings, clocks = ArbiterConfig(lockstep=True), []
+    arbiter = Arbiter(settings, CONTRACT)
+    loop = ControlLoop(arbiter, settings, CONTRACT, EstopSignal(), lambda clock_ns: clocks.append(clock_ns) or "")
+    loop.on_pose(Header(1000 * MS), POSITION, UPRIGHT, 7)
+    loop.on_chunk(Header(1000 * MS), None, "no image", 8)
+    operator(loop, 1000 * MS, 9)
+    assert clocks == [1000 * MS]

@@ -1,4 +1,4 @@
-"""Publishers of the emergency stop topic, which cannot be told apart."""
+"""Publishers of the emergency stop topic, which do not identify themselves."""
 
 from apo_teleop.arbiter.estop import EstopSignal
 
@@ -11,17 +11,17 @@ def test_nobody_has_spoken():
 
 def test_one_that_said_stop_holds_until_it_takes_it_back():
     signal = EstopSignal()
-    signal.hear(True, 0)
+    signal.on_message(True, 0)
     assert signal.held(3600 * SECOND)
-    signal.hear(False, 3600 * SECOND)
+    signal.on_message(False, 3600 * SECOND)
     assert not signal.held(3600 * SECOND)
 
 
 def test_one_that_goes_on_saying_stop_is_not_talked_over_by_another():
     signal = EstopSignal()
     for second in range(5):
-        signal.hear(True, second * SECOND)
-        signal.hear(False, second * SECOND + 1)
+        signal.on_message(True, second * SECOND)
+        signal.on_message(False, second * SECOND + 1)
         assert signal.held(second * SECOND + 2)
     assert signal.held(6 * SECOND - 1)
     assert not signal.held(6 * SECOND)
@@ -30,9 +30,9 @@ def test_one_that_goes_on_saying_stop_is_not_talked_over_by_another():
 def test_one_alone_that_takes_it_back_holds_no_longer():
     signal = EstopSignal()
     signal.count(1)
-    signal.hear(True, 0)
+    signal.on_message(True, 0)
     assert signal.held(1)
-    signal.hear(False, 2)
+    signal.on_message(False, 2)
     assert not signal.held(3)
     signal.count(2)
     assert signal.held(4)
@@ -40,7 +40,7 @@ def test_one_alone_that_takes_it_back_holds_no_longer():
 
 def test_one_that_is_gone_no_longer_holds():
     signal = EstopSignal()
-    signal.hear(True, 0)
+    signal.on_message(True, 0)
     signal.count(1)
     assert signal.held(1)
     signal.count(0)

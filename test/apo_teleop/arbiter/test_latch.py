@@ -5,8 +5,8 @@ import pytest
 
 from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.arbiter.latch import Clearance, Latch
-from apo_teleop.arbiter.transitions import Condition, Reason, next_transition
-from apo_teleop.arbiter.types import ArbiterInputs, OperatorInput
+from apo_teleop.arbiter.transitions import next_transition
+from apo_teleop.arbiter.types import ArbiterInputs, OperatorInput, Reason
 
 SECOND = 1_000_000_000
 NOW = 100 * SECOND
@@ -26,28 +26,28 @@ def test_a_stop_holds_before_its_step_and_after(latch):
     assert not latch.holds
     latch.stop()
     assert latch.holds and latch.estopped
-    assert latch.conditions() == {Condition.ESTOP_REQUESTED}
-    assert latch.follow(next_transition(latch.conditions()), NOW) is Reason.ESTOP
-    assert latch.conditions() == {Condition.LATCHED}
-    assert latch.follow(next_transition(latch.conditions()), NOW + SECOND) is Reason.ESTOP
+    assert latch.holding() == {Reason.ESTOP}
+    assert latch.follow(next_transition(latch.holding()), NOW) is Reason.ESTOP
+    assert latch.holding() == {Reason.LATCHED}
+    assert latch.follow(next_transition(latch.holding()), NOW + SECOND) is Reason.ESTOP
     assert latch.estopped
     assert latch.clear() == Clearance("estop")
     assert not latch.holds and latch.clear() == Clearance("")
 
 
 def test_a_fault_latches_or_passes_as_its_row_says(latch):
-    assert latch.follow(next_transition({Condition.DEVICE_GONE}), NOW) is Reason.DEVICE_LOST
+    assert latch.follow(next_transition({Reason.DEVICE_LOST}), NOW) is Reason.DEVICE_LOST
     assert latch.holds and not latch.estopped
     latch.clear()
-    assert latch.follow(next_transition({Condition.CHUNK_OLD}), NOW) is Reason.CHUNK_STALE
+    assert latch.follow(next_transition({Reason.CHUNK_STALE}), NOW) is Reason.CHUNK_STALE
     assert not latch.holds
 
 
 def test_nothing_clears_while_somebody_goes_on_saying_stop(latch):
-    latch.heed(NOW, ArbiterInputs(NOW, estop=True))
-    latch.follow(next_transition(latch.conditions()), NOW)
-    assert latch.clear() == Clearance("", "a publisher of the topic estop says stop")
-    latch.heed(NOW + SECOND, ArbiterInputs(NOW + SECOND))
+    latch.update_latch(NOW, ArbiterInputs(NOW, estop=True))
+    latch.follow(next_transition(latch.holding()), NOW)
+    assert latch.clear() == Clearance("", "a publisher on the topic estop requests a stop")
+    latch.update_latch(NOW + SECOND, ArbiterInputs(NOW + SECOND))
     assert latch.clear() == Clearance("estop")
 
 
@@ -56,7 +56,7 @@ def test_nothing_clears_while_somebody_goes_on_saying_stop(latch):
     [
         (0.0, "", True),
         (0.3, "", True),
-        (0.31, "", False),  # too old to speak of now
+        (0.31, "", False),  # too old
         (-0.1, "", True),
         (-0.11, "", False),
         (0.5, "", False),  # pressed before it latched
@@ -64,19 +64,19 @@ def test_nothing_clears_while_somebody_goes_on_saying_stop(latch):
     ],
 )
 def test_a_clear_button_counts_if_it_speaks_of_what_is_latched(latch, age_s, duplicate, cleared):
-    latch.follow(next_transition({Condition.DEVICE_GONE}), NOW - round(0.4 * SECOND))
-    latch.heed(NOW, pressed("clear", NOW - round(age_s * SECOND), duplicate=duplicate))
+    latch.follow(next_transition({Reason.DEVICE_LOST}), NOW - round(0.4 * SECOND))
+    latch.update_latch(NOW, pressed("clear", NOW - round(age_s * SECOND), duplicate=duplicate))
     assert latch.holds is not cleared
 
 
 def test_time_that_starts_over_keeps_no_button_from_clearing(latch):
-    latch.follow(next_transition({Condition.DEVICE_GONE}), NOW)
-    latch.heed(SECOND, ArbiterInputs(SECOND))
-    latch.heed(2 * SECOND, pressed("clear", 2 * SECOND))
+    latch.follow(next_transition({Reason.DEVICE_LOST}), NOW)
+    latch.update_latch(SECOND, ArbiterInputs(SECOND))
+    latch.update_latch(2 * SECOND, pressed("clear", 2 * SECOND))
     assert not latch.holds
 
 
 def test_a_stop_wins_over_a_clear_of_the_same_step(latch):
     sample = OperatorInput(NOW, NOW, True, False, np.zeros(7, np.float32), ("estop", "clear"))
-    latch.heed(NOW, ArbiterInputs(NOW, operator=sample))
-    assert latch.conditions() == {Condition.ESTOP_REQUESTED}
+    latch.update_latch(NOW, ArbiterInputs(NOW, operator=sample))
+    assert latch.holding() == {Reason.ESTOP}

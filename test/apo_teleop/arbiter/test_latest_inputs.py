@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from apo_teleop.arbiter.latest_inputs import InputInbox
+from apo_teleop.arbiter.latest_inputs import LatestInputs
 from apo_teleop.arbiter.types import OperatorInput
 
 
@@ -11,13 +11,13 @@ def sample(stamp_ns, *events):
 
 
 def test_nothing_received_is_none():
-    inputs = InputInbox().take(5, ("policy",))
+    inputs = LatestInputs().take(5, ("policy",))
     assert (inputs.steady_ns, inputs.policy, inputs.operator, inputs.pose) == (5, None, None, None)
     assert inputs.late == ("policy",)
 
 
 def test_events_of_samples_between_two_steps_come_once_and_in_order():
-    inbox = InputInbox()
+    inbox = LatestInputs()
     inbox.put_operator(sample(1, "estop"))
     assert inbox.put_operator(sample(2, "clear")).events == ("estop", "clear")
     first = inbox.take(3).operator

@@ -7,9 +7,8 @@ import pytest
 
 from apo_core.contract.contract import load_contract
 from apo_teleop.arbiter.config import ArbiterConfig
-from apo_teleop.arbiter.operator_authority import OperatorControl
-from apo_teleop.arbiter.transitions import Condition
-from apo_teleop.arbiter.types import ArbiterInputs, OperatorInput
+from apo_teleop.arbiter.operator_authority import OperatorAuthority
+from apo_teleop.arbiter.types import ArbiterInputs, OperatorInput, Reason
 
 CONTRACT = load_contract(Path(__file__).resolve().parents[3] / "config" / "contract.yaml")
 MS = 1_000_000
@@ -21,18 +20,18 @@ EXECUTED = [0.1, 0, 0, 0, 0, 0, 1.0]
 def step():
     """(operator, ms, values or None, events) -> what holds at that time."""
 
-    def judge(operator, at_ms, values=None, events=(), executed=EXECUTED):
+    def evaluate(operator, at_ms, values=None, events=(), executed=EXECUTED):
         active = values is not None
         sample = OperatorInput(at_ms * MS, at_ms * MS, True, active, values if active else np.zeros(7), tuple(events))
         operator.values = None
-        return set(operator.judge(at_ms * MS, ArbiterInputs(at_ms * MS, operator=sample), executed))
+        return set(operator.evaluate(at_ms * MS, ArbiterInputs(at_ms * MS, operator=sample), executed))
 
-    return judge
+    return evaluate
 
 
 def rested(config, contract):
     """An operator who may take control."""
-    operator = OperatorControl(config, contract)
+    operator = OperatorAuthority(config, contract)
     operator.rested()
     return operator
 
@@ -40,7 +39,7 @@ def rested(config, contract):
 def test_motion_takes_control_with_the_gripper_as_it_is(step):
     operator = rested(ArbiterConfig(), CONTRACT)
     assert step(operator, 0) == set() and not operator.in_control
-    assert step(operator, 50, UP) == {Condition.OPERATOR_ACTS} and operator.in_control
+    assert step(operator, 50, UP) == {Reason.OPERATOR_MOTION} and operator.in_control
     assert operator.values == pytest.approx([0, 0, 0.2, 0, 0, 0, 1.0])
     # what is executed later does not change what the operator holds
     step(operator, 100, UP, executed=[0.0] * 6 + [-1.0])
@@ -50,7 +49,7 @@ def test_motion_takes_control_with_the_gripper_as_it_is(step):
 def test_rest_stands_still_until_the_window_is_over(step):
     operator = rested(ArbiterConfig(hand_back_s=0.1), CONTRACT)
     step(operator, 0, UP)
-    assert step(operator, 99) == {Condition.OPERATOR_RESTS}
+    assert step(operator, 99) == {Reason.OPERATOR_REST}
     assert operator.values == [0, 0, 0, 0, 0, 0, 1.0]
     assert step(operator, 100) == set()
     assert not operator.in_control and operator.values is None
@@ -60,23 +59,23 @@ def test_hand_back_asked_for_while_moving_comes_with_the_first_rest(step):
     operator = rested(ArbiterConfig(hand_back="button"), CONTRACT)
     assert not operator.hand_back()
     step(operator, 0, UP)
-    assert step(operator, 50) == {Condition.OPERATOR_RESTS}
+    assert step(operator, 50) == {Reason.OPERATOR_REST}
     step(operator, 100, UP)
     assert operator.hand_back()
-    assert step(operator, 150, UP) == {Condition.OPERATOR_ACTS}
+    assert step(operator, 150, UP) == {Reason.OPERATOR_MOTION}
     assert step(operator, 200) == set()
     # the next intervention knows nothing of it
     step(operator, 250, UP)
-    assert step(operator, 300) == {Condition.OPERATOR_RESTS}
+    assert step(operator, 300) == {Reason.OPERATOR_REST}
 
 
 def test_a_device_that_must_rest_takes_control_only_afterwards(step):
-    operator = OperatorControl(ArbiterConfig(), CONTRACT)
-    assert step(operator, 0, UP) == {Condition.OPERATOR_NOT_AT_REST}
+    operator = OperatorAuthority(ArbiterConfig(), CONTRACT)
+    assert step(operator, 0, UP) == {Reason.OPERATOR_NOT_AT_REST}
     assert operator.motion_refused and not operator.in_control
-    assert step(operator, 50, events=("gripper_toggle",)) == {Condition.OPERATOR_NOT_AT_REST}
+    assert step(operator, 50, events=("gripper_toggle",)) == {Reason.OPERATOR_NOT_AT_REST}
     assert step(operator, 100) == set()
-    assert step(operator, 150, UP) == {Condition.OPERATOR_ACTS}
+    assert step(operator, 150, UP) == {Reason.OPERATOR_MOTION}
 
 
 def test_the_gripper_stays_until_its_action_is_carried_out(step):
@@ -94,7 +93,7 @@ def test_the_gripper_stays_until_its_action_is_carried_out(step):
 
 def test_whoever_may_not_take_control_is_remembered_until_rest(step):
     operator = rested(ArbiterConfig(), CONTRACT)
-    assert step(operator, 0, np.full(7, np.nan)) == {Condition.NEWCOMER_BROKEN}
+    assert step(operator, 0, np.full(7, np.nan)) == {Reason.NEWCOMER_INVALID}
     assert operator.motion_refused and not operator.in_control
     step(operator, 50)
     assert not operator.motion_refused
@@ -102,14 +101,14 @@ def test_whoever_may_not_take_control_is_remembered_until_rest(step):
 
 def test_a_missing_device_matters_where_an_operator_is_required():
     inputs = ArbiterInputs(0)
-    assert OperatorControl(ArbiterConfig(), CONTRACT).judge(0, inputs, EXECUTED) == {}
-    required = OperatorControl(ArbiterConfig(operator_required=True), CONTRACT)
-    assert set(required.judge(0, inputs, EXECUTED)) == {Condition.NO_OPERATOR}
+    assert OperatorAuthority(ArbiterConfig(), CONTRACT).evaluate(0, inputs, EXECUTED) == {}
+    required = OperatorAuthority(ArbiterConfig(operator_required=True), CONTRACT)
+    assert set(required.evaluate(0, inputs, EXECUTED)) == {Reason.OPERATOR_ABSENT}
 
 
 def test_values_in_another_frame_give_no_control():
     operator = rested(ArbiterConfig(), CONTRACT)
     sample = OperatorInput(0, 0, True, True, UP, frame_id="world")
-    found = operator.judge(0, ArbiterInputs(0, operator=sample), EXECUTED)
-    assert list(found) == [Condition.NEWCOMER_BROKEN]
-    assert "has the frame 'world', must have frame_id = 'base'" in found[Condition.NEWCOMER_BROKEN]
+    found = operator.evaluate(0, ArbiterInputs(0, operator=sample), EXECUTED)
+    assert list(found) == [Reason.NEWCOMER_INVALID]
+    assert "has the frame 'world', must have frame_id = 'base'" in found[Reason.NEWCOMER_INVALID]

@@ -1,4 +1,4 @@
-"""What a decision tells people."""
+"""A decision in words."""
 
 import pytest
 from arbiter_rig import RIGHT, Rig
@@ -14,6 +14,6 @@ from arbiter_rig import RIGHT, Rig
         ({}, {"events": ("estop",)}, "ESTOP: estop, until cleared", True),
     ],
 )
-def test_a_decision_is_told_in_a_line_and_a_stop_is_told_apart(config, tick, text, is_stop):
+def test_a_decision_is_one_line_and_a_stop_is_marked(config, tick, text, is_stop):
     decision = Rig(**config).tick(**tick)
     assert (decision.text, decision.is_stop) == (text, is_stop)

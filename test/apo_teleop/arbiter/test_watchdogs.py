@@ -1,4 +1,4 @@
-"""What the watchdogs say of inputs at the limits of their age, and of rows to show."""
+"""Reports of the watchdogs on inputs at the limits of their age, and of rows to show."""
 
 import dataclasses
 from pathlib import Path
@@ -11,9 +11,9 @@ from apo_core.contract.frames import frame_fault
 from apo_core.contract.specs import FeedbackSpec
 from apo_core.types import ActionChunk
 from apo_teleop.arbiter.config import ArbiterConfig
-from apo_teleop.arbiter.transitions import Condition
-from apo_teleop.arbiter.types import ArbiterInputs, FeedbackInput, PolicyInput, PoseInput
+from apo_teleop.arbiter.types import ArbiterInputs, FeedbackInput, PolicyInput, PoseInput, Reason
 from apo_teleop.arbiter.watchdogs import Watchdogs
+from apo_teleop.outputs.config import OutputConfig
 
 CONTRACT = load_contract(Path(__file__).parents[3] / "config" / "contract.yaml")
 MS = 1_000_000
@@ -38,9 +38,9 @@ def newest(stamp=NOW, receive=NOW, rows=ROWS, version=3, tokens=None):
         (NOW, NOW, None),
         (NOW - 500 * MS, NOW - 500 * MS, None),
         (NOW + 100 * MS, NOW, None),
-        (NOW - 501 * MS, NOW, Condition.OBSERVATION_OLD),
-        (NOW, NOW - 501 * MS, Condition.OBSERVATION_OLD),
-        (NOW + 101 * MS, NOW, Condition.OBSERVATION_AHEAD),
+        (NOW - 501 * MS, NOW, Reason.OBSERVATION_STALE),
+        (NOW, NOW - 501 * MS, Reason.OBSERVATION_STALE),
+        (NOW + 101 * MS, NOW, Reason.OBSERVATION_FUTURE),
     ],
 )
 def test_the_age_of_an_observation_counts_by_stamp_and_by_arrival(watchdogs, stamp, receive, condition):
@@ -49,9 +49,9 @@ def test_the_age_of_an_observation_counts_by_stamp_and_by_arrival(watchdogs, sta
 
 def test_details_say_how_much(watchdogs):
     found = watchdogs.pose(NOW, NOW, PoseInput(NOW - 700 * MS, NOW, (0.0, 0.0, 1.0)))
-    assert found == {Condition.OBSERVATION_OLD: "0.700 s old"}
+    assert found == {Reason.OBSERVATION_STALE: "0.700 s old"}
     found = watchdogs.policy(NOW, ArbiterInputs(NOW, newest(receive=NOW - 300 * MS), adapters=ADAPTERS), 0)
-    assert found == {Condition.POLICY_QUIET: "0.300 s silent"}
+    assert found == {Reason.POLICY_SILENT: "0.300 s silent"}
 
 
 def test_feedback_is_judged_only_where_the_contract_names_it(watchdogs):
@@ -63,12 +63,12 @@ def test_several_faults_of_one_chunk_are_all_found(watchdogs):
     rows = np.full((2, 7), np.nan, np.float32)
     inputs = ArbiterInputs(NOW, newest(NOW - 600 * MS, rows=rows, version=5), adapters=ADAPTERS, late=("policy",))
     assert set(watchdogs.policy(NOW, inputs, NOW)) == {
-        Condition.POLICY_MISSED_DEADLINE,
-        Condition.ADAPTER_NOT_ANNOUNCED,
-        Condition.CHUNK_NOT_FINITE,
-        Condition.CHUNK_FROM_BEFORE,
-        Condition.CHUNK_OLD,
-        Condition.CHUNK_USED_UP,
+        Reason.POLICY_LATE,
+        Reason.ADAPTER_UNKNOWN,
+        Reason.CHUNK_NON_FINITE,
+        Reason.AWAITING_FRESH_CHUNK,
+        Reason.CHUNK_STALE,
+        Reason.CHUNK_EXHAUSTED,
     }
 
 
@@ -92,7 +92,7 @@ def test_a_row_without_sound_tokens_is_the_same_row(watchdogs, tokens):
     assert row.tokens is None and row.values.tolist() == ROWS[1].tolist()
 
 
-def test_a_sound_row_of_a_chunk_with_another_that_is_not_finite_may_be_shown(watchdogs):
+def test_a_finite_row_of_a_chunk_that_is_not_finite_may_be_shown(watchdogs):
     rows = ROWS.copy()
     rows[1, 2] = np.nan
     assert watchdogs.policy_row(NOW, newest(rows=rows), ADAPTERS) is not None
@@ -119,21 +119,21 @@ def test_another_frame_is_a_fault_that_names_both_and_the_file(watchdogs):
     fault = frame_fault("world", CONTRACT)
     assert fault
     pose = PoseInput(NOW, NOW, (0.0, 0.0, 1.0), "world")
-    assert watchdogs.pose(NOW, NOW, pose) == {Condition.OBSERVATION_BROKEN: fault}
+    assert watchdogs.pose(NOW, NOW, pose) == {Reason.OBSERVATION_INVALID: fault}
     policy = dataclasses.replace(newest(), frame_id="world")
     inputs = ArbiterInputs(NOW, policy, adapters=ADAPTERS)
-    assert watchdogs.policy(NOW, inputs, 0) == {Condition.CHUNK_MISSHAPEN: fault}
+    assert watchdogs.policy(NOW, inputs, 0) == {Reason.CHUNK_MALFORMED: fault}
     assert watchdogs.policy_row(NOW, policy, ADAPTERS) is None
     with_feedback = dataclasses.replace(CONTRACT, feedback=FeedbackSpec("ee_twist", "geometry_msgs/msg/TwistStamped"))
     found = Watchdogs(ArbiterConfig(), with_feedback).feedback(NOW, NOW, FeedbackInput(NOW, NOW, (0.0,) * 6, "world"))
-    assert found == {Condition.FEEDBACK_BROKEN: fault}
+    assert found == {Reason.FEEDBACK_INVALID: fault}
 
 
-def test_what_the_robot_reports_may_have_its_own_name_for_the_frame_and_a_chunk_may_not():
-    watchdogs = Watchdogs(ArbiterConfig(output_frame="fr3_link0"), CONTRACT)
+def test_the_robots_own_frame_name_is_for_its_reports_alone():
+    watchdogs = Watchdogs(ArbiterConfig(robot=OutputConfig(output_frame="fr3_link0")), CONTRACT)
     assert watchdogs.pose(NOW, NOW, PoseInput(NOW, NOW, (0.0, 0.0, 1.0), "fr3_link0")) == {}
     found = watchdogs.pose(NOW, NOW, PoseInput(NOW, NOW, (0.0, 0.0, 1.0), "world"))
-    assert found[Condition.OBSERVATION_BROKEN].endswith(", output_frame = 'fr3_link0' in config/arbiter.yaml")
+    assert found[Reason.OBSERVATION_INVALID].endswith(", output_frame = 'fr3_link0' in config/arbiter.yaml")
     policy = dataclasses.replace(newest(), frame_id="fr3_link0")
     found = watchdogs.policy(NOW, ArbiterInputs(NOW, policy, adapters=ADAPTERS), 0)
-    assert list(found) == [Condition.CHUNK_MISSHAPEN]
+    assert list(found) == [Reason.CHUNK_MALFORMED]

@@ -59,7 +59,7 @@ def test_deflection_is_mapped_with_the_stamp_of_the_message():
     assert stick.device.problem == ""
 
 
-def test_several_messages_between_two_polls_end_in_the_last_and_lose_no_button():
+def test_of_several_messages_the_last_counts_and_no_button_is_lost():
     stick = Joystick().ready()
     now = 11 * SECOND
     stick.put(now, REST, [1, 0, 0])
@@ -145,9 +145,9 @@ def test_a_loss_is_told_though_a_good_message_follows_at_once():
 def test_the_same_fault_again_changes_no_word():
     stick = Joystick().ready()
     stick.sent(11 * SECOND, REST, age=300 * MS)
-    told = stick.device.problem
+    problem = stick.device.problem
     stick.sent(11 * SECOND + 20 * MS, REST, age=310 * MS)
-    assert stick.device.problem == told
+    assert stick.device.problem == problem
     stick.sent(11 * SECOND + 40 * MS, [math.nan] * 6)
     assert "not finite" in stick.device.problem
 
@@ -157,7 +157,7 @@ def test_stamps_at_the_limits_count(age):
     assert Joystick().ready().sent(11 * SECOND, REST, age=age).connected
 
 
-def test_silence_while_deflected_is_a_lost_joystick_and_silence_at_rest_is_none():
+def test_silence_loses_a_joystick_while_deflected_and_not_at_rest():
     stick = Joystick().ready()
     assert stick.device.poll(3600 * SECOND) is None
     now = 3600 * SECOND
@@ -206,7 +206,7 @@ def test_a_publisher_that_the_graph_does_not_show_yet_counts():
     assert stick.sent(0, REST).connected
 
 
-def test_zeros_of_spacenav_stop_the_motion_at_once_but_do_not_end_the_intervention():
+def test_zeros_of_spacenav_stop_motion_but_not_the_intervention():
     """The cap is held still: spacenav_node sends zeros every 31 ms though it is deflected."""
     stick = Joystick("spacenav").ready()
     now, pushed = 11 * SECOND, [0.6, 0, 0, 0, 0, 0]
@@ -268,7 +268,7 @@ def test_every_fault_of_the_configuration_is_named():
 
 
 class Watcher:
-    """What must have happened before a joystick may move anything, told independently of the device."""
+    """What must have happened before a joystick may move anything, computed independently of the device."""
 
     def __init__(self, settle_ns):
         self.settle_ns, self.newest_ns, self.rest_from_ns, self.rested = settle_ns, None, None, False

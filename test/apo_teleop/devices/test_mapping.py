@@ -78,13 +78,6 @@ def test_a_held_device_goes_on_acting_without_motion_but_does_not_begin_to():
     assert not mapping.apply(sample(0.0)).active
 
 
-def test_values_of_a_device_that_commands_in_units_are_taken_as_they_are():
-    values = np.arange(7, dtype=np.float32)
-    mapped = AxisMapping(MappingConfig()).apply(sample(values=values))
-    assert mapped.active
-    np.testing.assert_array_equal(mapped.values, values)
-
-
 def test_a_lost_device_rests_and_must_deflect_anew():
     mapping = AxisMapping(linear(activity_on=0.5, activity_off=0.1))
     assert mapping.apply(sample(0.6)).active

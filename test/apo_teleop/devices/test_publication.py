@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from apo_teleop.devices.mapping import OperatorSample
-from apo_teleop.devices.publication import OperatorFeed
+from apo_teleop.devices.publication import OperatorPublication
 
 MS = 1_000_000
 MOVING = OperatorSample(True, True, np.full(7, 0.5, np.float32), ("gripper_toggle",))
@@ -13,12 +13,12 @@ RESTING = OperatorSample(True, False, np.zeros(7, np.float32))
 
 
 def test_before_the_device_speaks_it_is_not_connected():
-    sample = OperatorFeed(100 * MS).take(0)
+    sample = OperatorPublication(100 * MS).take(0)
     assert not sample.connected and not sample.active
 
 
 def test_a_change_goes_out_at_once_and_then_the_heartbeat():
-    feed = OperatorFeed(100 * MS)
+    feed = OperatorPublication(100 * MS)
     feed.put(MOVING)
     assert feed.take(0).events == ("gripper_toggle",)
     assert feed.take(99 * MS) is None
@@ -29,7 +29,7 @@ def test_a_change_goes_out_at_once_and_then_the_heartbeat():
 
 
 def test_the_same_again_is_no_change():
-    feed = OperatorFeed(100 * MS)
+    feed = OperatorPublication(100 * MS)
     feed.put(RESTING)
     assert feed.take(0) is not None
     feed.put(RESTING)
@@ -39,14 +39,14 @@ def test_the_same_again_is_no_change():
 
 
 def test_a_change_has_its_own_stamp_and_a_heartbeat_that_of_its_time():
-    feed = OperatorFeed(100 * MS)
+    feed = OperatorPublication(100 * MS)
     feed.put(dataclasses.replace(MOVING, stamp_ns=3 * MS))
     assert feed.take(5 * MS).stamp_ns == 3 * MS
     assert feed.take(105 * MS).stamp_ns == 105 * MS
 
 
 def test_no_event_is_lost_between_two_publications():
-    feed = OperatorFeed(100 * MS)
+    feed = OperatorPublication(100 * MS)
     feed.put(MOVING)
     feed.put(OperatorSample(True, False, np.zeros(7, np.float32), ("success",)))
     assert feed.take_always(0).events == ("gripper_toggle", "success")
@@ -54,7 +54,7 @@ def test_no_event_is_lost_between_two_publications():
 
 
 def test_a_disabled_operator_never_acts_but_may_stop():
-    feed = OperatorFeed(100 * MS)
+    feed = OperatorPublication(100 * MS)
     feed.enable(False)
     feed.put(MOVING)
     sample = feed.take_always(0)
@@ -64,7 +64,7 @@ def test_a_disabled_operator_never_acts_but_may_stop():
 
 
 def test_a_change_of_who_may_act_goes_out_at_once():
-    feed = OperatorFeed(100 * MS)
+    feed = OperatorPublication(100 * MS)
     feed.put(MOVING)
     assert feed.take(0).active
     feed.enable(False)
@@ -72,7 +72,7 @@ def test_a_change_of_who_may_act_goes_out_at_once():
 
 
 def test_a_device_that_is_held_while_it_is_enabled_must_rest_first():
-    feed = OperatorFeed(100 * MS)
+    feed = OperatorPublication(100 * MS)
     feed.enable(False)
     feed.put(MOVING)
     feed.enable(True)

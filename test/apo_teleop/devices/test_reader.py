@@ -6,7 +6,7 @@ import numpy as np
 
 from apo_teleop.devices.device import DeviceSample
 from apo_teleop.devices.mapping import AxisMapping, MappingConfig
-from apo_teleop.devices.publication import OperatorFeed
+from apo_teleop.devices.publication import OperatorPublication
 from apo_teleop.devices.reader import DeviceReader, NoDevice
 
 WAIT_S = 10.0  # limit of a wait for something that will come
@@ -45,7 +45,7 @@ class Published:
 
 
 def reader(device, publish, report=lambda line: None):
-    return DeviceReader(device, AxisMapping(MappingConfig()), OperatorFeed(10_000_000), 0.001, publish, report)
+    return DeviceReader(device, AxisMapping(MappingConfig()), OperatorPublication(10_000_000), 0.001, publish, report)
 
 
 def test_changes_and_heartbeats_are_published_until_it_is_closed():
@@ -78,7 +78,7 @@ def test_what_is_published_last_says_that_the_operator_is_gone():
 
 def test_a_woken_reader_polls_at_once():
     device, published = Device(), Published()
-    mapping, feed = AxisMapping(MappingConfig()), OperatorFeed(3600 * 10**9)
+    mapping, feed = AxisMapping(MappingConfig()), OperatorPublication(3600 * 10**9)
     reading = DeviceReader(device, mapping, feed, 3600.0, published, lambda line: None)
     reading.start()
     published.wait_for(lambda sample: not sample.connected)
@@ -118,9 +118,9 @@ def test_a_disabled_operator_does_not_act():
 
 
 def test_without_a_publisher_samples_are_fetched():
-    told = Published()
-    reading = reader(NoDevice(), None, told)
+    lines = Published()
+    reading = reader(NoDevice(), None, lines)
     reading.start()
-    told.wait_for(lambda line: line == "none: not connected, no device is wanted")
+    lines.wait_for(lambda line: line == "none: not connected, no device is configured")
     assert not reading.take_always().connected
     reading.close()

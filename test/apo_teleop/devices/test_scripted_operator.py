@@ -6,9 +6,7 @@ import pytest
 from apo_core.errors import ObservationError
 from apo_core.tasks.expert import ExpertInput, make_expert
 from apo_teleop.devices.scripted_operator import (
-    OBJECT_NAMES,
     ScriptedConfig,
-    ScriptedDevice,
     ScriptedInput,
     ScriptedOperator,
     see_objects,
@@ -177,7 +175,7 @@ def reactions(count=2, seed=5, **config):
         world.hand, world.width, world.cube, needed = np.array([0.0, 0.0, 1.0]), 0.08, CUBE.copy(), 2
 
 
-def test_the_reaction_time_differs_between_takeovers_and_repeats_with_the_seeds():
+def test_reaction_times_differ_by_takeover_and_repeat_with_the_seeds():
     assert reactions() == reactions() == (15, 9)
     assert reactions(operator_seed=1) != reactions() != reactions(seed=6)
 
@@ -273,27 +271,19 @@ def test_a_run_of_the_expert_needs_no_help(start):
     assert world.cube[2] == pytest.approx(0.92, abs=0.01)
 
 
-@pytest.mark.parametrize("task", OBJECT_NAMES)
-def test_object_names_are_those_of_the_simulation(task):
-    sim_env = pytest.importorskip("apo_sim_bridge.sim.env")
-    assert tuple(sim_env.TASK_BODIES[task]) == OBJECT_NAMES[task]
-
-
-def test_as_a_device_it_answers_each_tick_once_with_its_stamp():
-    device = ScriptedDevice(ScriptedConfig(**{**QUIET, "reaction_s": 0.0}, takeover_step=10), PERIOD)
+def test_a_disabled_operator_rests_and_starts_anew_afterwards():
+    operator = ScriptedOperator(ScriptedConfig(**{**QUIET, "reaction_s": 0.0}, takeover_step=10), PERIOD)
     state = ExpertInput(np.array([0.0, 0.0, 1.0]), DOWN, 0.08, {"cube": np.concatenate([CUBE, [0, 0, 0, 1]])})
-    assert device.poll(0) is None
-    device.see(ScriptedInput(PERIOD, state, 1, 5, 1, True))
-    watching = device.poll(PERIOD)
-    assert watching.connected and watching.values is None and watching.stamp_ns == PERIOD
-    assert device.poll(PERIOD) is None
-    device.see(ScriptedInput(2 * PERIOD, state, 1, 5, 10, True))
-    driving = device.poll(2 * PERIOD)
-    assert driving.values[0] > 0.05 and driving.values[6] == -1.0
-    device.enabled = False
-    device.see(ScriptedInput(3 * PERIOD, state, 1, 5, 11, True))
-    assert device.poll(3 * PERIOD).values is None
-    assert device.summary == {"device": "scripted", "connected": "true", "problem": "", "enabled": "false"}
+    watching = operator.step(ScriptedInput(PERIOD, state, 1, 5, 1, True))
+    assert watching.connected and not watching.active
+    driving = operator.step(ScriptedInput(2 * PERIOD, state, 1, 5, 10, True))
+    assert driving.active and driving.values[0] > 0.05 and driving.values[6] == -1.0
+    operator.enabled = False
+    assert not operator.step(ScriptedInput(3 * PERIOD, state, 1, 5, 11, True)).active
+    assert operator.summary == {"device": "scripted", "connected": "true", "problem": "", "enabled": "false"}
+    operator.enabled = True
+    anew = operator.step(ScriptedInput(4 * PERIOD, state, 1, 5, 2, True))
+    assert not anew.active and anew.events == ("hand_back",)
 
 
 def test_objects_go_by_the_names_of_their_task():

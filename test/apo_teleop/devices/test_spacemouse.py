@@ -15,7 +15,7 @@ from apo_core.errors import ConfigError  # noqa: E402
 from apo_core.types import OperatorEvent  # noqa: E402
 from apo_teleop.devices.mapping import AxisMapping, MappingConfig  # noqa: E402
 from apo_teleop.devices.profiles import ProfileConfig, Profiles  # noqa: E402
-from apo_teleop.devices.publication import OperatorFeed  # noqa: E402
+from apo_teleop.devices.publication import OperatorPublication  # noqa: E402
 from apo_teleop.devices.reader import DeviceReader  # noqa: E402
 from apo_teleop.devices.spacemouse import SpaceMouse, is_attached  # noqa: E402
 
@@ -54,9 +54,9 @@ def test_nothing_attached_is_reported_once_with_its_cause(port):
     assert not mouse.poll(0).connected
     assert "none is plugged in" in mouse.problem and "libhidapi" in mouse.problem
     assert mouse.poll(1) is None
-    told = []
-    assert not is_attached(PROFILES, report=told.append)
-    assert told == [mouse.problem]
+    reported = []
+    assert not is_attached(PROFILES, report=reported.append)
+    assert reported == [mouse.problem]
 
 
 # What the person does to the cap -> HID report of its axis at full deflection, sign -> axis of REP 103, sign.
@@ -173,7 +173,7 @@ def test_unplugging_is_noticed_at_the_next_poll_and_replugging_by_itself(port, m
     assert len(port.opened) == 2
 
 
-def test_an_emergency_stop_counts_though_the_plug_is_pulled_before_the_poll(port):
+def test_an_emergency_stop_counts_when_unplugged_before_the_poll(port):
     mouse, mapping = opened(port, PRO), AxisMapping(MappingConfig())
     port.reports += [bytes([3, 0, 0b0001_0000, 0b0100_0000, 0])]  # with the gripper's button
     port.unplug()
@@ -182,7 +182,7 @@ def test_an_emergency_stop_counts_though_the_plug_is_pulled_before_the_poll(port
 
 
 @pytest.mark.parametrize("model", [NAVIGATOR, WIRELESS])
-def test_replugged_with_its_cap_deflected_it_moves_nothing_before_it_has_rested(port, model):
+def test_replugged_deflected_it_moves_nothing_before_it_has_rested(port, model):
     mouse = opened(port, model)
     port.unplug()
     assert not mouse.poll(2 * SECOND).connected
@@ -240,7 +240,7 @@ def test_of_several_interfaces_the_one_with_the_axes_is_opened(port):
     port.plug(RECEIVER, usages=((0x01, 0x02), (0x01, 0x06), MULTI_AXIS))
     assert SpaceMouse(PROFILES).poll(0).connected
     assert port.opened == [2]
-    port.plug(RECEIVER, usages=((0, 0), (0, 0)))  # an old libhidapi does not tell them
+    port.plug(RECEIVER, usages=((0, 0), (0, 0)))  # an old libhidapi does not report them
     assert SpaceMouse(PROFILES).poll(0).connected
     assert port.opened == [2, 0]
 
@@ -281,7 +281,7 @@ def test_opening_prints_nothing(port, capsys):
     st.sampled_from(MODELS),
     st.lists(st.tuples(st.integers(1, 300), st.lists(st.binary(min_size=1, max_size=32), max_size=3)), max_size=30),
 )
-def test_whatever_bytes_come_motion_stays_within_its_scales_and_nothing_raises(model, polls):
+def test_any_bytes_keep_motion_within_its_scales_without_raising(model, polls):
     with made_up_hidapi() as port:
         mouse, mapping, now = opened(port, model), AxisMapping(MappingConfig()), SECOND
         for wait_ms, reports in polls:
@@ -311,7 +311,7 @@ def test_the_reading_thread_tells_of_a_pulled_plug_and_of_the_return(port):
     deflected = axes_report(1, 0, -350, 0, 0, 0, 0)
     port.plug(WIRELESS)
     mouse = SpaceMouse(PROFILES, reconnect_s=0.01, stale_s=0.0, settle_s=0.0)
-    feed = OperatorFeed(20 * MS)
+    feed = OperatorPublication(20 * MS)
     reading = DeviceReader(mouse, AxisMapping(MappingConfig()), feed, 0.001, publish, lines.append)
     publish(feed.take_always(0))
     reading.start()

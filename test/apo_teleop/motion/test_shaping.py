@@ -37,7 +37,7 @@ def test_without_limits_every_command_goes_through(make):
     assert shaper.drive([-v for v in FAST], HUMAN, 0, 0.0)[1] == ()
 
 
-def test_within_one_source_the_velocity_changes_by_the_acceleration_in_a_tick(make):
+def test_within_one_source_the_acceleration_bounds_the_change_per_tick(make):
     shaper = make(linear_acceleration=4.0, angular_acceleration=30.0)
     for _ in range(10):
         shaper.drive([0, 0, 0, 0, 0, 0, -1], POLICY, 0, 0.1)

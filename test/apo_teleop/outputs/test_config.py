@@ -2,7 +2,6 @@ import pytest
 
 from apo_core.config.parameters import build
 from apo_core.errors import ConfigError
-from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.outputs.config import OutputConfig
 
 
@@ -35,7 +34,7 @@ def test_a_wrong_value_is_named_with_its_limit_and_file(values, fault):
     assert any(fault in found for found in caught.value.faults)
 
 
-def test_every_fault_is_told_at_once():
+def test_every_fault_is_reported_at_once():
     with pytest.raises(ConfigError) as caught:
         OutputConfig(output="joint_velocity", output_topic="", gripper_topic="")
     assert len(caught.value.faults) == 4, caught.value.faults
@@ -44,9 +43,3 @@ def test_every_fault_is_told_at_once():
 def test_what_is_not_sent_needs_no_topic():
     config = OutputConfig(output="none", output_topic="", gripper_output="none", gripper_topic="")
     assert (config.output, config.gripper_output) == ("none", "none")
-
-
-def test_lockstep_needs_the_stamp_of_the_observation():
-    with pytest.raises(ConfigError, match="output_stamp = 'now' must be 'observation' with lockstep = true"):
-        ArbiterConfig(lockstep=True, output_stamp="now")
-    assert ArbiterConfig(lockstep=True, output_stamp="now", output="none", gripper_output="none").lockstep

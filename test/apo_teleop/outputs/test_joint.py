@@ -51,9 +51,9 @@ class JointArm:
         self.output.on_joints(None if positions is None else np.array(positions), "", self.now - age_ns)
         self.output.on_pose(np.array(position), LEVEL, self.now)
 
-    def send(self, twist, dt_ns=PERIOD, heard=True, age_ns=0) -> np.ndarray | None:
+    def send(self, twist, dt_ns=PERIOD, reports=True, age_ns=0) -> np.ndarray | None:
         self.now += dt_ns
-        if heard:
+        if reports:
             self.output.on_joints(self.measured, "", self.now - age_ns)
             self.output.on_pose(self.model.at(self.measured).position, LEVEL, self.now)
         return self.output.command(np.array(twist), self.now)
@@ -87,7 +87,7 @@ JOINT_COMMANDS = st.tuples(SPEEDS, SPEEDS, st.integers(0, 400), JOINTS, st.integ
 
 @settings(max_examples=50)
 @given(st.lists(JOINT_COMMANDS, max_size=30))
-def test_no_course_of_commands_and_joints_moves_a_joint_target_beyond_speed_or_position_limits(commands):
+def test_joint_targets_stay_within_speed_and_position_limits(commands):
     arm, last = JointArm("joint_position", joint_lead_rad=0.1, joint_state_max_age_s=0.15), None
     for linear, angular, dt_ms, moved, age_ms in commands:
         arm.measured = READY + np.array(moved)
@@ -127,11 +127,11 @@ def test_joints_that_follow_late_never_draw_their_target_back():
     assert np.all(steps[:8] @ steps[0] > 0) and not np.any(steps[8:])
 
 
-def test_targets_of_joints_that_were_pushed_away_come_back_into_the_lead_at_the_share_of_the_urdfs_speed():
+def test_targets_of_displaced_joints_return_at_the_urdfs_speed_share():
     arm = JointArm("joint_position", joint_lead_rad=0.1, joint_state_max_age_s=0.3)
     arm.send(REST)
     arm.measured = READY + np.array([0.3, 0, 0, 0, 0, 0, 0])
-    np.testing.assert_array_equal(arm.send(REST, age_ns=101 * MS), READY)  # an old state says nothing
+    np.testing.assert_array_equal(arm.send(REST, age_ns=101 * MS), READY)  # an old state does not count
     targets = [arm.send(REST)[0] for _ in range(4)]
     # 0.8 of 2.175 rad/s for 0.05 s
     np.testing.assert_allclose(targets, [0.087, 0.174, 0.2, 0.2], atol=1e-9)
@@ -149,7 +149,7 @@ def test_restart_forgets_joints_and_target(output, safe):
     arm = JointArm(output)
     arm.send(FORWARD)
     arm.output.restart()
-    sent = arm.send(FORWARD, dt_ns=60_000 * MS, heard=False)
+    sent = arm.send(FORWARD, dt_ns=60_000 * MS, reports=False)
     assert safe == (None if sent is None else sent.tolist())
     assert "no joint state with ['panda_joint1'" in arm.output.fault(arm.now)
     arm.measured = READY + 0.01
@@ -195,7 +195,7 @@ def test_without_usable_joints_the_arm_stands_still(output, break_it, fault):
     last = arm.send(FORWARD)
     break_it(arm)
     assert fault in arm.output.fault(arm.now)
-    still = arm.send(FORWARD, dt_ns=0, heard=False)
+    still = arm.send(FORWARD, dt_ns=0, reports=False)
     np.testing.assert_array_equal(still, np.zeros(7) if output == "joint_velocity" else last)
     arm.at()
     assert arm.output.fault(arm.now) == ""
@@ -205,7 +205,7 @@ def test_without_usable_joints_the_arm_stands_still(output, break_it, fault):
 def test_before_the_first_joint_state_only_zero_velocity_is_sent(output, safe):
     arm = JointArm(output)
     assert "no joint state with ['panda_joint1'" in arm.output.fault(arm.now)
-    sent = arm.send(FORWARD, heard=False)
+    sent = arm.send(FORWARD, reports=False)
     assert safe == (None if sent is None else sent.tolist())
 
 
@@ -249,10 +249,10 @@ def test_limits_in_the_way_are_counted():
     arm = JointArm("joint_velocity")
     arm.at()
     arm.send([0, 3.0, 0, 0, 0, 0])
-    told = arm.output.summary()
-    assert float(told["speed_share"]) < 1.0
-    assert told["speed_share"] == f"{arm.output.share:.3f}"
-    assert told["slowed joint_speed.panda_joint1"] == "1"
+    summary = arm.output.summary()
+    assert float(summary["speed_share"]) < 1.0
+    assert summary["speed_share"] == f"{arm.output.share:.3f}"
+    assert summary["slowed joint_speed.panda_joint1"] == "1"
 
 
 def test_a_urdf_that_cannot_be_read_is_refused():

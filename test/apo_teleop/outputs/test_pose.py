@@ -110,7 +110,7 @@ def test_a_pause_moves_the_target_by_two_periods_at_most():
     np.testing.assert_allclose(arm.send(FORWARD, dt_ns=-5000 * MS)[0], 0.015)
 
 
-def test_a_command_beyond_the_contracts_speed_moves_the_target_at_that_speed():
+def test_a_command_above_the_contracts_speed_moves_at_that_speed():
     arm = PoseArm(speed=0.25, turning=1.0)
     arm.at([0, 0, 1])
     sent = arm.send([3.0, 4.0, 0, 0, 0, 20.0])
@@ -132,7 +132,7 @@ def test_an_arm_that_follows_late_never_draws_its_target_back():
     np.testing.assert_allclose(steps, [0.0125] * 10 + [0.00625, 0, 0], atol=1e-12)
 
 
-def test_while_the_pose_stands_still_the_target_stops_at_the_lead_and_stays_in_hold():
+def test_with_a_still_pose_the_target_stops_at_the_lead_and_stays():
     arm = PoseArm(speed=0.25, pose_lead_m=0.05)
     arm.at([0, 0, 1])
     targets = [arm.send([0.25, 0, 0, 0, 0, 0])[0]]
@@ -162,13 +162,13 @@ def test_an_arm_that_is_held_back_is_not_pulled_further_than_the_lead():
     assert turned[:2] == pytest.approx([0.05, 0.10]) and turned[2:] == pytest.approx([0.12] * 18)
 
 
-def test_the_target_of_an_arm_that_was_pushed_away_comes_back_into_the_lead_at_the_contracts_speed():
+def test_the_target_of_a_displaced_arm_returns_at_the_contracts_speed():
     arm = PoseArm(speed=0.25, turning=1.0, pose_lead_m=0.05, pose_lead_rad=0.3)
     arm.at([0, 0, 1])
     arm.send(REST)
     pushed = rotated(LEVEL, np.array([0, 0, 0.4]))
     arm.at([0.08, 0, 1], pushed)
-    held = arm.send(REST, age_ns=101 * MS)  # an old pose says nothing
+    held = arm.send(REST, age_ns=101 * MS)  # an old pose does not count
     np.testing.assert_allclose(held, [0, 0, 1, *LEVEL])
     targets = [arm.send(REST) for _ in range(5)]
     np.testing.assert_allclose([t[0] for t in targets], [0.0125, 0.025, 0.03, 0.03, 0.03])
@@ -209,7 +209,7 @@ COMMANDS = st.tuples(SPEEDS, SPEEDS, st.integers(0, 400), POSES, TURNS, st.integ
 
 
 @given(st.lists(COMMANDS, min_size=1, max_size=30))
-def test_no_course_of_commands_and_poses_moves_a_pose_target_faster_than_the_contract_allows(commands):
+def test_pose_targets_stay_within_the_contracts_speed(commands):
     arm, last = PoseArm(speed=0.25, turning=1.0, pose_lead_m=0.03, pose_lead_rad=0.2), None
     for linear, angular, dt_ms, position, turn, age_ms in commands:
         arm.at(position, rotated(LEVEL, np.array(turn)))
@@ -226,7 +226,7 @@ def test_no_course_of_commands_and_poses_moves_a_pose_target_faster_than_the_con
 
 
 @given(st.lists(COMMANDS, min_size=1, max_size=30))
-def test_no_course_of_commands_leads_a_pose_target_away_from_an_arm_that_stands_still(commands):
+def test_pose_targets_stay_within_the_lead_of_a_still_arm(commands):
     arm = PoseArm(pose_lead_m=0.03, pose_lead_rad=0.2)
     arm.at([0, 0, 0])
     arm.send(REST)

@@ -1,5 +1,4 @@
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +7,8 @@ pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' or sourc
 
 from apo_core.ros.conversions import to_ns
 from apo_core.types import ControlSource
+from apo_teleop.arbiter.control_record import ControlRecord
+from apo_teleop.arbiter.types import ArbiterInputs, ControlState, Decision, Reason
 from apo_teleop.ros.arbiter_messages import command_to_msg, shadow_of, status_to_msg
 
 POLICY_ROW = np.array([0.1, 0, 0, 0, 0, 0, -1], np.float32)
@@ -15,15 +16,17 @@ TOKENS = np.arange(200, 207, dtype=np.int32)
 HUMAN_ROW = np.array([0, 0.2, 0, 0, 0, 0, 1], np.float32)
 
 
-def decided(source=ControlSource.HUMAN, policy_values=POLICY_ROW):
-    return SimpleNamespace(
+def decided(source=ControlSource.HUMAN, policy_values=POLICY_ROW, takeover=False):
+    return Decision(
         values=HUMAN_ROW,
         source=source,
-        state="HUMAN",
-        reason="operator_motion",
+        state=ControlState.HUMAN,
+        reason=Reason.OPERATOR_MOTION,
+        detail="",
         latched=False,
-        observation_stamp=7_000_000_001,
-        chunk_stamp=6_000_000_002,
+        takeover=takeover,
+        observation_stamp_ns=7_000_000_001,
+        chunk_stamp_ns=6_000_000_002,
         policy_values=policy_values,
         human_values=HUMAN_ROW,
         adapter_version=4,
@@ -43,7 +46,7 @@ def test_a_command_names_its_cause():
     assert list(message.policy_tokens) == TOKENS.tolist()
 
 
-def test_the_shadow_has_the_policys_action_with_the_same_stamps_and_leaves_the_command_as_it_is():
+def test_the_shadow_has_the_policys_action_and_the_same_stamps():
     command = command_to_msg(decided(), 12, 8_000_000_003, "base")
     shadow = shadow_of(command)
     np.testing.assert_array_equal(shadow.values, POLICY_ROW)
@@ -59,15 +62,20 @@ def test_the_shadow_has_the_policys_action_with_the_same_stamps_and_leaves_the_c
 
 
 @pytest.mark.parametrize("case", [decided(source=ControlSource.POLICY), decided(policy_values=None)])
-def test_there_is_no_shadow_of_a_policy_that_drives_or_has_no_action(case):
+def test_no_shadow_of_a_policy_in_control_or_without_action(case):
     assert shadow_of(command_to_msg(case, 1, 0, "base")) is None
 
 
 def test_a_status_has_the_counts():
-    counted = SimpleNamespace(ticks=12, takeovers=2, latency_ms=lambda percent: percent / 100)
-    status = status_to_msg(decided(), counted, 3, 2_500_000, 8_000_000_003)
+    record = ControlRecord()
+    for tick in range(12):
+        record.add(decided(takeover=tick in (3, 7)), ArbiterInputs(0))
+    for milliseconds in (1, 2, 3):
+        record.latency.add(milliseconds * 1_000_000)
+    status = status_to_msg(decided(), record, 3, 2_500_000, 8_000_000_003)
     assert (status.state, status.reason, status.latched) == ("HUMAN", "operator_motion", False)
     assert (status.tick, status.ticks_missed, status.takeovers, status.response_ms) == (12, 3, 2, 2.5)
-    assert status.takeover_latency_p50_ms == 0.5 and status.takeover_latency_p99_ms == pytest.approx(0.99)
+    assert status.takeover_latency_p50_ms == pytest.approx(2.0)
+    assert status.takeover_latency_p99_ms == pytest.approx(2.98)
     assert to_ns(status.header.stamp) == 8_000_000_003
-    assert math.isnan(status_to_msg(decided(), counted, 3, None, 0).response_ms)
+    assert math.isnan(status_to_msg(decided(), record, 3, None, 0).response_ms)

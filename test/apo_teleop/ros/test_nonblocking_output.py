@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 WAIT_S = 30.0
-BEGIN = "import os, sys\nfrom apo_teleop.ros.nonblocking_output import unblocked_output\n"
+BEGIN = "import os, sys\nfrom apo_teleop.ros.nonblocking_output import nonblocking_output\n"
 
 
 @pytest.fixture
@@ -29,7 +29,9 @@ def start():
 
 def test_all_of_it_arrives_where_somebody_reads(start):
     lines = "for i in range(500): os.write(2, b'line %d\\n' % i)"
-    process = start(f"with unblocked_output():\n  print('out', flush=True)\n  {lines}\nprint('after', file=sys.stderr)")
+    process = start(
+        f"with nonblocking_output():\n  print('out', flush=True)\n  {lines}\nprint('after', file=sys.stderr)"
+    )
     out, err = process.communicate(timeout=WAIT_S)
     assert out == "out\n"
     assert err.splitlines() == [*(f"line {i}" for i in range(500)), "after"]
@@ -38,7 +40,7 @@ def test_all_of_it_arrives_where_somebody_reads(start):
 def test_a_reader_that_stops_stops_nobody(start, tmp_path: Path):
     done = tmp_path / "done"
     code = f"""
-with unblocked_output():
+with nonblocking_output():
   dropped = 0
   for i in range(50_000):
     try: os.write(2, b'%08d\\n' % i)
@@ -56,7 +58,7 @@ def test_a_reader_that_is_gone_stops_nobody(start, tmp_path: Path):
     done = tmp_path / "done"
     code = f"""
 sys.stdin.read()
-with unblocked_output():
+with nonblocking_output():
   for i in range(50_000):
     try: os.write(2, b'%08d\\n' % i)
     except BlockingIOError: continue

@@ -9,9 +9,9 @@ import torch
 from apo_episodes.labeling import LabelRule
 from apo_trainer.data.batches import Batcher
 from apo_trainer.data.dataset import load_training_data
-from apo_trainer.data.samples import SampleClass
 from apo_trainer.data.features import FeatureSettings
 from apo_trainer.data.sampler import ActionOf, Draw
+from apo_trainer.data.samples import SampleClass
 from apo_vla.policy import VlaPolicy
 
 H, U = SampleClass.HUMAN, SampleClass.UNDESIRABLE

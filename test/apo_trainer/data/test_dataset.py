@@ -1,12 +1,10 @@
 """Training data from episode files: samples, held-out split, rejected files."""
 
-
-import numpy as np
 import pytest
 
 from apo_core.types import EpisodeKind
 from apo_episodes.labeling import LabelRule
-from apo_episodes.reader import read_episode, read_frames
+from apo_episodes.reader import read_episode
 from apo_trainer.data.dataset import hash_fraction, held_out_ids, load_training_data
 from apo_trainer.data.episode_data import episode_data
 
@@ -97,6 +95,20 @@ def test_a_growing_set_never_holds_out_what_it_trained_on(write_episode):
 def test_a_small_group_is_kept_for_training(write_episode):
     assert held_out_ids(episodes(write_episode, ["a", "b"]), 1e-9) == ()
     assert held_out_ids(episodes(write_episode, ["c", "d", "e"]), 0.0) == ()
+
+
+def test_one_takeover_is_trained_on_when_every_hash_is_small(write_episode):
+    group = episodes(write_episode, [f"e{i}" for i in range(4)])
+    kept = max(group, key=hash_fraction)
+    assert set(held_out_ids(group, 1.0)) == {e.episode_id for e in group} - {kept.episode_id}
+    assert held_out_ids(group[:1], 1.0) == ()
+
+
+def test_an_episode_without_takeover_may_be_held_out_alone(write_episode):
+    alone = episode_data(read_episode(write_episode("alone", "PPP"), images=False), RULE, 4)
+    (other,) = episodes(write_episode, ["other"])
+    assert held_out_ids([alone], 1.0) == ("alone",)
+    assert held_out_ids([alone, other], 1.0) == ("alone",)
 
 
 def test_held_out_samples_are_apart_from_training(write_episode, contract):

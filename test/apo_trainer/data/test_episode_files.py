@@ -1,10 +1,7 @@
 """The files that a run trains on."""
 
-
-
 from apo_core.types import EpisodeKind
 from apo_trainer.data.episode_files import find_episodes
-
 
 
 def test_find_episodes_takes_all_demonstrations_and_the_named_interactions(write_episode, tmp_path):

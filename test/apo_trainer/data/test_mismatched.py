@@ -2,9 +2,9 @@
 
 from collections import Counter
 
-from apo_trainer.data.samples import Sample, SampleClass
 from apo_trainer.data.mismatched import MismatchedActions
 from apo_trainer.data.sampler import Draw
+from apo_trainer.data.samples import Sample, SampleClass
 
 
 class Episode:

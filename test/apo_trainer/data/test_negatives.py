@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from apo_trainer.data.samples import EpisodeData, Sample, SampleClass
 from apo_trainer.data.negatives import has_shadow, shadow_chunk, synthetic_chunk
+from apo_trainer.data.samples import EpisodeData, Sample, SampleClass
 from apo_vla.actions.codec import ActionCodec
 
 H, E = SampleClass.HUMAN, SampleClass.EXPERT

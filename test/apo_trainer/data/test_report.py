@@ -1,7 +1,5 @@
 """Numbers of the training data."""
 
-
-
 from apo_core.types import EpisodeKind
 from apo_episodes.labeling import LabelRule
 from apo_trainer.data.dataset import load_training_data

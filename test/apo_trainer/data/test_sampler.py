@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from apo_trainer.config import TrainingConfig
-from apo_trainer.data.samples import Sample, SampleClass, TrainingDataError
 from apo_trainer.data.sampler import PoolSampler, balanced_sampler, batch_counts
+from apo_trainer.data.samples import Sample, SampleClass, TrainingDataError
 
 E, P, H, U = SampleClass.EXPERT, SampleClass.POLICY, SampleClass.HUMAN, SampleClass.UNDESIRABLE
 SHARES = {E: 0.5, H: 0.25, U: 0.25}

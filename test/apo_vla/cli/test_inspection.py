@@ -88,7 +88,7 @@ def test_facts_are_plain_data(openvla_folder):
 
 
 def test_no_checkpoint_is_an_error(tmp_path):
-    with pytest.raises(CheckpointError, match=r"config.json: cannot be read .*docs/checkpoints.md"):
+    with pytest.raises(CheckpointError, match=r"config.json: cannot be read .*docs/how-to/checkpoints.md"):
         inspect(tmp_path)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from session_stack import CONFIG, LISTENERS, FakeStack
+from session_stack import CONFIG, SUBSCRIBERS, FakeStack
 
 from apo_bringup.session.node import SessionNode
 from apo_bringup.session.plan import SessionConfig
@@ -24,13 +24,13 @@ def launch(ros) -> Iterator[Callable[..., FakeStack]]:
 
 @pytest.fixture
 def connect(ros) -> Iterator[Callable[..., SessionNode]]:
-    """(config, check, realtime) -> the node, ready to be told what to do."""
+    """(config, check, realtime) -> the node, before it has waited for the stack."""
     made = []
 
     def start(
         config: SessionConfig = CONFIG, check: Callable[[], None] = lambda: None, realtime: bool = False
     ) -> SessionNode:
-        made.append(SessionNode(config, LISTENERS, check, realtime=realtime))
+        made.append(SessionNode(config, SUBSCRIBERS, check, realtime=realtime))
         return made[-1]
 
     yield start

@@ -9,21 +9,21 @@ from apo_bringup.session.report import SessionRecord
 from apo_core.types import Outcome, Purpose
 
 
-def test_a_session_waits_for_services_and_listeners_and_says_what_is_missing(launch, connect):
-    stack = launch(absent="trainer", deaf="policy")
+def test_a_session_waits_for_services_and_subscribers(launch, connect):
+    stack = launch(absent="trainer", unsubscribed="policy")
     node = connect()
     lines, started = [], []
 
     def on_line(text: str) -> None:
         lines.append(text)
-        if text.endswith("waiting for trainer/train, policy to listen to ee_pose") and not started:
+        if text.endswith("waiting for trainer/train, policy to subscribe to ee_pose") and not started:
             started.append(stack.start("trainer"))
-        elif text.endswith("waiting for policy to listen to ee_pose"):
-            stack.listen("policy")
+        elif text.endswith("waiting for policy to subscribe to ee_pose"):
+            stack.subscribe("policy")
 
     node.wait_ready(on_line)
-    assert any(line.endswith("waiting for policy to listen to ee_pose") for line in lines)
-    assert [request.data for request in stack.asked("arbiter/enable")] == [True]
+    assert any(line.endswith("waiting for policy to subscribe to ee_pose") for line in lines)
+    assert [request.data for request in stack.requests_of("arbiter/enable")] == [True]
 
 
 def test_what_never_starts_is_named_with_the_limit(launch, connect):

@@ -30,7 +30,7 @@ def test_a_refused_adapter_between_trials_stops_the_session(launch, connect):
     node.wait_ready(ignore)
     with pytest.raises(SessionStopped, match="service 'policy/load_adapter' refused: adapter 3 is not in the store"):
         node.load_adapter(3)
-    assert [request.version for request in stack.asked("policy/load_adapter")] == [3]
+    assert [request.version for request in stack.requests_of("policy/load_adapter")] == [3]
 
 
 def test_a_trial_that_never_ends_stops_the_session_and_names_the_limit(launch, connect):
@@ -77,7 +77,7 @@ def test_an_interrupted_trial_is_saved_without_a_label(launch, connect):
     with pytest.raises(SessionStopped, match="SIGINT received"):
         node.run_trial(DEPLOYMENT, 1, lines.append)
     episode = node.end_recording()
-    (end,) = stack.asked("recorder/end_episode")
+    (end,) = stack.requests_of("recorder/end_episode")
     assert (end.outcome, end.reason, end.truncated, end.until.sec) == ("UNLABELED", "session_stopped", True, 0)
     assert (episode.outcome, episode.seed, episode.adapter_version) == (Outcome.UNLABELED, 10000, 1)
     assert episode.path == "/episodes/e1.h5"
@@ -89,12 +89,12 @@ def test_a_trial_interrupted_while_it_is_being_saved_keeps_its_outcome(launch, c
     stack.answers = False
     node = connect(check=ctrl_c)
     node.wait_ready(ignore)
-    ctrl_c.when = lambda: bool(stack.asked("recorder/end_episode"))
+    ctrl_c.when = lambda: bool(stack.requests_of("recorder/end_episode"))
     with pytest.raises(SessionStopped, match="SIGINT received"):
         node.run_trial(DEPLOYMENT, 0, ignore)
     stack.answers = True
     episode = node.end_recording()
-    assert [request.outcome for request in stack.asked("recorder/end_episode")] == ["SUCCESS"]
+    assert [request.outcome for request in stack.requests_of("recorder/end_episode")] == ["SUCCESS"]
     assert (episode.outcome, episode.steps) == (Outcome.SUCCESS, 6)
 
 
@@ -107,7 +107,7 @@ def test_ctrl_c_outside_a_trial_ends_the_wait_and_saves_nothing(launch, connect,
         node.wait_ready(ignore)
     service = {"training": "trainer/train", "load of an adapter": "policy/load_adapter"}.get(phase)
     lines = []
-    ctrl_c.when = lambda: bool(stack.asked(service)) if service else bool(lines)
+    ctrl_c.when = lambda: bool(stack.requests_of(service)) if service else bool(lines)
     with pytest.raises(SessionStopped, match=r"^SIGINT received$"):
         if phase == "training":
             node.train(0, [], 0, lines.append)
@@ -116,4 +116,4 @@ def test_ctrl_c_outside_a_trial_ends_the_wait_and_saves_nothing(launch, connect,
         else:
             node.wait_ready(lines.append)
     assert node.end_recording() is None
-    assert stack.asked("recorder/end_episode") == []
+    assert stack.requests_of("recorder/end_episode") == []

@@ -14,7 +14,7 @@ def test_a_training_run_is_followed_to_its_adapter(launch, connect):
     node = connect()
     node.wait_ready(ignore)
     record = node.train(2, ["e1", "e2"], 1, ignore)
-    (request,) = stack.asked("trainer/train")
+    (request,) = stack.requests_of("trainer/train")
     assert (request.serving, list(request.episode_ids)) == (2, ["e1", "e2"])
     assert record.parent == 1
     assert (record.run_id, record.state, record.adapter_version) == ("run1", "PUBLISHED", 1)
@@ -32,7 +32,7 @@ def test_a_failed_training_run_is_reported(launch, connect):
     assert (record.steps, record.losses) == (0, ())
 
 
-def test_a_training_run_that_never_ends_stops_the_session_and_names_the_limit(launch, connect):
+def test_a_training_run_without_an_end_stops_the_session(launch, connect):
     stack = launch()
     stack.training = [("RUNNING", 10, 0.5)]
     node = connect(SessionConfig(training_timeout_s=1.0))

@@ -25,8 +25,8 @@ def test_a_joystick_drives_with_the_stamps_of_its_messages(joy_cell, start):
     joy_cell.until_joy(REST, rests, "rest")
     joy_cell.publish_joy(REST, [0, 1])
     joy_cell.until_sample(is_estop, "the emergency stop button")
-    told = joy_cell.until_diagnosed(lambda: joy_cell.publish_joy(REST), DiagnosticStatus.OK, "connected")
-    assert told == {"device": "joystick (gamepad)", "connected": "true", "problem": "", "enabled": "true"}
+    values = joy_cell.until_diagnosed(lambda: joy_cell.publish_joy(REST), DiagnosticStatus.OK, "connected")
+    assert values == {"device": "joystick (gamepad)", "connected": "true", "problem": "", "enabled": "true"}
 
 
 def test_a_joystick_that_was_deflected_from_the_start_must_rest_first(joy_cell, start):
@@ -70,7 +70,7 @@ while True:
 """
 
 
-def test_a_joystick_publisher_that_is_killed_while_deflected_is_a_lost_device(cell, start, processes):
+def test_a_joystick_publisher_killed_while_deflected_is_a_lost_device(cell, start, processes):
     pad = subprocess.Popen([sys.executable, "-c", _PUBLISHER], stdin=subprocess.PIPE, text=True)
     processes.append(pad)
     start(device="joy", joy_stale_s=1.0)

@@ -21,8 +21,8 @@ FAKE_HIDAPI = Path(__file__).parent / "fake_hidapi.c"
 def test_a_missing_spacemouse_is_told_by_heartbeats(cell, start):
     start(device="spacemouse")
     cell.spin_until(lambda: len(cell.samples) >= 3, "heartbeats")
-    told = cell.until_diagnosed(lambda: None, DiagnosticStatus.WARN, "libhidapi")
-    assert (told["device"], told["connected"]) == ("SpaceMouse", "false")
+    values = cell.until_diagnosed(lambda: None, DiagnosticStatus.WARN, "libhidapi")
+    assert (values["device"], values["connected"]) == ("SpaceMouse", "false")
     assert not any(sample.connected or sample.active for sample in cell.samples)
     assert {sample.device for sample in cell.samples} == {"spacemouse"}
 

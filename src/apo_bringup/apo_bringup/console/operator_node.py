@@ -1,4 +1,4 @@
-"""`apo operator`: the operator's console on a terminal: what goes on, and keys that start and judge episodes."""
+"""`apo operator`: the console on a terminal: the state of the stack, and keys that start and label episodes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class OperatorConsoleNode(Node):
 
     Args:
         start: task, instruction and operator_name of the episodes it starts; empty: the recorder's.
-        keys: file descriptor of the terminal to read keys from; None: only shows.
+        keys: file descriptor of the terminal to read keys from; None: display only.
     """
 
     def __init__(self, start: dict[str, str], keys: int | None):
@@ -57,9 +57,9 @@ class OperatorConsoleNode(Node):
         self.create_subscription(OperatorCommand, "operator/command", self._on_command, COMMANDS)
         self.create_subscription(ControlStatus, "control/status", self._on_status, COMMANDS)
         self.create_subscription(EpisodeEvent, "recorder/event", self._on_episode, COMMANDS)
-        self.create_subscription(ActionDoubt, "policy/doubt", self._on_doubt, COMMANDS)
+        self.create_subscription(ActionDoubt, "policy/doubt", self._on_uncertainty, COMMANDS)
         if keys is None:
-            self._console.note("no terminal to read keys from: only shows; Ctrl-C ends")
+            self._console.note("no terminal to read keys from: display only; Ctrl-C ends")
         else:
             self._console.note(HELP)
             self.create_timer(_POLL_S, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -74,8 +74,8 @@ class OperatorConsoleNode(Node):
     def _on_episode(self, m: EpisodeEvent) -> None:
         self._view.show_episode(m.event, m.episode_id, m.outcome, m.reason, m.steps, m.takeovers)
 
-    def _on_doubt(self, message: ActionDoubt) -> None:
-        self._view.show_doubt(message.help_wanted, message.entropy)
+    def _on_uncertainty(self, message: ActionDoubt) -> None:
+        self._view.show_uncertainty(message.help_wanted, message.entropy)
 
     def _on_timer(self) -> None:
         if not select.select([self._keys], [], [], 0)[0]:
@@ -100,9 +100,9 @@ class OperatorConsoleNode(Node):
     def _on_answer(self, event: OperatorEvent, future: Future) -> None:
         answer = future.result()
         accepted = answer.success if isinstance(answer, Trigger.Response) else answer.accepted
-        # the recorder tells of what it did by its events too
-        told = event in _OF_ARBITER or not accepted
-        self._view.show_answer(event, accepted, answer.message if told else "")
+        # the recorder also reports its actions as events
+        shown = event in _OF_ARBITER or not accepted
+        self._view.show_answer(event, accepted, answer.message if shown else "")
 
 
 def operate(namespace: str, start: dict[str, str]) -> int:

@@ -1,4 +1,4 @@
-"""What the operator's console offers and shows: keys, the device, who drives, the episode. Pure."""
+"""The operator's console: its keys, and what it shows of device, control and episode. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NAMES = ("vx", "vy", "vz", "wx", "wy", "wz")
 
 
 class OperatorView:
-    """Writes what the stack says: a live line of what goes on, lines that stay for what has happened.
+    """Shows the stack: a live line of its present state, permanent lines of its events.
 
     Args:
         console: where to.
@@ -71,15 +71,15 @@ class OperatorView:
         self._console.note(text)
         self._update()
 
-    def show_doubt(self, help_wanted: bool, entropy: float) -> None:
-        """The policy's doubt; says when it begins or ends to ask for help. Fields as in ActionDoubt."""
+    def show_uncertainty(self, help_wanted: bool, entropy: float) -> None:
+        """The policy's uncertainty; notes when it begins or ceases to ask for help. Fields as in ActionDoubt."""
         if help_wanted != self._help_wanted:
             self._help_wanted = help_wanted
             what = "asks for help: take over" if help_wanted else "no longer asks for help"
             self._console.note(f"the policy {what} (entropy {entropy:.2f} nats)")
 
     def show_answer(self, event: OperatorEvent, accepted: bool, message: str) -> None:
-        """The answer to a key; what was accepted without a word shows by itself."""
+        """The answer to a key; an accepted one without a message shows by its effect."""
         if not accepted:
             self._console.note(f"{event} refused: {message}")
         elif message:

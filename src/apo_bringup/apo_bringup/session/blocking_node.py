@@ -28,8 +28,8 @@ class BlockingNode(Node):
 
     Args:
         name: of the node.
-        topics: (message type, topic, QoS) of what it listens to.
-        services: service -> its type; accepting is told by `success` of SetBool, else by `accepted`.
+        topics: (message type, topic, QoS) of its subscriptions.
+        services: service -> its type; a response accepts by `success` of SetBool, else by `accepted`.
         limits: parameter -> seconds.
         limits_file: where to change them, for messages.
         check: called while waiting; raises SessionStopped when the session must end.
@@ -103,20 +103,20 @@ class BlockingNode(Node):
         return self._accepted(service, self._call(service, request))
 
     def _callable(self) -> dict[str, bool]:
-        """Service -> whether it is there."""
+        """Service -> whether it can be called."""
         return {service: client.service_is_ready() for service, client in self._service_clients.items()}
 
-    def _listening(self, topics: Iterable[str]) -> dict[str, set[str]]:
+    def _nodes_subscribed(self, topics: Iterable[str]) -> dict[str, set[str]]:
         """Topic -> names of the nodes that subscribe to it."""
         return {topic: {info.node_name for info in self.get_subscriptions_info_by_topic(topic)} for topic in topics}
 
     def _wait_only(self, seconds: float) -> None:
-        """From now on all waits together take no longer; what ended the session does not end them."""
+        """Limits all later waits together to `seconds`; what ended the session does not end them."""
         deadline = time.monotonic() + seconds
 
         def check() -> None:
             if time.monotonic() > deadline:
-                raise Overdue(f"nothing was heard for {seconds:.0f} s")
+                raise Overdue(f"no message was received for {seconds:.0f} s")
 
         self._check = check
 

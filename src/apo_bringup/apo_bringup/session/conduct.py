@@ -21,7 +21,7 @@ Update = Callable[[str], None]
 
 
 class SessionStopped(Exception):
-    """The person or a failure ended the session; the message says which."""
+    """The person or a failure ended the session; the message names the cause."""
 
 
 class Stack(Protocol):

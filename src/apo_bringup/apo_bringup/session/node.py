@@ -64,7 +64,7 @@ class SessionNode(BlockingNode):
 
     Args:
         config: the plan.
-        listeners: topic -> nodes that must subscribe to it before the first trial.
+        subscribers: topic -> nodes that must subscribe to it before the first trial.
         check: called while waiting; raises SessionStopped when the session must end.
         config_file: where `config` comes from, for messages.
         realtime: the robot goes on while the scene is reset.
@@ -73,21 +73,21 @@ class SessionNode(BlockingNode):
     def __init__(
         self,
         config: SessionConfig,
-        listeners: Mapping[str, Collection[str]],
+        subscribers: Mapping[str, Collection[str]],
         check: Callable[[], None],
         config_file: str = "config/session.yaml",
         realtime: bool = False,
     ):
         super().__init__("session", _TOPICS, _SERVICES, config.timeouts(), config_file, check)
-        self._config, self._listeners, self._realtime = config, listeners, realtime
+        self._config, self._expected, self._realtime = config, subscribers, realtime
         self._running: _Running | None = None
 
     def _missing(self) -> list[str]:
         serves = AdapterStatus in self._latest
-        return missing_parts(self._callable(), serves, self._listeners, self._listening(self._listeners))
+        return missing_parts(self._callable(), serves, self._expected, self._nodes_subscribed(self._expected))
 
     def wait_ready(self, update: Update) -> None:
-        """Waits until every node serves and listens, then lets the policy drive.
+        """Waits until every node serves and has its subscriptions, then lets the policy drive.
 
         Raises:
             SessionStopped: something did not come up, or another stack is in this domain.
@@ -133,9 +133,9 @@ class SessionNode(BlockingNode):
         return self._saved(running, EndEpisode.Request(**end_fields(self._latest[TaskStatus])))
 
     def _reset(self, seed: int) -> None:
-        """Resets the scene; in real time nobody drives meanwhile, and nothing seen in the old scene drives in the new.
+        """Resets the scene; in real time the arm is held meanwhile, and no action for the old scene reaches the new.
 
-        In lockstep no tick is between two trials, and the policy begins anew by itself.
+        In lockstep no tick is between two trials, and the policy resets itself.
         """
         if self._realtime:
             self._ask("arbiter/enable", SetBool.Request(data=False))
@@ -170,7 +170,7 @@ class SessionNode(BlockingNode):
         return episode, window.record(version, answer, self._latest[AdapterStatus])
 
     def _saved(self, running: _Running, request: EndEpisode.Request) -> EpisodeRecord:
-        """Ends the recording as `request` says, or as it was asked for before."""
+        """Ends the recording by `request`, or by an earlier request if there was one."""
         running.end = running.end or self._call(_END, request)
         response = self._accepted(_END, running.end)
         self._spin_until(

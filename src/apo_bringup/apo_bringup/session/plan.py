@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from apo_core.config.parameters import parameter
 from apo_core.errors import ConfigError
+from apo_core.tasks.specs import DEFAULT_TASK, TASKS
 from apo_core.types import Purpose
 from apo_sim_bridge.demonstrations.files import TRIES_PER_EPISODE
 
@@ -15,15 +16,17 @@ from apo_sim_bridge.demonstrations.files import TRIES_PER_EPISODE
 class SessionConfig:
     """Parameters of `apo demo` (config/session.yaml)."""
 
-    task: str = parameter("Lift", "robosuite task", choices=("Lift", "Stack", "NutAssemblySquare"))
+    task: str = parameter(DEFAULT_TASK.name, "task of the simulation", choices=tuple(TASKS))
     instruction: str = parameter("", "instruction given to the policy; empty: the usual one of the task")
     rounds: int = parameter(3, "deploy-train-reload rounds", low=1, high=1000)
     episodes_per_round: int = parameter(12, "deployment episodes a round", low=1, high=10000)
     evaluation_episodes: int = parameter(
-        30, "evaluation episodes for the base and for the last adapter", low=1, high=10000
+        30, "evaluation episodes for the base and for the last adapter, on the same seeds", low=1, high=10000
     )
-    expert_episodes: int = parameter(24, "expert demonstrations for the expert half of each batch", low=1, high=10000)
-    train_steps: int = parameter(0, "optimizer steps a round; 0 keeps the trainer's own setting", low=0, high=1000000)
+    expert_episodes: int = parameter(
+        24, "demonstrations for the expert half of each batch; collected when missing", low=1, high=10000
+    )
+    train_steps: int = parameter(0, "optimizer steps a round; 0: as in config/trainer.yaml", low=0, high=1000000)
     seed: int = parameter(
         0,
         "of the session: its training, its operator's tremor and its trials, which come after those of the seed before",

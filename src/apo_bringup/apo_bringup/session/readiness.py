@@ -1,4 +1,4 @@
-"""What must be there before a session may begin. Pure."""
+"""What must run before a session may begin. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from apo_core.contract.contract import Contract
 ONE_PUBLISHER = ("task/status", "command", "policy/chunk", "trainer/status")
 
 
-def expected_listeners(contract: Contract, robot_topics: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def expected_subscribers(contract: Contract, robot_topics: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Topic -> nodes that must subscribe to it before the first trial, in a simulation with the scripted operator.
 
-    What is published before its listener is there is lost: an episode would begin with a gap.
+    A message published before its subscriber exists is lost: an episode would begin with a gap.
 
     Args:
         contract: the sensors.
-        robot_topics: what the simulated robot takes.
+        robot_topics: commands of the simulated robot.
 
     Raises:
         ObservationError: the contract has no `ee_pose` or no `gripper_width`.
@@ -41,25 +41,25 @@ def missing_parts(
     services: Mapping[str, bool],
     policy_serves: bool,
     expected: Mapping[str, Collection[str]],
-    listening: Mapping[str, Collection[str]],
+    subscribed: Mapping[str, Collection[str]],
 ) -> list[str]:
     """What a session still waits for, as text; empty when it may begin.
 
     Args:
         services: service -> whether it can be called.
-        policy_serves: the policy has said which adapter it serves.
-        expected: topic -> nodes that must listen to it.
-        listening: topic -> nodes that do.
+        policy_serves: the policy has reported the adapter that it serves.
+        expected: topic -> nodes that must subscribe to it.
+        subscribed: topic -> nodes that do.
     """
     missing = [name for name, ready in services.items() if not ready]
     if not policy_serves:
         missing.append("policy/adapter_status")
-    deaf: dict[str, list[str]] = {}
+    unsubscribed: dict[str, list[str]] = {}
     for topic, names in expected.items():
         for name in names:
-            if name not in listening.get(topic, ()):
-                deaf.setdefault(name, []).append(topic)
-    return missing + [f"{name} to listen to {' and '.join(topics)}" for name, topics in sorted(deaf.items())]
+            if name not in subscribed.get(topic, ()):
+                unsubscribed.setdefault(name, []).append(topic)
+    return missing + [f"{name} to subscribe to {' and '.join(topics)}" for name, topics in sorted(unsubscribed.items())]
 
 
 def starting_line(seconds: float, missing: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""From what the nodes say to the records of a session and its live lines. Messages are read by their fields. Pure."""
+"""Records of a session and its live lines, from the nodes' messages, which are read by their fields. Pure."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def episode_record(trial: Trial, adapter_version: int, event: Any, seconds: floa
 
 
 def is_over(status: Any | None, trial_before: int) -> bool:
-    """Whether the trial after number `trial_before` has come to its end, from the last `apo_interfaces/TaskStatus`."""
+    """Whether the trial after number `trial_before` has ended, from the last `apo_interfaces/TaskStatus`."""
     return status is not None and status.trial > trial_before and not status.running
 
 
@@ -154,7 +154,7 @@ class TrainingProgress:
     """Follows one training run by the trainer's status.
 
     Args:
-        run_id: the run; what is said of others is left out.
+        run_id: the run; the status of others is ignored.
         round_index: round of the session.
         parent: adapter that it trains from; 0: the base policy.
     """

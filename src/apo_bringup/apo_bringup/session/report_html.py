@@ -87,7 +87,7 @@ def plot_loss(report: dict) -> plt.Figure:
 
 
 def plot_latency(report: dict) -> plt.Figure | None:
-    """Takeover latency; None when nobody took over."""
+    """Takeover latency; None without a takeover."""
     latency = report["control"]["takeover_latency_ms"]
     if latency["p50"] is None:
         return None

@@ -13,7 +13,7 @@ _TAIL_LINES = 8
 
 
 class Watch:
-    """Remembers a signal until the session asks for it, so that no call is torn in its middle.
+    """Keeps a signal until the session checks for it, so that no call is interrupted.
 
     Args:
         dead: programs that ended by themselves.
@@ -25,8 +25,8 @@ class Watch:
         self._next = -float("inf")
         self.signal_name = ""
 
-    def listen(self) -> None:
-        """Takes SIGINT and SIGTERM of this process from now on."""
+    def install(self) -> None:
+        """Handles SIGINT and SIGTERM of this process."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
 

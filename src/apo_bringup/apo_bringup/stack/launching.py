@@ -11,45 +11,22 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from apo_bringup.stack import nodes
-
-# name, default, description
-ARGUMENTS = (
-    ("sim", "true", "start the simulation; false: a real robot publishes the topics of config/contract.yaml"),
-    ("robot", "", "contract file of the robot: topics, shapes, units, limits; empty: the simulation's"),
-    ("params_file", "", "ROS parameter file; wins over config/ and the other arguments"),
-    ("checkpoint_dir", "", "folder of the base policy; empty: the one of the simulation"),
-    ("adapter_dir", "", "adapter store that trainer and policy share; empty: adapters/ under data_dir"),
-    ("expert_dir", "data/expert/lift", "expert demonstrations for the trainer"),
-    ("data_dir", "runs/live", "where episodes, adapters and training runs go"),
-    ("use_sim_time", "", "true: time comes from /clock; empty: true with the simulation, else false"),
-    (
-        "operator",
-        "",
-        "device of the operator: auto, spacemouse, joy, keyboard, scripted or none; empty: that of the parameter files",
-    ),
-    ("namespace", "", "ROS namespace of every node"),
-    ("respawn", "true", "start a node again when it ends with an error"),
-)
+from apo_bringup.stack.options import OPTIONS, chosen_paths, start_parameters
 
 
 def _overrides(context: LaunchContext, entry: nodes.NodeEntry) -> dict[str, object]:
     def get(name: str) -> str:
         return LaunchConfiguration(name).perform(context)
 
-    paths = nodes.default_paths(Path(get("data_dir")).resolve())
-    if get("robot"):
-        paths["contract_file"] = str(Path(get("robot")).resolve())
-    for name in ("checkpoint_dir", "adapter_dir", "expert_dir"):
-        if get(name):
-            paths[name] = str(Path(get(name)).resolve())
-    sim_time = get("use_sim_time") or get("sim")
-    values: dict[str, object] = {name: paths[name] for name in entry.path_parameters}
-    values["use_sim_time"] = sim_time.lower() == "true" and entry.group != nodes.SIM
-    if get("sim").lower() == "true":
-        values |= nodes.SIMULATED.get(entry.name, {})
-    if entry.name == "teleop" and get("operator"):
-        values["device"] = get("operator")
-    return values
+    given = {name: get(name) for name in ("checkpoint_dir", "adapter_dir", "expert_dir")}
+    paths = chosen_paths(Path(get("data_dir")), {"contract_file": get("robot"), **given})
+    return start_parameters(
+        entry,
+        paths,
+        sim=get("sim").lower() == "true",
+        use_sim_time=(get("use_sim_time") or get("sim")).lower() == "true",
+        device=get("operator"),
+    )
 
 
 def _make(context: LaunchContext, names: Sequence[str]) -> list[Node]:
@@ -86,5 +63,8 @@ def describe(*names: str) -> LaunchDescription:
     Args:
         names: which nodes of the table.
     """
-    declared = [DeclareLaunchArgument(name, default_value=value, description=text) for name, value, text in ARGUMENTS]
+    declared = [
+        DeclareLaunchArgument(option.name, default_value=option.default, description=option.description)
+        for option in OPTIONS
+    ]
     return LaunchDescription([*declared, OpaqueFunction(function=_make, args=[names])])

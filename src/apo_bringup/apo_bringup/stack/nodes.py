@@ -84,7 +84,7 @@ def node(name: str) -> NodeEntry:
     for entry in NODES:
         if entry.name == name:
             return entry
-    raise KeyError(f"no node '{name}'; known: {', '.join(entry.name for entry in NODES)}")
+    raise KeyError(f"no node '{name}'; the nodes are {', '.join(entry.name for entry in NODES)}")
 
 
 def share_dir() -> Path:
@@ -157,7 +157,7 @@ def foreign_sections(params_file: str) -> list[str]:
 
 
 def _check_types(theirs: Mapping[str, object], entry: NodeEntry, params_file: str) -> None:
-    """rcl drops some values of another type than an earlier file gave the same name, and says nothing."""
+    """rcl drops some values of another type than an earlier file gave the same name, without a warning."""
     shipped = ros_parameters(share_dir() / "config" / entry.config_file, entry.name) or {}
     faults = [
         f"{name} = {value!r} must be of type {_type(shipped[name])}, as in config/{entry.config_file}"
@@ -182,7 +182,7 @@ def namespace_arguments(namespace: str) -> list[str]:
     """The ROS arguments that put a node into a namespace; none where it is empty.
 
     Raises:
-        ConfigError: it is no name for ROS, which would end the node with an error of its parser.
+        ConfigError: it is not a valid ROS name; rcl would end the node with a parser error.
     """
     name = namespace.strip("/")
     if not _NAMESPACE.fullmatch(name):

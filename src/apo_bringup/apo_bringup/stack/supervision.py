@@ -37,7 +37,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class ProgramState:
-    """What supervisord says of a program."""
+    """State of a program as supervisord reports it."""
 
     name: str
     state: str  # STARTING, RUNNING, BACKOFF, STOPPING, STOPPED, EXITED, FATAL
@@ -77,7 +77,7 @@ def configuration(
         "pidfile": escape(str(runtime_dir / "supervisord.pid")),
         "loglevel": "info",
         "nodaemon": "true",
-        # as which it runs anyway; to root, supervisord calls it critical that nobody said so
+        # its user anyway; run by root, supervisord logs a critical message when none is set
         "user": str(os.getuid()),
     }
     if socket is not None:
@@ -185,7 +185,7 @@ def run_in_foreground(programs: Sequence[Program], log_dir: Path) -> int:
     config_file = runtime_dir / "supervisord.conf"
     with config_file.open("w") as stream:
         configuration(programs, log_dir, runtime_dir, socket=None, restart=True, echo=True).write(stream)
-    # supervisord opens it once more for what the programs say: into a file, each would write over the other
+    # supervisord opens stdout once more for the programs' output: in a file, each would overwrite the other
     fcntl.fcntl(1, fcntl.F_SETFL, fcntl.fcntl(1, fcntl.F_GETFL) | os.O_APPEND)
     process = subprocess.Popen(
         supervisord_command(config_file), start_new_session=True, preexec_fn=_end_with_this_process

@@ -7,14 +7,14 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 SCHEMA_NAME = "apo.adapter"
 SCHEMA_VERSION = 3
 EMITTED = "emitted"  # trained on the actions that the policy's tokens stand for
 REBINNED = "rebinned"  # trained on tokens made from the actions, which at the end of a range were never emitted
 # what the manifests of earlier versions lack
-_OF_EARLIER_VERSIONS = {
+_OF_EARLIER_VERSIONS: Mapping[int, Mapping[str, Any]] = {
     1: {"config": {}, "verdict": None, "action_labels": REBINNED},
     2: {"action_labels": REBINNED},
 }
@@ -153,7 +153,7 @@ def _is_sha256(value: Any) -> bool:
     return isinstance(value, str) and _SHA256.fullmatch(value) is not None
 
 
-def _is_integer(value: Any) -> bool:
+def _is_integer(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 

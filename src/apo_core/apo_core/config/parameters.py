@@ -6,23 +6,55 @@ import dataclasses
 import math
 import types
 import typing
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import yaml
 
 from apo_core.config.rcl_yaml import parse_yaml, read_yaml
 from apo_core.errors import ConfigError
 
-T = TypeVar("T")
+
+class Dataclass(Protocol):
+    """Any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
 
-def parameter(default: Any, description: str, *, low: float | None = None, high: float | None = None, choices=None):
+T = TypeVar("T", bound=Dataclass)
+
+
+def parameter(
+    default: Any,
+    description: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: Sequence[str] | None = None,
+) -> Any:
     """A dataclass field that is also a ROS parameter: description, inclusive range, allowed values."""
     metadata = {"description": description, "low": low, "high": high, "choices": choices}
     if isinstance(default, list | dict):
         return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def group(cls: type[T]) -> T:
+    """A dataclass field that holds another configuration; its parameters stand beside the others, not prefixed."""
+    return dataclasses.field(default_factory=cls, metadata={"group": cls})
+
+
+def parameter_fields(cls: type[Dataclass]) -> dict[str, tuple[dataclasses.Field[Any], Any]]:
+    """Name -> field and type of every parameter of a configuration class, those of its groups included, in order."""
+    hints = typing.get_type_hints(cls)
+    found: dict[str, tuple[dataclasses.Field[Any], Any]] = {}
+    for spec in dataclasses.fields(cls):
+        if "group" in spec.metadata:
+            found |= parameter_fields(spec.metadata["group"])
+        else:
+            found[spec.name] = (spec, hints[spec.name])
+    return found
 
 
 def _coerce(value: Any, annotation: Any) -> Any:
@@ -65,22 +97,37 @@ def build(cls: type[T], values: dict[str, Any], source: str) -> T:
     Raises:
         ConfigError: unknown names, wrong types, values out of range; all of them at once.
     """
-    hints = typing.get_type_hints(cls)
-    specs = {spec.name: spec for spec in dataclasses.fields(cls)}
+    specs = parameter_fields(cls)
     faults = [f"{name} is not a parameter; known: {', '.join(specs)}" for name in values if name not in specs]
     checked = {}
-    for name, spec in specs.items():
+    for name, (spec, annotation) in specs.items():
         if name not in values:
             continue
-        value = _coerce(values[name], hints[name])
-        faults += _faults(spec, value, hints[name])
+        value = _coerce(values[name], annotation)
+        faults += _faults(spec, value, annotation)
         checked[name] = value
     if faults:
         raise ConfigError(source, faults)
     try:
-        return cls(**checked)
+        return _make(cls, checked)
     except ConfigError as error:
         raise ConfigError(source, error.faults) from None
+
+
+def _make(cls: type[T], values: dict[str, Any]) -> T:
+    """Makes a `cls` and its groups from checked values of both."""
+    arguments, faults = {}, []
+    for spec in dataclasses.fields(cls):
+        if "group" in spec.metadata:
+            try:
+                arguments[spec.name] = _make(spec.metadata["group"], values)
+            except ConfigError as error:
+                faults += error.faults
+        elif spec.name in values:
+            arguments[spec.name] = values[spec.name]
+    if faults:
+        raise ConfigError("", faults)
+    return cls(**arguments)
 
 
 def ros_parameters(path: Path, node: str, namespace: str | None = None) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ _REPLACED = ("float", "int", "timestamp")
 class _Loader(yaml.SafeLoader):
     """1e-4 is a number, 14:00 and 2026-01-31 are texts; YAML 1.1 reads them the other way round. No key may repeat."""
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):

@@ -26,7 +26,7 @@ def chunk_to_msg(
 
 
 def fault_to_msg(fault: str, answered_stamp_ns: int, contract: Contract, adapter_version: int) -> ActionChunkMessage:
-    """The message that says why there is no action for an observation."""
+    """The message that reports why there is no action for an observation."""
     message = _answer(answered_stamp_ns, answered_stamp_ns, contract, adapter_version)
     message.action_dim, message.fault = contract.action.size, fault
     return message

@@ -47,7 +47,7 @@ def from_floats(values: array.array, size: int) -> np.ndarray | None:
     if not len(values):
         return None
     if len(values) != size:
-        raise ObservationError(f"got {len(values)} values, the contract says {size} (config/contract.yaml)")
+        raise ObservationError(f"got {len(values)} values, the contract requires {size} (config/contract.yaml)")
     return np.array(values, np.float32)
 
 
@@ -72,7 +72,7 @@ def image_from_msg(message: Image | CompressedImage, spec: ImageSpec) -> np.ndar
     if message.encoding != spec.encoding or (message.height, message.width) != (spec.height, spec.width):
         raise ObservationError(
             f"image '{spec.name}' on {spec.topic} is {message.encoding} {message.height} x {message.width}, "
-            f"the contract says {spec.encoding} {spec.height} x {spec.width} (config/contract.yaml)"
+            f"the contract requires {spec.encoding} {spec.height} x {spec.width} (config/contract.yaml)"
         )
     data = np.frombuffer(message.data, np.uint8)
     row = spec.shape[2] * spec.width * spec.dtype.itemsize
@@ -97,7 +97,7 @@ def _decoded(message: CompressedImage, spec: ImageSpec) -> np.ndarray:
         found = "not readable" if image is None else f"{image.dtype} {image.shape[0]} x {image.shape[1]}"
         raise ObservationError(
             f"compressed image '{spec.name}' on {spec.topic} ({message.format}) is {found}, "
-            f"the contract says {spec.encoding} {spec.height} x {spec.width} (config/contract.yaml)"
+            f"the contract requires {spec.encoding} {spec.height} x {spec.width} (config/contract.yaml)"
         )
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if spec.shape[2] == 3 else image.reshape(spec.shape)
 
@@ -127,7 +127,7 @@ def twist_to_array(twist: Twist) -> np.ndarray:
 
 
 def trajectory_end(message: JointTrajectory, joint: str) -> float:
-    """Where a joint's trajectory ends [rad or m]; NaN when it says nothing of that joint."""
+    """Where a joint's trajectory ends [rad or m]; NaN when it does not name that joint."""
     if joint not in message.joint_names or not message.points:
         return math.nan
     positions, index = message.points[-1].positions, message.joint_names.index(joint)
@@ -152,7 +152,7 @@ def state_from_msg(message: Any, spec: StateSpec) -> np.ndarray:
         values = np.atleast_1d(np.array(message.data, np.float32))
         if values.shape != (spec.size,):
             raise ObservationError(
-                f"state '{spec.name}' on {spec.topic} has {values.size} values, the contract says {spec.size} "
+                f"state '{spec.name}' on {spec.topic} has {values.size} values, the contract requires {spec.size} "
                 "(config/contract.yaml)"
             )
         return values

@@ -1,4 +1,4 @@
-"""Base of the lifecycle nodes: a refused transition is logged with its cause; one flag says whether work is allowed."""
+"""Base of the lifecycle nodes: a refused transition is logged with its cause; one flag allows work."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from apo_core.errors import ApoError
 
 
 class LifecycleBase(LifecycleNode):
-    """A node with `configure`, `activate`, `deactivate` and `cleanup` hooks; `is_active` says whether it may work."""
+    """A node with `configure`, `activate`, `deactivate` and `cleanup` hooks; `is_active` is whether it may work."""
 
     def __init__(self, name: str):
         super().__init__(name)
@@ -39,7 +39,7 @@ class LifecycleBase(LifecycleNode):
         """Undoes `configure`."""
 
     def _refusing(self, change: Callable) -> Callable:
-        """Answers a wish for a transition that the state does not have; rclpy lets it end the process."""
+        """Answers a request for a transition that the state does not have; rclpy lets it end the process."""
 
         def answer(request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
             try:
@@ -58,7 +58,7 @@ class LifecycleBase(LifecycleNode):
         except ApoError as error:
             self.get_logger().error(f"{what} refused: {error}")
             return TransitionCallbackReturn.FAILURE
-        except Exception:  # rclpy would drop it without a word
+        except Exception:  # rclpy would drop it silently
             self.get_logger().error(f"{what} failed:\n{traceback.format_exc()}")
             return TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS

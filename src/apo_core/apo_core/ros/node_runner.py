@@ -26,7 +26,7 @@ try:
 except ImportError:
     EventsExecutor = None
 
-_LAST_WORDS_S = 0.5  # a listener that was killed never acknowledges
+FLUSH_TIMEOUT_S = 0.5  # a subscriber that was killed never acknowledges
 
 
 def _deactivate(node: Node) -> None:
@@ -38,10 +38,10 @@ def _deactivate(node: Node) -> None:
         node.get_logger().error(f"deactivate failed:\n{traceback.format_exc()}")
 
 
-def _wait_for_listeners(node: Node) -> None:
-    """What was said last would be lost with the process where it has not arrived yet."""
-    due = time.monotonic() + _LAST_WORDS_S
-    with contextlib.suppress(Exception):  # a middleware that knows no acknowledgement
+def _wait_for_subscribers(node: Node) -> None:
+    """Messages that have not arrived yet would be lost with the process."""
+    due = time.monotonic() + FLUSH_TIMEOUT_S
+    with contextlib.suppress(Exception):  # a middleware without acknowledgements
         for publisher in node.publishers:
             publisher.wait_for_all_acked(Duration(seconds=max(0.0, due - time.monotonic())))
 
@@ -102,7 +102,7 @@ def run(factory: Callable[[], Node], args: list[str] | None = None, events: bool
             close = getattr(node, "close", None)
             if close is not None:
                 close()
-            _wait_for_listeners(node)
+            _wait_for_subscribers(node)
             node.destroy_node()
         if executor is not None:
             executor.shutdown(timeout_sec=1.0)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import typing
 from typing import TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
-from apo_core.config.parameters import build
+from apo_core.config.parameters import build, parameter_fields
 from apo_core.errors import ConfigError
 
 T = TypeVar("T")
@@ -34,22 +33,21 @@ def _descriptor(spec: dataclasses.Field, annotation: object) -> ParameterDescrip
 
 
 def declare(node: Node, cls: type[T]) -> T:
-    """Declares every field of `cls` as a read-only parameter of `node` and returns the checked values.
+    """Declares every parameter of `cls` and its groups, read-only, and returns the checked values.
 
     Raises:
         ConfigError: every parameter with a wrong type or out of its range.
     """
-    hints = typing.get_type_hints(cls)
     values, faults = {}, []
-    for spec in dataclasses.fields(cls):
+    for name, (spec, annotation) in parameter_fields(cls).items():
         has_default = spec.default is not dataclasses.MISSING
         default = spec.default if has_default else spec.default_factory()
         if isinstance(default, tuple):
             default = list(default)
         try:
-            values[spec.name] = node.declare_parameter(spec.name, default, _descriptor(spec, hints[spec.name])).value
+            values[name] = node.declare_parameter(name, default, _descriptor(spec, annotation)).value
         except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-            faults.append(f"{spec.name}: {error}")
+            faults.append(f"{name}: {error}")
     where = f"parameters of node '{node.get_name()}' (config/{node.get_name()}.yaml or the launch arguments)"
     if faults:
         raise ConfigError(where, faults)
@@ -57,7 +55,7 @@ def declare(node: Node, cls: type[T]) -> T:
 
 
 def warn_of_unknown(node: Node) -> None:
-    """Tells in the log which values were given under names that the node does not have, for one that has declared all.
+    """Logs which values were given under names that the node, which has declared all its parameters, does not have.
 
     No error, since a section for all nodes of a parameter file may be meant for others.
     """

@@ -1,4 +1,4 @@
-"""QoS profiles, one a kind of traffic (REP 2003 names the kinds), and how to hear all of them."""
+"""QoS profiles, one for each kind of traffic (REP 2003 names the kinds), and a subscription that fits all of them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,10 +26,10 @@ def sensors(reliability: str) -> QoSProfile:
     return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=50, reliability=policy)
 
 
-def hear_everybody(node: Node, message_type: type, topic: str, callback: Callable[[Any], None]) -> None:
-    """Subscribes to a topic that must be heard whatever its publisher's QoS; a message may come more than once."""
-    # what is said from now on, what was said before the node started, and a publisher that is best effort; the last
-    # fits any publisher, so that a warning that one of them does not would be wrong
+def subscribe_any_qos(node: Node, message_type: type, topic: str, callback: Callable[[Any], None]) -> None:
+    """Makes three subscriptions to a topic, one of which fits any publisher's QoS; a message may arrive twice."""
+    # reliable messages from now on, latched ones from before the start, best-effort publishers; the last fits every
+    # publisher, so a warning that another one does not would mislead
     quiet = SubscriptionEventCallbacks(use_default_callbacks=False)
     for qos in (COMMANDS, LATCHED, sensors("best_effort")):
         node.create_subscription(message_type, topic, callback, qos, event_callbacks=quiet)

@@ -12,8 +12,10 @@ from enum import Enum
 
 import numpy as np
 
+from apo_core.actions import CLOSED, OPEN
 from apo_core.rotations import matrix_from_quaternion, rotation_between, wrap_angle
-from apo_core.tasks.grasp_tasks import TASKS, GraspTask
+from apo_core.tasks.grasp_task import GraspTask
+from apo_core.tasks.specs import task_spec
 
 LINEAR_GAIN = 14.0  # 1/s
 ANGULAR_GAIN = 10.0  # 1/s
@@ -26,7 +28,6 @@ OBSTACLE_DISTANCE = 0.12  # m between the centres of two objects beyond which th
 NOMINAL_YAW = np.pi / 2  # rad, finger axis of the arm at rest
 MAX_YAW = np.deg2rad(100)  # rad to either side of NOMINAL_YAW that the wrist reaches
 YAW_TOLERANCE = 0.12  # rad
-OPEN, CLOSE = -1.0, 1.0  # gripper command
 DOWN = np.array([0.0, 0.0, -1.0])
 
 
@@ -62,7 +63,7 @@ class Expert:
         return self._phase
 
     def reset(self) -> None:
-        """Forgets the past; the next call decides from its input alone."""
+        """Drops its state; the next call decides from its input alone."""
         self._phase = Phase.APPROACH
         self._steps = 0
         self._last_width = np.inf
@@ -92,7 +93,7 @@ class Expert:
 
 def make_expert(task: str) -> Expert:
     """Raises ValueError for an unknown task."""
-    return Expert(_task(task))
+    return Expert(task_spec(task).grasp)
 
 
 def progress(task: str, state: ExpertInput) -> float:
@@ -101,17 +102,11 @@ def progress(task: str, state: ExpertInput) -> float:
     Raises:
         ValueError: unknown task.
     """
-    scene = Scene(_task(task), state)
+    scene = Scene(task_spec(task).grasp, state)
     if scene.placed:
         return 0.0
     reach = 0.0 if scene.held else GRASP_CONE.length(scene.to_grasp)
     return reach + scene.place_cone.length(scene.to_place)
-
-
-def _task(name: str) -> GraspTask:
-    if name not in TASKS:
-        raise ValueError(f"task = {name!r} has no expert; known: {list(TASKS)}")
-    return TASKS[name]
 
 
 class Scene:
@@ -151,9 +146,10 @@ class Scene:
         nearest = wrap_angle(self.object_yaw - NOMINAL_YAW, symmetry)
         choices = [yaw for yaw in (nearest, nearest - symmetry, nearest + symmetry) if abs(yaw) <= MAX_YAW]
         choices.sort(key=lambda yaw: abs(yaw - self.hand_yaw))
-        if self.obstacle_yaw is not None:
+        obstacle_yaw = self.obstacle_yaw
+        if obstacle_yaw is not None:
             # fingers across the line between the two objects come down beside the obstacle
-            choices.sort(key=lambda yaw: abs(np.cos(yaw + NOMINAL_YAW - self.obstacle_yaw)))
+            choices.sort(key=lambda yaw: abs(np.cos(yaw + NOMINAL_YAW - obstacle_yaw)))
         # not wrapped: the way through half a turn from rest is beyond the wrist's limit
         return choices[0] - self.hand_yaw
 
@@ -243,12 +239,12 @@ def _approach(scene: Scene) -> tuple[np.ndarray, float, float]:
 
 
 def _close(scene: Scene) -> tuple[np.ndarray, float, float]:
-    return np.zeros(3), 0.0, CLOSE
+    return np.zeros(3), 0.0, CLOSED
 
 
 def _carry(scene: Scene) -> tuple[np.ndarray, float, float]:
     turned = abs(scene.place_yaw) < YAW_TOLERANCE / 2
-    return scene.place_cone.velocity(scene.to_place, 0.0 if turned else 0.03), scene.place_yaw, CLOSE
+    return scene.place_cone.velocity(scene.to_place, 0.0 if turned else 0.03), scene.place_yaw, CLOSED
 
 
 def _release(scene: Scene) -> tuple[np.ndarray, float, float]:

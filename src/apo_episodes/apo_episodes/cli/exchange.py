@@ -12,7 +12,7 @@ from apo_episodes.cli.options import label_rule, output_folder, paths
 def add_export(tools: ToolParser) -> None:
     """`apo episodes export FORMAT`."""
     export = tools.add(
-        "export", commands.export, "write episodes in the format of another tool", "docs/episode_tools.md."
+        "export", commands.export, "write episodes in the format of another tool", "docs/how-to/episode_tools.md."
     )
     formats = export.add_subparsers(dest="format", required=True, metavar="FORMAT")
 
@@ -91,7 +91,7 @@ def add_import(tools: ToolParser) -> None:
         nargs=4,
         default=(0.0, 0.0, 0.0, 1.0),
         metavar=("X", "Y", "Z", "W"),
-        help="quaternion that turns the file's end-effector frame into the contract's (docs/episode_tools.md)",
+        help="quaternion that turns the file's end-effector frame into the contract's (docs/how-to/episode_tools.md)",
     )
     bring.add_argument("--gripper-sign", type=int, choices=(1, -1), default=1, help="-1: the file closes at -1")
     bring.add_argument("--flip", action="store_true", help="turn images upside down (robosuite's own collector)")

@@ -41,7 +41,7 @@ def label_rule(of: argparse.ArgumentParser) -> None:
         choices=UNDESIRABLE_RULES,
         default=rule.undesirable_rule,
         help="where they begin: K steps back, where progress stopped, or where policy and operator part "
-        f"(docs/methods.md; default {rule.undesirable_rule})",
+        f"(docs/reference/methods.md; default {rule.undesirable_rule})",
     )
     for name, kind, what in (
         ("stall_tolerance", float, "stalled: a gain above this is progress, unit of the task's remaining path"),

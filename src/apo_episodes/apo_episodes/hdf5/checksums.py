@@ -1,4 +1,4 @@
-"""Checksums of an episode's content, whatever filters it is stored with (docs/episode_format.md)."""
+"""Checksums of an episode's content, whatever filters it is stored with (docs/reference/episode_format.md)."""
 
 from __future__ import annotations
 

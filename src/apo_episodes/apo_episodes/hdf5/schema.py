@@ -1,4 +1,4 @@
-"""Names and types of everything in an episode file; docs/episode_format.md describes it in prose."""
+"""Names and types of everything in an episode file; docs/reference/episode_format.md describes it in prose."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from apo_core.system.text_columns import align_columns
 from apo_core.types import ControlSource, EpisodeKind, StepLabel
 from apo_episodes.episode import Episode
 from apo_episodes.labeling import LabelRule
@@ -65,9 +66,7 @@ def lost_counts(losses: Mapping[str, int]) -> dict[str, int]:
 
 def format_table(rows: Sequence[EpisodeRow]) -> str:
     """The rows as aligned text, with a line of totals."""
-    lines = [_COLUMNS, *(_cells(row) for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(_COLUMNS))]
-    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    text = align_columns([_COLUMNS, *(_cells(row) for row in rows)])
     outcomes = Counter(row.outcome for row in rows)
     steps = sum(row.steps for row in rows)
     human = sum(row.intervention_share * row.steps for row in rows)

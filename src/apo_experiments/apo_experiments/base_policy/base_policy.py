@@ -15,6 +15,7 @@ import torch
 from apo_core.config.parameters import load, parameter
 from apo_core.contract.contract import Contract, load_contract
 from apo_core.errors import ApoError, ConfigError
+from apo_core.tasks.specs import DEFAULT_TASK, TASKS
 from apo_core.wilson import wilson_interval
 from apo_episodes.reader import read_episode
 from apo_experiments.base_policy.behaviour_cloning import CloningSettings, join_demonstrations, new_policy, train
@@ -35,7 +36,7 @@ VIEWS_FILE = "scene_views.npz"  # beside the demonstrations
 class BasePolicyConfig:
     """Everything the base policy depends on."""
 
-    task: str = parameter("Lift", "task of the simulation")
+    task: str = parameter(DEFAULT_TASK.name, "task of the simulation", choices=tuple(TASKS))
     contract_file: str = parameter("config/contract.yaml", "the contract")
     demonstrations: str = parameter("data/base_policy", "folder with a folder of demonstrations for each task")
     output: str = parameter("models/lift_base", "checkpoint folder to write")
@@ -68,7 +69,7 @@ class BasePolicyConfig:
     vision_steps: int = parameter(1200, "optimizer steps of vision", low=1, high=1_000_000)
     vision_batch_size: int = parameter(64, "pictures a step of vision", low=1, high=4096)
     vision_learning_rate: float = parameter(1e-3, "AdamW for vision, after the warmup", low=1e-7, high=1.0)
-    chunk: int = parameter(4, "actions predicted from one observation", low=1, high=64)
+    chunk: int = parameter(4, "actions predicted and executed from one observation", low=1, high=64)
     steps: int = parameter(250, "optimizer steps", low=1, high=1_000_000)
     evaluate_every: int = parameter(50, "steps between measurements of the held-out loss", low=1, high=1_000_000)
     batch_size: int = parameter(32, "frames a step", low=1, high=4096)
@@ -106,13 +107,13 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
         OSError: a folder cannot be written to.
     """
     from apo_sim_bridge.demonstrations.collect import NoiseBursts
-    from apo_sim_bridge.demonstrations.files import INSTRUCTIONS, ensure_demonstrations
+    from apo_sim_bridge.demonstrations.files import ensure_demonstrations
 
     line, noise = ProgressLine(), NoiseBursts()
     torch.set_num_threads(config.threads)
     contract = load_contract(config.contract_file)
-    Path(config.output).mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is told before training
-    folder = Path(config.demonstrations) / config.task.lower()
+    Path(config.output).mkdir(parents=True, exist_ok=True)  # fails early where it cannot be written before training
+    folder = Path(config.demonstrations) / TASKS[config.task].folder
     wanted = config.episodes + config.held_out_episodes
     paths = ensure_demonstrations(
         config.task, folder, wanted, config.episode_seed, noise, contract=contract, progress=line.update
@@ -162,7 +163,7 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "made_by": "apo base-policy",
         "task": config.task,
-        "instruction": INSTRUCTIONS[config.task],
+        "instruction": TASKS[config.task].instruction,
         "recipe": recipe,
         "noise": dataclasses.asdict(noise),
         "frames": data.num_frames,
@@ -176,7 +177,7 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
     }
     save_checkpoint(Path(config.output), policy.model, policy.tokenizer, policy.statistics, facts)
     if config.evaluate:
-        facts["evaluation"] = _evaluate(config, INSTRUCTIONS[config.task], line)
+        facts["evaluation"] = _evaluate(config, TASKS[config.task].instruction, line)
         write_manifest(Path(config.output), facts)
     return read_manifest(Path(config.output))
 
@@ -190,7 +191,6 @@ def _pretrain_vision(
     config: BasePolicyConfig, policy: VlaPolicy, contract: Contract, folder: Path, line: ProgressLine
 ) -> dict[str, Any]:
     """Trains the image encoders on random scenes; returns the errors that are left on scenes not trained on."""
-    from apo_core.tasks.grasp_tasks import TASKS
     from apo_sim_bridge.demonstrations.scene_views import SceneViewSettings, ensure_scene_views
 
     scenes = SceneViewSettings(config.task, config.vision_scenes, config.vision_seed, config.cameras, config.state_keys)
@@ -204,7 +204,7 @@ def _pretrain_vision(
     settings = OptimizerSettings(
         config.vision_steps, config.vision_batch_size, config.vision_learning_rate, *_shared(config)
     )
-    errors = pretrain_vision(policy, views, settings, TASKS[config.task].grasp_symmetry, report)
+    errors = pretrain_vision(policy, views, settings, TASKS[config.task].grasp.grasp_symmetry, report)
     line.done(
         f"vision: {errors.sideways_mm:.1f} mm sideways, {errors.height_mm:.1f} mm in height, {errors.yaw_deg:.0f} deg"
     )
@@ -246,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The program; returns the exit status."""
     parser = argparse.ArgumentParser(prog="apo base-policy", description=__doc__)
     parser.add_argument("--config", default=CONFIG_FILE, help="parameter file (default %(default)s)")
-    parser.add_argument("--task", help="task of the simulation")
+    parser.add_argument("--task", choices=tuple(TASKS), help="task of the simulation")
     parser.add_argument("--output", help="checkpoint folder to write")
     parser.add_argument("--demonstrations", help="folder of the demonstrations, one folder a task in it")
     parser.add_argument("--contract", dest="contract_file", help="contract file")

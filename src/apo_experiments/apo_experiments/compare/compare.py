@@ -14,6 +14,7 @@ from typing import Any
 
 from apo_core.config.parameters import load, parse_overrides
 from apo_core.errors import ApoError, ConfigError
+from apo_core.tasks.specs import TASKS
 from apo_episodes.reader import list_episodes
 from apo_experiments.compare.config import BASE, CONFIG_FILE, CompareConfig, check_seeds, trainer_configs
 from apo_experiments.compare.result import MethodResult, TrainingResult
@@ -149,11 +150,9 @@ def _train(job: _Job) -> tuple[TrainingResult, Adapter | None]:
 
 
 def _measure(job: _Job, config: CompareConfig, adapter: Adapter | None) -> tuple[tuple[int, bool], ...]:
-    from apo_sim_bridge.demonstrations.files import INSTRUCTIONS
-
     line, began = ProgressLine(), time.monotonic()
     settings = RolloutSettings(
-        config.task, INSTRUCTIONS[config.task], config.contract_file, config.horizon, config.success_hold_steps
+        config.task, TASKS[config.task].instruction, config.contract_file, config.horizon, config.success_hold_steps
     )
 
     def report(results: list[RolloutResult]) -> None:

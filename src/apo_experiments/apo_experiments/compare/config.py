@@ -12,6 +12,7 @@ import yaml
 from apo_core.config.parameters import parameter
 from apo_core.config.rcl_yaml import parse_yaml
 from apo_core.errors import ConfigError, EpisodeFormatError
+from apo_core.tasks.specs import DEFAULT_TASK, TASKS
 from apo_episodes.reader import read_episode
 from apo_trainer.config import METHOD_NAMES, TrainerConfig, read_config
 from apo_trainer.data.episode_files import is_trained_on
@@ -40,7 +41,7 @@ class CompareConfig:
         1, "trainings of each method, with the trainer's seed and those after it", low=1, high=100
     )
     against: str = parameter("apo_plus", "method that each row is paired with in a test; empty: none")
-    task: str = parameter("Lift", "task of the simulation")
+    task: str = parameter(DEFAULT_TASK.name, "task of the simulation", choices=tuple(TASKS))
     contract_file: str = parameter("config/contract.yaml", "the contract")
     evaluation_episodes: int = parameter(100, "episodes for the base policy and for each method", low=1, high=100_000)
     evaluation_seed: int = parameter(50_000, "seed of the first evaluation episode", low=0, high=_MAX_SEED)

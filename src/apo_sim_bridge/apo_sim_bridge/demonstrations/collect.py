@@ -12,7 +12,7 @@ import numpy as np
 from apo_core.actions import GRIPPER, OPEN, TWIST
 from apo_core.errors import ConfigError
 from apo_core.tasks.expert import ExpertInput, progress
-from apo_core.tasks.grasp_tasks import TASKS
+from apo_core.tasks.specs import TASKS
 from apo_sim_bridge.sim.env import ACTION_SCALE, SimConfig, SimFrame
 
 _NOISE_STREAM = 1  # keeps the noise apart from what the simulation draws from the same seed
@@ -71,7 +71,7 @@ class DemonstrationStep:
     frame: SimFrame  # what the expert saw
     expert_action: np.ndarray  # float32 (7,): what it chose, the label
     executed_action: np.ndarray  # float32 (7,): what was done, noise included
-    next_frame: SimFrame  # what came of it
+    next_frame: SimFrame  # result
 
 
 def expert_input(frame: SimFrame) -> ExpertInput:
@@ -80,7 +80,7 @@ def expert_input(frame: SimFrame) -> ExpertInput:
 
 
 def task_remaining(task: str, frame: SimFrame) -> float:
-    """Path left to success in a frame [m]; NaN for a task without an expert."""
+    """Path left to success in a frame [m]; NaN for a task that is not in the table."""
     return progress(task, expert_input(frame)) if task in TASKS else math.nan
 
 

@@ -20,6 +20,7 @@ from apo_core.contract.contract import Contract, load_contract
 from apo_core.errors import ApoError, ConfigError
 from apo_core.system.atomic_files import replace_file
 from apo_core.tasks.expert import make_expert
+from apo_core.tasks.specs import TASKS
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
 from apo_episodes.reader import list_episodes
 from apo_episodes.writer import EpisodeWriter
@@ -27,13 +28,7 @@ from apo_sim_bridge.config import SimBridgeConfig, sim_config
 from apo_sim_bridge.demonstrations.collect import NoiseBursts, collect, task_remaining
 from apo_sim_bridge.sim.env import SimEnv, SimFrame
 
-INSTRUCTIONS = {
-    "Lift": "lift the red cube",
-    "Stack": "stack the red cube on the green cube",
-    "NutAssemblySquare": "put the square nut on the square peg",
-}
 OPERATOR = "scripted_expert"
-MAX_STEPS = {"Lift": 150, "Stack": 300, "NutAssemblySquare": 400}
 HOLD_STEPS = 6  # after the first success, so that the data shows what to do then
 _LEDGER = "demonstrations.json"
 TRIES_PER_EPISODE = 10  # seeds, when the expert fails
@@ -50,7 +45,7 @@ def frame_state(frame: SimFrame) -> dict[str, np.ndarray]:
 
 
 def frame_observation(frame: SimFrame, stamp_ns: int, instruction: str) -> Observation:
-    """What the simulated robot's topics say at one instant."""
+    """What the simulated robot's topics report at one instant."""
     return Observation(stamp_ns, frame.images, frame_state(frame), instruction)
 
 
@@ -65,12 +60,12 @@ def ensure_demonstrations(
     progress: Callable[[str], None] | None = None,
     workers: int | None = None,
 ) -> list[Path]:
-    """Makes a directory hold successful demonstrations; what is there already is kept, so a second call is quick.
+    """Makes a directory hold successful demonstrations; existing episodes are kept, so a second call is quick.
 
     The episodes are the first `episodes` successes of the seeds `seed`, `seed` + 1, ...: the same on every machine.
 
     Args:
-        task: key of INSTRUCTIONS.
+        task: key of TASKS.
         directory: of the episode files.
         episodes: wanted number.
         seed: first one.
@@ -87,11 +82,11 @@ def ensure_demonstrations(
         ConfigError: an unknown task, or a directory made with other settings.
         ApoError: the expert fails too often, or a simulation died.
     """
-    if task not in INSTRUCTIONS:
-        raise ConfigError("demonstrations", [f"task = {task!r} is not one of {list(INSTRUCTIONS)}"])
+    if task not in TASKS:
+        raise ConfigError("demonstrations", [f"task = {task!r} is not one of {list(TASKS)}"])
     directory = Path(directory)
     contract = contract or load_contract("config/contract.yaml")
-    instruction = instruction or INSTRUCTIONS[task]
+    instruction = instruction or TASKS[task].instruction
     report = progress or _printer()
     ledger = _Ledger(directory, task, seed, noise, instruction, contract)
     if len(ledger.successes) < episodes:
@@ -112,7 +107,7 @@ def _printer(every_s: float = 5.0) -> Callable[[str], None]:
 
 
 class _Ledger:
-    """Which seeds were tried with which settings; the file that makes the work resumable."""
+    """Which seeds were tried with which settings; its file makes the work resumable."""
 
     def __init__(self, directory, task, seed, noise, instruction, contract):
         self.directory, self.task, self.noise, self.instruction = directory, task, noise, instruction
@@ -125,7 +120,7 @@ class _Ledger:
             "instruction": instruction,
             "contract_sha256": contract.sha256,
             "hold_steps": HOLD_STEPS,
-            "max_steps": MAX_STEPS[task],
+            "max_steps": TASKS[task].horizon,
         }
         self._settings = settings
         self._failures: list[int] = []
@@ -169,7 +164,7 @@ class _Ledger:
         return self.directory / f"{self.task}-{number:08d}.h5"
 
     def add(self, number: int, steps: list[Step] | None) -> None:
-        """Records what came of a seed: its steps, or None for a failure."""
+        """Records the result of a seed: its steps, or None for a failure."""
         if steps is None:
             self._failures.append(number)
         else:
@@ -275,7 +270,7 @@ _worker: dict = {}
 
 def _start_worker(task: str, noise: NoiseBursts | None, instruction: str, contract: Contract) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
-    bridge = SimBridgeConfig(task=task, horizon=MAX_STEPS[task])
+    bridge = SimBridgeConfig(task=task, horizon=TASKS[task].horizon)
     _worker.update(
         config=sim_config(bridge, contract), task=task, noise=noise, instruction=instruction, contract=contract
     )
@@ -285,7 +280,7 @@ def _run_seed(seed: int) -> list[Step] | None:
     """The steps of one demonstration, None if the expert failed."""
     if "env" not in _worker:
         try:
-            # made here and not in the initializer: a pool restarts a worker whose initializer fails, for ever
+            # made here and not in the initializer: a pool restarts a worker whose initializer fails, endlessly
             _worker["env"] = SimEnv(_worker["config"])
         except Exception as error:
             raise ApoError(f"the simulation cannot start: {error}") from None
@@ -299,7 +294,8 @@ def demonstration_steps(
 ) -> list[Step] | None:
     """One demonstration as recorded steps, stamps starting at one period; None if it did not end in success."""
     steps, last = [], None
-    for index, one in enumerate(collect(env, make_expert(task), seed, noise, MAX_STEPS[task], HOLD_STEPS)):
+    course = collect(env, make_expert(task), seed, noise, TASKS[task].horizon, HOLD_STEPS)
+    for index, one in enumerate(course):
         stamp = (index + 1) * contract.period_ns
         last = one.next_frame
         steps.append(

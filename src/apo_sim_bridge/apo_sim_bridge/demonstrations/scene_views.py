@@ -18,7 +18,7 @@ from apo_core.contract.contract import Contract
 from apo_core.errors import ApoError
 from apo_core.system.atomic_files import replacing
 from apo_core.tasks.expert import Scene, make_expert
-from apo_core.tasks.grasp_tasks import TASKS
+from apo_core.tasks.specs import TASKS
 from apo_sim_bridge.config import SimBridgeConfig, sim_config
 from apo_sim_bridge.demonstrations.collect import NoiseBursts, disturbed_actions, expert_input
 from apo_sim_bridge.demonstrations.files import frame_state
@@ -60,12 +60,12 @@ class SceneViews:
 def view_targets(task: str, frame: SimFrame) -> np.ndarray:
     """Where the hand has to go, float32 (9,): to the grasp xyz, object to its place xyz, yaw as cos and sin, held.
 
-    Positions are in POSITION_UNIT; a full turn of the yaw is one period of the grasp's symmetry. Raises KeyError for a
-    task without an expert.
+    Positions are in POSITION_UNIT; a full turn of the yaw is one period of the grasp's symmetry. Raises KeyError for an
+    unknown task.
     """
-    spec = TASKS[task]
-    scene = Scene(spec, expert_input(frame))
-    turns = 2 * np.pi / spec.grasp_symmetry * (scene.object_yaw - scene.hand_yaw)
+    grasp = TASKS[task].grasp
+    scene = Scene(grasp, expert_input(frame))
+    turns = 2 * np.pi / grasp.grasp_symmetry * (scene.object_yaw - scene.hand_yaw)
     ways = np.concatenate([scene.to_grasp, scene.to_place]) / POSITION_UNIT
     return np.array([*ways, np.cos(turns), np.sin(turns), scene.held], dtype=np.float32)
 
@@ -181,7 +181,7 @@ def _start_worker(settings: SceneViewSettings, contract: Contract) -> None:
 def _run_scene(seed: int) -> SceneViews:
     if "env" not in _worker:
         try:
-            # made here and not in the initializer: a pool restarts a worker whose initializer fails, for ever
+            # made here and not in the initializer: a pool restarts a worker whose initializer fails, endlessly
             _worker["env"] = SimEnv(_worker["config"])
         except Exception as error:
             raise ApoError(f"the simulation cannot start: {error}") from None

@@ -6,8 +6,10 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
+from apo_core.tasks.specs import TASKS
+
 _FLOOR, _WALLS, _TABLE = "texplane", "tex-light-gray-plaster", "tex-ceramic"
-_CUBE, _NUT = "redwood", "SquareNut_brass-metal"
+_BLUE = {name: file for spec in TASKS.values() for name, file in spec.recoloured.items()}
 
 # name of a background -> texture of the floor and the walls
 BACKGROUNDS: dict[str, dict[str, str]] = {
@@ -21,8 +23,8 @@ TEXTURES: dict[str, dict[str, str]] = {
     "default": {},
     "wood_table": {_TABLE: "light-wood.png"},
     "dark_table": {_TABLE: "dark-wood.png"},
-    "blue_object": {_CUBE: "blue-wood.png", _NUT: "steel-scratched.png"},
-    "wood_table_blue_object": {_TABLE: "light-wood.png", _CUBE: "blue-wood.png", _NUT: "steel-scratched.png"},
+    "blue_object": _BLUE,
+    "wood_table_blue_object": {_TABLE: "light-wood.png", **_BLUE},
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import pkgutil
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import numpy as np
 from apo_core.actions import TWIST
 from apo_core.errors import ConfigError
 from apo_core.rotations import canonical_quaternion
+from apo_core.tasks.specs import DEFAULT_TASK, TASKS
 from apo_sim_bridge.sim.appearance import BACKGROUNDS, TEXTURES, swap_textures, texture_files
 from apo_sim_bridge.sim.rendering import FrameRenderer, prepare_backend
 
@@ -20,35 +22,27 @@ PHYSICS_STEP_S = 0.002  # robosuite's SIMULATION_TIMESTEP
 # Full scale of an action: m/s, rad/s, gripper; at 20 Hz these are robosuite's 0.05 m and 0.5 rad per step.
 ACTION_SCALE = np.array([1.0, 1.0, 1.0, 10.0, 10.0, 10.0, 1.0])
 ACTION_TOLERANCE = 1e-3  # share of full scale forgiven for rounding
-# task -> published object -> body in the model
-TASK_BODIES = {
-    "Lift": {"cube": "cube_main"},
-    "Stack": {"cubeA": "cubeA_main", "cubeB": "cubeB_main"},
-    "NutAssemblySquare": {"SquareNut": "SquareNut_main", "peg1": "peg1"},
-}
-# beyond these the objects would lie out of the arm's reach
-MAX_POSITION_RANGE_SCALE = {"Lift": 6.0, "Stack": 2.5, "NutAssemblySquare": 1.5}
 
 
 @dataclass(frozen=True, slots=True)
 class SimConfig:
     """What to simulate. Raises ConfigError with every fault found."""
 
-    task: str = "Lift"  # key of TASK_BODIES
+    task: str = DEFAULT_TASK.name  # key of tasks.specs.TASKS
     camera_height: int = 84  # pixels
     camera_width: int = 84  # pixels
     cameras: Mapping[str, str] = field(  # published name -> robosuite camera
         default_factory=lambda: {"agentview": "agentview", "wrist": "robot0_eye_in_hand"}
     )
     rate_hz: float = 20.0  # control steps per second of simulated time
-    horizon: int = 100  # steps after which a frame says `truncated`; stepping on is allowed
+    horizon: int = 100  # steps after which frames are marked `truncated`; stepping on is allowed
     position_range_scale: float = 1.0  # of robosuite's placement ranges; 0 fixes the objects, > 1 widens
     background: str = "default"  # key of appearance.BACKGROUNDS
     texture: str = "default"  # key of appearance.TEXTURES
 
     def __post_init__(self):
         faults = []
-        for name, known in (("task", TASK_BODIES), ("background", BACKGROUNDS), ("texture", TEXTURES)):
+        for name, known in (("task", TASKS), ("background", BACKGROUNDS), ("texture", TEXTURES)):
             if getattr(self, name) not in known:
                 faults.append(f"{name} = {getattr(self, name)!r} is not one of {list(known)}")
         for name, low, high in (("camera_height", 16, 1024), ("camera_width", 16, 1024), ("horizon", 1, 100_000)):
@@ -62,7 +56,9 @@ class SimConfig:
         rate = self.rate_hz
         if not _is_number(rate) or not 1 <= rate <= 100 or not _whole_physics_steps(rate):
             faults.append(f"rate_hz = {rate!r} must be in [1, 100] and divide {1 / PHYSICS_STEP_S:g} physics steps/s")
-        scale, limit = self.position_range_scale, MAX_POSITION_RANGE_SCALE.get(self.task, math.inf)
+        scale, limit = self.position_range_scale, math.inf
+        if self.task in TASKS:
+            limit = TASKS[self.task].max_position_range_scale
         if not _is_number(scale) or not 0 <= scale <= limit:
             faults.append(f"position_range_scale = {scale!r} must be in [0, {limit}] for task {self.task!r}")
         if faults:
@@ -120,7 +116,7 @@ class SimEnv:
         self._qpos, self._qvel = list(robot._ref_joint_pos_indexes), list(robot._ref_joint_vel_indexes)
         self._fingers = list(robot._ref_gripper_joint_pos_indexes["right"])
         self._ee_site = robot.eef_site_id["right"]
-        self._bodies = {name: self._model.body(body).id for name, body in TASK_BODIES[config.task].items()}
+        self._bodies = {name: self._model.body(body).id for name, body in TASKS[config.task].bodies.items()}
         self._renderer = FrameRenderer(self._model, config.camera_height, config.camera_width, config.cameras)
         self._step = 0
         self._ready = False
@@ -241,12 +237,11 @@ def _make_robosuite(config: SimConfig):
     logging.getLogger("robosuite_logs").addFilter(_only_errors)
     try:
         import robosuite
-        from robosuite.environments.base import REGISTERED_ENVS
     except ImportError as error:
         raise RuntimeError(f"SimEnv needs robosuite: pip install robosuite==1.5.2 mujoco==3.3.7 ({error})") from error
 
     files = texture_files(config.background, config.texture)
-    base = REGISTERED_ENVS[config.task]
+    base = pkgutil.resolve_name(TASKS[config.task].model)
 
     class Environment(base):
         def edit_model_xml(self, xml_str):

@@ -69,8 +69,8 @@ def prepare_backend() -> str:
 
 
 def _loaded_backend(modules: Mapping[str, object]) -> str:
-    """The GL library of a mujoco that is imported already; "" without one: MUJOCO_GL alone does not tell, since
-    importing robosuite sets it after mujoco has chosen."""
+    """The GL library of a mujoco that is imported already; "" without one: MUJOCO_GL alone is no evidence,
+    since importing robosuite sets it after mujoco has chosen."""
     context = getattr(modules.get("mujoco.gl_context"), "GLContext", None)
     return context.__module__.rpartition(".")[2] if context is not None else ""
 
@@ -87,11 +87,11 @@ class FrameRenderer:
     def __init__(self, model, height: int, width: int, cameras: Mapping[str, str]):
         import mujoco
 
-        known = [model.camera(index).name for index in range(model.ncam)]
-        unknown = [camera for camera in cameras.values() if camera not in known]
+        available = [model.camera(index).name for index in range(model.ncam)]
+        unknown = [camera for camera in cameras.values() if camera not in available]
         if unknown:
             raise ValueError(
-                f"cameras {unknown} are not in the model; known: {known} (config/sim_bridge.yaml: cameras)"
+                f"cameras {unknown} are not in the model; known: {available} (config/sim_bridge.yaml: cameras)"
             )
         self._cameras = dict(cameras)
         # multisampling, shadow maps and mirrors cost most of a software-rendered frame

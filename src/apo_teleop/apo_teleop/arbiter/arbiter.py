@@ -10,14 +10,14 @@ from apo_core.errors import ConfigError
 from apo_core.types import ControlSource, OperatorEvent
 from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.arbiter.latch import Clearance, Latch
-from apo_teleop.arbiter.operator_authority import OperatorControl, acts
-from apo_teleop.arbiter.tracking_monitor import FollowingMonitor
-from apo_teleop.arbiter.transitions import Condition, Reason, next_transition
-from apo_teleop.arbiter.types import ArbiterInputs, ControlState, Decision, OperatorInput
+from apo_teleop.arbiter.operator_authority import OperatorAuthority, acts
+from apo_teleop.arbiter.tracking_monitor import TrackingMonitor
+from apo_teleop.arbiter.transitions import next_transition
+from apo_teleop.arbiter.types import ArbiterInputs, ControlState, Decision, OperatorInput, Reason
 from apo_teleop.arbiter.watchdogs import Found, Watchdogs, is_position
 from apo_teleop.motion.shaping import MotionShaper
 
-_DETAIL = 300  # characters; what a message says of itself may be of any length
+_DETAIL = 300  # characters; the text of a fault may be of any length
 _SOURCES = {ControlState.POLICY: ControlSource.POLICY, ControlState.HUMAN: ControlSource.HUMAN}
 
 
@@ -37,16 +37,16 @@ class Arbiter:
         _check_braking(config, contract)
         self._start_enabled = config.start_enabled
         self._period_s = contract.period_ns * 1e-9
-        self._operator = OperatorControl(config, contract)
+        self._operator = OperatorAuthority(config, contract)
         self._watchdogs = Watchdogs(config, contract)
-        self._following = FollowingMonitor(config)
+        self._tracking = TrackingMonitor(config)
         self._shaper = MotionShaper(contract, config.linear_deceleration, config.angular_deceleration)
         self.state = ControlState.IDLE
         self.takeovers = 0
         self._enabled = config.start_enabled
         self._paused = False  # disabled at some time since the last step
         self._latch = Latch(config)
-        self.has_gripped = False  # whether policy or operator has told the gripper anything since this arbiter was made
+        self.has_gripped = False  # whether policy or operator has commanded the gripper since this arbiter was made
         self._fresh_after_ns = 0  # a chunk executes only if computed from an observation at or after this
         self._last_mover: ControlSource | None = None
         self._now_ns: int | None = None
@@ -55,12 +55,12 @@ class Arbiter:
         self._observation_ns = 0
 
     def enable(self, enabled: bool) -> None:
-        """Whether anybody may drive; without, the state is IDLE. What was in force before a pause never drives on."""
+        """Whether anybody may drive; without, the state is IDLE. Nothing from before a pause drives on."""
         self._enabled = enabled
         self._paused |= not enabled
 
     def clear(self) -> Clearance:
-        """Ends a latched fault or emergency stop, unless somebody goes on saying stop."""
+        """Ends a latched fault or emergency stop, unless a publisher keeps requesting a stop."""
         return self._latch.clear()
 
     def estop(self) -> None:
@@ -69,15 +69,19 @@ class Arbiter:
 
     @property
     def estopped(self) -> bool:
-        """Whether an emergency stop is asked for or latched."""
+        """Whether an emergency stop is requested or latched."""
         return self._latch.estopped
 
     def hand_back(self) -> bool:
         """The operator gives control back as soon as the device rests; whether there is an operator in control."""
         return self._operator.hand_back()
 
-    def hear(self, sample: OperatorInput) -> bool:
-        """Takes note of a sample; whether it must lead to a command at once instead of at the next tick."""
+    def pose_frame_fault(self, frame_id: str) -> str:
+        """Why an end-effector pose in this frame must not count; empty if it may."""
+        return self._watchdogs.robot_frame_fault(frame_id)
+
+    def on_operator_sample(self, sample: OperatorInput) -> bool:
+        """Receives a sample; returns whether it must lead to a command at once instead of at the next tick."""
         if self._may_drive() and sample.connected and not acts(sample):
             self._operator.rested()
         if OperatorEvent.ESTOP in sample.events:
@@ -91,24 +95,24 @@ class Arbiter:
 
         Args:
             now_ns: ROS time of the tick; in lockstep the stamp of its observation.
-            inputs: what is known; the operator's events are all those since the last step.
+            inputs: the newest of each; the operator's events are all those since the last step.
         """
         went_back = self._now_ns is not None and now_ns < self._now_ns
         elapsed_s = self._elapsed_s(inputs.steady_ns)
         self._now_ns, self._steady_ns = now_ns, inputs.steady_ns
         self._operator.values = None
-        self._latch.heed(now_ns, inputs)
+        self._latch.update_latch(now_ns, inputs)
         if went_back or self._paused or not self._may_drive():
             self._end_control(now_ns)
         if self._paused or not self._may_drive():
             self._operator.require_rest()
         self._paused = False
-        found = self._judge_arbiter(went_back, inputs)
+        found = self._check_control(went_back, inputs)
         found |= self._watchdogs.pose(now_ns, inputs.steady_ns, inputs.pose)
-        found |= self._judge_feedback(now_ns, inputs)
+        found |= self._check_feedback(now_ns, inputs)
         if self._may_drive():
             in_control = self._operator.in_control
-            found |= self._operator.judge(now_ns, inputs, self._shaper.executed)
+            found |= self._operator.evaluate(now_ns, inputs, self._shaper.executed)
             if in_control and not self._operator.in_control:
                 self._end_control(now_ns)
         found |= self._watchdogs.policy(now_ns, inputs, self._fresh_after_ns)
@@ -121,9 +125,9 @@ class Arbiter:
             self._operator.require_rest()
         if self.state is ControlState.HUMAN:
             self._operator.executed()
-        if inputs.pose is not None and is_position(inputs.pose) and Condition.OBSERVATION_BROKEN not in found:
+        if inputs.pose is not None and is_position(inputs.pose) and Reason.OBSERVATION_INVALID not in found:
             self._shaper.estimate.observe(inputs.pose.position, inputs.pose.stamp_ns, now_ns)
-        return self._decide(reason, found.get(row.condition, ""), inputs, elapsed_s)
+        return self._decide(reason, found.get(row.reason, ""), inputs, elapsed_s)
 
     def last(self, now_ns: int) -> Decision:
         """The safe command to end with: no motion, the gripper as it is. What is latched stays latched."""
@@ -139,8 +143,8 @@ class Arbiter:
             detail="",
             latched=self._latch.reason is not None,
             takeover=False,
-            observation_stamp=self._observation_ns,
-            chunk_stamp=0,
+            observation_stamp_ns=self._observation_ns,
+            chunk_stamp_ns=0,
             policy_values=None,
             human_values=None,
             adapter_version=self._adapter_version,
@@ -157,41 +161,41 @@ class Arbiter:
         return self._enabled and not self._latch.holds
 
     def _end_control(self, now_ns: int) -> None:
-        """Ends an intervention or a stop: what the policy thought of before is out of date."""
+        """Ends an intervention or a stop: chunks of earlier observations are out of date."""
         self._operator.end()
         self._fresh_after_ns = now_ns
 
-    def _judge_arbiter(self, went_back: bool, inputs: ArbiterInputs) -> Found:
-        found = dict.fromkeys(self._latch.conditions(), "")
+    def _check_control(self, went_back: bool, inputs: ArbiterInputs) -> Found:
+        found = dict.fromkeys(self._latch.holding(), "")
         if not self._enabled:
-            found[Condition.DISABLED] = ""
+            found[Reason.DISABLED] = ""
         if went_back:
-            found[Condition.CLOCK_WENT_BACK] = ""
+            found[Reason.CLOCK_JUMP] = ""
         if inputs.duplicate:
-            found[Condition.DUPLICATE_PUBLISHER] = inputs.duplicate
+            found[Reason.MULTIPLE_PUBLISHERS] = inputs.duplicate
         if inputs.output_fault:
-            found[Condition.NO_OUTPUT] = inputs.output_fault
+            found[Reason.OUTPUT_BLOCKED] = inputs.output_fault
         return found
 
-    def _judge_feedback(self, now_ns: int, inputs: ArbiterInputs) -> Found:
+    def _check_feedback(self, now_ns: int, inputs: ArbiterInputs) -> Found:
         found = self._watchdogs.feedback(now_ns, inputs.steady_ns, inputs.feedback)
         if self.state not in _SOURCES:
-            self._following.forget()
+            self._tracking.reset()
         elif inputs.feedback is not None and not found:
-            told = [value * inputs.output_share for value in self._shaper.executed[TWIST]]
-            behind = self._following.judge(told, inputs.feedback.twist, inputs.steady_ns)
+            commanded = [value * inputs.output_share for value in self._shaper.executed[TWIST]]
+            behind = self._tracking.check_tracking(commanded, inputs.feedback.twist, inputs.steady_ns)
             if behind:
-                return {Condition.NOT_FOLLOWING: behind}
+                return {Reason.ROBOT_NOT_FOLLOWING: behind}
         return found
 
     def _decide(self, reason: Reason, detail: str, inputs: ArbiterInputs, elapsed_s: float) -> Decision:
-        pose, newest, wished = inputs.pose, inputs.policy, self._operator.values
+        pose, newest, human = inputs.pose, inputs.policy, self._operator.values
         row = self._watchdogs.policy_row(self._now_ns, newest, inputs.adapters)
         source = _SOURCES.get(self.state, ControlSource.HOLD)
         if source is ControlSource.HOLD:
             values, clipped = self._shaper.brake(self._now_ns, elapsed_s)
         else:
-            wanted = row.values.tolist() if source is ControlSource.POLICY else wished
+            wanted = row.values.tolist() if source is ControlSource.POLICY else human
             values, clipped = self._shaper.drive(wanted, source, self._now_ns, elapsed_s)
         takeover = source is ControlSource.HUMAN and self._last_mover is not ControlSource.HUMAN
         self.takeovers += takeover
@@ -211,10 +215,10 @@ class Arbiter:
             detail=detail[:_DETAIL],
             latched=self._latch.reason is not None,
             takeover=takeover,
-            observation_stamp=self._observation_ns,
-            chunk_stamp=chunk.observation_stamp_ns if row is not None else 0,
+            observation_stamp_ns=self._observation_ns,
+            chunk_stamp_ns=chunk.observation_stamp_ns if row is not None else 0,
             policy_values=None if row is None else row.values,
-            human_values=None if wished is None else np.array(wished, np.float32),
+            human_values=None if human is None else np.array(human, np.float32),
             adapter_version=self._adapter_version,
             clipped=clipped,
             policy_tokens=None if row is None else row.tokens,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from apo_core.config.parameters import parameter
+from apo_core.config.parameters import group, parameter
 from apo_core.errors import ConfigError
 from apo_teleop.outputs.config import OutputConfig
 
 
 @dataclass(frozen=True, slots=True)
-class ArbiterConfig(OutputConfig):
+class ArbiterConfig:
     """When the operator has control, when an input is too old, how motion ends, and what the robot is sent."""
 
+    robot: OutputConfig = group(OutputConfig)
     contract_file: str = parameter("config/contract.yaml", "the contract; gives rate, shapes, age and motion limits")
     lockstep: bool = parameter(
         False, "true: one tick per ee_pose, once policy and operator have answered it; false: a timer at the rate"
@@ -54,16 +55,26 @@ class ArbiterConfig(OutputConfig):
     following_angular_speed: float = parameter(
         0.1, "rad/s, commands below it need not be followed", low=0.0, high=100.0
     )
-    linear_deceleration: float = parameter(8.0, "m/s^2 at which HOLD ends translation", low=0.01, high=1000.0)
-    angular_deceleration: float = parameter(80.0, "rad/s^2 at which HOLD ends rotation", low=0.01, high=10000.0)
+    linear_deceleration: float = parameter(
+        8.0,
+        "m/s^2 at which HOLD ends translation; at most limits.linear_acceleration of the contract",
+        low=0.01,
+        high=1000.0,
+    )
+    angular_deceleration: float = parameter(
+        80.0,
+        "rad/s^2 at which HOLD ends rotation; at most limits.angular_acceleration of the contract",
+        low=0.01,
+        high=10000.0,
+    )
     publisher_check_s: float = parameter(0.5, "s between counts of the publishers on each input", low=0.05, high=60.0)
     sensor_reliability: str = parameter(
         "reliable", "QoS of ee_pose and of the feedback", choices=("reliable", "best_effort")
     )
 
-    def __post_init__(self):
-        OutputConfig.__post_init__(self)
-        sends = self.output != "none" or self.gripper_output != "none"
-        if self.lockstep and sends and self.output_stamp != "observation":
-            fault = f"output_stamp = {self.output_stamp!r} must be 'observation' with lockstep = true"
+    def __post_init__(self) -> None:
+        robot = self.robot
+        sends = robot.output != "none" or robot.gripper_output != "none"
+        if self.lockstep and sends and robot.output_stamp != "observation":
+            fault = f"output_stamp = {robot.output_stamp!r} must be 'observation' with lockstep = true"
             raise ConfigError("config/arbiter.yaml", [fault])

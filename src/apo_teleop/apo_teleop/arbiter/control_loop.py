@@ -8,12 +8,12 @@ import numpy as np
 
 from apo_core.contract.contract import Contract
 from apo_core.contract.frames import Header
-from apo_core.types import ActionChunk
+from apo_core.types import ActionChunk, OperatorEvent
 from apo_teleop.arbiter.arbiter import Arbiter
 from apo_teleop.arbiter.config import ArbiterConfig
-from apo_teleop.arbiter.diagnostics import ControlRecord
+from apo_teleop.arbiter.control_record import ControlRecord
 from apo_teleop.arbiter.estop import EstopSignal
-from apo_teleop.arbiter.latest_inputs import InputInbox
+from apo_teleop.arbiter.latest_inputs import LatestInputs
 from apo_teleop.arbiter.tick_schedule import LockstepGate, TimerCadence
 from apo_teleop.arbiter.types import (
     ControlState,
@@ -26,7 +26,7 @@ from apo_teleop.arbiter.types import (
 
 
 class ControlLoop:
-    """Feeds an Arbiter; each method returns the decision to publish now, or None.
+    """Runs an Arbiter; each method returns the decision to publish now, or None.
 
     In real time a timer asks for every tick, and what cannot wait comes in between. In lockstep an observation is
     answered once policy and operator have answered it; then simulated time takes the place of the steady clock, since
@@ -35,9 +35,11 @@ class ControlLoop:
     Args:
         arbiter: decides; it outlives the loop.
         config, contract: cadence.
-        estop: what the emergency stop topic says; it outlives the loop too.
-        output_fault: asked in every tick why the output to the robot cannot compute motion; empty: it can.
-        output_share: asked in every tick what share of the newest command's speed the arm's own limits have left.
+        estop: messages of the emergency stop topic; it outlives the loop too.
+        output_fault: (steady time, in lockstep the stamp of the tick), called in every tick: why the output to the
+            robot cannot compute motion; empty: it can.
+        output_share: called in every tick: the share of the newest command's speed that the arm's own limits have left.
+        output_pose: (stamp, (3,) m, (4,) xyzw), called with each end-effector pose in a known frame.
     """
 
     def __init__(
@@ -46,14 +48,16 @@ class ControlLoop:
         config: ArbiterConfig,
         contract: Contract,
         estop: EstopSignal,
-        output_fault: Callable[[], str] = lambda: "",
+        output_fault: Callable[[int], str] = lambda clock_ns: "",
         output_share: Callable[[], float] = lambda: 1.0,
+        output_pose: Callable[[int, Sequence[float], Sequence[float]], None] = lambda *pose: None,
     ):
         self.record = ControlRecord()
-        self._estop, self._output_fault, self._output_share = estop, output_fault, output_share
+        self._estop = estop
+        self._output_fault, self._output_share, self._output_pose = output_fault, output_share, output_pose
         self._unannounced: tuple[int, int] | None = None  # adapter and stamp of an answer that cannot count yet
         self._arbiter, self._lockstep = arbiter, config.lockstep
-        self._inbox = InputInbox()
+        self._inputs = LatestInputs()
         self._gate = LockstepGate(round(config.lockstep_deadline_s * 1e9))
         self._cadence = TimerCadence(contract.period_ns)
 
@@ -64,7 +68,7 @@ class ControlLoop:
 
     @property
     def moves_gripper(self) -> bool:
-        """Whether the gripper is told: what it holds, it keeps until policy or operator say what it shall do.
+        """Whether the gripper gets commands: it keeps what it holds until policy or operator command it.
 
         A simulation in lockstep waits for arm and gripper in every tick.
         """
@@ -72,19 +76,19 @@ class ControlLoop:
 
     def on_duplicate(self, topic: str) -> None:
         """Which input has more than one publisher; empty: none."""
-        self._inbox.duplicate = topic
+        self._inputs.duplicate = topic
 
     def on_estop(self, stop: bool, now_ns: int, steady_ns: int) -> Decision | None:
-        """Somebody on the emergency stop topic has spoken; a stop is decided at once."""
-        self._estop.hear(stop, steady_ns)
+        """A message of the emergency stop topic; a stop is decided at once."""
+        self._estop.on_message(stop, steady_ns)
         if self._lockstep or not stop or self._arbiter.state is ControlState.ESTOP:
             return None
         return self.tick(now_ns, steady_ns)
 
     def on_adapter(self, versions: Sequence[int], steady_ns: int) -> Decision | None:
         """The policy node has announced adapters; lockstep: a tick may have waited for it."""
-        self._inbox.adapters |= frozenset(versions)
-        if self._unannounced is None or self._unannounced[0] not in self._inbox.adapters:
+        self._inputs.adapters |= frozenset(versions)
+        if self._unannounced is None or self._unannounced[0] not in self._inputs.adapters:
             return None
         self._gate.answer("policy", self._unannounced[1])
         self._unannounced = None
@@ -93,16 +97,20 @@ class ControlLoop:
     def on_feedback(self, header: Header, twist: Sequence[float], steady_ns: int) -> None:
         """The robot has measured its motion, (6,) m/s, rad/s."""
         arrival_ns = self._arrival(header, steady_ns)
-        self._inbox.feedback = FeedbackInput(header.stamp_ns, arrival_ns, tuple(twist), header.frame_id)
+        self._inputs.feedback = FeedbackInput(header.stamp_ns, arrival_ns, tuple(twist), header.frame_id)
 
-    def on_pose(self, header: Header, position: Sequence[float], steady_ns: int) -> Decision | None:
-        """The robot's end effector, (3,) m, arrived."""
+    def on_pose(
+        self, header: Header, position: Sequence[float], quaternion: Sequence[float], steady_ns: int
+    ) -> Decision | None:
+        """The robot's end effector, (3,) m and (4,) xyzw, arrived; the output gets it before any answer."""
         arrival_ns = self._arrival(header, steady_ns)
-        self._inbox.pose = PoseInput(header.stamp_ns, arrival_ns, tuple(position), header.frame_id)
+        self._inputs.pose = PoseInput(header.stamp_ns, arrival_ns, tuple(position), header.frame_id)
+        if not self._arbiter.pose_frame_fault(header.frame_id):
+            self._output_pose(header.stamp_ns, position, quaternion)
         if not self._lockstep:
             return None
         if self._gate.observe(header.stamp_ns, steady_ns):
-            return self.record.decision  # the simulation has not heard the answer
+            return self.record.decision  # the simulation has not received the answer
         return self._answer(steady_ns)
 
     def on_chunk(self, header: Header, chunk: ActionChunk | None, fault: str, steady_ns: int) -> Decision | None:
@@ -110,9 +118,9 @@ class ControlLoop:
 
         DDS keeps no order across topics: in lockstep the tick waits for the announcement of the chunk's adapter too.
         """
-        self._inbox.policy = PolicyInput(chunk, fault, self._arrival(header, steady_ns), header.frame_id)
+        self._inputs.policy = PolicyInput(chunk, fault, self._arrival(header, steady_ns), header.frame_id)
         self._unannounced = None
-        if chunk is None or chunk.adapter_version in self._inbox.adapters:
+        if chunk is None or chunk.adapter_version in self._inputs.adapters:
             self._gate.answer("policy", header.stamp_ns)
         else:
             self._unannounced = (chunk.adapter_version, header.stamp_ns)
@@ -124,18 +132,18 @@ class ControlLoop:
         connected: bool,
         active: bool,
         values: np.ndarray,
-        events: tuple[str, ...],
+        events: tuple[OperatorEvent, ...],
         now_ns: int,
         steady_ns: int,
     ) -> Decision | None:
         """The operator's device has reported; a takeover is decided at once."""
         stamp_ns, arrival_ns = header.stamp_ns, self._arrival(header, steady_ns)
         reported = OperatorInput(stamp_ns, arrival_ns, connected, active, values, events, frame_id=header.frame_id)
-        sample = self._inbox.put_operator(reported)
+        sample = self._inputs.put_operator(reported)
         self._gate.answer("operator", stamp_ns)
         if self._lockstep:
             return self._answer(steady_ns)
-        return self.tick(now_ns, steady_ns) if self._arbiter.hear(sample) else None
+        return self.tick(now_ns, steady_ns) if self._arbiter.on_operator_sample(sample) else None
 
     def on_timer(self, now_ns: int, steady_ns: int) -> Decision | None:
         """Real time: the tick. Lockstep: looks at the deadline."""
@@ -149,12 +157,12 @@ class ControlLoop:
     def stop(self, now_ns: int, steady_ns: int) -> Decision:
         """The safe command to end with."""
         last = self._arbiter.last(now_ns)
-        self.record.add(last, self._inbox.take(steady_ns))
+        self.record.add(last, self._inputs.take(steady_ns))
         return last
 
     def summary(self, steady_ns: int) -> dict[str, str]:
         """Key and value for /diagnostics."""
-        pose = self._inbox.pose
+        pose = self._inputs.pose
         return self.record.summary(pose.stamp_ns if self._lockstep and pose else steady_ns, self.ticks_missed)
 
     def _arrival(self, header: Header, steady_ns: int) -> int:
@@ -167,8 +175,8 @@ class ControlLoop:
         return self._step(tick.stamp_ns, tick.stamp_ns, self._estop.held(steady_ns), tick.late)
 
     def _step(self, now_ns: int, steady_ns: int, estop: bool, late: tuple[str, ...] = ()) -> Decision:
-        self._inbox.output_fault, self._inbox.output_share = self._output_fault(), self._output_share()
-        inputs = self._inbox.take(steady_ns, late, estop)
+        self._inputs.output_fault, self._inputs.output_share = self._output_fault(steady_ns), self._output_share()
+        inputs = self._inputs.take(steady_ns, late, estop)
         decision = self._arbiter.step(now_ns, inputs)
         self.record.add(decision, inputs)
         return decision

@@ -6,24 +6,24 @@ from typing import NamedTuple
 
 from apo_core.types import OperatorEvent
 from apo_teleop.arbiter.config import ArbiterConfig
-from apo_teleop.arbiter.transitions import Condition, Reason, Transition
-from apo_teleop.arbiter.types import ArbiterInputs
+from apo_teleop.arbiter.transitions import Transition
+from apo_teleop.arbiter.types import ArbiterInputs, Reason
 
 
 class Clearance(NamedTuple):
-    """The answer to a wish to clear."""
+    """The answer to a request to clear."""
 
     cleared: str  # what was latched; empty if nothing was, or if it was refused
     refused: str = ""  # why it stays latched
 
     @property
     def text(self) -> str:
-        """What came of it, for people."""
+        """The answer in words, for people."""
         return self.refused or (f"cleared {self.cleared}" if self.cleared else "nothing was latched")
 
 
 class Latch:
-    """Holds from a stop that is asked for, or a transition that latches, until it is cleared.
+    """Holds from a requested stop, or a transition that latches, until it is cleared.
 
     Args:
         config: largest age of a clear button, tolerance of stamps ahead.
@@ -35,7 +35,7 @@ class Latch:
         self.reason: Reason | None = None  # what is latched
         self._since_ns = 0
         self._stop_requested = False
-        self._stop_held = False  # somebody goes on saying stop
+        self._stop_held = False  # a publisher keeps requesting a stop
 
     @property
     def holds(self) -> bool:
@@ -44,7 +44,7 @@ class Latch:
 
     @property
     def estopped(self) -> bool:
-        """Whether an emergency stop is asked for or latched."""
+        """Whether an emergency stop is requested or latched."""
         return self._stop_requested or self.reason is Reason.ESTOP
 
     def stop(self) -> None:
@@ -52,14 +52,14 @@ class Latch:
         self._stop_requested = True
 
     def clear(self) -> Clearance:
-        """Ends what is latched, unless somebody goes on saying stop."""
+        """Ends what is latched, unless a publisher keeps requesting a stop."""
         if self._stop_held:
-            return Clearance("", "a publisher of the topic estop says stop")
+            return Clearance("", "a publisher on the topic estop requests a stop")
         cleared, self.reason = self.reason, None
         return Clearance(cleared or "")
 
-    def heed(self, now_ns: int, inputs: ArbiterInputs) -> None:
-        """Clear and stop as the inputs ask for; a stop wins."""
+    def update_latch(self, now_ns: int, inputs: ArbiterInputs) -> None:
+        """Clears and stops as the inputs request; a stop wins."""
         self._stop_held = inputs.estop
         self._since_ns = min(self._since_ns, now_ns)  # time that starts over must not keep the button from clearing
         events = inputs.operator.events if inputs.operator is not None else ()
@@ -69,21 +69,21 @@ class Latch:
             self.stop()
 
     def _is_timely(self, now_ns: int, inputs: ArbiterInputs) -> bool:
-        """Whether a clear button speaks of what is latched now: a delayed one was pressed for an earlier fault."""
+        """Whether a clear button is for what is latched now: a delayed one was pressed for an earlier fault."""
         sample = inputs.operator
         stamp_ns = sample.stamp_ns if sample.clear_stamp_ns is None else sample.clear_stamp_ns
         age_ns = now_ns - stamp_ns
         fresh = -self._future_ns <= age_ns <= self._stale_ns and stamp_ns >= self._since_ns
         return fresh and not inputs.duplicate
 
-    def conditions(self) -> set[Condition]:
+    def holding(self) -> set[Reason]:
         """What holds because of it."""
-        holds = {Condition.ESTOP_REQUESTED: self._stop_requested, Condition.LATCHED: self.reason is not None}
-        return {condition for condition, held in holds.items() if held}
+        holds = {Reason.ESTOP: self._stop_requested, Reason.LATCHED: self.reason is not None}
+        return {reason for reason, held in holds.items() if held}
 
     def follow(self, row: Transition, now_ns: int) -> Reason:
-        """Latches, or not, as the row of this step says; returns the reason of the step."""
-        reason = row.reason or self.reason
+        """Latches, or not, by the row of this step; returns the reason of the step."""
+        reason = row.published or self.reason
         if row.latches and self.reason is not reason:
             self._since_ns = now_ns
         self.reason = reason if row.latches else None

@@ -17,7 +17,7 @@ class LatencyStatistics:
 
     def __init__(self, capacity: int = 1000):
         self._samples_ns: deque[int] = deque(maxlen=capacity)
-        self._known: dict[float, float] = {}  # percentiles of the samples so far; asked for in every tick
+        self._known: dict[float, float] = {}  # percentiles of the samples so far; needed in every tick
 
     def add(self, latency_ns: int) -> None:
         """Time [ns] from the device's stamp to the published command; clocks that disagree give at least 0."""

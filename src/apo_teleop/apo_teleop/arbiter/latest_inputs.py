@@ -14,7 +14,7 @@ from apo_teleop.arbiter.types import (
 )
 
 
-class InputInbox:
+class LatestInputs:
     """Newest message of the policy, the operator, the observation and the feedback."""
 
     def __init__(self) -> None:

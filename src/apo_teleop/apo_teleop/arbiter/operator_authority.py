@@ -1,4 +1,4 @@
-"""Whether the operator is in control, what the operator wants, and when control goes back. Pure; time is passed in."""
+"""Whether the operator is in control, the operator's action, and when control goes back. Pure; time is passed in."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from apo_core.contract.contract import Contract
 from apo_core.contract.frames import frame_fault
 from apo_core.types import OperatorEvent
 from apo_teleop.arbiter.config import ArbiterConfig
-from apo_teleop.arbiter.transitions import Condition
-from apo_teleop.arbiter.types import ArbiterInputs, OperatorInput
+from apo_teleop.arbiter.types import ArbiterInputs, OperatorInput, Reason
 from apo_teleop.arbiter.watchdogs import Found, seconds
 
 
-class OperatorControl:
+class OperatorAuthority:
     """Memory of one operator: in control from the first motion until control goes back or is taken away.
 
     Args:
@@ -33,12 +32,12 @@ class OperatorControl:
         self.in_control = False
         self.motion_refused = False  # the operator acts, but may not take control
         self.values: list[float] | None = None  # (A,) the operator's action in this tick
-        self.has_gripped = False  # whether an executed action of the operator's has ever spoken of the gripper
+        self.has_gripped = False  # whether an executed action of the operator has ever commanded the gripper
         self._hand_back_requested = False
         self._must_rest = True  # a device may be held while control starts
         self._last_active_ns = 0
-        self._gripper = self._wanted_gripper = OPEN
-        self._grips = False  # whether the action of this tick speaks of the gripper
+        self._gripper = self._next_gripper = OPEN
+        self._grips = False  # whether the action of this tick commands the gripper
 
     def end(self) -> None:
         """Control goes to somebody else."""
@@ -59,11 +58,11 @@ class OperatorControl:
 
     def executed(self) -> None:
         """The operator's action of this tick is carried out; the gripper stays where it leaves it."""
-        self._gripper = self._wanted_gripper
+        self._gripper = self._next_gripper
         self.has_gripped |= self._grips
 
-    def judge(self, now_ns: int, inputs: ArbiterInputs, executed: Sequence[float]) -> Found:
-        """What holds of the operator in this tick; updates `in_control` and `values`.
+    def evaluate(self, now_ns: int, inputs: ArbiterInputs, executed: Sequence[float]) -> Found:
+        """Reasons that hold of the operator in this tick; updates `in_control` and `values`.
 
         Args:
             now_ns: ROS time.
@@ -72,50 +71,50 @@ class OperatorControl:
         """
         sample, found = inputs.operator, {}
         if "operator" in inputs.late:
-            found[Condition.OPERATOR_MISSED_DEADLINE] = ""
+            found[Reason.OPERATOR_LATE] = ""
         connected = sample is not None and sample.connected
         quiet_ns = inputs.steady_ns - sample.receive_ns if sample is not None else 0
-        heard = sample is not None and quiet_ns <= self._stale_ns
+        recent = sample is not None and quiet_ns <= self._stale_ns
         if self.in_control and not connected:
-            found[Condition.DEVICE_GONE] = ""
-        if self.in_control and not heard:
-            found[Condition.OPERATOR_QUIET] = seconds(quiet_ns, "silent")
-        if not (connected and heard):
+            found[Reason.DEVICE_LOST] = ""
+        if self.in_control and not recent:
+            found[Reason.OPERATOR_STALE] = seconds(quiet_ns, "silent")
+        if not (connected and recent):
             if self._required:
-                found[Condition.NO_OPERATOR] = ""
+                found[Reason.OPERATOR_ABSENT] = ""
             return found
         if not acts(sample):
             self.rested()
         elif self._must_rest:
-            found[Condition.OPERATOR_NOT_AT_REST] = ""
+            found[Reason.OPERATOR_NOT_AT_REST] = ""
         else:
-            found |= self._judge_motion(now_ns, sample, executed)
-        self.motion_refused = acts(sample) and Condition.OPERATOR_ACTS not in found
+            found |= self._evaluate_motion(now_ns, sample, executed)
+        self.motion_refused = acts(sample) and Reason.OPERATOR_MOTION not in found
         if OperatorEvent.HAND_BACK in sample.events:
             self.hand_back()
-        if Condition.OPERATOR_ACTS in found:
+        if Reason.OPERATOR_MOTION in found:
             self._last_active_ns = inputs.steady_ns
             self.values = self._drive(sample, executed)
         elif self.in_control:
             if self._hand_back_requested or inputs.steady_ns - self._last_active_ns >= self._rest_ns:
                 self.end()
             else:
-                found[Condition.OPERATOR_RESTS] = ""
+                found[Reason.OPERATOR_REST] = ""
                 self.values = self._rest(executed)
         return found
 
-    def _judge_motion(self, now_ns: int, sample: OperatorInput, executed: Sequence[float]) -> Found:
+    def _evaluate_motion(self, now_ns: int, sample: OperatorInput, executed: Sequence[float]) -> Found:
         fault = _values_fault(sample, self._contract.action.size) or frame_fault(sample.frame_id, self._contract)
         if fault:
-            return {Condition.OPERATOR_BROKEN if self.in_control else Condition.NEWCOMER_BROKEN: fault}
+            return {Reason.OPERATOR_INVALID if self.in_control else Reason.NEWCOMER_INVALID: fault}
         if sample.stamp_ns - now_ns > self._future_ns:
-            return {Condition.OPERATOR_AHEAD: seconds(sample.stamp_ns - now_ns, "ahead")}
+            return {Reason.OPERATOR_FUTURE: seconds(sample.stamp_ns - now_ns, "ahead")}
         if now_ns - sample.stamp_ns > self._stale_ns:
-            return {Condition.OPERATOR_BEHIND: seconds(now_ns - sample.stamp_ns, "old")}
+            return {Reason.OPERATOR_DELAYED: seconds(now_ns - sample.stamp_ns, "old")}
         if not self.in_control:
             self._gripper = executed[GRIPPER]
             self.in_control, self._hand_back_requested = True, False
-        return {Condition.OPERATOR_ACTS: ""}
+        return {Reason.OPERATOR_MOTION: ""}
 
     def _drive(self, sample: OperatorInput, executed: Sequence[float]) -> list[float]:
         """The operator's action (A,); a gripper value of 0 leaves the gripper to the toggle button."""
@@ -128,13 +127,13 @@ class OperatorControl:
         if sample.events.count(OperatorEvent.GRIPPER_TOGGLE) % 2:
             self._grips = True
             gripper = OPEN if gripper > 0 else CLOSED
-        values[GRIPPER] = self._wanted_gripper = gripper
+        values[GRIPPER] = self._next_gripper = gripper
         return values
 
     def _rest(self, executed: Sequence[float]) -> list[float]:
         values = list(executed)
         values[TWIST] = [0.0] * 6
-        values[GRIPPER] = self._wanted_gripper = self._gripper
+        values[GRIPPER] = self._next_gripper = self._gripper
         self._grips = False
         return values
 
@@ -149,5 +148,5 @@ def _values_fault(sample: OperatorInput, size: int) -> str:
         return ""
     if sample.values is None or sample.values.shape != (size,):
         got = "none" if sample.values is None else str(sample.values.shape)
-        return f"values {got}, the contract says ({size},)"
+        return f"values {got}, the contract requires ({size},)"
     return "" if np.isfinite(sample.values).all() else "values are not finite"

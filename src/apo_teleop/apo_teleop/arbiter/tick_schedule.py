@@ -51,7 +51,7 @@ class LockstepGate:
         if stamp_ns == self._newest_ns:
             return self._pending is None
         if stamp_ns < self._newest_ns:
-            # time starts over: what was answered before says nothing about this observation
+            # time starts over: earlier answers do not belong to this observation
             for name, answered_ns in self._answered.items():
                 if answered_ns > stamp_ns:
                     self._answered[name] = -1

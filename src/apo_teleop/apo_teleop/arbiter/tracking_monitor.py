@@ -1,4 +1,4 @@
-"""Whether the robot does what it is told. Pure; steady time is passed in."""
+"""Whether the robot follows its commands. Pure; steady time is passed in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from apo_core.actions import ANGULAR, LINEAR
 from apo_teleop.arbiter.config import ArbiterConfig
 
 
-class FollowingMonitor:
+class TrackingMonitor:
     """Compares the commanded with the measured speed, of translation and of rotation.
 
     Args:
@@ -23,13 +23,13 @@ class FollowingMonitor:
             ("m/s", LINEAR, config.following_speed),
             ("rad/s", ANGULAR, config.following_angular_speed),
         )
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
-        """Nobody drives: braking is not followed."""
+    def reset(self) -> None:
+        """Nobody drives: braking is not checked."""
         self._since_ns: list[int | None] = [None, None]
 
-    def judge(self, commanded: Sequence[float], measured: Sequence[float], steady_ns: int) -> str:
+    def check_tracking(self, commanded: Sequence[float], measured: Sequence[float], steady_ns: int) -> str:
         """Empty, or how the robot has not followed for longer than following_s.
 
         Args:
@@ -39,11 +39,12 @@ class FollowingMonitor:
             return ""
         found = ""
         for i, (unit, part, threshold) in enumerate(self._parts):
-            told, done = math.hypot(*commanded[part]), math.hypot(*measured[part])
-            if told <= threshold or done >= self._share * told:
+            since_ns = self._since_ns[i]
+            wanted, reached = math.hypot(*commanded[part]), math.hypot(*measured[part])
+            if wanted <= threshold or reached >= self._share * wanted:
                 self._since_ns[i] = None
-            elif self._since_ns[i] is None or self._since_ns[i] > steady_ns:
+            elif since_ns is None or since_ns > steady_ns:
                 self._since_ns[i] = steady_ns
-            elif steady_ns - self._since_ns[i] > self._limit_ns:
-                found = f"commanded {told:.3f} {unit}, measured {done:.3f}"
+            elif steady_ns - since_ns > self._limit_ns:
+                found = f"commanded {wanted:.3f} {unit}, measured {reached:.3f}"
         return found

@@ -1,4 +1,4 @@
-"""Draws the state table and limits of the arbiter: `python -m apo_teleop.arbiter.transition_docs` writes the page.
+"""Writes the state table and limits of the arbiter: `python -m apo_teleop.arbiter.transition_docs` writes the page.
 
 A page of its own under docs/, wholly generated; edit this module or the tables it reads.
 """
@@ -11,13 +11,14 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from apo_core.config.parameters import parameter_fields
 from apo_core.contract.contract import Contract, load_contract
 from apo_core.contract.specs import Limits
 from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.arbiter.transitions import TRANSITIONS, Transition
 from apo_teleop.arbiter.types import ControlState
 
-DEFAULT_FILE = Path("docs/arbiter.md")
+DEFAULT_FILE = Path("docs/reference/arbiter.md")
 DEFAULT_CONTRACT = Path("config/contract.yaml")
 
 _INTRODUCTION = """\
@@ -25,8 +26,8 @@ _INTRODUCTION = """\
 # The arbiter: who moves the robot
 
 In every control tick the arbiter decides who moves the robot and publishes exactly one command, `HOLD` included. Every
-command names its source, its reason, the observation behind it and the adapter version. The state is not remembered
-beyond what the table says: the first row whose condition holds decides, whatever the state was before.
+command names its source, its reason, the observation behind it and the adapter version. The first row of the table
+whose condition holds decides; the previous state matters only where a condition names it.
 
 | state | who moves the robot | source in the command |
 | --- | --- | --- |
@@ -37,9 +38,10 @@ beyond what the table says: the first row whose condition holds decides, whateve
 | `ESTOP` | nobody, as `HOLD`, until cleared | `HOLD` |
 
 A latched reason stays until a person clears it: the service `~/clear` or a `clear` button. While a publisher of the
-topic `estop` says `true`, clearing is refused. That topic is heard whatever the publisher's QoS; a reliable,
-transient-local publisher needs to say it once, a best-effort one must repeat it, since what is lost is not sent again.
-Publishers cannot be told apart: where one says `false`, another that says `true` must repeat it at least every 2 s.
+topic `estop` sends `true`, clearing is rejected. The arbiter receives that topic with any QoS of the publisher: a
+reliable, transient-local publisher sends it once; a best-effort one must repeat it, since a lost message is not sent
+again. The arbiter cannot distinguish publishers: if one sends `false`, another that sends `true` must repeat it at
+least every 2 s.
 After an intervention, a stop or a latched fault the policy drives only with a chunk computed from an observation made
 after it (`awaiting_fresh_chunk`).
 """
@@ -76,7 +78,7 @@ def diagram(rows: Sequence[Transition]) -> str:
     """The mermaid state diagram: the reasons that lead into each state from any; what latches is starred."""
     lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {ControlState.IDLE}"]
     for state in ControlState:
-        reasons = dict.fromkeys(f"{row.reason}{'*' * row.latches}" for row in rows if row.target is state)
+        reasons = dict.fromkeys(f"{row.published}{'*' * row.latches}" for row in rows if row.target is state)
         # braking has many reasons: a line for each kind
         lines += [f"    any --> {state}: {', '.join(alike)}" for alike in _by_prefix(reasons)]
     lines += ["    any: any state", "```", "", "`*` is latched.", ""]
@@ -88,9 +90,9 @@ def transition_table(rows: Sequence[Transition]) -> str:
     cells = [
         (
             str(number),
-            row.condition.value,
+            row.condition,
             f"`{row.target}`" if row.target is not None else "as it is",
-            f"`{row.reason}`" if row.reason is not None else "the latched one",
+            f"`{row.published}`" if row.published is not None else "the latched one",
             "yes" if row.latches else "",
         )
         for number, row in enumerate(rows, 1)
@@ -118,7 +120,7 @@ def limit_table(contract: Contract) -> str:
 def parameter_table() -> str:
     """Every parameter of the arbiter: name, default, range, description with its unit."""
     cells = []
-    for spec in dataclasses.fields(ArbiterConfig):
+    for spec, _ in parameter_fields(ArbiterConfig).values():
         low, high, choices = (spec.metadata[key] for key in ("low", "high", "choices"))
         allowed = ", ".join(f"`{choice}`" for choice in choices or ())
         if low is not None:
@@ -142,7 +144,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Writes the page, or with --check says whether the file is up to date; returns the exit status."""
+    """Writes the page, or with --check reports whether the file is up to date; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("file", nargs="?", type=Path, default=DEFAULT_FILE, help="default: %(default)s")
     parser.add_argument("--check", action="store_true", help="write nothing; status 1 when the file is out of date")

@@ -20,6 +20,50 @@ class ControlState(enum.StrEnum):
     ESTOP = "ESTOP"  # emergency stop: as HOLD, until cleared
 
 
+class Reason(enum.StrEnum):
+    """What can hold in a tick, and thereby why the arbiter is in its state; every command has one."""
+
+    POLICY_IN_CONTROL = "policy_in_control"
+    OPERATOR_MOTION = "operator_motion"
+    OPERATOR_REST = "operator_rest"
+    DISABLED = "disabled"
+    ESTOP = "estop"
+    LATCHED = "latched"  # never published: the command has the reason that was latched
+    DEACTIVATED = "deactivated"
+    CLOCK_JUMP = "clock_jump"
+    MULTIPLE_PUBLISHERS = "multiple_publishers"
+    OBSERVATION_MISSING = "observation_missing"
+    OBSERVATION_STALE = "observation_stale"
+    OBSERVATION_FUTURE = "observation_future"
+    OBSERVATION_INVALID = "observation_invalid"
+    FEEDBACK_MISSING = "feedback_missing"
+    FEEDBACK_STALE = "feedback_stale"
+    FEEDBACK_FUTURE = "feedback_future"
+    FEEDBACK_INVALID = "feedback_invalid"
+    ROBOT_NOT_FOLLOWING = "robot_not_following"
+    OUTPUT_BLOCKED = "output_blocked"
+    DEVICE_LOST = "device_lost"
+    OPERATOR_STALE = "operator_stale"
+    OPERATOR_INVALID = "operator_invalid"
+    NEWCOMER_INVALID = "newcomer_invalid"  # of an operator not in control; published as operator_invalid
+    OPERATOR_FUTURE = "operator_future"
+    OPERATOR_DELAYED = "operator_delayed"
+    OPERATOR_NOT_AT_REST = "operator_not_at_rest"
+    OPERATOR_LATE = "operator_late"
+    OPERATOR_ABSENT = "operator_absent"
+    ADAPTER_UNKNOWN = "adapter_unknown"
+    POLICY_LATE = "policy_late"
+    NO_CHUNK = "no_chunk"
+    POLICY_SILENT = "policy_silent"
+    POLICY_FAULT = "policy_fault"
+    CHUNK_MALFORMED = "chunk_malformed"
+    CHUNK_NON_FINITE = "chunk_non_finite"
+    CHUNK_FUTURE = "chunk_future"
+    AWAITING_FRESH_CHUNK = "awaiting_fresh_chunk"
+    CHUNK_STALE = "chunk_stale"
+    CHUNK_EXHAUSTED = "chunk_exhausted"
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyInput:
     """Newest message of the policy."""
@@ -66,7 +110,7 @@ class FeedbackInput:
 
 @dataclass(frozen=True, slots=True)
 class ArbiterInputs:
-    """Snapshot of everything the arbiter knows in one tick."""
+    """Snapshot of all inputs of one tick."""
 
     steady_ns: int  # steady time now; in lockstep simulated time, as all receive_ns
     policy: PolicyInput | None = None
@@ -74,11 +118,11 @@ class ArbiterInputs:
     pose: PoseInput | None = None
     feedback: FeedbackInput | None = None
     adapters: frozenset[int] = frozenset()  # versions the policy node has announced
-    estop: bool = False  # somebody on the emergency stop topic says stop now
+    estop: bool = False  # a publisher on the emergency stop topic requests a stop now
     duplicate: str = ""  # topic with more than one publisher
     output_fault: str = ""  # why the output to the robot cannot compute motion
     output_share: float = 1.0  # of the newest command's speed that the arm's own limits have left, 0..1
-    late: tuple[str, ...] = ()  # lockstep: who had not answered at the deadline: policy, operator
+    late: tuple[str, ...] = ()  # lockstep: no answer at the deadline from: policy, operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +132,12 @@ class Decision:
     values: np.ndarray  # float32 (A,), contract units, within every limit of the contract
     source: ControlSource
     state: ControlState
-    reason: str  # transitions.Reason
+    reason: Reason
     detail: str  # more about the reason, for people; may be empty
     latched: bool  # stays until cleared
     takeover: bool  # the operator has just taken control
-    observation_stamp: int  # newest observation; 0 without one
-    chunk_stamp: int  # observation behind policy_values; 0 without one
+    observation_stamp_ns: int  # newest observation; 0 without one
+    chunk_stamp_ns: int  # observation behind policy_values; 0 without one
     policy_values: np.ndarray | None  # float32 (A,), the policy's action for this tick, executed or shadow
     human_values: np.ndarray | None  # float32 (A,), the operator's action while in control
     adapter_version: int  # adapter behind policy_values

@@ -1,4 +1,4 @@
-"""What is wrong with the newest observation, feedback and policy message of a tick. Pure; time is passed in."""
+"""Faults of the newest observation, feedback and policy message in a tick. Pure; time is passed in."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from apo_core.contract.frames import frame_fault
 from apo_core.contract.specs import LARGEST
 from apo_core.types import ActionChunk
 from apo_teleop.arbiter.config import ArbiterConfig
-from apo_teleop.arbiter.transitions import Condition
-from apo_teleop.arbiter.types import ArbiterInputs, FeedbackInput, PolicyInput, PoseInput
+from apo_teleop.arbiter.types import ArbiterInputs, FeedbackInput, PolicyInput, PoseInput, Reason
 
 _PERIOD_TOLERANCE = 0.01  # share of the contract's period
 
-Found = dict[Condition, str]  # what holds, and more about it for people
+Found = dict[Reason, str]  # every reason that holds, with details for people
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyRow:
-    """What the policy wants in one tick."""
+    """The policy's action for one tick."""
 
     values: np.ndarray  # float32 (A,), contract units
     tokens: np.ndarray | None  # int32 (A,), emitted for the values; None: unknown
 
 
 class Watchdogs:
-    """Judges inputs by age, stamp, shape and value.
+    """Checks inputs by age, stamp, shape and value.
 
     Args:
         config: how long an input may be silent, how far ahead a stamp may lie, the robot's name for the frame.
@@ -38,75 +37,79 @@ class Watchdogs:
     """
 
     def __init__(self, config: ArbiterConfig, contract: Contract):
-        self._contract, self._robot_frame = contract, config.output_frame
+        self._contract, self._robot_frame = contract, config.robot.output_frame
         self._size, self._period_ns = contract.action.size, contract.period_ns
         self._max_age_ns = round(contract.max_age_s * 1e9)
         self._future_ns = round(config.future_tolerance_s * 1e9)
         self._silent_ns = round(config.policy_silent_s * 1e9)
         self._feedback_expected = contract.feedback is not None
-        self._checked: ActionChunk | None = None  # the chunk that _shape, _finite and _tokens speak of
+        self._checked: ActionChunk | None = None  # the chunk that _shape, _finite and _tokens belong to
         self._shape, self._finite = "", True
         self._tokens: np.ndarray | None = None  # int32 (horizon, A)
 
+    def robot_frame_fault(self, frame_id: str) -> str:
+        """Why a message of the robot in this frame must not count; empty if it may."""
+        return frame_fault(frame_id, self._contract, self._robot_frame)
+
     def pose(self, now_ns: int, steady_ns: int, pose: PoseInput | None) -> Found:
-        """What holds of the observation at ROS time `now_ns`."""
+        """Reasons that hold of the observation at ROS time `now_ns`."""
         if pose is None:
-            return {Condition.NO_OBSERVATION: ""}
-        found = self._age(now_ns, steady_ns, pose, Condition.OBSERVATION_AHEAD, Condition.OBSERVATION_OLD)
-        fault = frame_fault(pose.frame_id, self._contract, self._robot_frame)
+            return {Reason.OBSERVATION_MISSING: ""}
+        found = self._age(now_ns, steady_ns, pose, Reason.OBSERVATION_FUTURE, Reason.OBSERVATION_STALE)
+        fault = self.robot_frame_fault(pose.frame_id)
         if not is_position(pose):
             fault = f"position {tuple(pose.position)}"
         if fault:
-            found[Condition.OBSERVATION_BROKEN] = fault
+            found[Reason.OBSERVATION_INVALID] = fault
         return found
 
     def feedback(self, now_ns: int, steady_ns: int, feedback: FeedbackInput | None) -> Found:
-        """What holds of the measured motion; nothing for a robot that gives none."""
+        """Reasons that hold of the measured motion; none for a robot that gives none."""
         if not self._feedback_expected:
             return {}
         if feedback is None:
-            return {Condition.NO_FEEDBACK: ""}
-        found = self._age(now_ns, steady_ns, feedback, Condition.FEEDBACK_AHEAD, Condition.FEEDBACK_OLD)
-        fault = frame_fault(feedback.frame_id, self._contract, self._robot_frame)
+            return {Reason.FEEDBACK_MISSING: ""}
+        found = self._age(now_ns, steady_ns, feedback, Reason.FEEDBACK_FUTURE, Reason.FEEDBACK_STALE)
+        fault = self.robot_frame_fault(feedback.frame_id)
         if len(feedback.twist) != 6 or not all(map(math.isfinite, feedback.twist)):
             fault = f"twist {feedback.twist}"
         if fault:
-            found[Condition.FEEDBACK_BROKEN] = fault
+            found[Reason.FEEDBACK_INVALID] = fault
         return found
 
     def policy(self, now_ns: int, inputs: ArbiterInputs, fresh_after_ns: int) -> Found:
-        """What holds of the policy; a chunk executes only if its observation is not from before `fresh_after_ns`."""
+        """Reasons that hold of the policy; a chunk executes only if its observation is not before `fresh_after_ns`."""
         newest, found = inputs.policy, {}
         if "policy" in inputs.late:
-            found[Condition.POLICY_MISSED_DEADLINE] = ""
+            found[Reason.POLICY_LATE] = ""
         if newest is None:
-            found[Condition.NO_CHUNK_YET] = ""
+            found[Reason.NO_CHUNK] = ""
             return found
         silent_ns = inputs.steady_ns - newest.receive_ns
         if silent_ns > self._silent_ns:
-            found[Condition.POLICY_QUIET] = seconds(silent_ns, "silent")
+            found[Reason.POLICY_SILENT] = seconds(silent_ns, "silent")
         chunk = newest.chunk
         if chunk is None or newest.fault:
-            found[Condition.POLICY_REPORTS_FAULT] = newest.fault or "no chunk"
+            found[Reason.POLICY_FAULT] = newest.fault or "no chunk"
             return found
         if chunk.adapter_version not in inputs.adapters:
-            found[Condition.ADAPTER_NOT_ANNOUNCED] = f"adapter {chunk.adapter_version}"
+            found[Reason.ADAPTER_UNKNOWN] = f"adapter {chunk.adapter_version}"
         self._check(chunk)
         misshapen = self._shape or frame_fault(newest.frame_id, self._contract)
         if misshapen:
-            found[Condition.CHUNK_MISSHAPEN] = misshapen
+            found[Reason.CHUNK_MALFORMED] = misshapen
             return found
         age_ns = now_ns - chunk.observation_stamp_ns
         if not self._finite:
-            found[Condition.CHUNK_NOT_FINITE] = ""
+            found[Reason.CHUNK_NON_FINITE] = ""
         if -age_ns > self._future_ns:
-            found[Condition.CHUNK_AHEAD] = seconds(-age_ns, "ahead")
+            found[Reason.CHUNK_FUTURE] = seconds(-age_ns, "ahead")
         if chunk.observation_stamp_ns < fresh_after_ns:
-            found[Condition.CHUNK_FROM_BEFORE] = ""
+            found[Reason.AWAITING_FRESH_CHUNK] = ""
         if age_ns > self._max_age_ns:
-            found[Condition.CHUNK_OLD] = seconds(age_ns, "old")
+            found[Reason.CHUNK_STALE] = seconds(age_ns, "old")
         if self._row_index(age_ns) >= len(chunk.values):
-            found[Condition.CHUNK_USED_UP] = f"{len(chunk.values)} rows"
+            found[Reason.CHUNK_EXHAUSTED] = f"{len(chunk.values)} rows"
         return found
 
     def policy_row(self, now_ns: int, newest: PolicyInput | None, adapters: frozenset[int]) -> PolicyRow | None:
@@ -125,9 +128,7 @@ class Watchdogs:
             return None
         return PolicyRow(row, None if self._tokens is None else self._tokens[index])
 
-    def _age(
-        self, now_ns: int, steady_ns: int, got: PoseInput | FeedbackInput, ahead: Condition, old: Condition
-    ) -> Found:
+    def _age(self, now_ns: int, steady_ns: int, got: PoseInput | FeedbackInput, ahead: Reason, old: Reason) -> Found:
         found: Found = {}
         if got.stamp_ns - now_ns > self._future_ns:
             found[ahead] = seconds(got.stamp_ns - now_ns, "ahead")
@@ -146,9 +147,9 @@ class Watchdogs:
 
     def _shape_fault(self, chunk: ActionChunk) -> str:
         if chunk.values.ndim != 2 or chunk.values.shape[1] != self._size or not len(chunk.values):
-            return f"shape {chunk.values.shape}, the contract says (horizon, {self._size})"
+            return f"shape {chunk.values.shape}, the contract requires (horizon, {self._size})"
         if abs(chunk.period_ns - self._period_ns) > _PERIOD_TOLERANCE * self._period_ns:
-            return f"period {chunk.period_ns * 1e-9:.4f} s, the contract says {self._period_ns * 1e-9:.4f} s"
+            return f"period {chunk.period_ns * 1e-9:.4f} s, the contract requires {self._period_ns * 1e-9:.4f} s"
         return ""
 
     def _row_index(self, age_ns: int) -> int:

@@ -1,11 +1,15 @@
-"""Parameters of the teleop node (config/teleop.yaml), beside those of its devices."""
+"""Parameters of the operator's node (config/teleop.yaml)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from apo_core.config.parameters import parameter
+from apo_core.config.parameters import group, parameter
+from apo_teleop.devices.joy import JoyConfig
+from apo_teleop.devices.mapping import MappingConfig
+from apo_teleop.devices.profiles import ProfileConfig
+from apo_teleop.devices.scripted_operator import ScriptedConfig
 
 SPACEMOUSE, JOY, KEYBOARD, SCRIPTED, NONE, AUTO = "spacemouse", "joy", "keyboard", "scripted", "none", "auto"
 
@@ -42,6 +46,10 @@ class TeleopConfig:
     sensor_reliability: str = parameter(
         "reliable", "QoS of the joystick, ee_pose, gripper and ground truth", choices=("reliable", "best_effort")
     )
+    mapping: MappingConfig = group(MappingConfig)
+    joy: JoyConfig = group(JoyConfig)
+    profiles: ProfileConfig = group(ProfileConfig)
+    scripted: ScriptedConfig = group(ScriptedConfig)
 
 
 def choose_device(

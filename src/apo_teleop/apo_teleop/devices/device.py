@@ -22,7 +22,6 @@ class DeviceSample:
     axes: np.ndarray  # float64 (6,), AXES, share of full deflection; not clamped, zero when disconnected
     events: tuple[OperatorEvent, ...] = ()  # of the buttons pressed since the sample before
     held: bool = False  # the operator has not let go, though no axis is deflected
-    values: np.ndarray | None = None  # float32 (7,) contract units, from a device that commands in them; else None
 
 
 class Device(Protocol):
@@ -32,10 +31,10 @@ class Device(Protocol):
     problem: str  # what keeps it from being used, for people; empty if nothing
 
     def poll(self, now_ns: int) -> DeviceSample | None:
-        """The state if the device has told one since the last call, else None; never blocks, never raises.
+        """The state if the device has reported one since the last call, else None; never blocks, never raises.
 
         Args:
-            now_ns: steady time; simulated time for a device that answers ticks.
+            now_ns: steady time.
         """
 
     def close(self) -> None:

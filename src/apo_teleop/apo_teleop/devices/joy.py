@@ -24,7 +24,7 @@ _QUEUE = 1000  # messages between two polls
 class JoyConfig:
     """Which joystick; its axes and buttons are in ProfileConfig. Raises ConfigError with every fault found."""
 
-    joy_preset: str = parameter("gamepad", "line of joy_presets, axis_maps and button_roles that counts")
+    joy_preset: str = parameter("gamepad", "line of joy_presets, axis_maps and button_roles in use")
     joy_presets: tuple[str, ...] = parameter(
         ("spacenav: spacenav/joy 6 2.0", "gamepad: joy 6 0.0", "xpad: joy 8 0.0"),
         "name: topic, number of axes of its messages, s of zeros after which the operator rests (motion stops at once)",
@@ -72,10 +72,10 @@ class _Message:
 
 
 class JoyDevice:
-    """Judges each message and keeps what the newest says. `put` and `publishers` may be used from another thread.
+    """Checks each message and keeps the newest. `put` and `publishers` may be used from another thread.
 
-    A refused message disconnects the device, as silence while deflected and a second publisher do: what an operator
-    wants is then not known, but for an emergency stop, which always counts. It comes back with the next good message,
+    A refused message disconnects the device, as silence while deflected and a second publisher do: the
+    operator's action is then unknown, but an emergency stop always counts. It comes back with the next good message,
     and moves once it has been at rest.
 
     Args:
@@ -102,7 +102,7 @@ class JoyDevice:
         self._axes = np.zeros(6)
         self._deflected_ns: int | None = None
         self._held = self._was_open = False
-        self._told_gone = False
+        self._gone_reported = False
         self._lost_by = ""
 
     def put(self, stamp_ns: int, ros_ns: int, steady_ns: int, axes: Sequence[float], buttons: Sequence[int]) -> None:
@@ -131,7 +131,7 @@ class JoyDevice:
                 self._lose(kind, f"message refused: {words}")
                 events += self._stops(message)
                 if was_connected:
-                    break  # a loss is told before what came after it
+                    break  # a loss is reported before what came after it
                 continue
             news = True
             events += self._take(message)
@@ -141,8 +141,8 @@ class JoyDevice:
             silent_s = (now_ns - self._last.receive_ns) * 1e-9
             self._lose("silent", f"silent for {silent_s:.2f} s while deflected (its autorepeat rate must be above 0)")
         if self._last is None:
-            told, self._told_gone = self._told_gone, True
-            return None if told and not events else disconnected(now_ns, events)
+            reported, self._gone_reported = self._gone_reported, True
+            return None if reported and not events else disconnected(now_ns, events)
         return self._sample(now_ns, tuple(events), news)
 
     def close(self) -> None:
@@ -167,7 +167,7 @@ class JoyDevice:
 
     def _take(self, message: _Message) -> list[OperatorEvent]:
         """Keeps a good message; returns the roles of the buttons pressed by it."""
-        first, self._last, self._told_gone = self._last is None, message, False
+        first, self._last, self._gone_reported = self._last is None, message, False
         pressed = []
         # spacenav_node sends a button only when it changes: one that is missing is as before
         for index, value in enumerate(message.buttons):
@@ -188,7 +188,7 @@ class JoyDevice:
 
     def _lose(self, kind: str, problem: str) -> None:
         if self._last is not None or kind != self._lost_by:
-            self.problem = problem  # else it is told already, with other figures
+            self.problem = problem  # else it is reported already, with other figures
         self._last, self._deflected_ns, self._held, self._lost_by = None, None, False, kind
         self._buttons.clear()
         self._gate.reset()

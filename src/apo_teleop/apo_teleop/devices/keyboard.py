@@ -56,7 +56,7 @@ _REPEAT_GAP_NS = 700_000_000  # a key that comes again within this is being held
 
 
 class Keyboard:
-    """Keys in a terminal. A terminal tells no release: a key counts as held for a moment after it came.
+    """Keys in a terminal. Terminals do not report key releases: a key counts as held for a moment after it arrives.
 
     Args:
         path: terminal to read; empty takes the controlling one.

@@ -36,7 +36,7 @@ class MappingConfig:
 
 @dataclass(frozen=True, slots=True)
 class OperatorSample:
-    """What the operator wants, in contract units."""
+    """The operator's action, in contract units."""
 
     connected: bool
     active: bool
@@ -59,8 +59,6 @@ class AxisMapping:
         if not sample.connected:
             self._active = False
             return OperatorSample(False, False, values, sample.events, sample.stamp_ns)
-        if sample.values is not None:
-            return OperatorSample(True, True, sample.values, sample.events, sample.stamp_ns)
         axes = np.clip(sample.axes, -1.0, 1.0)
         deflection = np.max(np.abs(axes))
         threshold = self._config.activity_off if self._active else self._config.activity_on

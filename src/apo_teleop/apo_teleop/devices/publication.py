@@ -12,7 +12,7 @@ from apo_teleop.devices.mapping import OperatorSample
 NO_OPERATOR = OperatorSample(False, False, np.zeros(7, np.float32))
 
 
-class OperatorFeed:
+class OperatorPublication:
     """The newest sample of a device; each change goes out once, and a heartbeat in between.
 
     A disabled operator never acts; only an emergency stop still counts. A device that is held while the operator is
@@ -41,7 +41,7 @@ class OperatorFeed:
     def take(self, steady_ns: int) -> OperatorSample | None:
         """The sample to publish now, or None when nothing has changed and the heartbeat is not due.
 
-        A change carries its own stamp. A heartbeat says that it is still so: it carries the time of the poll.
+        A change carries its own stamp. A heartbeat confirms it: it carries the time of the poll.
         """
         if self._changed:
             return self.take_always(steady_ns)

@@ -11,22 +11,22 @@ from collections.abc import Callable
 
 from apo_teleop.devices.device import Device, DeviceSample, disconnected
 from apo_teleop.devices.mapping import AxisMapping, OperatorSample
-from apo_teleop.devices.publication import NO_OPERATOR, OperatorFeed
+from apo_teleop.devices.publication import NO_OPERATOR, OperatorPublication
 
 
 class NoDevice:
     """A device that is never connected."""
 
     name = "none"
-    problem = "no device is wanted"
+    problem = "no device is configured"
 
     def __init__(self) -> None:
-        self._told = False
+        self._reported = False
 
     def poll(self, now_ns: int) -> DeviceSample | None:
         """See Device."""
-        told, self._told = self._told, True
-        return None if told else disconnected(now_ns)
+        reported, self._reported = self._reported, True
+        return None if reported else disconnected(now_ns)
 
     def close(self) -> None:
         """See Device."""
@@ -37,11 +37,11 @@ _REPORTS, _REPORTS_S = 20, 60.0  # so many lines for people at most in so long a
 
 
 class DeviceReader:
-    """Polls, maps, and hands on what is to be published. What it publishes last says that the operator is gone.
+    """Polls, maps, and publishes what is due. Its last sample is that of an operator who is gone.
 
     Args:
         device: polled and closed by the thread.
-        mapping, feed: used under this reader's lock.
+        mapping, publication: used under this reader's lock.
         period_s: between two polls.
         publish: called from the thread with each sample that is due; None: samples are fetched with `take_always`.
         report: called from the thread with a line for people when the device comes, goes or has another problem.
@@ -51,12 +51,12 @@ class DeviceReader:
         self,
         device: Device,
         mapping: AxisMapping,
-        feed: OperatorFeed,
+        publication: OperatorPublication,
         period_s: float,
         publish: Callable[[OperatorSample], None] | None,
         report: Callable[[str], None],
     ):
-        self._device, self._mapping, self._feed = device, mapping, feed
+        self._device, self._mapping, self._publication = device, mapping, publication
         self._period_s, self._publish, self._report = period_s, publish, report
         self._lock, self._stop, self._news = threading.Lock(), threading.Event(), threading.Event()
         self._failure = ""
@@ -70,7 +70,7 @@ class DeviceReader:
             "device": self._device.name,
             "connected": str(self.connected).lower(),
             "problem": self._device.problem,
-            "enabled": str(self._feed.enabled).lower(),
+            "enabled": str(self._publication.enabled).lower(),
         }
 
     def start(self) -> None:
@@ -85,36 +85,36 @@ class DeviceReader:
             self._thread.join()
 
     def wake(self) -> None:
-        """Polls now; for a device that has been given something."""
+        """Polls now; for a device that has received a message."""
         self._news.set()
 
     def enable(self, enabled: bool) -> None:
         """Whether the operator may act."""
         with self._lock:
-            self._feed.enable(enabled)
+            self._publication.enable(enabled)
 
     def take_always(self) -> OperatorSample:
         """The newest sample, with the events since the last one."""
         with self._lock:
-            return self._feed.take_always(time.monotonic_ns())
+            return self._publication.take_always(time.monotonic_ns())
 
     def _run(self) -> None:
-        told, reports = None, deque(maxlen=_REPORTS)
+        reported, reports = None, deque(maxlen=_REPORTS)
         while not self._stop.is_set():
             self._news.clear()
             sample, wait_s = self._poll()
             self.connected = sample.connected if sample is not None else self.connected
             state = (self.connected, self._device.problem)
             now_s = time.monotonic()
-            if state != told and not (len(reports) == _REPORTS and now_s - reports[0] < _REPORTS_S):
-                told = state
+            if state != reported and not (len(reports) == _REPORTS and now_s - reports[0] < _REPORTS_S):
+                reported = state
                 reports.append(now_s)
                 words = ("connected" if self.connected else "not connected", self._device.problem)
                 self._report(f"{self._device.name}: {', '.join(filter(None, words))}")
             with self._lock:
                 if sample is not None:
-                    self._feed.put(self._mapping.apply(sample))
-                due = self._feed.take(time.monotonic_ns()) if self._publish is not None else None
+                    self._publication.put(self._mapping.apply(sample))
+                due = self._publication.take(time.monotonic_ns()) if self._publish is not None else None
             if due is not None:
                 self._publish(due)
             self._news.wait(wait_s)

@@ -23,7 +23,7 @@ class RestGate:
         self._since_ns: int | None = None
 
     def update(self, now_ns: int, axes: np.ndarray) -> None:
-        """Tells the axes, (6,) shares of full deflection, that the device has now."""
+        """Receives the device's axes now, (6,) shares of full deflection."""
         if self.is_deflected(axes):
             self._since_ns = None
             return

@@ -25,13 +25,10 @@ from apo_core.actions import ANGULAR, LINEAR
 from apo_core.config.parameters import parameter
 from apo_core.errors import ObservationError
 from apo_core.tasks.expert import ExpertInput, Phase, Scene, make_expert, progress
-from apo_core.tasks.grasp_tasks import TASKS
+from apo_core.tasks.specs import DEFAULT_TASK, TASKS
 from apo_core.types import OperatorEvent
-from apo_teleop.devices.device import DeviceSample
 from apo_teleop.devices.mapping import OperatorSample
 
-# order of the poses on ground_truth/objects
-OBJECT_NAMES = {"Lift": ("cube",), "Stack": ("cubeA", "cubeB"), "NutAssemblySquare": ("SquareNut", "peg1")}
 _NEW_TRIAL_PERIODS = 1.5
 _AT_GOAL_M = 0.015  # path left that nobody takes over for
 _STILL_M = 5e-4  # change of the fingers' width, or of the object's place, in a step that is no motion
@@ -43,7 +40,7 @@ _TREMOR, _REACTION = 2, 3  # keep the draws apart from each other and from what 
 class ScriptedConfig:
     """How the simulated operator behaves. Steps are control ticks."""
 
-    task: str = parameter("Lift", "task the operator knows", choices=tuple(TASKS))
+    task: str = parameter(DEFAULT_TASK.name, "task that the operator can finish", choices=tuple(TASKS))
     stall_m: float = parameter(0.004, "m of path that counts as progress", low=0.0, high=1.0)
     stall_steps: int = parameter(16, "steps without progress after which the policy has stalled", low=1, high=100_000)
     # ten recorded trials that a policy finished alone lost up to 48 mm of path, but 40 mm for two steps at most
@@ -55,7 +52,9 @@ class ScriptedConfig:
     takeover_step: int = parameter(
         60, "step of a trial at which an empty hand is helped; 0: never", low=0, high=100_000
     )
-    reaction_s: float = parameter(0.45, "s between seeing the need and moving, median", low=0.0, high=60.0)
+    reaction_s: float = parameter(
+        0.45, "median s between seeing the need and moving; log-normal, drawn for each takeover", low=0.0, high=60.0
+    )
     reaction_spread: float = parameter(
         0.3, "standard deviation of its logarithm; 0: always the median", low=0.0, high=2.0
     )
@@ -84,13 +83,13 @@ def see_objects(task: str, poses: Sequence[np.ndarray]) -> dict[str, np.ndarray]
     """Pose (7,) of each object of a task.
 
     Args:
-        task: one of OBJECT_NAMES.
+        task: key of TASKS.
         poses: of ground_truth/objects, each (7,): m, quaternion x y z w.
 
     Raises:
         ObservationError: there is another number of them.
     """
-    names = OBJECT_NAMES[task]
+    names = TASKS[task].objects
     if len(poses) != len(names):
         raise ObservationError(f"ground_truth/objects has {len(poses)} poses, task {task} has {names}")
     return dict(zip(names, poses, strict=True))
@@ -111,6 +110,7 @@ class ScriptedOperator:
     """
 
     def __init__(self, config: ScriptedConfig, period_ns: int):
+        self.enabled = True  # false: rests; the gap in time makes the operator start anew afterwards
         self._config, self._period_ns = config, period_ns
         self._expert = make_expert(config.task)
         self._last: ScriptedInput | None = None
@@ -119,12 +119,19 @@ class ScriptedOperator:
         self._helped_late, self._hand_backs, self._needs = False, 0, 0
         self._watch_from(np.inf)
 
+    @property
+    def summary(self) -> dict[str, str]:
+        """Key and value for /diagnostics."""
+        return {"device": "scripted", "connected": "true", "problem": "", "enabled": str(self.enabled).lower()}
+
     def step(self, tick: ScriptedInput) -> OperatorSample:
         """What the operator does in this tick.
 
         Raises:
             KeyError: an object of the task is missing.
         """
+        if not self.enabled:
+            return resting()
         events = ()
         is_new, self._last = self._is_new_trial(tick), tick
         if is_new:
@@ -181,7 +188,7 @@ class ScriptedOperator:
         return round(reaction_s * 1e9 / self._period_ns)
 
     def _sees_need(self, tick: ScriptedInput, left: float) -> bool:
-        scene = Scene(TASKS[self._config.task], tick.state)
+        scene = Scene(TASKS[self._config.task].grasp, tick.state)
         self._watch_fingers(scene)
         if self._settles(scene):
             self._best, self._since_best = left, 0
@@ -235,46 +242,9 @@ class ScriptedOperator:
         return self._carried >= self._config.lift_steps
 
     def _holds(self, state: ExpertInput) -> bool:
-        return Scene(TASKS[self._config.task], state).held
+        return Scene(TASKS[self._config.task].grasp, state).held
 
 
 def resting(events: tuple[OperatorEvent, ...] = ()) -> OperatorSample:
     """The sample of an operator who watches."""
     return OperatorSample(True, False, np.zeros(7, np.float32), events)
-
-
-class ScriptedDevice:
-    """The scripted operator as a device that answers the ticks it is shown.
-
-    Args:
-        config, period_ns: see ScriptedOperator.
-    """
-
-    name, problem = "scripted", ""
-
-    def __init__(self, config: ScriptedConfig, period_ns: int):
-        self.enabled = True
-        self._operator = ScriptedOperator(config, period_ns)
-        self._tick: ScriptedInput | None = None
-
-    @property
-    def summary(self) -> dict[str, str]:
-        """Key and value for /diagnostics."""
-        return {"device": self.name, "connected": "true", "problem": "", "enabled": str(self.enabled).lower()}
-
-    def see(self, tick: ScriptedInput) -> None:
-        """Shows a tick; the next poll answers it."""
-        self._tick = tick
-
-    def poll(self, now_ns: int) -> DeviceSample | None:
-        """See Device; the stamp is that of the tick."""
-        tick, self._tick = self._tick, None
-        if tick is None:
-            return None
-        # not stepped while disabled: the gap makes it start anew afterwards
-        sample = self._operator.step(tick) if self.enabled else resting()
-        values = sample.values if sample.active else None
-        return DeviceSample(tick.stamp_ns, True, np.zeros(6), sample.events, values=values)
-
-    def close(self) -> None:
-        """See Device."""

@@ -17,7 +17,7 @@ from apo_teleop.devices.rest_gate import RestGate
 _MAX_REPORTS = 1000  # in one poll; a device that sends more would never be drained
 _HID_STATE = ("x", "y", "z", "roll", "pitch", "yaw")  # pyspacemouse's names of HID_AXES
 _MULTI_AXIS_CONTROLLER = (0x01, 0x08)  # HID usage page and usage of the interface that has the axes
-_HELP = "is libhidapi-hidraw0 installed, and may this user read /dev/hidraw*? (docs/devices.md)"
+_HELP = "is libhidapi-hidraw0 installed, and may this user read /dev/hidraw*? (docs/how-to/devices.md)"
 
 
 class SpaceMouse:
@@ -59,7 +59,7 @@ class SpaceMouse:
         self._buttons: list[int] = []
         self._axes = np.zeros(6)
         self._reported_ns = 0
-        self._told_gone = False
+        self._gone_reported = False
         self._was_open = False  # the gate, at the last poll
 
     def poll(self, now_ns: int) -> DeviceSample | None:
@@ -73,13 +73,13 @@ class SpaceMouse:
             self.problem = f"lost: {type(error).__name__}: {error}"
             self.close()
             self._next_attempt_ns = now_ns + self._reconnect_ns
-            return self._tell_gone(now_ns, events)
+            return self._report_gone(now_ns, events)
         if reported:
-            self._reported_ns, self._told_gone = now_ns, False
+            self._reported_ns, self._gone_reported = now_ns, False
         elif self._is_stale(now_ns):
             self.problem = f"lost: deflected, but silent for {self._stale_ns * 1e-9} s; out of range, or battery empty?"
             self._gate.reset()
-            return self._tell_gone(now_ns)
+            return self._report_gone(now_ns)
         self._gate.update(now_ns, self._axes)
         opened, self._was_open = self._gate.is_open and not self._was_open, self._gate.is_open
         waits = not self._gate.is_open and self._gate.is_deflected(self._axes)
@@ -101,17 +101,17 @@ class SpaceMouse:
             self._stale_ns and now_ns - self._reported_ns > self._stale_ns and self._gate.is_deflected(self._axes)
         )
 
-    def _tell_gone(self, now_ns: int, events: Sequence[OperatorEvent] = ()) -> DeviceSample | None:
-        told, self._told_gone = self._told_gone, True
-        return None if told and not events else disconnected(now_ns, events)
+    def _report_gone(self, now_ns: int, events: Sequence[OperatorEvent] = ()) -> DeviceSample | None:
+        reported, self._gone_reported = self._gone_reported, True
+        return None if reported and not events else disconnected(now_ns, events)
 
     def _look_for_it(self, now_ns: int) -> DeviceSample | None:
         if self._next_attempt_ns is None or now_ns >= self._next_attempt_ns:
             self._next_attempt_ns = now_ns + self._reconnect_ns
             self._open()
         if self._device is None:
-            return self._tell_gone(now_ns)
-        self._told_gone, self._reported_ns = False, now_ns
+            return self._report_gone(now_ns)
+        self._gone_reported, self._reported_ns = False, now_ns
         return DeviceSample(now_ns, True, np.zeros(6))
 
     def _open(self) -> None:
@@ -156,7 +156,7 @@ class SpaceMouse:
     def _drain(self, events: list[OperatorEvent]) -> bool:
         """Reads every queued report, since one holds translation, rotation or buttons alone; whether there was one.
 
-        Adds the buttons' roles to `events` as they come: a device that is pulled out may have told some before.
+        Adds the buttons' roles to `events` as they come: a device that is pulled out may have reported some before.
         """
         reported = False
         for _ in range(_MAX_REPORTS):
@@ -176,10 +176,10 @@ class SpaceMouse:
 
 
 def _known(model: str) -> str:
-    """The model, if pyspacemouse knows it or cannot be asked."""
+    """The model, if pyspacemouse lists it or cannot be imported."""
     try:
         from pyspacemouse import get_device_specs
-    except Exception:  # poll() tells what is missing
+    except Exception:  # poll() reports what is missing
         return model
     known = get_device_specs()
     if model and model not in known:
@@ -188,7 +188,7 @@ def _known(model: str) -> str:
 
 
 def is_attached(profiles: Profiles, model: str = "", report: Callable[[str], None] = lambda _: None) -> bool:
-    """Whether a SpaceMouse of this model is plugged in that may be opened; `report` is told why not."""
+    """Whether a SpaceMouse of this model is plugged in that may be opened; `report` gets the reason why not."""
     device = SpaceMouse(profiles, model)
     try:
         sample = device.poll(0)

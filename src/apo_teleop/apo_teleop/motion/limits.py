@@ -1,6 +1,6 @@
 """Motion limits of the contract that hold for each command by itself: range, step, speed, workspace box. Pure.
 
-The box is kept at the place that the tip may have reached by now, not at that of the last pose.
+The workspace box applies at the place that the tip may have reached by now (position_estimate), not at the last pose.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class MotionLimits:
     def __init__(self, contract: Contract):
         limits, names = contract.limits, contract.action.names
         self._period_s = 1.0 / contract.rate_hz
-        self._range = []  # low, high, tolerance, key of each
+        self._range: list[tuple[float, float, float, str, str]] = []  # low, high, tolerance, key of each
         for i, (name, low, high) in enumerate(zip(names, contract.action.low, contract.action.high, strict=True)):
             keys = [f"action.low.{name}", f"action.high.{name}"]
             if limits.step is not None and i < len(limits.step):
@@ -29,7 +29,7 @@ class MotionLimits:
                     high, keys[1] = speed, f"limits.step.{name}"
                 if -speed > low * (1 - NOTICEABLE):
                     low, keys[0] = -speed, f"limits.step.{name}"
-            self._range.append((low, high, NOTICEABLE * (high - low), *keys))
+            self._range.append((low, high, NOTICEABLE * (high - low), keys[0], keys[1]))
         self._speeds = (
             ("limits.linear_speed", LINEAR, limits.linear_speed),
             ("limits.angular_speed", ANGULAR, limits.angular_speed),
@@ -67,7 +67,7 @@ class MotionLimits:
 
         Args:
             action: (A,) contract units.
-            position: (3,) m, end effector; PositionEstimate.towards tells where it may be by now.
+            position: (3,) m, end effector, as PositionEstimate.towards gives it.
 
         Returns:
             Contract keys of the sides that changed it.
@@ -99,62 +99,3 @@ class MotionLimits:
         ticks = distance / self._period_s / decrement
         n = math.floor((math.sqrt(1.0 + 8.0 * ticks) - 1.0) / 2.0)
         return decrement * (n + (ticks - n * (n + 1) / 2.0) / (n + 1))
-
-
-class PositionEstimate:
-    """How far the end effector may have come since the newest pose: what was commanded since counts in full.
-
-    On each axis only motion in the asked direction counts: that which leads back may not have been executed. All times
-    are of the clock of the poses' stamps; time that starts over forgets everything. Plain floats.
-    """
-
-    def __init__(self) -> None:
-        self._forget()
-
-    def _forget(self) -> None:
-        self._position: tuple[float, ...] | None = None
-        self._stamp_ns = 0
-        self._now_ns: int | None = None
-        self._commands: list[tuple[int, tuple[float, ...]]] = []  # since when, velocity (3,)
-
-    def observe(self, position: Sequence[float], stamp_ns: int, now_ns: int) -> None:
-        """A pose has arrived.
-
-        Args:
-            position: (3,) m, finite.
-            stamp_ns: when it was taken; one older than that of the pose before changes nothing.
-            now_ns: time now; a stamp ahead of it counts as now.
-        """
-        self._pass_time(now_ns)
-        stamp_ns = min(stamp_ns, now_ns)
-        if self._position is not None and stamp_ns < self._stamp_ns:
-            return
-        self._position, self._stamp_ns = tuple(position), stamp_ns
-        while len(self._commands) > 1 and self._commands[1][0] <= stamp_ns:
-            del self._commands[0]
-
-    def executed(self, action: Sequence[float], now_ns: int) -> None:
-        """The action (A,) [m/s] is commanded from now on."""
-        self._pass_time(now_ns)
-        velocity = tuple(action[LINEAR])
-        if not self._commands or self._commands[-1][1] != velocity:
-            self._commands.append((now_ns, velocity))
-
-    def towards(self, action: Sequence[float], now_ns: int) -> list[float] | None:
-        """Where the tip may be by now (3,) [m], on each axis the furthest in the action's direction; None: unknown."""
-        self._pass_time(now_ns)
-        if self._position is None:
-            return None
-        ends = [begin for begin, _ in self._commands[1:]] + [now_ns]
-        position = list(self._position)
-        for (begin_ns, velocity), end_ns in zip(self._commands, ends, strict=True) if self._commands else ():
-            lasted_s = (end_ns - max(begin_ns, self._stamp_ns)) * 1e-9
-            for i in range(3):
-                if lasted_s > 0 and velocity[i] * action[i] > 0:
-                    position[i] += velocity[i] * lasted_s
-        return position
-
-    def _pass_time(self, now_ns: int) -> None:
-        if self._now_ns is not None and now_ns < self._now_ns:
-            self._forget()
-        self._now_ns = now_ns

@@ -11,7 +11,8 @@ from apo_core.actions import ANGULAR, GRIPPER, LINEAR, OPEN, TWIST
 from apo_core.contract.contract import Contract
 from apo_core.types import ControlSource
 from apo_teleop.motion.blending import Blend
-from apo_teleop.motion.limits import NOTICEABLE, MotionLimits, PositionEstimate
+from apo_teleop.motion.limits import NOTICEABLE, MotionLimits
+from apo_teleop.motion.position_estimate import PositionEstimate
 
 
 class AccelerationBudget:

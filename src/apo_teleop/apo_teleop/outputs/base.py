@@ -48,8 +48,8 @@ class ArmOutput(ABC):
         return {}
 
 
-def begins_at(contract: Contract) -> str:
-    """What a target may begin at, for people."""
+def target_start_limit(contract: Contract) -> str:
+    """The oldest measurement that a target may begin at, for people."""
     oldest_s = PERIODS / contract.rate_hz
     return f"a target begins at one of at most {oldest_s:g} s, {PERIODS} periods of rate_hz in {contract.source}"
 

@@ -16,9 +16,9 @@ STAMPS = ("now", "observation")
 
 @dataclass(frozen=True, slots=True)
 class OutputConfig:
-    """What the robot is sent; the defaults are those of the simulation. Raises ConfigError with every fault found."""
+    """What the robot receives; the defaults are those of the simulation. Raises ConfigError with every fault found."""
 
-    output: str = parameter("twist", "what the arm is sent, see docs/real_arm.md", choices=OUTPUTS)
+    output: str = parameter("twist", "message that the arm receives (docs/how-to/real_arm.md)", choices=OUTPUTS)
     output_topic: str = parameter("cartesian_command", "topic of the arm's controller")
     output_frame: str = parameter(
         "",
@@ -27,11 +27,13 @@ class OutputConfig:
     )
     output_stamp: str = parameter(
         "observation",
-        "stamp of what is sent: that of the observation it answers, or the time of publication "
-        "(of a joint trajectory then 0, which tells its controller to start at once)",
+        "stamp of the message: that of the observation it answers, or the time of publication "
+        "(now; a joint trajectory then has stamp 0, so that its controller starts at once)",
         choices=STAMPS,
     )
-    gripper_output: str = parameter("joint_trajectory", "what the gripper is sent", choices=GRIPPER_OUTPUTS)
+    gripper_output: str = parameter(
+        "joint_trajectory", "message that the gripper receives; position: Float64MultiArray", choices=GRIPPER_OUTPUTS
+    )
     gripper_topic: str = parameter("gripper_command", "topic of the gripper's controller")
     gripper_joint: str = parameter("gripper_width", "joint_trajectory: name of the gripper's joint")
     gripper_open_m: float = parameter(0.08, "m, position of the open gripper", low=-1.0, high=1.0)

@@ -9,7 +9,7 @@ import numpy as np
 
 from apo_core.contract.contract import Contract
 from apo_core.errors import ConfigError
-from apo_teleop.outputs.base import PERIODS, SMALL, ArmOutput, Elapsed, begins_at
+from apo_teleop.outputs.base import PERIODS, SMALL, ArmOutput, Elapsed, target_start_limit
 from apo_teleop.outputs.config import OutputConfig
 from apo_teleop.outputs.kinematics import Arm
 from apo_teleop.outputs.twist_solver import TwistSolver
@@ -27,7 +27,7 @@ class JointOutput(ArmOutput):
     Without usable joint states there is no motion: the velocity is zero, a target stays where it was.
 
     Args:
-        config: limits; `output` says which of the two.
+        config: limits; `output` is which of the two.
         contract: rate, names of the joints.
 
     Raises:
@@ -103,7 +103,7 @@ class JointOutput(ArmOutput):
                 f"{self._config.base_link!r}, kinematics_tolerance_m = {self._config.kinematics_tolerance_m}"
             )
         if self._target is None and not self._is_velocity and age_ns > self._fresh_ns:
-            return f"joint state is {age_ns * 1e-9:.3f} s old, {begins_at(self._contract)}"
+            return f"joint state is {age_ns * 1e-9:.3f} s old, {target_start_limit(self._contract)}"
         return ""
 
     def command(self, twist: np.ndarray, now_ns: int) -> np.ndarray | None:

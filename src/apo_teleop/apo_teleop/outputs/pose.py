@@ -7,7 +7,7 @@ import numpy as np
 from apo_core.contract.contract import Contract
 from apo_core.contract.specs import LARGEST
 from apo_core.rotations import canonical_quaternion, rotated, turn_between
-from apo_teleop.outputs.base import PERIODS, SMALL, ArmOutput, Elapsed, begins_at
+from apo_teleop.outputs.base import PERIODS, SMALL, ArmOutput, Elapsed, target_start_limit
 from apo_teleop.outputs.config import OutputConfig
 
 
@@ -56,7 +56,7 @@ class PoseOutput(ArmOutput):
                 f"end-effector pose is {age_ns * 1e-9:.3f} s old, max_age_s = {contract.max_age_s} in {contract.source}"
             )
         if self._target is None and age_ns > self._fresh_ns:
-            return f"end-effector pose is {age_ns * 1e-9:.3f} s old, {begins_at(contract)}"
+            return f"end-effector pose is {age_ns * 1e-9:.3f} s old, {target_start_limit(contract)}"
         return ""
 
     def command(self, twist: np.ndarray, now_ns: int) -> np.ndarray | None:
@@ -74,7 +74,7 @@ class PoseOutput(ArmOutput):
         # the arm may be late: no command leads the target out of the box, or further out
         moved = np.clip(moved, np.minimum(limits.workspace_low, position), np.maximum(limits.workspace_high, position))
         turned = rotated(quaternion, _shortened(way[3:], largest_rad))
-        # an old pose says nothing of where to go back to: a target beyond the lead then only goes no further
+        # an old pose is no place to go back to: a target beyond the lead then only goes no further
         lead_m = self._lead_m if is_fresh else max(self._lead_m, float(np.linalg.norm(position - at)))
         ahead, held = moved - at, False
         if np.linalg.norm(ahead) > lead_m + SMALL:

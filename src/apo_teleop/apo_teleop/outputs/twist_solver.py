@@ -10,7 +10,7 @@ from apo_core.errors import ConfigError
 from apo_teleop.outputs.config import OutputConfig
 from apo_teleop.outputs.kinematics import Arm
 
-_PROBE = 1e-3  # rad, length of the step in joint space that tells whether a singularity comes closer
+_PROBE = 1e-3  # rad, step in joint space that shows whether a singularity comes closer
 _SMALL = 1e-9  # rad/s (m/s)
 
 

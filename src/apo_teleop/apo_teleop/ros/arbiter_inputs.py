@@ -1,10 +1,10 @@
-"""What an arbiter listens to, converted: observation, feedback, policy, operator."""
+"""Subscriptions of the arbiter, converted: observation, feedback, policy, operator."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped, TwistStamped
@@ -16,45 +16,24 @@ from apo_core.ros.action_chunk import chunk_from_msg
 from apo_core.ros.conversions import to_ns
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.qos import COMMANDS, LATCHED
-from apo_core.types import ActionChunk, OperatorEvent
+from apo_core.types import OperatorEvent
 from apo_interfaces.msg import ActionChunk as ActionChunkMessage
 from apo_interfaces.msg import AdapterStatus, OperatorCommand
+from apo_teleop.arbiter.control_loop import ControlLoop
+from apo_teleop.arbiter.types import Decision
 
 
-class ControlListener(Protocol):
-    """Who is told, and decides; see apo_teleop.arbiter.control_loop.ControlLoop."""
-
-    def on_adapter(self, versions: Sequence[int], steady_ns: int) -> Any: ...
-
-    def on_feedback(self, header: Header, twist: Sequence[float], steady_ns: int) -> None: ...
-
-    def on_pose(self, header: Header, position: Sequence[float], steady_ns: int) -> Any: ...
-
-    def on_chunk(self, header: Header, chunk: ActionChunk | None, fault: str, steady_ns: int) -> Any: ...
-
-    def on_operator(
-        self,
-        header: Header,
-        connected: bool,
-        active: bool,
-        values: np.ndarray,
-        events: tuple[str, ...],
-        now_ns: int,
-        steady_ns: int,
-    ) -> Any: ...
-
-
-class ControlInputs:
-    """Subscribes while the arbiter is active; hands every message on, and what was decided on it.
+class ArbiterSubscriptions:
+    """Subscribes while the arbiter is active; passes every message to the loop, and its decision on.
 
     Args:
-        node: owns the subscriptions. A message that arrives while it is not active counts for nothing: one that
-            waits already still comes after the last command.
+        node: owns the subscriptions. A message that arrives while it is not active is dropped: one that waits
+            already would come after the last command.
         contract: topics of the observation and the feedback.
         measured: QoS of both.
-        listener: is told.
-        answer: (decision or None) of a message that a tick waits for.
-        interrupt: (decision or None) of a message of the operator, which may be between two ticks.
+        loop: receives the messages.
+        answer: called with the decision on a message that a tick waits for.
+        interrupt: called with the decision on a message of the operator, which may be between two ticks.
         with_info: whether the executor can give callbacks the message info.
     """
 
@@ -63,12 +42,12 @@ class ControlInputs:
         node: LifecycleBase,
         contract: Contract,
         measured: QoSProfile,
-        listener: ControlListener,
-        answer: Callable[[Any], None],
-        interrupt: Callable[[Any], None],
+        loop: ControlLoop,
+        answer: Callable[[Decision | None], None],
+        interrupt: Callable[[Decision | None], None],
         with_info: bool,
     ):
-        self._node, self._listener, self._answer, self._interrupt = node, listener, answer, interrupt
+        self._node, self._loop, self._answer, self._interrupt = node, loop, answer, interrupt
         self._unnamed = UnnamedFrames(contract)
         self.device_wall_ns = 0  # when the device's newest sample was taken, by the system's clock; 0: none yet
         self.pose_steady_ns = 0  # when the newest observation arrived; 0: none yet
@@ -86,7 +65,7 @@ class ControlInputs:
 
     @property
     def topics(self) -> list[str]:
-        """Full names of what is listened to."""
+        """Full names of the subscribed topics."""
         return [subscription.topic_name for subscription in self._subscriptions]
 
     def close(self) -> None:
@@ -95,7 +74,7 @@ class ControlInputs:
             self._node.destroy_subscription(subscription)
 
     def _header(self, what: str, message: Any) -> Header:
-        """Stamp and frame of an input; that it names no frame is told once."""
+        """Stamp and frame of an input; logs once that it names no frame."""
         header = Header(to_ns(message.header.stamp), message.header.frame_id)
         if text := self._unnamed.warning(what, header):
             self._node.get_logger().warning(text)
@@ -103,27 +82,28 @@ class ControlInputs:
 
     def _on_adapter(self, message: AdapterStatus) -> None:
         if self._node.is_active:
-            self._answer(self._listener.on_adapter((message.version,), time.monotonic_ns()))
+            self._answer(self._loop.on_adapter((message.version,), time.monotonic_ns()))
 
     def _on_pose(self, message: PoseStamped) -> None:
         if not self._node.is_active:
             return
         self.pose_steady_ns = time.monotonic_ns()
-        p = message.pose.position
-        self._answer(self._listener.on_pose(self._header("ee_pose", message), (p.x, p.y, p.z), self.pose_steady_ns))
+        p, q = message.pose.position, message.pose.orientation
+        header = self._header("ee_pose", message)
+        self._answer(self._loop.on_pose(header, (p.x, p.y, p.z), (q.x, q.y, q.z, q.w), self.pose_steady_ns))
 
     def _on_feedback(self, message: TwistStamped) -> None:
         if not self._node.is_active:
             return
         v, w = message.twist.linear, message.twist.angular
         twist = (v.x, v.y, v.z, w.x, w.y, w.z)
-        self._listener.on_feedback(self._header("feedback", message), twist, time.monotonic_ns())
+        self._loop.on_feedback(self._header("feedback", message), twist, time.monotonic_ns())
 
     def _on_chunk(self, message: ActionChunkMessage) -> None:
         if not self._node.is_active:
             return
         header, chunk = self._header("policy/chunk", message), chunk_from_msg(message)
-        self._answer(self._listener.on_chunk(header, chunk, message.fault, time.monotonic_ns()))
+        self._answer(self._loop.on_chunk(header, chunk, message.fault, time.monotonic_ns()))
 
     def _on_timed(self, message: OperatorCommand, info: dict) -> None:
         # simulated time is too coarse to measure with; then DDS's stamp of the sending counts
@@ -137,7 +117,7 @@ class ControlInputs:
             return
         header = self._header("operator/command", message)
         self.device_wall_ns = header.stamp_ns if sent_ns is None else sent_ns
-        decision = self._listener.on_operator(
+        decision = self._loop.on_operator(
             header,
             message.connected,
             message.active,

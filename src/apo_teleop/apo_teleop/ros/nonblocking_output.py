@@ -1,4 +1,4 @@
-"""Output that never waits for its reader: a stopped terminal or a full pipe must not stop who moves a robot."""
+"""Output that never waits for its reader: a stopped terminal or full pipe must not block a node that moves a robot."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import os
 import threading
 from collections.abc import Iterator
 
-_LAST_WORDS_S = 1.0  # for what waits at the end to be read
+FLUSH_TIMEOUT_S = 1.0  # for output that waits at the end to be read
 
 
 @contextlib.contextmanager
-def unblocked_output(descriptors: tuple[int, ...] = (1, 2)) -> Iterator[None]:
+def nonblocking_output(descriptors: tuple[int, ...] = (1, 2)) -> Iterator[None]:
     """Standard output and error go through a pipe each; a line that finds it full is dropped.
 
     Args:
@@ -25,18 +25,18 @@ def unblocked_output(descriptors: tuple[int, ...] = (1, 2)) -> Iterator[None]:
         for descriptor, real in kept:
             os.dup2(real, descriptor)  # the pipe's only end to write to is closed by this
         for thread in threads:
-            thread.join(_LAST_WORDS_S)
+            thread.join(FLUSH_TIMEOUT_S)
 
 
 def _pass_on(descriptor: int, real: int) -> threading.Thread:
-    """Puts a pipe in a descriptor's place; the thread hands on what comes until nobody can write any more."""
+    """Puts a pipe in a descriptor's place; the thread forwards what arrives until no writer is left."""
     source, sink = os.pipe()
     os.set_blocking(sink, False)
     os.dup2(sink, descriptor)
     os.close(sink)
 
     def run() -> None:
-        with contextlib.suppress(OSError):  # nobody reads any more
+        with contextlib.suppress(OSError):  # the reader is gone
             while text := os.read(source, 65536):
                 while text:
                     text = text[os.write(real, text) :]

@@ -1,10 +1,9 @@
-"""Messages to and from a robot: commands of every kind of controller, and what the robot reports."""
+"""Messages to and from a robot: commands of every kind of controller, joint states and the description."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
@@ -16,11 +15,11 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from apo_core.contract.contract import Contract
-from apo_core.contract.frames import frame_fault
+from apo_core.contract.specs import StateSpec
 from apo_core.errors import ObservationError
 from apo_core.ros.conversions import array_to_pose, state_from_msg, to_ns, to_stamp
 from apo_core.ros.qos import COMMANDS, LATCHED
+from apo_teleop.outputs.base import ArmOutput
 
 _MESSAGES = {
     "twist": TwistStamped,
@@ -76,7 +75,7 @@ class RobotCommandPublisher:
         self._publisher.publish(message)
 
     def flush(self, seconds: float) -> None:
-        """Waits until every listener has acknowledged what was sent, at most so long."""
+        """Waits until every subscriber has acknowledged what was sent, at most so long."""
         self._publisher.wait_for_all_acked(ClockDuration(seconds=seconds))
 
     def close(self) -> None:
@@ -84,50 +83,23 @@ class RobotCommandPublisher:
         self._node.destroy_publisher(self._publisher)
 
 
-class RobotListener(Protocol):
-    """Who is told what the robot reports, and when it was taken: steady time, in lockstep the stamp."""
-
-    def on_pose(self, position: np.ndarray, quaternion: np.ndarray, taken_ns: int) -> None: ...
-
-    def on_joints(self, positions: np.ndarray | None, fault: str, taken_ns: int) -> None: ...
-
-    def on_description(self, urdf: str) -> None: ...
-
-
-class RobotStateSource:
-    """Subscribes to what an output must know of the robot; a pose in another frame is not told.
+class RobotStateSubscriber:
+    """Subscribes to what a joint output must know of the robot: joint states, and its description.
 
     Args:
         node: owns the subscriptions.
-        contract: topics and names of ee_pose and joint_position.
-        qos: of both.
-        listener: is told.
+        joints: topic and names of the contract's joint_position.
+        qos: of the joint states.
+        output: receives both.
         description_topic: latched URDF; empty: not needed.
-        with_joints: whether joint states are needed.
         lockstep: time is that of the stamps: a tick may take as long as it takes.
-        robot_frame: the robot's name for the contract's frame; empty: the same.
     """
 
     def __init__(
-        self,
-        node: Node,
-        contract: Contract,
-        qos: QoSProfile,
-        listener: RobotListener,
-        *,
-        description_topic: str = "",
-        with_joints: bool = False,
-        lockstep: bool = False,
-        robot_frame: str = "",
+        self, node: Node, joints: StateSpec, qos: QoSProfile, output: ArmOutput, description_topic: str, lockstep: bool
     ):
-        self._node, self._listener, self._lockstep = node, listener, lockstep
-        self._contract, self._robot_frame = contract, robot_frame
-        self._pose_ns = 0
-        pose = contract.state_spec("ee_pose")
-        self._subscriptions = [node.create_subscription(PoseStamped, pose.topic, self._on_pose, qos)]
-        if with_joints:
-            self._joints = contract.state_spec("joint_position")
-            self._subscriptions.append(node.create_subscription(JointState, self._joints.topic, self._on_joints, qos))
+        self._node, self._joints, self._output, self._lockstep = node, joints, output, lockstep
+        self._subscriptions = [node.create_subscription(JointState, joints.topic, self._on_joints, qos)]
         if description_topic:
             self._subscriptions.append(
                 node.create_subscription(String, description_topic, self._on_description, LATCHED)
@@ -139,24 +111,6 @@ class RobotStateSource:
             self._node.destroy_subscription(subscription)
         self._subscriptions = []
 
-    def now_ns(self) -> int:
-        """Time now, on the clock of what is told: the steady one, in lockstep the stamp of the newest pose."""
-        return self._pose_ns if self._lockstep else time.monotonic_ns()
-
-    def _taken_ns(self, stamp: Time) -> int:
-        if self._lockstep:
-            return to_ns(stamp)
-        # a driver that repeats an old measurement must not make it young
-        return time.monotonic_ns() - max(0, self._node.get_clock().now().nanoseconds - to_ns(stamp))
-
-    def _on_pose(self, message: PoseStamped) -> None:
-        self._pose_ns = to_ns(message.header.stamp)
-        if frame_fault(message.header.frame_id, self._contract, self._robot_frame):
-            return
-        p, q = message.pose.position, message.pose.orientation
-        taken_ns = self._taken_ns(message.header.stamp)
-        self._listener.on_pose(np.array([p.x, p.y, p.z]), np.array([q.x, q.y, q.z, q.w]), taken_ns)
-
     def _on_joints(self, message: JointState) -> None:
         # a robot may publish its gripper's joints on the same topic in messages of their own
         if self._joints.joints and not set(self._joints.joints) & set(message.name):
@@ -165,14 +119,22 @@ class RobotStateSource:
             values, fault = state_from_msg(message, self._joints), ""
         except ObservationError as error:
             values, fault = None, str(error)
-        self._listener.on_joints(values, fault, self._taken_ns(message.header.stamp))
+        self._output.on_joints(values, fault, measured_ns(self._node, to_ns(message.header.stamp), self._lockstep))
 
     def _on_description(self, message: String) -> None:
-        self._listener.on_description(message.data)
+        self._output.on_description(message.data)
+
+
+def measured_ns(node: Node, stamp_ns: int, lockstep: bool) -> int:
+    """When the robot measured what has a stamp: steady time, in lockstep the stamp itself."""
+    if lockstep:
+        return stamp_ns
+    # a driver that repeats an old measurement must not make it young
+    return time.monotonic_ns() - max(0, node.get_clock().now().nanoseconds - stamp_ns)
 
 
 def stamp_of(policy: str, kind: str, observation_ns: int, now_ns: int) -> Time:
-    """Stamp of a command: `observation` or `now`; of a joint trajectory `now` is 0, its controller's word for it."""
+    """Stamp of a command: `observation` or `now`; of a joint trajectory `now` is 0, as its controller expects."""
     if policy == "observation":
         return to_stamp(observation_ns)
     return Time() if kind == "joint_trajectory" else to_stamp(now_ns)

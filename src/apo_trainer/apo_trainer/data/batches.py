@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from apo_trainer.data.samples import Sample, SampleClass
 from apo_trainer.data.features import FeatureSettings, FeatureStore, Inputs, stack
 from apo_trainer.data.negatives import shadow_chunk, shadow_tokens, synthetic_chunk
 from apo_trainer.data.sampler import ActionOf, Draw
+from apo_trainer.data.samples import Sample, SampleClass
 from apo_vla.policy import VlaPolicy
 
 _SYNTHETIC = 1  # seeds this noise apart from that of the image views

@@ -72,6 +72,9 @@ def held_out_ids(episodes: Sequence[EpisodeData], share: float) -> tuple[str, ..
     When that leaves out no interaction with undesirable steps, the one of them with the smallest hash is kept out, so
     that there is something to evaluate on; likewise for demonstrations. Neither rule ever keeps out an episode that an
     earlier round of a growing set trained on. Of fewer than three episodes none is kept out but by its own hash.
+
+    When every takeover would be kept out, the one with the largest hash is trained on, since there is no preference to
+    learn without it; it is kept out again in a later round that has another takeover to train on.
     """
     if share <= 0:
         return ()
@@ -83,6 +86,13 @@ def held_out_ids(episodes: Sequence[EpisodeData], share: float) -> tuple[str, ..
     for group in groups:
         if len(group) >= 3 and not any(e.episode_id in chosen for e in group):
             chosen.add(min(group, key=hash_fraction).episode_id)
+    takeovers = [
+        e
+        for e in episodes
+        if e.kind == EpisodeKind.INTERACTION and {SampleClass.HUMAN, SampleClass.UNDESIRABLE} & set(e.classes)
+    ]
+    if takeovers and all(e.episode_id in chosen for e in takeovers):
+        chosen.remove(max(takeovers, key=hash_fraction).episode_id)
     return tuple(sorted(chosen))
 
 
@@ -183,5 +193,3 @@ def _fitted_rule(episodes: Sequence[Episode], rule: LabelRule, k_from: str) -> t
     k = fitted_window(windows)
     fitted = rule if k is None else replace(rule, undesirable_steps=k, undesirable_seconds=0.0)
     return fitted, window_statistics(windows, k_from)
-
-

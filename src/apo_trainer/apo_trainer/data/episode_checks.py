@@ -46,7 +46,8 @@ class EpisodeChecks:
             self._known[str(path.resolve())] = known
         return known.faults
 
-    def sort_out(self, paths: Iterable[Path], progress: Callable[[Path], None] = lambda _: None
+    def sort_out(
+        self, paths: Iterable[Path], progress: Callable[[Path], None] = lambda _: None
     ) -> tuple[list[Path], list[RejectedEpisode]]:
         """Parts the sound files from the others.
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from apo_episodes.frame_reader import FrameReader
-from apo_trainer.data.samples import Sample
 from apo_trainer.data.sampler import Draw
+from apo_trainer.data.samples import Sample
 from apo_vla.lora.adapter import reaches_features
 from apo_vla.model import VlaModel
 from apo_vla.policy import Prepared, VlaPolicy

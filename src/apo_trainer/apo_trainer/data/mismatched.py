@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from apo_trainer.data.samples import Sample
 from apo_trainer.data.sampler import BatchSampler, Draw
+from apo_trainer.data.samples import Sample
 
 _BATCHES = 64  # that candidates are taken from
 _TRIES = 16

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from apo_trainer.data.samples import Sample, SampleClass, TrainingDataError
 from apo_trainer.data.negatives import has_shadow
+from apo_trainer.data.samples import Sample, SampleClass, TrainingDataError
 
 if TYPE_CHECKING:
     from apo_trainer.config import TrainingConfig
@@ -69,7 +69,8 @@ class PoolSampler:
 
     A pool is drawn without repetition until it is used up, then in a new order and with the next view. An empty pool
     gives its share to the others in proportion; one with fewer items than its part of a batch repeats them within a
-    batch; `notes` names both cases. `counts` has the items a batch of each pool that is drawn from, `sizes` the items there are.
+    batch; `notes` names both cases. `counts` has the items a batch of each pool that is drawn
+    from, `sizes` the items there are.
 
     Args:
         pools: items by the pool's name; the order of the pools is that of a batch.

@@ -51,7 +51,7 @@ class Family(ABC, Generic[D]):
         Raises:
             CheckpointError: the family has no stand-in, or the files do not allow one.
         """
-        raise CheckpointError(f"{folder / DEPLOYMENT} is missing; docs/checkpoints.md shows one for {self.name}")
+        raise CheckpointError(f"{folder / DEPLOYMENT} is missing; docs/how-to/checkpoints.md shows one for {self.name}")
 
     def binding_faults(self, folder: Path, deployment: D) -> list[str]:
         """Values of a deployment about to be written that the family does not take from it. Raises CheckpointError."""

@@ -74,7 +74,7 @@ def read_family_name(folder: Path) -> str:
     except (OSError, ValueError, TypeError) as error:
         if (path.parent / MANIFEST).is_file():
             read_manifest(path.parent)  # names the files that differ from those that were written
-        hint = "" if path.exists() else "; docs/checkpoints.md describes how to add a checkpoint"
+        hint = "" if path.exists() else "; docs/how-to/checkpoints.md describes how to add a checkpoint"
         raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}: {error}){hint}") from None
     except StopIteration:
         raise CheckpointError(f"{path}: names no family (family, model_type or type)") from None

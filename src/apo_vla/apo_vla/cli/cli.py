@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from apo_core.errors import ApoError
+from apo_core.tasks.specs import DEFAULT_TASK
 from apo_vla.cli.binding import bind
 from apo_vla.cli.inspection import DryRun, Inspection, as_json, dry_run, inspect
 from apo_vla.serving.quantization import check_device
@@ -24,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     look.add_argument("folder", help="folder of the checkpoint")
     look.add_argument("--device", default="cpu", help="torch device (default cpu)")
     look.add_argument("--dtype", choices=_DTYPES, help="of the weights in memory (default: float32 on a CPU)")
-    look.add_argument("--instruction", default="lift the red cube", help="instruction of the dry run")
+    look.add_argument("--instruction", default=DEFAULT_TASK.instruction, help="instruction of the dry run")
     look.add_argument("--no-run", action="store_true", help="leave the dry run out")
     look.add_argument("--json", action="store_true", help="print JSON, for programs")
     look.set_defaults(run=_inspect)

@@ -84,7 +84,7 @@ def inspect(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None)
     facts = family.facts(folder, checkpoint, deployment)
     notes += facts.notes
     if fault := model.capabilities.decoder_fault:
-        notes.append(f"not served by the fast decoder (docs/serving.md): {fault}")
+        notes.append(f"not served by the fast decoder (docs/how-to/serving.md): {fault}")
     parts: dict[str, int] = {}
     for name, value in model.named_parameters():
         part = name.split(".")[0]

@@ -27,5 +27,5 @@ def targets() -> Any:
     return parameter(
         "",
         "regular expression over module names: layers that the adapter is of; empty: the linear layers of the language "
-        "model (docs/training_runs.md has one with vision)",
+        "model (docs/how-to/training_runs.md has one with vision)",
     )

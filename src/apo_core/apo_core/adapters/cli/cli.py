@@ -57,7 +57,8 @@ def parser() -> argparse.ArgumentParser:
         [_store],
     )
     verify.add_argument("versions", nargs="*", type=int, metavar="VERSION", help="(default all)")
-    _public_key(verify), json_option(verify)
+    _public_key(verify)
+    json_option(verify)
 
     tools.add(
         "promote",

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from apo_core.system.text_columns import align_columns
+
 _COLUMNS = ("version", "created", "method", "parent", "episodes", "gate", "action labels", "megabytes", "signed by")
 
 
@@ -45,10 +47,7 @@ def format_table(rows: Sequence[AdapterRow], current: int) -> str:
     """The rows as aligned text; a star marks what the policies serve."""
     lines = [("", *_COLUMNS), ("*" if current == 0 else "", "0", "", "base policy", *[""] * (len(_COLUMNS) - 3))]
     lines += [_cells(row) for row in rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+    return "\n".join(align_columns(lines))
 
 
 def _cells(row: AdapterRow) -> tuple[str, ...]:

@@ -1,0 +1,176 @@
+"""The table of generated parameter files: which dataclasses each holds, and where a value differs from its default."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from apo_bringup.session.plan import SessionConfig
+from apo_experiments.base_policy.base_policy import BasePolicyConfig
+from apo_experiments.compare.config import CompareConfig
+from apo_policy_node.config import PolicyConfig
+from apo_recorder.config import RecorderConfig
+from apo_sim_bridge.config import SimBridgeConfig
+from apo_teleop.arbiter.config import ArbiterConfig
+from apo_teleop.devices.config import TeleopConfig
+from apo_teleop.devices.joy import JoyConfig
+from apo_teleop.devices.mapping import MappingConfig
+from apo_teleop.devices.profiles import ProfileConfig
+from apo_teleop.devices.scripted_operator import ScriptedConfig
+from apo_teleop.outputs.config import OutputConfig
+from apo_trainer.config import TrainerConfig, TrainingConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter as the code declares it."""
+
+    name: str
+    type: Any
+    default: Any
+    description: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The parameters of one dataclass, under a title."""
+
+    config: type
+    title: str = ""
+    without: type | None = None  # a base class whose parameters another section has
+
+    def parameters(self) -> Iterator[Parameter]:
+        """In the order of the dataclass."""
+        hints = typing.get_type_hints(self.config)
+        left_out = {spec.name for spec in dataclasses.fields(self.without)} if self.without else set()
+        for spec in dataclasses.fields(self.config):
+            if spec.name in left_out or dataclasses.is_dataclass(hints[spec.name]):  # a group is another section
+                continue
+            meta = spec.metadata
+            choices = tuple(meta["choices"] or ())
+            bounds = meta["low"], meta["high"]
+            yield Parameter(spec.name, hints[spec.name], spec.default, meta["description"], *bounds, choices)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """One file `config/<name>.yaml`."""
+
+    name: str
+    node: str  # key of the section in the file
+    header: str
+    sections: tuple[Section, ...]
+    values: Mapping[str, Any] = field(default_factory=dict)  # where the file differs from the defaults
+    notes: Mapping[str, str] = field(default_factory=dict)  # parameter, or item of a list, -> a further comment
+
+    @property
+    def path(self) -> str:
+        return f"config/{self.name}.yaml"
+
+
+_PARAMS = "A params_file of your own overrides these values."
+_PREFERENCE_SETTINGS = "steps=60 batch_size=16 learning_rate=0.0005 lora_rank=8 lora_alpha=16.0"
+_PAD = "buttons: A B X LB Y back RB guide start"
+
+FILES = (
+    ConfigFile(
+        "arbiter",
+        "/**/arbiter",
+        f"The arbiter between policy and operator. {_PARAMS}",
+        (
+            Section(ArbiterConfig),
+            Section(
+                OutputConfig,
+                "What the robot receives. These values are the simulation's; docs/how-to/real_arm.md has those of "
+                "common arms.",
+            ),
+        ),
+    ),
+    ConfigFile(
+        "base_policy",
+        "base_policy",
+        "`apo base-policy`: scripted demonstrations, behaviour cloning of the small VLA, evaluation on held-out seeds.",
+        (Section(BasePolicyConfig),),
+    ),
+    ConfigFile(
+        "compare",
+        "compare",
+        "`apo compare`: methods trained from the same episodes, evaluated on the same held-out seeds.",
+        (Section(CompareConfig),),
+        values={
+            "method_settings": tuple(
+                f"{method} {_PREFERENCE_SETTINGS}" for method in ("apo", "apo_reference_compat", "kto", "dpo", "tpo")
+            )
+        },
+        notes={
+            "method_settings": "--steps and --set of the command line win. With the trainer's steps and rate, `apo`, "
+            "which does not imitate, succeeded in 0 of 60 trials (docs/explanation/measurements.md)."
+        },
+    ),
+    ConfigFile("policy", "/**/policy", f"The policy node. {_PARAMS}", (Section(PolicyConfig),)),
+    ConfigFile("recorder", "/**/recorder", f"The recorder. {_PARAMS}", (Section(RecorderConfig),)),
+    ConfigFile(
+        "session",
+        "session",
+        "`apo demo`: rounds of deployment with the operator, training and reload, then an evaluation without operator.",
+        (Section(SessionConfig),),
+    ),
+    ConfigFile(
+        "session_quick",
+        "session",
+        "`apo demo --quick`: the same loop, short enough for continuous integration; it has too few episodes to "
+        "evaluate a policy.",
+        (Section(SessionConfig),),
+        values={
+            "rounds": 1,
+            "episodes_per_round": 6,
+            "evaluation_episodes": 6,
+            "expert_episodes": 8,
+            "train_steps": 30,
+        },
+    ),
+    ConfigFile("sim_bridge", "/**/sim_bridge", f"The simulation bridge. {_PARAMS}", (Section(SimBridgeConfig),)),
+    ConfigFile(
+        "teleop",
+        "/**/teleop",
+        f"The operator's device. {_PARAMS}",
+        (
+            Section(TeleopConfig),
+            Section(MappingConfig, "From deflection to motion."),
+            Section(JoyConfig, "A joystick, gamepad or spacenav on a sensor_msgs/Joy topic."),
+            Section(
+                ProfileConfig,
+                "Axes follow REP 103: x forward, y left, z up. A SpaceMouse reports x right, y towards the person, z "
+                "down, and rx ry rz about them.",
+            ),
+            Section(ScriptedConfig, "The scripted operator. Steps are control ticks."),
+        ),
+        notes={
+            "default: -": "every SpaceMouse without a line of its own",
+            "spacenav: +": "spacenav_node converts to REP 103",
+            "gamepad: +": "left stick x y, right stick z and yaw, cross roll and pitch",
+            "UniversalReceiver: MENU": "on this receiver the two buttons of a SpaceMouse Wireless are MENU and FIT",
+            "gamepad: 0": _PAD,
+            "xpad: 0": _PAD,
+        },
+    ),
+    ConfigFile(
+        "trainer",
+        "/**/trainer",
+        "Training of adapters from recorded episodes, by the trainer node and by `./apo train`.",
+        (
+            Section(TrainingConfig, "What an adapter depends on beside its data; hashed into its manifest."),
+            Section(
+                TrainerConfig,
+                "Paths (relative to the working directory), and how much of the machine to use.",
+                without=TrainingConfig,
+            ),
+        ),
+    ),
+)

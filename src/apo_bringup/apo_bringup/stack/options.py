@@ -1,0 +1,86 @@
+"""What a person chooses when starting the nodes: one table for `apo up` and for the launch files. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from apo_bringup.stack import nodes
+from apo_core.tasks.specs import DEFAULT_TASK
+
+OPERATOR_DEVICES = ("auto", "spacemouse", "joy", "keyboard", "scripted", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class StartOption:
+    """A launch argument and, where it has a flag, an option of `apo up`."""
+
+    name: str  # of the launch argument
+    description: str
+    default: str = ""
+    flag: str = ""  # of `apo up`; empty: it has none
+    choices: tuple[str, ...] = ()  # that `apo up` takes; empty: any text
+
+
+OPTIONS = (
+    StartOption(
+        "sim", "start the simulation; false: a real robot publishes the topics of config/contract.yaml", "true"
+    ),
+    StartOption(
+        "robot", "contract file of the robot: topics, shapes, units, limits; empty: the simulation's", flag="robot"
+    ),
+    StartOption("params_file", "ROS parameter file; wins over config/ and the other arguments", flag="params-file"),
+    StartOption("checkpoint_dir", "folder of the base policy; empty: the one of the simulation", flag="checkpoint"),
+    StartOption("adapter_dir", "adapter store that trainer and policy share; empty: adapters/ under data_dir"),
+    StartOption(
+        "expert_dir",
+        "expert demonstrations for the trainer",
+        default=f"data/expert/{DEFAULT_TASK.folder}",
+        flag="expert-dir",
+    ),
+    StartOption(
+        "data_dir", "where episodes, adapters, training runs and logs go", default="runs/live", flag="data-dir"
+    ),
+    StartOption("use_sim_time", "true: time comes from /clock; empty: true with the simulation, else false"),
+    StartOption(
+        "operator",
+        f"device of the operator: {', '.join(OPERATOR_DEVICES)}; empty: that of the parameter files",
+        flag="operator",
+        choices=OPERATOR_DEVICES,
+    ),
+    StartOption("namespace", "ROS namespace of every node", flag="namespace"),
+    StartOption("respawn", "start a node again when it ends with an error", default="true"),
+)
+
+
+def chosen_paths(data_dir: Path, given: Mapping[str, str]) -> dict[str, str]:
+    """Absolute value of every path parameter.
+
+    Args:
+        data_dir: folder of what the nodes write.
+        given: path parameter -> chosen path; empty: the default.
+    """
+    chosen = {name: str(Path(value).resolve()) for name, value in given.items() if value}
+    return {**nodes.default_paths(data_dir.resolve()), **chosen}
+
+
+def start_parameters(
+    entry: nodes.NodeEntry, paths: Mapping[str, str], *, sim: bool, use_sim_time: bool, device: str
+) -> dict[str, object]:
+    """What a node is given beside its parameter files.
+
+    Args:
+        entry: the node.
+        paths: every path parameter.
+        sim: the robot is simulated.
+        use_sim_time: time comes from /clock, for all but the simulation itself.
+        device: of the operator; empty: that of the parameter files.
+    """
+    values: dict[str, object] = {name: paths[name] for name in entry.path_parameters}
+    values["use_sim_time"] = use_sim_time and entry.group != nodes.SIM
+    if sim:
+        values |= nodes.SIMULATED.get(entry.name, {})
+    if entry.name == "teleop" and device:
+        values["device"] = device
+    return values

@@ -1,0 +1,27 @@
+"""The scripted operator's node as a process over DDS, started by itself."""
+
+import subprocess
+
+import yaml
+from node_command import node_command
+from operator_cell import WAIT_S
+from small_contract import contract_data
+
+MODULE = "apo_teleop.scripted_operator_node"
+
+
+def test_it_answers_ticks_whatever_the_device_parameter(cell, start):
+    parts = (cell.pose, cell.gripper, cell.objects, cell.status)
+    start(*parts, module=MODULE, device="spacemouse", reaction_s=0.2, reaction_spread=0.0)
+    samples = [cell.answer(tick) for tick in range(20, 42)]
+    assert [sample.active for sample in samples] == [False] * 20 + [True] * 2
+    assert {sample.device for sample in samples} == {"scripted"}
+
+
+def test_a_contract_without_the_gripper_width_ends_it(ros_domain, tmp_path):
+    file = tmp_path / "contract.yaml"
+    file.write_text(yaml.safe_dump(contract_data()))
+    command = node_command("apo_teleop.teleop_node", {"contract_file": file, "device": "scripted"})
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
+    assert done.returncode == 2
+    assert "device = scripted: " in done.stderr and "gripper_width" in done.stderr

@@ -1,0 +1,130 @@
+"""Links, commands and examples of README.md, CONTRIBUTING.md, CHANGELOG.md and docs/."""
+
+import itertools
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from markdown_links import anchors, faults, prose
+
+from apo_bringup.cli import main, parser
+from apo_core.contract.contract import contract_from_dict
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+FENCED = re.compile(r"^ *```bash\n(.*?)^ *```", re.M | re.S)
+SHELL = [line for page in PAGES for block in FENCED.findall(page.read_text()) for line in block.splitlines()]
+TOOLS = ("adapters", "episodes", "policy")  # commands with tools of their own
+IDIOMS = re.compile(r"\b(tells?|told|hears?|heard|heeds?)\b", re.I)
+
+
+def sources() -> list[Path]:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    kinds = (".py", ".yaml", ".yml", ".md", ".msg", ".srv", ".sh", ".toml", "Makefile")
+    return [ROOT / name for name in tracked.splitlines() if name.endswith(kinds) and (ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_relative_link_and_anchor_exists(page):
+    assert list(faults(page, ROOT)) == []
+
+
+def test_broken_links_are_found(tmp_path):
+    (tmp_path / "b.md").write_text("# One `two`: three\n## Same\n## Same\n")
+    page = tmp_path / "a.md"
+    page.write_text(
+        "[a](b.md) [b](b.md#one-two-three) ![c](c.png) [d](b.md#four) [e](#none) [f](../x.md) [g](https://x.y/z)\n"
+        "[`h`](b.md#same-1)\n```\n[i](absent.md)\n```\n"
+    )
+    assert [fault.split(": ", 1)[1] for fault in faults(page, tmp_path)] == [
+        "c.png: no such file",
+        "b.md#four: no such heading",
+        "#none: no such heading",
+        "../x.md: no such file",
+    ]
+    assert anchors("# a_b (c): `d`\n```\n# e\n```\n") == {"a_b-c-d"}
+
+
+def test_every_path_of_a_page_in_the_sources_exists():
+    missing = [
+        f"{file.relative_to(ROOT)}: {path}"
+        for file in sources()
+        for path in re.findall(r"(?<![\w/.])docs/[\w./-]+\.(?:md|png)", file.read_text())
+        if not (ROOT / path).is_file()
+    ]
+    assert missing == []
+
+
+def test_every_page_is_in_the_site():
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.add_multi_constructor("tag:yaml.org,2002:python/name:", lambda loader, suffix, node: suffix)
+    site = yaml.load((ROOT / "mkdocs.yml").read_text(), Loader)
+    listed = [
+        page
+        for entry in site["nav"]
+        for pages in (entry.values() if isinstance(entry, dict) else [[entry]])
+        for page in pages
+    ]
+    assert sorted(listed) == sorted(
+        str(page.relative_to(ROOT / "docs")) for page in PAGES if page.is_relative_to(ROOT / "docs")
+    )
+
+
+@pytest.mark.parametrize("line", sorted({line.strip() for line in SHELL if line.strip().startswith("./apo ")}))
+def test_every_command_of_apo_is_parsed(line, capsys):
+    words = shlex.split(line, comments=True)[1:]
+    words = words[: words.index("|")] if "|" in words else words
+    try:
+        arguments, rest = parser().parse_known_args(words)
+    except SystemExit as end:
+        assert end.code == 0, capsys.readouterr().err
+    else:
+        assert not rest or arguments.command not in ("demo", "up", "operator")
+
+
+def help_of(words: list[str], capsys) -> str:
+    """Help of the tool that a command line runs: of `apo episodes export lerobot ...`, that of its options."""
+    depth = next((i for i, word in enumerate(words) if not re.fullmatch(r"[a-z][a-z-]*", word)), len(words))
+    depth = min(depth, 3 if words[:2] == ["episodes", "export"] else 2 if words[0] in TOOLS else 1)
+    with pytest.raises(SystemExit):
+        main([*words[:depth], "--help"])
+    return capsys.readouterr().out
+
+
+def test_every_option_in_a_command_line_is_in_its_help(capsys):
+    lines = [shlex.split(line, comments=True)[1:] for line in sorted(set(SHELL)) if line.startswith("./apo ")]
+    commands = [words[: words.index("|")] if "|" in words else words for words in lines]
+    helps: dict[str, str] = {}
+    for words in commands:
+        name = " ".join(itertools.takewhile(lambda word: not word.startswith("-"), words))
+        for option in (word for word in words if word.startswith("--")):
+            if name not in helps:
+                helps[name] = help_of(words, capsys)
+            assert option in helps[name], words
+
+
+def test_every_target_of_make_exists():
+    known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    text = "\n".join(page.read_text() for page in PAGES)
+    used = re.findall(r"(?:^|`|&& )make ([a-z][a-z-]*)", text, re.M)
+    assert set(used) <= known and {"demo", "docs", "test"} <= set(used)
+
+
+def test_the_contract_in_the_readme_is_a_contract():
+    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    contract = contract_from_dict(yaml.safe_load(block), "README.md")
+    assert contract.action.size == 7 and contract.limits.linear_speed == 0.25
+
+
+def test_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 130
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_machines_do_not_talk(page):
+    assert [match[0] for match in IDIOMS.finditer(prose(page.read_text()))] == []
