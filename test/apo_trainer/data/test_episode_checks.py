@@ -10,7 +10,7 @@ from apo_trainer.data.episode_checks import EpisodeChecks
 
 
 class Checker:
-    """Finds every file wrong whose content says so, and keeps what it was asked about."""
+    """A check with a fault for each file whose content asks for one; keeps the paths it was called with."""
 
     def __init__(self):
         self.asked: list[str] = []

@@ -1,4 +1,4 @@
-"""The reference: what it says is computed once, and it leaves the policy as it is."""
+"""The reference: its log-probabilities are computed once, and it leaves the policy as it is."""
 
 import dataclasses
 

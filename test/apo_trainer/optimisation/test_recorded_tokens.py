@@ -53,7 +53,7 @@ def policy(tiny_model) -> VlaPolicy:
 
 @pytest.fixture
 def chunks(policy, contract) -> list[ActionChunk]:
-    """What the policy that serves said at every second step."""
+    """Chunks of the serving policy at every second step."""
     serving = ServingPolicy(VlaPolicy(copy.deepcopy(policy.model), policy.tokenizer, policy.statistics))
     return [serving.predict(observation(step, contract)) for step in range(0, len(SOURCES), 2)]
 
@@ -114,8 +114,8 @@ def test_a_batch_holds_the_very_tokens_that_were_emitted(policy, chunks, record)
     data = record()
     batch = batch_of(policy, data)
     assert [name for name in batch.classes if name == "UNDESIRABLE"] == ["UNDESIRABLE"] * 8  # four of them shadows
-    said = np.concatenate([chunk.tokens for chunk in chunks])
-    assert set(TIED) <= set(said.tolist())
+    emitted = np.concatenate([chunk.tokens for chunk in chunks])
+    assert set(TIED) <= set(emitted.tolist())
     for row, sample in enumerate(data.train):
         for offset, found in enumerate(batch.tokens[row].view(2, 7).numpy()):
             if batch.mask[row].view(2, 7)[offset].all():

@@ -1,4 +1,4 @@
-"""What a run says to programs and to people."""
+"""Reports of a run to programs and to people."""
 
 import io
 import json

@@ -85,9 +85,9 @@ def test_bad_file_is_reported_once_and_the_rest_counts(inbox, add, folder):
     box = inbox()
     add("a")
     (folder / "broken.h5").write_bytes(b"nothing")
-    (told,) = box.look()
-    assert told.path == folder / "broken.h5"
-    assert "not a readable episode file" in told.reason
+    (rejected,) = box.look()
+    assert rejected.path == folder / "broken.h5"
+    assert "not a readable episode file" in rejected.reason
     assert box.look() == []
     assert (box.new, list(box.rejected)) == (1, [folder / "broken.h5"])
 
