@@ -28,14 +28,15 @@ ROOT = Path(__file__).parents[3]
         ("apo steps=3 steps=4", "apo: 'steps=4' gives steps a second time"),
         (
             "apo seed=3",
-            "apo: 'seed=3' must be the same for all methods, as must method, start_from, episode_dir, expert_dir, "
-            "adapter_dir, checkpoint_dir, run_dir, seed",
+            "apo: 'seed=3' must be the same for all methods, as must method, start_from, reference, episode_dir, "
+            "expert_dir, adapter_dir, checkpoint_dir, run_dir, seed",
         ),
         *(
             (f"apo {name}=x", f"apo: '{name}=x' must be the same for all methods")
             for name in (
                 "method",
                 "start_from",
+                "reference",
                 "episode_dir",
                 "expert_dir",
                 "adapter_dir",

@@ -56,8 +56,12 @@ class BasePolicyConfig:
     image_tokens: int = parameter(
         2, "tokens of a camera, each of the whole image; 0: one for each square of 16 pixels", low=0, high=256
     )
+    hidden: int = parameter(128, "width of the language model", low=8, high=4096)
+    layers: int = parameter(3, "layers of the language model", low=1, high=100)
+    heads: int = parameter(4, "attention heads; `hidden` is a multiple of twice their number", low=1, high=256)
+    mlp: int = parameter(384, "width of the feed-forward part of a layer", low=1, high=16_384)
     decode_tolerance: float = parameter(
-        0.0, "bins around an action whose likelihood counts when the policy chooses it; 0: its own", low=0.0, high=64.0
+        3.0, "bins around an action whose likelihood counts when the policy chooses it; 0: its own", low=0.0, high=64.0
     )
     vision_scenes: int = parameter(
         300,
@@ -133,6 +137,10 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
         period_ns=contract.period_ns,
         image_size=config.image_size,
         image_tokens=config.image_tokens,
+        hidden=config.hidden,
+        layers=config.layers,
+        heads=config.heads,
+        mlp=config.mlp,
         decode_tolerance=config.decode_tolerance,
     )
     policy = new_policy(shape, data, contract.sha256, config.seed)
