@@ -50,8 +50,8 @@ def test_shares_must_add_up(tmp_path):
 
 
 def test_a_run_starts_from_the_base_policy_or_from_what_serves():
-    assert TrainingConfig().parent_of(3) == 0
-    assert TrainingConfig(start_from="serving").parent_of(3) == 3
+    assert TrainingConfig().parent_of(3) == 3
+    assert TrainingConfig(start_from="base").parent_of(3) == 0
     assert TrainingConfig().undesirable_of == "all"
 
 

@@ -87,7 +87,7 @@ def test_missing_key_is_reported_before_training(arguments, tmp_path):
 
 def test_the_next_round_starts_from_the_base_policy_again(arguments, tmp_path):
     train.main(arguments("first"))
-    assert train.main(arguments("second", parent=1)) == 0
+    assert train.main(arguments("second", parent=1, start_from="base")) == 0
     result = result_of(tmp_path, "second")
     assert (result["parent"], result["serving"]) == (0, 1)
     assert result["notes"][0] == "trained from the base policy (start_from = base), to replace adapter 1"
@@ -102,7 +102,7 @@ def test_the_next_round_starts_from_the_base_policy_again(arguments, tmp_path):
 
 def test_the_next_round_may_start_from_what_serves(arguments, tmp_path):
     train.main(arguments("first"))
-    assert train.main(arguments("second", parent=1, start_from="serving")) == 0
+    assert train.main(arguments("second", parent=1, start_from="serving", reference="start")) == 0
     version, _ = AdapterStore(tmp_path / "adapters").read(2)
     assert (version.parent, version.metrics["serving"]) == (1, 1)
     first = json.loads((tmp_path / "second" / "metrics.jsonl").read_text().splitlines()[0])
@@ -112,7 +112,7 @@ def test_the_next_round_may_start_from_what_serves(arguments, tmp_path):
 
 def test_next_round_may_keep_the_base_policy_as_its_reference(arguments, tmp_path):
     train.main(arguments("first"))
-    assert train.main(arguments("second", parent=1, start_from="serving", reference="base")) == 0
+    assert train.main(arguments("second", parent=1)) == 0
     result = result_of(tmp_path, "second")
     assert result["notes"][0] == "trained from adapter 1, with log-ratios to the base policy (reference = base)"
     first = json.loads((tmp_path / "second" / "metrics.jsonl").read_text().splitlines()[0])
@@ -122,7 +122,7 @@ def test_next_round_may_keep_the_base_policy_as_its_reference(arguments, tmp_pat
 
 def test_serving_adapter_of_another_shape_is_noted_not_compared_with(arguments, tmp_path):
     train.main(arguments("first", lora_rank=4))
-    assert train.main(arguments("second", parent=1)) == 0
+    assert train.main(arguments("second", parent=1, start_from="base")) == 0
     notes = result_of(tmp_path, "second")["verdict"]["notes"]
     assert any(
         note.startswith("adapter 1 serves and was not compared with: adapter_config.json: r = 4") for note in notes

@@ -68,7 +68,7 @@ def test_a_run_whose_steps_follow_from_the_data_goes_on_to_as_many(arguments, tm
     assert end_at_step(10, signal.SIGKILL, arguments("ended", parent=1, **settings)) == -9
     assert train.main(["--resume", str(tmp_path / "ended")]) == 0
     result = result_of(tmp_path, "ended")
-    assert (result["parent"], result["serving"], result["steps"], result["planned_steps"]) == (0, 1, 45, 45)
+    assert (result["parent"], result["serving"], result["steps"], result["planned_steps"]) == (1, 1, 45, 45)
     assert losses(tmp_path, "ended") == losses(tmp_path, "whole")
 
 

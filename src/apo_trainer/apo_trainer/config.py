@@ -41,17 +41,17 @@ class TrainingConfig:
         "apo_plus", "how a batch is drawn and what its loss is (docs/reference/methods.md)", choices=METHOD_NAMES
     )
     start_from: str = parameter(
-        "base",
+        "serving",
         "what a run trains from: the base policy, or the adapter that serves",
         choices=("base", "serving"),
     )
     reference: str = parameter(
-        "start",
+        "base",
         "policy that log-ratios and gate compare with: the one that the run trains from, or always the base policy",
         choices=("start", "base"),
     )
     steps: int = parameter(
-        140, "optimizer steps of an update; 0: as many as `passes` over the data take", low=0, high=1_000_000
+        350, "optimizer steps of an update; 0: as many as `passes` over the data take", low=0, high=1_000_000
     )
     passes: float = parameter(
         1.5, "with steps = 0: how often a human or undesirable step is drawn on average", low=0.01, high=1000.0
@@ -218,7 +218,7 @@ class TrainingConfig:
         -60.0, "mean log-ratio of held-out policy steps of unaided successes must not be below", low=-1e6, high=1e6
     )
     guard_undesirable_nats: float = parameter(
-        -40.0, "a mean undesirable log-ratio below this stops the run: it is running away", low=-1e6, high=0.0
+        -80.0, "a mean undesirable log-ratio below this stops the run: it is running away", low=-1e6, high=0.0
     )
     guard_window: int = parameter(10, "steps that the guard and target_kl average over", low=1, high=10_000)
     target_kl: float = parameter(

@@ -19,7 +19,7 @@ def config(tmp_path) -> TrainerConfig:
     store = AdapterStore(tmp_path / "adapters")
     for parent in (0, 1):
         store.publish(TENSORS, CONFIG, plain_manifest(parent=parent), promote=False)
-    return TrainerConfig(adapter_dir=str(tmp_path / "adapters"))
+    return TrainerConfig(adapter_dir=str(tmp_path / "adapters"), reference="start")
 
 
 @pytest.mark.parametrize(

@@ -67,10 +67,14 @@ def make_trainer(
     """
     cache_dir = files.folder.parent / "reference_cache" if config.reference_cache else None
     resources = Resources(config.feature_cache_mb, cache_dir, config.workers, group)
-    trainer = Trainer(policy, data, config, parent[1] if parent else None, resources)
-    if parent is not None:
-        check_adapter_config(trainer.settings, parent[0].adapter_config)
+    if parent is None:
+        return Trainer(policy, data, config, None, resources)
+    try:
         _check_base(parent[0], policy)
+        trainer = Trainer(policy, data, config, parent[1], resources)
+        check_adapter_config(trainer.settings, parent[0].adapter_config)
+    except AdapterError as error:
+        raise AdapterError(f"{error}; start_from = base (config/trainer.yaml) trains from the base policy") from error
     return trainer
 
 
