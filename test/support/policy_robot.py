@@ -69,7 +69,7 @@ class Robot:
             self.executor.spin_once(timeout_sec=0.05)
 
     def found(self) -> bool:
-        """Whether the node is active: it listens to every stream, and can be heard."""
+        """Whether the node is active: it listens to every stream, and its topics are connected."""
         publishers = (*self.images.values(), self.pose, self.joints, self.gripper, self.command, self.clock)
         return (
             all(p.get_subscription_count() for p in publishers)
