@@ -173,7 +173,7 @@ def test_a_request_trains_reports_and_publishes(client, start, tmp_path):
 
 
 def test_run_starts_from_the_base_policy_and_reports_its_steps(client, start, tmp_path):
-    start(steps=0, min_steps=4, max_steps=6)
+    start(steps=0, min_steps=4, max_steps=6, start_from="base")
     client.request()
     client.until_state(TrainerStatus.PUBLISHED, TrainerStatus.FAILED)
     client.statuses.clear()

@@ -12,7 +12,7 @@ from apo_core.types import ControlSource
 from apo_episodes.hdf5.checksums import dataset_names
 from apo_episodes.hdf5.schema import SCHEMA, SCHEMA_MINOR, SCHEMA_VERSION, SOURCES
 
-PAGE = Path(__file__).parents[3] / "docs" / "episode_format.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "episode_format.md"
 
 
 def described() -> dict[str, str]:
@@ -30,7 +30,7 @@ def test_the_page_describes_every_dataset():
 
 
 def test_the_page_is_of_this_version():
-    text = PAGE.read_text()
+    text = " ".join(PAGE.read_text().split())  # lines may break anywhere
     assert f"schema version {SCHEMA_VERSION}.{SCHEMA_MINOR}" in text
 
 

@@ -75,13 +75,13 @@ def test_only_the_adapter_changes(trainer_of):
 def test_the_parent_adapter_is_start_and_reference(trainer_of):
     parent = trainer_of(**plain())
     run(parent)
-    child = trainer_of(parent=parent.adapter(), **plain(seed=1))
+    child = trainer_of(parent=parent.adapter(), **plain(seed=1, reference="start"))
     assert equal(child.adapter(), parent.adapter())
     first = next(iter(child.steps()))
     assert first.log_ratio["HUMAN"] == 0.0
     assert not equal(child.adapter(), parent.adapter())
     # the held-out comparison is with the parent, not with the base policy
-    assert abs(trainer_of(parent=parent.adapter(), **plain()).held_out().means[H].log_ratio) == 0.0
+    assert abs(trainer_of(parent=parent.adapter(), **plain(reference="start")).held_out().means[H].log_ratio) == 0.0
 
 
 def test_log_ratios_to_the_base_policy_go_on_from_the_parent(trainer_of):
