@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         default=0,
         metavar="N",
         help="adapter that serves, which the new one is compared with and is to replace; 0: the base policy. The run "
-        "trains from it with start_from=serving, and from the base policy with start_from=base (the default)",
+        "trains from it with start_from=serving (the default), and from the base policy with start_from=base",
     )
     parser.add_argument("--run-dir", help="folder for this run's files; default: a new one in the parameter `run_dir`")
     parser.add_argument("--run-id", help="name of the run; default: the time")
