@@ -265,7 +265,9 @@ def test_a_missing_parent_is_named(arguments, tmp_path):
 def test_a_parent_of_another_scale_is_refused(arguments, tmp_path):
     train.main(arguments("first"))
     assert train.main(arguments("second", parent=1, start_from="serving", lora_alpha=32.0)) == 2
-    assert "lora_alpha" in result_of(tmp_path, "second")["message"]
+    message = result_of(tmp_path, "second")["message"]
+    assert "lora_alpha" in message
+    assert "start_from = base (config/trainer.yaml)" in message
 
 
 def test_a_missing_checkpoint_is_named(arguments, tmp_path):
