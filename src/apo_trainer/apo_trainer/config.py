@@ -274,7 +274,7 @@ class TrainerConfig(TrainingConfig):
     signing_key: str = parameter("", "private key (PEM) that signs adapters (apo adapters keygen); empty: not signed")
     run_dir: str = parameter("runs/training", "folder of the runs' metrics and results")
     device: str = parameter("cpu", "torch device")
-    threads: int = parameter(0, "CPU threads; 0 leaves the choice to torch", low=0, high=1024)
+    threads: int = parameter(0, "CPU threads; 0: OMP_NUM_THREADS, or all cores but one", low=0, high=1024)
     feature_cache_mb: int = parameter(512, "memory for vision features", low=0, high=1_000_000)
     reference_cache: bool = parameter(
         True, "keep the reference's log-probabilities for later runs, in reference_cache beside the run's folder"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -28,6 +29,9 @@ def start_processes(config: TrainerConfig) -> Processes:
     """This process, or the group that a launcher started. Raises ConfigError: there is no such device."""
     if config.threads:
         torch.set_num_threads(config.threads)
+    elif "OMP_NUM_THREADS" not in os.environ:
+        # the nodes keep a core: a thread that they interrupt makes all others wait for it
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - 1))
     return processes(config.device)
 
 
