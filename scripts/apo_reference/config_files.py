@@ -75,7 +75,10 @@ class ConfigFile:
 
 
 _PARAMS = "A params_file of your own overrides these values."
-_PREFERENCE_SETTINGS = "steps=60 batch_size=16 learning_rate=0.0005 lora_rank=8 lora_alpha=16.0"
+_PREFERENCE_SETTINGS = (
+    "steps=60 batch_size=16 optimizer=adamw learning_rate=0.0005 lora_rank=8 lora_alpha=16.0 "
+    "share_expert=0.5 share_human=0.25 share_undesirable=0.25"
+)
 _PAD = "buttons: A B X LB Y back RB guide start"
 
 FILES = (
@@ -172,5 +175,7 @@ FILES = (
                 without=TrainingConfig,
             ),
         ),
+        values={"share_expert": 0.6, "share_human": 0.3, "share_undesirable": 0.1},
+        notes={"share_expert": "the paper has 0.5, 0.25 and 0.25"},
     ),
 )

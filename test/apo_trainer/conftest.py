@@ -93,7 +93,8 @@ def trainer_of(tiny_model, interactions, contract):
 
     def make(resources=None, parent=None, **changes):
         defaults = {"steps": 8, "batch_size": 8, "learning_rate": 0.01, "warmup_steps": 0, "undesirable_steps": 3}
-        settings = TrainingConfig(**{**defaults, "method": "apo", "lora_rank": 8, "lora_alpha": 16.0, **changes})
+        defaults |= {"method": "apo", "optimizer": "adamw"}
+        settings = TrainingConfig(**{**defaults, "lora_rank": 8, "lora_alpha": 16.0, **changes})
         model, tokenizer, statistics = tiny_model
         policy = VlaPolicy(copy.deepcopy(model), tokenizer, statistics, "base", "statistics")
         paths = sorted(interactions.glob("*.h5"))

@@ -24,9 +24,11 @@ def test_the_shipped_file_names_every_parameter():
     assert read_config(SHIPPED).method == "apo_plus"
 
 
-def test_the_shipped_shares_are_the_papers():
-    config = read_config(SHIPPED)
-    assert (config.share_expert, config.share_human, config.share_undesirable) == (0.5, 0.25, 0.25)
+@pytest.mark.parametrize(
+    ("config", "shares"), [(TrainingConfig(), (0.5, 0.25, 0.25)), (read_config(SHIPPED), (0.6, 0.3, 0.1))]
+)
+def test_the_default_shares_are_the_papers_and_the_shipped_ones_imitate_more(config, shares):
+    assert (config.share_expert, config.share_human, config.share_undesirable) == shares
     assert config.label_rule == LabelRule(undesirable_steps=10)
 
 

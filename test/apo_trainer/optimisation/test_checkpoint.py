@@ -22,6 +22,7 @@ def take(trainer, count):
         {"method": "dagger"},
         {"ema_decay": 0.9},
         {"judge_every": 1},
+        {"optimizer": "muon"},
     ],
 )
 def test_a_resumed_run_is_the_uninterrupted_one(trainer_of, tmp_path, changes):

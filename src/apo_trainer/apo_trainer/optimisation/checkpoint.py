@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from apo_core.errors import ApoError
 from apo_core.system.atomic_files import replace_file
-
-_STATE = ("exp_avg", "exp_avg_sq", "step")  # of AdamW
+from apo_trainer.optimisation.optimizers import state_names
 
 
 class ResumeError(ApoError):
@@ -98,7 +97,8 @@ def load_progress(
     changed = [name for name in facts if progress.facts.get(name) != facts[name]]
     if changed:
         raise ResumeError(f"{path}: {', '.join(changed)} changed since; start a new run instead of resuming this one")
-    wanted = {f"{key}.{name}" for key in ("parameter", *_STATE) for name in parameters}
+    state = state_names(optimizer)
+    wanted = {f"{key}.{name}" for key in ("parameter", *state) for name in parameters}
     wanted |= {f"mean.{name}" for name in means}
     wanted |= {f"best.{name}" for name in parameters if progress.best_step}
     if wanted != set(tensors):
@@ -108,13 +108,9 @@ def load_progress(
             parameter.copy_(tensors[f"parameter.{name}"])
         for name, mean in means.items():
             mean.copy_(tensors[f"mean.{name}"])
-    optimizer.load_state_dict(_optimizer_state(optimizer, list(parameters), tensors))
+    state_of = {i: {key: tensors[f"{key}.{name}"] for key in state} for i, name in enumerate(parameters)}
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state_of})
     return progress, {name: tensors[f"best.{name}"] for name in parameters if progress.best_step}
-
-
-def _optimizer_state(optimizer: torch.optim.Optimizer, names: Sequence[str], tensors: Mapping[str, Tensor]) -> dict:
-    state = {i: {key: tensors[f"{key}.{name}"] for key in _STATE} for i, name in enumerate(names)}
-    return {**optimizer.state_dict(), "state": state}
 
 
 def _metadata(content: bytes) -> dict[str, str]:

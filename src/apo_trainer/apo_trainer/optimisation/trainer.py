@@ -33,6 +33,7 @@ from apo_trainer.optimisation.distributed import Processes
 from apo_trainer.optimisation.guard import Guard
 from apo_trainer.optimisation.learning_rates import learning_rate
 from apo_trainer.optimisation.likely_steps import token_logps, with_likely
+from apo_trainer.optimisation.optimizers import make_optimizer
 from apo_trainer.optimisation.step_count import planned_steps
 from apo_trainer.optimisation.step_metrics import StepMetrics, step_metrics
 from apo_trainer.optimisation.update import Update
@@ -66,7 +67,7 @@ class Trainer:
     Raises:
         TrainingDataError: not enough samples.
         AdapterError: the parent does not fit the policy.
-        ConfigError: the batch cannot be shared by the processes.
+        ConfigError: the batch cannot be shared by the processes, or the optimizer does not fit the adapter.
 
     Attributes:
         data: samples that are used.
@@ -90,7 +91,7 @@ class Trainer:
         attach_lora(policy.model, self.settings, config.seed)
         self._named = lora_parameters(policy.model)
         self._parameters = list(self._named.values())
-        self._optimizer = torch.optim.AdamW(self._parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+        self._optimizer = make_optimizer(self._named, config)
         # the reference: the policy before the first step, or the base policy, which the new adapter leaves as it is
         base = Reference(policy, self._named)
         if parent is not None:
