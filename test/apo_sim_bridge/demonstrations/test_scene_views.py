@@ -68,6 +68,18 @@ def test_every_scene_is_seen_by_every_camera(made):
     assert len(np.unique(views.images["agentview"].reshape(44, -1), axis=0)) > 40
 
 
+def final_turn_deg(tmp_path: Path, mistaken_share: float) -> float:
+    """Turn that is left between hand and cube at the end of scene 610003."""
+    settings = dataclasses.replace(SETTINGS, scenes=1, seed=610_003, mistaken_share=mistaken_share)
+    views = ensure_scene_views(settings, tmp_path / f"{mistaken_share}.npz", CONTRACT, lambda line: None, workers=1)
+    return np.degrees(np.arctan2(views.targets[-1, 7], views.targets[-1, 6]) / 4)
+
+
+def test_an_expert_that_mistakes_the_yaw_ends_beside_it(tmp_path):
+    assert abs(final_turn_deg(tmp_path, 0.0)) < 5.0
+    assert abs(final_turn_deg(tmp_path, 1.0)) > 10.0
+
+
 @pytest.mark.parametrize("changes", [{"seed": 610_002}, {"position_range_scale": 1.0}])
 def test_other_settings_make_other_views(made, changes, tmp_path):
     path, _ = made

@@ -16,8 +16,9 @@ import numpy as np
 
 from apo_core.contract.contract import Contract
 from apo_core.errors import ApoError
+from apo_core.rotations import rotated
 from apo_core.system.atomic_files import replacing
-from apo_core.tasks.expert import Scene, make_expert
+from apo_core.tasks.expert import ExpertInput, Scene, make_expert
 from apo_core.tasks.specs import TASKS
 from apo_sim_bridge.config import SimBridgeConfig, sim_config
 from apo_sim_bridge.demonstrations.collect import NoiseBursts, disturbed_actions, expert_input
@@ -30,7 +31,7 @@ _EVERY = 2  # steps between pictures
 _NOISE = NoiseBursts(probability=0.12, min_steps=3, max_steps=10)  # twice that of demonstrations: more places
 _MAX_DRIFT_STEPS = 10  # first steps that go one random way
 _DRIFT = np.repeat([0.35, 1.2], 3)  # m/s and rad/s, standard deviation per axis
-_DRIFT_STREAM = 2  # keeps the drift apart from what the simulation and the bursts draw from the same seed
+_DRIFT_STREAM = 2  # keeps drift and mistakes apart from what the simulation and the bursts draw from the same seed
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class SceneViewSettings:
     cameras: tuple[str, ...]
     state_keys: tuple[str, ...]
     position_range_scale: float = 1.3  # beyond where the task puts objects, so that its edges are not the data's
+    # the expert mistakes the object's yaw in this share of the scenes: an aligned hand always shows the same yaw
+    mistaken_share: float = 0.7
     contract_sha256: str = ""
 
 
@@ -111,16 +114,19 @@ def ensure_scene_views(
 
 
 def scene_views(env: SimEnv, settings: SceneViewSettings, seed: int) -> SceneViews:
-    """Every second picture of one scene, in which a badly disturbed expert moves."""
+    """Every second picture of one scene, in which a badly disturbed expert moves, often to a wrong yaw."""
     rng = np.random.default_rng([seed, _DRIFT_STREAM])
     drift, drift_steps = rng.normal(0.0, _DRIFT), rng.integers(0, _MAX_DRIFT_STEPS)
+    grasp = TASKS[settings.task].grasp
+    mistaken = rng.random() < settings.mistaken_share
+    yaw_error = rng.uniform(-0.5, 0.5) * grasp.grasp_symmetry if mistaken else 0.0
     expert, frame = make_expert(settings.task), env.reset(seed)
     disturb = disturbed_actions(_NOISE, seed)
     frames = []
     for step in range(_SCENE_STEPS):
         if step % _EVERY == 0:
             frames.append(frame)
-        action = disturb(expert.act(expert_input(frame)))
+        action = disturb(expert.act(_turned(expert_input(frame), grasp.object_name, yaw_error)))
         if step < drift_steps:
             action = np.append(drift, -1.0).clip(-1.0, 1.0).astype(np.float32)
         frame = env.step(action, (step + 1) % _EVERY == 0)
@@ -131,6 +137,13 @@ def scene_views(env: SimEnv, settings: SceneViewSettings, seed: int) -> SceneVie
         targets=np.stack([view_targets(settings.task, frame) for frame in frames]),
         scenes=np.full(len(frames), seed, dtype=np.int64),
     )
+
+
+def _turned(state: ExpertInput, name: str, yaw: float) -> ExpertInput:
+    """What an expert sees that takes the object's yaw for another, `yaw` rad further."""
+    pose = state.objects[name]
+    turned = np.concatenate([pose[:3], rotated(pose[3:], np.array([0.0, 0.0, yaw]))])
+    return dataclasses.replace(state, objects={**state.objects, name: turned})
 
 
 def _join(parts: Sequence[SceneViews], settings: SceneViewSettings) -> SceneViews:
