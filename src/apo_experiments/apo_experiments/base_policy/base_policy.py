@@ -40,7 +40,7 @@ class BasePolicyConfig:
     contract_file: str = parameter("config/contract.yaml", "the contract")
     demonstrations: str = parameter("data/base_policy", "folder with a folder of demonstrations for each task")
     output: str = parameter("models/lift_base", "checkpoint folder to write")
-    episodes: int = parameter(6, "demonstrations", low=1, high=100_000)
+    episodes: int = parameter(8, "demonstrations", low=1, high=100_000)
     held_out_episodes: int = parameter(
         8,
         "demonstrations, the next ones by seed, that are only measured, to see when the loss stops falling",
@@ -70,11 +70,11 @@ class BasePolicyConfig:
         high=100_000,
     )
     vision_seed: int = parameter(600_000, "seed of the first of these scenes", low=0, high=2**31)
-    vision_steps: int = parameter(1200, "optimizer steps of vision", low=1, high=1_000_000)
+    vision_steps: int = parameter(1500, "optimizer steps of vision", low=1, high=1_000_000)
     vision_batch_size: int = parameter(64, "pictures a step of vision", low=1, high=4096)
     vision_learning_rate: float = parameter(1e-3, "AdamW for vision, after the warmup", low=1e-7, high=1.0)
     chunk: int = parameter(4, "actions predicted and executed from one observation", low=1, high=64)
-    steps: int = parameter(250, "optimizer steps", low=1, high=1_000_000)
+    steps: int = parameter(350, "optimizer steps", low=1, high=1_000_000)
     evaluate_every: int = parameter(50, "steps between measurements of the held-out loss", low=1, high=1_000_000)
     batch_size: int = parameter(32, "frames a step", low=1, high=4096)
     learning_rate: float = parameter(7e-4, "AdamW, after the warmup", low=1e-7, high=1.0)

@@ -29,8 +29,8 @@ _HELD_OUT_EVERY = 10  # scenes
 FEWEST_SCENES = _HELD_OUT_EVERY  # with fewer none would be held out
 _BETA = 0.1  # of the smooth L1 loss: of positions in `SceneViews.position_unit`, and of the yaw's cosine and sine
 _HELD_WEIGHT = 0.3  # of the loss of whether the object is held
-_POSITION_WEIGHT = 3.0
-_YAW_WEIGHT = 5.0  # with 1 and a quadratic loss, vision learned no yaw at all
+_POSITION_WEIGHT = 6.0
+_YAW_WEIGHT = 4.0  # with 1 and a quadratic loss, vision learned no yaw at all
 
 
 @dataclass(frozen=True, slots=True)
