@@ -14,7 +14,7 @@ from apo_trainer.config import TrainingConfig
 def make_optimizer(parameters: Mapping[str, nn.Parameter], config: TrainingConfig) -> torch.optim.Optimizer:
     """The optimizer of these parameters, as `config.optimizer` names it.
 
-    Muon moves each matrix by its orthogonalised momentum, scaled to the size of AdamW's steps (arXiv 2502.16982, eq. 4).
+    Muon moves each matrix by its orthogonalised momentum, scaled to the size of AdamW's steps (arXiv 2502.16982).
 
     Raises:
         ConfigError: muon, and a parameter is no matrix.
@@ -26,8 +26,8 @@ def make_optimizer(parameters: Mapping[str, nn.Parameter], config: TrainingConfi
     if others:
         shape = tuple(parameters[others[0]].shape)
         fault = (
-            f"optimizer = muon trains matrices, and lora_targets = {config.lora_targets!r} reaches {others[0]}, of shape "
-            f"{shape}: set optimizer = adamw and learning_rate = 0.001, or other lora_targets"
+            f"optimizer = muon trains matrices, and lora_targets = {config.lora_targets!r} reaches {others[0]}, of "
+            f"shape {shape}: set optimizer = adamw and learning_rate = 0.001, or other lora_targets"
         )
         raise ConfigError("config/trainer.yaml", [fault])
     return torch.optim.Muon(
