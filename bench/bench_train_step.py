@@ -43,6 +43,7 @@ CONFIG = TrainingConfig(
     batch_size=BATCH,
     kl_pairs=BATCH // 2,
     steps=WARM_UP + MEASURED,
+    optimizer="adamw",
     learning_rate=1e-3,
     warmup_steps=0,
     undesirable_steps=3,
