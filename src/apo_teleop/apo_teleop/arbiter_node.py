@@ -13,7 +13,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from apo_core.actions import GripperScale
 from apo_core.contract.contract import load_contract
-from apo_core.ros.diagnostics import ERROR, OK, WARN, diagnostic_array
+from apo_core.ros.diagnostics import diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.node_runner import event_driven, run
 from apo_core.ros.parameters import declare
@@ -23,10 +23,10 @@ from apo_teleop.arbiter.arbiter import Arbiter
 from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.arbiter.control_loop import ControlLoop
 from apo_teleop.arbiter.estop import EstopSignal
-from apo_teleop.arbiter.types import ControlState, Decision
+from apo_teleop.arbiter.types import Decision
 from apo_teleop.outputs.factory import make_output
 from apo_teleop.ros.arbiter_inputs import ArbiterSubscriptions
-from apo_teleop.ros.arbiter_messages import command_to_msg, shadow_of, status_to_msg
+from apo_teleop.ros.arbiter_messages import command_to_msg, health_of, shadow_of, status_to_msg
 from apo_teleop.ros.nonblocking_output import nonblocking_output
 from apo_teleop.ros.robot_output import RobotOutput
 
@@ -152,8 +152,7 @@ class ArbiterNode(LifecycleBase):
             self._shadow_pub.publish(shadow)
         arrived_ns = self._inputs.pose_steady_ns
         response_ns = time.monotonic_ns() - arrived_ns if arrived_ns else None
-        status = status_to_msg(decision, record, self._loop.ticks_missed, response_ns, now_ns)
-        self._status_pub.publish(status)
+        self._status_pub.publish(status_to_msg(decision, record, self._loop.ticks_missed, response_ns, now_ns))
         if record.changed:
             self._log(decision)
 
@@ -179,11 +178,7 @@ class ArbiterNode(LifecycleBase):
         self._estop.count(self.count_publishers(self.resolve_topic_name(_ESTOP)))
 
     def _publish_diagnostics(self) -> None:
-        decision = self._loop.record.decision
-        level, message = WARN, "waiting for its first tick"
-        if decision is not None:
-            level = ERROR if decision.latched else WARN if decision.state is ControlState.HOLD else OK
-            message = f"{decision.state}: {decision.reason}"
+        level, message = health_of(self._loop.record.decision)
         summary = self._loop.summary(time.monotonic_ns()) | self._robot.summary()
         self._diagnostics_pub.publish(diagnostic_array(self, level, message, summary))
 

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -6,10 +7,11 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' or source a ROS 2 installation")
 
 from apo_core.ros.conversions import to_ns
+from apo_core.ros.diagnostics import ERROR, OK, WARN
 from apo_core.types import ControlSource
 from apo_teleop.arbiter.control_record import ControlRecord
 from apo_teleop.arbiter.types import ArbiterInputs, ControlState, Decision, Reason
-from apo_teleop.ros.arbiter_messages import command_to_msg, shadow_of, status_to_msg
+from apo_teleop.ros.arbiter_messages import command_to_msg, health_of, shadow_of, status_to_msg
 
 POLICY_ROW = np.array([0.1, 0, 0, 0, 0, 0, -1], np.float32)
 TOKENS = np.arange(200, 207, dtype=np.int32)
@@ -79,3 +81,16 @@ def test_a_status_has_the_counts():
     assert status.takeover_latency_p99_ms == pytest.approx(2.98)
     assert to_ns(status.header.stamp) == 8_000_000_003
     assert math.isnan(status_to_msg(decided(), record, 3, None, 0).response_ms)
+
+
+@pytest.mark.parametrize(
+    ("changes", "level"),
+    [({}, OK), ({"state": ControlState.HOLD}, WARN), ({"state": ControlState.HOLD, "latched": True}, ERROR)],
+)
+def test_health_follows_the_decision(changes, level):
+    decision = dataclasses.replace(decided(), **changes)
+    assert health_of(decision) == (level, f"{decision.state}: operator_motion")
+
+
+def test_health_before_the_first_tick_is_a_warning():
+    assert health_of(None) == (WARN, "waiting for its first tick")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 from apo_core.ros.conversions import to_floats, to_ints, to_stamp
+from apo_core.ros.diagnostics import ERROR, OK, WARN
 from apo_core.types import ControlSource
 from apo_interfaces.msg import ActionCommand, ControlStatus
 from apo_teleop.arbiter.control_record import ControlRecord
-from apo_teleop.arbiter.types import Decision
+from apo_teleop.arbiter.types import ControlState, Decision
 
 _SHADOW_REASON = "the policy's action while it does not drive"
 
@@ -68,3 +69,11 @@ def status_to_msg(
     )
     status.header.stamp = to_stamp(now_ns)
     return status
+
+
+def health_of(decision: Decision | None) -> tuple[bytes, str]:
+    """Level and message of the arbiter's diagnostics; None: there was no tick yet."""
+    if decision is None:
+        return WARN, "waiting for its first tick"
+    level = ERROR if decision.latched else WARN if decision.state is ControlState.HOLD else OK
+    return level, f"{decision.state}: {decision.reason}"
