@@ -194,6 +194,12 @@ class TrainingConfig:
     )
     views: int = parameter(1, "augmented views of a sample; 1 is the plain centre crop of serving", low=1, high=1000)
     held_out_share: float = parameter(0.15, "episodes never trained on, chosen by hash of their id", low=0.0, high=0.9)
+    held_out_of: str = parameter(
+        "all",
+        "episodes that may be held out; interactions where the base policy was trained on the demonstrations, since its "
+        "error on those is no measure",
+        choices=("all", "interactions"),
+    )
     held_out_samples: int = parameter(64, "at most so many held-out samples a class", low=1, high=100_000)
     gate_rise_nats: float = parameter(
         0.0, "mean log-ratio of held-out demonstrated and corrected steps must be above this", low=-1e6, high=1e6

@@ -104,6 +104,7 @@ def load_training_data(
     contract_sha256: str,
     undesirable_version: int | None = None,
     k_from: str = "fixed",
+    held_out_of: str = "all",
 ) -> TrainingData:
     """Reads episode files, in the given order; a bad file is rejected and the rest is used.
 
@@ -116,6 +117,7 @@ def load_training_data(
         undesirable_version: only undesirable steps of this adapter are trained on; None takes those of all. What is
             held out does not depend on it.
         k_from: "fixed", or the rule whose windows in these episodes give K (`fitted_window`).
+        held_out_of: episodes that may be held out; "interactions" trains on every demonstration, "all" does not.
     """
     read, rejected = _read(paths, contract_sha256)
     k_fit = None
@@ -135,7 +137,8 @@ def load_training_data(
             continue
         windows += episode.undesirable_windows(rule)
         contract = episode.contract
-    out = set(held_out_ids(list(episodes.values()), held_out_share))
+    candidates = [e for e in episodes.values() if held_out_of == "all" or e.kind == EpisodeKind.INTERACTION]
+    out = set(held_out_ids(candidates, held_out_share))
     samples = [
         Sample(episode, step, sample_class)
         for episode in episodes.values()

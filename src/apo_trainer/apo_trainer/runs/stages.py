@@ -50,6 +50,7 @@ def load_data(config: TrainerConfig, request: RunRequest, policy: VlaPolicy) -> 
         policy.contract_sha256,
         request.parent if config.undesirable_of == "parent" else None,
         config.k_from,
+        config.held_out_of,
     )
     missing = (RejectedEpisode(Path(path), reason) for path, reason in request.missing)
     return replace(data, rejected=(*missing, *data.rejected))
