@@ -33,10 +33,19 @@ def test_a_service_runs_a_command_that_exists_on_a_target_that_exists(name):
 
 
 def test_the_arm_side_has_no_trainer_and_the_simulation_no_operator_device():
-    assert parser().parse_args(SERVICES["robot"]["command"]).nodes == ["policy", "arbiter", "teleop", "recorder"]
     assert parser().parse_args(default_command("robot")).nodes == ["policy", "arbiter", "teleop", "recorder"]
     assert parser().parse_args(default_command("train")).nodes == ["trainer"]
     assert parser().parse_args(SERVICES["sim"]["command"]).sim
+
+
+@pytest.mark.parametrize(
+    ("name", "reads"), [("robot", ("robot", "params_file", "checkpoint_dir")), ("train", ("checkpoint_dir",))]
+)
+def test_what_a_robot_or_workstation_reads_is_mounted(name, reads):
+    assert "command" not in SERVICES[name]
+    arguments = vars(parser().parse_args(default_command(name)))
+    assert all(arguments[option].startswith("/robot/") for option in reads)
+    assert any(volume.endswith(":/robot:ro") for volume in SERVICES[name]["volumes"])
 
 
 def test_only_services_of_several_machines_leave_this_one():

@@ -16,7 +16,8 @@ from apo_core.contract.contract import contract_from_dict
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 FENCED = re.compile(r"^ *```bash\n(.*?)^ *```", re.M | re.S)
-SHELL = [line for page in PAGES for block in FENCED.findall(page.read_text()) for line in block.splitlines()]
+BLOCKS = [block for page in PAGES for block in FENCED.findall(page.read_text())]
+SHELL = [line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines()]  # continued lines are joined
 TOOLS = ("adapters", "episodes", "policy")  # commands with tools of their own
 IDIOMS = re.compile(r"\b(tells?|told|hears?|heard|heeds?)\b", re.I)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 PUBLISHES, SUBSCRIBES, SERVES, CALLS = "publishes", "subscribes", "serves", "calls"
 _NODE_SUFFIX = "_node"
+_VARIANTS = {"operator": "teleop", "scripted_operator": "teleop"}  # modules of a node that has another name
 _IMPORT = re.compile(r"^from \w+\.(msg|srv) import", re.M)
 
 
@@ -46,6 +47,12 @@ def profiles(file: Path) -> dict[str, str]:
     return found
 
 
+def node_of(stem: str) -> str:
+    """Name of the node in a module `<stem>.py`."""
+    name = stem.removesuffix(_NODE_SUFFIX)
+    return _VARIANTS.get(name, name)
+
+
 def _policy(expression: ast.expr | None, default: str) -> str:
     name = expression.attr if isinstance(expression, ast.Attribute) else default
     return name.lower().replace("_", " ")
@@ -55,7 +62,7 @@ class _Module:
     def __init__(self, file: Path, source: Path):
         self._tree = ast.parse(file.read_text())
         self._module = "/".join(file.relative_to(source).parts[1:])
-        self._node = file.stem.removesuffix(_NODE_SUFFIX)
+        self._node = node_of(file.stem)
         self._types: dict[str, str] = {}
         self._texts: dict[str, str] = {}
         for statement in ast.walk(self._tree):

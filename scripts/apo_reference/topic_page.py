@@ -10,7 +10,7 @@ from pathlib import Path
 
 from apo_core.contract.contract import Contract, load_contract
 from apo_reference.config_files import FILES
-from apo_reference.interfaces import PUBLISHES, SERVES, SUBSCRIBES, Use, profiles, uses_in
+from apo_reference.interfaces import PUBLISHES, SERVES, SUBSCRIBES, Use, node_of, profiles, uses_in
 from apo_reference.markdown import table
 
 PATH = "docs/reference/topics.md"
@@ -80,7 +80,7 @@ def _node(module: str) -> str:
     """A node's own module is named by the node, any other by its package."""
     package, *_, file = module.split("/")
     own = file.endswith("_node.py") and package != "apo_bringup"
-    return file.removesuffix("_node.py") if own else f"`{package}`"
+    return node_of(file.removesuffix(".py")) if own else f"`{package}`"
 
 
 def _services(found: Sequence[Use]) -> Iterator[Sequence[str]]:

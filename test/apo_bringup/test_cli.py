@@ -76,7 +76,7 @@ def test_ctrl_c_before_a_session_is_reported_in_a_line(monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("apo_bringup.stack.supervision.run_in_foreground", interrupted)
-    assert main(["up", "recorder"]) == 130
+    assert main(["up", "--sim", "recorder"]) == 130
     assert capsys.readouterr().err == "apo: interrupted\n"
 
 
@@ -89,17 +89,17 @@ def test_a_section_for_no_node_is_reported(monkeypatch, tmp_path, capsys):
     file = tmp_path / "mine.yaml"
     file.write_text("/**/recordr:\n  ros__parameters: {}\n/**/policy:\n  ros__parameters: {}\n")
     monkeypatch.setattr("apo_bringup.stack.supervision.run_in_foreground", lambda *_: 0)
-    assert main(["up", "recorder", "--params-file", str(file), "--data-dir", str(tmp_path)]) == 0
+    assert main(["up", "--sim", "recorder", "--params-file", str(file), "--data-dir", str(tmp_path)]) == 0
     assert capsys.readouterr().err == f"apo up: {file}: section '**/recordr' is for no node of apo\n"
 
 
 def test_a_data_folder_that_is_a_file_is_reported_in_a_line(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    assert main(["up", "recorder", "--data-dir", str(tmp_path / "file")]) == 2
+    assert main(["up", "--sim", "recorder", "--data-dir", str(tmp_path / "file")]) == 2
     assert capsys.readouterr().err == f"apo: [Errno 20] Not a directory: '{tmp_path}/file/log'\n"
 
 
-@pytest.mark.parametrize("command", [["up", "recorder"], ["operator"]])
+@pytest.mark.parametrize("command", [["up", "--sim", "recorder"], ["operator"]])
 @pytest.mark.parametrize("namespace", ["a b", "1arm", "lab//arm", "arm-1"])
 def test_a_namespace_that_ros_rejects_is_reported_in_a_line(capsys, command, namespace):
     assert main([*command, "--namespace", namespace]) == 2
@@ -130,10 +130,26 @@ def started(monkeypatch, *arguments):
 
 
 def test_up_starts_all_nodes_but_the_simulation(monkeypatch, tmp_path):
-    programs = started(monkeypatch, "--data-dir", str(tmp_path))
+    programs = started(monkeypatch, "--robot", "/robot.yaml", "--data-dir", str(tmp_path))
     assert list(programs) == ["policy", "arbiter", "teleop", "recorder", "trainer"]
     assert "use_sim_time:=false" in programs["arbiter"] and "device:=" not in programs["teleop"]
     assert f'expert_dir:="{Path("data/expert/lift").resolve()}"' in programs["trainer"]
+
+
+def test_up_on_a_robot_needs_its_contract(monkeypatch, tmp_path, capsys):
+    assert main(["up", "arbiter", "recorder", "trainer", "--data-dir", str(tmp_path)]) == 2
+    text = capsys.readouterr().err
+    assert "no contract for arbiter, recorder: name the robot's, --robot FILE" in text and "real_arm.md" in text
+    assert list(started(monkeypatch, "trainer", "--data-dir", str(tmp_path))) == ["trainer"]
+
+
+def test_a_parameter_file_may_name_the_contract(monkeypatch, tmp_path, capsys):
+    file = tmp_path / "arm.yaml"
+    file.write_text("/**/arbiter: {ros__parameters: {contract_file: /robot.yaml}}\n")
+    options = ("--params-file", str(file), "--data-dir", str(tmp_path))
+    assert list(started(monkeypatch, "arbiter", *options)) == ["arbiter"]
+    assert main(["up", "arbiter", "teleop", *options]) == 2
+    assert "no contract for teleop:" in capsys.readouterr().err
 
 
 def test_up_in_simulation_takes_the_options_of_the_launch_files(monkeypatch, tmp_path):

@@ -68,7 +68,7 @@ def arguments(checkpoint, interactions, tmp_path):
         values = {**parameters, "adapter_dir": str(folder / "adapters"), **changes}
         path = folder / f"{run}.yaml"
         path.write_text(yaml.safe_dump({"trainer": {"ros__parameters": values}}))
-        return ["--config", str(path), "--run-dir", str(folder / run), "--parent", str(parent), "--run-id", run]
+        return ["--config", str(path), "--run-dir", str(folder / run), "--serving", str(parent), "--run-id", run]
 
     return make
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from apo_bringup.stack import nodes
-from apo_bringup.stack.options import OPTIONS, chosen_paths, start_parameters
+from apo_bringup.stack.options import OPTIONS, check_contract, chosen_paths, start_parameters
 from apo_core.config import parameters as configuration
 from apo_core.errors import ApoError, ConfigError
 from apo_core.tasks.specs import DEFAULT_TASK, TASKS
@@ -84,10 +84,12 @@ def _up(arguments: argparse.Namespace) -> int:
     faults = [f"no node {name!r}; the nodes are {', '.join(names)}" for name in wanted if name not in names]
     if faults:
         raise ConfigError("apo up", faults)
+    entries = [nodes.node(name) for name in wanted]
+    check_contract(entries, arguments.robot, arguments.params_file, arguments.namespace, sim=arguments.sim)
     given = {"checkpoint_dir": arguments.checkpoint_dir, "expert_dir": arguments.expert_dir}
     paths = chosen_paths(data_dir, {"contract_file": arguments.robot, **given})
     made = []
-    for entry in map(nodes.node, wanted):
+    for entry in entries:
         parameters = start_parameters(
             entry, paths, sim=arguments.sim, use_sim_time=arguments.sim, device=arguments.operator
         )

@@ -193,10 +193,12 @@ class TrainingConfig:
         high=1_000_000,
     )
     views: int = parameter(1, "augmented views of a sample; 1 is the plain centre crop of serving", low=1, high=1000)
-    held_out_share: float = parameter(0.15, "episodes never trained on, chosen by hash of their id", low=0.0, high=0.9)
+    held_out_share: float = parameter(
+        0.15, "episodes never trained on, chosen by a hash of their content", low=0.0, high=0.9
+    )
     held_out_of: str = parameter(
         "all",
-        "episodes that may be held out; interactions where the base policy was trained on the demonstrations, since its "
+        "episodes that may be held out; interactions where the base policy was trained on the demonstrations, as its "
         "error on those is no measure",
         choices=("all", "interactions"),
     )

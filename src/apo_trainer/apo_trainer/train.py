@@ -94,9 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", dest="checkpoint_dir", help="folder of the base policy")
     parser.add_argument("--adapters", dest="adapter_dir", help="adapter store")
     parser.add_argument(
-        "--parent",
         "--serving",
-        dest="serving",
         type=int,
         default=0,
         metavar="N",

@@ -15,6 +15,7 @@ from launch_ros.actions import Node
 from launch_ros.utilities import evaluate_parameters
 
 from apo_bringup.stack import nodes
+from apo_core.errors import ConfigError
 
 LAUNCH = Path(__file__).resolve().parents[3] / "launch"
 STARTS = {
@@ -143,6 +144,11 @@ def test_on_a_robot_nothing_moves_by_itself_and_time_is_the_clocks():
     assert launched.parameters("teleop")["device"] == "spacemouse"
 
 
+def test_on_a_robot_the_contract_must_be_given():
+    with pytest.raises(ConfigError, match="no contract for teleop, arbiter"):
+        Launched("teleop", sim="false")
+
+
 def test_given_folders_win_over_those_below_the_data_folder():
     launched = Launched("hitl", data_dir="/data", checkpoint_dir="/model", adapter_dir="/store")
     for name in ("policy", "trainer"):
@@ -153,7 +159,7 @@ def test_given_folders_win_over_those_below_the_data_folder():
 
 @pytest.mark.parametrize(("given", "expected"), [("true", True), ("false", False)])
 def test_simulated_time_can_be_chosen(given, expected):
-    launched = Launched("recorder", sim="false" if expected else "true", use_sim_time=given)
+    launched = Launched("recorder", sim="false" if expected else "true", robot="/robot.yaml", use_sim_time=given)
     assert launched.parameters("recorder")["use_sim_time"] is expected
 
 

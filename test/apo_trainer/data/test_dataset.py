@@ -120,7 +120,9 @@ def test_held_out_samples_are_apart_from_training(write_episode, contract):
     assert not set(data.episode_ids) & set(data.held_out_ids)
 
 
-@pytest.mark.parametrize(("held_out_of", "held_out"), [("all", {"d0", "d1", "d2", "a", "b"}), ("interactions", {"a", "b"})])
+@pytest.mark.parametrize(
+    ("held_out_of", "held_out"), [("all", {"d0", "d1", "d2", "a", "b"}), ("interactions", {"a", "b"})]
+)
 def test_demonstrations_are_held_out_only_where_all_may_be(write_episode, contract, held_out_of, held_out):
     paths = [write_episode(f"d{i}", "HHH", kind=EpisodeKind.DEMONSTRATION) for i in range(3)]
     paths += [write_episode(name, "PPPHH") for name in "abc"]

@@ -24,7 +24,7 @@ class SessionConfig:
         30, "evaluation episodes for the base and for the last adapter, on the same seeds", low=1, high=10000
     )
     expert_episodes: int = parameter(
-        24, "demonstrations for the expert half of each batch; collected when missing", low=1, high=10000
+        24, "demonstrations for the expert share of each batch; collected when missing", low=1, high=10000
     )
     train_steps: int = parameter(0, "optimizer steps a round; 0: as in config/trainer.yaml", low=0, high=1000000)
     seed: int = parameter(

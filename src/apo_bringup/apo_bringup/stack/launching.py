@@ -11,7 +11,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from apo_bringup.stack import nodes
-from apo_bringup.stack.options import OPTIONS, chosen_paths, start_parameters
+from apo_bringup.stack.options import OPTIONS, check_contract, chosen_paths, start_parameters
 
 
 def _overrides(context: LaunchContext, entry: nodes.NodeEntry) -> dict[str, object]:
@@ -33,10 +33,11 @@ def _make(context: LaunchContext, names: Sequence[str]) -> list[Node]:
     simulated = LaunchConfiguration("sim").perform(context).lower() == "true"
     params_file = LaunchConfiguration("params_file").perform(context)
     namespace = LaunchConfiguration("namespace").perform(context)
+    entries = [entry for entry in map(nodes.node, names) if simulated or entry.group != nodes.SIM]
+    robot = LaunchConfiguration("robot").perform(context)
+    check_contract(entries, robot, params_file, namespace, sim=simulated)
     made = []
-    for entry in map(nodes.node, names):
-        if entry.group == nodes.SIM and not simulated:
-            continue
+    for entry in entries:
         given = nodes.without_set(_overrides(context, entry), params_file, entry, namespace)
         parameters: list[object] = [str(nodes.share_dir() / "config" / entry.config_file), given]
         if params_file:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from apo_bringup.stack import nodes
+from apo_core.config.parameters import ros_parameters
+from apo_core.errors import ConfigError
 from apo_core.tasks.specs import DEFAULT_TASK
 
 OPERATOR_DEVICES = ("auto", "spacemouse", "joy", "keyboard", "scripted", "none")
@@ -25,10 +27,12 @@ class StartOption:
 
 OPTIONS = (
     StartOption(
-        "sim", "start the simulation; false: a real robot publishes the topics of config/contract.yaml", "true"
+        "sim", "start the simulation; false: a real robot publishes the topics of the contract, given as robot", "true"
     ),
     StartOption(
-        "robot", "contract file of the robot: topics, shapes, units, limits; empty: the simulation's", flag="robot"
+        "robot",
+        "contract file of the robot: topics, shapes, units, limits; not needed with the simulation",
+        flag="robot",
     ),
     StartOption("params_file", "ROS parameter file; wins over config/ and the other arguments", flag="params-file"),
     StartOption("checkpoint_dir", "folder of the base policy; empty: the one of the simulation", flag="checkpoint"),
@@ -63,6 +67,27 @@ def chosen_paths(data_dir: Path, given: Mapping[str, str]) -> dict[str, str]:
     """
     chosen = {name: str(Path(value).resolve()) for name, value in given.items() if value}
     return {**nodes.default_paths(data_dir.resolve()), **chosen}
+
+
+def check_contract(
+    entries: Sequence[nodes.NodeEntry], robot: str, params_file: str, namespace: str, *, sim: bool
+) -> None:
+    """Rejects a start on a robot with the contract, and so the speeds and the workspace, of the simulation.
+
+    Raises:
+        ConfigError: no contract is given for some of the nodes.
+    """
+    if sim or robot:
+        return
+
+    def is_set(entry: nodes.NodeEntry) -> bool:
+        theirs = ros_parameters(Path(params_file), entry.name, namespace) if params_file else None
+        return "contract_file" in (theirs or {})
+
+    lacking = [e.name for e in entries if "contract_file" in e.path_parameters and not is_set(e)]
+    if lacking:
+        fault = f"no contract for {', '.join(lacking)}: name the robot's, --robot FILE (robot:=FILE of launch files)"
+        raise ConfigError("start", [f"{fault}, or start with --sim (sim:=true); docs/how-to/real_arm.md"])
 
 
 def start_parameters(

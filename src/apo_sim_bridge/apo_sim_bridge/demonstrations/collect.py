@@ -61,7 +61,7 @@ class NoiseBursts:
         if not 1 <= self.min_steps <= self.max_steps:
             faults.append(f"min_steps = {self.min_steps}, max_steps = {self.max_steps}: must be 1 <= min <= max")
         if faults:
-            raise ConfigError("NoiseBursts (config/sim_bridge.yaml)", faults)
+            raise ConfigError("NoiseBursts", faults)
 
 
 @dataclass(frozen=True, slots=True)

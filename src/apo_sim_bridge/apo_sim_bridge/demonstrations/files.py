@@ -222,7 +222,7 @@ def _collect_missing(ledger: _Ledger, episodes: int, report: Callable[[str], Non
                 return
     raise ApoError(
         f"{ledger.directory}: the expert succeeded in {len(ledger.successes)} of {last - first} tries, "
-        f"{episodes} episodes are wanted; weaken the noise (config/sim_bridge.yaml has the scene)"
+        f"{episodes} episodes are wanted; weaken the noise (NoiseBursts)"
     )
 
 

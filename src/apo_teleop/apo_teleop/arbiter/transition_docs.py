@@ -49,7 +49,7 @@ after it (`awaiting_fresh_chunk`).
 _MOTION = """\
 The limits hold for every command. An action is first brought within range, step and speed. At every change of source
 (policy to operator and back, and after `HOLD`) the twist follows a minimum-jerk profile from the last executed to the
-wanted one (Flash & Hogan 1985); it takes as long as the limits of acceleration and jerk ask for, and no time without
+wanted one (Flash & Hogan 1985); it takes as long as the limits of acceleration and jerk require, and no time without
 them. Within one source the acceleration limits the change per tick; a command between two ticks may use what a tick
 allows, so that a takeover moves at once. Last comes the workspace: the speed towards its border is one that the
 acceleration can end in time, and at the border nothing leads further out. Every limit that changes an action is named
