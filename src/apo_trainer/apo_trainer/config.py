@@ -51,7 +51,7 @@ class TrainingConfig:
         choices=("start", "base"),
     )
     steps: int = parameter(
-        200, "optimizer steps of an update; 0: as many as `passes` over the data take", low=0, high=1_000_000
+        100, "optimizer steps of an update; 0: as many as `passes` over the data take", low=0, high=1_000_000
     )
     passes: float = parameter(
         1.5, "with steps = 0: how often a human or undesirable step is drawn on average", low=0.01, high=1000.0

@@ -21,7 +21,7 @@ class SessionConfig:
     rounds: int = parameter(3, "deploy-train-reload rounds", low=1, high=1000)
     episodes_per_round: int = parameter(12, "deployment episodes a round", low=1, high=10000)
     evaluation_episodes: int = parameter(
-        30, "evaluation episodes for the base and for the last adapter, on the same seeds", low=1, high=10000
+        20, "evaluation episodes for the base and for the last adapter, on the same seeds", low=1, high=10000
     )
     expert_episodes: int = parameter(
         24, "demonstrations for the expert share of each batch; collected when missing", low=1, high=10000
