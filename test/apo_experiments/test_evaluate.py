@@ -36,9 +36,10 @@ def test_the_program_measures_the_shipped_base_policy(tmp_path, monkeypatch, cap
     output = tmp_path / "outcomes.json"
     options = ["--n", "1", "--seed", "7", "--output", str(output), "--set", "horizon=12", "workers=1"]
     assert main(options) == 0
-    assert "of 1 succeeded" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "0 of 1 succeeded" in out and "failures: 1 never closed the fingers" in out
     facts = json.loads(output.read_text())
-    assert facts["outcomes"] == [[7, False, 12]] and facts["adapter"] == 0
+    assert facts["outcomes"] == [[7, False, 12, "never closed the fingers"]] and facts["adapter"] == 0
 
 
 def test_a_missing_adapter_ends_the_program_with_its_reason(tmp_path, monkeypatch, capsys):

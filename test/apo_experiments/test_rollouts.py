@@ -7,6 +7,7 @@ from adapter_samples import plain_manifest
 
 from apo_core.adapters.store import AdapterStore
 from apo_core.contract.specs import Limits
+from apo_experiments.failures import FailureKind
 from apo_experiments.rollouts import Adapter, RolloutResult, RolloutSettings, evaluate_policy, within_limits
 from apo_vla.lora.adapter import LoraSettings, adapter_config, lora_state
 from apo_vla.policy import VlaPolicy
@@ -31,4 +32,4 @@ def test_an_adapter_is_measured_in_place_of_the_base_policy(tmp_path):
     version = AdapterStore(tmp_path).publish(lora_state(policy.model), config, manifest).number
     settings = RolloutSettings("Lift", "lift the red cube", str(ROOT / "config" / "contract.yaml"), 4, 5)
     results = evaluate_policy(LIFT_BASE, settings, [7], workers=1, adapter=Adapter(str(tmp_path), version))
-    assert results == [RolloutResult(7, False, 4)]
+    assert results == [RolloutResult(7, False, 4, FailureKind.NEVER_CLOSED)]

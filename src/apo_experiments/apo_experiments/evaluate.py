@@ -14,6 +14,7 @@ from apo_core.errors import AdapterError, ApoError
 from apo_core.tasks.specs import TASKS
 from apo_core.wilson import wilson_interval
 from apo_experiments.compare.config import CONFIG_FILE, CompareConfig
+from apo_experiments.failures import count_text
 from apo_experiments.progress_line import ProgressLine
 from apo_experiments.rollouts import Adapter, RolloutResult, RolloutSettings, evaluate_policy
 
@@ -34,11 +35,13 @@ def evaluate(config: CompareConfig, checkpoint: str, adapter: Adapter | None) ->
 
     results = evaluate_policy(checkpoint, settings, config.seeds, report, config.workers, adapter)
     line.done(summary(results))
+    if failures := count_text(result.failure for result in results if result.failure):
+        line.done(failures)
     return results
 
 
 def summary(results: Sequence[RolloutResult]) -> str:
-    """`141 of 200 succeeded: 70 %, 95 % interval 64 % .. 76 %`."""
+    """`141 of 200 succeeded: 70.5%, 95 % interval 63.8% .. 76.4%`."""
     count = sum(result.success for result in results)
     low, high = wilson_interval(count, len(results))
     return f"{count} of {len(results)} succeeded: {count / len(results):.1%}, 95 % interval {low:.1%} .. {high:.1%}"
@@ -78,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 "checkpoint": options.checkpoint,
                 "adapter": adapter.version if adapter else 0,
                 "task": config.task,
-                "outcomes": [[result.seed, result.success, result.steps] for result in results],
+                "outcomes": [[result.seed, result.success, result.steps, result.failure] for result in results],
             }
             Path(options.output).write_text(json.dumps(facts, indent=1) + "\n")
     except (ApoError, OSError) as error:
@@ -100,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config", default=CONFIG_FILE, help="parameter file with task and horizon (default %(default)s)"
     )
-    parser.add_argument("--output", help="JSON file with the outcome of every seed")
+    parser.add_argument("--output", help="JSON file with seed, success, steps and kind of failure of every episode")
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="parameters of that file"
     )

@@ -13,6 +13,8 @@ import numpy as np
 
 from apo_core.actions import ANGULAR, LINEAR, shortened
 from apo_core.contract.specs import Limits
+from apo_core.tasks.specs import TASKS
+from apo_experiments.failures import FailureKind, Instant, failure_kind, instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class RolloutResult:
     seed: int
     success: bool
     steps: int
+    failure: FailureKind | None = None  # of a trial without success
 
 
 def evaluate_policy(
@@ -117,6 +120,7 @@ def _run(job: tuple[str, Adapter | None, RolloutSettings, int]) -> RolloutResult
 
     from apo_core.contract.contract import load_contract
     from apo_sim_bridge.config import SimBridgeConfig, sim_config
+    from apo_sim_bridge.demonstrations.collect import expert_input
     from apo_sim_bridge.demonstrations.files import frame_observation
     from apo_sim_bridge.sim.env import SimEnv
 
@@ -131,16 +135,18 @@ def _run(job: tuple[str, Adapter | None, RolloutSettings, int]) -> RolloutResult
             env=SimEnv(sim_config(bridge, contract)),
         )
     policy, env, contract = _worker["policy"], _worker["env"], _worker["contract"]
+    spec, instants = TASKS[settings.task], list[Instant]()
     frame, held, step = env.reset(seed), 0, 0
     while step < settings.horizon:
         chunk = policy.predict(frame_observation(frame, (step + 1) * contract.period_ns, settings.instruction))
         for row, action in enumerate(chunk.values, start=1):
-            # images are seen once a chunk
-            frame = env.step(within_limits(action, contract.limits), render=row == len(chunk.values))
+            command = within_limits(action, contract.limits)
+            instants.append(instant(spec, expert_input(frame), command))
+            frame = env.step(command, render=row == len(chunk.values))  # images are seen once a chunk
             step += 1
             held = held + 1 if frame.success else 0
             if held >= settings.success_hold_steps:
                 return RolloutResult(seed, True, step)
             if step >= settings.horizon:
                 break
-    return RolloutResult(seed, False, step)
+    return RolloutResult(seed, False, step, failure_kind(spec, instants))
