@@ -192,10 +192,11 @@ def run_demo(
     try:
         final = conduct(config, record, prepare, connect, console.note, console.update)
     finally:
-        supervisor.stop()
+        # before the nodes end: while participants leave, Fast DDS can deadlock in a destructor (Fast-DDS issue 6502)
         for node in made:
             node.destroy_node()
         rclpy.try_shutdown()
+        supervisor.stop()
     record.seconds = time.monotonic() - started
     report = write_report(record, final, run_dir)
     console.note(format_table(report))
