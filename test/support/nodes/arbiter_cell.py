@@ -26,7 +26,7 @@ from apo_core.types import ActionChunk
 from apo_interfaces.msg import ActionChunk as ActionChunkMessage
 from apo_interfaces.msg import ActionCommand, AdapterStatus, ControlStatus, OperatorCommand
 
-CONTRACT_FILE = Path(__file__).parents[2] / "config" / "contract.yaml"
+CONTRACT_FILE = Path(__file__).parents[3] / "config" / "contract.yaml"
 CONTRACT = load_contract(CONTRACT_FILE)
 WAIT_S = 30.0  # limit of a wait for something that will come
 PERIOD_NS = CONTRACT.period_ns

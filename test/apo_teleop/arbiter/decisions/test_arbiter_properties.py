@@ -22,7 +22,7 @@ from apo_teleop.arbiter.transitions import TRANSITIONS
 from apo_teleop.arbiter.types import ArbiterInputs, ControlState, FeedbackInput, OperatorInput, PolicyInput, PoseInput
 
 PUBLISHED = {row.published for row in TRANSITIONS} - {None}
-SHIPPED = load_contract(Path(__file__).parents[3] / "config" / "contract.yaml")
+SHIPPED = load_contract(Path(__file__).parents[4] / "config" / "contract.yaml")
 # limits of a real arm: every one of them takes part
 CONTRACT = dataclasses.replace(
     SHIPPED,

@@ -17,7 +17,7 @@ from apo_core.ros.conversions import array_to_pose, to_ns, to_stamp
 from apo_core.ros.qos import COMMANDS, sensors
 from apo_interfaces.msg import ControlStatus, OperatorCommand, TaskStatus
 
-CONTRACT_FILE = Path(__file__).parents[2] / "config" / "contract.yaml"
+CONTRACT_FILE = Path(__file__).parents[3] / "config" / "contract.yaml"
 PERIOD_NS = load_contract(CONTRACT_FILE).period_ns
 WAIT_S = 30.0  # limit of a wait for something that will come
 HAND = np.array([0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0])

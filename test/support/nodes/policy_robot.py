@@ -19,7 +19,7 @@ from apo_core.ros.qos import COMMANDS, LATCHED, sensors
 from apo_interfaces.msg import ActionChunk, ActionCommand, ActionDoubt, AdapterStatus
 from apo_interfaces.srv import LoadAdapter
 
-CONTRACT_FILE = Path(__file__).parents[2] / "config" / "contract.yaml"
+CONTRACT_FILE = Path(__file__).parents[3] / "config" / "contract.yaml"
 CONTRACT = load_contract(CONTRACT_FILE)
 PERIOD_NS = CONTRACT.period_ns
 WAIT_S = 60.0  # limit of a wait for something that will come
