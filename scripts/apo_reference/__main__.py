@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from apo_core.contract.contract import load_contract
-from apo_reference import parameter_page, topic_page
+from apo_reference import arbiter_page, parameter_page, topic_page
 from apo_reference.config_files import FILES
 from apo_reference.yaml_text import file_text
-from apo_teleop.arbiter import transition_docs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,7 +20,7 @@ def generated(root: Path) -> dict[str, str]:
     texts = {file.path: file_text(file) for file in FILES}
     texts[parameter_page.PATH] = parameter_page.page()
     texts[topic_page.PATH] = topic_page.page(root)
-    texts[str(transition_docs.DEFAULT_FILE)] = transition_docs.page(load_contract(root / "config/contract.yaml"))
+    texts[arbiter_page.PATH] = arbiter_page.page(load_contract(root / "config/contract.yaml"))
     return texts
 
 

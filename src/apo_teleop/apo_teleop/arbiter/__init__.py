@@ -2,6 +2,5 @@
 
 It imports apo_core, `motion` and `outputs.config`. Begin with `transitions` (the state table), then
 `arbiter.Arbiter.step` (one tick: inputs to a decision), then `control_loop` (when a tick is due, in real time and in
-lockstep). `watchdogs`, `operator_authority`, `tracking_monitor` and `latch` find the reasons that hold;
-`transition_docs` writes docs of the table.
+lockstep). `watchdogs`, `operator_authority`, `tracking_monitor` and `latch` find the reasons that hold.
 """
