@@ -61,7 +61,7 @@ def test_parameters_in_lockstep():
             "auto_reload": False,
             "replan_steps": 5,
         },
-        "arbiter": common,
+        "arbiter": {**common, "start_enabled": False},
         "teleop": {**common, "task": "Stack", "device": "scripted", "operator_seed": 0},
         "recorder": {**common, "episode_dir": "/run/episodes", "auto": False, "buttons": False},
         "trainer": {

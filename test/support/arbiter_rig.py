@@ -34,6 +34,7 @@ class Rig:
         self.arbiter = Arbiter(ArbiterConfig(**{"start_enabled": True, **config}), contract)
         self.now = START
         self.events = ()
+        self.takeovers = 0
         self.deflection = None
         self.rows = ROWS
         self.tokens = None
@@ -64,7 +65,9 @@ class Rig:
                 spoiled[name] = None
             elif change:
                 spoiled[name] = dataclasses.replace(getattr(inputs, name), **change)
-        return self.arbiter.step(self.now, dataclasses.replace(inputs, **spoiled))
+        decision = self.arbiter.step(self.now, dataclasses.replace(inputs, **spoiled))
+        self.takeovers += decision.takeover
+        return decision
 
 
 def chunk(stamp, rows=ROWS, period=PERIOD):

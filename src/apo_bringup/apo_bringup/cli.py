@@ -79,7 +79,7 @@ def _up(arguments: argparse.Namespace) -> int:
     from apo_bringup.stack.supervision import Program, run_in_foreground
 
     data_dir = Path(arguments.data_dir).resolve()
-    wanted = arguments.nodes or [e.name for e in nodes.NODES if arguments.sim or e.group != nodes.SIM]
+    wanted = arguments.nodes or [e.name for e in nodes.NODES if arguments.sim or not e.is_simulation]
     names = [entry.name for entry in nodes.NODES]
     faults = [f"no node {name!r}; the nodes are {', '.join(names)}" for name in wanted if name not in names]
     if faults:

@@ -17,6 +17,7 @@ from apo_bringup.session.readiness import expected_subscribers
 from apo_bringup.session.report import EpisodeRecord, SessionRecord, build_report, format_table
 from apo_bringup.session.stop_watch import Watch
 from apo_bringup.stack import nodes
+from apo_bringup.stack.options import start_parameters
 from apo_bringup.stack.supervision import Program, Supervisor
 from apo_core.config import parameters as configuration
 from apo_core.contract.contract import load_contract
@@ -40,11 +41,12 @@ def programs(config: SessionConfig, run_dir: Path, mode: str, checkpoint_dir: Pa
     # where simulated time waits for the inference, a chunk is used to its end
     replan = {"replan_steps": config.lockstep_replan_steps} if lockstep else {}
     special = {
+        # the session itself begins and ends trials and episodes, and enables the arbiter
         "sim_bridge": {"task": config.task, "horizon": config.horizon, "auto_reset": False},
-        "policy": {"instruction": config.instruction, "auto_reload": False, **replan},
-        "teleop": {"task": config.task, "device": "scripted", "operator_seed": config.seed},
-        # the session itself begins and ends episodes
+        "arbiter": {"start_enabled": False},
         "recorder": {"auto": False, "buttons": False},
+        "policy": {"instruction": config.instruction, "auto_reload": False, **replan},
+        "teleop": {"task": config.task, "operator_seed": config.seed},
         "trainer": {
             "every_n_episodes": 0,
             "seed": config.seed,
@@ -53,9 +55,8 @@ def programs(config: SessionConfig, run_dir: Path, mode: str, checkpoint_dir: Pa
     }
     made = []
     for entry in nodes.NODES:
-        parameters: dict[str, object] = {name: paths[name] for name in entry.path_parameters}
-        parameters["use_sim_time"] = entry.name != "sim_bridge"
-        if entry.name != "trainer":
+        parameters = start_parameters(entry, paths, sim=True, use_sim_time=True, device="scripted")
+        if entry.has_lockstep:
             parameters["lockstep"] = lockstep
         parameters |= special.get(entry.name, {})
         made.append(Program(entry.name, nodes.command_line(entry, parameters), nodes.environment_for_nodes()))

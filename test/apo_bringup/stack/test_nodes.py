@@ -57,9 +57,10 @@ def test_every_node_is_installed_and_its_file_has_its_parameters(entry):
 
 
 @pytest.mark.parametrize("entry", nodes.NODES, ids=lambda e: e.name)
-def test_every_path_parameter_is_one_of_the_node_and_has_a_default(entry):
+def test_parameters_in_the_table_are_those_of_the_node(entry):
     assert set(entry.path_parameters) <= known_parameters(entry.name)
     assert set(entry.path_parameters) <= set(nodes.default_paths(Path("/data")))
+    assert entry.has_lockstep == ("lockstep" in known_parameters(entry.name))
 
 
 def test_nodes_started_one_by_one_meet_in_the_same_folders():

@@ -33,7 +33,7 @@ def _make(context: LaunchContext, names: Sequence[str]) -> list[Node]:
     simulated = LaunchConfiguration("sim").perform(context).lower() == "true"
     params_file = LaunchConfiguration("params_file").perform(context)
     namespace = LaunchConfiguration("namespace").perform(context)
-    entries = [entry for entry in map(nodes.node, names) if simulated or entry.group != nodes.SIM]
+    entries = [entry for entry in map(nodes.node, names) if simulated or not entry.is_simulation]
     robot = LaunchConfiguration("robot").perform(context)
     check_contract(entries, robot, params_file, namespace, sim=simulated)
     made = []

@@ -1,4 +1,4 @@
-"""The one table of nodes, read by the launch files and by the pip-only runner. Pure."""
+"""The one table of nodes, read by the launch files and by the pip-only runner."""
 
 from __future__ import annotations
 
@@ -14,9 +14,6 @@ from ament_index_python.packages import get_package_prefix, get_package_share_di
 from apo_core.config.parameters import ros_parameters, sections
 from apo_core.errors import ConfigError
 
-SIM = "sim"  # only where the robot is simulated
-ROBOT = "robot"  # beside the robot: control and recording
-LEARNING = "learning"  # may run on another machine with a GPU
 _NAMESPACE = re.compile(r"([A-Za-z_]\w*(/[A-Za-z_]\w*)*)?", re.ASCII)
 
 
@@ -27,9 +24,9 @@ class NodeEntry:
     name: str
     package: str
     executable: str
-    group: str
-    description: str
     path_parameters: tuple[str, ...] = ("contract_file",)  # parameters that `default_paths` fills
+    is_simulation: bool = False  # in place of a robot: the source of simulated time
+    has_lockstep: bool = True  # has the parameter `lockstep`
 
     @property
     def config_file(self) -> str:
@@ -37,32 +34,17 @@ class NodeEntry:
 
 
 NODES = (
-    NodeEntry("sim_bridge", "apo_sim_bridge", "sim_bridge_node", SIM, "robosuite behind a real robot's topics"),
-    NodeEntry(
-        "policy",
-        "apo_policy_node",
-        "policy_node",
-        LEARNING,
-        "serves the VLA policy and hot-reloads its adapters",
-        ("contract_file", "checkpoint_dir", "adapter_dir"),
-    ),
-    NodeEntry("arbiter", "apo_teleop", "arbiter_node", ROBOT, "decides each tick between policy, operator and hold"),
-    NodeEntry("teleop", "apo_teleop", "teleop_node", ROBOT, "reads the operator's device"),
-    NodeEntry(
-        "recorder",
-        "apo_recorder",
-        "recorder_node",
-        ROBOT,
-        "records episodes to HDF5",
-        ("contract_file", "episode_dir"),
-    ),
+    NodeEntry("sim_bridge", "apo_sim_bridge", "sim_bridge_node", is_simulation=True),
+    NodeEntry("policy", "apo_policy_node", "policy_node", ("contract_file", "checkpoint_dir", "adapter_dir")),
+    NodeEntry("arbiter", "apo_teleop", "arbiter_node"),
+    NodeEntry("teleop", "apo_teleop", "teleop_node"),
+    NodeEntry("recorder", "apo_recorder", "recorder_node", ("contract_file", "episode_dir")),
     NodeEntry(
         "trainer",
         "apo_trainer",
         "trainer_node",
-        LEARNING,
-        "turns episodes into adapters",
         ("checkpoint_dir", "adapter_dir", "episode_dir", "expert_dir", "run_dir"),
+        has_lockstep=False,
     ),
 )
 

@@ -1,4 +1,4 @@
-"""What a person chooses when starting the nodes: one table for `apo up` and for the launch files. Pure."""
+"""What a person chooses when starting the nodes: one table for `apo up` and for the launch files."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def start_parameters(
         device: of the operator; empty: that of the parameter files.
     """
     values: dict[str, object] = {name: paths[name] for name in entry.path_parameters}
-    values["use_sim_time"] = use_sim_time and entry.group != nodes.SIM
+    values["use_sim_time"] = use_sim_time and not entry.is_simulation
     if sim:
         values |= nodes.SIMULATED.get(entry.name, {})
     if entry.name == "teleop" and device:

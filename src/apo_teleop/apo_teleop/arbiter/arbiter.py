@@ -42,7 +42,6 @@ class Arbiter:
         self._tracking = TrackingMonitor(config)
         self._shaper = MotionShaper(contract, config.linear_deceleration, config.angular_deceleration)
         self.state = ControlState.IDLE
-        self.takeovers = 0
         self._enabled = config.start_enabled
         self._paused = False  # disabled at some time since the last step
         self._latch = Latch(config)
@@ -198,7 +197,6 @@ class Arbiter:
             wanted = row.values.tolist() if source is ControlSource.POLICY else human
             values, clipped = self._shaper.drive(wanted, source, self._now_ns, elapsed_s)
         takeover = source is ControlSource.HUMAN and self._last_mover is not ControlSource.HUMAN
-        self.takeovers += takeover
         self.has_gripped |= source is ControlSource.POLICY or self._operator.has_gripped
         if source is not ControlSource.HOLD:
             self._last_mover = source

@@ -29,7 +29,6 @@ class LockstepTick:
     """A tick to answer now."""
 
     stamp_ns: int  # of its observation, simulated time
-    receive_ns: int  # steady time of the observation's arrival
     late: tuple[str, ...]  # who has not answered: policy, operator
 
 
@@ -73,4 +72,4 @@ class LockstepGate:
             return None
         self._pending = None
         self.missed += bool(late)
-        return LockstepTick(stamp_ns, receive_ns, late)
+        return LockstepTick(stamp_ns, late)

@@ -19,7 +19,7 @@ def test_first_motion_takes_over_at_once_with_the_policy_in_shadow():
         ControlSource.HUMAN,
         "operator_motion",
     )
-    assert decision.takeover and rig.arbiter.takeovers == 1
+    assert decision.takeover and rig.takeovers == 1
     np.testing.assert_allclose(decision.values, [0, -0.3, 0, 0, 0, 0.5, -1])
     np.testing.assert_allclose(decision.human_values, decision.values)
     np.testing.assert_array_equal(decision.policy_values, ROWS[0])
@@ -46,7 +46,7 @@ def test_motion_within_the_window_restarts_it_without_a_takeover():
         rig.tick()
     rig.tick(RIGHT)
     assert all(rig.tick().source is ControlSource.HUMAN for _ in range(9))
-    assert rig.arbiter.takeovers == 1
+    assert rig.takeovers == 1
 
 
 def test_hand_back_button_ends_the_window():
@@ -131,7 +131,7 @@ def test_a_short_blindness_does_not_hand_back():
     assert rig.tick(pose=False).reason == "observation_missing"
     decision = rig.tick()
     assert (decision.source, decision.reason) == (ControlSource.HUMAN, "operator_rest")
-    assert rig.arbiter.takeovers == 1
+    assert rig.takeovers == 1
 
 
 def test_the_gripper_within_its_range_before_anybody_speaks_of_it():
