@@ -24,10 +24,10 @@ from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.arbiter.control_loop import ControlLoop
 from apo_teleop.arbiter.estop import EstopSignal
 from apo_teleop.arbiter.types import Decision
+from apo_teleop.nonblocking_output import nonblocking_output
 from apo_teleop.outputs.factory import make_output
 from apo_teleop.ros.arbiter_inputs import ArbiterSubscriptions
 from apo_teleop.ros.arbiter_messages import command_to_msg, health_of, shadow_of, status_to_msg
-from apo_teleop.ros.nonblocking_output import nonblocking_output
 from apo_teleop.ros.robot_output import RobotOutput
 
 _ESTOP = "estop"

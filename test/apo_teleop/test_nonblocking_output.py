@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 WAIT_S = 30.0
-BEGIN = "import os, sys\nfrom apo_teleop.ros.nonblocking_output import nonblocking_output\n"
+BEGIN = "import os, sys\nfrom apo_teleop.nonblocking_output import nonblocking_output\n"
 
 
 @pytest.fixture
