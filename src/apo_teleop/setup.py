@@ -18,7 +18,6 @@ setup(
     entry_points={
         "console_scripts": [
             "teleop_node = apo_teleop.teleop_node:main",
-            "scripted_operator_node = apo_teleop.scripted_operator_node:main",
             "arbiter_node = apo_teleop.arbiter_node:main",
         ],
     },

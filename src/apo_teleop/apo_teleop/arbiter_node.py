@@ -17,7 +17,7 @@ from apo_core.ros.diagnostics import diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.node_runner import event_driven, run
 from apo_core.ros.parameters import declare
-from apo_core.ros.qos import COMMANDS, sensors, subscribe_any_qos
+from apo_core.ros.qos import COMMANDS, sensors
 from apo_interfaces.msg import ActionCommand, ControlStatus
 from apo_teleop.arbiter.arbiter import Arbiter
 from apo_teleop.arbiter.config import ArbiterConfig
@@ -26,6 +26,7 @@ from apo_teleop.arbiter.estop import EstopSignal
 from apo_teleop.arbiter.types import Decision
 from apo_teleop.nonblocking_output import nonblocking_output
 from apo_teleop.outputs.factory import make_output
+from apo_teleop.ros.any_qos import subscribe_any_qos
 from apo_teleop.ros.arbiter_inputs import ArbiterSubscriptions
 from apo_teleop.ros.arbiter_messages import command_to_msg, health_of, shadow_of, status_to_msg
 from apo_teleop.ros.robot_output import RobotOutput

@@ -1,4 +1,4 @@
-"""The scripted operator as a ROS node: answers every tick of the simulation with a sample."""
+"""The scripted operator as a ROS node: answers every tick of the simulation with a sample; `teleop_node` makes it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from sensor_msgs.msg import JointState
 
 from apo_core.errors import ConfigError, ObservationError
 from apo_core.ros.conversions import pose_to_array, state_from_msg, to_ns
-from apo_core.ros.node_runner import run
 from apo_core.ros.qos import COMMANDS
 from apo_core.tasks.expert import ExpertInput
 from apo_interfaces.msg import TaskStatus
@@ -67,12 +66,3 @@ class ScriptedOperatorNode(OperatorNode):
         poses, status = [pose_to_array(pose).astype(float) for pose in parts["objects"].poses], parts["status"]
         state = ExpertInput(hand[:3], hand[3:], width, see_objects(self._config.scripted.task, poses))
         return ScriptedInput(stamp_ns, state, status.trial, status.seed, status.step, status.running)
-
-
-def main() -> None:
-    """Console script."""
-    raise SystemExit(run(ScriptedOperatorNode))
-
-
-if __name__ == "__main__":
-    main()

@@ -36,12 +36,12 @@ def processes():
 
 @pytest.fixture
 def start(cell, processes, meet):
-    """(publishers that it must match, module, parameters) -> the node as a process, connected both ways."""
+    """(publishers that it must match, parameters) -> the node as a process, connected both ways."""
 
-    def launch(*publishers, module="apo_teleop.teleop_node", **parameters):
+    def launch(*publishers, **parameters):
         # on a slow machine messages may pause; a test of their age gives its own
         arguments = {"contract_file": CONTRACT_FILE, "joy_stale_s": 5.0, "spacemouse_stale_s": 5.0, **parameters}
-        command = node_command(module, arguments)
+        command = node_command("apo_teleop.teleop_node", arguments)
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         processes.append(process)
         cell.spin_until(lambda: all(p.get_subscription_count() for p in publishers), "the node's subscriptions")

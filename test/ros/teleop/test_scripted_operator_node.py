@@ -1,4 +1,4 @@
-"""The scripted operator's node as a process over DDS, started by itself."""
+"""The scripted operator's node as a process over DDS."""
 
 import subprocess
 
@@ -7,12 +7,10 @@ from node_command import node_command
 from operator_cell import WAIT_S
 from small_contract import contract_data
 
-MODULE = "apo_teleop.scripted_operator_node"
 
-
-def test_it_answers_ticks_whatever_the_device_parameter(cell, start):
+def test_it_answers_every_tick(cell, start):
     parts = (cell.pose, cell.gripper, cell.objects, cell.status)
-    start(*parts, module=MODULE, device="spacemouse", reaction_s=0.2, reaction_spread=0.0)
+    start(*parts, device="scripted", reaction_s=0.2, reaction_spread=0.0)
     samples = [cell.answer(tick) for tick in range(20, 42)]
     assert [sample.active for sample in samples] == [False] * 20 + [True] * 2
     assert {sample.device for sample in samples} == {"scripted"}

@@ -1,4 +1,4 @@
-"""Joint velocities and joint targets, by the kinematics of the robot's URDF. Pure."""
+"""Joint velocities and joint targets, by the kinematics of the robot's URDF; reads `urdf_file` if one is named."""
 
 from __future__ import annotations
 
