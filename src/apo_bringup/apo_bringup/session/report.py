@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
+from apo_core.system.text_columns import align_columns
 from apo_core.types import Outcome, Purpose
 from apo_core.wilson import wilson_interval
 
@@ -162,32 +163,39 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.0f} %"
 
 
+def _deployment(rounds: Sequence[dict]) -> list[str]:
+    head = ("round", "adapter", "episodes", "success", "takeovers", "driven by operator")
+    rows = [
+        (
+            *(str(row[key]) for key in ("round", "adapter_version", "episodes")),
+            _percent(row["success_rate"]),
+            str(row["takeovers"]),
+            _percent(row["intervention_share"]),
+        )
+        for row in rounds
+    ]
+    return align_columns([head, *rows], right=range(len(head)))
+
+
+def _evaluated(evaluation: dict) -> list[str]:
+    head = ("policy", "adapter", "n", "success", "95 % interval")
+    rows = []
+    for name in ("base", "final"):
+        row = evaluation[name]
+        if row["n"]:
+            low, high = map(_percent, row["ci95"])
+            figures = str(row["adapter_version"]), str(row["n"]), _percent(row["success_rate"]), f"{low} .. {high}"
+        else:
+            figures = "-", "0", "", "not evaluated"
+        rows.append((name, *figures))
+    return align_columns([head, *rows], right=range(len(head)))
+
+
 def format_table(report: dict) -> str:
     """The table `apo demo` prints."""
-    lines = [
-        "",
-        "deployment (policy with its operator)",
-        f"{'round':>6} {'adapter':>8} {'episodes':>9} {'success':>8} {'takeovers':>10} {'driven by operator':>19}",
-    ]
-    lines += [
-        f"{row['round']:>6} {row['adapter_version']:>8} {row['episodes']:>9} {_percent(row['success_rate']):>8} "
-        f"{row['takeovers']:>10} {_percent(row['intervention_share']):>19}"
-        for row in report["rounds"]
-    ]
-    lines += ["", "evaluation (policy alone, the same held-out seeds)"]
-    lines.append(f"{'policy':>6} {'adapter':>8} {'n':>9} {'success':>8} {'95 % interval':>18}")
-    for name in ("base", "final"):
-        row = report["evaluation"][name]
-        if row["n"]:
-            low, high = row["ci95"]
-            interval = f"{_percent(low)} .. {_percent(high)}"
-            lines.append(
-                f"{name:>6} {row['adapter_version']:>8} {row['n']:>9} {_percent(row['success_rate']):>8} {interval:>18}"
-            )
-        else:
-            lines.append(f"{name:>6} {'-':>8} {0:>9} {'not evaluated':>18}")
+    lines = ["", "deployment (policy with its operator)", *_deployment(report["rounds"])]
+    lines += ["", "evaluation (policy alone, the same held-out seeds)", *_evaluated(report["evaluation"]), ""]
     control, latency = report["control"], report["control"]["takeover_latency_ms"]
-    lines.append("")
     lines.append(
         f"control: {control['ticks']} ticks, {control['ticks_missed']} without an answer in time; "
         f"{control['reload_ticks_missed']} of {control['reload_ticks']} ticks while adapters were swapped"

@@ -11,6 +11,7 @@ from statistics import mean
 from typing import Any
 
 from apo_core.errors import ApoError
+from apo_core.system.text_columns import align_columns
 from apo_core.wilson import wilson_interval
 
 
@@ -34,25 +35,29 @@ def table(reports: Mapping[str, Mapping[str, Any]]) -> str:
     Trials of the same kind are pooled for the intervals, which is right while each session has seeds of its own.
     """
     rounds = max((len(report["rounds"]) for report in reports.values()), default=0)
-    header = f"{'session':<28}" + "".join(f"{f'round {i}':>10}" for i in range(rounds)) + f"{'base':>12}{'final':>12}"
-    lines = ["driven by operator, and success of the policy alone", header]
-    for name, report in reports.items():
-        shares = [f"{row['intervention_share']:>10.0%}" for row in report["rounds"]]
-        counts = [_count(report["evaluation"][which]) for which in ("base", "final")]
-        stopped = "  stopped early" if report["stopped"] else ""
-        lines.append(f"{name:<28}" + "".join(shares).ljust(10 * rounds) + "".join(f"{c:>12}" for c in counts) + stopped)
+    head = ["session", *(f"round {i}" for i in range(rounds)), "base", "final", ""]
+    rows = [_row(name, report, rounds) for name, report in reports.items()]
     whole = [report for report in reports.values() if not report["stopped"]]
+    if len(whole) > 1:
+        common = min(len(report["rounds"]) for report in whole)
+        means = [mean(report["rounds"][i]["intervention_share"] for report in whole) for i in range(common)]
+        rows.append(["mean", *(f"{value:.1%}" for value in means), *[""] * (rounds - common + 3)])
+    lines = ["driven by operator, and success of the policy alone"]
+    lines += align_columns([head, *rows], right=range(1, len(head) - 1))
     if len(whole) < 2:
         return "\n".join(lines)
-    common = min(len(report["rounds"]) for report in whole)
-    means = [mean(report["rounds"][i]["intervention_share"] for report in whole) for i in range(common)]
-    lines.append(f"{'mean':<28}" + "".join(f"{value:>10.1%}" for value in means))
     for which in ("base", "final"):
         successes, n = (sum(report["evaluation"][which][key] for report in whole) for key in ("successes", "n"))
         if n:
             low, high = wilson_interval(successes, n)
             lines.append(f"{which}: {successes} of {n} = {successes / n:.1%}, 95 % interval {low:.1%} .. {high:.1%}")
     return "\n".join(lines)
+
+
+def _row(name: str, report: Mapping[str, Any], rounds: int) -> list[str]:
+    shares = [f"{row['intervention_share']:.0%}" for row in report["rounds"]]
+    counts = [_count(report["evaluation"][which]) for which in ("base", "final")]
+    return [name, *shares, *[""] * (rounds - len(shares)), *counts, "stopped early" if report["stopped"] else ""]
 
 
 def _count(row: Mapping[str, Any]) -> str:
