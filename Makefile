@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test reference docs lint clean
+.PHONY: help setup build demo test bench reference docs lint clean
 ENV := source scripts/env.sh &&
 
 help:  ## list the targets
@@ -20,6 +20,9 @@ demo: setup  ## the whole loop in simulation (QUICK=1 for a short one, ARGS="...
 # pytest-xdist waits for ever for the rest of a file whose worker was replaced: a crash ends the run instead.
 test: setup  ## all tests, two files at a time (ARGS="-k name -x" for pytest instead)
 	@$(ENV) python -m pytest $(or $(ARGS),--numprocesses 2 --dist loadfile --max-worker-restart 0)
+
+bench: setup  ## all benchmarks into runs/bench.jsonl (ONLY=name for one)
+	@$(ENV) python bench/run.py $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 reference: setup  ## write config/*.yaml and the generated pages of docs/reference from the code
 	@$(ENV) PYTHONPATH="scripts:$$PYTHONPATH" python -m apo_reference
@@ -39,9 +42,3 @@ clean:  ## remove build products; .venv and everything recorded or trained stay
 	@rm -rf build install log *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	@find $(wildcard src test bench launch) -name __pycache__ -type d -prune -exec rm -rf {} +
 	@find src -name '*.egg-info' -type d -prune -exec rm -rf {} +
-
-ifneq ($(wildcard bench/run.py),)
-.PHONY: bench
-bench: setup  ## all benchmarks into runs/bench.jsonl (ONLY=name for one)
-	@$(ENV) python bench/run.py $(if $(ONLY),--only $(ONLY)) $(ARGS)
-endif
