@@ -48,7 +48,7 @@ def contract_at(rate_hz: float, folder: Path) -> Path:
 
 
 class Harness:
-    """Publishes what the arbiter listens to and receives what it, or the relay, publishes.
+    """Publishes the inputs of the arbiter and receives what it, or the relay, publishes.
 
     Args:
         rate_hz: of control ticks, poses and resting operator samples.
@@ -155,7 +155,7 @@ class Harness:
         return begin
 
     def connected(self, relay: bool) -> bool:
-        """Whether the process under test is there, and listens."""
+        """Whether the process under test is there and has subscribed."""
         if relay:
             return bool(self._relay.get_subscription_count() and self.node.count_publishers(RELAY_OUT))
         return bool(self._operator.get_subscription_count() and self.commands)

@@ -26,11 +26,11 @@ os.environ.update(
     FASTDDS_DEFAULT_PROFILES_FILE=_PROFILE,
 )
 
-# before any test imports MuJoCo, which takes its GL library then and keeps it; what renders says if there is none
+# before any test imports MuJoCo, which takes its GL library then and keeps it; rendering raises if there is none
 with contextlib.suppress(RuntimeError):
     prepare_backend()
 
-# a busy machine is slow now and then, which says nothing about the code
+# a busy machine is slow at times, whatever the code
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 

@@ -1,18 +1,16 @@
 """package.xml, setup.py, pyproject.toml, requirements/ and the pre-commit hooks agree."""
 
-import ast
 import json
 import re
 import subprocess
 import sys
 import tomllib
 import xml.etree.ElementTree as xml
-from pathlib import Path
 
 import pytest
 import yaml
+from source_tree import ROOT, imported_distributions
 
-ROOT = Path(__file__).parents[1]
 PACKAGES = sorted(path.parent for path in (ROOT / "src").glob("*/setup.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # module -> distribution, where the two differ
@@ -82,24 +80,12 @@ def test_every_requirement_is_pinned_once(role):
         assert not pinned or version == pins()[name], name
 
 
-def imported(package: Path) -> set[str]:
-    """Top names of the modules that a package imports, those in functions too."""
-    found: set[str] = set()
-    for file in (package / package.name).rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Import):
-                found |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                found.add(node.module.partition(".")[0])
-    return found - set(sys.stdlib_module_names)
-
-
 def test_every_imported_distribution_is_a_requirement_and_the_reverse():
     installed = {name: role for role in ROLES if role not in ("dev", "docs", "ros") for name in requirements(role)}
     ros = {name.removeprefix("ros-").replace("-", "_") for name in requirements("ros")}
     ros |= {"ament_index_python", "launch", "launch_ros", "rcl_interfaces"}
     own = {package.name for package in (ROOT / "src").iterdir()}
-    modules = {name for package in PACKAGES for name in imported(package)} - own - ros
+    modules = {name for package in PACKAGES for name in imported_distributions(package)} - own - ros
     used = {DISTRIBUTIONS.get(name, name).lower() for name in modules}
     assert used <= set(installed)
     assert set(installed) - used == NOT_IMPORTED
@@ -130,5 +116,5 @@ def test_imports_follow_the_package_graph_of_the_docs():
         while found < len(allowed):
             found = len(allowed)
             allowed |= {target for source, target in arrows if source in allowed}
-        assert {name for name in imported(package) if name.startswith("apo_")} <= allowed
+        assert {name for name in imported_distributions(package) if name.startswith("apo_")} <= allowed
     assert set(names.values()) == {package.name for package in PACKAGES}

@@ -62,7 +62,7 @@ def test_uses_are_found_in_calls_tuples_and_tables(tmp_path):
     folder.mkdir(parents=True)
     (folder / "pkg_node.py").write_text(
         "from std_msgs.msg import Bool\nfrom std_srvs.srv import Trigger\n_STOP = 'stop'\n"
-        "node.create_publisher(Bool, 'a', LATCHED)\nhear(node, Bool, _STOP, call)\n"
+        "node.create_publisher(Bool, 'a', LATCHED)\nsubscribe(node, Bool, _STOP, call)\n"
         "wanted = [(Bool, 'b', call, COMMANDS)]\n"
         "node.create_service(Trigger, '~/run', call)\nkinds = {'x/y': Trigger}\n_KINDS = {'twist': Bool}\n"
     )

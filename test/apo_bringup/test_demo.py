@@ -77,7 +77,7 @@ def test_parameters_in_lockstep():
     }
 
 
-def test_in_realtime_the_policy_replans_as_its_configuration_says():
+def test_in_realtime_the_policy_replans_as_configured():
     made = by_name(mode="realtime")
     assert {name: values["lockstep"] for name, values in made.items() if name != "trainer"} == dict.fromkeys(
         ("sim_bridge", "policy", "arbiter", "teleop", "recorder"), False

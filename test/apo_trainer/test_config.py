@@ -27,7 +27,7 @@ def test_the_shipped_file_names_every_parameter():
 @pytest.mark.parametrize(
     ("config", "shares"), [(TrainingConfig(), (0.5, 0.25, 0.25)), (read_config(SHIPPED), (0.6, 0.3, 0.1))]
 )
-def test_the_default_shares_are_the_papers_and_the_shipped_ones_imitate_more(config, shares):
+def test_default_shares_are_the_papers_and_shipped_ones_imitate_more(config, shares):
     assert (config.share_expert, config.share_human, config.share_undesirable) == shares
     assert config.label_rule == LabelRule(undesirable_steps=10)
 

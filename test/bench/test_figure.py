@@ -19,7 +19,7 @@ def test_a_goal_is_an_upper_or_a_lower_limit():
     assert not Figure("b", 5.9, "x", 6.0, False, 1).met
 
 
-def test_a_line_is_read_back_and_says_whether_the_goal_was_met(capsys):
+def test_a_line_is_read_back_and_has_whether_the_goal_was_met(capsys):
     LATENCY.emit()
     line = capsys.readouterr().out
     assert json.loads(line)["met"] is True
@@ -27,7 +27,7 @@ def test_a_line_is_read_back_and_says_whether_the_goal_was_met(capsys):
     assert LATENCY.row() == ("takeover_p50_ratio", "1.25", "1.1", "1.25", "<= 1.3", "met", "300")
 
 
-def test_what_is_no_figure_is_refused():
+def test_what_is_no_figure_is_rejected():
     for line in ("[INFO] up", "[]", "3", '{"value": 1}'):
         with pytest.raises(ValueError):
             parse_figure(line)

@@ -34,7 +34,7 @@ def test_figures_go_to_the_file_and_the_table(tmp_path):
     assert "warming up" in done.stderr
 
 
-def test_a_benchmark_that_fails_or_says_nothing_is_an_error_but_the_others_are_kept(tmp_path):
+def test_benchmarks_that_fail_or_print_no_figure_are_errors_of_their_own(tmp_path):
     (tmp_path / "bench_bad.py").write_text("raise SystemExit(3)")
     (tmp_path / "bench_mute.py").write_text("")
     (tmp_path / "bench_one.py").write_text(f"print('''{json.dumps(FIGURE)}''')")

@@ -32,9 +32,9 @@ def test_a_chunk_whose_period_is_not_finite_holds(cell, start_arbiter, period_s)
 def test_a_silent_policy_holds_and_comes_back(cell, start_arbiter):
     start_arbiter(start_enabled=True, policy_silent_s=0.15)
     cell.until_state("POLICY", "policy_in_control")
-    cell.policy_speaks = False
+    cell.policy_publishes = False
     cell.until_state("HOLD", "policy_silent")
-    cell.policy_speaks = True
+    cell.policy_publishes = True
     cell.until_state("POLICY", "policy_in_control")
     assert not any(s.latched for s in cell.statuses)
 
@@ -187,10 +187,10 @@ def test_a_log_that_nobody_reads_silences_nobody(cell, start_arbiter):
     fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
     for _ in range(10):  # twenty lines of more than 300 characters
         cell.until_state("POLICY", "policy_in_control")
-        cell.policy_speaks = False
+        cell.policy_publishes = False
         cell.send_fault(cell.node.get_clock().now().nanoseconds, "dark" * 100)
         cell.until_state("HOLD", "policy_fault")
-        cell.policy_speaks = True
+        cell.policy_publishes = True
     cell.until_state("POLICY", "policy_in_control")
 
 

@@ -54,21 +54,21 @@ def test_shutdown_of_the_lifecycle_ends_the_motion(cell, start_arbiter):
     assert len(cell.commands) == ended
 
 
-def test_no_gripper_moves_before_it_is_spoken_of(cell, start_arbiter):
+def test_no_gripper_moves_before_it_is_commanded(cell, start_arbiter):
     gripper: list[JointTrajectory] = []
     cell.node.create_subscription(JointTrajectory, "gripper_command", gripper.append, COMMANDS)
     start_arbiter(policy_silent_s=0.5)
     held = cell.until_state("IDLE", "disabled")
     cell.spin_until(lambda: cell.commands[-1].tick > held.tick + 5, "ticks", flow=True)
     assert gripper == []
-    cell.policy_speaks = False
+    cell.policy_publishes = False
     cell.call("enable", SetBool.Request(data=True))
     cell.until_state("HOLD", "policy_silent")
     cell.active = True
     driven = cell.until_state("HUMAN", "operator_motion")
     cell.spin_until(lambda: cell.commands[-1].tick > driven.tick + 5, "ticks", flow=True)
     assert gripper == []
-    cell.active, cell.policy_speaks = False, True
+    cell.active, cell.policy_publishes = False, True
     cell.spin_until(lambda: gripper, "the gripper's command", flow=True)
 
 
@@ -88,7 +88,7 @@ def test_it_can_be_deactivated_and_activated_again(cell, start_arbiter):
     assert cell.commands[ended].tick == 1
 
 
-def test_limits_that_are_not_set_are_told_at_the_start(cell, start_arbiter, write_contract):
+def test_limits_that_are_not_set_are_reported_at_the_start(cell, start_arbiter, write_contract):
     file = write_contract(lambda data: data["limits"].pop("linear_jerk"))
     process = start_arbiter(contract_file=file)
     process.send_signal(signal.SIGINT)

@@ -68,7 +68,7 @@ class Robot:
         self.at, self.frame = POSTURE.position, ""
         self.reports_joints = True
 
-    def listen(self, arm: type, gripper: type | None = None) -> None:
+    def subscribe(self, arm: type, gripper: type | None = None) -> None:
         self.node.create_subscription(arm, "arm/commands", self.arm.append, COMMANDS)
         if gripper is not None:
             self.node.create_subscription(gripper, "gripper/commands", self.gripper.append, COMMANDS)
@@ -176,7 +176,7 @@ def start(ros_domain, robot, contract):
 def end(robot: Robot, process: subprocess.Popen) -> None:
     """Ends the arbiter and waits for its last command, and for as many messages as commands.
 
-    What was sent before somebody drove may have come before the robot listened.
+    What was sent before somebody drove may have come before the robot subscribed.
     """
     process.send_signal(signal.SIGINT)
     robot.spin_until(lambda: process.poll() is not None, "the end of the arbiter")
@@ -216,7 +216,7 @@ def joint_velocity(positions: np.ndarray, twist: np.ndarray) -> np.ndarray:
 
 
 def test_twist_and_gripper_trajectory_with_the_observations_stamp(robot, start):
-    robot.listen(TwistStamped, JointTrajectory)
+    robot.subscribe(TwistStamped, JointTrajectory)
     process = start(output="twist", gripper_joint="finger")
     message = driven(robot)
     assert message.header.frame_id == "base"
@@ -233,7 +233,7 @@ def test_twist_and_gripper_trajectory_with_the_observations_stamp(robot, start):
 
 
 def test_pose_in_the_controllers_frame(robot, start):
-    robot.listen(PoseStamped)
+    robot.subscribe(PoseStamped)
     process = start(output="pose", output_frame="panda_link0", output_stamp="now", gripper_output="none")
     message = driven(robot)
     assert message.header.frame_id == "panda_link0"
@@ -249,7 +249,7 @@ def test_pose_in_the_controllers_frame(robot, start):
 
 
 def test_joint_velocities_and_gripper_position(robot, start):
-    robot.listen(Float64MultiArray, Float64MultiArray)
+    robot.subscribe(Float64MultiArray, Float64MultiArray)
     process = start(output="joint_velocity", urdf_file=URDF, gripper_output="position", gripper_open_m=0.04, **LINKS)
     message = driven(robot)
     np.testing.assert_allclose(message.data, joint_velocity(READY, FORWARD[:6]), atol=1e-5)
@@ -260,7 +260,7 @@ def test_joint_velocities_and_gripper_position(robot, start):
 
 
 def test_joint_positions(robot, start):
-    robot.listen(Float64MultiArray)
+    robot.subscribe(Float64MultiArray)
     process = start(output="joint_position", urdf_file=URDF, gripper_output="none", **LINKS)
     driven(robot)
     leads(robot, lambda message: message.data)
@@ -271,7 +271,7 @@ def test_joint_positions(robot, start):
 
 
 def test_joint_trajectories(robot, start):
-    robot.listen(JointTrajectory)
+    robot.subscribe(JointTrajectory)
     process = start(output="joint_trajectory", urdf_file=URDF, output_stamp="now", gripper_output="none", **LINKS)
     message = driven(robot)
     assert message.joint_names == JOINTS and to_ns(message.header.stamp) == 0
@@ -286,7 +286,7 @@ def test_joint_trajectories(robot, start):
 
 
 def test_a_target_that_begins_again_begins_where_the_arm_is_then(robot, start):
-    robot.listen(PoseStamped)
+    robot.subscribe(PoseStamped)
     start(output="pose", gripper_output="none")
     driven_to_lead = POSTURE.position[0] + 0.05
     robot.spin_until(lambda: robot.arm and abs(robot.arm[-1].pose.position.x - driven_to_lead) < 1e-6, "the lead")
@@ -300,7 +300,7 @@ def test_a_target_that_begins_again_begins_where_the_arm_is_then(robot, start):
 
 
 def test_a_pose_in_another_frame_is_no_place_for_a_target(robot, start):
-    robot.listen(PoseStamped)
+    robot.subscribe(PoseStamped)
     robot.frame = "world"
     start(output="pose", gripper_output="none", output_frame="panda_link0")
     held = robot.until_reason("observation_invalid")
@@ -311,7 +311,7 @@ def test_a_pose_in_another_frame_is_no_place_for_a_target(robot, start):
 
 
 def test_a_hostile_description_is_a_fault_and_a_sound_one_ends_it(robot, start):
-    robot.listen(Float64MultiArray)
+    robot.subscribe(Float64MultiArray)
     diagnostics: list[DiagnosticArray] = []
     robot.node.create_subscription(DiagnosticArray, "/diagnostics", diagnostics.append, COMMANDS)
     start(output="joint_velocity", gripper_output="none", **LINKS)
@@ -323,7 +323,7 @@ def test_a_hostile_description_is_a_fault_and_a_sound_one_ends_it(robot, start):
 
 
 def test_in_lockstep_ages_count_in_stamps(robot, start):
-    robot.listen(PoseStamped)
+    robot.subscribe(PoseStamped)
     robot.in_lockstep()
     start(output="pose", gripper_output="none", lockstep=True, lockstep_deadline_s=20.0)
     # by the clock of the wall these stamps are decades old
@@ -332,7 +332,7 @@ def test_in_lockstep_ages_count_in_stamps(robot, start):
 
 
 def test_no_output_sends_nothing(robot, start):
-    robot.listen(TwistStamped, JointTrajectory)
+    robot.subscribe(TwistStamped, JointTrajectory)
     start(output="none", gripper_output="none")
     robot.until_reason("policy_in_control")
     assert not robot.arm and not robot.gripper
@@ -340,7 +340,7 @@ def test_no_output_sends_nothing(robot, start):
 
 
 def test_the_arm_is_held_while_its_joints_are_not_known(robot, start):
-    robot.listen(Float64MultiArray)
+    robot.subscribe(Float64MultiArray)
     robot.reports_joints = False
     start(output="joint_velocity", gripper_output="none", joint_state_max_age_s=0.3, **LINKS)
     held = robot.until_reason("output_blocked")
@@ -358,7 +358,7 @@ def test_the_arm_is_held_while_its_joints_are_not_known(robot, start):
 
 
 def test_somebody_else_who_sends_the_arm_commands_holds(robot, start):
-    robot.listen(TwistStamped)
+    robot.subscribe(TwistStamped)
     start(output="twist", gripper_output="none", publisher_check_s=0.05)
     robot.until_reason("policy_in_control")
     intruder = robot.node.create_publisher(TwistStamped, "arm/commands", COMMANDS)

@@ -46,7 +46,7 @@ def checkpoint(tmp_path_factory) -> Path:
 
 
 class Client:
-    """The node's counterpart: asks for training and listens."""
+    """The node's counterpart: requests trainings and receives the reports."""
 
     def __init__(self, domain: int):
         self.context = rclpy.Context()

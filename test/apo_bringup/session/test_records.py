@@ -61,7 +61,7 @@ def test_a_recording_starts_with_task_seed_and_tags(with_operator, operator_name
     ("success", "truncated", "outcome", "reason"),
     [(True, False, "SUCCESS", "task_success"), (False, True, "FAILURE", "step_limit")],
 )
-def test_a_recording_ends_with_what_the_task_says(success, truncated, outcome, reason):
+def test_a_recording_ends_as_the_task_reports(success, truncated, outcome, reason):
     status = Message(success=success, truncated=truncated, last_observation_stamp="stamp")
     assert end_fields(status) == {"outcome": outcome, "reason": reason, "truncated": truncated, "until": "stamp"}
 

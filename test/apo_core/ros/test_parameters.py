@@ -61,9 +61,9 @@ def test_a_name_that_the_node_does_not_have_is_reported(make_node, capfd):
     declare(node, Pump)
     declare(node, Extra)
     warn_of_unknown(node)
-    said = capfd.readouterr().err
-    assert "stroke is not a parameter of node 'pump' and has no effect, did you mean strokes?" in said
-    assert said.count("has no effect") == 1
+    logged = capfd.readouterr().err
+    assert "stroke is not a parameter of node 'pump' and has no effect, did you mean strokes?" in logged
+    assert logged.count("has no effect") == 1
 
 
 def test_every_fault_is_listed(make_node):

@@ -125,7 +125,7 @@ def test_two_publishers_hold():
     assert loop.on_timer(PERIOD, PERIOD).reason == "observation_missing"
 
 
-def test_the_summary_tells_ages_counts_and_clips():
+def test_the_summary_has_ages_counts_and_clips():
     loop = make()
     assert loop.summary(0) == {"state": "no tick yet", "ticks_missed": "0"}
     now = 1000 * MS
@@ -201,7 +201,7 @@ def test_in_real_time_an_unknown_adapter_holds_until_it_is_announced():
     assert loop.on_timer(now + PERIOD, now + PERIOD).source is ControlSource.POLICY
 
 
-def test_the_age_of_the_feedback_is_told():
+def test_the_age_of_the_feedback_is_reported():
     loop = make()
     loop.on_feedback(Header(1000 * MS), (0.1, 0, 0, 0, 0, 0), 1000 * MS)
     loop.on_timer(1000 * MS, 1000 * MS)

@@ -5,11 +5,11 @@ from apo_teleop.arbiter.estop import EstopSignal
 SECOND = 1_000_000_000
 
 
-def test_nobody_has_spoken():
+def test_without_a_message_there_is_no_stop():
     assert not EstopSignal().held(0)
 
 
-def test_one_that_said_stop_holds_until_it_takes_it_back():
+def test_a_stop_holds_until_its_publisher_withdraws_it():
     signal = EstopSignal()
     signal.on_message(True, 0)
     assert signal.held(3600 * SECOND)
@@ -17,7 +17,7 @@ def test_one_that_said_stop_holds_until_it_takes_it_back():
     assert not signal.held(3600 * SECOND)
 
 
-def test_one_that_goes_on_saying_stop_is_not_talked_over_by_another():
+def test_a_repeated_stop_is_not_withdrawn_by_another_publisher():
     signal = EstopSignal()
     for second in range(5):
         signal.on_message(True, second * SECOND)

@@ -35,7 +35,7 @@ def test_a_stop_holds_before_its_step_and_after(latch):
     assert not latch.holds and latch.clear() == Clearance("")
 
 
-def test_a_fault_latches_or_passes_as_its_row_says(latch):
+def test_a_fault_latches_or_passes_according_to_its_row(latch):
     assert latch.follow(next_transition({Reason.DEVICE_LOST}), NOW) is Reason.DEVICE_LOST
     assert latch.holds and not latch.estopped
     latch.clear()
@@ -43,7 +43,7 @@ def test_a_fault_latches_or_passes_as_its_row_says(latch):
     assert not latch.holds
 
 
-def test_nothing_clears_while_somebody_goes_on_saying_stop(latch):
+def test_nothing_clears_while_a_publisher_repeats_the_stop(latch):
     latch.update_latch(NOW, ArbiterInputs(NOW, estop=True))
     latch.follow(next_transition(latch.holding()), NOW)
     assert latch.clear() == Clearance("", "a publisher on the topic estop requests a stop")
@@ -63,7 +63,7 @@ def test_nothing_clears_while_somebody_goes_on_saying_stop(latch):
         (0.0, "operator/command", False),  # of whom is unclear
     ],
 )
-def test_a_clear_button_counts_if_it_speaks_of_what_is_latched(latch, age_s, duplicate, cleared):
+def test_a_clear_button_counts_if_it_is_of_what_is_latched(latch, age_s, duplicate, cleared):
     latch.follow(next_transition({Reason.DEVICE_LOST}), NOW - round(0.4 * SECOND))
     latch.update_latch(NOW, pressed("clear", NOW - round(age_s * SECOND), duplicate=duplicate))
     assert latch.holds is not cleared

@@ -64,7 +64,7 @@ def test_a_newer_observation_replaces_one_that_waits():
     assert gate.missed == 0
 
 
-def test_a_repeated_observation_is_told_apart():
+def test_a_repeated_observation_is_recognized():
     gate = LockstepGate(10 * MS)
     assert not gate.observe(100, 0)
     assert not gate.observe(100, 1)

@@ -11,7 +11,7 @@ def make(**config):
     return TrackingMonitor(ArbiterConfig(**{"following_s": 0.2, **config}))
 
 
-def test_it_speaks_when_the_time_is_over():
+def test_it_reports_a_fault_when_the_time_is_over():
     monitor = make()
     assert [monitor.check_tracking(COMMANDED, SLOW, t * MS) for t in (0, 100, 200)] == ["", "", ""]
     assert monitor.check_tracking(COMMANDED, SLOW, 201 * MS) == "commanded 0.100 m/s, measured 0.010"

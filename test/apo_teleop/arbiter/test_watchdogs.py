@@ -47,7 +47,7 @@ def test_the_age_of_an_observation_counts_by_stamp_and_by_arrival(watchdogs, sta
     assert list(watchdogs.pose(NOW, NOW, PoseInput(stamp, receive, (0.0, 0.0, 1.0)))) == [condition] * bool(condition)
 
 
-def test_details_say_how_much(watchdogs):
+def test_details_name_value_and_limit(watchdogs):
     found = watchdogs.pose(NOW, NOW, PoseInput(NOW - 700 * MS, NOW, (0.0, 0.0, 1.0)))
     assert found == {Reason.OBSERVATION_STALE: "0.700 s old"}
     found = watchdogs.policy(NOW, ArbiterInputs(NOW, newest(receive=NOW - 300 * MS), adapters=ADAPTERS), 0)

@@ -42,7 +42,7 @@ class Joystick:
         return self
 
 
-def test_before_a_message_it_is_not_connected_and_says_so_once():
+def test_before_a_message_it_is_not_connected_and_reports_it_once():
     device = Joystick().device
     assert not device.poll(0).connected
     assert device.poll(1) is None
@@ -134,7 +134,7 @@ def test_what_was_pressed_before_a_refused_message_of_the_same_poll_stops():
     assert not sample.connected and sample.events == ("estop",)
 
 
-def test_a_loss_is_told_though_a_good_message_follows_at_once():
+def test_a_loss_is_reported_though_a_good_message_follows():
     stick = Joystick().ready()
     stick.put(11 * SECOND, [math.nan] * 6)
     stick.put(11 * SECOND + MS, REST)

@@ -67,7 +67,7 @@ def assert_shown(terminal, words):
         shown += os.read(terminal[0], 4096)
 
 
-def test_the_first_sample_says_connected_and_at_rest(keyboard):
+def test_the_first_sample_is_connected_and_at_rest(keyboard):
     sample = keyboard.poll(0)
     assert sample.connected and not sample.axes.any() and sample.events == ()
     assert keyboard.poll(1) is None

@@ -90,7 +90,7 @@ def test_an_axis_that_the_device_lacks_is_an_error():
         SHIPPED.get("gamepad", 2)
 
 
-def test_the_shipped_file_says_what_the_code_has_as_default():
+def test_the_shipped_file_has_the_defaults_of_the_code():
     values = read_ros_parameters(CONFIG, "teleop")
     lines = {name: values[name] for name in ("axis_maps", "button_roles")}
     assert build(ProfileConfig, lines, "file") == ProfileConfig()

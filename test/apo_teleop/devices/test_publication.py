@@ -12,7 +12,7 @@ MOVING = OperatorSample(True, True, np.full(7, 0.5, np.float32), ("gripper_toggl
 RESTING = OperatorSample(True, False, np.zeros(7, np.float32))
 
 
-def test_before_the_device_speaks_it_is_not_connected():
+def test_before_the_first_reading_it_is_not_connected():
     sample = OperatorPublication(100 * MS).take(0)
     assert not sample.connected and not sample.active
 

@@ -65,7 +65,7 @@ def test_changes_and_heartbeats_are_published_until_it_is_closed():
     assert not published.samples[-1].connected
 
 
-def test_what_is_published_last_says_that_the_operator_is_gone():
+def test_the_last_sample_reports_that_the_operator_is_gone():
     device, published = Device(), Published()
     device.samples.append(DeviceSample(1, True, FULL))
     reading = reader(device, published)
@@ -88,7 +88,7 @@ def test_a_woken_reader_polls_at_once():
     reading.close()
 
 
-def test_a_device_that_raises_is_lost_and_told_of_once():
+def test_a_device_that_raises_is_lost_and_reported_once():
     class Broken(Device):
         def poll(self, now_ns):
             if self.samples:

@@ -116,7 +116,7 @@ def test_every_queued_report_is_drained_and_parts_add_up(port):
     assert mouse.poll(2 * SECOND + MS) is None
 
 
-def test_each_report_is_news_though_it_says_the_same(port):
+def test_each_report_is_news_though_its_values_are_the_same(port):
     mouse = opened(port, WIRELESS)
     for step in range(3):
         port.reports.append(axes_report(1, 0, -350, 0, 0, 0, 0))
@@ -296,7 +296,7 @@ def test_any_bytes_keep_motion_within_its_scales_without_raising(model, polls):
                 assert set(mapped.events) <= set(OperatorEvent)
 
 
-def test_the_reading_thread_tells_of_a_pulled_plug_and_of_the_return(port):
+def test_the_reading_thread_reports_a_pulled_plug_and_the_return(port):
     published, news, lines = [], threading.Condition(), []
 
     def publish(sample):

@@ -124,7 +124,7 @@ def test_a_chain_without_end_is_refused():
         Arm(f"<robot>{links}{joints}</robot>", "l0", "l199", (), "the URDF")
 
 
-def test_without_mujoco_it_says_what_to_install(monkeypatch):
+def test_without_mujoco_the_error_names_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "mujoco", None)
     with pytest.raises(ConfigError, match=r"pip install -r requirements/kinematics\.in"):
         planar_arm()

@@ -30,7 +30,7 @@ def episode(policy_actions, rows) -> EpisodeData:
     )
 
 
-def test_the_shadow_chunk_is_what_the_policy_said_in_the_rows_that_count():
+def test_the_shadow_chunk_has_the_policy_actions_of_rows_that_count():
     sample = Sample(episode([[1, 2], [3, 4], [5, 6]], rows=[2, 2, 1]), 1, H)
     actions, mask = shadow_chunk(sample, 4)
     assert actions.tolist() == [[3, 4], [5, 6], [5, 6], [5, 6]]

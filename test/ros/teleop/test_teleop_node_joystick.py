@@ -104,7 +104,7 @@ def test_a_second_publisher_of_the_joystick_topic_ends_the_control(joy_cell, sta
         ([1], 0.0, "1 axes"),
     ],
 )
-def test_what_a_joystick_may_not_say_is_refused_with_its_reason(joy_cell, start, axes, ahead_s, reason):
+def test_wrong_messages_of_a_joystick_are_rejected_with_a_reason(joy_cell, start, axes, ahead_s, reason):
     process = start(device="joy")
     joy_cell.until_joy(REST, rests, "a resting joystick")
     joy_cell.until_joy(axes, is_lost, "the refusal", ahead_s=ahead_s)

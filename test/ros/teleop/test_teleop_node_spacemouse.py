@@ -18,7 +18,7 @@ from apo_core.ros.conversions import to_ns
 FAKE_HIDAPI = Path(__file__).parent / "fake_hidapi.c"
 
 
-def test_a_missing_spacemouse_is_told_by_heartbeats(cell, start):
+def test_a_missing_spacemouse_is_reported_by_heartbeats(cell, start):
     start(device="spacemouse")
     cell.spin_until(lambda: len(cell.samples) >= 3, "heartbeats")
     values = cell.until_diagnosed(lambda: None, DiagnosticStatus.WARN, "libhidapi")

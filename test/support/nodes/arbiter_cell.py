@@ -76,7 +76,7 @@ class Cell:
         self.adapter = 6
         self.active = False
         self.connected = True
-        self.policy_speaks = True
+        self.policy_publishes = True
         self.period_s: float | None = None  # instead of the contract's
 
     def spin_until(self, condition: Callable[[], bool], what: str, flow: bool = False) -> None:
@@ -100,7 +100,7 @@ class Cell:
         for publisher in (self._chunk, self._adapter):
             self.node.destroy_publisher(publisher)
         self._chunk = self._adapter = None
-        self.policy_speaks = False
+        self.policy_publishes = False
 
     def make_clock(self) -> None:
         """Simulated time, one period further with every sending."""
@@ -129,7 +129,7 @@ class Cell:
             message.header.stamp = to_stamp(now)
             self._feedback.publish(message)
         self.send_pose(now)
-        if self.policy_speaks:
+        if self.policy_publishes:
             self.send_chunk(now)
         self.send_operator(now)
 

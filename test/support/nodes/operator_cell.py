@@ -1,4 +1,4 @@
-"""A robot that does not move and a listener around the operator's node as a process; for tests over DDS."""
+"""A robot that does not move and a subscriber around the operator's node as a process; for tests over DDS."""
 
 import time
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def is_estop(sample: OperatorCommand) -> bool:
 
 
 class Cell:
-    """A robot that does not move, and a listener."""
+    """A robot that does not move, and a subscriber."""
 
     def __init__(self):
         self.node = rclpy.create_node("cell")

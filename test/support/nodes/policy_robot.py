@@ -26,7 +26,7 @@ WAIT_S = 60.0  # limit of a wait for something that will come
 
 
 class Robot:
-    """The node's counterpart: senses, commands, and listens."""
+    """The node's counterpart: publishes observations and commands, and receives chunks."""
 
     def __init__(self, domain: int):
         self.context = rclpy.Context()
@@ -69,7 +69,7 @@ class Robot:
             self.executor.spin_once(timeout_sec=0.05)
 
     def found(self) -> bool:
-        """Whether the node is active: it listens to every stream, and its topics are connected."""
+        """Whether the node is active: it has subscribed to every stream, and its topics are connected."""
         publishers = (*self.images.values(), self.pose, self.joints, self.gripper, self.command, self.clock)
         return (
             all(p.get_subscription_count() for p in publishers)

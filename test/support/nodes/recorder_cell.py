@@ -23,7 +23,7 @@ POLICY, HUMAN, HOLD = ControlSource.POLICY, ControlSource.HUMAN, ControlSource.H
 
 
 class Cell:
-    """Robot, arbiter and driver in one: publishes ticks, calls the recorder, listens to its events."""
+    """Robot, arbiter and driver in one: publishes ticks, calls the recorder, receives its events."""
 
     def __init__(self, make_observation):
         self.node = rclpy.create_node("cell")

@@ -21,7 +21,7 @@ def test_policy_drives_with_the_row_of_the_tick():
     np.testing.assert_allclose(executed, [0.1, 0.2, 0.3, 0.4], atol=1e-6)
 
 
-def test_a_decision_says_what_it_came_from():
+def test_a_decision_names_its_origin():
     decision = Rig().tick()
     assert decision.source is ControlSource.POLICY
     assert decision.state is ControlState.POLICY
@@ -117,7 +117,7 @@ def test_faults_hold_and_end_by_themselves(spoiled, reason):
     assert rig.tick().source is ControlSource.POLICY
 
 
-def test_the_detail_is_short_whatever_a_message_says_of_itself():
+def test_the_detail_is_short_whatever_a_message_contains():
     assert Rig().tick(policy={"chunk": None, "fault": "x" * 1_000_000}).detail == "x" * 300
 
 
@@ -183,7 +183,7 @@ def test_a_clock_that_goes_back_holds_and_ends_the_intervention():
     assert rig.tick().source is ControlSource.POLICY
 
 
-def test_commands_are_brought_within_the_limits_and_say_so():
+def test_commands_are_clipped_to_the_limits_and_name_them():
     rig = Rig()
     rig.rows = np.array([[3, 0, 0, 0, 0, -20, 5]], np.float32)
     decision = rig.tick()

@@ -134,7 +134,7 @@ def test_a_short_blindness_does_not_hand_back():
     assert rig.takeovers == 1
 
 
-def test_the_gripper_within_its_range_before_anybody_speaks_of_it():
+def test_the_gripper_is_within_its_range_before_any_command():
     action = dataclasses.replace(CONTRACT.action, low=(*CONTRACT.action.low[:6], 0.0))
     rig = Rig(dataclasses.replace(CONTRACT, action=action), start_enabled=False)
     assert rig.tick().values[6] == 0.0
@@ -147,7 +147,7 @@ def test_the_gripper_within_its_range_before_anybody_speaks_of_it():
 @pytest.mark.parametrize(
     ("deflection", "events"), [(np.array([0, 0, 0.1, 0, 0, 0, 1.0], np.float32), ()), (None, ("gripper_toggle",))]
 )
-def test_an_operator_who_only_moves_the_arm_says_nothing_of_the_gripper(deflection, events):
+def test_an_operator_who_only_moves_the_arm_commands_no_gripper(deflection, events):
     rig = Rig()
     rig.tick(RIGHT)
     rig.tick(RIGHT, events=("gripper_toggle", "gripper_toggle"))
@@ -160,7 +160,7 @@ def test_an_operator_who_only_moves_the_arm_says_nothing_of_the_gripper(deflecti
     assert rig.arbiter.has_gripped
 
 
-def test_a_takeover_blends_and_says_which_limit_asks_for_it():
+def test_a_takeover_blends_and_names_the_limit_that_requires_it():
     rig = Rig(contract=with_limits(linear_acceleration=8.0, linear_jerk=40.0, angular_acceleration=None))
     rig.rows = np.tile(np.array([0.4, 0, 0, 0, 0, 0, -1], np.float32), (4, 1))
     for _ in range(10):

@@ -119,7 +119,7 @@ def test_stop_and_clear_together_stop():
         ({}, "operator/command"),
     ],
 )
-def test_a_clear_button_that_may_speak_of_something_else_ends_no_stop(operator, duplicate):
+def test_a_clear_button_that_may_be_of_another_fault_ends_no_stop(operator, duplicate):
     rig = Rig()
     rig.tick()
     rig.arbiter.estop()

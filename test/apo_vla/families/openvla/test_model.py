@@ -79,7 +79,7 @@ def test_the_sequence_is_bos_image_prompt_and_action(policy):
     torch.testing.assert_close(found, logits, rtol=0, atol=1e-4)
 
 
-def test_another_image_or_prompt_changes_what_it_says(policy):
+def test_another_image_or_prompt_changes_its_output(policy):
     first, second, third = (
         policy.logprobs(batch(policy, o), np.arange(7)[None]) for o in (seen(), seen(1), seen(0, "stack the cubes"))
     )

@@ -97,7 +97,7 @@ def test_logprobs_are_those_of_generate_and_padding_changes_nothing(policy):
     np.testing.assert_allclose(found[counted], log_probs[counted], atol=2e-3)
 
 
-def test_every_input_changes_what_it_says(policy):
+def test_every_input_changes_its_output(policy):
     plain = seen()
     wrist = Observation(7, {**plain.images, "wrist": 255 - plain.images["wrist"]}, plain.state, plain.instruction)
     tokens = np.arange(6)[None]
