@@ -11,6 +11,7 @@ from unittest.mock import ANY
 import h5py
 import numpy as np
 import pytest
+from training_output import published, result_of
 
 from apo_core.adapters.signature import make_keys, read_trusted_keys
 from apo_core.adapters.store import AdapterStore
@@ -18,14 +19,6 @@ from apo_core.types import EpisodeKind
 from apo_trainer import train
 from apo_trainer.config import read_config
 from apo_vla.policy import VlaPolicy
-
-
-def result_of(tmp_path: Path, run="run") -> dict:
-    return json.loads((tmp_path / run / "result.json").read_text())
-
-
-def published(tmp_path: Path) -> list[int]:
-    return AdapterStore(tmp_path / "adapters").versions()
 
 
 def test_a_run_publishes_an_adapter_that_the_policy_loads(arguments, checkpoint, tmp_path, capsys):

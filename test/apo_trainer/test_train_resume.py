@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from training_output import published, result_of
 
 from apo_core.adapters.store import AdapterStore
 from apo_trainer import train
@@ -19,14 +20,6 @@ from apo_trainer import train
 def arguments(arguments):
     """Nothing of another run is at hand."""
     return partial(arguments, reference_cache=False)
-
-
-def result_of(tmp_path, run="run") -> dict:
-    return json.loads((tmp_path / run / "result.json").read_text())
-
-
-def published(tmp_path) -> list[int]:
-    return AdapterStore(tmp_path / "adapters").versions()
 
 
 def losses(tmp_path, run) -> list[float]:

@@ -16,6 +16,7 @@ from node_command import node_command
 from rclpy.executors import SingleThreadedExecutor
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
+from spinning import spin_until
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 # looked for, not imported: an import would take MuJoCo's default GL library for the whole test process
@@ -72,10 +73,7 @@ class Arm:
         return lambda message: self.ticks.setdefault(to_ns(message.header.stamp), {}).__setitem__(topic, message)
 
     def spin_until(self, condition: Callable[[], object], what: str = "what was waited for") -> None:
-        deadline = time.monotonic() + WAIT_S
-        while not condition():
-            assert time.monotonic() < deadline, f"{what} did not come"
-            self._executor.spin_once(timeout_sec=0.05)
+        spin_until(self._executor, condition, what, WAIT_S)
 
     def wait_connected(self) -> None:
         self.spin_until(

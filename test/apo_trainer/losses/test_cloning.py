@@ -2,12 +2,9 @@
 
 import pytest
 import torch
+from tensors import tensor
 
 from apo_trainer.losses import bc_loss
-
-
-def tensor(*values, grad=False):
-    return torch.tensor(values, dtype=torch.float32, requires_grad=grad)
 
 
 def test_bc_loss_is_the_mean_over_tokens():

@@ -4,12 +4,9 @@ import math
 
 import pytest
 import torch
+from tensors import tensor
 
 from apo_trainer.losses import dpo_loss, tpo_loss
-
-
-def tensor(*values, grad=False):
-    return torch.tensor(values, dtype=torch.float32, requires_grad=grad)
 
 
 def test_dpo_loss_of_literals():

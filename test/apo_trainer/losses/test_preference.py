@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tensors import flags, tensor
 
 from apo_trainer.losses import (
     adaptive_weights,
@@ -11,14 +12,6 @@ from apo_trainer.losses import (
     kl_estimate,
     kto_loss,
 )
-
-
-def tensor(*values, grad=False):
-    return torch.tensor(values, dtype=torch.float32, requires_grad=grad)
-
-
-def flags(*values):
-    return torch.tensor(values, dtype=torch.bool)
 
 
 def test_without_pairs_the_kl_is_zero():

@@ -4,16 +4,9 @@ import math
 
 import pytest
 import torch
+from tensors import flags, tensor
 
 from apo_trainer.losses import apo_reference_compat_loss
-
-
-def tensor(*values, grad=False):
-    return torch.tensor(values, dtype=torch.float32, requires_grad=grad)
-
-
-def flags(*values):
-    return torch.tensor(values, dtype=torch.bool)
 
 
 def test_loss_of_literals():

@@ -1,6 +1,5 @@
 """A robot, an arbiter and a driver around the recorder as a process; for tests over DDS."""
 
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +8,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image, JointState
+from spinning import spin_until
 from std_srvs.srv import Trigger
 
 from apo_core.ros.conversions import array_to_pose, image_to_msg, to_floats, to_stamp
@@ -50,10 +50,7 @@ class Cell:
         self.diagnostics = {pair.key: pair.value for pair in message.status[0].values}
 
     def spin_until(self, condition: Callable[[], object], what: str = "what was waited for") -> None:
-        deadline = time.monotonic() + WAIT_S
-        while not condition():
-            assert time.monotonic() < deadline, f"{what} did not come"
-            self._executor.spin_once(timeout_sec=0.05)
+        spin_until(self._executor, condition, what, WAIT_S)
 
     def wait_connected(self) -> None:
         self.spin_until(

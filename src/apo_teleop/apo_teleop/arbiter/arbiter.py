@@ -126,7 +126,7 @@ class Arbiter:
             self._operator.executed()
         if inputs.pose is not None and is_position(inputs.pose) and Reason.OBSERVATION_INVALID not in found:
             self._shaper.estimate.observe(inputs.pose.position, inputs.pose.stamp_ns, now_ns)
-        return self._decide(reason, found.get(row.reason, ""), inputs, elapsed_s)
+        return self._decide(now_ns, reason, found.get(row.reason, ""), inputs, elapsed_s)
 
     def last(self, now_ns: int) -> Decision:
         """The safe command to end with: no motion, the gripper as it is. What is latched stays latched."""
@@ -187,15 +187,17 @@ class Arbiter:
                 return {Reason.ROBOT_NOT_FOLLOWING: behind}
         return found
 
-    def _decide(self, reason: Reason, detail: str, inputs: ArbiterInputs, elapsed_s: float) -> Decision:
+    def _decide(self, now_ns: int, reason: Reason, detail: str, inputs: ArbiterInputs, elapsed_s: float) -> Decision:
         pose, newest, human = inputs.pose, inputs.policy, self._operator.values
-        row = self._watchdogs.policy_row(self._now_ns, newest, inputs.adapters)
+        row = self._watchdogs.policy_row(now_ns, newest, inputs.adapters)
         source = _SOURCES.get(self.state, ControlSource.HOLD)
         if source is ControlSource.HOLD:
-            values, clipped = self._shaper.brake(self._now_ns, elapsed_s)
+            values, clipped = self._shaper.brake(now_ns, elapsed_s)
         else:
-            wanted = row.values.tolist() if source is ControlSource.POLICY else human
-            values, clipped = self._shaper.drive(wanted, source, self._now_ns, elapsed_s)
+            policy = row.values.tolist() if row is not None else None
+            wanted = policy if source is ControlSource.POLICY else human
+            assert wanted is not None  # no state gives control to a source without an action
+            values, clipped = self._shaper.drive(wanted, source, now_ns, elapsed_s)
         takeover = source is ControlSource.HUMAN and self._last_mover is not ControlSource.HUMAN
         self.has_gripped |= source is ControlSource.POLICY or self._operator.has_gripped
         if source is not ControlSource.HOLD:
@@ -214,7 +216,7 @@ class Arbiter:
             latched=self._latch.reason is not None,
             takeover=takeover,
             observation_stamp_ns=self._observation_ns,
-            chunk_stamp_ns=chunk.observation_stamp_ns if row is not None else 0,
+            chunk_stamp_ns=0 if chunk is None or row is None else chunk.observation_stamp_ns,
             policy_values=None if row is None else row.values,
             human_values=None if human is None else np.array(human, np.float32),
             adapter_version=self._adapter_version,

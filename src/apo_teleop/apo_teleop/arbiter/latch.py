@@ -7,7 +7,7 @@ from typing import NamedTuple
 from apo_core.types import OperatorEvent
 from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.arbiter.transitions import Transition
-from apo_teleop.arbiter.types import ArbiterInputs, Reason
+from apo_teleop.arbiter.types import ArbiterInputs, OperatorInput, Reason
 
 
 class Clearance(NamedTuple):
@@ -62,19 +62,19 @@ class Latch:
         """Clears and stops as the inputs request; a stop wins."""
         self._stop_held = inputs.estop
         self._since_ns = min(self._since_ns, now_ns)  # time that starts over must not keep the button from clearing
-        events = inputs.operator.events if inputs.operator is not None else ()
-        if OperatorEvent.CLEAR in events and self._is_timely(now_ns, inputs):
+        sample = inputs.operator
+        events = sample.events if sample is not None else ()
+        if sample is not None and OperatorEvent.CLEAR in events and self._is_timely(now_ns, sample, inputs.duplicate):
             self.clear()
         if inputs.estop or OperatorEvent.ESTOP in events:
             self.stop()
 
-    def _is_timely(self, now_ns: int, inputs: ArbiterInputs) -> bool:
+    def _is_timely(self, now_ns: int, sample: OperatorInput, duplicate: str) -> bool:
         """Whether a clear button is for what is latched now: a delayed one was pressed for an earlier fault."""
-        sample = inputs.operator
         stamp_ns = sample.stamp_ns if sample.clear_stamp_ns is None else sample.clear_stamp_ns
         age_ns = now_ns - stamp_ns
         fresh = -self._future_ns <= age_ns <= self._stale_ns and stamp_ns >= self._since_ns
-        return fresh and not inputs.duplicate
+        return fresh and not duplicate
 
     def holding(self) -> set[Reason]:
         """What holds because of it."""
@@ -84,6 +84,7 @@ class Latch:
     def follow(self, row: Transition, now_ns: int) -> Reason:
         """Latches, or not, by the row of this step; returns the reason of the step."""
         reason = row.published or self.reason
+        assert reason is not None  # the one row that publishes no reason of its own needs a latched one
         if row.latches and self.reason is not reason:
             self._since_ns = now_ns
         self.reason = reason if row.latches else None

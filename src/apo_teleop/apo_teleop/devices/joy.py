@@ -34,8 +34,9 @@ class JoyConfig:
     )
     joy_ahead_s: float = parameter(0.1, "s that a stamp may lie ahead of this node's clock", low=0.0, high=5.0)
 
-    def __post_init__(self):
-        faults, names = [], []
+    def __post_init__(self) -> None:
+        faults: list[str] = []
+        names: list[str] = []
         for line in self.joy_presets:
             try:
                 names.append(_preset(line).name)
@@ -137,13 +138,13 @@ class JoyDevice:
             events += self._take(message)
         if self.publishers != 1 and self._last is not None:
             self._lose("publishers", f"{self.publishers} publishers on {self.preset.topic}")
-        if self._last is not None and self._is_stale(now_ns):
+        if self._last is not None and self._is_stale(self._last, now_ns):
             silent_s = (now_ns - self._last.receive_ns) * 1e-9
             self._lose("silent", f"silent for {silent_s:.2f} s while deflected (its autorepeat rate must be above 0)")
         if self._last is None:
             reported, self._gone_reported = self._gone_reported, True
             return None if reported and not events else disconnected(now_ns, events)
-        return self._sample(now_ns, tuple(events), news)
+        return self._sample(self._last, now_ns, tuple(events), news)
 
     def close(self) -> None:
         """See Device."""
@@ -193,23 +194,25 @@ class JoyDevice:
         self._buttons.clear()
         self._gate.reset()
 
-    def _is_stale(self, now_ns: int) -> bool:
+    def _is_stale(self, last: _Message, now_ns: int) -> bool:
         driving = self._held or self._gate.is_deflected(self._axes)
-        return driving and now_ns - self._last.receive_ns > self._stale_ns
+        return driving and now_ns - last.receive_ns > self._stale_ns
 
-    def _sample(self, now_ns: int, events: tuple[OperatorEvent, ...], news: bool) -> DeviceSample | None:
+    def _sample(
+        self, last: _Message, now_ns: int, events: tuple[OperatorEvent, ...], news: bool
+    ) -> DeviceSample | None:
         deflected = self._gate.is_deflected(self._axes)
         self._gate.update(now_ns, self._axes)
         waits = deflected and not self._gate.is_open
         self.problem = "waits: it is deflected, let go of it once (or is it another preset?)" if waits else ""
-        moved = self._gate.is_open and self._deflected_ns is not None
-        held = moved and not deflected and now_ns - self._deflected_ns < self.preset.rest_ns
+        moved_ns = self._deflected_ns if self._gate.is_open else None
+        held = moved_ns is not None and not deflected and now_ns - moved_ns < self.preset.rest_ns
         changed = held != self._held or self._gate.is_open != self._was_open
         self._held, self._was_open = held, self._gate.is_open
         if not (news or changed):
             return None
         axes = self._axes.copy() if self._gate.is_open else np.zeros(6)
-        return DeviceSample(self._last.stamp_ns, True, axes, events, held)
+        return DeviceSample(last.stamp_ns, True, axes, events, held)
 
 
 def _preset(line: str) -> JoyPreset:

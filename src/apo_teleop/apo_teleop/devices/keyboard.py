@@ -80,7 +80,7 @@ class Keyboard:
         self._started = False
         path = path or "/dev/tty"
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+            self._fd: int | None = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
             self._before = termios.tcgetattr(self._fd)
         except (OSError, termios.error) as error:
             raise ConfigError(
@@ -142,5 +142,7 @@ class Keyboard:
         self._held_until[key] = now_ns + (self._repeat_ns if held else self._tap_ns)
 
     def _write(self, text: str) -> None:
+        if self._fd is None:
+            return
         with contextlib.suppress(OSError):
             os.write(self._fd, text.encode())

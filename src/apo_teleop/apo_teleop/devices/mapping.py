@@ -26,7 +26,7 @@ class MappingConfig:
     )
     activity_off: float = parameter(0.06, "deflection up to which an acting operator rests", low=0.0, high=0.9)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.activity_off > self.activity_on:
             raise ConfigError(
                 "config/teleop.yaml",

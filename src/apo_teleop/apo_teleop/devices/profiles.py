@@ -58,8 +58,8 @@ class ProfileConfig:
         + ", ".join(OperatorEvent),
     )
 
-    def __post_init__(self):
-        faults = []
+    def __post_init__(self) -> None:
+        faults: list[str] = []
         for name, entries in _lines("axis_maps", self.axis_maps, faults).items():
             if len(entries) != len(AXES) or not all(e == _NONE or _ENTRY.fullmatch(e) for e in entries):
                 faults.append(

@@ -99,7 +99,8 @@ class DeviceReader:
             return self._publication.take_always(time.monotonic_ns())
 
     def _run(self) -> None:
-        reported, reports = None, deque(maxlen=_REPORTS)
+        reported: tuple[bool, str] | None = None
+        reports: deque[float] = deque(maxlen=_REPORTS)
         while not self._stop.is_set():
             self._news.clear()
             sample, wait_s = self._poll()
@@ -115,7 +116,7 @@ class DeviceReader:
                 if sample is not None:
                     self._publication.put(self._mapping.apply(sample))
                 due = self._publication.take(time.monotonic_ns()) if self._publish is not None else None
-            if due is not None:
+            if due is not None and self._publish is not None:
                 self._publish(due)
             self._news.wait(wait_s)
         self._device.close()

@@ -117,6 +117,9 @@ class ScriptedOperator:
         self._rng = np.random.default_rng(config.operator_seed)
         self._mode = _Mode.WATCHING
         self._helped_late, self._hand_backs, self._needs = False, 0, 0
+        self._steps = self._carried = 0
+        self._width: float | None = None  # of the fingers in the last tick, m
+        self._object: np.ndarray | None = None  # its grasp point in the last tick
         self._watch_from(np.inf)
 
     @property
@@ -132,11 +135,11 @@ class ScriptedOperator:
         """
         if not self.enabled:
             return resting()
-        events = ()
+        events: tuple[OperatorEvent, ...] = ()
         is_new, self._last = self._is_new_trial(tick), tick
         if is_new:
             events = (OperatorEvent.HAND_BACK,) if self._mode is _Mode.DRIVING else ()
-            self._rng = self._draws(_TREMOR)
+            self._rng = self._draws(tick, _TREMOR)
             self._mode, self._helped_late, self._hand_backs, self._needs = _Mode.WATCHING, False, 0, 0
             self._watch_from(np.inf)
         if not tick.running:
@@ -146,7 +149,7 @@ class ScriptedOperator:
             return resting(events)
         left = progress(self._config.task, tick.state)
         if self._mode is _Mode.WATCHING and self._sees_need(tick, left):
-            self._mode, self._steps, self._reaction_steps = _Mode.REACTING, 0, self._draw_reaction()
+            self._mode, self._steps, self._reaction_steps = _Mode.REACTING, 0, self._draw_reaction(tick)
         if self._mode is _Mode.REACTING:
             if self._steps >= self._reaction_steps:
                 self._take_over(tick, left)
@@ -177,12 +180,12 @@ class ScriptedOperator:
         self._width, self._is_shut, self._misgrasped = None, False, 0
         self._object, self._untouched = None, True
 
-    def _draws(self, *stream: int) -> np.random.Generator:
-        return np.random.default_rng([self._config.operator_seed, max(self._last.seed, 0), *stream])
+    def _draws(self, tick: ScriptedInput, *stream: int) -> np.random.Generator:
+        return np.random.default_rng([self._config.operator_seed, max(tick.seed, 0), *stream])
 
-    def _draw_reaction(self) -> int:
+    def _draw_reaction(self, tick: ScriptedInput) -> int:
         """Steps until the operator moves; the number of the takeover in the trial chooses the draw."""
-        draw = self._draws(_REACTION, self._needs).standard_normal()
+        draw = self._draws(tick, _REACTION, self._needs).standard_normal()
         self._needs += 1
         reaction_s = self._config.reaction_s * np.exp(self._config.reaction_spread * draw)
         return round(reaction_s * 1e9 / self._period_ns)
@@ -208,20 +211,22 @@ class ScriptedOperator:
 
     def _settles(self, scene: Scene) -> bool:
         """Whether the object moves though the hand has been far from it, as one that falls when a trial starts."""
-        before, self._object = self._object, scene.grasp_point
+        before, here = self._object, scene.grasp_point
+        self._object = here
         self._untouched = self._untouched and bool(np.linalg.norm(scene.to_grasp) > _FAR_M)
-        return self._untouched and before is not None and bool(np.linalg.norm(self._object - before) > _STILL_M)
+        return self._untouched and before is not None and bool(np.linalg.norm(here - before) > _STILL_M)
 
     def _watch_fingers(self, scene: Scene) -> None:
         """Counts the steps of a grasp that fails: closing or closed fingers that neither hold nor are about to."""
-        before, self._width = self._width, scene.state.gripper_width
-        change = 0.0 if before is None else self._width - before
+        width, before = scene.state.gripper_width, self._width
+        self._width = width
+        change = 0.0 if before is None else width - before
         closing, opening = change < -_STILL_M, change > _STILL_M
         # fingers that a trial starts with half closed have grasped at nothing yet
         grasps = scene.held or closing or (self._is_shut and not opening)
-        self._is_shut = self._width < scene.task.open_width and grasps
+        self._is_shut = width < scene.task.open_width and grasps
         # fingers that still close around the object may yet turn it into place
-        about_to = self._width > scene.task.width and (scene.at_grasp or (closing and scene.near))
+        about_to = width > scene.task.width and (scene.at_grasp or (closing and scene.near))
         self._misgrasped = self._misgrasped + 1 if self._is_shut and not scene.held and not about_to else 0
 
     def _take_over(self, tick: ScriptedInput, left: float) -> None:

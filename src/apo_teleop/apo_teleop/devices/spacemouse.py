@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -52,8 +53,8 @@ class SpaceMouse:
         self._profiles, self._model = profiles, _known(model)
         self._reconnect_ns, self._stale_ns = round(reconnect_s * 1e9), round(stale_s * 1e9)
         self._gate = RestGate(rest, round(settle_s * 1e9))
-        self._device = None
-        self._profile: Profile | None = None
+        self._device: Any = None  # of pyspacemouse
+        self._profile: Profile  # of the device, once it is open
         self._next_attempt_ns: int | None = None
         self._read_at = -1.0
         self._buttons: list[int] = []

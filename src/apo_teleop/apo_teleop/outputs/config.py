@@ -86,7 +86,7 @@ class OutputConfig:
         0.05, "joint outputs: damping of the inverse in a singularity", low=1e-4, high=1.0
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         faults = []
         moves, grips = self.output != "none", self.gripper_output != "none"
         if moves and not self.output_topic:

@@ -34,6 +34,10 @@ class JointOutput(ArmOutput):
         ConfigError: the contract names no joints, or the URDF does not fit.
     """
 
+    _position: np.ndarray | None  # (3,) of the end effector, as measured, m
+    _measured: np.ndarray | None  # (n,) rad (m)
+    _target: np.ndarray | None  # (n,) rad (m)
+
     def __init__(self, config: OutputConfig, contract: Contract):
         self._config, self._contract, self.joints = config, contract, _joint_names(contract)
         self._is_velocity = config.output == "joint_velocity"
@@ -81,16 +85,16 @@ class JointOutput(ArmOutput):
 
     def restart(self) -> None:
         """See ArmOutput; the description stays."""
-        self._position: np.ndarray | None = None  # of the end effector, as measured
-        self._measured: np.ndarray | None = None
-        self._target: np.ndarray | None = None
+        self._position = self._measured = self._target = None
         self._fault, self._taken_ns = f"no joint state with {list(self.joints)}", 0
         self._elapsed.restart()
 
     def fault(self, now_ns: int) -> str:
         """See ArmOutput."""
-        if self._no_arm or self._fault:
-            return self._no_arm or self._fault
+        if self._arm is None:
+            return self._no_arm
+        if self._fault or self._measured is None:
+            return self._fault
         age_ns = now_ns - self._taken_ns
         if age_ns > self._max_age_ns:
             return f"joint state is {age_ns * 1e-9:.3f} s old, joint_state_max_age_s = {self._max_age_ns * 1e-9:g}"
@@ -109,25 +113,24 @@ class JointOutput(ArmOutput):
     def command(self, twist: np.ndarray, now_ns: int) -> np.ndarray | None:
         """See ArmOutput."""
         dt_s = self._elapsed.since_last(now_ns)
-        if self.fault(now_ns):
+        measured, solver = self._measured, self._solver
+        if self.fault(now_ns) or measured is None or solver is None:
             return np.zeros(len(self.joints)) if self._is_velocity else self._target
         if self._is_velocity:
-            return self._solve(self._measured, twist)
-        if self._target is None:
-            self._target = self._measured
-        target, measured, lead = self._target, self._measured, self._config.joint_lead_rad
-        moved = target + self._within_lead(self._solve(target, twist) * dt_s)
+            return self._solve(solver, measured, twist)
+        target, lead = measured if self._target is None else self._target, self._config.joint_lead_rad
+        moved = target + self._within_lead(self._solve(solver, target, twist) * dt_s, target - measured)
         if now_ns - self._taken_ns <= self._fresh_ns:
-            largest = self._solver.speed * dt_s
+            largest = solver.speed * dt_s
             moved = target + np.clip(np.clip(moved, measured - lead, measured + lead) - target, -largest, largest)
-        low, high = self._solver.lower, self._solver.upper
+        low, high = solver.lower, solver.upper
         # a joint that stands beyond a limit is not pulled back: it may only not go further
         self._target = np.clip(moved, np.minimum(low, target), np.maximum(high, target))
         return self._target
 
-    def _within_lead(self, step: np.ndarray) -> np.ndarray:
-        """A step (n,) of the target, shortened as a whole until no joint's lead grows beyond the largest."""
-        ahead, size = self._target - self._measured, np.abs(step)
+    def _within_lead(self, step: np.ndarray, ahead: np.ndarray) -> np.ndarray:
+        """A step (n,) of the target, shortened as a whole until no joint's lead (n,) grows beyond the largest."""
+        size = np.abs(step)
         room = np.maximum(np.maximum(np.abs(ahead), self._config.joint_lead_rad) - np.sign(step) * ahead, 0.0)
         share = 1.0
         for i in np.flatnonzero(size > room + SMALL):
@@ -136,8 +139,8 @@ class JointOutput(ArmOutput):
         self._scale *= share
         return step * share
 
-    def _solve(self, positions: np.ndarray, twist: np.ndarray) -> np.ndarray:
-        motion = self._solver.solve(positions, twist)
+    def _solve(self, solver: TwistSolver, positions: np.ndarray, twist: np.ndarray) -> np.ndarray:
+        motion = solver.solve(positions, twist)
         self.share = self._scale = motion.scale
         self._limits.update(motion.limits)
         return motion.velocity

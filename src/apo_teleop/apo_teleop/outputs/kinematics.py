@@ -5,6 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class Arm:
         unnamed = [f"the joint {_ends(joint)} has no name" for joint in moving if not joint.get("name")]
         if unnamed:
             raise ConfigError(source, unnamed)
-        names = [joint.get("name") for joint in moving]
+        names = [joint.get("name", "") for joint in moving]
         faults = [
             f"joint {joint.get('name')!r} is of type {joint.get('type')!r}, must be fixed or one of {list(_MOVING)}"
             for joint in chain
@@ -110,18 +111,19 @@ def _chain(urdf: str, base_link: str, tip_link: str, source: str) -> list[ET.Ele
     while link != base_link:
         joint = above.get(link)
         parent = joint.find("parent") if joint is not None else None
-        if parent is None or joint in chain:
+        if joint is None or parent is None or joint in chain:
             raise ConfigError(source, [f"tip_link = {tip_link!r} does not hang on base_link = {base_link!r}"])
         if len(chain) == _LONGEST:
             raise ConfigError(source, [f"more than {_LONGEST} joints lie between {base_link!r} and {tip_link!r}"])
         chain.insert(0, joint)
-        link = parent.get("link")
+        link = parent.get("link", "")
     return chain
 
 
 def _ends(joint: ET.Element) -> str:
     """Where a joint is, for people."""
-    return f"from link {joint.find('parent').get('link')!r} to {joint.find('child').get('link')!r}"
+    parent, child = (part.get("link") if part is not None else None for part in map(joint.find, ("parent", "child")))
+    return f"from link {parent!r} to {child!r}"
 
 
 def _vectors(joint: ET.Element, faults: list[str]) -> list[str]:
@@ -147,13 +149,13 @@ def _vectors(joint: ET.Element, faults: list[str]) -> list[str]:
 def _limits(joint: ET.Element, faults: list[str]) -> tuple[float, float, float]:
     """Lower, upper and speed limit of a joint; what is wrong is added to `faults`."""
     limit, name = joint.find("limit"), joint.get("name")
-    values = {}
+    values: dict[str, float] = {}
     wanted = ("velocity",) if joint.get("type") == "continuous" else ("lower", "upper", "velocity")
     for key in wanted:
-        text = None if limit is None else limit.get(key, "0" if key != "velocity" else None)
+        text = "" if limit is None else limit.get(key, "0" if key != "velocity" else "")
         try:
             values[key] = float(text)
-        except (TypeError, ValueError):
+        except ValueError:
             values[key] = np.nan
     lower, upper = values.get("lower", -np.inf), values.get("upper", np.inf)
     if not lower < upper:
@@ -163,7 +165,7 @@ def _limits(joint: ET.Element, faults: list[str]) -> tuple[float, float, float]:
     return lower, upper, values["velocity"]
 
 
-def _compile(chain: list[ET.Element], vectors: list[list[str]], source: str):
+def _compile(chain: list[ET.Element], vectors: list[list[str]], source: str) -> tuple[Any, Any]:
     """MuJoCo and its model of a chain: nothing but frames and axes goes in, so that no mesh is looked for."""
     try:
         import mujoco
@@ -176,15 +178,16 @@ def _compile(chain: list[ET.Element], vectors: list[list[str]], source: str):
     ET.SubElement(robot, "link", name="link0")
     for i, (joint, (xyz, rpy, axis)) in enumerate(zip(chain, vectors, strict=True)):
         ET.SubElement(robot, "link", name=f"link{i + 1}")
-        kind = joint.get("type")
+        kind = joint.get("type", "")
         made = ET.SubElement(robot, "joint", name=f"joint{i}", type="continuous" if kind == "revolute" else kind)
         ET.SubElement(made, "parent", link=f"link{i}")
         ET.SubElement(made, "child", link=f"link{i + 1}")
         ET.SubElement(made, "origin", xyz=xyz, rpy=rpy)
         ET.SubElement(made, "axis", xyz=axis)
-        if kind == "prismatic":
-            ET.SubElement(made, "limit", joint.find("limit").attrib)
+        limit = joint.find("limit")
+        if kind == "prismatic" and limit is not None:
+            ET.SubElement(made, "limit", limit.attrib)
     try:
         return mujoco, mujoco.MjModel.from_xml_string(ET.tostring(robot, encoding="unicode"))
     except ValueError as error:
-        raise ConfigError(source, [f"MuJoCo refuses the chain: {error}"]) from None
+        raise ConfigError(source, [f"MuJoCo rejects the chain: {error}"]) from None

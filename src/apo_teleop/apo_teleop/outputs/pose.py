@@ -25,6 +25,9 @@ class PoseOutput(ArmOutput):
         contract: rate, speeds, largest age of a pose.
     """
 
+    _measured: tuple[np.ndarray, np.ndarray] | None  # position and quaternion
+    _target: tuple[np.ndarray, np.ndarray] | None
+
     def __init__(self, config: OutputConfig, contract: Contract):
         self._contract = contract
         self._lead_m, self._lead_rad = config.pose_lead_m, config.pose_lead_rad
@@ -41,8 +44,7 @@ class PoseOutput(ArmOutput):
 
     def restart(self) -> None:
         """See ArmOutput."""
-        self._measured: tuple[np.ndarray, np.ndarray] | None = None
-        self._target: tuple[np.ndarray, np.ndarray] | None = None
+        self._measured = self._target = None
         self._taken_ns = 0
         self._elapsed.restart()
 
@@ -63,13 +65,12 @@ class PoseOutput(ArmOutput):
         """See ArmOutput."""
         dt_s = self._elapsed.since_last(now_ns)
         is_fresh = now_ns - self._taken_ns <= self._fresh_ns
-        if self._target is None:
-            if self._measured is None or not is_fresh:
-                return None
-            self._target = self._measured
+        if self._measured is None or (self._target is None and not is_fresh):
+            return None
+        start = self._target or self._measured
         way, limits = np.asarray(twist, np.float64) * dt_s, self._contract.limits
         largest_m, largest_rad = limits.linear_speed * dt_s, limits.angular_speed * dt_s
-        (position, quaternion), (at, facing) = self._target, self._measured
+        (position, quaternion), (at, facing) = start, self._measured
         moved = position + _shortened(way[:3], largest_m)
         # the arm may be late: no command leads the target out of the box, or further out
         moved = np.clip(moved, np.minimum(limits.workspace_low, position), np.maximum(limits.workspace_high, position))

@@ -63,8 +63,8 @@ class TwistSolver:
             room = config.singularity_slow - config.singularity_stop
             limits["singularity"] = max(0.0, (values[-1] - config.singularity_stop) / room)
         towards = np.where(velocity > 0, self.upper - positions, positions - self.lower)
-        room = np.maximum(towards, 0.0) / config.joint_limit_brake_s
-        for name, bound in (("joint_speed", self.speed), ("joint_position", room)):
+        to_limit = np.maximum(towards, 0.0) / config.joint_limit_brake_s
+        for name, bound in (("joint_speed", self.speed), ("joint_position", to_limit)):
             for i in np.flatnonzero(np.abs(velocity) > bound + _SMALL):
                 limits[f"{name}.{self._arm.joints[i]}"] = bound[i] / abs(velocity[i])
         scale = min(limits.values(), default=1.0)

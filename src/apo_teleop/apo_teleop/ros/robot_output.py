@@ -58,7 +58,7 @@ class RobotOutput:
                 [robot.gripper_joint],
                 robot.trajectory_time_s,
             )
-        if kind in JOINT_OUTPUTS:
+        if kind in JOINT_OUTPUTS and output is not None:
             self._state = RobotStateSubscriber(
                 node,
                 contract.state_spec("joint_position"),
@@ -80,7 +80,7 @@ class RobotOutput:
 
     def on_pose(self, stamp_ns: int, position: Sequence[float], quaternion: Sequence[float]) -> None:
         """The end effector as measured at a ROS time: (3,) m, (4,) xyzw, in the contract's frame."""
-        if self._uses_pose:
+        if self._uses_pose and self._output is not None:
             taken_ns = measured_ns(self._node, stamp_ns, self._lockstep)
             self._output.on_pose(np.array(position, np.float64), np.array(quaternion, np.float64), taken_ns)
 
@@ -112,7 +112,9 @@ class RobotOutput:
             observation_ns: stamp of the observation they answer.
             clock_ns: when they were decided: steady time, in lockstep the stamp of the observation.
         """
-        target = self._output.command(values[TWIST], clock_ns) if self._arm is not None else None
+        if self._arm is None or self._output is None:
+            return False
+        target = self._output.command(values[TWIST], clock_ns)
         if target is None:
             return False
         self._arm.publish(target, self._stamp(self._config.output, observation_ns))

@@ -6,6 +6,7 @@ import numpy as np
 import published_checkpoints as published
 import pytest
 import torch
+from policy_calls import batch
 from transformers import LlamaConfig
 from transformers.generation.logits_process import SuppressTokensLogitsProcessor
 
@@ -35,12 +36,6 @@ def picture(seed: int = 0) -> np.ndarray:
 
 def seen(seed: int = 0, instruction: str = INSTRUCTION) -> Observation:
     return Observation(7, {"agentview": picture(seed)}, {}, instruction)
-
-
-def batch(policy, *observations):
-    return policy.prepare(
-        [o.images for o in observations], [{}] * len(observations), [o.instruction for o in observations]
-    )
 
 
 def test_golden_tokens(policy):

@@ -2,7 +2,7 @@ import numpy as np
 import published_checkpoints as published
 import pytest
 import torch
-import yaml
+from policy_calls import batch, deploy
 from torch.nn import functional as F
 
 from apo_core.errors import CheckpointError, ConfigError
@@ -37,11 +37,6 @@ def seen(seed: int = 0, instruction: str = "lift the red cube", width: float = 0
     rng = np.random.default_rng(seed)
     images = {name: rng.integers(0, 256, (84, 84, 3), dtype=np.uint8) for name in ("agentview", "wrist")}
     return Observation(7, images, {"ee_pose": POSE, "gripper_width": np.array([width], np.float32)}, instruction)
-
-
-def batch(policy, *observations):
-    texts = [o.instruction for o in observations]
-    return policy.prepare([o.images for o in observations], [o.state for o in observations], texts)
 
 
 def test_golden_actions_of_the_continuous_head(policy):
@@ -142,11 +137,6 @@ def test_the_proprioception_token_is_optional(tmp_path):
     folder = published.make_openvla_oft(tmp_path / "plain", proprio=False)
     chunk = VlaPolicy.load(folder, lora=None).predict(seen())
     assert chunk.values.shape == (8, 7)
-
-
-def deploy(folder, **changes):
-    path = folder / "deployment.yaml"
-    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **changes}))
 
 
 def test_state_must_be_deployed_for_a_projector(oft_copy):

@@ -2,7 +2,7 @@ import numpy as np
 import published_checkpoints as published
 import pytest
 import torch
-import yaml
+from policy_calls import batch, deploy
 from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration
 
 from apo_core.errors import DecodeError, ObservationError
@@ -40,11 +40,6 @@ def seen(seed: int = 0, instruction: str = "Lift the red_cube", width: float = 0
     rng = np.random.default_rng(seed)
     images = {name: rng.integers(0, 256, (48, 64, 3), dtype=np.uint8) for name in ("agentview", "wrist")}
     return Observation(7, images, {"ee_pose": POSE, "gripper_width": np.array([width], np.float32)}, instruction)
-
-
-def batch(policy, *observations):
-    texts = [o.instruction for o in observations]
-    return policy.prepare([o.images for o in observations], [o.state for o in observations], texts)
 
 
 def decoded(policy, ids) -> str:
@@ -111,11 +106,6 @@ def test_the_prompt_of_lerobot_has_the_state_and_a_second_bos(policy):
     ids = ids[ids != 0]
     assert decoded(policy, ids) == "<bos>Task: Lift the red cube, State: 0 128 255 -1;\n<bos>"
     assert decoded(policy, policy.config.intro) == "Action: "
-
-
-def deploy(folder, **changes):
-    path = folder / "deployment.yaml"
-    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **changes}))
 
 
 def test_openpi_lower_cases_has_one_bos_and_decodes_one_position_higher(pi0_copy, policy):
