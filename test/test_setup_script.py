@@ -1,4 +1,4 @@
-"""What scripts/setup.sh refuses before it makes anything."""
+"""What scripts/setup.sh rejects before it makes anything."""
 
 import shutil
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 SCRIPT = Path(__file__).parents[1] / "scripts" / "setup.sh"
 
 
-def test_a_checkout_whose_path_has_a_space_is_refused_at_once(tmp_path):
+def test_a_checkout_whose_path_has_a_space_is_rejected_at_once(tmp_path):
     root = tmp_path / "my apo"
     (root / "scripts").mkdir(parents=True)
     shutil.copy(SCRIPT, root / "scripts")

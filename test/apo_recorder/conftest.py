@@ -11,7 +11,7 @@ PERIOD_NS = 100_000_000
 
 
 class MemoryWriter:
-    """Keeps what a writer is given; refuses work out of order."""
+    """Keeps what a writer is given; rejects work out of order."""
 
     def __init__(self):
         self.infos, self.steps, self.ends = [], [], []

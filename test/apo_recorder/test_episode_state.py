@@ -52,7 +52,7 @@ def test_nothing_is_recorded_outside_an_episode(make_command, make_observation):
     assert idle.poll(TICK, None) is None
 
 
-def test_second_start_is_refused(state, make_info):
+def test_second_start_is_rejected(state, make_info):
     assert state.start(make_info("e2")) == "episode e1 is RECORDING; end it first"
     assert state.info.episode_id == "e1"
 

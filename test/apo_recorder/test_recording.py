@@ -65,7 +65,7 @@ def test_episode_from_start_to_end(make_rig, small_contract):
     assert end.outcome.outcome is Outcome.SUCCESS and end.drops == DropCounts()
 
 
-def test_requests_out_of_turn_are_refused(make_rig):
+def test_requests_out_of_turn_are_rejected(make_rig):
     rig = make_rig()
     with pytest.raises(ValueError, match="no episode is being recorded"):
         rig.recording.request_end(Outcome.SUCCESS, "done", 0)
@@ -194,7 +194,7 @@ def test_streams_are_counted_from_the_start_to_the_end(make_rig):
     for tick in (2, 3, 5, 6):
         rig.tick(tick)
     rig.observe(6)
-    rig.recording.on_refused("width")
+    rig.recording.on_rejected("width")
     rig.recording.request_end(Outcome.SUCCESS, "done", 6 * TICK)
     rig.tick(7)
     streams = rig.writer.ends[0].streams

@@ -61,7 +61,7 @@ def test_clock_set_back_begins_anew(count):
 def test_restart_forgets():
     counts = StreamCounts({"front": 10.0, "pose": 0.0})
     counts.add("front", 0)
-    counts.add_refused("pose")
+    counts.add_rejected("pose")
     assert counts.counts()["pose"]["refused"] == 1
     counts.restart()
     assert {name: found["received"] + found["refused"] for name, found in counts.counts().items()} == {

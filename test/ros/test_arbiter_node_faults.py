@@ -74,8 +74,8 @@ def test_an_emergency_stop_by_topic_cannot_be_cleared_while_it_lasts(cell, start
     cell.spin_until(button.get_subscription_count, "the arbiter's subscription to the stop", flow=True)
     button.publish(Bool(data=True))
     assert cell.until_state("ESTOP", "estop").source == "HOLD"
-    refused = cell.call("clear")
-    assert (refused.success, refused.message) == (False, "a publisher on the topic estop requests a stop")
+    rejected = cell.call("clear")
+    assert (rejected.success, rejected.message) == (False, "a publisher on the topic estop requests a stop")
     assert cell.until_state("ESTOP", "estop").source == "HOLD"
     button.publish(Bool(data=False))
     cell.spin_until(lambda: cell.call("clear").message == "cleared estop", "the clearing", flow=True)

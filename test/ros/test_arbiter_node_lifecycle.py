@@ -32,7 +32,7 @@ def test_a_timer_that_runs_out_behind_the_request_does_not_end_it(cell, start_ar
     assert process.poll() is None
 
 
-def test_an_invalid_transition_is_refused_and_control_goes_on(cell, start_arbiter):
+def test_an_invalid_transition_is_rejected_and_control_goes_on(cell, start_arbiter):
     process = start_arbiter(start_enabled=True)
     cell.until_state("POLICY", "policy_in_control")
     for number in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE, 200):

@@ -22,7 +22,7 @@ WAIT_S = 30.0
 
 
 class Stack:
-    """The services that keys call; refuses to end an episode that has not begun."""
+    """The services that keys call; rejects the end of an episode that has not begun."""
 
     def __init__(self, terminal: int):
         self.node = rclpy.create_node("stack")
@@ -121,7 +121,7 @@ def test_keys_start_judge_and_take_back_episodes(stack):
         name, request = stack.press(key)
         assert (name, request.outcome, request.reason) == ("recorder/end_episode", outcome, reason)
     assert stack.press("n")[1].outcome == "FAILURE"
-    stack.shows("failure refused: no episode is running")
+    stack.shows("failure rejected: no episode is running")
     assert stack.press("z")[0] == "recorder/undo_last"
 
 

@@ -188,18 +188,18 @@ def test_version_0_is_the_base_policy_again(robot, publish):
     assert list(after.log_probs) == list(before.log_probs)
 
 
-def test_an_adapter_of_another_base_is_refused_and_the_old_one_serves_on(robot, publish):
+def test_an_adapter_of_another_base_is_rejected_and_the_old_one_serves_on(robot, publish):
     good, bad = publish(seed=3), publish(base_model_sha256="f" * 64)
     robot.load(good)
     before = robot.tick(gap=20)
-    refused = robot.load(bad)
+    rejected = robot.load(bad)
     after = robot.tick(gap=20)
 
-    assert (refused.accepted, refused.version) == (False, good)
-    assert "base_model_sha256 = ffffffffffff... is not that of the policy's base model" in refused.message
+    assert (rejected.accepted, rejected.version) == (False, good)
+    assert "base_model_sha256 = ffffffffffff... is not that of the policy's base model" in rejected.message
     robot.until(lambda: robot.statuses[-1].state == "REFUSED", "the status")
     assert (robot.statuses[-1].version, robot.statuses[-1].requested_version) == (good, bad)
-    assert robot.statuses[-1].reason == refused.message
+    assert robot.statuses[-1].reason == rejected.message
     assert after.adapter_version == before.adapter_version == good
     assert list(after.values) == list(before.values)
 

@@ -273,7 +273,7 @@ def test_a_tick_waits_for_arm_and_gripper(lockstep):
     assert lockstep.status(stamp).step == 2
 
 
-def test_negative_seed_is_refused(lockstep):
+def test_negative_seed_is_rejected(lockstep):
     response = lockstep.reset(-1)
     assert not response.accepted and "seed = -1" in response.message
 

@@ -254,7 +254,7 @@ def test_a_run_leaves_the_processor_to_others_and_can_be_cancelled(client, start
     assert client.request().accepted
 
 
-def test_an_unknown_serving_adapter_is_refused_at_once(client, start):
+def test_an_unknown_serving_adapter_is_rejected_at_once(client, start):
     start()
     answer = client.request(serving=9)
     assert not answer.accepted

@@ -69,8 +69,8 @@ class RecorderNode(LifecycleBase):
         storage = contract, config.image_compression, config.queue_steps, self._written.trigger
         self._writer = EpisodeWriterThread(Path(config.episode_dir), *storage, jpeg_quality=config.jpeg_quality)
         self._recording = Recording(config, contract, self._writer)
-        qos, refused = sensors(config.sensor_reliability), self._recording.on_refused
-        self._source = ObservationSubscriber(self, contract, qos, self._on_sample, refused)
+        qos, rejected = sensors(config.sensor_reliability), self._recording.on_rejected
+        self._source = ObservationSubscriber(self, contract, qos, self._on_sample, rejected)
         inputs = [(ActionCommand, "command", self._on_command), (TaskStatus, "task/status", self._on_status)]
         if config.buttons:
             inputs.append((OperatorCommand, "operator/command", self._on_operator))
@@ -113,7 +113,7 @@ class RecorderNode(LifecycleBase):
             self.get_logger().error(f"command {message.tick} dropped: {error}", throttle_duration_sec=1.0)
             return
         if not command.is_finite:
-            self.get_logger().error(f"command {message.tick} refused: not finite", throttle_duration_sec=1.0)
+            self.get_logger().error(f"command {message.tick} rejected: not finite", throttle_duration_sec=1.0)
         self._recording.on_command(command)
 
     def _on_operator(self, message: OperatorCommand) -> None:
@@ -127,7 +127,7 @@ class RecorderNode(LifecycleBase):
 
     async def _on_start(self, request: StartEpisode.Request, response: StartEpisode.Response) -> StartEpisode.Response:
         try:
-            self._refuse_unless_active()
+            self._reject_unless_active()
             texts = request.task, request.instruction, request.operator_name
             response.episode_id = self._recording.begin(*texts, request.seed, request.tags, datetime.now(UTC))
         except ValueError as error:
@@ -139,7 +139,7 @@ class RecorderNode(LifecycleBase):
 
     async def _on_end(self, request: EndEpisode.Request, response: EndEpisode.Response) -> EndEpisode.Response:
         try:
-            self._refuse_unless_active()
+            self._reject_unless_active()
             episode = self._recording.request_end(
                 parse_outcome(request.outcome),
                 request.reason or request.outcome.lower(),
@@ -167,7 +167,7 @@ class RecorderNode(LifecycleBase):
         response.message = f"{event.episode_id}: {event.reason}".removeprefix(": ")
         return response
 
-    def _refuse_unless_active(self) -> None:
+    def _reject_unless_active(self) -> None:
         if not self.is_active:
             raise ValueError("the recorder is not active")
 

@@ -73,9 +73,9 @@ class Recording:
             self._alignment.add_observation(observation)
             self.advance(now_ns)
 
-    def on_refused(self, stream: str) -> None:
+    def on_rejected(self, stream: str) -> None:
         """A message of this stream did not fit the contract."""
-        self._counts.add_refused(stream)
+        self._counts.add_rejected(stream)
 
     def on_operator_event(self, event: OperatorEvent, now_ns: int, utc: datetime) -> str:
         """Acts on an event for the recorder; returns the reason if it is rejected, else "". Others have no effect.

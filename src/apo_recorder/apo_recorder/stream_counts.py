@@ -15,7 +15,7 @@ class _Stream:
     def __init__(self, rate_hz: float):
         self.rate_hz = rate_hz
         self.last_ns = -1
-        self.received = self.duplicates = self.out_of_order = self.refused = 0
+        self.received = self.duplicates = self.out_of_order = self.rejected = 0
         self.intervals_ns = array("q")
 
     def add(self, stamp_ns: int) -> None:
@@ -42,7 +42,7 @@ class _Stream:
             "out_of_order": self.out_of_order,
             "gaps": len(gaps),
             "dropped": int(np.sum(np.round(gaps / period_ns) - 1)) if len(gaps) else 0,
-            "refused": self.refused,
+            "refused": self.rejected,
             "rate_hz": round(1e9 / period_ns, 3) if period_ns else 0.0,
         }
 
@@ -66,9 +66,9 @@ class StreamCounts:
         """Counts a message with this stamp."""
         self._streams[stream].add(stamp_ns)
 
-    def add_refused(self, stream: str) -> None:
+    def add_rejected(self, stream: str) -> None:
         """Counts a message that does not fit the contract."""
-        self._streams[stream].refused += 1
+        self._streams[stream].rejected += 1
 
     def counts(self) -> dict[str, dict[str, float]]:
         """{stream: counts}, as `streams` of docs/reference/episode_format.md."""

@@ -78,7 +78,7 @@ class _Open:
     file: EpisodeWriter
     stamps_ns: list[int] = field(default_factory=list)  # observation stamp of each written step
     sources: list[ControlSource] = field(default_factory=list)
-    refused: int = 0  # steps that do not fit the contract
+    rejected: int = 0  # steps that do not fit the contract
 
 
 class EpisodeWriterThread:
@@ -211,7 +211,7 @@ class EpisodeWriterThread:
         try:
             episode.file.append(step)
         except ObservationError:
-            episode.refused += 1
+            episode.rejected += 1
             return
         episode.stamps_ns.append(step.observation.stamp_ns)
         episode.sources.append(step.source)
@@ -229,8 +229,8 @@ class EpisodeWriterThread:
             self._report(WriterEvent(EventKind.DISCARDED, episode.info.episode_id, reason=reason, counts=counts))
             return
         counts = asdict(end.drops)
-        counts["steps_dropped"] += episode.refused
-        counts["frames_lost"] += episode.refused * self._cameras
+        counts["steps_dropped"] += episode.rejected
+        counts["frames_lost"] += episode.rejected * self._cameras
         counts["frames_recorded"] = steps * self._cameras
         episode.file.truncate(steps)
         path = episode.file.finish(end.outcome, counts, end.streams)

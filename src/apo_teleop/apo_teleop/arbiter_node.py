@@ -193,7 +193,7 @@ class ArbiterNode(LifecycleBase):
         response.success = self._arbiter is not None
         if self._arbiter is not None:
             cleared = self._arbiter.clear()
-            response.success, response.message = not cleared.refused, cleared.text
+            response.success, response.message = not cleared.rejected, cleared.text
         return response
 
     def _on_hand_back(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:

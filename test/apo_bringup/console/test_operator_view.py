@@ -76,11 +76,11 @@ def test_what_a_person_must_clear_is_shown_once(screen, plain):
     assert screen.getvalue() == "ESTOP: estop, until cleared\n"
 
 
-def test_a_refused_key_shows_why_and_an_accepted_one_its_message(screen, plain):
+def test_a_rejected_key_shows_why_and_an_accepted_one_its_message(screen, plain):
     plain.show_answer("success", False, "no episode is running")
     plain.show_answer("start", True, "")
     plain.show_answer("clear", True, "cleared estop")
-    assert screen.getvalue() == "success refused: no episode is running\nclear: cleared estop\n"
+    assert screen.getvalue() == "success rejected: no episode is running\nclear: cleared estop\n"
 
 
 def test_its_keys_are_those_of_the_keyboard_device():

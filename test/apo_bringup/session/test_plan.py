@@ -47,7 +47,7 @@ def test_tags_name_purpose_and_round():
     assert evaluation_trials(CONFIG)[0].purpose == Purpose.EVALUATION
 
 
-def test_overlapping_seeds_are_refused_because_held_out_would_be_seen():
+def test_overlapping_seeds_are_rejected_because_held_out_would_be_seen():
     with pytest.raises(ConfigError, match=r"deployment_seed = 50000 and evaluation_seed = 50001 overlap"):
         SessionConfig(deployment_seed=50000, evaluation_seed=50001)
 

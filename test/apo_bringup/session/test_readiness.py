@@ -40,7 +40,7 @@ def test_the_live_line_while_starting():
     )
 
 
-def test_two_publishers_on_a_topic_are_refused():
+def test_two_publishers_on_a_topic_are_rejected():
     assert second_publishers({"command": 1, "task/status": 0}) == ""
     assert second_publishers({"command": 2, "policy/chunk": 1, "task/status": 2}) == (
         "command, task/status come from more than one node: another stack runs in this ROS domain; "

@@ -127,7 +127,7 @@ def test_a_parameter_file_that_cannot_be_read_is_named(tmp_path):
             nodes.command_line(nodes.node("recorder"), {}, params_file=str(file))
 
 
-def test_a_value_of_another_type_than_the_shipped_one_is_refused(tmp_path):
+def test_a_value_of_another_type_than_the_shipped_one_is_rejected(tmp_path):
     file = tmp_path / "mine.yaml"
     wrong = {"compile": "yes_please", "replan_steps": 2.5, "help_entropy": 3, "instruction": 5}
     file.write_text(yaml.safe_dump({"/**/policy": {"ros__parameters": wrong}}))

@@ -49,7 +49,7 @@ def test_floats_survive():
     assert from_floats(array.array("f"), 3) is None
 
 
-def test_floats_of_another_size_are_refused():
+def test_floats_of_another_size_are_rejected():
     with pytest.raises(ObservationError, match="got 2 values, the contract requires 3"):
         from_floats(array.array("f", [1, 2]), 3)
 
@@ -79,7 +79,7 @@ def test_bgr_becomes_rgb():
     ("field", "value"),
     [("encoding", "mono8"), ("height", 5), ("width", 3), ("step", 10), ("data", array.array("B", bytes(71)))],
 )
-def test_misfitting_images_are_refused(field, value):
+def test_misfitting_images_are_rejected(field, value):
     message = image_to_msg(IMAGE, 0, "f")
     setattr(message, field, value)
     with pytest.raises(ObservationError, match="'front' on front/image_raw"):
@@ -160,7 +160,7 @@ def test_depth_image_of_either_byte_order(order):
     np.testing.assert_array_equal(found, DEPTHS)
 
 
-def test_short_depth_rows_are_refused():
+def test_short_depth_rows_are_rejected():
     message = Image(height=4, width=6, encoding="16UC1", step=6, data=array.array("B", bytes(24)))
     with pytest.raises(ObservationError, match="has 24 bytes, step 6"):
         image_from_msg(message, DEPTH)
@@ -195,7 +195,7 @@ def test_compressed_grey_and_depth():
         compressed(DEPTHS),
     ],
 )
-def test_misfitting_compressed_images_are_refused(message):
+def test_misfitting_compressed_images_are_rejected(message):
     with pytest.raises(ObservationError, match="compressed image 'depth'"):
         image_from_msg(message, ImageSpec("depth", "d", 4, 7, "16UC1", COMPRESSED_IMAGE))
 
@@ -231,6 +231,6 @@ def test_numeric_messages(message, expected):
     assert found.dtype == np.float32 and found.tolist() == expected
 
 
-def test_array_of_another_length_is_refused():
+def test_array_of_another_length_is_rejected():
     with pytest.raises(ObservationError, match="has 2 values, the contract requires 3"):
         state_from_msg(Float32MultiArray(data=[1.0, 2.5]), state("std_msgs/msg/Float32MultiArray", 3))

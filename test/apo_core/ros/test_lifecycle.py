@@ -67,7 +67,7 @@ def test_shutdown_of_a_node_that_was_never_configured_runs_no_hook(node):
     assert node.calls == []
 
 
-def test_a_refused_transition_leaves_the_node_as_it_was(node):
+def test_a_rejected_transition_leaves_the_node_as_it_was(node):
     node.faulty = "activate"
     node.trigger_configure()
     assert node.trigger_activate() == TransitionCallbackReturn.FAILURE

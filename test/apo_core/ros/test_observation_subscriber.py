@@ -57,9 +57,9 @@ def rig():
         "force": {"topic": "force", "type": "std_msgs/msg/Float32", "size": 1, "unit": "N"},
     }
     contract = contract_from_dict(contract_data(state=state), "test")
-    node, samples, refused = FakeNode(), [], []
-    subscriber = ObservationSubscriber(node, contract, None, lambda *sample: samples.append(sample), refused.append)
-    return SimpleNamespace(node=node, subscriber=subscriber, samples=samples, refused=refused)
+    node, samples, rejected = FakeNode(), [], []
+    subscriber = ObservationSubscriber(node, contract, None, lambda *sample: samples.append(sample), rejected.append)
+    return SimpleNamespace(node=node, subscriber=subscriber, samples=samples, rejected=rejected)
 
 
 def header(seconds: int) -> Header:
@@ -102,7 +102,7 @@ def test_a_message_without_header_has_the_stamp_of_its_arrival(rig):
 def test_a_message_that_does_not_fit_is_dropped_counted_and_logged(rig):
     rig.node.receive("front/image_raw", Image(header=header(1), height=4, width=5, encoding="rgb8", step=15))
     rig.node.receive("joints", JointState(header=header(1), name=["a", "b"], position=[1.0, 2.0]))
-    assert rig.refused == ["front", "velocity"] and rig.subscriber.refused == 2
+    assert rig.rejected == ["front", "velocity"] and rig.subscriber.rejected == 2
     assert [stream for stream, *_ in rig.samples] == ["position"]  # the other stream of the message fits
     assert len(rig.node.errors) == 2 and "message dropped: " in rig.node.errors[0]
 

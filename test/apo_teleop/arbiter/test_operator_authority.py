@@ -72,7 +72,7 @@ def test_hand_back_asked_for_while_moving_comes_with_the_first_rest(step):
 def test_a_device_that_must_rest_takes_control_only_afterwards(step):
     operator = OperatorAuthority(ArbiterConfig(), CONTRACT)
     assert step(operator, 0, UP) == {Reason.OPERATOR_NOT_AT_REST}
-    assert operator.motion_refused and not operator.in_control
+    assert operator.motion_rejected and not operator.in_control
     assert step(operator, 50, events=("gripper_toggle",)) == {Reason.OPERATOR_NOT_AT_REST}
     assert step(operator, 100) == set()
     assert step(operator, 150, UP) == {Reason.OPERATOR_MOTION}
@@ -94,9 +94,9 @@ def test_the_gripper_stays_until_its_action_is_carried_out(step):
 def test_whoever_may_not_take_control_is_remembered_until_rest(step):
     operator = rested(ArbiterConfig(), CONTRACT)
     assert step(operator, 0, np.full(7, np.nan)) == {Reason.NEWCOMER_INVALID}
-    assert operator.motion_refused and not operator.in_control
+    assert operator.motion_rejected and not operator.in_control
     step(operator, 50)
-    assert not operator.motion_refused
+    assert not operator.motion_rejected
 
 
 def test_a_missing_device_matters_where_an_operator_is_required():

@@ -1,4 +1,4 @@
-"""sensor_msgs/Joy as an operator device: what counts, what is refused, what zeros mean."""
+"""sensor_msgs/Joy as an operator device: what counts, what is rejected, what zeros mean."""
 
 import math
 import re
@@ -97,7 +97,7 @@ def test_a_button_that_is_down_at_first_does_nothing_but_stop():
         (REST, {"stamp": 12 * SECOND}, "s old .*use_sim_time"),
     ],
 )
-def test_what_is_refused_ends_the_control_with_its_reason(axes, other, reason):
+def test_what_is_rejected_ends_the_control_with_its_reason(axes, other, reason):
     stick = Joystick().ready()
     assert stick.sent(11 * SECOND, [0, 1, 0, 0, 0, 0]).axes[0] == 1
     lost = stick.sent(11 * SECOND + 20 * MS, axes, **other)
@@ -111,7 +111,7 @@ def test_what_is_refused_ends_the_control_with_its_reason(axes, other, reason):
 @pytest.mark.parametrize(
     ("axes", "other"), [([0.0] * 5, {}), ([math.nan] * 6, {}), (REST, {"age": SECOND}), (REST, {"stamp": 0})]
 )
-def test_an_emergency_stop_counts_also_in_a_message_that_is_refused(axes, other):
+def test_an_emergency_stop_counts_also_in_a_message_that_is_rejected(axes, other):
     stick = Joystick().ready()
     stopped = stick.sent(11 * SECOND, axes, [1, 1, 1, 1], **other)
     assert not stopped.connected and stopped.events == ("estop",)
@@ -126,7 +126,7 @@ def test_an_emergency_stop_counts_also_while_there_are_two_publishers():
     assert stick.sent(11 * SECOND, REST, [0, 1]).events == ("estop",)
 
 
-def test_what_was_pressed_before_a_refused_message_of_the_same_poll_stops():
+def test_what_was_pressed_before_a_rejected_message_of_the_same_poll_stops():
     stick = Joystick().ready()
     stick.put(11 * SECOND, REST, [1, 1])
     stick.put(11 * SECOND + MS, [math.nan] * 6)
@@ -183,7 +183,7 @@ def test_a_restarted_publisher_moves_nothing_before_the_stick_has_rested():
 
 
 @pytest.mark.parametrize("publishers", [0, 2])
-def test_other_than_one_publisher_is_refused(publishers):
+def test_other_than_one_publisher_is_rejected(publishers):
     stick = Joystick().ready()
     stick.sent(11 * SECOND, [0, 1, 0, 0, 0, 0])
     stick.device.publishers = publishers
@@ -191,11 +191,11 @@ def test_other_than_one_publisher_is_refused(publishers):
     assert stick.device.problem == f"{publishers} publishers on joy"
 
 
-def test_messages_of_two_publishers_are_refused_until_one_is_left():
+def test_messages_of_two_publishers_are_rejected_until_one_is_left():
     stick = Joystick().ready()
     stick.device.publishers = 2
     assert not stick.sent(11 * SECOND, REST).connected
-    assert stick.device.problem == "message refused: 2 publishers on joy"
+    assert stick.device.problem == "message rejected: 2 publishers on joy"
     stick.device.publishers = 1
     assert stick.sent(11 * SECOND + 50 * MS, REST).connected
 

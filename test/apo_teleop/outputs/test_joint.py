@@ -255,12 +255,12 @@ def test_limits_in_the_way_are_counted():
     assert summary["slowed joint_speed.panda_joint1"] == "1"
 
 
-def test_a_urdf_that_cannot_be_read_is_refused():
+def test_a_urdf_that_cannot_be_read_is_rejected():
     with pytest.raises(ConfigError, match=r"urdf_file = '/nowhere\.urdf' cannot be read"):
         JointArm("joint_velocity", urdf_file="/nowhere.urdf")
 
 
-def test_a_urdf_that_is_no_text_is_refused(tmp_path):
+def test_a_urdf_that_is_no_text_is_rejected(tmp_path):
     file = tmp_path / "arm.urdf"
     file.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="cannot be read"):
@@ -273,7 +273,7 @@ def test_without_a_pose_the_kinematics_cannot_be_compared():
     assert arm.output.fault(arm.now) == "no end-effector pose to compare the kinematics with"
 
 
-def test_a_contract_without_joints_is_refused():
+def test_a_contract_without_joints_is_rejected():
     with pytest.raises(ConfigError, match="joint_position with field: position is missing"):
         make_output(
             OutputConfig(output="joint_velocity", base_link="a", tip_link="b"),

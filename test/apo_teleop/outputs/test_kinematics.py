@@ -110,12 +110,12 @@ def test_jacobian_is_the_derivative_of_the_pose(seed):
         (PLANAR.replace('xyz="0.3 0 0"', 'xyz="0.3"'), "base", "tip", ("shoulder", "elbow", "wrist"), "joint 'flange'"),
     ],
 )
-def test_a_description_that_does_not_fit_is_refused(urdf, base, tip, joints, fault):
+def test_a_description_that_does_not_fit_is_rejected(urdf, base, tip, joints, fault):
     with pytest.raises(ConfigError, match=fault):
         Arm(urdf, base, tip, joints, "the URDF")
 
 
-def test_a_chain_without_end_is_refused():
+def test_a_chain_without_end_is_rejected():
     links = "".join(f'<link name="l{i}"/>' for i in range(200))
     joints = "".join(
         f'<joint name="j{i}" type="fixed"><parent link="l{i}"/><child link="l{i + 1}"/></joint>' for i in range(199)

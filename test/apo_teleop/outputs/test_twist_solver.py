@@ -21,7 +21,7 @@ def panda() -> tuple[Arm, TwistSolver]:
     return arm, TwistSolver(arm, CONFIG)
 
 
-def test_an_arm_with_too_few_joints_is_refused():
+def test_an_arm_with_too_few_joints_is_rejected():
     with pytest.raises(ConfigError, match="the arm has 3 joints"):
         TwistSolver(planar_arm(), CONFIG)
 

@@ -71,7 +71,7 @@ def test_missing_commands_and_observations_are_counted(launch, cell, episodes):
     assert cell.event("SAVED").frames_lost == 3
 
 
-def test_command_that_is_not_finite_is_refused_and_counted(launch, cell, episodes):
+def test_command_that_is_not_finite_is_rejected_and_counted(launch, cell, episodes):
     launch(end_wait_s=WAIT_S)
     cell.start()
     for tick, fill in ((1, None), (2, float("nan")), (3, None), (4, float("inf"))):

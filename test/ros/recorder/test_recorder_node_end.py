@@ -55,7 +55,7 @@ def test_interrupt_keeps_the_running_episode(launch, cell, episodes):
     assert cell.event("SAVED").steps == 10
 
 
-def test_requests_out_of_turn_are_refused_with_a_reason(launch, cell, episodes):
+def test_requests_out_of_turn_are_rejected_with_a_reason(launch, cell, episodes):
     launch()
     assert cell.end().message == "no episode is being recorded"
     assert "must be of the form key=value" in cell.start(tags=["round"]).message
@@ -77,8 +77,8 @@ def test_unusable_folder_fails_the_episode_and_the_recorder_goes_on(launch, cell
     launch()
     blocker = tmp_path / "episodes" / ".partial"
     blocker.write_text("a file where the folder should be")
-    refused = cell.start()
-    assert not refused.accepted and "FileExistsError" in refused.message
+    rejected = cell.start()
+    assert not rejected.accepted and "FileExistsError" in rejected.message
     assert "FileExistsError" in cell.event("FAILED").reason
     assert "FileExistsError" in cell.end().message
     blocker.unlink()

@@ -36,8 +36,8 @@ def test_buttons_can_be_switched_off(launch, cell):
 
 def test_last_episode_is_taken_back_by_the_service(launch, cell, episodes, tmp_path):
     launch()
-    refused = cell.undo()
-    assert not refused.success and "no episode was saved yet" in refused.message
+    rejected = cell.undo()
+    assert not rejected.success and "no episode was saved yet" in rejected.message
     for tick in (1, 2):
         cell.start()
         cell.tick(tick)

@@ -36,7 +36,7 @@ def test_what_never_starts_is_named_with_the_limit(launch, connect):
     assert "trainer/train" in missing.split(", ")
 
 
-def test_another_stack_in_the_domain_is_refused(launch, connect):
+def test_another_stack_in_the_domain_is_rejected(launch, connect):
     stack = launch(publishers_of_command=2)
     with pytest.raises(SessionStopped, match="command come from more than one node: another stack runs"):
         connect().wait_ready(ignore)

@@ -14,21 +14,21 @@ from apo_core.types import Outcome
     "service",
     ["teleop/enable", "recorder/start_episode", "sim_bridge/reset", "recorder/end_episode"],
 )
-def test_a_refused_call_stops_the_session_with_its_message(launch, connect, service):
+def test_a_rejected_call_stops_the_session_with_its_message(launch, connect, service):
     stack = launch()
-    stack.refusals[service] = "the disk is full"
+    stack.rejections[service] = "the disk is full"
     node = connect()
     node.wait_ready(ignore)
-    with pytest.raises(SessionStopped, match=f"service '{service}' refused: the disk is full"):
+    with pytest.raises(SessionStopped, match=f"service '{service}' rejected: the disk is full"):
         node.run_trial(DEPLOYMENT, 0, ignore)
 
 
-def test_a_refused_adapter_between_trials_stops_the_session(launch, connect):
+def test_a_rejected_adapter_between_trials_stops_the_session(launch, connect):
     stack = launch()
-    stack.refusals["policy/load_adapter"] = "adapter 3 is not in the store"
+    stack.rejections["policy/load_adapter"] = "adapter 3 is not in the store"
     node = connect()
     node.wait_ready(ignore)
-    with pytest.raises(SessionStopped, match="service 'policy/load_adapter' refused: adapter 3 is not in the store"):
+    with pytest.raises(SessionStopped, match="service 'policy/load_adapter' rejected: adapter 3 is not in the store"):
         node.load_adapter(3)
     assert [request.version for request in stack.requests_of("policy/load_adapter")] == [3]
 

@@ -62,9 +62,9 @@ def test_a_reload_counts_the_ticks_between_request_and_answer(launch, connect):
     )
 
 
-def test_a_refused_reload_is_recorded_and_the_trial_goes_on(launch, connect):
+def test_a_rejected_reload_is_recorded_and_the_trial_goes_on(launch, connect):
     stack = launch()
-    stack.refusals["policy/load_adapter"] = "another base model"
+    stack.rejections["policy/load_adapter"] = "another base model"
     stack.trial_steps = 20
     node = connect()
     node.wait_ready(ignore)

@@ -107,7 +107,7 @@ def test_a_second_publisher_of_the_joystick_topic_ends_the_control(joy_cell, sta
 def test_wrong_messages_of_a_joystick_are_rejected_with_a_reason(joy_cell, start, axes, ahead_s, reason):
     process = start(device="joy")
     joy_cell.until_joy(REST, rests, "a resting joystick")
-    joy_cell.until_joy(axes, is_lost, "the refusal", ahead_s=ahead_s)
+    joy_cell.until_joy(axes, is_lost, "the rejection", ahead_s=ahead_s)
     assert not any(sample.active for sample in joy_cell.samples)
     process.terminate()
     assert reason in process.communicate()[0]

@@ -35,7 +35,7 @@ class FakeStack:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._nodes = {}
         self.requests: list[tuple[str, object]] = []
-        self.refusals: dict[str, str] = {}  # service -> why it refuses
+        self.rejections: dict[str, str] = {}  # service -> why it rejects
         self.trial_steps = 6  # after which a trial is over
         self.hold_at = NO_LIMIT  # tick that is the last for now
         self.answers = True  # to recorder/end_episode and policy/load_adapter
@@ -95,9 +95,9 @@ class FakeStack:
 
         async def answer(request, response):
             self.requests.append((name, request))
-            accepted = name not in self.refusals
+            accepted = name not in self.rejections
             setattr(response, "success" if kind is SetBool else "accepted", accepted)
-            response.message = self.refusals.get(name, "")
+            response.message = self.rejections.get(name, "")
             if accepted:
                 act(request, response)
             elif kind is LoadAdapter:

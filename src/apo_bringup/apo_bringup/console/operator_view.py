@@ -81,7 +81,7 @@ class OperatorView:
     def show_answer(self, event: OperatorEvent, accepted: bool, message: str) -> None:
         """The answer to a key; an accepted one without a message shows by its effect."""
         if not accepted:
-            self._console.note(f"{event} refused: {message}")
+            self._console.note(f"{event} rejected: {message}")
         elif message:
             self._console.note(f"{event}: {message}")
 

@@ -93,10 +93,10 @@ class BlockingNode(Node):
         return future.result()
 
     def _accepted(self, service: str, future: Future) -> Any:
-        """The answer; raises SessionStopped with its message when it is a refusal."""
+        """The answer; raises SessionStopped with its message when it is a rejection."""
         response = self._answer(service, future)
         if not (response.success if isinstance(response, SetBool.Response) else response.accepted):
-            raise SessionStopped(f"service '{service}' refused: {response.message}")
+            raise SessionStopped(f"service '{service}' rejected: {response.message}")
         return response
 
     def _ask(self, service: str, request: Any) -> Any:

@@ -99,7 +99,7 @@ def run_session(config: SessionConfig, stack: Stack, record: SessionRecord, note
                 f"swap {reload.swap_ms:.1f} ms, slowest answer {reload.response_max_ms:.0f} ms"
             )
         else:
-            note(f"  the policy node refused adapter {reload.version}: {reload.message}")
+            note(f"  the policy node rejected adapter {reload.version}: {reload.message}")
     for version in dict.fromkeys((0, serving)):
         trials = evaluation_trials(config)
         note(f"evaluating {_policy(version)} alone on {len(trials)} held-out seeds")

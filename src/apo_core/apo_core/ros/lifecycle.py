@@ -1,4 +1,4 @@
-"""Base of the lifecycle nodes: a refused transition is logged with its cause; one flag allows work."""
+"""Base of the lifecycle nodes: a rejected transition is logged with its cause; one flag allows work."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class LifecycleBase(LifecycleNode):
         )
         for service in self.services:
             if service.srv_type is ChangeState:
-                service.callback = self._refusing(service.callback)
+                service.callback = self._rejecting(service.callback)
 
     def configure(self) -> None:
-        """Makes what work needs; raises ApoError to refuse."""
+        """Makes what work needs; raises ApoError to reject."""
 
     def activate(self) -> None:
         """Begins to work."""
@@ -38,7 +38,7 @@ class LifecycleBase(LifecycleNode):
     def cleanup(self) -> None:
         """Undoes `configure`."""
 
-    def _refusing(self, change: Callable) -> Callable:
+    def _rejecting(self, change: Callable) -> Callable:
         """Answers a request for a transition that the state does not have; rclpy lets it end the process."""
 
         def answer(request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
@@ -46,7 +46,7 @@ class LifecycleBase(LifecycleNode):
                 return change(request, response)
             except RuntimeError as error:
                 wanted = request.transition.label or request.transition.id
-                self.get_logger().warning(f"transition {wanted} refused: {str(error).partition(', at ')[0]}")
+                self.get_logger().warning(f"transition {wanted} rejected: {str(error).partition(', at ')[0]}")
                 response.success = False
                 return response
 
@@ -56,7 +56,7 @@ class LifecycleBase(LifecycleNode):
         try:
             hook()
         except ApoError as error:
-            self.get_logger().error(f"{what} refused: {error}")
+            self.get_logger().error(f"{what} rejected: {error}")
             return TransitionCallbackReturn.FAILURE
         except Exception:  # rclpy would drop it silently
             self.get_logger().error(f"{what} failed:\n{traceback.format_exc()}")

@@ -32,7 +32,7 @@ class ObservationSubscriber:
         qos: of all of them.
         sample: (stream, stamp in nanoseconds, array), called in the executor's thread. The stamp is the header's, or
             the ROS time of arrival where the message has no header.
-        refused: (stream), called for a message that does not fit the contract.
+        rejected: (stream), called for a message that does not fit the contract.
     """
 
     def __init__(
@@ -41,10 +41,10 @@ class ObservationSubscriber:
         contract: Contract,
         qos: QoSProfile,
         sample: Callable[[str, int, np.ndarray], None],
-        refused: Callable[[str], None] = lambda stream: None,
+        rejected: Callable[[str], None] = lambda stream: None,
     ):
-        self._node, self._sample, self._on_refused = node, sample, refused
-        self.refused = 0  # messages that do not fit the contract
+        self._node, self._sample, self._on_rejected = node, sample, rejected
+        self.rejected = 0  # messages that do not fit the contract
         by_topic: dict[tuple[str, str], list[StateSpec]] = {}
         for spec in contract.state:
             by_topic.setdefault((spec.topic, spec.type), []).append(spec)
@@ -64,7 +64,7 @@ class ObservationSubscriber:
         try:
             image = image_from_msg(message, spec)
         except ObservationError as error:
-            self._refuse(spec.name, error)
+            self._reject(spec.name, error)
             return
         self._sample(spec.name, to_ns(message.header.stamp), image)
 
@@ -75,11 +75,11 @@ class ObservationSubscriber:
             try:
                 value = state_from_msg(message, spec)
             except ObservationError as error:
-                self._refuse(spec.name, error)
+                self._reject(spec.name, error)
                 continue
             self._sample(spec.name, stamp_ns, value)
 
-    def _refuse(self, stream: str, error: ObservationError) -> None:
-        self.refused += 1
-        self._on_refused(stream)
+    def _reject(self, stream: str, error: ObservationError) -> None:
+        self.rejected += 1
+        self._on_rejected(stream)
         self._node.get_logger().error(f"message dropped: {error}", throttle_duration_sec=2.0)

@@ -87,7 +87,7 @@ class Arbiter:
             return self.state is not ControlState.ESTOP
         if self._operator.in_control:
             return not sample.connected
-        return self._may_drive() and not self._operator.motion_refused and sample.connected and acts(sample)
+        return self._may_drive() and not self._operator.motion_rejected and sample.connected and acts(sample)
 
     def step(self, now_ns: int, inputs: ArbiterInputs) -> Decision:
         """The command of this tick.

@@ -13,13 +13,13 @@ from apo_teleop.arbiter.types import ArbiterInputs, OperatorInput, Reason
 class Clearance(NamedTuple):
     """The answer to a request to clear."""
 
-    cleared: str  # what was latched; empty if nothing was, or if it was refused
-    refused: str = ""  # why it stays latched
+    cleared: str  # what was latched; empty if nothing was, or if it was rejected
+    rejected: str = ""  # why it stays latched
 
     @property
     def text(self) -> str:
         """The answer in words, for people."""
-        return self.refused or (f"cleared {self.cleared}" if self.cleared else "nothing was latched")
+        return self.rejected or (f"cleared {self.cleared}" if self.cleared else "nothing was latched")
 
 
 class Latch:

@@ -30,7 +30,7 @@ class OperatorAuthority:
         self._stale_ns = round(config.operator_stale_s * 1e9)
         self._rest_ns = config.hand_back_s * 1e9 if config.hand_back == "rest" else math.inf
         self.in_control = False
-        self.motion_refused = False  # the operator acts, but may not take control
+        self.motion_rejected = False  # the operator acts, but may not take control
         self.values: list[float] | None = None  # (A,) the operator's action in this tick
         self.has_gripped = False  # whether an executed action of the operator has ever commanded the gripper
         self._hand_back_requested = False
@@ -89,7 +89,7 @@ class OperatorAuthority:
             found[Reason.OPERATOR_NOT_AT_REST] = ""
         else:
             found |= self._evaluate_motion(now_ns, sample, executed)
-        self.motion_refused = acts(sample) and Reason.OPERATOR_MOTION not in found
+        self.motion_rejected = acts(sample) and Reason.OPERATOR_MOTION not in found
         if OperatorEvent.HAND_BACK in sample.events:
             self.hand_back()
         if Reason.OPERATOR_MOTION in found:

@@ -75,7 +75,7 @@ class _Message:
 class JoyDevice:
     """Checks each message and keeps the newest. `put` and `publishers` may be used from another thread.
 
-    A refused message disconnects the device, as silence while deflected and a second publisher do: the
+    A rejected message disconnects the device, as silence while deflected and a second publisher do: the
     operator's action is then unknown, but an emergency stop always counts. It comes back with the next good message,
     and moves once it has been at rest.
 
@@ -129,7 +129,7 @@ class JoyDevice:
             message = self._queue.popleft()
             if message.fault:
                 was_connected, (kind, words) = self._last is not None, message.fault
-                self._lose(kind, f"message refused: {words}")
+                self._lose(kind, f"message rejected: {words}")
                 events += self._stops(message)
                 if was_connected:
                     break  # a loss is reported before what came after it
@@ -183,7 +183,7 @@ class JoyDevice:
         return pressed
 
     def _stops(self, message: _Message) -> list[OperatorEvent]:
-        """The emergency stop, if a button of a refused message asks for it."""
+        """The emergency stop, if a button of a rejected message asks for it."""
         roles = (self._profile.roles.get(str(index)) for index, value in enumerate(message.buttons) if value)
         return [OperatorEvent.ESTOP] * (OperatorEvent.ESTOP in roles)
 

@@ -51,7 +51,7 @@ class RobotCommandPublisher:
         self._message = _MESSAGES[kind]()
         if kind == "joint_trajectory":
             seconds, nanoseconds = divmod(round(trajectory_time_s * 1e9), 1_000_000_000)
-            # no velocities: controllers refuse a trajectory that does not end at rest
+            # no velocities: controllers reject a trajectory that does not end at rest
             point = JointTrajectoryPoint(time_from_start=Duration(sec=seconds, nanosec=nanoseconds))
             self._message.joint_names, self._message.points = list(joints), [point]
         elif kind in ("twist", "pose"):

@@ -155,7 +155,7 @@ def test_feedback_that_the_contract_does_not_name_is_not_looked_at():
     assert Rig().tick(feedback=FeedbackInput(0, 0, (math.nan,) * 6)).source is ControlSource.POLICY
 
 
-def test_an_action_in_other_units_or_another_order_is_refused():
+def test_an_action_in_other_units_or_another_order_is_rejected():
     units = ("mm/s", "m/s", "m/s", "deg/s", "rad/s", "rad/s", "1")
     contract = dataclasses.replace(CONTRACT, action=dataclasses.replace(CONTRACT.action, units=units))
     with pytest.raises(ConfigError) as caught:
@@ -167,7 +167,7 @@ def test_an_action_in_other_units_or_another_order_is_refused():
     ]
 
 
-def test_braking_harder_than_the_contract_allows_is_refused():
+def test_braking_harder_than_the_contract_allows_is_rejected():
     contract = with_limits(linear_acceleration=7.0, angular_acceleration=60.0)
     with pytest.raises(ConfigError) as caught:
         Arbiter(ArbiterConfig(), contract)

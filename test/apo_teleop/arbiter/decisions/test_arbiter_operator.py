@@ -189,7 +189,7 @@ def test_what_cannot_wait_for_the_next_tick():
     assert rig.arbiter.on_operator_sample(dataclasses.replace(rest, connected=False))
 
 
-def test_refused_motion_is_urgent_only_once():
+def test_rejected_motion_is_urgent_only_once():
     rig = Rig()
     rig.tick()
     broken = OperatorInput(rig.now, rig.now, True, True, np.full(7, np.nan, np.float32))

@@ -170,8 +170,8 @@ def test_every_command_is_within_limits_and_never_overrides_the_operator(ticks):
             enabled = service == "enable"
             arbiter.enable(enabled)
         if service == "clear":
-            refused = arbiter.clear().refused
-            assert bool(refused) == held
+            rejected = arbiter.clear().rejected
+            assert bool(rejected) == held
             stopped = stopped and held
         if service == "estop":
             arbiter.estop()
