@@ -41,12 +41,12 @@ _SCHEDULING_YIELD_S = 0.0005
 class ArbiterNode(LifecycleBase):
     """Converts messages for a ControlLoop and publishes its decisions."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__("arbiter")
         self._config = declare(self, ArbiterConfig)
         self._with_info = not event_driven(self)  # as the executor was chosen, whatever use_sim_time becomes later
         self._arbiter: Arbiter | None = None
-        self._loop: ControlLoop | None = None
+        self._loop: ControlLoop  # while the node is active
         self._estop = EstopSignal()
         self._command_pub = self.create_publisher(ActionCommand, "command", COMMANDS)
         self._shadow_pub = self.create_publisher(ActionCommand, "shadow_action", COMMANDS)
@@ -72,6 +72,7 @@ class ArbiterNode(LifecycleBase):
 
     def activate(self) -> None:
         config = self._config
+        assert self._arbiter is not None  # a node is configured before it is activated
         self._loop = ControlLoop(
             self._arbiter,
             config,
@@ -185,7 +186,7 @@ class ArbiterNode(LifecycleBase):
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         response.success, response.message = self.is_active, "" if self.is_active else "the arbiter is not active"
-        if self.is_active:
+        if self.is_active and self._arbiter is not None:
             self._arbiter.enable(request.data)
         return response
 

@@ -22,7 +22,7 @@ from apo_teleop.ros.operator_node import OperatorNode
 class ScriptedOperatorNode(OperatorNode):
     """Joins the messages of one tick by their stamp and publishes the operator's answer to it."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(SCRIPTED)
         self._operator = ScriptedOperator(self._config.scripted, self._contract.period_ns)
         self._operator.enabled = self._config.start_enabled
