@@ -7,9 +7,10 @@ def test_columns_have_the_width_of_their_widest_cell():
     assert align_columns([("name", "n"), ("a", "12"), ("longer", "")]) == ["name    n", "a       12", "longer"]
 
 
-def test_cells_of_right_aligned_columns_end_at_the_same_place():
-    rows = [("name", "n"), ("a", "12"), ("longer", "")]
-    assert align_columns(rows, right=[1]) == ["name     n", "a       12", "longer"]
+def test_columns_of_numbers_are_aligned_to_the_right():
+    rows = [("name", "n", "share"), ("a", "12", "5 %"), ("longer", "3", "")]
+    assert align_columns(rows, left=1) == ["name     n  share", "a       12    5 %", "longer   3"]
+    assert align_columns([("x",), ("100",)], left=0) == ["  x", "100"]
 
 
 def test_no_rows_are_no_lines():

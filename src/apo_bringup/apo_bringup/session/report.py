@@ -174,7 +174,7 @@ def _deployment(rounds: Sequence[dict]) -> list[str]:
         )
         for row in rounds
     ]
-    return align_columns([head, *rows], right=range(len(head)))
+    return align_columns([head, *rows], left=0)
 
 
 def _evaluated(evaluation: dict) -> list[str]:
@@ -188,7 +188,7 @@ def _evaluated(evaluation: dict) -> list[str]:
         else:
             figures = "-", "0", "", "not evaluated"
         rows.append((name, *figures))
-    return align_columns([head, *rows], right=range(len(head)))
+    return align_columns([head, *rows], left=0)
 
 
 def format_table(report: dict) -> str:

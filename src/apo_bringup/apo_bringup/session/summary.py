@@ -43,7 +43,7 @@ def table(reports: Mapping[str, Mapping[str, Any]]) -> str:
         means = [mean(report["rounds"][i]["intervention_share"] for report in whole) for i in range(common)]
         rows.append(["mean", *(f"{value:.1%}" for value in means), *[""] * (rounds - common + 3)])
     lines = ["driven by operator, and success of the policy alone"]
-    lines += align_columns([head, *rows], right=range(1, len(head) - 1))
+    lines += align_columns([head, *rows], left=1)
     if len(whole) < 2:
         return "\n".join(lines)
     for which in ("base", "final"):

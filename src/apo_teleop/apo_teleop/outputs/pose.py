@@ -67,10 +67,10 @@ class PoseOutput(ArmOutput):
         is_fresh = now_ns - self._taken_ns <= self._fresh_ns
         if self._measured is None or (self._target is None and not is_fresh):
             return None
-        start = self._target or self._measured
+        self._target = self._target or self._measured
         way, limits = np.asarray(twist, np.float64) * dt_s, self._contract.limits
         largest_m, largest_rad = limits.linear_speed * dt_s, limits.angular_speed * dt_s
-        (position, quaternion), (at, facing) = start, self._measured
+        (position, quaternion), (at, facing) = self._target, self._measured
         moved = position + _shortened(way[:3], largest_m)
         # the arm may be late: no command leads the target out of the box, or further out
         moved = np.clip(moved, np.minimum(limits.workspace_low, position), np.maximum(limits.workspace_high, position))
