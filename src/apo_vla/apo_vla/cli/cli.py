@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a subcommand; exit status 2 and a message for an error, 1 for faulty actions or ignored inputs."""
+    """Runs a subcommand; exit status 2 and a message for an error, 1 for one that fails, or ignores image or prompt."""
     arguments = parser().parse_args(argv)
     try:
         return arguments.run(arguments)
