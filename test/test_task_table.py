@@ -39,9 +39,10 @@ for config, section in (
     (SimBridgeConfig, "sim_bridge"),
     (SessionConfig, "session"),
     (BasePolicyConfig, "base_policy"),
-    (CompareConfig, "compare"),
 ):
     assert load(config, Path("config") / f"{section}.yaml", section, {"task": "Raise"}).task == "Raise"
+comparison = load(CompareConfig, Path("config/compare.yaml"), "compare", {"task": "Raise"})
+assert comparison.evaluation.rollout.instruction == "raise it"
 
 contract = load_contract("config/contract.yaml")
 with SimEnv(sim_config(SimBridgeConfig(task="Raise"), contract)) as env:

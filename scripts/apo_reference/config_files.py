@@ -11,6 +11,7 @@ from typing import Any
 from apo_bringup.session.plan import SessionConfig
 from apo_experiments.base_policy.base_policy import BasePolicyConfig
 from apo_experiments.compare.config import CompareConfig
+from apo_experiments.config import EvaluationConfig
 from apo_policy_node.config import PolicyConfig
 from apo_recorder.config import RecorderConfig
 from apo_sim_bridge.config import SimBridgeConfig
@@ -105,7 +106,10 @@ FILES = (
         "compare",
         "compare",
         "`apo compare`: methods trained from the same episodes, evaluated on the same held-out seeds.",
-        (Section(CompareConfig),),
+        (
+            Section(CompareConfig),
+            Section(EvaluationConfig, "How success is measured; `apo evaluate` reads these parameters too."),
+        ),
         values={
             "method_settings": tuple(
                 f"{method} {_PREFERENCE_SETTINGS}" for method in ("apo", "apo_reference_compat", "kto", "dpo", "tpo")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from apo_core.errors import AdapterError
-from apo_experiments.evaluate import choose_adapter, main, summary
+from apo_core.errors import AdapterError, ConfigError
+from apo_experiments.evaluate import choose_adapter, main, read_config, summary
 from apo_experiments.rollouts import RolloutResult
 
 ROOT = Path(__file__).parents[2]
@@ -46,3 +46,11 @@ def test_a_missing_adapter_ends_the_program_with_its_reason(tmp_path, monkeypatc
     monkeypatch.chdir(ROOT)
     assert main(["--adapters", str(tmp_path), "--version", "2"]) == 2
     assert "has no adapter 2" in capsys.readouterr().err
+
+
+def test_parameters_come_from_the_file_of_the_comparison():
+    config = read_config(ROOT / "config" / "compare.yaml", {"task": "Stack", "evaluation_episodes": 3})
+    assert (config.rollout.task, config.rollout.horizon, config.rollout.success_hold_steps) == ("Stack", 300, 5)
+    assert config.seeds == range(50_000, 50_003)
+    with pytest.raises(ConfigError, match="training_seeds is not a parameter"):
+        read_config(ROOT / "config" / "compare.yaml", {"training_seeds": 3})

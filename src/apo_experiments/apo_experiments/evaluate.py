@@ -5,35 +5,31 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from apo_core.adapters.store import AdapterStore
-from apo_core.config.parameters import load, parse_overrides
+from apo_core.config.parameters import build, parameter_fields, parse_overrides, read_ros_parameters
 from apo_core.errors import AdapterError, ApoError
 from apo_core.tasks.specs import TASKS
 from apo_core.wilson import wilson_interval
-from apo_experiments.compare.config import CONFIG_FILE, CompareConfig
+from apo_experiments.config import CONFIG_FILE, SECTION, EvaluationConfig
 from apo_experiments.failures import count_text
 from apo_experiments.progress_line import ProgressLine
-from apo_experiments.rollouts import Adapter, RolloutResult, RolloutSettings, evaluate_policy
-
-_CHECKPOINT = "models/lift_base"
+from apo_experiments.rollouts import Adapter, RolloutResult, evaluate_policy
 
 
-def evaluate(config: CompareConfig, checkpoint: str, adapter: Adapter | None) -> list[RolloutResult]:
+def evaluate(config: EvaluationConfig, checkpoint: str, adapter: Adapter | None) -> list[RolloutResult]:
     """One episode a seed of `config`; None measures the base policy. Raises as `evaluate_policy`."""
     line = ProgressLine(sys.stdout)
-    settings = RolloutSettings(
-        config.task, TASKS[config.task].instruction, config.contract_file, config.horizon, config.success_hold_steps
-    )
 
     def report(results: list[RolloutResult]) -> None:
         line.update(
             f"{sum(result.success for result in results)} of {len(results)} succeeded, {len(config.seeds)} wanted"
         )
 
-    results = evaluate_policy(checkpoint, settings, config.seeds, report, config.workers, adapter)
+    results = evaluate_policy(checkpoint, config.rollout, config.seeds, report, config.workers, adapter)
     line.done(summary(results))
     if failures := count_text(result.failure for result in results if result.failure):
         line.done(failures)
@@ -66,19 +62,31 @@ def choose_adapter(store: str | None, version: int | None) -> Adapter | None:
     return Adapter(store, number)
 
 
+def read_config(file: Path, overrides: Mapping[str, Any]) -> EvaluationConfig:
+    """Those parameters of a comparison's file that an evaluation has; `overrides` win.
+
+    Raises:
+        ConfigError: a fault of the file or of `overrides`.
+    """
+    known = parameter_fields(EvaluationConfig)
+    values = {name: value for name, value in read_ros_parameters(file, SECTION).items() if name in known}
+    return build(EvaluationConfig, {**values, **overrides}, str(file))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The program; returns the exit status."""
     options = _parser().parse_args(argv)
     try:
         named = {"evaluation_episodes": options.n, "evaluation_seed": options.seed, **parse_overrides(options.set)}
-        config = load(CompareConfig, Path(options.config), "compare", {k: v for k, v in named.items() if v is not None})
+        config = read_config(Path(options.config), {k: v for k, v in named.items() if v is not None})
+        checkpoint = options.checkpoint or TASKS[config.task].checkpoint_dir
         adapter = choose_adapter(options.adapters, options.version)
-        what = f"adapter {adapter.version} of {adapter.store}" if adapter else f"base policy {options.checkpoint}"
+        what = f"adapter {adapter.version} of {adapter.store}" if adapter else f"base policy {checkpoint}"
         print(f"{what}, seeds {config.seeds.start} .. {config.seeds.stop - 1}, task {config.task}", flush=True)
-        results = evaluate(config, options.checkpoint, adapter)
+        results = evaluate(config, checkpoint, adapter)
         if options.output:
             facts = {
-                "checkpoint": options.checkpoint,
+                "checkpoint": checkpoint,
                 "adapter": adapter.version if adapter else 0,
                 "task": config.task,
                 "outcomes": [[result.seed, result.success, result.steps, result.failure] for result in results],
@@ -95,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="apo evaluate", description=__doc__)
-    parser.add_argument("--checkpoint", default=_CHECKPOINT, help="folder of the base policy (default %(default)s)")
+    parser.add_argument("--checkpoint", help="folder of the base policy (default models/<task>_base)")
     parser.add_argument("--adapters", help="adapter store, such as runs/<time>/adapters; without it the base policy")
     parser.add_argument("--version", type=int, help="adapter; 0 is the base policy (default: the promoted one)")
     parser.add_argument("--n", type=int, help="episodes")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from apo_core.config.parameters import parameter
 from apo_core.contract.contract import Contract
 from apo_core.errors import ConfigError
-from apo_core.tasks.specs import DEFAULT_TASK, TASKS
+from apo_core.tasks.specs import DEFAULT_TASK, TASKS, fill_from_task
 from apo_sim_bridge.sim.appearance import BACKGROUNDS, TEXTURES
 from apo_sim_bridge.sim.env import SimConfig
 
@@ -33,8 +33,10 @@ class SimBridgeConfig:
         "gripper_command",
         "trajectory_msgs/JointTrajectory for the gripper, joint gripper_width, 0 .. 0.08 m; the same stamp",
     )
-    horizon: int = parameter(100, "steps after which a trial without success is truncated", low=1, high=100_000)
-    success_hold_steps: int = parameter(5, "consecutive steps that must show success", low=1, high=1000)
+    horizon: int = parameter(
+        0, "steps after which a trial without success is truncated; 0: the task's", low=0, high=100_000
+    )
+    success_hold_steps: int = parameter(0, "consecutive steps that must show success; 0: the task's", low=0, high=1000)
     command_timeout_s: float = parameter(
         0.2, "real time: s without a twist after which the arm stands still", low=0.01, high=10.0
     )
@@ -51,12 +53,18 @@ class SimBridgeConfig:
     auto_reset: bool = parameter(False, "start a trial by itself, each with the next seed; false: wait for ~/reset")
     auto_reset_delay_s: float = parameter(2.0, "wall time between trials with auto_reset", low=0.0, high=3600.0)
     position_range_scale: float = parameter(
-        1.0, "perturbation: share of the usual range of start positions; 0 fixes them", low=0.0, high=6.0
+        1.0,
+        "perturbation: share of the usual range of start positions; 0 fixes them; the task may have a lower limit",
+        low=0.0,
+        high=max(spec.max_position_range_scale for spec in TASKS.values()),
     )
     background: str = parameter("default", "perturbation: floor and walls", choices=tuple(BACKGROUNDS))
     texture: str = parameter("default", "perturbation: table and object", choices=tuple(TEXTURES))
     renderer: str = parameter("auto", "GL library; auto takes MUJOCO_GL, else the first that works", choices=RENDERERS)
     sensor_reliability: str = parameter("reliable", "QoS of images and state", choices=("reliable", "best_effort"))
+
+    def __post_init__(self) -> None:
+        fill_from_task(self, "horizon", "success_hold_steps")
 
 
 def sim_config(config: SimBridgeConfig, contract: Contract) -> SimConfig:

@@ -1,9 +1,11 @@
 """The task table: every row is whole, and its parts agree."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
-from apo_core.tasks.specs import DEFAULT_TASK, TASKS, task_spec
+from apo_core.tasks.specs import DEFAULT_TASK, TASKS, fill_from_task, task_spec
 
 
 def pose(x=0.0, y=0.0, z=0.0):
@@ -32,7 +34,7 @@ def test_the_grasp_uses_objects_of_the_task(spec):
 
 
 def test_numbers_are_within_reason(spec):
-    assert spec.max_position_range_scale >= 1.0 and spec.horizon >= 1
+    assert spec.max_position_range_scale >= 1.0 and 1 <= spec.horizon <= spec.demonstration_steps
     assert 0.0 < spec.grasp.width < spec.grasp.open_width <= 0.08
 
 
@@ -52,6 +54,28 @@ def test_a_nut_around_its_peg_is_placed():
     assert grasp.placed(pose(0.25, 0.1, 0.9), peg)
     assert not grasp.placed(pose(0.27, 0.1, 0.9), peg)
     assert not grasp.placed(pose(0.23, 0.1, 0.93), peg)
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    task: str
+    horizon: int = 0
+    success_hold_steps: int = 0
+
+    def __post_init__(self) -> None:
+        fill_from_task(self, "horizon", "success_hold_steps")
+
+
+def test_zero_parameters_take_the_facts_of_the_task():
+    assert [Trials(name).horizon for name in ("Lift", "Stack", "NutAssemblySquare")] == [100, 300, 400]
+    assert Trials("Lift").success_hold_steps == 5
+    assert Trials("Stack", horizon=7, success_hold_steps=2) == Trials("Stack", 7, 2)
+    assert Trials("Stack", horizon=7).horizon == 7
+
+
+def test_folders_follow_the_name_of_the_task():
+    assert (TASKS["Lift"].checkpoint_dir, TASKS["Lift"].expert_dir) == ("models/lift_base", "data/expert/lift")
+    assert (TASKS["Stack"].checkpoint_dir, TASKS["Stack"].expert_dir) == ("models/stack_base", "data/expert/stack")
 
 
 def test_an_unknown_task_is_named_beside_the_known_ones():

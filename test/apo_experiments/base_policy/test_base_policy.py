@@ -45,6 +45,12 @@ def test_the_shipped_checkpoint_was_made_with_the_shipped_recipe():
     }
 
 
+def test_a_base_policy_goes_to_the_folder_of_its_task():
+    assert BasePolicyConfig().output == "models/lift_base"
+    assert BasePolicyConfig(task="Stack").output == "models/stack_base"
+    assert BasePolicyConfig(task="Stack", output="elsewhere").output == "elsewhere"
+
+
 def test_vision_needs_a_scene_to_measure_on():
     assert BasePolicyConfig(vision_scenes=0).vision_scenes == 0
     assert BasePolicyConfig(vision_scenes=10).vision_scenes == 10

@@ -1,12 +1,11 @@
 """Parameters of a comparison."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
 import yaml
 
-from apo_core.config.parameters import load, read_ros_parameters
+from apo_core.config.parameters import load, parameter_fields, read_ros_parameters
 from apo_core.errors import ConfigError
 from apo_episodes.reader import read_episode
 from apo_experiments.compare.config import CompareConfig, check_seeds, trainer_configs
@@ -104,5 +103,5 @@ def test_wrong_methods_are_all_named():
 
 def test_the_shipped_file_names_every_parameter():
     shipped = read_ros_parameters(ROOT / "config" / "compare.yaml", "compare")
-    assert set(shipped) == {spec.name for spec in dataclasses.fields(CompareConfig)}
+    assert set(shipped) == set(parameter_fields(CompareConfig))
     assert load(CompareConfig, ROOT / "config" / "compare.yaml", "compare").against == "apo_plus"

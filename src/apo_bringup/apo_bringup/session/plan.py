@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from apo_core.config.parameters import parameter
 from apo_core.errors import ConfigError
-from apo_core.tasks.specs import DEFAULT_TASK, TASKS
+from apo_core.tasks.specs import DEFAULT_TASK, TASKS, fill_from_task
 from apo_core.types import Purpose
 from apo_sim_bridge.demonstrations.files import TRIES_PER_EPISODE
 
@@ -39,7 +39,7 @@ class SessionConfig:
     evaluation_seed: int = parameter(50000, "seed of the first evaluation trial", low=0, high=2**31 - 1)
     expert_seed: int = parameter(90000, "seed of the first demonstration", low=0, high=2**31 - 1)
     lockstep_replan_steps: int = parameter(4, "rows of a chunk executed before the next, in lockstep", low=1, high=1000)
-    horizon: int = parameter(100, "control steps after which a trial is cut", low=10, high=100000)
+    horizon: int = parameter(0, "control steps after which a trial is cut; 0: the task's", low=0, high=100000)
     start_timeout_s: float = parameter(180.0, "wall time the nodes have to start", low=1.0, high=86400.0)
     answer_timeout_s: float = parameter(
         60.0, "wall time a node has to answer a call, and to report what came of it", low=1.0, high=86400.0
@@ -50,6 +50,7 @@ class SessionConfig:
     )
 
     def __post_init__(self) -> None:
+        fill_from_task(self, "horizon")
         faults = []
         ranges = [
             ("deployment_seed", self.first_deployment_seed, self._deployments),

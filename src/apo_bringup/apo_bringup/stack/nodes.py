@@ -13,6 +13,7 @@ from ament_index_python.packages import get_package_prefix, get_package_share_di
 
 from apo_core.config.parameters import ros_parameters, sections
 from apo_core.errors import ConfigError
+from apo_core.tasks.specs import DEFAULT_TASK
 
 _NAMESPACE = re.compile(r"([A-Za-z_]\w*(/[A-Za-z_]\w*)*)?", re.ASCII)
 
@@ -78,7 +79,7 @@ def default_paths(data_dir: Path) -> dict[str, str]:
     """Absolute default of every path parameter; what nodes write goes under `data_dir`."""
     return {
         "contract_file": str(share_dir() / "config" / "contract.yaml"),
-        "checkpoint_dir": str(share_dir() / "models" / "lift_base"),
+        "checkpoint_dir": str(share_dir() / DEFAULT_TASK.checkpoint_dir),
         "adapter_dir": str(data_dir / "adapters"),
         "episode_dir": str(data_dir / "episodes"),
         "expert_dir": str(data_dir / "expert"),

@@ -40,7 +40,7 @@ OPTIONS = (
     StartOption(
         "expert_dir",
         "expert demonstrations for the trainer",
-        default=f"data/expert/{DEFAULT_TASK.folder}",
+        default=DEFAULT_TASK.expert_dir,
         flag="expert-dir",
     ),
     StartOption(

@@ -57,6 +57,15 @@ def parameter_fields(cls: type[Dataclass]) -> dict[str, tuple[dataclasses.Field[
     return found
 
 
+def parameter_values(config: Dataclass) -> dict[str, Any]:
+    """Name -> value of every parameter of a configuration, those of its groups included, in order."""
+    found: dict[str, Any] = {}
+    for spec in dataclasses.fields(config):
+        value = getattr(config, spec.name)
+        found |= parameter_values(value) if "group" in spec.metadata else {spec.name: value}
+    return found
+
+
 def _coerce(value: Any, annotation: Any) -> Any:
     origin = typing.get_origin(annotation)
     if origin in (typing.Union, types.UnionType):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,8 +25,10 @@ class TaskSpec:
     bodies: Mapping[str, str]  # object -> body in the model; poses on ground_truth/objects have this order
     max_position_range_scale: float  # of the model's placement ranges; beyond it objects are out of the arm's reach
     recoloured: Mapping[str, str]  # texture of the grasped object -> file in its place, of the texture blue_object
-    horizon: int  # control steps after which a demonstration without success has failed; trials have a parameter
+    horizon: int  # control steps after which a trial without success is truncated, unless a parameter gives another
+    demonstration_steps: int  # control steps after which a demonstration without success has failed
     grasp: GraspTask  # what the expert does
+    success_hold_steps: int = 5  # consecutive steps that must show success, unless a parameter gives another
 
     @property
     def objects(self) -> tuple[str, ...]:
@@ -34,8 +37,18 @@ class TaskSpec:
 
     @property
     def folder(self) -> str:
-        """Name of the task's folder of demonstrations."""
+        """Name of the task in paths."""
         return self.name.lower()
+
+    @property
+    def checkpoint_dir(self) -> str:
+        """Usual folder of the base policy."""
+        return f"models/{self.folder}_base"
+
+    @property
+    def expert_dir(self) -> str:
+        """Usual folder of the demonstrations that a training takes."""
+        return f"data/expert/{self.folder}"
 
 
 def task_spec(name: str) -> TaskSpec:
@@ -43,6 +56,22 @@ def task_spec(name: str) -> TaskSpec:
     if name not in TASKS:
         raise ValueError(f"task = {name!r} is not one of {list(TASKS)}")
     return TASKS[name]
+
+
+def fill_from_task(config: Any, *names: str) -> None:
+    """Replaces parameters that are 0 by the task's facts of the same names.
+
+    Args:
+        config: a frozen dataclass with a `task`, which calls this in its `__post_init__`.
+        names: of the parameters.
+
+    Raises:
+        ValueError: unknown task.
+    """
+    spec = task_spec(config.task)
+    for name in names:
+        if getattr(config, name) == 0:
+            object.__setattr__(config, name, getattr(spec, name))
 
 
 LIFT_HEIGHT = 0.92  # m, centre of the cube; success is 0.84
@@ -85,7 +114,8 @@ _ROWS = (
         bodies={"cube": "cube_main"},
         max_position_range_scale=6.0,
         recoloured={"redwood": "blue-wood.png"},
-        horizon=150,
+        horizon=100,
+        demonstration_steps=150,
         grasp=GraspTask(
             object_name="cube",
             width=0.042,
@@ -105,6 +135,7 @@ _ROWS = (
         max_position_range_scale=2.5,
         recoloured={"redwood": "blue-wood.png"},
         horizon=300,
+        demonstration_steps=300,
         grasp=GraspTask(
             object_name="cubeA",
             width=0.04,
@@ -124,6 +155,7 @@ _ROWS = (
         max_position_range_scale=1.5,
         recoloured={"SquareNut_brass-metal": "steel-scratched.png"},
         horizon=400,
+        demonstration_steps=400,
         grasp=GraspTask(
             object_name="SquareNut",
             width=0.032,

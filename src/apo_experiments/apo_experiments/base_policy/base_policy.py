@@ -15,7 +15,7 @@ import torch
 from apo_core.config.parameters import load, parameter
 from apo_core.contract.contract import Contract, load_contract
 from apo_core.errors import ApoError, ConfigError
-from apo_core.tasks.specs import DEFAULT_TASK, TASKS
+from apo_core.tasks.specs import DEFAULT_TASK, TASKS, fill_from_task
 from apo_core.wilson import wilson_interval
 from apo_episodes.reader import read_episode
 from apo_experiments.base_policy.behaviour_cloning import CloningSettings, join_demonstrations, new_policy, train
@@ -39,7 +39,7 @@ class BasePolicyConfig:
     task: str = parameter(DEFAULT_TASK.name, "task of the simulation", choices=tuple(TASKS))
     contract_file: str = parameter("config/contract.yaml", "the contract")
     demonstrations: str = parameter("data/base_policy", "folder with a folder of demonstrations for each task")
-    output: str = parameter("models/lift_base", "checkpoint folder to write")
+    output: str = parameter("", "checkpoint folder to write; empty: `models/<task>_base`")
     episodes: int = parameter(8, "demonstrations", low=1, high=100_000)
     held_out_episodes: int = parameter(
         8,
@@ -92,10 +92,12 @@ class BasePolicyConfig:
     threads: int = parameter(2, "CPU threads; another number gives slightly different weights", low=1, high=256)
     evaluate: int = parameter(100, "evaluation episodes, 0 for none", low=0, high=100_000)
     evaluation_seed: int = parameter(200_000, "seed of the first evaluation episode", low=0, high=2**31)
-    horizon: int = parameter(100, "steps of an evaluation episode", low=1, high=100_000)
-    success_hold_steps: int = parameter(5, "consecutive steps that must show success", low=1, high=1000)
+    horizon: int = parameter(0, "steps of an evaluation episode; 0: the task's", low=0, high=100_000)
+    success_hold_steps: int = parameter(0, "consecutive steps that must show success; 0: the task's", low=0, high=1000)
 
     def __post_init__(self):
+        fill_from_task(self, "horizon", "success_hold_steps")
+        object.__setattr__(self, "output", self.output or TASKS[self.task].checkpoint_dir)
         if 0 < self.vision_scenes < FEWEST_SCENES:
             fault = (
                 f"vision_scenes = {self.vision_scenes} must be 0 or at least {FEWEST_SCENES}, to have one to measure on"

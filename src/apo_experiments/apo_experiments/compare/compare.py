@@ -12,15 +12,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from apo_core.config.parameters import load, parse_overrides
+from apo_core.config.parameters import load, parameter_values, parse_overrides
 from apo_core.errors import ApoError, ConfigError
-from apo_core.tasks.specs import TASKS
 from apo_episodes.reader import list_episodes
-from apo_experiments.compare.config import BASE, CONFIG_FILE, CompareConfig, check_seeds, trainer_configs
+from apo_experiments.compare.config import BASE, CompareConfig, check_seeds, trainer_configs
 from apo_experiments.compare.result import MethodResult, TrainingResult
 from apo_experiments.compare.table import markdown, rows, write_figure
+from apo_experiments.config import CONFIG_FILE, SECTION
 from apo_experiments.progress_line import ProgressLine
-from apo_experiments.rollouts import Adapter, RolloutResult, RolloutSettings, evaluate_policy
+from apo_experiments.rollouts import Adapter, RolloutResult, evaluate_policy
 from apo_trainer.config import METHOD_NAMES, TrainerConfig, check_typed_folders
 from apo_trainer.data.episode_files import find_episodes
 from apo_trainer.runs.run import run
@@ -63,7 +63,7 @@ def compare(config: CompareConfig, trainers: Mapping[str, TrainerConfig], output
         raise ConfigError(
             "compare", [f"no episodes in {trainer.episode_dir} nor in {trainer.expert_dir}: run `./apo demo` first"]
         )
-    check_seeds(paths, config.seeds)
+    check_seeds(paths, config.evaluation.seeds)
     output.mkdir(parents=True, exist_ok=True)
     results: dict[str, MethodResult] = {}
     for job in _jobs(config, trainers, output):
@@ -71,7 +71,7 @@ def compare(config: CompareConfig, trainers: Mapping[str, TrainerConfig], output
         results[job.method] = MethodResult(job.method, (*earlier, _result(job, config, paths)))
         done = list(results.values())
         facts = {
-            "settings": asdict(config),
+            "settings": parameter_values(config),
             "trainer": asdict(trainer),
             "method_parameters": {name: _changes(trainers[name], trainer) for name in config.methods},
             "results": rows(done, config.against),
@@ -121,7 +121,7 @@ def _kept(file: Path, key: str) -> TrainingResult | None:
 
 def _key(job: _Job, config: CompareConfig, paths: Sequence[Path]) -> str:
     """Hash of everything a result depends on; the base policy depends on no data."""
-    measured = {name: value for name, value in asdict(config).items() if name not in _NOT_MEASURED}
+    measured = {name: value for name, value in parameter_values(config).items() if name not in _NOT_MEASURED}
     facts: dict[str, Any] = {"measured": measured, "checkpoint": job.training.checkpoint_dir}
     if job.method != BASE:
         files = [(path.name, path.stat().st_size) for path in paths]
@@ -150,17 +150,14 @@ def _train(job: _Job) -> tuple[TrainingResult, Adapter | None]:
 
 
 def _measure(job: _Job, config: CompareConfig, adapter: Adapter | None) -> tuple[tuple[int, bool], ...]:
-    line, began = ProgressLine(), time.monotonic()
-    settings = RolloutSettings(
-        config.task, TASKS[config.task].instruction, config.contract_file, config.horizon, config.success_hold_steps
-    )
+    line, began, how = ProgressLine(), time.monotonic(), config.evaluation
 
     def report(results: list[RolloutResult]) -> None:
-        left = (time.monotonic() - began) / len(results) * (config.evaluation_episodes - len(results))
+        left = (time.monotonic() - began) / len(results) * (how.evaluation_episodes - len(results))
         count = sum(result.success for result in results)
         line.update(f"{job.label}: {count} of {len(results)} succeeded, {left:.0f} s left")
 
-    results = evaluate_policy(job.training.checkpoint_dir, settings, config.seeds, report, config.workers, adapter)
+    results = evaluate_policy(job.training.checkpoint_dir, how.rollout, how.seeds, report, how.workers, adapter)
     line.done(f"{job.label}: {sum(result.success for result in results)} of {len(results)} succeeded")
     return tuple((result.seed, result.success) for result in results)
 
@@ -175,7 +172,7 @@ def _title(config: CompareConfig, trainers: Mapping[str, TrainerConfig]) -> str:
     steps = {trainers[name].steps for name in config.methods}
     each = [f"{max(steps)} training steps each"] if len(steps) == 1 and steps != {0} else []
     each += [f"{config.training_seeds} trainings each"] if config.training_seeds > 1 else []
-    return ", ".join([config.task, *each])
+    return ", ".join([config.evaluation.task, *each])
 
 
 def newest_run(runs: Path = Path("runs")) -> Path | None:
@@ -194,7 +191,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "evaluation_seed": options.seed,
             "training_seeds": options.training_seeds,
         }
-        config = load(CompareConfig, Path(options.config), "compare", {k: v for k, v in named.items() if v is not None})
+        config = load(CompareConfig, Path(options.config), SECTION, {k: v for k, v in named.items() if v is not None})
         config = config.with_methods(options.methods or config.methods)
         episodes = options.episodes or newest_run()
         paths = {

@@ -9,15 +9,14 @@ from typing import Any
 
 import yaml
 
-from apo_core.config.parameters import parameter
+from apo_core.config.parameters import group, parameter
 from apo_core.config.rcl_yaml import parse_yaml
 from apo_core.errors import ConfigError, EpisodeFormatError
-from apo_core.tasks.specs import DEFAULT_TASK, TASKS
 from apo_episodes.reader import read_episode
+from apo_experiments.config import CONFIG_FILE, MAX_SEED, EvaluationConfig
 from apo_trainer.config import METHOD_NAMES, TrainerConfig, read_config
 from apo_trainer.data.episode_files import is_trained_on
 
-CONFIG_FILE = "config/compare.yaml"
 BASE = "base"  # row of the policy that the methods train from
 # one for all methods: where they differed, the rows would not be of one comparison
 SHARED = (
@@ -32,7 +31,6 @@ SHARED = (
     "seed",
 )
 _SETTABLE = tuple(spec.name for spec in fields(TrainerConfig) if spec.name not in SHARED)
-_MAX_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -51,13 +49,7 @@ class CompareConfig:
         1, "trainings of each method, with the trainer's seed and those after it", low=1, high=100
     )
     against: str = parameter("apo_plus", "method that each row is paired with in a test; empty: none")
-    task: str = parameter(DEFAULT_TASK.name, "task of the simulation", choices=tuple(TASKS))
-    contract_file: str = parameter("config/contract.yaml", "the contract")
-    evaluation_episodes: int = parameter(100, "episodes for the base policy and for each method", low=1, high=100_000)
-    evaluation_seed: int = parameter(50_000, "seed of the first evaluation episode", low=0, high=_MAX_SEED)
-    horizon: int = parameter(100, "steps of an evaluation episode", low=1, high=100_000)
-    success_hold_steps: int = parameter(5, "consecutive steps that must show success", low=1, high=1000)
-    workers: int = parameter(2, "simulations at a time", low=1, high=1024)
+    evaluation: EvaluationConfig = group(EvaluationConfig)
 
     def __post_init__(self):
         unknown = [name for name in self.methods if name not in METHOD_NAMES]
@@ -75,11 +67,6 @@ class CompareConfig:
             faults += error.faults
         if faults:
             raise ConfigError("compare", faults)
-
-    @property
-    def seeds(self) -> range:
-        """Of the evaluation episodes."""
-        return range(self.evaluation_seed, self.evaluation_seed + self.evaluation_episodes)
 
     def with_methods(self, methods: Sequence[str]) -> CompareConfig:
         """The same of other methods; `against` is empty where it is none of them.
@@ -151,10 +138,10 @@ def trainer_configs(config: CompareConfig, typed: Mapping[str, Any]) -> dict[str
         except ConfigError as error:
             faults += [f"method_settings: {method}: {fault} ({CONFIG_FILE})" for fault in error.faults]
     last = trainers[BASE].seed + config.training_seeds - 1
-    if last > _MAX_SEED:
+    if last > MAX_SEED:
         faults.append(
             f"training_seeds = {config.training_seeds}: seed = {last} of the last training is above its limit "
-            f"{_MAX_SEED} ({CONFIG_FILE}, {config.trainer_file})"
+            f"{MAX_SEED} ({CONFIG_FILE}, {config.trainer_file})"
         )
     if faults:
         raise ConfigError("compare", faults)

@@ -120,7 +120,7 @@ class _Ledger:
             "instruction": instruction,
             "contract_sha256": contract.sha256,
             "hold_steps": HOLD_STEPS,
-            "max_steps": TASKS[task].horizon,
+            "max_steps": TASKS[task].demonstration_steps,
         }
         self._settings = settings
         self._failures: list[int] = []
@@ -270,7 +270,7 @@ _worker: dict = {}
 
 def _start_worker(task: str, noise: NoiseBursts | None, instruction: str, contract: Contract) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
-    bridge = SimBridgeConfig(task=task, horizon=TASKS[task].horizon)
+    bridge = SimBridgeConfig(task=task, horizon=TASKS[task].demonstration_steps)
     _worker.update(
         config=sim_config(bridge, contract), task=task, noise=noise, instruction=instruction, contract=contract
     )
@@ -294,7 +294,7 @@ def demonstration_steps(
 ) -> list[Step] | None:
     """One demonstration as recorded steps, stamps starting at one period; None if it did not end in success."""
     steps, last = [], None
-    course = collect(env, make_expert(task), seed, noise, TASKS[task].horizon, HOLD_STEPS)
+    course = collect(env, make_expert(task), seed, noise, TASKS[task].demonstration_steps, HOLD_STEPS)
     for index, one in enumerate(course):
         stamp = (index + 1) * contract.period_ns
         last = one.next_frame

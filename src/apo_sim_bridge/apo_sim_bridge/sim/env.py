@@ -35,7 +35,7 @@ class SimConfig:
         default_factory=lambda: {"agentview": "agentview", "wrist": "robot0_eye_in_hand"}
     )
     rate_hz: float = 20.0  # control steps per second of simulated time
-    horizon: int = 100  # steps after which frames are marked `truncated`; stepping on is allowed
+    horizon: int = DEFAULT_TASK.horizon  # steps after which frames are marked `truncated`; stepping on is allowed
     position_range_scale: float = 1.0  # of robosuite's placement ranges; 0 fixes the objects, > 1 widens
     background: str = "default"  # key of appearance.BACKGROUNDS
     texture: str = "default"  # key of appearance.TEXTURES

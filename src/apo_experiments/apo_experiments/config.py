@@ -1,0 +1,40 @@
+"""Parameters of an evaluation: task, seeds and trials that `apo evaluate` and `apo compare` have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from apo_core.config.parameters import parameter
+from apo_core.tasks.specs import DEFAULT_TASK, TASKS, fill_from_task
+from apo_experiments.rollouts import RolloutSettings
+
+CONFIG_FILE = "config/compare.yaml"  # one file for both programs, so that their success rates can be compared
+SECTION = "compare"
+MAX_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How the success of a policy is measured: one episode per seed."""
+
+    task: str = parameter(DEFAULT_TASK.name, "task of the simulation", choices=tuple(TASKS))
+    contract_file: str = parameter("config/contract.yaml", "the contract")
+    evaluation_episodes: int = parameter(100, "episodes for the base policy and for each method", low=1, high=100_000)
+    evaluation_seed: int = parameter(50_000, "seed of the first evaluation episode", low=0, high=MAX_SEED)
+    horizon: int = parameter(0, "steps of an evaluation episode; 0: the task's", low=0, high=100_000)
+    success_hold_steps: int = parameter(0, "consecutive steps that must show success; 0: the task's", low=0, high=1000)
+    workers: int = parameter(2, "simulations at a time", low=1, high=1024)
+
+    def __post_init__(self) -> None:
+        fill_from_task(self, "horizon", "success_hold_steps")
+
+    @property
+    def seeds(self) -> range:
+        """Of the episodes."""
+        return range(self.evaluation_seed, self.evaluation_seed + self.evaluation_episodes)
+
+    @property
+    def rollout(self) -> RolloutSettings:
+        """How an episode runs."""
+        instruction = TASKS[self.task].instruction
+        return RolloutSettings(self.task, instruction, self.contract_file, self.horizon, self.success_hold_steps)
