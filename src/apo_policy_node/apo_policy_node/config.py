@@ -21,7 +21,7 @@ class PolicyConfig:
     """Which policy serves, and how."""
 
     contract_file: str = parameter("config/contract.yaml", "keys, topics, shapes, units, rates")
-    checkpoint_dir: str = parameter("models/lift_base", "folder of the base policy")
+    checkpoint_dir: str = parameter(DEFAULT_TASK.checkpoint_dir, "folder of the base policy")
     adapter_dir: str = parameter("runs/adapters", "adapter store; it may appear later")
     adapter_version: int = parameter(0, "adapter served at start; 0 base policy, -1 the promoted one", low=-1)
     adapter_public_key: str = parameter("", "file of public keys (PEM); only adapters signed by one serve; empty: any")

@@ -14,6 +14,7 @@ import yaml
 
 from apo_core.config.parameters import load, parameter
 from apo_core.errors import ConfigError
+from apo_core.tasks.specs import DEFAULT_TASK
 from apo_episodes.labeling import FAILURE_RULES, UNDESIRABLE_RULES, LabelRule
 from apo_vla.lora import shape
 
@@ -279,9 +280,9 @@ class TrainingConfig:
 class TrainerConfig(TrainingConfig):
     """What the program and the node need around a training: where things are, and how much of the machine to use."""
 
-    checkpoint_dir: str = parameter("models/lift_base", "folder of the base policy")
+    checkpoint_dir: str = parameter(DEFAULT_TASK.checkpoint_dir, "folder of the base policy")
     episode_dir: str = parameter("runs/episodes", "folder of the recorder's episode files")
-    expert_dir: str = parameter("data/expert/lift", "folder of demonstrations; may be empty")
+    expert_dir: str = parameter(DEFAULT_TASK.expert_dir, "folder of demonstrations; may be empty")
     adapter_dir: str = parameter("runs/adapters", "adapter store that receives the result")
     promote: bool = parameter(True, "an adapter that passes the gate becomes the one that policies serve")
     signing_key: str = parameter("", "private key (PEM) that signs adapters (apo adapters keygen); empty: not signed")
