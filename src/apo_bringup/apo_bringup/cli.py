@@ -75,8 +75,8 @@ def _add_up_options(up: argparse.ArgumentParser) -> None:
 
 
 def _up(arguments: argparse.Namespace) -> int:
-    from apo_bringup.console.display import kept_terminal
     from apo_bringup.stack.supervision import Program, run_in_foreground
+    from apo_core.system.terminal import kept_terminal
 
     data_dir = Path(arguments.data_dir).resolve()
     wanted = arguments.nodes or [e.name for e in nodes.NODES if arguments.sim or not e.is_simulation]

@@ -10,7 +10,6 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from apo_bringup.console.display import Console
 from apo_bringup.session.conduct import conduct
 from apo_bringup.session.plan import SessionConfig
 from apo_bringup.session.readiness import expected_subscribers
@@ -22,6 +21,7 @@ from apo_bringup.stack.supervision import Program, Supervisor
 from apo_core.config import parameters as configuration
 from apo_core.contract.contract import load_contract
 from apo_core.errors import ApoError
+from apo_core.system.terminal import LiveLine
 from apo_core.types import Purpose
 from apo_episodes.inspection.view import write_contact_sheet, write_video
 from apo_episodes.labeling import LabelRule
@@ -156,7 +156,7 @@ def run_demo(
     from apo_bringup.session.node import SessionNode
     from apo_sim_bridge.demonstrations.files import ensure_demonstrations
 
-    console, started = Console(sys.stdout), time.monotonic()
+    console, started = LiveLine(), time.monotonic()
     watch = Watch(lambda: supervisor.dead(), time.monotonic)
     watch.install()
     contract = load_contract(nodes.default_paths(run_dir)["contract_file"])

@@ -12,17 +12,17 @@ from typing import Any
 from apo_core.adapters.store import AdapterStore
 from apo_core.config.parameters import build, parameter_fields, parse_overrides, read_ros_parameters
 from apo_core.errors import AdapterError, ApoError
+from apo_core.system.terminal import LiveLine
 from apo_core.tasks.specs import TASKS
 from apo_core.wilson import wilson_interval
 from apo_experiments.config import CONFIG_FILE, SECTION, EvaluationConfig
 from apo_experiments.failures import count_text
-from apo_experiments.progress_line import ProgressLine
-from apo_experiments.rollouts import Adapter, RolloutResult, evaluate_policy
+from apo_experiments.rollouts import PROGRESS_S, Adapter, RolloutResult, evaluate_policy
 
 
 def evaluate(config: EvaluationConfig, checkpoint: str, adapter: Adapter | None) -> list[RolloutResult]:
     """One episode a seed of `config`; None measures the base policy. Raises as `evaluate_policy`."""
-    line = ProgressLine(sys.stdout)
+    line = LiveLine(repeat_s=PROGRESS_S)
 
     def report(results: list[RolloutResult]) -> None:
         line.update(
@@ -30,9 +30,9 @@ def evaluate(config: EvaluationConfig, checkpoint: str, adapter: Adapter | None)
         )
 
     results = evaluate_policy(checkpoint, config.rollout, config.seeds, report, config.workers, adapter)
-    line.done(summary(results))
+    line.note(summary(results))
     if failures := count_text(result.failure for result in results if result.failure):
-        line.done(failures)
+        line.note(failures)
     return results
 
 

@@ -16,6 +16,8 @@ from apo_core.contract.specs import Limits
 from apo_core.tasks.specs import TASKS
 from apo_experiments.failures import FailureKind, Instant, failure_kind, instant
 
+PROGRESS_S = 10.0  # between reports of progress where there is no terminal
+
 
 @dataclass(frozen=True, slots=True)
 class RolloutSettings:

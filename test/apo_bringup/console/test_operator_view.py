@@ -2,8 +2,8 @@ import io
 
 import pytest
 
-from apo_bringup.console.display import Console
 from apo_bringup.console.operator_view import KEYS, OperatorView
+from apo_core.system.terminal import LiveLine
 from apo_teleop.devices.keyboard import EVENTS
 
 REST = [0.0] * 7
@@ -18,7 +18,7 @@ def screen(monkeypatch) -> io.StringIO:
 
 @pytest.fixture
 def plain(screen) -> OperatorView:
-    return OperatorView(Console(screen, live=False))
+    return OperatorView(LiveLine(screen, live=False))
 
 
 def test_connections_and_buttons_stay_on_lines_of_their_own(screen, plain):
@@ -33,7 +33,7 @@ def test_connections_and_buttons_stay_on_lines_of_their_own(screen, plain):
 
 
 def test_motion_source_and_running_episode_are_one_live_line(screen):
-    view = OperatorView(Console(screen, live=True))
+    view = OperatorView(LiveLine(screen, live=True))
     view.show_device("joy", True, False, REST, [])
     assert screen.getvalue().endswith("rests  vx +0.00  vy +0.00  vz +0.00  wx +0.00  wy +0.00  wz +0.00  (m/s, rad/s)")
     view.show_device("joy", True, True, [0.4, -0.1, 0, 0, 0, -1.5, 0], [])

@@ -1,4 +1,4 @@
-"""The terminal of a person: a live line with notes above it, and the operator's console on top of that.
+"""The operator's console on a terminal.
 
-Imports `stack/`, apo_core and, in `operator_node.py` alone, ROS. Begin with `display.py`, then `operator_view.py`.
+Imports `stack/`, apo_core and, in `operator_node.py` alone, ROS. Begin with `operator_view.py`.
 """

@@ -15,11 +15,11 @@ from rclpy.node import Node
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
-from apo_bringup.console.display import Console, kept_terminal
 from apo_bringup.console.operator_view import HELP, KEYS, OperatorView
 from apo_bringup.stack.nodes import namespace_arguments
 from apo_core.ros.node_runner import run
 from apo_core.ros.qos import COMMANDS
+from apo_core.system.terminal import LiveLine, kept_terminal
 from apo_core.system.terminal_keys import TerminalKeys
 from apo_core.types import OperatorEvent
 from apo_interfaces.msg import ActionDoubt, ControlStatus, EpisodeEvent, OperatorCommand
@@ -41,7 +41,7 @@ class OperatorConsoleNode(Node):
     def __init__(self, start: dict[str, str], keys: int | None):
         super().__init__("operator_console")
         self._keys, self._typed = keys, TerminalKeys()
-        self._console = Console(sys.stdout)
+        self._console = LiveLine()
         self._view = OperatorView(self._console)
         self._requests = {
             OperatorEvent.START: (_START, StartEpisode, StartEpisode.Request(**start)),

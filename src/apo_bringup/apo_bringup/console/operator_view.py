@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from apo_bringup.console.display import Console
+from apo_core.system.terminal import LiveLine
 from apo_core.types import OperatorEvent
 
 # the keys of the operator device `keyboard`
@@ -32,7 +32,7 @@ class OperatorView:
         console: where to.
     """
 
-    def __init__(self, console: Console):
+    def __init__(self, console: LiveLine):
         self._console = console
         self._device: tuple[str, bool] | None = None
         self._control: tuple[str, str, bool] | None = None

@@ -15,14 +15,14 @@ import torch
 from apo_core.config.parameters import load, parameter
 from apo_core.contract.contract import Contract, load_contract
 from apo_core.errors import ApoError, ConfigError
+from apo_core.system.terminal import LiveLine
 from apo_core.tasks.specs import DEFAULT_TASK, TASKS, fill_from_task
 from apo_core.wilson import wilson_interval
 from apo_episodes.reader import read_episode
 from apo_experiments.base_policy.behaviour_cloning import CloningSettings, join_demonstrations, new_policy, train
 from apo_experiments.base_policy.optimizer import OptimizerSettings
 from apo_experiments.base_policy.vision_pretraining import FEWEST_SCENES, pretrain_vision
-from apo_experiments.progress_line import ProgressLine
-from apo_experiments.rollouts import RolloutResult, RolloutSettings, evaluate_policy
+from apo_experiments.rollouts import PROGRESS_S, RolloutResult, RolloutSettings, evaluate_policy
 from apo_vla.checkpoints.types import read_manifest, write_manifest
 from apo_vla.families.small_vla.checkpoint import save_checkpoint
 from apo_vla.families.small_vla.model import SmallVlaConfig
@@ -115,7 +115,7 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
     from apo_sim_bridge.demonstrations.collect import NoiseBursts
     from apo_sim_bridge.demonstrations.files import ensure_demonstrations
 
-    line, noise = ProgressLine(), NoiseBursts()
+    line, noise = LiveLine(repeat_s=PROGRESS_S), NoiseBursts()
     torch.set_num_threads(config.threads)
     contract = load_contract(config.contract_file)
     Path(config.output).mkdir(parents=True, exist_ok=True)  # fails early where it cannot be written before training
@@ -128,7 +128,7 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
         join_demonstrations([read_episode(p) for p in part], config.cameras, config.state_keys, config.chunk)
         for part in (paths[: config.episodes], paths[config.episodes :])
     )
-    line.done(f"demonstrations: {config.episodes} episodes, {data.num_frames} frames in {folder}")
+    line.note(f"demonstrations: {config.episodes} episodes, {data.num_frames} frames in {folder}")
 
     shape = SmallVlaConfig(
         cameras=config.cameras,
@@ -167,7 +167,7 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
     seconds = time.monotonic() - started
     falling = "has stopped falling" if curves.converged() else "still falls"
     text = f"{curves.held_out[-1][1]:.3f} on held-out demonstrations, where it {falling}" if curves.held_out else ""
-    line.done(f"training: {config.steps} steps in {seconds:.0f} s, loss {smoothed[-1]:.3f} {text}")
+    line.note(f"training: {config.steps} steps in {seconds:.0f} s, loss {smoothed[-1]:.3f} {text}")
 
     recipe = {k: v for k, v in dataclasses.asdict(config).items() if k not in ("demonstrations", "output")}
     facts: dict[str, Any] = {
@@ -198,14 +198,14 @@ def _shared(config: BasePolicyConfig) -> tuple[int, float, float, int]:
 
 
 def _pretrain_vision(
-    config: BasePolicyConfig, policy: VlaPolicy, contract: Contract, folder: Path, line: ProgressLine
+    config: BasePolicyConfig, policy: VlaPolicy, contract: Contract, folder: Path, line: LiveLine
 ) -> dict[str, Any]:
     """Trains the image encoders on random scenes; returns the errors that are left on scenes not trained on."""
     from apo_sim_bridge.demonstrations.scene_views import SceneViewSettings, ensure_scene_views
 
     scenes = SceneViewSettings(config.task, config.vision_scenes, config.vision_seed, config.cameras, config.state_keys)
     views = ensure_scene_views(scenes, folder / VIEWS_FILE, contract, line.update)
-    line.done(f"pictures of random scenes: {len(views.scenes)} of {config.vision_scenes} scenes")
+    line.note(f"pictures of random scenes: {len(views.scenes)} of {config.vision_scenes} scenes")
 
     def report(step: int, loss: float, seconds: float) -> None:
         left = seconds / step * (config.vision_steps - step)
@@ -215,13 +215,13 @@ def _pretrain_vision(
         config.vision_steps, config.vision_batch_size, config.vision_learning_rate, *_shared(config)
     )
     errors = pretrain_vision(policy, views, settings, TASKS[config.task].grasp.grasp_symmetry, report)
-    line.done(
+    line.note(
         f"vision: {errors.sideways_mm:.1f} mm sideways, {errors.height_mm:.1f} mm in height, {errors.yaw_deg:.0f} deg"
     )
     return {name: round(value, 2) for name, value in dataclasses.asdict(errors).items()}
 
 
-def _evaluate(config: BasePolicyConfig, instruction: str, line: ProgressLine) -> dict[str, Any]:
+def _evaluate(config: BasePolicyConfig, instruction: str, line: LiveLine) -> dict[str, Any]:
     started = time.monotonic()
 
     def report(results: list[RolloutResult]) -> None:
@@ -236,7 +236,7 @@ def _evaluate(config: BasePolicyConfig, instruction: str, line: ProgressLine) ->
     results = evaluate_policy(config.output, settings, seeds, report)
     successes = sum(r.success for r in results)
     low, high = wilson_interval(successes, len(results))
-    line.done(
+    line.note(
         f"evaluation: {successes} of {len(results)} succeeded ({successes / len(results):.0%}, "
         f"95 % interval {low:.0%} .. {high:.0%})"
     )

@@ -14,13 +14,13 @@ from typing import Any
 
 from apo_core.config.parameters import load, parameter_values, parse_overrides
 from apo_core.errors import ApoError, ConfigError
+from apo_core.system.terminal import LiveLine
 from apo_episodes.reader import list_episodes
 from apo_experiments.compare.config import BASE, CompareConfig, check_seeds, trainer_configs
 from apo_experiments.compare.result import MethodResult, TrainingResult
 from apo_experiments.compare.table import markdown, rows, write_figure
 from apo_experiments.config import CONFIG_FILE, SECTION
-from apo_experiments.progress_line import ProgressLine
-from apo_experiments.rollouts import Adapter, RolloutResult, evaluate_policy
+from apo_experiments.rollouts import PROGRESS_S, Adapter, RolloutResult, evaluate_policy
 from apo_trainer.config import METHOD_NAMES, TrainerConfig, check_typed_folders
 from apo_trainer.data.episode_files import find_episodes
 from apo_trainer.runs.run import run
@@ -131,7 +131,7 @@ def _key(job: _Job, config: CompareConfig, paths: Sequence[Path]) -> str:
 
 def _train(job: _Job) -> tuple[TrainingResult, Adapter | None]:
     """The result without its measurement. An adapter that the gate refuses is measured all the same."""
-    line, config = ProgressLine(), job.training
+    line, config = LiveLine(repeat_s=PROGRESS_S), job.training
 
     def report(message: dict[str, Any]) -> None:
         if message["event"] == "progress":
@@ -144,13 +144,13 @@ def _train(job: _Job) -> tuple[TrainingResult, Adapter | None]:
     result = run(config, 0, (), job.folder / "training", run_id, report, lambda: False, gated=False)
     row = TrainingResult.from_run(config.seed, result)
     ended = f"{result.state}: {result.message} ({result.steps} steps, {result.seconds:.0f} s)"
-    line.done(f"{job.label}: {ended}")
+    line.note(f"{job.label}: {ended}")
     # of this run: an earlier comparison may have left newer adapters there
     return row, None if row.failure else Adapter(config.adapter_dir, result.version)
 
 
 def _measure(job: _Job, config: CompareConfig, adapter: Adapter | None) -> tuple[tuple[int, bool], ...]:
-    line, began, how = ProgressLine(), time.monotonic(), config.evaluation
+    line, began, how = LiveLine(repeat_s=PROGRESS_S), time.monotonic(), config.evaluation
 
     def report(results: list[RolloutResult]) -> None:
         left = (time.monotonic() - began) / len(results) * (how.evaluation_episodes - len(results))
@@ -158,7 +158,7 @@ def _measure(job: _Job, config: CompareConfig, adapter: Adapter | None) -> tuple
         line.update(f"{job.label}: {count} of {len(results)} succeeded, {left:.0f} s left")
 
     results = evaluate_policy(job.training.checkpoint_dir, how.rollout, how.seeds, report, how.workers, adapter)
-    line.done(f"{job.label}: {sum(result.success for result in results)} of {len(results)} succeeded")
+    line.note(f"{job.label}: {sum(result.success for result in results)} of {len(results)} succeeded")
     return tuple((result.seed, result.success) for result in results)
 
 
