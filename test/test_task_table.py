@@ -29,10 +29,10 @@ from apo_core.tasks.expert import make_expert, progress
 from apo_experiments.base_policy.base_policy import BasePolicyConfig
 from apo_experiments.compare.config import CompareConfig
 from apo_sim_bridge.config import SimBridgeConfig, sim_config
-from apo_sim_bridge.demonstrations.collect import expert_input, task_remaining
 from apo_sim_bridge.demonstrations.files import demonstration_steps
 from apo_sim_bridge.demonstrations.scene_views import view_targets
 from apo_sim_bridge.sim.env import SimEnv
+from apo_sim_bridge.sim.ground_truth import expert_input, task_remaining
 from apo_teleop.devices.scripted_operator import ScriptedConfig, ScriptedInput, ScriptedOperator, see_objects
 
 for config, section in (

@@ -122,9 +122,9 @@ def _run(job: tuple[str, Adapter | None, RolloutSettings, int]) -> RolloutResult
 
     from apo_core.contract.contract import load_contract
     from apo_sim_bridge.config import SimBridgeConfig, sim_config
-    from apo_sim_bridge.demonstrations.collect import expert_input
     from apo_sim_bridge.demonstrations.files import frame_observation
     from apo_sim_bridge.sim.env import SimEnv
+    from apo_sim_bridge.sim.ground_truth import expert_input
 
     if _worker.get("key") != (checkpoint, adapter, settings):
         torch.set_num_threads(1)

@@ -9,7 +9,7 @@ from apo_core.contract.contract import Contract
 from apo_core.errors import ConfigError
 from apo_core.tasks.specs import DEFAULT_TASK, TASKS, fill_from_task
 from apo_sim_bridge.sim.appearance import BACKGROUNDS, TEXTURES
-from apo_sim_bridge.sim.env import SimConfig
+from apo_sim_bridge.sim.env import GRIPPER_CLOSED_M, GRIPPER_OPEN_M, SimConfig
 
 RENDERERS = ("auto", "egl", "osmesa")
 
@@ -31,7 +31,8 @@ class SimBridgeConfig:
     )
     gripper_topic: str = parameter(
         "gripper_command",
-        "trajectory_msgs/JointTrajectory for the gripper, joint gripper_width, 0 .. 0.08 m; the same stamp",
+        "trajectory_msgs/JointTrajectory for the gripper, joint gripper_width, "
+        f"{GRIPPER_CLOSED_M:g} .. {GRIPPER_OPEN_M:g} m; the same stamp",
     )
     horizon: int = parameter(
         0, "steps after which a trial without success is truncated; 0: the task's", low=0, high=100_000

@@ -19,13 +19,12 @@ from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, sensors
 from apo_interfaces.srv import ResetTask
 from apo_sim_bridge.config import SimBridgeConfig, sim_config
-from apo_sim_bridge.demonstrations.collect import task_remaining
 from apo_sim_bridge.pending_command import PendingCommand
 from apo_sim_bridge.ros.frame_publisher import GRIPPER_JOINT, FramePublisher
-from apo_sim_bridge.sim.env import SimEnv
+from apo_sim_bridge.sim.env import GRIPPER_CLOSED_M, GRIPPER_OPEN_M, SimEnv
+from apo_sim_bridge.sim.ground_truth import task_remaining
 from apo_sim_bridge.trial import Trial, TrialRules
 
-GRIPPER_OPEN_M, GRIPPER_CLOSED_M = 0.08, 0.0
 REJECTIONS = 20  # commands in a row with a wrong stamp after which a warning is logged
 
 

@@ -1,13 +1,11 @@
 """Demonstrations: what is recorded, what is executed, and that a seed repeats them."""
 
-import math
-
 import numpy as np
 import pytest
 
 from apo_core.errors import ConfigError
 from apo_core.tasks.expert import make_expert
-from apo_sim_bridge.demonstrations.collect import NoiseBursts, collect, task_remaining
+from apo_sim_bridge.demonstrations.collect import NoiseBursts, collect
 from apo_sim_bridge.sim.env import ACTION_SCALE, SimConfig, SimEnv, SimFrame
 
 STRONG = NoiseBursts(probability=0.5, linear_speed=1.0, angular_speed=10.0, release_probability=0.5)
@@ -99,7 +97,3 @@ def test_expert_recovers_from_noise_in_the_simulation():
     assert len(first) == len(second)
     for one, other in zip(first, second, strict=True):
         assert np.array_equal(one.executed_action, other.executed_action)
-
-
-def test_what_is_left_of_a_task_without_an_expert_is_not_known():
-    assert math.isnan(task_remaining("Wipe", FakeEnv().reset(0)))

@@ -10,9 +10,10 @@ from apo_core.errors import ConfigError
 from apo_core.tasks.expert import progress
 from apo_core.types import ControlSource, EpisodeKind, Outcome
 from apo_episodes.reader import read_episode
-from apo_sim_bridge.demonstrations.collect import NoiseBursts, expert_input
+from apo_sim_bridge.demonstrations.collect import NoiseBursts
 from apo_sim_bridge.demonstrations.files import demonstration_steps, ensure_demonstrations
 from apo_sim_bridge.sim.env import SimConfig, SimFrame
+from apo_sim_bridge.sim.ground_truth import expert_input
 
 CONTRACT = load_contract(Path(__file__).parents[3] / "config" / "contract.yaml")
 

@@ -10,8 +10,8 @@ import pytest
 from apo_core.errors import ConfigError
 from apo_core.tasks.expert import make_expert
 from apo_core.tasks.specs import TASKS
-from apo_sim_bridge.demonstrations.collect import expert_input
 from apo_sim_bridge.sim.env import SimConfig, SimEnv, controller_input
+from apo_sim_bridge.sim.ground_truth import expert_input
 
 STILL = np.array([0, 0, 0, 0, 0, 0, -1], np.float32)
 

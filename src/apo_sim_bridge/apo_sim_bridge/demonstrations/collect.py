@@ -11,9 +11,9 @@ import numpy as np
 
 from apo_core.actions import GRIPPER, OPEN, TWIST
 from apo_core.errors import ConfigError
-from apo_core.tasks.expert import ExpertInput, progress
-from apo_core.tasks.specs import TASKS
+from apo_core.tasks.expert import ExpertInput
 from apo_sim_bridge.sim.env import ACTION_SCALE, SimConfig, SimFrame
+from apo_sim_bridge.sim.ground_truth import expert_input
 
 _NOISE_STREAM = 1  # keeps the noise apart from what the simulation draws from the same seed
 
@@ -72,16 +72,6 @@ class DemonstrationStep:
     expert_action: np.ndarray  # float32 (7,): what it chose, the label
     executed_action: np.ndarray  # float32 (7,): what was done, noise included
     next_frame: SimFrame  # result
-
-
-def expert_input(frame: SimFrame) -> ExpertInput:
-    """The part of a frame that experts use."""
-    return ExpertInput(frame.ee_position, frame.ee_quaternion, frame.gripper_width, frame.objects)
-
-
-def task_remaining(task: str, frame: SimFrame) -> float:
-    """Path left to success in a frame [m]; NaN for a task that is not in the table."""
-    return progress(task, expert_input(frame)) if task in TASKS else math.nan
 
 
 def collect(

@@ -25,8 +25,9 @@ from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutco
 from apo_episodes.reader import list_episodes
 from apo_episodes.writer import EpisodeWriter
 from apo_sim_bridge.config import SimBridgeConfig, sim_config
-from apo_sim_bridge.demonstrations.collect import NoiseBursts, collect, task_remaining
+from apo_sim_bridge.demonstrations.collect import NoiseBursts, collect
 from apo_sim_bridge.sim.env import SimEnv, SimFrame
+from apo_sim_bridge.sim.ground_truth import task_remaining
 
 OPERATOR = "scripted_expert"
 HOLD_STEPS = 6  # after the first success, so that the data shows what to do then

@@ -21,9 +21,10 @@ from apo_core.system.atomic_files import replacing
 from apo_core.tasks.expert import ExpertInput, Scene, make_expert
 from apo_core.tasks.specs import TASKS
 from apo_sim_bridge.config import SimBridgeConfig, sim_config
-from apo_sim_bridge.demonstrations.collect import NoiseBursts, disturbed_actions, expert_input
+from apo_sim_bridge.demonstrations.collect import NoiseBursts, disturbed_actions
 from apo_sim_bridge.demonstrations.files import frame_state
 from apo_sim_bridge.sim.env import SimEnv, SimFrame
+from apo_sim_bridge.sim.ground_truth import expert_input
 
 POSITION_UNIT = 0.04  # m of a position of 1 in `SceneViews.targets`
 _SCENE_STEPS = 44  # of each scene

@@ -18,6 +18,7 @@ from apo_core.tasks.specs import DEFAULT_TASK, TASKS
 from apo_sim_bridge.sim.appearance import BACKGROUNDS, TEXTURES, swap_textures, texture_files
 from apo_sim_bridge.sim.rendering import FrameRenderer, prepare_backend
 
+GRIPPER_OPEN_M, GRIPPER_CLOSED_M = 0.08, 0.0  # between the fingers
 PHYSICS_STEP_S = 0.002  # robosuite's SIMULATION_TIMESTEP
 # Full scale of an action: m/s, rad/s, gripper; at 20 Hz these are robosuite's 0.05 m and 0.5 rad per step.
 ACTION_SCALE = np.array([1.0, 1.0, 1.0, 10.0, 10.0, 10.0, 1.0])
@@ -84,7 +85,7 @@ class SimFrame:
     joint_velocities: np.ndarray  # float64 (7,) rad/s
     ee_position: np.ndarray  # float64 (3,) m, the point between the fingertips
     ee_quaternion: np.ndarray  # float64 (4,) xyzw, canonical; z points out of the hand, x from finger to finger
-    gripper_width: float  # m between the fingers, 0 .. 0.08
+    gripper_width: float  # m between the fingers, GRIPPER_CLOSED_M .. GRIPPER_OPEN_M
     objects: dict[str, np.ndarray]  # ground truth: name -> float64 (7,) x y z [m], quaternion xyzw canonical
     success: bool  # robosuite's own check
     truncated: bool  # step >= horizon
@@ -190,7 +191,7 @@ class SimEnv:
             joint_velocities=data.qvel[self._qvel].copy(),
             ee_position=data.site_xpos[self._ee_site].copy(),
             ee_quaternion=_xyzw(quaternion),
-            gripper_width=float(np.clip(fingers[0] - fingers[1], 0.0, 0.08)),
+            gripper_width=float(np.clip(fingers[0] - fingers[1], GRIPPER_CLOSED_M, GRIPPER_OPEN_M)),
             objects={
                 name: np.concatenate([data.xpos[body], _xyzw(data.xquat[body])]) for name, body in self._bodies.items()
             },
