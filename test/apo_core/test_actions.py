@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apo_core.actions import GripperScale, shortened
+from apo_core.actions import SIZE, GripperScale, normalised_dimensions, shortened, shortened_array
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,13 @@ def test_a_longer_vector_keeps_its_direction():
 @pytest.mark.parametrize("vector", [[0.0, 0.0, 0.0], [0.3, 0.0, 0.4], [0.1]])
 def test_a_vector_within_the_length_is_unchanged(vector):
     assert shortened(vector, 0.5)[0] == vector
+
+
+def test_an_array_is_shortened_like_a_vector():
+    np.testing.assert_array_equal(shortened_array(np.array([3.0, 0.0, -4.0]), 1.0), shortened([3.0, 0.0, -4.0], 1.0)[0])
+    np.testing.assert_array_equal(shortened_array(np.array([0.25, 0.5]), 1.0), [0.25, 0.5])
+
+
+def test_the_gripper_alone_is_not_normalised():
+    assert normalised_dimensions(SIZE) == [True] * 6 + [False]
+    assert normalised_dimensions(9) == [True] * 6 + [False, True, True]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 TWIST = slice(0, 6)
 LINEAR, ANGULAR = slice(0, 3), slice(3, 6)  # m/s, rad/s
 GRIPPER = 6
+SIZE = 7  # of twist and gripper, the least of a contract
 OPEN, CLOSED = -1.0, 1.0  # values of the gripper
 
 
@@ -15,6 +18,16 @@ def shortened(vector: Sequence[float], length: float) -> tuple[list[float], floa
     """The vector (n,), scaled down to `length` where it is longer, and its own length. Plain floats."""
     norm = math.hypot(*vector)
     return [value * length / norm for value in vector] if norm > length else list(vector), norm
+
+
+def shortened_array(vector: np.ndarray, length: float) -> np.ndarray:
+    """`shortened` of an array (n,): float64 (n,)."""
+    return np.array(shortened(vector.tolist(), length)[0], np.float64)
+
+
+def normalised_dimensions(size: int) -> list[bool]:
+    """Mask (size,) of the dimensions that statistics normalise: all but the gripper, which passes through."""
+    return [dimension != GRIPPER for dimension in range(size)]
 
 
 class GripperScale:

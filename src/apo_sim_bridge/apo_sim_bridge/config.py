@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from apo_core.actions import SIZE
 from apo_core.config.parameters import parameter
 from apo_core.contract.contract import Contract
 from apo_core.errors import ConfigError
@@ -86,8 +87,8 @@ def sim_config(config: SimBridgeConfig, contract: Contract) -> SimConfig:
         for image in contract.images
         if image.encoding != "rgb8"
     ]
-    if contract.action.size != 7:
-        faults.append(f"action of {contract.source} has {contract.action.size} values, the simulated arm takes 7")
+    if contract.action.size != SIZE:
+        faults.append(f"action of {contract.source} has {contract.action.size} values, the simulated arm takes {SIZE}")
     if faults:
         raise ConfigError("config/sim_bridge.yaml", faults)
     height, width = sizes.pop()

@@ -12,7 +12,7 @@ from enum import Enum
 
 import numpy as np
 
-from apo_core.actions import CLOSED, OPEN
+from apo_core.actions import CLOSED, OPEN, shortened_array
 from apo_core.rotations import matrix_from_quaternion, rotation_between, wrap_angle
 from apo_core.tasks.grasp_task import GraspTask
 from apo_core.tasks.specs import task_spec
@@ -80,14 +80,10 @@ class Expert:
         self._phase = after
         self._last_width = state.gripper_width
         linear, yaw, gripper = _COMMANDS[after](scene)
-        speed = np.linalg.norm(linear)
-        if speed > MAX_LINEAR_SPEED:
-            linear = linear * (MAX_LINEAR_SPEED / speed)
         # keep the hand vertical; about the vertical itself turn by `yaw`
         angular = ANGULAR_GAIN * (rotation_between(scene.approach_axis, DOWN) + np.array([0.0, 0.0, yaw]))
-        turn = np.linalg.norm(angular)
-        if turn > MAX_ANGULAR_SPEED:
-            angular = angular * (MAX_ANGULAR_SPEED / turn)
+        linear = shortened_array(linear, MAX_LINEAR_SPEED)
+        angular = shortened_array(angular, MAX_ANGULAR_SPEED)
         return np.concatenate([linear, angular, [gripper]]).astype(np.float32)
 
 

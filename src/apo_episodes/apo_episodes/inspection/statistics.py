@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from apo_core.actions import normalised_dimensions
 from apo_core.errors import EpisodeToolError
 from apo_episodes.episode import Episode
 from apo_episodes.files import one_contract
@@ -20,8 +21,8 @@ _LAST_K = LabelRule()
 def statistics(episodes: Sequence[Episode], which: str = "executed", rule: LabelRule = _LAST_K) -> dict[str, Any]:
     """q01, q99, mean, standard deviation, smallest and largest value of each action and state dimension.
 
-    A superset of what `apo_vla.checkpoints.statistics.read_statistics` reads. The gripper, last in an action, is not
-    normalised (mask). Steps whose action is absent are left out, their state too. `undesirable_windows` gives how long
+    A superset of what `apo_vla.checkpoints.statistics.read_statistics` reads. The gripper is not normalised
+    (mask). Steps whose action is absent are left out, their state too. `undesirable_windows` gives how long
     the windows before takeovers are.
 
     Args:
@@ -43,7 +44,7 @@ def statistics(episodes: Sequence[Episode], which: str = "executed", rule: Label
         "num_episodes": len(episodes),
         "action": {
             **_moments(actions[present]),
-            "mask": [True] * (contract.action.size - 1) + [False],
+            "mask": normalised_dimensions(contract.action.size),
             "names": list(contract.action.names),
             "units": list(contract.action.units),
         },

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from apo_core.actions import normalised_dimensions
 from apo_core.errors import ConfigError
 from apo_core.types import StepLabel
 from apo_episodes.episode import Episode
@@ -99,8 +100,8 @@ def join_demonstrations(
 
 
 def statistics_of(data: Demonstrations, contract_sha256: str) -> DatasetStatistics:
-    """Action ranges and state moments; the gripper, last in an action, passes through un-normalised."""
-    mask = [True] * (data.actions.shape[1] - 1) + [False]
+    """Action ranges and state moments; the gripper passes through."""
+    mask = normalised_dimensions(data.actions.shape[1])
     return compute_statistics(data.actions, data.states, mask, contract_sha256)
 
 

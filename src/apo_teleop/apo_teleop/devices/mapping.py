@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apo_core.actions import TWIST
+from apo_core.actions import SIZE, TWIST
 from apo_core.config.parameters import parameter
 from apo_core.errors import ConfigError
 from apo_core.types import OperatorEvent
@@ -55,7 +55,7 @@ class AxisMapping:
 
     def apply(self, sample: DeviceSample) -> OperatorSample:
         """Maps a sample; a resting or lost device gives no motion."""
-        values = np.zeros(7, np.float32)
+        values = np.zeros(SIZE, np.float32)
         if not sample.connected:
             self._active = False
             return OperatorSample(False, False, values, sample.events, sample.stamp_ns)

@@ -6,10 +6,11 @@ import dataclasses
 
 import numpy as np
 
+from apo_core.actions import SIZE
 from apo_core.types import OperatorEvent
 from apo_teleop.devices.mapping import OperatorSample
 
-NO_OPERATOR = OperatorSample(False, False, np.zeros(7, np.float32))
+NO_OPERATOR = OperatorSample(False, False, np.zeros(SIZE, np.float32))
 
 
 class OperatorPublication:
@@ -64,4 +65,4 @@ def _is_same(before: OperatorSample, after: OperatorSample) -> bool:
 def _disabled(sample: OperatorSample) -> OperatorSample:
     """The sample of an operator who may not act."""
     events = tuple(event for event in sample.events if event == OperatorEvent.ESTOP)
-    return OperatorSample(sample.connected, False, np.zeros(7, np.float32), events, sample.stamp_ns)
+    return OperatorSample(sample.connected, False, np.zeros(SIZE, np.float32), events, sample.stamp_ns)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apo_core.actions import ANGULAR, LINEAR
+from apo_core.actions import ANGULAR, LINEAR, SIZE
 from apo_core.config.parameters import parameter
 from apo_core.errors import ObservationError
 from apo_core.tasks.expert import ExpertInput, Phase, Scene, make_expert, progress
@@ -252,4 +252,4 @@ class ScriptedOperator:
 
 def resting(events: tuple[OperatorEvent, ...] = ()) -> OperatorSample:
     """The sample of an operator who watches."""
-    return OperatorSample(True, False, np.zeros(7, np.float32), events)
+    return OperatorSample(True, False, np.zeros(SIZE, np.float32), events)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from apo_core.actions import ANGULAR, LINEAR, shortened_array
 from apo_core.contract.contract import Contract
 from apo_core.contract.specs import LARGEST
 from apo_core.rotations import canonical_quaternion, rotated, turn_between
@@ -71,22 +72,22 @@ class PoseOutput(ArmOutput):
         way, limits = np.asarray(twist, np.float64) * dt_s, self._contract.limits
         largest_m, largest_rad = limits.linear_speed * dt_s, limits.angular_speed * dt_s
         (position, quaternion), (at, facing) = self._target, self._measured
-        moved = position + _shortened(way[:3], largest_m)
+        moved = position + shortened_array(way[LINEAR], largest_m)
         # the arm may be late: no command leads the target out of the box, or further out
         moved = np.clip(moved, np.minimum(limits.workspace_low, position), np.maximum(limits.workspace_high, position))
-        turned = rotated(quaternion, _shortened(way[3:], largest_rad))
+        turned = rotated(quaternion, shortened_array(way[ANGULAR], largest_rad))
         # an old pose is no place to go back to: a target beyond the lead then only goes no further
         lead_m = self._lead_m if is_fresh else max(self._lead_m, float(np.linalg.norm(position - at)))
         ahead, held = moved - at, False
         if np.linalg.norm(ahead) > lead_m + SMALL:
-            moved, held = position + _shortened(at + _shortened(ahead, lead_m) - position, largest_m), True
+            moved, held = position + shortened_array(at + shortened_array(ahead, lead_m) - position, largest_m), True
         lead_rad = self._lead_rad
         if not is_fresh:
             lead_rad = max(lead_rad, float(np.linalg.norm(turn_between(facing, quaternion))))
         ahead = turn_between(facing, turned)
         if np.linalg.norm(ahead) > lead_rad + SMALL:
-            within = rotated(facing, _shortened(ahead, lead_rad))
-            turned, held = rotated(quaternion, _shortened(turn_between(quaternion, within), largest_rad)), True
+            within = rotated(facing, shortened_array(ahead, lead_rad))
+            turned, held = rotated(quaternion, shortened_array(turn_between(quaternion, within), largest_rad)), True
         self._held += held
         self._target = moved, turned
         return np.concatenate(self._target)
@@ -94,9 +95,3 @@ class PoseOutput(ArmOutput):
     def summary(self) -> dict[str, str]:
         """How many commands the lead has changed."""
         return {"held_at_lead": str(self._held)}
-
-
-def _shortened(vector: np.ndarray, longest: float) -> np.ndarray:
-    """The vector, or that of the same direction and of length `longest` if it is longer."""
-    length = float(np.linalg.norm(vector))
-    return vector if length <= longest else vector * (longest / length)

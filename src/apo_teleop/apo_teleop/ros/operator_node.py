@@ -10,6 +10,7 @@ from rclpy.node import Node
 from rclpy.subscription import Subscription
 from std_srvs.srv import SetBool
 
+from apo_core.actions import SIZE
 from apo_core.contract.contract import load_contract
 from apo_core.errors import ConfigError
 from apo_core.ros.conversions import to_floats, to_stamp
@@ -21,7 +22,6 @@ from apo_teleop.devices.config import TeleopConfig
 from apo_teleop.devices.mapping import OperatorSample
 
 NODE_NAME = "teleop"
-_ACTION_SIZE = 7
 
 
 class OperatorNode(Node):
@@ -39,8 +39,8 @@ class OperatorNode(Node):
         self._device = device
         self._config = declare(self, TeleopConfig)
         self._contract = load_contract(self._config.contract_file)
-        if self._contract.action.size != _ACTION_SIZE:
-            fault = f"action has {self._contract.action.size} values, devices give {_ACTION_SIZE}"
+        if self._contract.action.size != SIZE:
+            fault = f"action has {self._contract.action.size} values, devices give {SIZE}"
             raise ConfigError(self._contract.source, [fault])
         self.get_logger().info(f"the operator's device is {device}")
         self._command_pub = self.create_publisher(OperatorCommand, "operator/command", COMMANDS)

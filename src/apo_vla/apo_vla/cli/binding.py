@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from apo_core.actions import GRIPPER
 from apo_core.config.parameters import build
 from apo_core.contract.contract import Contract, load_contract
 from apo_core.errors import CheckpointError, ConfigError
@@ -46,13 +47,14 @@ def bind(folder: Path, robot: Path, choices: Mapping[str, Any], force: bool = Fa
     if path.exists() and not force:
         raise CheckpointError(f"{path} is there already; --force replaces it")
     contract = load_contract(robot)
+    dimensions = range(contract.action.size)
     values = {
         **choices,
         "contract_sha256": contract.sha256,
         "period_s": contract.period_ns / 1e9,
         "cameras": choices.get("cameras") or contract.image_names[:1],
-        "action_scale": (*[contract.rate_hz] * (contract.action.size - 1), -2.0),
-        "action_offset": (*[0.0] * (contract.action.size - 1), 1.0),
+        "action_scale": tuple(-2.0 if dimension == GRIPPER else contract.rate_hz for dimension in dimensions),
+        "action_offset": tuple(1.0 if dimension == GRIPPER else 0.0 for dimension in dimensions),
     }
     foreign = foreign_parameters(family)
     own = {name: value for name, value in values.items() if name not in foreign}

@@ -16,6 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from apo_core.actions import SIZE
 from apo_core.contract.contract import Contract
 from apo_core.errors import ApoError, EpisodeToolError, ObservationError
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
@@ -168,8 +169,8 @@ class _Source:
             largest[:3] = options.position_step_m
         if options.rotation_step_rad is not None:
             largest[3:] = options.rotation_step_rad
-        if self._contract.action.size != 7:
-            self._fail(f"its actions have 7 dimensions, those of the contract {self._contract.action.size}")
+        if self._contract.action.size != SIZE:
+            self._fail(f"its actions have {SIZE} dimensions, those of the contract {self._contract.action.size}")
         return np.concatenate([largest * rate, [options.gripper_sign]])
 
     def write(self, demo: str, folder: Path) -> Path:
