@@ -130,14 +130,14 @@ class Contract:
                     f"image '{spec.name}' is {image.dtype} {image.shape}, "
                     f"the contract requires {spec.dtype} {spec.shape}"
                 )
-        for spec in self.state:
-            value = observation.state.get(spec.name)
+        for part in self.state:
+            value = observation.state.get(part.name)
             if value is None:
-                faults.append(f"state '{spec.name}' is missing")
-            elif value.shape != (spec.size,):
-                faults.append(f"state '{spec.name}' has shape {value.shape}, the contract requires ({spec.size},)")
+                faults.append(f"state '{part.name}' is missing")
+            elif value.shape != (part.size,):
+                faults.append(f"state '{part.name}' has shape {value.shape}, the contract requires ({part.size},)")
             elif not np.all(np.isfinite(value)):
-                faults.append(f"state '{spec.name}' is not finite: {value}")
+                faults.append(f"state '{part.name}' is not finite: {value}")
         if faults:
             raise ObservationError(f"{'; '.join(faults)} (contract: {self.source})")
 

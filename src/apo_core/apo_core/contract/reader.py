@@ -7,9 +7,9 @@ import math
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
-from apo_core.actions import TWIST
+from apo_core.actions import SIZE, TWIST
 from apo_core.contract.specs import (
     ENCODINGS,
     FEEDBACK_TYPES,
@@ -27,6 +27,7 @@ from apo_core.contract.specs import (
 )
 from apo_core.contract.topic_names import topic_fault
 
+_Corner = tuple[float, float, float]
 _NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 
@@ -149,8 +150,8 @@ def read_action(r: ContractReader, data: Any) -> ActionSpec:
         r.numbers(data, "action.high"),
     )
     r.require(
-        len({len(action.names), len(action.units), len(action.low), len(action.high)}) == 1 and action.size >= 7,
-        "action.names, units, low and high must have the same length, at least 7",
+        len({len(action.names), len(action.units), len(action.low), len(action.high)}) == 1 and action.size >= SIZE,
+        f"action.names, units, low and high must have the same length, at least {SIZE}",
     )
     r.require(
         all(low < high for low, high in zip(action.low, action.high, strict=False)),
@@ -176,8 +177,8 @@ def read_limits(r: ContractReader, data: Any) -> Limits:
     limits = Limits(
         linear_speed=r.get(data, "limits.linear_speed", float),
         angular_speed=r.get(data, "limits.angular_speed", float),
-        workspace_low=r.numbers(data, "limits.workspace_low"),
-        workspace_high=r.numbers(data, "limits.workspace_high"),
+        workspace_low=cast("_Corner", r.numbers(data, "limits.workspace_low")),  # the length is checked below
+        workspace_high=cast("_Corner", r.numbers(data, "limits.workspace_high")),
         step=r.numbers(data, "limits.step") if "step" in set_here else None,
         **{name: r.get(data, f"limits.{name}", float) for name in OPTIONAL_LIMITS[:-1] if name in set_here},
     )
