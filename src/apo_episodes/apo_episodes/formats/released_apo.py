@@ -20,7 +20,7 @@ from apo_core.errors import EpisodeToolError
 from apo_core.types import ControlSource, EpisodeKind
 from apo_episodes.episode import Episode
 from apo_episodes.files import frame_blocks, new_folder, one_contract, unique_ids
-from apo_episodes.formats.robomimic.unit_actions import shown_actions, to_unit
+from apo_episodes.formats.unit_actions import shown_actions, to_unit
 from apo_episodes.hdf5.disk_file import new_hdf5
 from apo_episodes.inspection.view import as_rgb
 

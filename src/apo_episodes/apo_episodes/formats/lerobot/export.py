@@ -21,7 +21,7 @@ from apo_episodes.files import extra_module, frame_blocks, new_folder, one_contr
 from apo_episodes.formats.lerobot.feature_statistics import PixelMoments, moments
 from apo_episodes.formats.lerobot.parquet import Shards, make_table, write_meta
 from apo_episodes.formats.lerobot.video import RollingVideo, VideoPlace, encode_png
-from apo_episodes.formats.robomimic.unit_actions import shown_actions
+from apo_episodes.formats.unit_actions import shown_actions
 from apo_episodes.inspection.view import as_rgb
 from apo_episodes.labeling import LabelRule
 

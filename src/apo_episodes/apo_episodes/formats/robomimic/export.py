@@ -19,7 +19,7 @@ from apo_core.types import ControlSource, EpisodeKind, Outcome, StepLabel
 from apo_episodes.curate.selection import draw_parts
 from apo_episodes.episode import Episode
 from apo_episodes.files import frame_blocks, new_file, one_contract, unique_ids
-from apo_episodes.formats.robomimic.unit_actions import full_scale, shown_actions, to_unit
+from apo_episodes.formats.unit_actions import full_scale, shown_actions, to_unit
 from apo_episodes.hdf5.disk_file import new_hdf5
 from apo_episodes.labeling import LabelRule
 

@@ -6,7 +6,7 @@ import pytest
 from apo_core.contract.contract import contract_from_dict
 from apo_core.errors import EpisodeToolError
 from apo_core.types import EpisodeKind
-from apo_episodes.formats.robomimic.unit_actions import full_scale, shown_actions, to_unit
+from apo_episodes.formats.unit_actions import full_scale, shown_actions, to_unit
 from apo_episodes.reader import read_episode
 
 
