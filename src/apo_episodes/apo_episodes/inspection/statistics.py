@@ -9,6 +9,7 @@ import numpy as np
 
 from apo_core.actions import normalised_dimensions
 from apo_core.errors import EpisodeToolError
+from apo_core.system.text_columns import align_columns
 from apo_episodes.episode import Episode
 from apo_episodes.files import one_contract
 from apo_episodes.labeling import LabelRule
@@ -75,14 +76,12 @@ def format_statistics(numbers: dict[str, Any]) -> str:
     action = numbers["action"]
     lines = [f"{numbers['num_frames']} steps of {numbers['num_episodes']} episodes"]
     head = ("q01", "q99", "mean", "std", "min", "max")
-    rows = [
-        (f"action {n} [{u}]", action, i) for i, (n, u) in enumerate(zip(action["names"], action["units"], strict=True))
-    ]
+    names = zip(action["names"], action["units"], strict=True)
+    dimensions = [(f"action {name} [{unit}]", action, i) for i, (name, unit) in enumerate(names)]
     for key, part in numbers["state"].items():
-        rows += [(f"{key}[{i}]", part, i) for i in range(len(part["mean"]))]
-    width = max(24, *(len(name) + 1 for name, _, _ in rows))
-    lines.append(f"{'':<{width}}" + "".join(f"{name:>11}" for name in head))
-    lines += [f"{name:<{width}}" + "".join(f"{part[one][i]:>11.4g}" for one in head) for name, part, i in rows]
+        dimensions += [(f"{key}[{i}]", part, i) for i in range(len(part["mean"]))]
+    rows = [(name, *(f"{part[one][i]:.4g}" for one in head)) for name, part, i in dimensions]
+    lines += align_columns([("", *head), *rows], left=1)
     windows = numbers["undesirable_windows"]
     if windows["number"]:
         lines.append(
