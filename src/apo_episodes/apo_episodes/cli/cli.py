@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from apo_core.system.command_line import ToolParser, json_option, number, run_tool
 from apo_episodes.cli import commands
-from apo_episodes.cli.exchange import add_export, add_import
+from apo_episodes.cli.exports import add_export
+from apo_episodes.cli.imports import add_import
 from apo_episodes.cli.options import label_rule, link, output_folder, paths
 
 _DESCRIPTION = """\

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
-from dataclasses import asdict, fields
-from datetime import UTC, datetime
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from apo_core.config import parameters as config
-from apo_core.contract.contract import load_contract
 from apo_core.errors import ApoError, EpisodeFormatError, EpisodeToolError
+from apo_core.system.text_columns import align_columns
+from apo_episodes.cli.options import episodes_of, pairs, rule_of
 from apo_episodes.curate.cut import cut_episode
 from apo_episodes.curate.datasets import write_folder, write_folders
 from apo_episodes.curate.relabel import label_counts, write_labels
 from apo_episodes.curate.selection import Selection, draw_parts, moment
-from apo_episodes.episode import Episode
 from apo_episodes.files import find_episodes, new_file, read_all
 from apo_episodes.inspection.statistics import format_statistics, statistics
 from apo_episodes.inspection.table import describe, format_description, format_table, summarise
 from apo_episodes.inspection.validate import validate as validate_file
-from apo_episodes.labeling import LabelRule
 from apo_episodes.reader import read_episode
 from apo_episodes.recovery import list_partial, recover_episode
 
@@ -45,8 +41,8 @@ def ls(arguments: argparse.Namespace) -> int:
 
 def show(arguments: argparse.Namespace) -> int:
     """Prints the facts of each episode."""
-    rule = _rule(arguments)
-    facts = [describe(episode, rule) for episode in _episodes(arguments)]
+    rule = rule_of(arguments)
+    facts = [describe(episode, rule) for episode in episodes_of(arguments)]
     _print(facts if arguments.json else "\n\n".join(map(format_description, facts)))
     return 0
 
@@ -94,21 +90,20 @@ def recover(arguments: argparse.Namespace) -> int:
 
 def relabel(arguments: argparse.Namespace) -> int:
     """Prints the number of steps of each label, and writes the labels if asked to."""
-    rule, episodes = _rule(arguments), _episodes(arguments)
+    rule, episodes = rule_of(arguments), episodes_of(arguments)
     if arguments.output:
         write_labels(episodes, rule, Path(arguments.output))
     counts = {episode.info.episode_id: label_counts(episode, rule) for episode in episodes}
-    width = max(map(len, counts))
     total = {label: sum(one[label] for one in counts.values()) for label in next(iter(counts.values()))}
-    print("  ".join([f"{'episode':<{width}}", *(f"{label.lower():>12}" for label in total)]))
-    for name, numbers in [*counts.items(), ("total", total)]:
-        print("  ".join([f"{name:<{width}}", *(f"{number:>12}" for number in numbers.values())]))
+    head = ("episode", *(label.lower() for label in total))
+    rows = [(name, *map(str, numbers.values())) for name, numbers in [*counts.items(), ("total", total)]]
+    print("\n".join(align_columns([head, *rows], left=1)))
     return 0
 
 
 def split(arguments: argparse.Namespace) -> int:
     """Splits a data set into parts, or an episode at steps."""
-    episodes, target = _episodes(arguments), Path(arguments.output)
+    episodes, target = episodes_of(arguments), Path(arguments.output)
     if arguments.at:
         if len(episodes) != 1:
             raise EpisodeToolError(f"--at cuts one episode, {len(episodes)} are given")
@@ -116,7 +111,7 @@ def split(arguments: argparse.Namespace) -> int:
             print(path)
         return 0
     shares = {}
-    for name, text in _pairs(arguments.part, "--part").items():
+    for name, text in pairs(arguments.part, "--part").items():
         try:
             shares[name] = float(text)
         except ValueError:
@@ -133,7 +128,7 @@ def split(arguments: argparse.Namespace) -> int:
 def merge(arguments: argparse.Namespace) -> int:
     """Merges data sets."""
     target = Path(arguments.output)
-    written = write_folder(_episodes(arguments), target, arguments.link)
+    written = write_folder(episodes_of(arguments), target, arguments.link)
     print(f"{target}  {len(written)} episodes")
     return 0
 
@@ -157,9 +152,9 @@ def filter_(arguments: argparse.Namespace) -> int:
         max_steps=arguments.max_steps,
         intervened=arguments.intervened,
         lossless=arguments.lossless,
-        tags=_pairs(arguments.tag, "--tag"),
+        tags=pairs(arguments.tag, "--tag"),
     )
-    chosen = [episode for episode in _episodes(arguments) if selection.accepts(episode)]
+    chosen = [episode for episode in episodes_of(arguments) if selection.accepts(episode)]
     if arguments.output:
         written = write_folder(chosen, Path(arguments.output), arguments.link)
         print(f"{arguments.output}  {len(written)} episodes")
@@ -176,7 +171,7 @@ def view(arguments: argparse.Namespace) -> int:
 
     if min(arguments.columns, arguments.rows) < 1:
         raise EpisodeToolError(f"--columns {arguments.columns} --rows {arguments.rows}: must be at least 1")
-    rule, files = _rule(arguments), find_episodes([arguments.path])
+    rule, files = rule_of(arguments), find_episodes([arguments.path])
     if len(files) > 1:
         raise EpisodeToolError(f"{arguments.path}: holds {len(files)} episodes, view shows one: name its file")
     (episode,) = read_all(files)
@@ -200,106 +195,9 @@ def view(arguments: argparse.Namespace) -> int:
 
 def stats(arguments: argparse.Namespace) -> int:
     """Prints the statistics."""
-    numbers = statistics(_episodes(arguments), arguments.actions, _rule(arguments))
+    numbers = statistics(episodes_of(arguments), arguments.actions, rule_of(arguments))
     _print(numbers if arguments.json else format_statistics(numbers))
     return 0
-
-
-def export(arguments: argparse.Namespace) -> int:
-    """Writes the requested format."""
-    episodes, target = _episodes(arguments), Path(arguments.output)
-    if arguments.format == "robomimic":
-        from apo_episodes.formats.robomimic.export import RobomimicOptions, export_robomimic
-
-        options = RobomimicOptions(
-            rule=_rule(arguments),
-            next_obs=not arguments.no_next_obs,
-            valid_share=arguments.valid_share,
-            seed=arguments.seed,
-            clip=arguments.clip,
-            env_args=_json_argument(arguments.env_args) if arguments.env_args else None,
-        )
-        print(f"{target}  {len(episodes)} demonstrations, {export_robomimic(episodes, target, options)} transitions")
-    elif arguments.format == "lerobot":
-        from apo_episodes.formats.lerobot.export import LeRobotOptions, export_lerobot
-
-        options = LeRobotOptions(
-            _rule(arguments), arguments.images, arguments.robot_type, arguments.data_mb, arguments.video_mb
-        )
-        print(f"{target}  {len(episodes)} episodes, {export_lerobot(episodes, target, options)} frames")
-    elif arguments.format == "apo":
-        from apo_episodes.formats.released_apo import ApoOptions, export_apo
-
-        for path in export_apo(episodes, target, ApoOptions(arguments.camera, arguments.size, arguments.clip)):
-            print(path)
-    else:
-        from apo_episodes.formats.mcap.export import export_mcap
-
-        definition = Path(arguments.command_definition) if arguments.command_definition else None
-        for path in export_mcap(episodes, target, definition):
-            print(path)
-    return 0
-
-
-def import_(arguments: argparse.Namespace) -> int:
-    """Writes an episode file for each demonstration."""
-    from apo_episodes.formats.robomimic.importer import RobomimicImport, import_robomimic
-
-    if not math.isclose(math.hypot(*arguments.ee_rotation), 1, abs_tol=1e-3):
-        raise EpisodeToolError(f"--ee-rotation {arguments.ee_rotation}: a quaternion must be of norm 1")
-    options = RobomimicImport(
-        instruction=arguments.instruction,
-        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
-        state=_pairs(arguments.state, "--state"),
-        cameras=_pairs(arguments.camera, "--camera"),
-        task=arguments.task,
-        operator=arguments.operator,
-        mask=arguments.mask,
-        prefix=arguments.prefix,
-        position_step_m=arguments.position_step,
-        rotation_step_rad=arguments.rotation_step,
-        control_rate_hz=arguments.control_rate,
-        ee_rotation=tuple(arguments.ee_rotation),
-        gripper_sign=arguments.gripper_sign,
-        flip=arguments.flip,
-        resize=arguments.resize,
-        clip=arguments.clip,
-    )
-    target = Path(arguments.output)
-    written = import_robomimic(Path(arguments.path), target, load_contract(arguments.contract), options)
-    print(f"{target}  {len(written)} episodes")
-    return 0
-
-
-def _episodes(arguments: argparse.Namespace) -> list[Episode]:
-    return read_all(find_episodes(arguments.paths))
-
-
-def _rule(arguments: argparse.Namespace) -> LabelRule:
-    values = {spec.name: getattr(arguments, spec.name) for spec in fields(LabelRule)}
-    return config.build(LabelRule, values, "label rule (options)")
-
-
-def _pairs(texts: list[str], option: str) -> dict[str, str]:
-    pairs = {}
-    for text in texts:
-        name, separator, value = text.partition("=")
-        if not separator:
-            raise EpisodeToolError(f"{option} {text}: must be NAME=VALUE")
-        if name.strip() in pairs:
-            raise EpisodeToolError(f"{option} {text}: {name.strip()} is given twice")
-        pairs[name.strip()] = value.strip()
-    return pairs
-
-
-def _json_argument(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text())
-    except (OSError, ValueError) as error:
-        raise EpisodeToolError(f"--env-args {text}: neither JSON nor a file with it ({error})") from None
-    if not isinstance(value, dict):
-        raise EpisodeToolError(f"--env-args {text}: must be a JSON object")
-    return value
 
 
 def _print(value: Any) -> None:

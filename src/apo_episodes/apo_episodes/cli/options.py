@@ -1,9 +1,15 @@
-"""Options that several of the tools for episode files take; each function adds one to a parser."""
+"""Options that several of the tools for episode files take: functions that add them to a parser, and their values."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import fields
 
+from apo_core.config.parameters import build
+from apo_core.errors import EpisodeToolError
+from apo_episodes.episode import Episode
+from apo_episodes.files import find_episodes, read_all
 from apo_episodes.labeling import FAILURE_RULES, UNDESIRABLE_RULES, LabelRule
 
 
@@ -58,3 +64,27 @@ def label_rule(of: argparse.ArgumentParser) -> None:
 def link(of: argparse.ArgumentParser) -> None:
     """Adds --link for tools that copy files."""
     of.add_argument("--link", action="store_true", help="hard links instead of copies (one file system only)")
+
+
+def episodes_of(arguments: argparse.Namespace) -> list[Episode]:
+    """The episodes given by `paths`. Raises EpisodeToolError or EpisodeFormatError."""
+    return read_all(find_episodes(arguments.paths))
+
+
+def rule_of(arguments: argparse.Namespace) -> LabelRule:
+    """The rule given by the options of `label_rule`. Raises ConfigError with every fault."""
+    values = {spec.name: getattr(arguments, spec.name) for spec in fields(LabelRule)}
+    return build(LabelRule, values, "label rule (options)")
+
+
+def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
+    """Name -> value of the NAME=VALUE texts of an option. Raises EpisodeToolError."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise EpisodeToolError(f"{option} {text}: must be NAME=VALUE")
+        if name.strip() in found:
+            raise EpisodeToolError(f"{option} {text}: {name.strip()} is given twice")
+        found[name.strip()] = value.strip()
+    return found
