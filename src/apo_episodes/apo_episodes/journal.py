@@ -11,8 +11,9 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,17 +45,17 @@ class JournalWriter:
         OSError: it exists or cannot be written.
     """
 
-    def __init__(self, path: Path, head: dict[str, object]):
+    def __init__(self, path: Path, head: Mapping[str, Any]):
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             self._write([_MAGIC])
-            self.append(head | {"journal_version": JOURNAL_VERSION}, [])
+            self.append({**head, "journal_version": JOURNAL_VERSION}, [])
         except OSError:
             os.close(self._descriptor)
             raise
 
-    def append(self, row: dict[str, object], blobs: Sequence[bytes]) -> None:
+    def append(self, row: Mapping[str, Any], blobs: Sequence[bytes]) -> None:
         """Adds a record; it survives a killed process from here on, a power failure from `sync` on.
 
         Raises:
@@ -117,7 +118,7 @@ class JournalReader:
         except OSError as error:
             raise EpisodeFormatError(f"{path}: cannot be read: {error}") from None
 
-    def _record(self) -> tuple[dict[str, object], bytes] | None:
+    def _record(self) -> tuple[dict[str, Any], bytes] | None:
         header = self._file.read(_HEADER.size)
         if len(header) < _HEADER.size:
             return None
@@ -134,7 +135,7 @@ class JournalReader:
             return None
         return (row, body[_TEXT.size + size :]) if isinstance(row, dict) else None
 
-    def records(self) -> Iterator[tuple[dict[str, object], bytes]]:
+    def records(self) -> Iterator[tuple[dict[str, Any], bytes]]:
         """(row, bytes) of each whole record after the first."""
         while (record := self._record()) is not None:
             yield record

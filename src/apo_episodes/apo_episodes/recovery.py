@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from apo_core.contract.contract import contract_from_dict
 from apo_core.errors import EpisodeFormatError
@@ -47,7 +49,7 @@ def recover_episode(partial: Path | str) -> Path:
         journal.close()
 
 
-def _head(partial: Path, head: dict[str, object]) -> tuple[EpisodeInfo, str]:
+def _head(partial: Path, head: Mapping[str, Any]) -> tuple[EpisodeInfo, str]:
     try:
         fields = dict(head["info"])
         info = EpisodeInfo(**{**fields, "kind": EpisodeKind(fields["kind"])})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ def write_rerun(episode: Episode, rule: LabelRule, path: Path) -> None:
         rr.disconnect(recording=recording)
 
 
-def _log(rr, recording, episode: Episode, rule: LabelRule) -> None:
+def _log(rr: Any, recording: Any, episode: Episode, rule: LabelRule) -> None:
     labels = episode.labels(rule)
     stamps = episode.stamps_ns["observation"]
     names = episode.contract.action.names
@@ -60,6 +61,6 @@ def _log(rr, recording, episode: Episode, rule: LabelRule) -> None:
             rr.log("control", rr.TextLog(text, color=COLOURS[source]), recording=recording)
 
 
-def _grey(rr, frame: np.ndarray):
+def _grey(rr: Any, frame: np.ndarray) -> Any:
     # 16UC1 is millimetres (REP 118)
     return rr.DepthImage(frame, meter=1000.0) if frame.dtype == np.uint16 else rr.Image(frame, color_model="L")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import h5py
 import numpy as np
@@ -114,7 +114,7 @@ class CameraFrames:
         pipeline = self._dataset.id.get_create_plist()
         filters = [pipeline.get_filter(i)[0] for i in range(pipeline.get_nfilters())]
         whole = self._dataset.chunks == (1, *spec.shape)
-        self._codec = filter_codec(filters) if whole else None
+        self._codec = (filter_codec(filters) if whole else None) or ""  # empty: HDF5 unpacks
 
     def stored(self, step: int) -> bytes | np.ndarray:
         """The frame as it is in the file; an array where HDF5 unpacked it. Raises IndexError beyond the end."""
@@ -122,7 +122,7 @@ class CameraFrames:
             raise IndexError(f"step {step} must be 0..{self._steps - 1}")
         if self._jpeg is not None:
             return self._jpeg[self._ends[step] : self._ends[step + 1]].tobytes()
-        if self._codec is None:
+        if not self._codec:
             return self._dataset[step]
         skipped, data = self._dataset.id.read_direct_chunk((step, 0, 0, 0))
         return self._dataset[step] if skipped else data
@@ -145,7 +145,7 @@ class CameraFrames:
         return out
 
 
-def read_head(path: Path, f: h5py.File) -> tuple[CheckedFile, dict[str, object], int, Contract]:
+def read_head(path: Path, f: h5py.File) -> tuple[CheckedFile, dict[str, Any], int, Contract]:
     """(checked file, attributes, steps, contract)."""
     checked = CheckedFile(path, f)
     if any(_has_variable_length(f, name) for name in f.attrs):  # version 1, or another program's file

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import h5py
 import numpy as np
@@ -52,7 +53,7 @@ def values_checksum(dataset: h5py.Dataset) -> str:
     return digest.hexdigest()
 
 
-def plain_attributes(f: h5py.File) -> dict[str, object]:
+def plain_attributes(f: h5py.File) -> dict[str, Any]:
     """All attributes of a file, as values of Python."""
     values = {name: value.item() if isinstance(value, np.generic) else value for name, value in f.attrs.items()}
     return {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()}

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 
@@ -57,7 +58,7 @@ class DiskFile(io.RawIOBase):
     def tell(self) -> int:
         return self._position
 
-    def write(self, data) -> int:
+    def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
         done = 0
         try:
@@ -71,7 +72,7 @@ class DiskFile(io.RawIOBase):
         self._size = max(self._size, self._position)
         return len(view)
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
         wanted = max(0, min(len(view), self._size - self._position))
         content = bytearray(os.pread(self._descriptor, wanted, self._position).ljust(wanted, b"\0"))

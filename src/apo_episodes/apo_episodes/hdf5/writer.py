@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -75,7 +76,7 @@ class Hdf5Writer:
 
     def __init__(self, path: Path, info: EpisodeInfo, contract: Contract, compression: str):
         self._contract, self._steps, self._room = contract, 0, 0  # room: rows the image datasets have
-        self._rows: list[dict[str, object]] = []  # of steps whose columns are not in the file yet
+        self._rows: list[dict[str, Any]] = []  # of steps whose columns are not in the file yet
         self._datasets: dict[str, h5py.Dataset] = {}
         self._frames: dict[str, list[bytes]] = {}  # camera -> digests of its frames
         self._jpeg: dict[str, list[bytes]] = {}  # camera -> files not in the file yet
@@ -83,7 +84,10 @@ class Hdf5Writer:
         self._texts: dict[str, list[bytes]] = {"control/reason": [], "control/clipped": []}  # written at the end
         # of every step, None where unknown; written at the end if any is known
         self._optional: dict[str, list[object]] = {_TOKENS: [], _REMAINING: []}
-        self._unknown = {_TOKENS: np.full(contract.action.size, -1, np.int32), _REMAINING: np.float32(np.nan)}
+        self._unknown: dict[str, np.ndarray] = {
+            _TOKENS: np.full(contract.action.size, -1, np.int32),
+            _REMAINING: np.array(np.nan, np.float32),
+        }
         self._disk = DiskFile(path)
         self._file = h5py.File(self._disk, "w", libver="latest")
         self._create(info, compression)

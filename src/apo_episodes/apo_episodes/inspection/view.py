@@ -140,7 +140,7 @@ def write_video(episode: Episode, rule: LabelRule, path: Path) -> None:
                 if writer is None:
                     # MPEG-4 takes even sides only
                     size = (frame.shape[1] // 2 * 2, frame.shape[0] // 2 * 2)
-                    codec = cv2.VideoWriter_fourcc(*"mp4v")
+                    codec = cv2.VideoWriter.fourcc(*"mp4v")
                     writer = cv2.VideoWriter(str(path), codec, episode.contract.rate_hz, size)
                     if not writer.isOpened():
                         raise OSError(f"cannot write {path}")

@@ -207,7 +207,14 @@ def _write_images(
     return pngs, {key: video.end() for key, video in videos.items()}
 
 
-def _episode_row(episode, index, start, place, places, stats) -> dict[str, Any]:
+def _episode_row(
+    episode: Episode,
+    index: int,
+    start: int,
+    place: Mapping[str, int],
+    places: Mapping[str, VideoPlace],
+    stats: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
     """A row of meta/episodes."""
     row = {
         "episode_index": index,

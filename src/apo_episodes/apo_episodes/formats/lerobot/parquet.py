@@ -49,7 +49,8 @@ class Shards:
 
     def __init__(self, folder: Path, pattern: str, limit_bytes: int, chunks_size: int):
         self._folder, self._pattern, self._limit, self._chunks_size = folder, pattern, limit_bytes, chunks_size
-        self._number, self._writer, self._path = -1, None, Path()
+        self._writer: Any = None  # ParquetWriter
+        self._number, self._path = -1, Path()
 
     def write(self, table: Any) -> dict[str, int]:
         """Adds the frames of an episode; returns where they are, as meta/episodes names it."""

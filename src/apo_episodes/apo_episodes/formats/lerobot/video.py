@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import cv2
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,8 @@ class RollingVideo:
     def __init__(self, folder: Path, key: str, pattern: str, rate_hz: float, limit_bytes: int, chunks_size: int):
         self._folder, self._key, self._pattern = folder, key, pattern
         self._rate_hz, self._limit, self._chunks_size = rate_hz, limit_bytes, chunks_size
-        self._number, self._writer, self._path = -1, None, Path()
+        self._writer: cv2.VideoWriter | None = None
+        self._number, self._path = -1, Path()
         self._frames = self._first = 0
 
     def begin(self) -> None:
@@ -61,7 +66,7 @@ class RollingVideo:
 
         if self._writer is None:
             size = (image.shape[1], image.shape[0])
-            self._writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter_fourcc(*"mp4v"), self._rate_hz, size)
+            self._writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*"mp4v"), self._rate_hz, size)
             if not self._writer.isOpened():
                 raise OSError(f"cannot write {self._path}")
         self._writer.write(np.ascontiguousarray(image[:, :, ::-1]))

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import h5py
 import numpy as np
@@ -94,7 +94,7 @@ class _Source:
         self._check_keys()
         self._scale = self._action_scale()
 
-    def _fail(self, text: str):
+    def _fail(self, text: str) -> NoReturn:
         raise EpisodeToolError(f"{self._path}: {text}")
 
     def _env_args(self) -> dict[str, Any]:
