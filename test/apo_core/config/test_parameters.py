@@ -8,6 +8,7 @@ from apo_core.config.parameters import (
     load,
     parameter,
     parameter_fields,
+    parameter_values,
     parse_overrides,
     read_ros_parameters,
     ros_parameters,
@@ -81,6 +82,13 @@ def test_parameters_of_a_group_stand_beside_the_others():
         "depth_m = 0.5 is below its limit 1.0",
         "strokes = 11 is above its limit 10",
     ]
+
+
+def test_values_of_a_group_stand_beside_the_others():
+    values = parameter_values(Well(7.0, Pump(strokes=2)))
+    assert list(values) == list(parameter_fields(Well))
+    assert (values["depth_m"], values["strokes"], values["valves"]) == (7.0, 2, (0.5, 1.0))
+    assert build(Well, values, "well.yaml") == Well(7.0, Pump(strokes=2))
 
 
 def test_faults_between_the_fields_of_every_group_are_listed():

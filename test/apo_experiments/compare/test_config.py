@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from apo_core.config.parameters import load, parameter_fields, read_ros_parameters
+from apo_core.config.parameters import load, parameter_fields, parameter_values, read_ros_parameters
 from apo_core.errors import ConfigError
 from apo_episodes.reader import read_episode
 from apo_experiments.compare.config import CompareConfig, check_seeds, trainer_configs
@@ -99,6 +99,11 @@ def test_wrong_methods_are_all_named():
         "(config/compare.yaml)",
         "methods = ['apo', 'sarsa', 'apo'] names one twice (config/compare.yaml)",
     ]
+
+
+def test_recorded_settings_have_the_facts_of_the_task():
+    settings = parameter_values(CompareConfig())
+    assert (settings["task"], settings["horizon"], settings["success_hold_steps"]) == ("Lift", 100, 5)
 
 
 def test_the_shipped_file_names_every_parameter():
