@@ -79,7 +79,7 @@ PARTS = {
         "sim": set(),
         "ros": {"", "sim"},
         "demonstrations": {"", "sim"},
-        "": {"sim", "ros", "demonstrations"},
+        "": {"sim", "ros"},
     },
     "apo_trainer": {
         "losses": set(),
@@ -91,7 +91,7 @@ PARTS = {
         "service": {"", "data"},
         "": {"data", "runs", "service"},
     },
-    "apo_experiments": {"base_policy": {""}, "compare": {""}, "": {"compare"}},
+    "apo_experiments": {"base_policy": {""}, "compare": {""}, "": set()},
     "apo_bringup": {
         "stack": set(),
         "console": {"stack"},
