@@ -164,7 +164,7 @@ def swap_ticks_missed() -> None:
         contract_file=str(ROOT / "config" / "contract.yaml"), checkpoint_dir=str(ROOT / "models" / "lift_base")
     )
     contract = load_contract(config.contract_file)
-    lora = LoraSettings(config.lora_rank, config.lora_alpha, targets=config.lora_targets)
+    lora = LoraSettings.of(config.lora)
     maker = VlaPolicy.load(config.checkpoint_dir, lora=lora)
     missed, notes = {}, []
     with tempfile.TemporaryDirectory() as folder:

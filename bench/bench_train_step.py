@@ -20,12 +20,14 @@ from figure import Figure
 from naive_step import NaiveBatch, NaiveStep
 from train_step_setup import data, policy
 
+from apo_episodes.labeling import LabelRule
 from apo_trainer.config import TrainingConfig
 from apo_trainer.data.batches import Batcher
 from apo_trainer.data.features import FeatureSettings
 from apo_trainer.data.mismatched import MismatchedActions
 from apo_trainer.optimisation.trainer import Trainer, learning_rate
 from apo_vla.lora.adapter import lora_parameters
+from apo_vla.lora.shape import LoraShape
 from apo_vla.policy import Prepared
 
 GOALS = {32064: 6.0, 1024: 2.0}  # vocabulary: how many times faster
@@ -38,15 +40,14 @@ CONFIG = TrainingConfig(
     prefix_noise=0.0,
     prefix_jitter=0.0,
     action_tolerance=0.0,
-    lora_rank=8,
-    lora_alpha=16.0,
+    lora=LoraShape(lora_rank=8, lora_alpha=16.0),
     batch_size=BATCH,
     kl_pairs=BATCH // 2,
     steps=WARM_UP + MEASURED,
     optimizer="adamw",
     learning_rate=1e-3,
     warmup_steps=0,
-    undesirable_steps=3,
+    label_rule=LabelRule(undesirable_steps=3),
     held_out_share=0.0,
 )
 

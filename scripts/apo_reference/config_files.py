@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apo_bringup.session.plan import SessionConfig
+from apo_episodes.labeling import LabelRule
 from apo_experiments.base_policy.base_policy import BasePolicyConfig
 from apo_experiments.compare.config import CompareConfig
 from apo_experiments.config import EvaluationConfig
@@ -23,6 +24,8 @@ from apo_teleop.devices.profiles import ProfileConfig
 from apo_teleop.devices.scripted_operator import ScriptedConfig
 from apo_teleop.outputs.config import OutputConfig
 from apo_trainer.config import TrainerConfig, TrainingConfig
+from apo_vla.lora.shape import LoraShape
+from apo_vla.serving.settings import ServingSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +47,12 @@ class Section:
 
     config: type
     title: str = ""
-    without: type | None = None  # a base class whose parameters another section has
 
     def parameters(self) -> Iterator[Parameter]:
         """In the order of the dataclass."""
         hints = typing.get_type_hints(self.config)
-        left_out = {spec.name for spec in dataclasses.fields(self.without)} if self.without else set()
         for spec in dataclasses.fields(self.config):
-            if spec.name in left_out or dataclasses.is_dataclass(hints[spec.name]):  # a group is another section
+            if dataclasses.is_dataclass(hints[spec.name]):  # a group is another section
                 continue
             meta = spec.metadata
             choices = tuple(meta["choices"] or ())
@@ -120,7 +121,16 @@ FILES = (
             "which does not imitate, succeeded in 0 of 60 trials (docs/explanation/measurements.md)."
         },
     ),
-    ConfigFile("policy", "/**/policy", f"The policy node. {_PARAMS}", (Section(PolicyConfig),)),
+    ConfigFile(
+        "policy",
+        "/**/policy",
+        f"The policy node. {_PARAMS}",
+        (
+            Section(PolicyConfig),
+            Section(LoraShape, "Shape of the adapters, the same in config/trainer.yaml."),
+            Section(ServingSettings, "How the model computes."),
+        ),
+    ),
     ConfigFile("recorder", "/**/recorder", f"The recorder. {_PARAMS}", (Section(RecorderConfig),)),
     ConfigFile(
         "session",
@@ -173,11 +183,9 @@ FILES = (
         "Training of adapters from recorded episodes, by the trainer node and by `./apo train`.",
         (
             Section(TrainingConfig, "What an adapter depends on beside its data; hashed into its manifest."),
-            Section(
-                TrainerConfig,
-                "Paths (relative to the working directory), and how much of the machine to use.",
-                without=TrainingConfig,
-            ),
+            Section(LabelRule, "How recorded steps become labels; hashed too."),
+            Section(LoraShape, "Shape of the adapter, the same in config/policy.yaml; hashed too."),
+            Section(TrainerConfig, "Paths (relative to the working directory), and how much of the machine to use."),
         ),
         values={"share_expert": 0.6, "share_human": 0.3, "share_undesirable": 0.1},
         notes={"share_expert": "the paper has 0.5, 0.25 and 0.25"},

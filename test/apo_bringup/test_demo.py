@@ -11,6 +11,7 @@ from apo_bringup.demo import exit_status, label_rule, programs, shown_episode, v
 from apo_bringup.session.plan import SessionConfig
 from apo_bringup.session.report import EpisodeRecord, SessionRecord, TrainingRecord
 from apo_bringup.stack import nodes
+from apo_core.config.parameters import build
 from apo_core.errors import ConfigError
 from apo_core.types import ControlSource, EpisodeOutcome, Outcome, Purpose
 from apo_episodes.inspection.view import write_contact_sheet
@@ -141,7 +142,9 @@ def test_pictures_are_labelled_by_the_rule_of_the_last_training(tmp_path):
     for run_id, steps in (("r1", 3), ("r2", 4)):
         folder = tmp_path / "training" / run_id
         folder.mkdir(parents=True)
-        write_config(TrainerConfig(undesirable_steps=steps, failure_rule="keep"), folder / "config.yaml")
+        write_config(
+            build(TrainerConfig, {"undesirable_steps": steps, "failure_rule": "keep"}, "test"), folder / "config.yaml"
+        )
     record = SessionRecord({}, trainings=[training("r1"), training("r2"), training("never written")])
     assert label_rule(record, tmp_path) == LabelRule(4, 0.0, "keep")
 
@@ -149,7 +152,7 @@ def test_pictures_are_labelled_by_the_rule_of_the_last_training(tmp_path):
 def test_pictures_are_labelled_by_a_k_that_came_from_the_episodes(tmp_path):
     folder = tmp_path / "training" / "r1"
     folder.mkdir(parents=True)
-    write_config(TrainerConfig(undesirable_steps=3, k_from="stalled"), folder / "config.yaml")
+    write_config(build(TrainerConfig, {"undesirable_steps": 3, "k_from": "stalled"}, "test"), folder / "config.yaml")
     record = SessionRecord({}, trainings=[training("r1")])
     (folder / "result.json").write_text('{"state": "FAILED"}')
     assert label_rule(record, tmp_path) == LabelRule(3)
@@ -181,7 +184,7 @@ def test_the_report_has_pictures_and_lists_the_interrupted_episode(tmp_path, sma
     path = writer.finish(EpisodeOutcome(Outcome.UNLABELED, "session_stopped", False, True))
     folder = tmp_path / "training" / "r1"
     folder.mkdir(parents=True)
-    write_config(TrainerConfig(undesirable_steps=2), folder / "config.yaml")
+    write_config(build(TrainerConfig, {"undesirable_steps": 2}, "test"), folder / "config.yaml")
     cut = EpisodeRecord("e1", str(path), Purpose.DEPLOYMENT, 1, 5, 1, Outcome.UNLABELED, 8, 1, 0.25, 8, 0, 1.0)
     record = SessionRecord({}, [cut], [training("r1")], stopped="SIGINT received")
     report = write_report(record, 1, tmp_path)

@@ -86,6 +86,7 @@ def trainer_of(tiny_model, interactions, contract):
     """Makes trainers of the tiny policy on `interactions`, all with the same initial weights."""
     import copy
 
+    from apo_core.config.parameters import build
     from apo_trainer.config import TrainingConfig
     from apo_trainer.data.dataset import load_training_data
     from apo_trainer.optimisation.trainer import Trainer
@@ -94,7 +95,7 @@ def trainer_of(tiny_model, interactions, contract):
     def make(resources=None, parent=None, **changes):
         defaults = {"steps": 8, "batch_size": 8, "learning_rate": 0.01, "warmup_steps": 0, "undesirable_steps": 3}
         defaults |= {"method": "apo", "optimizer": "adamw"}
-        settings = TrainingConfig(**{**defaults, "lora_rank": 8, "lora_alpha": 16.0, **changes})
+        settings = build(TrainingConfig, {**defaults, "lora_rank": 8, "lora_alpha": 16.0, **changes}, "test")
         model, tokenizer, statistics = tiny_model
         policy = VlaPolicy(copy.deepcopy(model), tokenizer, statistics, "base", "statistics")
         paths = sorted(interactions.glob("*.h5"))

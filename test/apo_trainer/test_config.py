@@ -1,11 +1,10 @@
 """The trainer's parameters: the shipped file, faults, overrides, hash."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
 
-from apo_core.config.parameters import read_ros_parameters
+from apo_core.config.parameters import build, parameter_fields, read_ros_parameters
 from apo_core.errors import ConfigError
 from apo_episodes.labeling import LabelRule
 from apo_trainer.config import TrainerConfig, TrainingConfig, read_config, write_config
@@ -20,12 +19,12 @@ def write(tmp_path, text):
 
 
 def test_the_shipped_file_names_every_parameter():
-    assert set(read_ros_parameters(SHIPPED, "trainer")) == {spec.name for spec in dataclasses.fields(TrainerConfig)}
-    assert read_config(SHIPPED).method == "apo_plus"
+    assert set(read_ros_parameters(SHIPPED, "trainer")) == set(parameter_fields(TrainerConfig))
+    assert read_config(SHIPPED).training.method == "apo_plus"
 
 
 @pytest.mark.parametrize(
-    ("config", "shares"), [(TrainingConfig(), (0.5, 0.25, 0.25)), (read_config(SHIPPED), (0.6, 0.3, 0.1))]
+    ("config", "shares"), [(TrainingConfig(), (0.5, 0.25, 0.25)), (read_config(SHIPPED).training, (0.6, 0.3, 0.1))]
 )
 def test_default_shares_are_the_papers_and_shipped_ones_imitate_more(config, shares):
     assert (config.share_expert, config.share_human, config.share_undesirable) == shares
@@ -34,7 +33,7 @@ def test_default_shares_are_the_papers_and_shipped_ones_imitate_more(config, sha
 
 def test_values_come_from_the_file_and_overrides_win(tmp_path):
     path = write(tmp_path, "steps: 7\nbatch_size: 4")
-    config = read_config(path, {"steps": 9})
+    config = read_config(path, {"steps": 9}).training
     assert (config.steps, config.batch_size) == (9, 4)
 
 
@@ -63,14 +62,20 @@ def test_the_limits_of_the_number_of_steps_must_be_in_order(tmp_path):
 
 
 def test_the_hash_covers_the_method_and_not_the_place():
-    base = TrainerConfig()
-    assert base.sha256 == TrainingConfig().sha256
-    assert dataclasses.replace(base, checkpoint_dir="elsewhere", niceness=3).sha256 == base.sha256
-    assert dataclasses.replace(base, learning_rate=3e-4).sha256 != base.sha256
+    base = TrainingConfig().sha256
+
+    def changed(**values):
+        return build(TrainerConfig, values, "test").training.sha256
+
+    assert changed() == base
+    assert changed(checkpoint_dir="elsewhere", niceness=3) == base
+    for values in ({"learning_rate": 3e-4}, {"undesirable_steps": 3}, {"lora_rank": 4}):
+        assert changed(**values) != base
 
 
 def test_a_written_configuration_reads_back(tmp_path):
-    config = dataclasses.replace(TrainerConfig(), steps=3, learning_rate=1e-5, episode_dir="/somewhere")
+    values = {"steps": 3, "learning_rate": 1e-5, "episode_dir": "/somewhere", "undesirable_steps": 4, "lora_rank": 2}
+    config = build(TrainerConfig, values, "test")
     write_config(config, tmp_path / "config.yaml")
     assert read_config(tmp_path / "config.yaml") == config
 
@@ -86,11 +91,11 @@ def test_the_label_rule_has_every_parameter():
         "disagreement_steps": 3,
         "undesirable_max_steps": 20,
     }
-    assert TrainingConfig(**values).label_rule == LabelRule(**values)
+    assert build(TrainingConfig, values, "test").label_rule == LabelRule(**values)
     assert TrainingConfig().label_rule == LabelRule()
 
 
 def test_k_from_the_episodes_is_that_of_last_k(tmp_path):
-    assert read_config(write(tmp_path, "k_from: stalled")).k_from == "stalled"
+    assert read_config(write(tmp_path, "k_from: stalled")).training.k_from == "stalled"
     with pytest.raises(ConfigError, match="k_from = 'stalled' needs undesirable_rule = 'last_k', not 'disagreement'"):
         read_config(write(tmp_path, "k_from: stalled\nundesirable_rule: disagreement"))

@@ -22,7 +22,7 @@ def test_parameters_may_be_set_one_option_each_or_several_at_once(config_file, t
     options = ["--config", str(config_file), "--run-dir", str(tmp_path / "run")]
     train.main([*options, "--set", "steps=3", "--set", "batch_size=4", "beta=0.25"])
     config = read_config(tmp_path / "run" / "config.yaml")
-    assert (config.steps, config.batch_size, config.beta) == (3, 4, 0.25)
+    assert (config.training.steps, config.training.batch_size, config.training.beta) == (3, 4, 0.25)
 
 
 def test_options_beside_resume_are_refused(capsys):

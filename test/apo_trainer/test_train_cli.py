@@ -33,7 +33,7 @@ def test_a_run_publishes_an_adapter_that_the_policy_loads(arguments, checkpoint,
     assert version.base_model_sha256 == policy.base_sha256
     assert version.statistics_sha256 == policy.statistics_sha256
     assert version.contract_sha256 == policy.contract_sha256
-    assert version.config_sha256 == read_config(tmp_path / "run.yaml").sha256
+    assert version.config_sha256 == read_config(tmp_path / "run.yaml").training.sha256
     assert set(version.episode_ids) < {f"e{i}" for i in range(8)}
     assert version.verdict == result["verdict"]
     assert (version.config["steps"], version.config["method"]) == (10, "apo")
@@ -146,7 +146,7 @@ def test_the_data_report_counts_by_class_and_adapter(arguments, tmp_path):
 def test_overrides_on_the_command_line_win(arguments, tmp_path):
     train.main([*arguments(), "--steps", "3", "--method", "kto", "--set", "learning_rate=1e-3"])
     config = read_config(tmp_path / "run" / "config.yaml")
-    assert (config.steps, config.method, config.learning_rate) == (3, "kto", 1e-3)
+    assert (config.training.steps, config.training.method, config.training.learning_rate) == (3, "kto", 1e-3)
     assert result_of(tmp_path)["steps"] == 3
 
 

@@ -89,8 +89,8 @@ def label_rule(record: SessionRecord, run_dir: Path) -> LabelRule:
     written = [run_dir / "training" / training.run_id / "config.yaml" for training in record.trainings]
     files = [file for file in written if file.is_file()]
     if not files:
-        return read_config(nodes.share_dir() / "config" / "trainer.yaml").label_rule
-    configured = read_config(files[-1]).label_rule
+        return read_config(nodes.share_dir() / "config" / "trainer.yaml").training.label_rule
+    configured = read_config(files[-1]).training.label_rule
     # with k_from its K came from the episodes
     return _rule_in_use(files[-1].with_name("result.json")) or configured
 

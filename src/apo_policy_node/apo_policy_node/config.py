@@ -6,11 +6,12 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from apo_core.config.parameters import parameter
+from apo_core.config.parameters import group, parameter
 from apo_core.errors import AdapterError, CheckpointError, ConfigError
 from apo_core.tasks.specs import DEFAULT_TASK
 from apo_policy_node.inference.chunking import CHUNKINGS
-from apo_vla.lora import shape
+from apo_vla.lora.shape import LoraShape
+from apo_vla.serving.settings import ServingSettings
 
 PROMOTED = -1
 FILE = "config/policy.yaml"
@@ -25,9 +26,7 @@ class PolicyConfig:
     adapter_dir: str = parameter("runs/adapters", "adapter store; it may appear later")
     adapter_version: int = parameter(0, "adapter served at start; 0 base policy, -1 the promoted one", low=-1)
     adapter_public_key: str = parameter("", "file of public keys (PEM); only adapters signed by one serve; empty: any")
-    lora_rank: int = shape.rank()
-    lora_alpha: float = shape.alpha()
-    lora_targets: str = shape.targets()
+    lora: LoraShape = group(LoraShape)
     auto_reload: bool = parameter(True, "load what is promoted in the adapter store without a request")
     poll_s: float = parameter(1.0, "seconds between looks into the adapter store", low=0.05, high=3600.0)
     instruction: str = parameter(DEFAULT_TASK.instruction, "task of the policy, in words")
@@ -56,18 +55,14 @@ class PolicyConfig:
         1.0, "lockstep: longest wait for the command of the tick before, seconds", low=0.0, high=60.0
     )
     device: str = parameter("cpu", "torch device, e.g. cpu or cuda:0")
-    precision: str = parameter(
-        "checkpoint", "numbers of the model; rejected where the device has no instructions for them",
-        choices=("checkpoint", "float32", "bfloat16", "float16", "int8"),
-    )  # fmt: skip
-    compile: bool = parameter(False, "torch.compile for the layers of the decoder; needs a C++ compiler")
-    cuda_graphs: bool = parameter(False, "record the model as CUDA graphs; needs a GPU")
+    serving: ServingSettings = group(ServingSettings)
     torch_threads: int = parameter(1, "threads of the inference on the CPU", low=1, high=256)
     warm_up: int = parameter(2, "inferences before the node becomes active", low=1, high=100)
     sensor_reliability: str = parameter(
-        "reliable", "QoS of cameras and state; best_effort also matches best-effort drivers",
+        "reliable",
+        "QoS of cameras and state; best_effort also matches best-effort drivers",
         choices=("reliable", "best_effort"),
-    )  # fmt: skip
+    )
 
     def __post_init__(self):
         if not self.instruction.strip():

@@ -36,7 +36,6 @@ from apo_policy_node.policy_server import SWITCH_INTERVAL_S, Listeners, PolicySe
 from apo_policy_node.ros.policy_messages import reloaded_to_msg, uncertainty_to_msg
 from apo_vla.lora.adapter import LoraSettings, check_adapter_config
 from apo_vla.serving.policy import load_for_serving
-from apo_vla.serving.settings import ServingSettings
 
 _DEACTIVATED = "the policy node was deactivated"
 _HELP = "requests help: uncertain of its actions"
@@ -67,12 +66,11 @@ class PolicyNode(LifecycleBase):
         config = self._config
         torch.set_num_threads(config.torch_threads)
         self._contract = load_contract(config.contract_file)
-        lora = LoraSettings(config.lora_rank, config.lora_alpha, targets=config.lora_targets)
+        lora = LoraSettings.of(config.lora)
         with config.attributed_to("adapter_public_key"):
             trusted = read_trusted_keys(config.adapter_public_key) if config.adapter_public_key else None
-        settings = ServingSettings(config.precision, config.compile, config.cuda_graphs)
         with config.attributed_to("checkpoint_dir"):
-            policy = load_for_serving(config.checkpoint_dir, config.device, lora, settings)
+            policy = load_for_serving(config.checkpoint_dir, config.device, lora, config.serving)
         log = self.get_logger()
         self._server = PolicyServer(
             policy,

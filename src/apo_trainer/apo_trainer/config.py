@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
@@ -12,11 +11,11 @@ from typing import Any
 
 import yaml
 
-from apo_core.config.parameters import load, parameter
+from apo_core.config.parameters import group, load, parameter, parameter_values
 from apo_core.errors import ConfigError
 from apo_core.tasks.specs import DEFAULT_TASK
-from apo_episodes.labeling import FAILURE_RULES, UNDESIRABLE_RULES, LabelRule
-from apo_vla.lora import shape
+from apo_episodes.labeling import UNDESIRABLE_RULES, LabelRule
+from apo_vla.lora.shape import LoraShape
 
 # method -> its module and class in apo_trainer.methods; text, so that reading a configuration imports no torch
 METHOD_CLASSES = {
@@ -113,29 +112,7 @@ class TrainingConfig:
         high=2.0,
     )
     tpo_window: int = parameter(4, "tpo: steps of a window of a trajectory", low=1, high=1000)
-    undesirable_steps: int = parameter(10, "K: policy steps before a takeover that are undesirable", low=0, high=10000)
-    undesirable_seconds: float = parameter(0.0, "K in seconds; above 0 it replaces K in steps", low=0.0, high=3600.0)
-    failure_rule: str = parameter(
-        "last_k_undesirable", "a failed episode without takeover", choices=tuple(FAILURE_RULES)
-    )
-    undesirable_rule: str = parameter(
-        "last_k",
-        "where the undesirable steps before a takeover begin: K steps back, where progress stopped, or where policy "
-        "and operator part",
-        choices=UNDESIRABLE_RULES,
-    )
-    stall_tolerance: float = parameter(
-        0.004, "stalled: a gain above this is progress, unit of the task's remaining path", low=0.0, high=1e6
-    )
-    disagreement_tolerance: float = parameter(
-        0.15, "disagreement: mean difference above this is one, actions scaled to -1..1", low=0.0, high=2.0
-    )
-    disagreement_steps: int = parameter(
-        5, "disagreement: first steps of the intervention that show the operator's intent", low=1, high=1000
-    )
-    undesirable_max_steps: int = parameter(
-        40, "stalled, disagreement: at most so many steps before a takeover", low=1, high=10000
-    )
+    label_rule: LabelRule = group(LabelRule)
     k_from: str = parameter(
         "fixed",
         "K of last_k: undesirable_steps, or the median window that another rule finds in the episodes",
@@ -153,10 +130,8 @@ class TrainingConfig:
     undesirable_keep_at_least: int = parameter(
         50, "likely: the most likely so many stay, whatever their log-probability", low=0, high=1_000_000
     )
-    lora_rank: int = shape.rank()
-    lora_alpha: float = shape.alpha()
-    lora_dropout: float = shape.dropout()
-    lora_targets: str = shape.targets()
+    lora: LoraShape = group(LoraShape)
+    lora_dropout: float = parameter(0.0, "dropout in front of the adapter", low=0.0, high=0.9)
     nll_weight: float = parameter(
         -1.0,
         "preference methods: weight of the mean -log pi a token of desirable steps in the loss; -1: the method's own, "
@@ -245,9 +220,10 @@ class TrainingConfig:
         total = self.share_expert + self.share_human + self.share_undesirable
         if abs(total - 1.0) > 1e-6:
             faults.append(f"share_expert + share_human + share_undesirable = {total:g} must be 1 (config/trainer.yaml)")
-        if self.k_from != "fixed" and self.undesirable_rule != "last_k":
+        rule = self.label_rule.undesirable_rule
+        if self.k_from != "fixed" and rule != "last_k":
             faults.append(
-                f"k_from = {self.k_from!r} needs undesirable_rule = 'last_k', not {self.undesirable_rule!r}: "
+                f"k_from = {self.k_from!r} needs undesirable_rule = 'last_k', not {rule!r}: "
                 "only last_k has a K (config/trainer.yaml)"
             )
         if self.min_steps > self.max_steps:
@@ -262,13 +238,9 @@ class TrainingConfig:
         return serving if self.start_from == "serving" else 0
 
     @property
-    def label_rule(self) -> LabelRule:
-        return LabelRule(**{f.name: getattr(self, f.name) for f in dataclasses.fields(LabelRule)})
-
-    @property
     def facts(self) -> dict[str, Any]:
-        """The values by name, without those that only locate files and machines."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(TrainingConfig)}
+        """The values of all parameters by name, groups included."""
+        return parameter_values(self)
 
     @property
     def sha256(self) -> str:
@@ -277,9 +249,10 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
-class TrainerConfig(TrainingConfig):
-    """What the program and the node need around a training: where things are, and how much of the machine to use."""
+class TrainerConfig:
+    """A training, and what program and node need around it: where things are, and how much of the machine to use."""
 
+    training: TrainingConfig = group(TrainingConfig)
     checkpoint_dir: str = parameter(DEFAULT_TASK.checkpoint_dir, "folder of the base policy")
     episode_dir: str = parameter("runs/episodes", "folder of the recorder's episode files")
     expert_dir: str = parameter(DEFAULT_TASK.expert_dir, "folder of demonstrations; may be empty")
@@ -339,5 +312,5 @@ def _is_missing(folder: Path | str | None) -> bool:
 
 def write_config(config: TrainerConfig, path: Path) -> None:
     """Writes a ROS parameter file that `read_config` reads back to the same values."""
-    values = dataclasses.asdict(config)
-    path.write_text(yaml.safe_dump({"trainer": {"ros__parameters": values}}, sort_keys=False))
+    document = {"trainer": {"ros__parameters": parameter_values(config)}}
+    path.write_text(yaml.safe_dump(document, sort_keys=False))

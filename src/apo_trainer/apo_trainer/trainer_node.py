@@ -64,7 +64,7 @@ class TrainerNode(Node):
         accepted, response.run_id, response.message = self._start(
             request.serving, list(request.episode_ids), "on request"
         )
-        response.accepted, response.parent = accepted, self._config.parent_of(request.serving)
+        response.accepted, response.parent = accepted, self._config.training.parent_of(request.serving)
         return response
 
     def _on_cancel(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -103,7 +103,7 @@ class TrainerNode(Node):
         try:
             if serving and serving not in self._store.versions():
                 return False, "", f"serving = {serving} is not in the adapter store {self._config.adapter_dir}"
-            parent = self._config.parent_of(serving)
+            parent = self._config.training.parent_of(serving)
             run_id = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + f"-from-{parent}"
             self._process = TrainingProcess(self._config, serving, episode_ids, run_id)
         except (ApoError, OSError) as error:
@@ -116,7 +116,9 @@ class TrainerNode(Node):
         self._triggers.started(time.monotonic())
         start = f"from {_policy(parent)}, to replace {_policy(serving)}"
         self.get_logger().info(f"run {run_id} started {start} (process {self._process.pid}), {reason}")
-        self._publish_status(RunStatus(RUNNING, run_id, steps=self._config.steps, message=f"starting: {reason}"))
+        self._publish_status(
+            RunStatus(RUNNING, run_id, steps=self._config.training.steps, message=f"starting: {reason}")
+        )
         return True, run_id, f"training {start}"
 
     def _forward_progress(self, process: TrainingProcess) -> None:

@@ -64,8 +64,8 @@ def test_settings_are_checked_together_with_the_trainers_file(tmp_path, monkeypa
     trainer = {"trainer": {"ros__parameters": {"min_steps": 5}}}
     Path("trainer.yaml").write_text(yaml.safe_dump(trainer))
     config = CompareConfig(trainer_file="trainer.yaml", method_settings=("apo max_steps=20",))
-    assert trainer_configs(config, {})["apo"].max_steps == 20
-    assert trainer_configs(config, {})["base"].max_steps == 200
+    assert trainer_configs(config, {})["apo"].training.max_steps == 20
+    assert trainer_configs(config, {})["base"].training.max_steps == 200
 
 
 def test_rows_can_only_be_paired_with_one_of_the_methods():

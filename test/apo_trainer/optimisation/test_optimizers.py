@@ -6,6 +6,7 @@ import torch
 from apo_core.errors import ConfigError
 from apo_trainer.config import TrainingConfig
 from apo_trainer.optimisation.optimizers import make_optimizer
+from apo_vla.lora.shape import LoraShape
 
 
 def stepped(gradient: torch.Tensor, **settings) -> torch.Tensor:
@@ -41,7 +42,7 @@ def test_muon_rejects_a_layer_that_is_no_matrix():
         "image_encoders.0.lora_A": torch.nn.Parameter(torch.zeros(2, 3, 3, 3)),
     }
     with pytest.raises(ConfigError) as raised:
-        make_optimizer(parameters, TrainingConfig(optimizer="muon", lora_targets="image_encoders.0"))
+        make_optimizer(parameters, TrainingConfig(optimizer="muon", lora=LoraShape(lora_targets="image_encoders.0")))
     for part in (
         "optimizer = muon",
         "lora_targets = 'image_encoders.0'",

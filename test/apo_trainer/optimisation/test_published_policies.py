@@ -8,13 +8,22 @@ import pytest
 import torch
 
 from apo_core.errors import ConfigError
+from apo_episodes.labeling import LabelRule
 from apo_trainer.config import TrainingConfig
 from apo_trainer.data.dataset import load_training_data
 from apo_trainer.optimisation.trainer import Trainer
+from apo_vla.lora.shape import LoraShape
 from apo_vla.policy import VlaPolicy
 
 ROBOT = {"cameras": ["front"], "action_scale": [], "action_offset": []}
-SETTINGS = TrainingConfig(steps=3, batch_size=4, learning_rate=0.01, warmup_steps=0, undesirable_steps=3, lora_rank=2)
+SETTINGS = TrainingConfig(
+    steps=3,
+    batch_size=4,
+    learning_rate=0.01,
+    warmup_steps=0,
+    label_rule=LabelRule(undesirable_steps=3),
+    lora=LoraShape(lora_rank=2),
+)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from apo_core.config.parameters import build
 from apo_core.errors import AdapterError
 from apo_episodes.labeling import LabelRule
 from apo_episodes.reader import list_episodes
@@ -133,7 +134,7 @@ def test_the_number_of_steps_follows_from_the_data(trainer_of):
     assert trainer.planned_steps == 15
     metrics = run(trainer)
     assert len(metrics) == 15
-    assert metrics[-1].learning_rate == learning_rate(14, TrainingConfig(**settings), 15)
+    assert metrics[-1].learning_rate == learning_rate(14, build(TrainingConfig, settings, "test"), 15)
     fixed = trainer_of(**plain(steps=15, learning_rate=0.002))
     assert [m.loss for m in run(fixed)] == [m.loss for m in metrics]
 
@@ -164,7 +165,7 @@ def test_own_successes_are_measured_apart(tiny_model, write_episode, contract):
     paths += [write_episode(f"alone{i}", "PPPP") for i in range(4)]
     data = load_training_data(paths, LabelRule(undesirable_steps=3), 2, 0.5, contract.sha256)
     alone = sum(sample.episode.is_own_success for sample in data.held_out)
-    trainer = Trainer(VlaPolicy(*tiny_model), data, TrainingConfig(**plain()))
+    trainer = Trainer(VlaPolicy(*tiny_model), data, build(TrainingConfig, plain(), "test"))
     run(trainer)
     found = trainer.held_out()
     assert 0 < found.own_success.samples == alone < found.means[P].samples
@@ -240,7 +241,7 @@ def test_without_takeovers_there_is_nothing_to_train_on(tiny_model, write_episod
     path = write_episode("quiet", "PPPPPP")
     data = load_training_data([path], LabelRule(), 2, 0.0, contract.sha256)
     with pytest.raises(TrainingDataError, match="6 POLICY, 0 HUMAN, 0 UNDESIRABLE"):
-        Trainer(VlaPolicy(*tiny_model), data, TrainingConfig(**plain()))
+        Trainer(VlaPolicy(*tiny_model), data, build(TrainingConfig, plain(), "test"))
 
 
 def test_a_batch_of_one_trains(trainer_of):
@@ -253,7 +254,7 @@ def recorded():
     torch.set_num_threads(1)
     policy = VlaPolicy.load(ROOT / "models" / "lift_base", lora=None)
     # three episodes are too few to make the undesirable steps of another one less likely
-    settings = TrainingConfig(**plain(learning_rate=3e-4, undesirable_steps=10, gate_fall_nats=-2.0))
+    settings = build(TrainingConfig, plain(learning_rate=3e-4, undesirable_steps=10, gate_fall_nats=-2.0), "test")
     paths = list_episodes(ROOT / "test" / "data" / "takeovers")
     data = load_training_data(paths, settings.label_rule, policy.chunk, 0.1, policy.contract_sha256)
     assert data.rejected == ()

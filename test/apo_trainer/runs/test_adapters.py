@@ -8,7 +8,7 @@ from adapter_samples import CONFIG, TENSORS, plain_manifest
 from apo_core.adapters.signature import make_keys
 from apo_core.adapters.store import AdapterStore
 from apo_core.errors import AdapterError
-from apo_trainer.config import TrainerConfig
+from apo_trainer.config import TrainerConfig, TrainingConfig
 from apo_trainer.runs.adapters import read_adapters
 from apo_trainer.runs.files import RunRequest
 
@@ -19,7 +19,7 @@ def config(tmp_path) -> TrainerConfig:
     store = AdapterStore(tmp_path / "adapters")
     for parent in (0, 1):
         store.publish(TENSORS, CONFIG, plain_manifest(parent=parent), promote=False)
-    return TrainerConfig(adapter_dir=str(tmp_path / "adapters"), reference="start")
+    return TrainerConfig(TrainingConfig(reference="start"), adapter_dir=str(tmp_path / "adapters"))
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_adapter_is_read_unless_base_policy_or_parent(config, parent, serving, e
 
 
 def test_serving_parent_is_read_where_the_base_policy_is_the_reference(config):
-    adapters = read_adapters(replace(config, reference="base"), RunRequest("run", 2, 2, ()))
+    adapters = read_adapters(replace(config, training=TrainingConfig(reference="base")), RunRequest("run", 2, 2, ()))
     assert (adapters.parent[0].number, adapters.serving[0].number) == (2, 2)
 
 

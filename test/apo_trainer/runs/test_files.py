@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from apo_trainer.config import TrainerConfig
+from apo_trainer.config import TrainerConfig, TrainingConfig
 from apo_trainer.runs.files import MetricsFile, RunFiles, RunFolderError, RunRequest, explain
 from apo_trainer.runs.result import RunResult
 
@@ -18,14 +18,14 @@ def begun(tmp_path):
     """A run that was begun on one episode file."""
     (tmp_path / "e1.h5").write_text("")
     files = RunFiles(tmp_path / "run")
-    files.begin(TrainerConfig(steps=7))
+    files.begin(TrainerConfig(TrainingConfig(steps=7)))
     files.write_request(RunRequest("name", 0, 3, (str(tmp_path / "e1.h5"),), (("e2.h5", "requested but not found"),)))
     return files
 
 
 def test_what_was_asked_for_is_read_back(begun, tmp_path):
     config, request = begun.read()
-    assert config == TrainerConfig(steps=7)
+    assert config == TrainerConfig(TrainingConfig(steps=7))
     path = str(tmp_path / "e1.h5")
     assert request == RunRequest("name", 0, 3, (path,), (("e2.h5", "requested but not found"),))
 

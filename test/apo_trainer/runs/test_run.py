@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from apo_core.adapters.store import AdapterStore
+from apo_core.config.parameters import build, parameter_values
 from apo_trainer.config import TrainerConfig
 from apo_trainer.runs.run import run
 
@@ -13,22 +14,26 @@ from apo_trainer.runs.run import run
 @pytest.fixture
 def config(checkpoint, interactions, tmp_path) -> TrainerConfig:
     """A run of three steps that the gate lets pass."""
-    return TrainerConfig(
-        checkpoint_dir=str(checkpoint),
-        episode_dir=str(interactions),
-        expert_dir=str(tmp_path / "expert"),
-        adapter_dir=str(tmp_path / "adapters"),
-        steps=3,
-        batch_size=8,
-        warmup_steps=0,
-        undesirable_steps=3,
-        method="apo",
-        lora_rank=2,
-        gate_l1_tolerance=100.0,
-        gate_rise_nats=-1000.0,
-        gate_fall_nats=-1000.0,
-        gate_edge_rise=1.0,
-        threads=1,
+    return build(
+        TrainerConfig,
+        {
+            "checkpoint_dir": str(checkpoint),
+            "episode_dir": str(interactions),
+            "expert_dir": str(tmp_path / "expert"),
+            "adapter_dir": str(tmp_path / "adapters"),
+            "steps": 3,
+            "batch_size": 8,
+            "warmup_steps": 0,
+            "undesirable_steps": 3,
+            "method": "apo",
+            "lora_rank": 2,
+            "gate_l1_tolerance": 100.0,
+            "gate_rise_nats": -1000.0,
+            "gate_fall_nats": -1000.0,
+            "gate_edge_rise": 1.0,
+            "threads": 1,
+        },
+        "test",
     )
 
 
@@ -38,9 +43,8 @@ def start(config, tmp_path):
 
     def make(should_stop=lambda: False, gated=True, **changes):
         messages = []
-        result = run(
-            replace(config, **changes), 0, (), tmp_path / "run", "run", messages.append, should_stop, gated=gated
-        )
+        changed = build(TrainerConfig, {**parameter_values(config), **changes}, "test")
+        result = run(changed, 0, (), tmp_path / "run", "run", messages.append, should_stop, gated=gated)
         assert json.loads((tmp_path / "run" / "result.json").read_text()) == result.as_dict()
         assert messages[-1] == {"event": "result", **result.as_dict()}
         return result, messages

@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class _Job:
     method: str
     label: str  # in reports
     folder: Path
-    training: TrainerConfig
+    trainer: TrainerConfig
 
 
 def compare(config: CompareConfig, trainers: Mapping[str, TrainerConfig], output: Path) -> list[MethodResult]:
@@ -72,7 +72,7 @@ def compare(config: CompareConfig, trainers: Mapping[str, TrainerConfig], output
         done = list(results.values())
         facts = {
             "settings": parameter_values(config),
-            "trainer": asdict(trainer),
+            "trainer": parameter_values(trainer),
             "method_parameters": {name: _changes(trainers[name], trainer) for name in config.methods},
             "results": rows(done, config.against),
         }
@@ -87,12 +87,14 @@ def _jobs(config: CompareConfig, trainers: Mapping[str, TrainerConfig], output: 
     yield _Job(BASE, BASE, output / BASE, trainers[BASE])
     for name in config.methods:
         trainer = trainers[name]
-        pool = "all" if trainer.undesirable_of == "parent" else trainer.undesirable_of
-        shared = replace(trainer, method=name, start_from="base", undesirable_of=pool)
-        for seed in range(trainer.seed, trainer.seed + config.training_seeds):
+        own = trainer.training
+        pool = "all" if own.undesirable_of == "parent" else own.undesirable_of
+        for seed in range(own.seed, own.seed + config.training_seeds):
             folder = output / name / f"seed_{seed}"
             label = name if config.training_seeds == 1 else f"{name}, seed {seed}"
-            yield _Job(name, label, folder, replace(shared, seed=seed, adapter_dir=str(folder / "adapters")))
+            training = replace(own, method=name, start_from="base", undesirable_of=pool, seed=seed)
+            made = replace(trainer, training=training, adapter_dir=str(folder / "adapters"))
+            yield _Job(name, label, folder, made)
 
 
 def _result(job: _Job, config: CompareConfig, paths: Sequence[Path]) -> TrainingResult:
@@ -122,16 +124,16 @@ def _kept(file: Path, key: str) -> TrainingResult | None:
 def _key(job: _Job, config: CompareConfig, paths: Sequence[Path]) -> str:
     """Hash of everything a result depends on; the base policy depends on no data."""
     measured = {name: value for name, value in parameter_values(config).items() if name not in _NOT_MEASURED}
-    facts: dict[str, Any] = {"measured": measured, "checkpoint": job.training.checkpoint_dir}
+    facts: dict[str, Any] = {"measured": measured, "checkpoint": job.trainer.checkpoint_dir}
     if job.method != BASE:
         files = [(path.name, path.stat().st_size) for path in paths]
-        facts.update(training=job.training.sha256, files=files)
+        facts.update(training=job.trainer.training.sha256, files=files)
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _train(job: _Job) -> tuple[TrainingResult, Adapter | None]:
     """The result without its measurement. An adapter that the gate refuses is measured all the same."""
-    line, config = LiveLine(repeat_s=PROGRESS_S), job.training
+    line, config = LiveLine(repeat_s=PROGRESS_S), job.trainer
 
     def report(message: dict[str, Any]) -> None:
         if message["event"] == "progress":
@@ -140,9 +142,9 @@ def _train(job: _Job) -> tuple[TrainingResult, Adapter | None]:
             )
             line.update(f"{job.label}: {text}")
 
-    run_id = f"{job.method}_seed_{config.seed}"
+    run_id = f"{job.method}_seed_{config.training.seed}"
     result = run(config, 0, (), job.folder / "training", run_id, report, lambda: False, gated=False)
-    row = TrainingResult.from_run(config.seed, result)
+    row = TrainingResult.from_run(config.training.seed, result)
     ended = f"{result.state}: {result.message} ({result.steps} steps, {result.seconds:.0f} s)"
     line.note(f"{job.label}: {ended}")
     # of this run: an earlier comparison may have left newer adapters there
@@ -157,19 +159,20 @@ def _measure(job: _Job, config: CompareConfig, adapter: Adapter | None) -> tuple
         count = sum(result.success for result in results)
         line.update(f"{job.label}: {count} of {len(results)} succeeded, {left:.0f} s left")
 
-    results = evaluate_policy(job.training.checkpoint_dir, how.rollout, how.seeds, report, how.workers, adapter)
+    results = evaluate_policy(job.trainer.checkpoint_dir, how.rollout, how.seeds, report, how.workers, adapter)
     line.note(f"{job.label}: {sum(result.success for result in results)} of {len(results)} succeeded")
     return tuple((result.seed, result.success) for result in results)
 
 
 def _changes(trainer: TrainerConfig, shared: TrainerConfig) -> dict[str, Any]:
     """The parameters in which a method's training differs."""
-    return {name: value for name, value in asdict(trainer).items() if value != getattr(shared, name)}
+    common = parameter_values(shared)
+    return {name: value for name, value in parameter_values(trainer).items() if value != common[name]}
 
 
 def _title(config: CompareConfig, trainers: Mapping[str, TrainerConfig]) -> str:
     """Title of the figure: what all methods have in common."""
-    steps = {trainers[name].steps for name in config.methods}
+    steps = {trainers[name].training.steps for name in config.methods}
     each = [f"{max(steps)} training steps each"] if len(steps) == 1 and steps != {0} else []
     each += [f"{config.training_seeds} trainings each"] if config.training_seeds > 1 else []
     return ", ".join([config.evaluation.task, *each])

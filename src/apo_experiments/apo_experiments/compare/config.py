@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from apo_core.config.parameters import group, parameter
+from apo_core.config.parameters import group, parameter, parameter_fields
 from apo_core.config.rcl_yaml import parse_yaml
 from apo_core.errors import ConfigError, EpisodeFormatError
 from apo_episodes.reader import read_episode
@@ -30,7 +30,7 @@ SHARED = (
     "run_dir",
     "seed",
 )
-_SETTABLE = tuple(spec.name for spec in fields(TrainerConfig) if spec.name not in SHARED)
+_SETTABLE = tuple(name for name in parameter_fields(TrainerConfig) if name not in SHARED)
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def trainer_configs(config: CompareConfig, typed: Mapping[str, Any]) -> dict[str
             trainers[method] = read_config(config.trainer_file, {**settings.get(method, {}), **typed})
         except ConfigError as error:
             faults += [f"method_settings: {method}: {fault} ({CONFIG_FILE})" for fault in error.faults]
-    last = trainers[BASE].seed + config.training_seeds - 1
+    last = trainers[BASE].training.seed + config.training_seeds - 1
     if last > MAX_SEED:
         faults.append(
             f"training_seeds = {config.training_seeds}: seed = {last} of the last training is above its limit "
@@ -155,7 +155,7 @@ def check_seeds(paths: Sequence[Path], seeds: range) -> None:
         try:
             info = read_episode(path, images=False).info
         except EpisodeFormatError:
-            continue  # training sets it aside, with the reason
+            continue  # training rejects it, with the reason
         if is_trained_on(info):
             used.add(info.seed)
     both = sorted(used.intersection(seeds))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from apo_core.errors import ConfigError
-from apo_vla.serving.quantization import check_device
+from apo_vla.devices import check_device
 
 T = TypeVar("T")
 _SOURCE = "config/trainer.yaml"

@@ -26,8 +26,8 @@ def make_optimizer(parameters: Mapping[str, nn.Parameter], config: TrainingConfi
     if others:
         shape = tuple(parameters[others[0]].shape)
         fault = (
-            f"optimizer = muon trains matrices, and lora_targets = {config.lora_targets!r} reaches {others[0]}, of "
-            f"shape {shape}: set optimizer = adamw and learning_rate = 0.001, or other lora_targets"
+            f"optimizer = muon trains matrices, and lora_targets = {config.lora.lora_targets!r} reaches {others[0]}, "
+            f"of shape {shape}: set optimizer = adamw and learning_rate = 0.001, or other lora_targets"
         )
         raise ConfigError("config/trainer.yaml", [fault])
     return torch.optim.Muon(

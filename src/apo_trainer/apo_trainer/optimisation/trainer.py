@@ -87,7 +87,7 @@ class Trainer:
         self.data = data
         self._data_notes: list[str] = []
         # the adapter that is trained
-        self.settings = LoraSettings(config.lora_rank, config.lora_alpha, config.lora_dropout, config.lora_targets)
+        self.settings = LoraSettings.of(config.lora, config.lora_dropout)
         attach_lora(policy.model, self.settings, config.seed)
         self._named = lora_parameters(policy.model)
         self._parameters = list(self._named.values())
@@ -97,7 +97,9 @@ class Trainer:
         if parent is not None:
             swap(policy.model, stage(policy.model, parent))
         self._reference = base if config.reference == "base" else Reference(policy, self._named)
-        self.reference_sha256 = self._reference.sha256(config.lora_alpha, config.precision, config.action_tolerance)
+        self.reference_sha256 = self._reference.sha256(
+            config.lora.lora_alpha, config.precision, config.action_tolerance
+        )
         self._cache = ReferenceCache(resources.reference_cache_dir, self.reference_sha256)
         scores = action_scores(policy, config.action_tolerance)
         logps = ReferenceLogps(policy, self._reference, self._cache, config.precision, scores, config.micro_batch_size)

@@ -37,6 +37,6 @@ def read_adapters(config: TrainerConfig, request: RunRequest) -> RunAdapters:
     key = read_signing_key(config.signing_key) if config.signing_key else None
     parent = store.read(request.parent) if request.parent else None
     # the reference is compared with in any case
-    reference = request.parent if config.reference == "start" else 0
+    reference = request.parent if config.training.reference == "start" else 0
     serving = store.read(request.serving) if request.serving not in (0, reference) else None
     return RunAdapters(store, key, parent, serving)

@@ -58,7 +58,7 @@ def publish(
         statistics_sha256=policy.statistics_sha256,
         contract_sha256=policy.contract_sha256,
         episode_ids=trainer.data.episode_ids,
-        config_sha256=config.sha256,
+        config_sha256=config.training.sha256,
         metrics={
             "run_id": result.run_id,
             "serving": result.serving,
@@ -67,9 +67,9 @@ def publish(
             "notes": list(result.notes),
         },
         created_utc=_now(),
-        method=config.method,
+        method=config.training.method,
         self_test=trainer.self_test(),
-        config=config.facts,
+        config=config.training.facts,
         # the store takes nothing that the gate has refused
         verdict=verdict.as_dict() if verdict.accepted else None,
         action_labels=EMITTED,
@@ -91,7 +91,7 @@ def _version_of(store: AdapterStore, run_id: str, tensors: Mapping[str, np.ndarr
 def _promote(store: AdapterStore, version: int, config: TrainerConfig) -> None:
     promotion = store.promotion()
     if config.promote and version != promotion.number and version not in promotion.history:
-        store.promote(version, _now(), f"published by method {config.method}")
+        store.promote(version, _now(), f"published by method {config.training.method}")
 
 
 def _now() -> str:

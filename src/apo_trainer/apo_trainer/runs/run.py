@@ -61,7 +61,7 @@ def run(
 
     Args:
         config: everything about the training and where things are.
-        serving: adapter that the new one is to replace, 0 is the base policy; with `config.start_from` = serving the
+        serving: adapter that the new one is to replace, 0 is the base policy; with `config.training.start_from` = serving the
             run trains from it.
         episode_ids: interactions to use; empty: all there are.
         run_dir: folder of this run's files.
@@ -73,8 +73,8 @@ def run(
     """
     began = time.monotonic()
     files, is_main = RunFiles(run_dir), is_main_process()
-    parent = config.parent_of(serving) if request is None else request.parent
-    result = RunResult(run_id, parent, serving, config.method, config.steps)
+    parent = config.training.parent_of(serving) if request is None else request.parent
+    result = RunResult(run_id, parent, serving, config.training.method, config.training.steps)
     job = _Job(config, episode_ids, files, report if is_main else _silent, should_stop, is_main, gated)
     try:
         for result in _stages(job, request, result):  # noqa: B007: a run that fails keeps the last one
@@ -224,8 +224,8 @@ def _origin(config: TrainerConfig, request: RunRequest) -> list[str]:
     notes = []
     start = f"adapter {request.parent}" if request.parent else "the base policy"
     if request.parent != request.serving:
-        notes.append(f"trained from {start} (start_from = {config.start_from}), to replace adapter {request.serving}")
-    if request.parent and config.reference == "base":
+        notes.append(f"trained from {start} (start_from = {config.training.start_from}), to replace adapter {request.serving}")
+    if request.parent and config.training.reference == "base":
         notes.append(f"trained from {start}, with log-ratios to the base policy (reference = base)")
     return notes
 

@@ -44,13 +44,13 @@ def load_data(config: TrainerConfig, request: RunRequest, policy: VlaPolicy) -> 
     """Samples that the policy can be trained on, and the rejected files, with those that the request names."""
     data = load_training_data(
         [Path(path) for path in request.files],
-        config.label_rule,
+        config.training.label_rule,
         policy.chunk,
-        config.held_out_share,
+        config.training.held_out_share,
         policy.contract_sha256,
-        request.parent if config.undesirable_of == "parent" else None,
-        config.k_from,
-        config.held_out_of,
+        request.parent if config.training.undesirable_of == "parent" else None,
+        config.training.k_from,
+        config.training.held_out_of,
     )
     missing = (RejectedEpisode(Path(path), reason) for path, reason in request.missing)
     return replace(data, rejected=(*missing, *data.rejected))
@@ -73,10 +73,10 @@ def make_trainer(
     cache_dir = files.folder.parent / "reference_cache" if config.reference_cache else None
     resources = Resources(config.feature_cache_mb, cache_dir, config.workers, group)
     if parent is None:
-        return Trainer(policy, data, config, None, resources)
+        return Trainer(policy, data, config.training, None, resources)
     try:
         _check_base(parent[0], policy)
-        trainer = Trainer(policy, data, config, parent[1], resources)
+        trainer = Trainer(policy, data, config.training, parent[1], resources)
         check_adapter_config(trainer.settings, parent[0].adapter_config)
     except AdapterError as error:
         raise AdapterError(f"{error}; start_from = base (config/trainer.yaml) trains from the base policy") from error

@@ -11,7 +11,7 @@ from apo_core.errors import ApoError
 from apo_core.tasks.specs import DEFAULT_TASK
 from apo_vla.cli.binding import bind
 from apo_vla.cli.inspection import DryRun, Inspection, as_json, dry_run, inspect
-from apo_vla.serving.quantization import check_device
+from apo_vla.devices import check_device
 
 _DTYPES = ("float32", "bfloat16", "float16")
 

@@ -22,6 +22,7 @@ from peft.utils import get_peft_model_state_dict
 from torch import nn
 
 from apo_core.errors import AdapterError, ConfigError
+from apo_vla.lora.shape import LoraShape
 
 TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _LANGUAGE_MODEL = "language_model."  # in the names of its modules, see `apo_vla.model.VlaModel`
@@ -31,7 +32,7 @@ _PREFIX = "base_model.model."  # of PEFT's files
 
 @dataclass(frozen=True, slots=True)
 class LoraSettings:
-    """Shape of an adapter; the product B A is scaled by alpha / rank. `shape` has the limits of its parameters."""
+    """Shape of an adapter; the product B A is scaled by alpha / rank."""
 
     rank: int = 8
     alpha: float = 16.0
@@ -44,6 +45,11 @@ class LoraSettings:
         except re.error as error:
             fault = f"lora_targets = {self.targets!r} is no regular expression: {error}"
             raise ConfigError("adapter", [fault]) from None
+
+    @classmethod
+    def of(cls, shape: LoraShape, dropout: float = 0.0) -> LoraSettings:
+        """The settings of a configuration. Raises ConfigError: `lora_targets` is no regular expression."""
+        return cls(shape.lora_rank, shape.lora_alpha, dropout, shape.lora_targets)
 
     @property
     def target_modules(self) -> list[str] | str:

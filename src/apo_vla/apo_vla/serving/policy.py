@@ -17,11 +17,13 @@ from apo_core.served_policy import PolicyCapabilities
 from apo_core.types import ActionChunk, Observation
 from apo_vla.decoding.cuda_graphs import Function, GraphCache
 from apo_vla.decoding.static import Decoded
+from apo_vla.devices import check_device
 from apo_vla.lora.adapter import LoraSettings, Staged, reaches_features
 from apo_vla.policy import Prepared, VlaPolicy
 from apo_vla.serving.feature_cache import FrameCache
-from apo_vla.serving.quantization import check_device
-from apo_vla.serving.settings import ServingSettings, set_up
+from apo_vla.serving.preparation import set_up
+from apo_vla.serving.quantization import dtype_of
+from apo_vla.serving.settings import ServingSettings
 from apo_vla.serving.yielding import YieldToServing, yield_in_layers
 
 _PATIENCE_S = 2.0  # for which one prediction of the second slot waits at most
@@ -239,4 +241,4 @@ def load_for_serving(
         ConfigError: the device is not there, or cannot do what the settings require.
     """
     check_device(device, source)
-    return ServingPolicy(VlaPolicy.load(folder, device, lora, settings.dtype), settings, source)
+    return ServingPolicy(VlaPolicy.load(folder, device, lora, dtype_of(settings.precision)), settings, source)

@@ -11,7 +11,7 @@ from torch import nn
 from apo_core.errors import ConfigError
 from apo_vla.decoding.projections import int8_product, places
 
-PRECISIONS = ("float32", "bfloat16", "float16", "int8")
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _INT8_ROWS = 64  # sizes of an int8 weight are multiples of it: the packed product reads whole blocks
 _LARGEST = 127
 
@@ -40,27 +40,16 @@ class Int8Linear(nn.Module):
         return int8_product(x, self.weight, self.scale)
 
 
-def check_device(device: str, source: str) -> None:
-    """Rejects a torch device that this machine does not have.
-
-    Args:
-        device: as torch names it.
-        source: option or file to edit, for the message.
-
-    Raises:
-        ConfigError: names device and reason.
-    """
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:  # an unknown name, a backend or a driver that is not there
-        raise ConfigError(source, [f"device = {device!r} cannot be used: {str(error).splitlines()[0]}"]) from None
+def dtype_of(precision: str) -> torch.dtype | None:
+    """The type that a checkpoint is loaded in for a `precision` of `ServingSettings`; None: its own."""
+    return _DTYPES.get(precision)
 
 
 def check_precision(precision: str, device: str, source: str) -> None:
     """Rejects a format that this device does not compute in.
 
     Args:
-        precision: one of PRECISIONS.
+        precision: one of `settings.PRECISIONS`.
         device: torch device.
         source: file to edit, for the message.
 

@@ -1,23 +1,13 @@
-"""How a policy computes while it serves, and what is done to its model for that."""
+"""How a policy computes while it serves, as parameters of the policy node. No torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from transformers import LlamaModel
-
 from apo_core.config.parameters import parameter
-from apo_core.errors import ConfigError
-from apo_vla.decoding.projections import linears
-from apo_vla.model import VlaModel
-from apo_vla.policy import VlaPolicy
-from apo_vla.serving.quantization import PRECISIONS, check_precision, quantise_linears
 
-_LOADED = "checkpoint"
-# of decoder layers in which an adapter is merged; in larger ones that saves a twentieth of a prediction at most
-_MERGED_BYTES = 512 * 2**20
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+LOADED = "checkpoint"  # the precision that a checkpoint is loaded in
+PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,84 +15,9 @@ class ServingSettings:
     """How a policy computes while it serves."""
 
     precision: str = parameter(
-        _LOADED, "numbers of the model; checkpoint: as it is loaded", choices=(_LOADED, *PRECISIONS)
+        LOADED,
+        "numbers of the model; checkpoint: as it is loaded; rejected where the device has no instructions for them",
+        choices=(LOADED, *PRECISIONS),
     )
     compile: bool = parameter(False, "torch.compile for the layers of the decoder; needs a C++ compiler")
     cuda_graphs: bool = parameter(False, "record the model as CUDA graphs; needs a GPU")
-
-    @property
-    def dtype(self) -> torch.dtype | None:
-        """The type that a checkpoint is loaded in; None: its own."""
-        return _DTYPES.get(self.precision)
-
-
-def set_up(policy: VlaPolicy, settings: ServingSettings, source: str) -> None:
-    """Changes a policy's model to the settings; it must not be trained afterwards.
-
-    Args:
-        policy: on its device.
-        settings: how it is to compute.
-        source: file to edit, for messages.
-
-    Raises:
-        ConfigError: everything that the device or the model cannot do.
-    """
-    decodes = policy.model.capabilities.decodes_tokens
-    faults = _faults(policy, settings)
-    if faults:
-        raise ConfigError(source, faults)
-    if settings.precision != _LOADED:
-        check_precision(settings.precision, str(policy.device), source)
-    _convert(policy, settings, source)
-    if decodes:
-        decoder = policy.model.decoder
-        policy.model.decoder = decoder.with_merge(merges(decoder.model, policy.device, settings.precision))
-    if settings.compile:
-        policy.model.decoder.compile()
-
-
-def merges(language_model: LlamaModel, device: torch.device, precision: str) -> bool:
-    """Whether serving merges an adapter into copies of a decoder's weights, or else computes it beside them.
-
-    It does in small layers on a CPU. Wherever memory is dear or addresses must stay, the adapter is beside the weights.
-
-    Args:
-        language_model: in the numbers that it will compute with.
-        device: where it will.
-        precision: of `ServingSettings`.
-    """
-    if device.type != "cpu" or precision == "int8":
-        return False
-    weights = [linear.weight for layer in language_model.layers for linear in linears(layer)]
-    return sum(weight.numel() * weight.element_size() for weight in weights) <= _MERGED_BYTES
-
-
-def _faults(policy: VlaPolicy, settings: ServingSettings) -> list[str]:
-    faults = []
-    if settings.cuda_graphs and policy.device.type != "cuda":
-        faults.append(f"cuda_graphs = true needs device = cuda:0 or another GPU, got {str(policy.device)!r}")
-    if not policy.model.capabilities.decodes_tokens:
-        model = f"this {type(policy.model).__name__}, which is not served by the fast decoder{_why(policy.model)}"
-        wanted = ("cuda_graphs", settings.cuda_graphs), ("compile", settings.compile)
-        faults += [f"{name} = true cannot be used with {model}" for name, value in wanted if value]
-        if settings.precision == "int8":
-            faults.append(f"precision = 'int8' cannot be used with {model}")
-    return faults
-
-
-def _why(model: VlaModel) -> str:
-    fault = model.capabilities.decoder_fault
-    return f": {fault}" if fault else ""
-
-
-def _convert(policy: VlaPolicy, settings: ServingSettings, source: str) -> None:
-    model = policy.model
-    if settings.precision != "int8":
-        # an adapter may have been attached in a finer type
-        model.to(settings.dtype or next(model.parameters()).dtype)
-        return
-    model.to(torch.bfloat16 if policy.device.type == "cuda" else torch.float32)
-    try:
-        quantise_linears(model.decoder.model)
-    except ValueError as error:
-        raise ConfigError(source, [f"precision = 'int8': {error}"]) from None

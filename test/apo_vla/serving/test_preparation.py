@@ -5,7 +5,7 @@ import torch
 from transformers import LlamaConfig, LlamaModel
 
 from apo_vla.lora.adapter import LoraSettings, attach_lora
-from apo_vla.serving.settings import merges
+from apo_vla.serving.preparation import merges
 
 
 @pytest.mark.parametrize(
