@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from apo_vla.actions.classes import ActionClasses
 from apo_vla.actions.codec import ActionCodec
+from apo_vla.decoding.static import StaticDecoder
 
 
 class Statistics(Protocol):
@@ -64,22 +65,9 @@ class ModelConfig(Protocol):
 class ModelCapabilities:
     """What serving may use of a model beyond `VlaModel`."""
 
-    decodes_tokens: bool = False  # it is an `apo_vla.decoding.static.DecodingModel`
+    decodes_tokens: bool = False  # it is a `DecodingModel`
     decoder_fault: str = ""  # why it decodes no tokens although its family does
     separate_cameras: bool = False  # it is a `SeparateCameras`
-
-
-class SeparateCameras(Protocol):
-    """What a model with `capabilities.separate_cameras` has: features of each camera that do not depend on the others.
-
-    Of any other model the `features` are computed again when one image or the state has changed.
-    """
-
-    def camera_tokens(self, camera: int, images: torch.Tensor) -> torch.Tensor:
-        """The part of `features` that images (B, C, S, S) of one camera make, (B, n, d)."""
-
-    def join_features(self, tokens: list[torch.Tensor], state: torch.Tensor) -> torch.Tensor:
-        """Features (B, N, d) of every camera's tokens and the state (B, n)."""
 
 
 class VlaModel(Protocol):
@@ -127,3 +115,41 @@ class VlaModel(Protocol):
 
     def generate(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Greedy tokens (B, L) and float32 log-probabilities (B, L), nats."""
+
+
+class DecodingModel(VlaModel, Protocol):
+    """A model with `capabilities.decodes_tokens`."""
+
+    decoder: StaticDecoder  # of its language model
+
+    def prefix_of_one(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> torch.Tensor:
+        """Embeddings (1, T, d) of everything before the action tokens, without padding in between."""
+
+    def embedding_rows(self) -> torch.Tensor:
+        """Input rows (bins, d) of the action tokens, by bin."""
+
+    def head_rows(self) -> torch.Tensor:
+        """Output rows (bins, d) of the action tokens, by bin."""
+
+
+class SeparateCameras(VlaModel, Protocol):
+    """A model with `capabilities.separate_cameras`: features of each camera that do not depend on the others.
+
+    Of any other model the `features` are computed again when one image or the state has changed.
+    """
+
+    def camera_tokens(self, camera: int, images: torch.Tensor) -> torch.Tensor:
+        """The part of `features` that images (B, C, S, S) of one camera make, (B, n, d)."""
+
+    def join_features(self, tokens: list[torch.Tensor], state: torch.Tensor) -> torch.Tensor:
+        """Features (B, N, d) of every camera's tokens and the state (B, n)."""
+
+
+def decoding_model(model: VlaModel) -> DecodingModel | None:
+    """The model if it decodes tokens, as its capabilities state; else None."""
+    return cast(DecodingModel, model) if model.capabilities.decodes_tokens else None
+
+
+def separate_cameras(model: VlaModel) -> SeparateCameras | None:
+    """The model if it encodes each camera by itself, as its capabilities state; else None."""
+    return cast(SeparateCameras, model) if model.capabilities.separate_cameras else None

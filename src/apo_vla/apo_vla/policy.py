@@ -152,21 +152,6 @@ class VlaPolicy:
         with self.lock, torch.no_grad():
             return self.model.features(batch.images, batch.state)
 
-    def logprobs(self, batch: Prepared, tokens: np.ndarray | torch.Tensor) -> torch.Tensor:
-        """Log-probabilities of the actions that given tokens are, float32 (B, L), nats.
-
-        The gradient reaches the language model, not what features are made of.
-
-        Args:
-            batch: B observations.
-            tokens: int64 (B, L) as `generate` returns them; L up to a chunk.
-        """
-        tokens = torch.as_tensor(tokens, device=self.device)
-        with self.lock:
-            features = self.features(batch)
-            logits = self.model.action_logits(features, batch.prompt_ids, tokens)
-        return self.classes.log_probs(logits, tokens)
-
     def generate(self, batch: Prepared) -> tuple[np.ndarray, np.ndarray]:
         """Greedy decoding: tokens (B, L) and their log-probabilities float32 (B, L), nats.
 

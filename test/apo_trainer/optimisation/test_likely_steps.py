@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from small_policy import teacher_forced
 
 from apo_episodes.labeling import LabelRule
 from apo_episodes.reader import read_frames
@@ -59,5 +60,5 @@ def test_a_value_is_the_references_mean_over_the_tokens_that_count(tiny_model, d
     batch = policy.prepare([observation.images], [observation.state], observation.instruction)
     tokens = torch.from_numpy(policy.codec.encode(sample.chunk(2)[0])).reshape(1, -1)
     with reference.active(), torch.no_grad():
-        wanted = policy.logprobs(batch, tokens)[0, :7].mean().item()
+        wanted = teacher_forced(policy, batch, tokens)[0, :7].mean().item()
     assert values[2] == pytest.approx(wanted, abs=1e-4)

@@ -4,10 +4,12 @@ import copy
 
 import numpy as np
 import pytest
-from small_policy import random_adapter
+from small_policy import forward_passes, random_adapter
 
 from apo_core.errors import ConfigError
 from apo_core.types import Observation
+from apo_trainer.data.batches import Batcher
+from apo_trainer.data.features import FeatureSettings
 from apo_trainer.data.sampler import Draw
 from apo_vla.lora.adapter import LoraSettings, adapter_config, check_adapter_config, lora_parameters
 from apo_vla.policy import VlaPolicy
@@ -37,7 +39,8 @@ def policy_of(tiny_model):
 
 def test_a_training_step_reaches_the_vision_whose_features_are_not_kept(trainer_of):
     trainer = trainer_of(lora_targets=TARGETS, lora_rank=2, steps=1)
-    inputs = trainer._batcher.features.inputs([Draw(0, 0)])[0]
+    batcher = Batcher(trainer.policy, trainer.data.train, FeatureSettings(seed=0))
+    inputs = batcher.features.inputs([Draw(0, 0)])[0]
     assert inputs.features is None and inputs.images.shape == (1, 3, 16, 16) and inputs.state.shape == (7,)
     (metrics,) = trainer.steps()
     assert np.isfinite(metrics.loss) and metrics.grad_norm > 0
@@ -63,19 +66,20 @@ def test_the_trained_adapter_serves_as_it_was_trained(trainer_of, policy_of):
 def test_frames_are_encoded_again_after_swap_of_a_vision_adapter(policy_of, targets, again):
     lora = LoraSettings(rank=2, targets=targets)
     policy = policy_of(lora)
-    serving, expected = ServingPolicy(policy), policy_of(lora)
+    encoded, expected = forward_passes(policy.model.image_encoders[0]), policy_of(lora)
+    serving = ServingPolicy(policy)
     adapter = random_adapter(policy.model)
     expected.swap(expected.stage(adapter), 1)
     serving.predict(seen())
     serving.predict(seen())
-    assert serving.frames_reused == 1
+    assert len(encoded) == 1
     serving.swap(serving.stage(adapter), 1)
     found = serving.predict(seen())
-    assert serving.frames_reused == (1 if again else 2)
+    assert len(encoded) == (2 if again else 1)
     np.testing.assert_allclose(found.log_probs, expected.predict(seen()).log_probs, rtol=1e-4)
     serving.use_base()
     serving.predict(seen())
-    assert serving.frames_reused == (1 if again else 3)
+    assert len(encoded) == (3 if again else 1)
 
 
 def test_the_pattern_names_every_layer_of_the_small_vla(policy_of):

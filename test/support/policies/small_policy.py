@@ -10,6 +10,7 @@ from apo_core.contract.contract import Contract
 from apo_vla.checkpoints.statistics import DatasetStatistics
 from apo_vla.families.small_vla.model import SmallVla, SmallVlaConfig
 from apo_vla.lora.adapter import lora_state
+from apo_vla.policy import Prepared, VlaPolicy
 
 
 def small_config(**changes: Any) -> SmallVlaConfig:
@@ -64,3 +65,18 @@ def random_adapter(model: torch.nn.Module, seed: int = 0) -> dict[str, np.ndarra
     """Tensors for a model with LoRA, normal with a deviation of 0.3: enough to change its tokens."""
     rng = np.random.default_rng(seed)
     return {name: rng.normal(0, 0.3, value.shape).astype(np.float32) for name, value in lora_state(model).items()}
+
+
+def teacher_forced(policy: VlaPolicy, batch: Prepared, tokens: np.ndarray | torch.Tensor) -> torch.Tensor:
+    """Log-probabilities of given tokens (B, L) as in training, float32 (B, L), nats; features have no gradient."""
+    tokens = torch.as_tensor(tokens, device=policy.device)
+    logits = policy.model.action_logits(policy.features(batch), batch.prompt_ids, tokens)
+    return policy.classes.log_probs(logits, tokens)
+
+
+def forward_passes(*modules: torch.nn.Module) -> list[str]:
+    """Grows by an item at each forward pass of these modules and of copies of them."""
+    passes: list[str] = []
+    for module in modules:
+        module.register_forward_hook(lambda called, *_: passes.append(type(called).__name__))
+    return passes

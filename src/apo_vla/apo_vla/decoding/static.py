@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
@@ -26,21 +26,6 @@ class Decoded(NamedTuple):
     tokens: torch.Tensor  # int64 (B, steps)
     log_probs: torch.Tensor  # float32 (B, steps), nats, of the action that each token is
     entropies: torch.Tensor  # float32 (B, steps), nats, of the distribution over actions that each was taken from
-
-
-class DecodingModel(Protocol):
-    """What a model with `capabilities.decodes_tokens` has beyond `apo_vla.model.VlaModel`."""
-
-    decoder: StaticDecoder  # of its language model
-
-    def prefix_of_one(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> torch.Tensor:
-        """Embeddings (1, T, d) of everything before the action tokens, without padding in between."""
-
-    def embedding_rows(self) -> torch.Tensor:
-        """Input rows (bins, d) of the action tokens, by bin."""
-
-    def head_rows(self) -> torch.Tensor:
-        """Output rows (bins, d) of the action tokens, by bin."""
 
 
 def decoder_fault(config: LlamaConfig) -> str:

@@ -1,5 +1,5 @@
 """A policy as the policy node serves it: precision, cached features, CUDA graphs, exchange of adapters.
 
-Imports `policy`, `decoding` and `lora`. Begin with `policy.ServingPolicy`, which implements
-`apo_core.served_policy.ServedPolicy`.
+Imports `model`, `policy`, `devices`, `decoding` and `lora`; `settings`, its parameters, imports no torch. Begin with
+`policy.ServingPolicy`, which implements `apo_core.served_policy.ServedPolicy`.
 """

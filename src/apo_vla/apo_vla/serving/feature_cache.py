@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 
-class FrameCache:
+class FeatureCache:
     """One result a slot, such as a camera. Not thread-safe.
 
     Comparing costs microseconds, encoding an image milliseconds.
@@ -16,7 +16,6 @@ class FrameCache:
 
     def __init__(self):
         self._newest: dict[Hashable, tuple[Sequence[np.ndarray], torch.Tensor]] = {}
-        self.reused = 0  # calls that computed nothing
 
     def clear(self) -> None:
         """Drops every result: the function that computes them has changed."""
@@ -32,7 +31,6 @@ class FrameCache:
         """
         known = self._newest.get(slot)
         if known is not None and all(map(np.array_equal, known[0], inputs)):
-            self.reused += 1
             return known[1]
         result = compute()
         self._newest[slot] = inputs, result

@@ -19,8 +19,9 @@ from apo_vla.decoding.cuda_graphs import Function, GraphCache
 from apo_vla.decoding.static import Decoded
 from apo_vla.devices import check_device
 from apo_vla.lora.adapter import LoraSettings, Staged, reaches_features
+from apo_vla.model import DecodingModel, decoding_model, separate_cameras
 from apo_vla.policy import Prepared, VlaPolicy
-from apo_vla.serving.feature_cache import FrameCache
+from apo_vla.serving.feature_cache import FeatureCache
 from apo_vla.serving.preparation import set_up
 from apo_vla.serving.quantization import dtype_of
 from apo_vla.serving.settings import ServingSettings
@@ -55,9 +56,8 @@ class ServingPolicy:
         settings = settings or ServingSettings()
         set_up(policy, settings, source)
         self._policy = policy
-        self._decodes = policy.model.capabilities.decodes_tokens
         self._adapted = reaches_features(policy.model)
-        self._frames = FrameCache()
+        self._cache = FeatureCache()
         self._graphs = GraphCache() if settings.cuda_graphs and graphs is None else graphs
         self._pause: YieldToServing | None = None  # the second slot's
 
@@ -87,14 +87,10 @@ class ServingPolicy:
         return self._policy.adapter_version
 
     @property
-    def frames_reused(self) -> int:
-        """Images that were not encoded because the call before had the same."""
-        return self._frames.reused
-
-    @property
     def capabilities(self) -> PolicyCapabilities:
         """A model that decodes token by token continues given rows, and has entropies."""
-        return PolicyCapabilities(committed_rows=self._decodes, entropies=self._decodes)
+        decodes = decoding_model(self._policy.model) is not None
+        return PolicyCapabilities(committed_rows=decodes, entropies=decodes)
 
     def predict(
         self, observation: Observation, committed: np.ndarray | None = None, rows: int | None = None
@@ -112,19 +108,21 @@ class ServingPolicy:
         """
         if self._pause is not None:
             self._pause.begin()
-        if not self._decodes:
+        policy = self._policy
+        model = decoding_model(policy.model)
+        if model is None:
             return self._whole(observation, committed, rows)
-        policy, rows = self._policy, rows or self.chunk
+        rows = rows or self.chunk
         if committed is not None and len(committed) >= rows:
             raise ValueError(f"{len(committed)} committed rows must be fewer than the {rows} of the chunk")
         batch = policy.prepare([observation.images], [observation.state], observation.instruction)
-        tokens = ()
+        tokens: tuple[torch.Tensor, ...] = ()
         if committed is not None and len(committed):
             tokens = (torch.from_numpy(policy.codec.encode(committed).reshape(1, -1)).to(policy.device),)
         beside = self._beside() if self._pause is not None else contextlib.nullcontext()
         with policy.lock, torch.inference_mode(), beside:
             version = policy.adapter_version
-            decoded = self._decode(self._features(observation, batch), batch.prompt_ids, rows, tokens)
+            decoded = self._decode(model, self._features(observation, batch), batch.prompt_ids, rows, tokens)
         bins, log_probs, entropies = (value[0].cpu().numpy() for value in decoded)
         return ActionChunk(
             observation_stamp_ns=observation.stamp_ns,
@@ -160,11 +158,12 @@ class ServingPolicy:
         that leaves it time enough.
         """
         other = copy.copy(self)
-        other._policy, other._frames, other._graphs = self._policy.second_slot(), FrameCache(), None
+        other._policy, other._cache, other._graphs = self._policy.second_slot(), FeatureCache(), None
         other._pause = YieldToServing(self._policy.lock, _PATIENCE_S)
         yield_in_layers(other._policy.model, other._pause)
-        if self._decodes:
-            other._policy.model.decoder.before_layer = other._pause
+        model = decoding_model(other._policy.model)
+        if model is not None:
+            model.decoder.before_layer = other._pause
         return other
 
     @contextlib.contextmanager
@@ -181,27 +180,36 @@ class ServingPolicy:
 
     def _rebind(self) -> None:
         if self._adapted:
-            self._frames.clear()
-        if self._decodes:
+            self._cache.clear()
+        model = decoding_model(self._policy.model)
+        if model is not None:
             with torch.no_grad():
-                self._policy.model.decoder.refresh()
+                model.decoder.refresh()
 
     def _features(self, observation: Observation, batch: Prepared) -> torch.Tensor:
         """Features (1, N, d); what is the same as in the call before is not encoded again."""
-        model, frames = self._policy.model, self._frames
+        whole_model, cache = self._policy.model, self._cache
         images = [observation.images[name] for name in self._policy.config.cameras]
-        if not model.capabilities.separate_cameras:
+        model = separate_cameras(whole_model)
+        if model is None:
             inputs = [*images, batch.state.cpu().numpy()]
-            whole = partial(self._run, "features", lambda *x: (model.features(*x),), batch.images, batch.state)
-            return frames.get("all", inputs, lambda: whole()[0])
+            whole = partial(self._run, "features", lambda *x: (whole_model.features(*x),), batch.images, batch.state)
+            return cache.get("all", inputs, lambda: whole()[0])
         tokens = []
         for index, image in enumerate(images):
             encode = partial(self._run, f"camera {index}", lambda x, i=index: (model.camera_tokens(i, x),))
-            tokens.append(frames.get(index, [image], lambda e=encode, i=index: e(batch.images[:, i])[0]))
+            tokens.append(cache.get(index, [image], lambda e=encode, i=index: e(batch.images[:, i])[0]))
         return model.join_features(tokens, batch.state)
 
-    def _decode(self, features: torch.Tensor, prompt_ids: torch.Tensor, rows: int, committed: tuple) -> Decoded:
-        model, steps = self._policy.model, rows * self._policy.codec.size
+    def _decode(
+        self,
+        model: DecodingModel,
+        features: torch.Tensor,
+        prompt_ids: torch.Tensor,
+        rows: int,
+        committed: tuple[torch.Tensor, ...],
+    ) -> Decoded:
+        steps = rows * self._policy.codec.size
 
         def decode(prefix: torch.Tensor, *committed: torch.Tensor) -> Decoded:
             return model.decoder.generate(prefix, model.embedding_rows(), model.head_rows(), steps, *committed)

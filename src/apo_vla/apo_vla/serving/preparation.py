@@ -7,7 +7,7 @@ from transformers import LlamaModel
 
 from apo_core.errors import ConfigError
 from apo_vla.decoding.projections import linears
-from apo_vla.model import VlaModel
+from apo_vla.model import VlaModel, decoding_model
 from apo_vla.policy import VlaPolicy
 from apo_vla.serving.quantization import check_precision, dtype_of, quantise_linears
 from apo_vla.serving.settings import LOADED, ServingSettings
@@ -27,18 +27,18 @@ def set_up(policy: VlaPolicy, settings: ServingSettings, source: str) -> None:
     Raises:
         ConfigError: everything that the device or the model cannot do.
     """
-    decodes = policy.model.capabilities.decodes_tokens
     faults = _faults(policy, settings)
     if faults:
         raise ConfigError(source, faults)
     if settings.precision != LOADED:
         check_precision(settings.precision, str(policy.device), source)
     _convert(policy, settings, source)
-    if decodes:
-        decoder = policy.model.decoder
-        policy.model.decoder = decoder.with_merge(merges(decoder.model, policy.device, settings.precision))
-    if settings.compile:
-        policy.model.decoder.compile()
+    model = decoding_model(policy.model)
+    if model is not None:
+        merge = merges(model.decoder.model, policy.device, settings.precision)
+        model.decoder = model.decoder.with_merge(merge)
+        if settings.compile:
+            model.decoder.compile()
 
 
 def merges(language_model: LlamaModel, device: torch.device, precision: str) -> bool:
@@ -61,7 +61,7 @@ def _faults(policy: VlaPolicy, settings: ServingSettings) -> list[str]:
     faults = []
     if settings.cuda_graphs and policy.device.type != "cuda":
         faults.append(f"cuda_graphs = true needs device = cuda:0 or another GPU, got {str(policy.device)!r}")
-    if not policy.model.capabilities.decodes_tokens:
+    if decoding_model(policy.model) is None:
         model = f"this {type(policy.model).__name__}, which is not served by the fast decoder{_why(policy.model)}"
         wanted = ("cuda_graphs", settings.cuda_graphs), ("compile", settings.compile)
         faults += [f"{name} = true cannot be used with {model}" for name, value in wanted if value]
@@ -77,12 +77,13 @@ def _why(model: VlaModel) -> str:
 
 def _convert(policy: VlaPolicy, settings: ServingSettings, source: str) -> None:
     model = policy.model
-    if settings.precision != "int8":
+    decoding = decoding_model(model)
+    if settings.precision != "int8" or decoding is None:
         # an adapter may have been attached in a finer type
         model.to(dtype_of(settings.precision) or next(model.parameters()).dtype)
         return
     model.to(torch.bfloat16 if policy.device.type == "cuda" else torch.float32)
     try:
-        quantise_linears(model.decoder.model)
+        quantise_linears(decoding.decoder.model)
     except ValueError as error:
         raise ConfigError(source, [f"precision = 'int8': {error}"]) from None

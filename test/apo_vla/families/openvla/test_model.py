@@ -7,6 +7,7 @@ import published_checkpoints as published
 import pytest
 import torch
 from policy_calls import batch
+from small_policy import teacher_forced
 from transformers import LlamaConfig
 from transformers.generation.logits_process import SuppressTokensLogitsProcessor
 
@@ -76,7 +77,8 @@ def test_the_sequence_is_bos_image_prompt_and_action(policy):
 
 def test_another_image_or_prompt_changes_its_output(policy):
     first, second, third = (
-        policy.logprobs(batch(policy, o), np.arange(7)[None]) for o in (seen(), seen(1), seen(0, "stack the cubes"))
+        teacher_forced(policy, batch(policy, o), np.arange(7)[None])
+        for o in (seen(), seen(1), seen(0, "stack the cubes"))
     )
     assert (first - second).abs().max() > 0.01
     assert (first - third).abs().max() > 0.01
@@ -89,7 +91,7 @@ def test_logprobs_are_those_of_generate_and_padding_changes_nothing(policy):
     assert [t[0].tolist() for t, _ in alone] == tokens.tolist()
     np.testing.assert_allclose(log_probs, np.concatenate([p for _, p in alone]), atol=1e-3)
     with torch.no_grad():
-        np.testing.assert_allclose(policy.logprobs(batch(policy, *observations), tokens), log_probs, atol=1e-3)
+        np.testing.assert_allclose(teacher_forced(policy, batch(policy, *observations), tokens), log_probs, atol=1e-3)
 
 
 def test_a_chunk_is_in_contract_units(policy):
@@ -122,7 +124,7 @@ def test_lora_is_in_the_language_model_and_learns(openvla_folder):
     assert all(name.startswith("base_model.model.language_model.model.layers.") for name in names)
     ready = batch(policy, seen())
     tokens, _ = policy.generate(ready)
-    policy.logprobs(ready, tokens).sum().backward()
+    teacher_forced(policy, ready, tokens).sum().backward()
     learning = {name for name, p in policy.model.named_parameters() if p.grad is not None}
     assert learning and all("lora_" in name for name in learning)
 
@@ -133,7 +135,7 @@ def test_the_base_may_be_in_bfloat16_while_the_adapter_is_not(openvla_folder):
     assert policy.model.dtype == torch.bfloat16 and dtypes == {torch.float32}
     assert np.isfinite(policy.predict(seen()).values).all()
     ready = batch(policy, seen())
-    policy.logprobs(ready, policy.generate(ready)[0]).sum().backward()
+    teacher_forced(policy, ready, policy.generate(ready)[0]).sum().backward()
 
 
 def test_an_adapter_is_swapped_in_and_out(openvla_folder):

@@ -3,6 +3,7 @@ import published_checkpoints as published
 import pytest
 import torch
 from policy_calls import batch, deploy
+from small_policy import teacher_forced
 from torch.nn import functional as F
 
 from apo_core.errors import CheckpointError, ConfigError
@@ -92,10 +93,10 @@ def test_discrete_bins_are_the_largest_logits_of_the_action_tokens(discrete):
     with torch.no_grad():
         logits = discrete.model.language_model.lm_head(reference_hidden(discrete, ready))[:, 31744:32000].flip(-1)
         tokens, log_probs = discrete.generate(ready)
-        teacher_forced = discrete.logprobs(ready, tokens)
+        scored = teacher_forced(discrete, ready, tokens)
     assert tokens[0].tolist() == logits.argmax(-1).tolist()
     np.testing.assert_allclose(log_probs[0], logits.log_softmax(-1).max(-1).values, atol=1e-3)
-    np.testing.assert_allclose(teacher_forced, log_probs, atol=1e-4)
+    np.testing.assert_allclose(scored, log_probs, atol=1e-4)
 
 
 def test_every_input_changes_the_action(policy):
@@ -122,13 +123,13 @@ def test_padding_of_a_batch_changes_nothing(policy):
 
 def test_a_continuous_head_cannot_be_trained_by_preference(policy):
     with pytest.raises(ConfigError, match=r"continuous head .* has no log-probabilities"):
-        policy.logprobs(batch(policy, seen()), np.zeros((1, 56), np.int64))
+        teacher_forced(policy, batch(policy, seen()), np.zeros((1, 56), np.int64))
 
 
 def test_the_discrete_one_learns(discrete_folder):
     policy = VlaPolicy.load(discrete_folder, lora=LoraSettings(rank=2))
     ready = batch(policy, seen())
-    policy.logprobs(ready, policy.generate(ready)[0]).sum().backward()
+    teacher_forced(policy, ready, policy.generate(ready)[0]).sum().backward()
     learning = [name for name, p in policy.model.named_parameters() if p.grad is not None]
     assert learning and all("language_model" in name and "lora_" in name for name in learning)
 

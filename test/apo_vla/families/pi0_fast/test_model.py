@@ -3,6 +3,7 @@ import published_checkpoints as published
 import pytest
 import torch
 from policy_calls import batch, deploy
+from small_policy import teacher_forced
 from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration
 
 from apo_core.errors import DecodeError, ObservationError
@@ -88,7 +89,7 @@ def test_logprobs_are_those_of_generate_and_padding_changes_nothing(policy):
     end = policy.config.bins - 1
     counted = np.cumsum(tokens == end, axis=1) - (tokens == end) == 0
     with torch.no_grad():
-        found = policy.logprobs(batch(policy, *observations), tokens).numpy()
+        found = teacher_forced(policy, batch(policy, *observations), tokens).numpy()
     np.testing.assert_allclose(found[counted], log_probs[counted], atol=2e-3)
 
 
@@ -96,9 +97,9 @@ def test_every_input_changes_its_output(policy):
     plain = seen()
     wrist = Observation(7, {**plain.images, "wrist": 255 - plain.images["wrist"]}, plain.state, plain.instruction)
     tokens = np.arange(6)[None]
-    first = policy.logprobs(batch(policy, plain), tokens)
+    first = teacher_forced(policy, batch(policy, plain), tokens)
     for other in (seen(1), wrist, seen(0, "open the drawer"), seen(0, width=0.035)):
-        assert (policy.logprobs(batch(policy, other), tokens) - first).abs().max() > 1e-3
+        assert (teacher_forced(policy, batch(policy, other), tokens) - first).abs().max() > 1e-3
 
 
 def test_the_prompt_of_lerobot_has_the_state_and_a_second_bos(policy):
@@ -166,7 +167,7 @@ def test_lora_leaves_the_vision_tower_alone(pi0_folder):
     assert len(names) == 2 * 7 * 2
     assert all(name.startswith("base_model.model.paligemma.language_model.layers.") for name in names)
     ready = batch(policy, seen())
-    policy.logprobs(ready, np.arange(4)[None]).sum().backward()
+    teacher_forced(policy, ready, np.arange(4)[None]).sum().backward()
     assert {n for n, p in policy.model.named_parameters() if p.grad is not None} <= {
         n for n, _ in policy.model.named_parameters() if "lora_" in n
     }

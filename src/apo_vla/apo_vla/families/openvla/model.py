@@ -17,8 +17,8 @@ from apo_vla.model import ModelCapabilities
 
 
 class OpenVla(PrismaticVla):
-    """See `apo_vla.model.VlaModel` and `PrismaticVla`; a `DecodingModel`, unless StaticDecoder
-    cannot repeat the checkpoint's Llama variant, which `generate` serves.
+    """An `apo_vla.model.DecodingModel`; a plain `VlaModel` where StaticDecoder cannot repeat the checkpoint's Llama
+    variant, which `generate` serves.
     """
 
     def __init__(self, config: OpenVlaConfig, towers: tuple[VitShape, ...], text: LlamaConfig):
