@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apo_core import policy_probe as self_test
+from apo_core import policy_probe
 from apo_core.contract.contract import load_contract
 from apo_core.types import ActionChunk
 
@@ -33,7 +33,7 @@ class Broken:
 
 
 def test_a_policy_that_looks_passes():
-    assert self_test.faults(Policy(), CONTRACT, "lift") == []
+    assert policy_probe.faults(Policy(), CONTRACT, "lift") == []
 
 
 @pytest.mark.parametrize(
@@ -46,21 +46,21 @@ def test_a_policy_that_looks_passes():
     ],
 )
 def test_a_policy_that_does_not_is_reported(policy, fault):
-    assert fault in self_test.faults(policy, CONTRACT, "lift")[0]
+    assert fault in policy_probe.faults(policy, CONTRACT, "lift")[0]
 
 
 def test_the_same_policy_agrees_with_its_record():
-    recorded = self_test.record(Policy(), CONTRACT, "lift")
+    recorded = policy_probe.record(Policy(), CONTRACT, "lift")
 
     assert recorded["values"] == [[255.0] * 7] * 2
-    assert self_test.faults(Policy(), CONTRACT, "lift", recorded) == []
+    assert policy_probe.faults(Policy(), CONTRACT, "lift", recorded) == []
 
 
 def test_another_policy_does_not():
-    recorded = self_test.record(Policy(), CONTRACT, "lift")
+    recorded = policy_probe.record(Policy(), CONTRACT, "lift")
 
-    assert "0% of the values agree" in self_test.faults(Policy(gain=0.5), CONTRACT, "lift", recorded)[0]
+    assert "0% of the values agree" in policy_probe.faults(Policy(gain=0.5), CONTRACT, "lift", recorded)[0]
 
 
 def test_a_record_of_another_probe_is_not_compared():
-    assert self_test.faults(Policy(), CONTRACT, "lift", {"probe": "other", "values": [[9.0]]}) == []
+    assert policy_probe.faults(Policy(), CONTRACT, "lift", {"probe": "other", "values": [[9.0]]}) == []

@@ -60,7 +60,7 @@ def test_when_every_file_is_rejected_the_first_reason_is_reported(
     options = ["--config", str(config_file), "--run-dir", str(tmp_path / "run"), "--checkpoint", str(checkpoint)]
     assert train.main(options) == 2
     first = tmp_path / "episode_dir" / "a.h5"
-    assert f"2 set aside, the first: {first}: recorded under contract" in message_of(tmp_path)
+    assert f"2 rejected, the first: {first}: recorded under contract" in message_of(tmp_path)
 
 
 def test_k_may_come_from_the_episodes(arguments, tmp_path):

@@ -153,7 +153,7 @@ def test_overrides_on_the_command_line_win(arguments, tmp_path):
 def test_only_the_named_episodes_are_used_and_missing_ones_are_reported(arguments, tmp_path):
     train.main([*arguments(held_out_share=0.0), "--episode-ids", "e1", "e2", "gone"])
     assert AdapterStore(tmp_path / "adapters").read(1)[0].episode_ids == ("e1", "e2")
-    assert result_of(tmp_path)["data"]["set_aside"][0]["reason"] == "requested but not found"
+    assert result_of(tmp_path)["data"]["rejected_files"][0]["reason"] == "requested but not found"
 
 
 def test_demonstrations_take_the_expert_share(arguments, write_episode, tmp_path):
@@ -166,18 +166,18 @@ def test_demonstrations_take_the_expert_share(arguments, write_episode, tmp_path
 def test_bad_file_is_rejected_and_the_run_goes_on(arguments, interactions, tmp_path):
     (interactions / "broken.h5").write_bytes(b"not an episode")
     assert train.main(arguments()) == 0
-    aside = result_of(tmp_path)["data"]["set_aside"]
-    assert [Path(item["path"]).name for item in aside] == ["broken.h5"]
-    assert "not a readable episode file" in aside[0]["reason"]
+    rejected = result_of(tmp_path)["data"]["rejected_files"]
+    assert [Path(item["path"]).name for item in rejected] == ["broken.h5"]
+    assert "not a readable episode file" in rejected[0]["reason"]
 
 
 def test_file_with_damaged_frames_is_rejected(arguments, interactions, tmp_path):
     with h5py.File(interactions / "e3.h5", "r+") as file:
         file["action/executed"][0, 0] = 0.75  # within the contract, but not what was recorded
     assert train.main(arguments()) == 0
-    (aside,) = result_of(tmp_path)["data"]["set_aside"]
-    assert aside["path"].endswith("e3.h5")
-    assert "checksums: 'action/executed' is not what was recorded" in aside["reason"]
+    (rejected,) = result_of(tmp_path)["data"]["rejected_files"]
+    assert rejected["path"].endswith("e3.h5")
+    assert "checksums: 'action/executed' is not what was recorded" in rejected["reason"]
     assert "e3" not in AdapterStore(tmp_path / "adapters").read(1)[0].episode_ids
 
 

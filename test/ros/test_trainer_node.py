@@ -217,7 +217,7 @@ def test_enough_new_episodes_start_a_run_from_the_promoted_adapter(client, start
     values = client.diagnostics()
     assert (values["new_episodes"], values["set_aside"]) == ("0", "1")
     assert "not a readable episode file" in values["set_aside broken.h5"]
-    assert values["text"] == "1 episode files are set aside"
+    assert values["text"] == "1 episode files are rejected"
 
 
 def test_a_schedule_starts_a_run_when_there_is_something_new(client, start, tmp_path):

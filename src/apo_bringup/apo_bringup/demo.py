@@ -28,6 +28,7 @@ from apo_episodes.labeling import LabelRule
 from apo_episodes.reader import read_episode
 from apo_sim_bridge.config import SimBridgeConfig
 from apo_trainer.config import read_config
+from apo_trainer.states import TrainerState
 
 _VERSIONS = ("torch", "transformers", "peft", "numpy", "h5py", "robosuite", "mujoco", "ros-rclpy")
 
@@ -107,7 +108,7 @@ def exit_status(record: SessionRecord, signal_name: str) -> int:
     """0 when the session ran to its end and no training failed, 130 after Ctrl-C, else 1."""
     if signal_name:
         return 130
-    return 1 if record.stopped or any(training.state == "FAILED" for training in record.trainings) else 0
+    return 1 if record.stopped or any(training.state == TrainerState.FAILED for training in record.trainings) else 0
 
 
 def write_report(record: SessionRecord, final_version: int, run_dir: Path) -> dict:

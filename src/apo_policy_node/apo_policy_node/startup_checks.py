@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from apo_core import policy_probe as self_test
+from apo_core import policy_probe
 from apo_core.contract.contract import Contract
 from apo_core.errors import CheckpointError, ConfigError
 from apo_core.served_policy import ServedPolicy
@@ -32,14 +32,16 @@ def check_policy(policy: ServedPolicy, contract: Contract, config: PolicyConfig)
     faults = _plan_faults(policy, contract, config)
     if faults:
         raise ConfigError("config/policy.yaml", faults)
-    faults = self_test.faults(policy.predict, contract, config.instruction) or _chunk_faults(policy, contract, config)
+    faults = policy_probe.faults(policy.predict, contract, config.instruction)
+    if not faults:
+        faults = _chunk_faults(policy, contract, config)
     if faults:
         raise CheckpointError(f"checkpoint_dir = {config.checkpoint_dir}: {'; '.join(faults)}")
 
 
 def _chunk_faults(policy: ServedPolicy, contract: Contract, config: PolicyConfig) -> list[str]:
     """What would make every answer a fault."""
-    probe = self_test.probe_observations(contract, config.instruction)[0]
+    probe = policy_probe.probe_observations(contract, config.instruction)[0]
     chunk = policy.predict(probe)
     if chunk.period_ns != contract.period_ns:
         return [
@@ -75,7 +77,7 @@ def _plan_faults(policy: ServedPolicy, contract: Contract, config: PolicyConfig)
 
 def warm_up(policy: ServedPolicy, contract: Contract, config: PolicyConfig) -> None:
     """Predicts in every way that serving will: what is compiled or recorded is so before the first observation."""
-    probes = self_test.probe_observations(contract, config.instruction)
+    probes = policy_probe.probe_observations(contract, config.instruction)
     most = config.committed_rows if config.chunking == "realtime" else 0
     for turn in range(config.warm_up):
         for count in range(most + 1):

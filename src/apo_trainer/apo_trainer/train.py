@@ -20,12 +20,18 @@ from apo_core.config.parameters import parse_overrides
 from apo_core.errors import ApoError, ConfigError
 from apo_core.system.parent_death import end_with_parent_if_asked
 from apo_trainer.config import METHOD_NAMES, check_typed_folders, read_config
-from apo_trainer.runs.files import RunFiles
+from apo_trainer.runs.files import RunFiles, run_id_at
 from apo_trainer.runs.reporter import RunReporter
-from apo_trainer.runs.result import DONE, FAILED, INTERRUPTED, PUBLISHED, REFUSED
 from apo_trainer.runs.run import is_main_process, run
+from apo_trainer.states import RunState
 
-EXIT_STATUS = {PUBLISHED: 0, DONE: 0, FAILED: 2, REFUSED: 3, INTERRUPTED: 130}
+EXIT_STATUS = {
+    RunState.PUBLISHED: 0,
+    RunState.DONE: 0,
+    RunState.FAILED: 2,
+    RunState.REFUSED: 3,
+    RunState.INTERRUPTED: 130,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,12 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         overrides = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
         config = read_config(options.config, {**overrides, **parse_overrides(options.set)})
         check_typed_folders({"--episodes": options.episode_dir, "--expert": options.expert_dir})
-        run_id = options.run_id or datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]
+        run_id = options.run_id or run_id_at(datetime.now(UTC))
         run_dir = Path(options.run_dir or Path(config.run_dir) / run_id)
         _check_new(run_id, run_dir)
     except ApoError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        return EXIT_STATUS[FAILED]
+        return EXIT_STATUS[RunState.FAILED]
     os.nice(config.niceness)
     reporter = RunReporter(config.progress_s)
     result = run(config, options.serving, options.episode_ids, run_dir, run_id, reporter, lambda: bool(stopped))
@@ -70,7 +76,7 @@ def _resume(folder: Path, should_stop: Callable[[], bool]) -> int:
         config, request = RunFiles(folder).read()
     except ApoError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        return EXIT_STATUS[FAILED]
+        return EXIT_STATUS[RunState.FAILED]
     os.nice(config.niceness)
     reporter = RunReporter(config.progress_s)
     result = run(config, request.serving, [], folder, request.run_id, reporter, should_stop, request)

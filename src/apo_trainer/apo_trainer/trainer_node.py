@@ -11,6 +11,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
+from apo_core.adapters.manifest import policy_name
 from apo_core.adapters.store import AdapterStore
 from apo_core.errors import ApoError
 from apo_core.ros.diagnostics import ERROR, OK, WARN, diagnostic_array
@@ -21,11 +22,13 @@ from apo_interfaces.msg import EpisodeEvent, TrainerStatus
 from apo_interfaces.srv import StartTraining
 from apo_trainer.config import TrainerConfig
 from apo_trainer.data.episode_checks import CHECKS_FILE, EpisodeChecks
+from apo_trainer.runs.files import run_id_at
 from apo_trainer.service.episode_watch import EpisodeWatch
 from apo_trainer.service.new_episodes import NewEpisodes
 from apo_trainer.service.schedule import Triggers, parse_times
-from apo_trainer.service.status import FAILED, IDLE, RUNNING, RunStatus, of_progress, of_result, of_start
+from apo_trainer.service.status import RunStatus, of_progress, of_result, of_start
 from apo_trainer.service.training_process import TrainingProcess
+from apo_trainer.states import TrainerState
 
 _POLL_S = 0.1
 _USED_FILE = "used_episodes.json"  # in run_dir
@@ -57,7 +60,7 @@ class TrainerNode(Node):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_POLL_S, self._on_timer, clock=steady)
         self.create_timer(1.0, self._publish_diagnostics, clock=steady)
-        self._publish_status(RunStatus(IDLE, message="ready"))
+        self._publish_status(RunStatus(TrainerState.IDLE, message="ready"))
         self._watch.start()
 
     def _on_train(self, request: StartTraining.Request, response: StartTraining.Response) -> StartTraining.Response:
@@ -94,7 +97,7 @@ class TrainerNode(Node):
             accepted, run_id, message = False, "", str(error)
         if not accepted:
             self._triggers.failed(time.monotonic())
-            self._publish_status(RunStatus(FAILED, run_id, message=message))
+            self._publish_status(RunStatus(TrainerState.FAILED, run_id, message=message))
 
     def _start(self, serving: int, episode_ids: list[str], reason: str) -> tuple[bool, str, str]:
         """Starts a run: whether it did, its name, and why not."""
@@ -104,7 +107,7 @@ class TrainerNode(Node):
             if serving and serving not in self._store.versions():
                 return False, "", f"serving = {serving} is not in the adapter store {self._config.adapter_dir}"
             parent = self._config.training.parent_of(serving)
-            run_id = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + f"-from-{parent}"
+            run_id = f"{run_id_at(datetime.now(UTC))}-from-{parent}"
             self._process = TrainingProcess(self._config, serving, episode_ids, run_id)
         except (ApoError, OSError) as error:
             self.get_logger().error(f"training cannot start: {error}")
@@ -114,10 +117,10 @@ class TrainerNode(Node):
         except (ApoError, OSError) as error:
             self.get_logger().warning(f"after a restart the same episodes count as new again: {error}")
         self._triggers.started(time.monotonic())
-        start = f"from {_policy(parent)}, to replace {_policy(serving)}"
+        start = f"from {policy_name(parent)}, to replace {policy_name(serving)}"
         self.get_logger().info(f"run {run_id} started {start} (process {self._process.pid}), {reason}")
         self._publish_status(
-            RunStatus(RUNNING, run_id, steps=self._config.training.steps, message=f"starting: {reason}")
+            RunStatus(TrainerState.RUNNING, run_id, steps=self._config.training.steps, message=f"starting: {reason}")
         )
         return True, run_id, f"training {start}"
 
@@ -135,7 +138,7 @@ class TrainerNode(Node):
         process.join()
         self._process = None
         status = of_result(process.run_id, result, self._latest.step, self._latest.steps)
-        log = self.get_logger().error if status.state == FAILED else self.get_logger().info
+        log = self.get_logger().error if status.state == TrainerState.FAILED else self.get_logger().info
         log(f"run {process.run_id}: {result['state']}: {result['message']}")
         self._publish_status(status)
 
@@ -156,9 +159,9 @@ class TrainerNode(Node):
 
     def _publish_diagnostics(self) -> None:
         latest, rejected = self._latest, self._new_episodes.rejected
-        fault = self._watch.fault or (f"{len(rejected)} episode files are set aside" if rejected else "")
+        fault = self._watch.fault or (f"{len(rejected)} episode files are rejected" if rejected else "")
         level, text = (WARN, fault) if fault else (OK, latest.state)
-        if latest.state == FAILED:
+        if latest.state == TrainerState.FAILED:
             level, text = ERROR, latest.message
         values = {
             **latest.summary(),
@@ -180,10 +183,6 @@ class TrainerNode(Node):
             if message.get("event") == "result":
                 self._finish(self._process, message)
                 break
-
-
-def _policy(version: int) -> str:
-    return f"adapter {version}" if version else "the base policy"
 
 
 def main() -> None:

@@ -7,11 +7,11 @@ import shutil
 import numpy as np
 import pytest
 
-from apo_core import policy_probe as self_test
+from apo_core import policy_probe
 from apo_core.adapters.promotion import Promotion
 from apo_policy_node.adapters.reloader import ReloadState, StagedAdapter
 
-RECORD = {"probe": self_test.PROBE, "instruction": "lift"}
+RECORD = {"probe": policy_probe.PROBE, "instruction": "lift"}
 
 
 def test_a_staged_adapter_serves_only_after_the_swap(reloader, policy, publish):
@@ -129,11 +129,11 @@ def test_version_0_is_the_base_policy(reloader, policy, publish):
         ({"bias": np.nan}, "not finite"),
         ({"config": {"peft_type": "LORA", "r": 8, "lora_alpha": 32}}, "lora_alpha = 32, the policy has 16"),
         (
-            {"self_test": {"probe": self_test.PROBE, "instruction": "lift", "values": [[9.0] * 7] * 4}},
+            {"self_test": {"probe": policy_probe.PROBE, "instruction": "lift", "values": [[9.0] * 7] * 4}},
             "0% of the values",
         ),
         ({"self_test": RECORD | {"values": [[1.5] * 7]}}, r"shape \(4, 7\)"),
-        ({"self_test": {"probe": self_test.PROBE}}, "record in the manifest cannot be read"),
+        ({"self_test": {"probe": policy_probe.PROBE}}, "record in the manifest cannot be read"),
     ],
 )
 def test_an_adapter_of_another_policy_is_rejected(reloader, policy, publish, adapter, reason):
@@ -184,7 +184,7 @@ def test_an_adapter_that_fails_in_the_second_slot_never_reaches_the_policy(
 
 def test_an_adapter_that_answers_as_its_trainer_recorded_is_loaded(reloader, contract, second, publish):
     second.bias = 0.5
-    recorded = self_test.record(second.predict, contract, "lift")
+    recorded = policy_probe.record(second.predict, contract, "lift")
     publish(0.5, self_test=recorded)
 
     assert reloader.load(1).state == ReloadState.LOADED

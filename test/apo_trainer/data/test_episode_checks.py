@@ -29,20 +29,20 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 def test_sound_files_are_parted_from_the_others_with_the_reason(files, tmp_path):
-    sound, aside = EpisodeChecks(None, Checker()).sort_out(files)
+    sound, rejected = EpisodeChecks(None, Checker()).sort_out(files)
     assert sound == [files[0], files[2]]
-    assert [(item.path, item.reason) for item in aside] == [(files[1], "schema: bad")]
+    assert [(item.path, item.reason) for item in rejected] == [(files[1], "schema: bad")]
 
 
 def test_a_finding_is_kept_between_programs_until_the_file_changes(files, tmp_path):
     first, again, changed = Checker(), Checker(), Checker()
     EpisodeChecks(tmp_path / "run" / "checks.json", first).sort_out(files)
-    _, aside = EpisodeChecks(tmp_path / "run" / "checks.json", again).sort_out(files)
+    _, rejected = EpisodeChecks(tmp_path / "run" / "checks.json", again).sort_out(files)
     files[1].write_text("mended")
     sound, _ = EpisodeChecks(tmp_path / "run" / "checks.json", changed).sort_out(files)
 
     assert (first.asked, again.asked, changed.asked) == (["a.h5", "b.h5", "c.h5"], [], ["b.h5"])
-    assert [item.path for item in aside] == [files[1]]
+    assert [item.path for item in rejected] == [files[1]]
     assert sound == files
 
 

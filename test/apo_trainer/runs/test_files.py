@@ -1,16 +1,18 @@
 """The folder of a run: what a run that goes on finds there."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
 from apo_trainer.config import TrainerConfig, TrainingConfig
-from apo_trainer.runs.files import MetricsFile, RunFiles, RunFolderError, RunRequest, explain
+from apo_trainer.runs.files import MetricsFile, RunFiles, RunFolderError, RunRequest, explain, run_id_at
 from apo_trainer.runs.result import RunResult
+from apo_trainer.states import RunState
 
 
 def result(state: str) -> RunResult:
-    return RunResult("name", parent=0, serving=3, method="apo", planned_steps=7, state=state)
+    return RunResult("name", parent=0, serving=3, method="apo", planned_steps=7, state=RunState(state))
 
 
 @pytest.fixture
@@ -28,14 +30,6 @@ def test_what_was_asked_for_is_read_back(begun, tmp_path):
     assert config == TrainerConfig(TrainingConfig(steps=7))
     path = str(tmp_path / "e1.h5")
     assert request == RunRequest("name", 0, 3, (path,), (("e2.h5", "requested but not found"),))
-
-
-def test_an_older_run_started_from_what_served(begun):
-    path = begun.folder / "run.json"
-    values = json.loads(path.read_text())
-    path.write_text(json.dumps({name: value for name, value in {**values, "parent": 2}.items() if name != "serving"}))
-    request = begun.read()[1]
-    assert (request.parent, request.serving) == (2, 2)
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
@@ -97,3 +91,7 @@ def test_a_full_disk_is_explained_with_the_places(tmp_path):
     assert "No space left on device; one of" in text
     assert f"{tmp_path / 'run'}, adapters is on a full disk: free space and resume the run" in text
     assert explain(ValueError("bad"), ("x",)) == "ValueError: bad"
+
+
+def test_the_name_of_a_run_is_its_time_to_the_millisecond():
+    assert run_id_at(datetime(2026, 3, 4, 5, 6, 7, 89_999, UTC)) == "20260304T050607.089"

@@ -9,7 +9,7 @@ import pytest
 from apo_trainer.runs.reporter import RunReporter
 
 PROGRESS = {"event": "progress", "steps": 10, "loss": 0.5, "z0": 0.25, "log_ratio": {"HUMAN": 1.5, "EXPERT": None}}
-START = {"event": "start", "train_episodes": 3, "train_samples": {"HUMAN": 7}, "set_aside": [], "notes": []}
+START = {"event": "start", "train_episodes": 3, "train_samples": {"HUMAN": 7}, "rejected_files": [], "notes": []}
 RESULT = {
     "event": "result",
     "state": "PUBLISHED",
@@ -47,10 +47,10 @@ def test_people_get_lines_where_there_is_no_terminal(out):
 
 def test_rejected_files_are_named(out):
     err = io.StringIO()
-    aside = [{"path": f"{name}.h5", "reason": why} for name, why in (("a", "broken"), ("b", "other"), ("c", "other"))]
-    RunReporter(0.0, out, err)({**START, "set_aside": aside})
-    assert err.getvalue().splitlines()[1:] == ["set aside: a.h5: broken", "set aside: b.h5 and 1 more: other"]
-    assert json.loads(out.getvalue())["set_aside"] == aside
+    rejected = [{"path": f"{name}.h5", "reason": why} for name, why in (("a", "broken"), ("b", "other"), ("c", "other"))]
+    RunReporter(0.0, out, err)({**START, "rejected_files": rejected})
+    assert err.getvalue().splitlines()[1:] == ["rejected: a.h5: broken", "rejected: b.h5 and 1 more: other"]
+    assert json.loads(out.getvalue())["rejected_files"] == rejected
 
 
 @pytest.mark.parametrize(

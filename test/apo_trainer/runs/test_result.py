@@ -49,6 +49,6 @@ def test_result_of_finished_run_is_plain_json():
         "values": {"held_out_l1": None},
     }
     assert document["data"]["held_out_episodes"] == ["e1"]
-    assert document["data"]["set_aside"] == []
+    assert document["data"]["rejected_files"] == []
     assert (document["notes"], document["processes"]) == (["few samples"], 1)
     assert list(document)[-3:] == ["processes", "batch", "train_seconds"]

@@ -51,7 +51,7 @@ def test_rejected_files_are_reported(watch):
     made.wake()
     folder.wait()
     made.stop()
-    assert lines == ["set aside: a.h5: has no step"]
+    assert lines == ["rejected: a.h5: has no step"]
     assert made.fault == ""
 
 

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from apo_trainer.service.status import IDLE, RunStatus, of_progress, of_result, of_start
+from apo_trainer.service.status import RunStatus, of_progress, of_result, of_start
+from apo_trainer.states import TrainerState
 
 PROGRESS = {"event": "progress", "step": 7, "steps": 10, "loss": 0.25, "eta_s": 1.5}
 RESULT = {"event": "result", "state": "PUBLISHED", "version": 3, "steps": 10, "message": "published adapter 3"}
@@ -45,4 +46,4 @@ def test_summary_is_in_words():
         "eta_s": "2",
         "message": "training",
     }
-    assert RunStatus(IDLE).summary()["eta_s"] == "nan"
+    assert RunStatus(TrainerState.IDLE).summary()["eta_s"] == "nan"

@@ -14,8 +14,10 @@ from apo_bringup.session.plan import (
     reload_trial,
 )
 from apo_bringup.session.report import EpisodeRecord, ReloadRecord, SessionRecord, TrainingRecord
+from apo_core.adapters.manifest import policy_name
 from apo_core.errors import ApoError
 from apo_core.types import Purpose
+from apo_trainer.states import TrainerState
 
 Update = Callable[[str], None]
 
@@ -58,10 +60,6 @@ def _describe(episode: EpisodeRecord, total: int, index: int, what: str) -> str:
     )
 
 
-def _policy(version: int) -> str:
-    return f"adapter {version}" if version else "the base policy"
-
-
 def run_session(config: SessionConfig, stack: Stack, record: SessionRecord, note: Update, update: Update) -> int:
     """Runs a whole session into `record`; returns the adapter that serves in the end.
 
@@ -71,22 +69,22 @@ def run_session(config: SessionConfig, stack: Stack, record: SessionRecord, note
     serving = 0
     for index in range(config.rounds):
         trials = deployment_trials(config, index)
-        note(f"round {index}: deploying {_policy(serving)} with the operator")
+        note(f"round {index}: deploying {policy_name(serving)} with the operator")
         for trial in trials:
             episode = stack.run_trial(trial, serving, update)
             record.episodes.append(episode)
             stack.measure(record)
             note(_describe(episode, len(trials), trial.index, "episode"))
         data = [e.episode_id for e in record.episodes if e.purpose == Purpose.DEPLOYMENT]
-        note(f"round {index}: training on {len(data)} episodes, to replace {_policy(serving)}")
+        note(f"round {index}: training on {len(data)} episodes, to replace {policy_name(serving)}")
         training = stack.train(serving, data, index, update)
         record.trainings.append(training)
-        if training.state != "PUBLISHED":
+        if training.state != TrainerState.PUBLISHED:
             note(f"  {training.state.lower()}: {training.message}; adapter {serving} goes on serving")
             continue
         note(
-            f"  adapter {training.adapter_version}, trained from {_policy(training.parent)}, after {training.steps} "
-            f"steps in {training.seconds:.0f} s"
+            f"  adapter {training.adapter_version}, trained from {policy_name(training.parent)}, after "
+            f"{training.steps} steps in {training.seconds:.0f} s"
         )
         episode, reload = stack.run_reload_trial(reload_trial(config, index), training.adapter_version, update)
         record.episodes.append(episode)
@@ -102,7 +100,7 @@ def run_session(config: SessionConfig, stack: Stack, record: SessionRecord, note
             note(f"  the policy node rejected adapter {reload.version}: {reload.message}")
     for version in dict.fromkeys((0, serving)):
         trials = evaluation_trials(config)
-        note(f"evaluating {_policy(version)} alone on {len(trials)} held-out seeds")
+        note(f"evaluating {policy_name(version)} alone on {len(trials)} held-out seeds")
         stack.load_adapter(version)
         successes = 0
         for trial in trials:

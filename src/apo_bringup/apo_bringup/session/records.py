@@ -8,11 +8,12 @@ from typing import Any
 from apo_bringup.session.plan import SessionConfig, Trial
 from apo_bringup.session.report import EpisodeRecord, ReloadRecord, SessionRecord, TrainingRecord
 from apo_core.types import Outcome
+from apo_trainer.states import TrainerState
 
 TICKS_BEFORE_RELOAD = 5  # the robot must be moving when the adapter changes
 # fields of the EndEpisode request of a trial that never came to its end
 INTERRUPTED = {"outcome": Outcome.UNLABELED.value, "reason": "session_stopped", "truncated": True}
-_UNFINISHED = ("IDLE", "RUNNING")
+_UNFINISHED = (TrainerState.IDLE, TrainerState.RUNNING)
 
 
 def overdue(what: str, parameter: str, value: float, file: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from apo_core.system.text_columns import align_columns
 from apo_core.types import Outcome, Purpose
 from apo_core.wilson import wilson_interval
+from apo_trainer.states import TrainerState
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class TrainingRecord:
 
     round: int
     run_id: str
-    state: str  # PUBLISHED, REFUSED or FAILED
+    state: str  # a TrainerState
     message: str
     adapter_version: int  # 0 when none was published
     steps: int
@@ -213,7 +214,7 @@ def format_table(report: dict) -> str:
         f"training: {train['steps']} steps in {train['seconds']:.0f} s; whole session {report['seconds']:.0f} s"
     )
     for run in train["runs"]:
-        if run["state"] != "PUBLISHED":
+        if run["state"] != TrainerState.PUBLISHED:
             lines.append(f"  round {run['round']}: {run['state']}: {run['message']}")
     lines += [
         f"interrupted, kept without a label: {e['purpose']} episode {e['episode_id']}, seed {e['seed']}, "

@@ -55,6 +55,11 @@ class AdapterVersion(ManifestInput):
     adapter_config: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # adapter_config.json (PEFT)
 
 
+def policy_name(number: int) -> str:
+    """The policy with adapter `number`, in words; 0 is the base policy."""
+    return f"adapter {number}" if number else "the base policy"
+
+
 def folder_name(number: int) -> str:
     """Name of an adapter's folder in the store."""
     return f"{number:06d}"

@@ -10,7 +10,8 @@ from typing import Any
 from scipy.stats import binomtest
 
 from apo_core.wilson import wilson_interval
-from apo_trainer.runs.result import PUBLISHED, RunResult
+from apo_trainer.runs.result import RunResult
+from apo_trainer.states import RunState
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class TrainingResult:
             train_seconds=result.train_seconds,
             steps=result.steps,
             notes=result.notes,
-            failure="" if result.state == PUBLISHED else result.message,
+            failure="" if result.state == RunState.PUBLISHED else result.message,
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Exchanges the adapter of a policy that serves: verify, stage, try beside it, swap between inferences. Pure."""
+"""Exchanges the adapter of a policy that serves: verify, stage, try beside it, swap between inferences.
+
+It reads the store's files; no ROS, and no clock of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from apo_core import policy_probe as self_test
+from apo_core import policy_probe
 from apo_core.adapters.manifest import EMITTED
 from apo_core.adapters.promotion import Promotion
 from apo_core.adapters.store import AdapterStore, AdapterVersion
@@ -156,7 +158,7 @@ class AdapterReloader:
         self._check_config(adapter.adapter_config)
         staged = self._policy.stage(tensors)
         self._second.swap(staged, version)
-        faults = self_test.faults(self._second.predict, self._contract, self._instruction, adapter.self_test)
+        faults = policy_probe.faults(self._second.predict, self._contract, self._instruction, adapter.self_test)
         if faults:
             raise AdapterError(f"adapter {version}: {'; '.join(faults)}")
         return staged, _warning(adapter)

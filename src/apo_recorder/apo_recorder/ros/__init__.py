@@ -1,4 +1,5 @@
 """Messages to the recorder as plain values of `apo_core.types`.
 
-It imports `apo_core` and `apo_interfaces`; only `recorder_node` imports it.
+It imports `apo_core` and `apo_interfaces`; only `recorder_node` imports it. Begin with
+command_message.py.
 """

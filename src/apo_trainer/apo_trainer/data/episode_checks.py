@@ -59,16 +59,16 @@ class EpisodeChecks:
             The sound files in their order, and a RejectedEpisode for each of the others.
         """
         sound: list[Path] = []
-        aside: list[RejectedEpisode] = []
+        rejected: list[RejectedEpisode] = []
         for path in paths:
             progress(path)
             faults = self.faults(path)
             if faults:
-                aside.append(RejectedEpisode(path, "; ".join(faults)))
+                rejected.append(RejectedEpisode(path, "; ".join(faults)))
             else:
                 sound.append(path)
         self.save()
-        return sound, aside
+        return sound, rejected
 
     def save(self) -> None:
         """Keeps the findings about files that are still there; what cannot be written is found out again."""

@@ -42,7 +42,7 @@ class DataReport:
             "label_rule": asdict(self.label_rule),
             "undesirable_windows": self.undesirable_windows,
             "k_fit": self.k_fit,
-            "set_aside": [{"path": str(item.path), "reason": item.reason} for item in self.rejected],
+            "rejected_files": [{"path": str(item.path), "reason": item.reason} for item in self.rejected],
         }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from apo_core import policy_probe as self_test
+from apo_core import policy_probe
 from apo_core.errors import AdapterError
 from apo_trainer.config import TrainingConfig
 from apo_trainer.data.batches import Batcher
@@ -268,13 +268,13 @@ class Trainer:
         limits = limits_of(self.config, self.method.uses_reference)
         if not all(bool(torch.isfinite(p).all()) for p in self._parameters):
             return evaluate({}, ["the adapter has values that are not finite"], limits)
-        faults = self_test.faults(self.policy.predict, self.data.contract, self.data.instruction)
+        faults = policy_probe.faults(self.policy.predict, self.data.contract, self.data.instruction)
         found = self.held_out()
         return evaluate(found.means, faults, limits, found.own_success, list(filter(None, [self._serving_fault])))
 
     def self_test(self) -> dict:
         """The policy's answer to the probe of the start-up self-test, for the manifest."""
-        return self_test.record(self.policy.predict, self.data.contract, self.data.instruction)
+        return policy_probe.record(self.policy.predict, self.data.contract, self.data.instruction)
 
     def held_out(self) -> HeldOut:
         """Means over at most `held_out_samples` of each class, spread evenly."""

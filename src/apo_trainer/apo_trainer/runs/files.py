@@ -10,15 +10,20 @@ import errno
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TextIO
 
 from apo_core.errors import ApoError
 from apo_core.system.atomic_files import replace_file
 from apo_trainer.config import TrainerConfig, read_config, write_config
-from apo_trainer.runs.result import PUBLISHED, REFUSED, RunResult
+from apo_trainer.runs.result import RunResult
+from apo_trainer.states import RunState
 
-_FINISHED = (PUBLISHED, REFUSED)
+
+def run_id_at(utc: datetime) -> str:
+    """Name of a run that starts at a time, to the millisecond; sorts by it."""
+    return utc.strftime("%Y%m%dT%H%M%S.%f")[:-3]
 
 
 class RunFolderError(ApoError):
@@ -66,7 +71,7 @@ class RunFiles:
     def write_result(self, result: RunResult) -> None:
         """Raises OSError."""
         _replace_json(self.result, result.as_dict())
-        if result.state in _FINISHED:
+        if result.state.is_final:
             self.progress.unlink(missing_ok=True)
 
     def last_metrics(self) -> dict[str, Any]:
@@ -85,7 +90,7 @@ class RunFiles:
             request = RunRequest(
                 values["run_id"],
                 values["parent"],
-                values.get("serving", values["parent"]),  # older runs started from what served
+                values["serving"],
                 tuple(values["files"]),
                 tuple(map(tuple, values["missing"])),
             )
@@ -95,16 +100,16 @@ class RunFiles:
                 "began to train"
             ) from None
         state = self._state()
-        if state in _FINISHED:
+        if state is not None and state.is_final:
             raise RunFolderError(f"{self.folder}: the run is finished ({state}); start a new one")
         gone = [path for path in request.files if not Path(path).is_file()]
         if gone:
             raise RunFolderError(f"{self.folder}: {len(gone)} of its episode files are gone: {', '.join(gone[:3])}")
         return read_config(self.config), request
 
-    def _state(self) -> str | None:
+    def _state(self) -> RunState | None:
         try:
-            return json.loads(self.result.read_text())["state"]
+            return RunState(json.loads(self.result.read_text())["state"])
         except (OSError, ValueError, KeyError):
             return None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from apo_core.adapters.manifest import EMITTED, MODEL_FILE, ManifestInput
 from apo_core.adapters.signature import SigningKey
 from apo_core.adapters.store import AdapterStore
 from apo_core.errors import AdapterError
+from apo_core.system.timestamps import utc_now
 from apo_trainer.config import TrainerConfig
 from apo_trainer.optimisation.trainer import Trainer
 from apo_trainer.runs.result import RunResult
@@ -66,7 +66,7 @@ def publish(
             "data": counts,
             "notes": list(result.notes),
         },
-        created_utc=_now(),
+        created_utc=utc_now(),
         method=config.training.method,
         self_test=trainer.self_test(),
         config=config.training.facts,
@@ -91,8 +91,4 @@ def _version_of(store: AdapterStore, run_id: str, tensors: Mapping[str, np.ndarr
 def _promote(store: AdapterStore, version: int, config: TrainerConfig) -> None:
     promotion = store.promotion()
     if config.promote and version != promotion.number and version not in promotion.history:
-        store.promote(version, _now(), f"published by method {config.training.method}")
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+        store.promote(version, utc_now(), f"published by method {config.training.method}")

@@ -89,14 +89,14 @@ def _text(message: dict[str, Any]) -> str:
         tokens = message.get("policy_tokens")
         if tokens and tokens["disagreeing"]:
             lines.append(f"note: recorded tokens of {tokens['disagreeing']} policy steps mean another action: not used")
-        lines += _aside(message["set_aside"]) + [f"note: {note}" for note in message["notes"]]
+        lines += _rejected(message["rejected_files"]) + [f"note: {note}" for note in message["notes"]]
         return "\n".join(lines)
     notes = [*message["notes"], *(message["verdict"] or {"notes": ()})["notes"]]
     end = f"{message['state']}: {message['message']} ({message['steps']} steps, {message['seconds']:.1f} s)"
     return "\n".join([*(f"note: {note}" for note in notes), end])
 
 
-def _aside(items: Sequence[Mapping[str, str]]) -> list[str]:
+def _rejected(items: Sequence[Mapping[str, str]]) -> list[str]:
     """A line a reason: a folder may hold hundreds of files that were recorded for another purpose."""
     paths: dict[str, list[str]] = {}
     for item in items:
@@ -104,5 +104,5 @@ def _aside(items: Sequence[Mapping[str, str]]) -> list[str]:
     lines = []
     for reason, names in paths.items():
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        lines.append(f"set aside: {names[0]}{more}: {reason}")
+        lines.append(f"rejected: {names[0]}{more}: {reason}")
     return lines

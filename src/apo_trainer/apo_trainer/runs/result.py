@@ -8,9 +8,7 @@ from typing import Any
 
 from apo_trainer.data.report import DataReport
 from apo_trainer.evaluation.gate import Verdict
-
-PUBLISHED, REFUSED, FAILED, INTERRUPTED = "PUBLISHED", "REFUSED", "FAILED", "INTERRUPTED"
-DONE = "DONE"  # of a process that is not the main one, which evaluates and publishes
+from apo_trainer.states import RunState
 
 Report = Callable[[dict[str, Any]], None]  # receives the messages of a run, each with an `event`
 
@@ -28,7 +26,7 @@ class RunResult:
     serving: int  # adapter that it is to replace
     method: str
     planned_steps: int  # 0: not known yet
-    state: str = FAILED
+    state: RunState = RunState.FAILED
     version: int | None = None  # published; None: nothing was
     message: str = ""
     steps: int = 0  # optimizer steps done

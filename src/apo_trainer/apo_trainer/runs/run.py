@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from apo_core.adapters.manifest import policy_name
 from apo_core.errors import ApoError
 from apo_episodes.reader import list_episodes
 from apo_trainer.config import TrainerConfig
@@ -21,7 +22,8 @@ from apo_trainer.data.report import DataReport
 from apo_trainer.data.samples import TrainingDataError
 from apo_trainer.runs.adapters import read_adapters
 from apo_trainer.runs.files import RunFiles, RunRequest, explain
-from apo_trainer.runs.result import DONE, FAILED, INTERRUPTED, PUBLISHED, REFUSED, Interrupted, Report, RunResult
+from apo_trainer.runs.result import Interrupted, Report, RunResult
+from apo_trainer.states import RunState
 
 _CHECK_REPORT_S = 2.0  # between reports of how many files are checked
 
@@ -80,12 +82,12 @@ def run(
         for result in _stages(job, request, result):  # noqa: B007: a run that fails keeps the last one
             pass
     except Interrupted:
-        result = replace(result, state=INTERRUPTED, message="stopped on request; nothing was published")
+        result = replace(result, state=RunState.INTERRUPTED, message="stopped on request; nothing was published")
     except (ApoError, OSError, FloatingPointError) as error:
         message = explain(error, (run_dir, config.adapter_dir))
         if isinstance(error, TrainingDataError):
             message += f"; {_whereabouts(config, result.data)}"
-        result = replace(result, state=FAILED, message=message)
+        result = replace(result, state=RunState.FAILED, message=message)
     if not is_main:
         return result
     result = replace(_with_picture(files, result), seconds=round(time.monotonic() - began, 3))
@@ -168,7 +170,7 @@ def _stages(job: _Job, request: RunRequest | None, result: RunResult) -> Iterato
     yield result
     group.end()
     if not group.is_main:
-        yield replace(result, state=DONE)
+        yield replace(result, state=RunState.DONE)
         return
 
     # gate
@@ -178,12 +180,12 @@ def _stages(job: _Job, request: RunRequest | None, result: RunResult) -> Iterato
         raise Interrupted
     if job.gated and not verdict.accepted:
         reasons = "; ".join(verdict.reasons)
-        yield replace(result, state=REFUSED, message=f"the gate refused the adapter: {reasons}")
+        yield replace(result, state=RunState.REFUSED, message=f"the gate refused the adapter: {reasons}")
         return
 
     # publication
     number = publish(adapters.store, config, trainer, adapters.key, result)
-    yield replace(result, state=PUBLISHED, version=number, message=f"published adapter {number}")
+    yield replace(result, state=RunState.PUBLISHED, version=number, message=f"published adapter {number}")
 
 
 def _begin(job: _Job, result: RunResult) -> RunRequest:
@@ -222,7 +224,7 @@ def _check_progress(job: _Job, total: int) -> Callable[[Path], None]:
 def _origin(config: TrainerConfig, request: RunRequest) -> list[str]:
     """Notes on what the run trains from and compares with, where that is not the policy that serves."""
     notes = []
-    start = f"adapter {request.parent}" if request.parent else "the base policy"
+    start = policy_name(request.parent)
     if request.parent != request.serving:
         notes.append(f"trained from {start} (start_from = {config.training.start_from}), to replace adapter {request.serving}")
     if request.parent and config.training.reference == "base":
@@ -241,7 +243,7 @@ def _whereabouts(config: TrainerConfig, data: DataReport | None) -> str:
     rejected = data.rejected if data else ()
     if not rejected:
         return text
-    return f"{text}; {len(rejected)} set aside, the first: {rejected[0].path}: {rejected[0].reason}"
+    return f"{text}; {len(rejected)} rejected, the first: {rejected[0].path}: {rejected[0].reason}"
 
 
 def _with_picture(files: RunFiles, result: RunResult) -> RunResult:

@@ -58,7 +58,7 @@ class EpisodeWatch:
     def _look(self) -> None:
         try:
             for item in self._episodes.look():
-                self._report(f"set aside: {item.path}: {item.reason}")
+                self._report(f"rejected: {item.path}: {item.reason}")
         except (ApoError, OSError) as error:
             if str(error) != self._fault:
                 self._report(f"episodes: {error}")

@@ -7,16 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-IDLE, RUNNING, FAILED = "IDLE", "RUNNING", "FAILED"
-# state in the program's result -> state of the trainer; any other is FAILED
-_ENDS = {"PUBLISHED": "PUBLISHED", "REFUSED": "REFUSED", "INTERRUPTED": "CANCELLED"}
+from apo_trainer.states import TrainerState
 
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
     """The fields of the message TrainerStatus."""
 
-    state: str  # a constant of the message
+    state: TrainerState
     run_id: str = ""
     step: int = 0  # optimizer steps done
     steps: int = 0  # planned; 0 while that is not known
@@ -39,20 +37,20 @@ class RunStatus:
 
 def of_start(run_id: str, start: Mapping[str, Any]) -> RunStatus:
     """The status after the `start` event of the program: what it trains on is loaded."""
-    return RunStatus(RUNNING, run_id, steps=start["steps"], message="training")
+    return RunStatus(TrainerState.RUNNING, run_id, steps=start["steps"], message="training")
 
 
 def of_progress(run_id: str, progress: Mapping[str, Any]) -> RunStatus:
     """The status after a `progress` event of the program."""
     step, steps = progress["step"], progress["steps"]
     message = "training" if step < steps else "judging"
-    return RunStatus(RUNNING, run_id, step, steps, progress["loss"], progress["eta_s"], message=message)
+    return RunStatus(TrainerState.RUNNING, run_id, step, steps, progress["loss"], progress["eta_s"], message=message)
 
 
 def of_result(run_id: str, result: Mapping[str, Any], done: int, planned: int) -> RunStatus:
     """The status after the `result` event, with which the program ends; `done` steps were reported before it."""
     return RunStatus(
-        state=_ENDS.get(result["state"], FAILED),
+        state=TrainerState.after(result["state"]),
         run_id=run_id,
         step=max(done, result["steps"]),
         steps=result.get("planned_steps") or planned,

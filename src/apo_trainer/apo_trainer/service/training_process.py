@@ -14,6 +14,7 @@ from typing import Any
 
 from apo_core.system.parent_death import END_WITH_PARENT
 from apo_trainer.config import TrainerConfig, write_config
+from apo_trainer.states import RunState
 
 _LOG_LINES = 5
 
@@ -126,7 +127,7 @@ class TrainingProcess:
         lines = self._log_path.read_text(errors="replace").strip().splitlines()[-_LOG_LINES:]
         return {
             "event": "result",
-            "state": "FAILED" if self._kill_at_s is None else "INTERRUPTED",
+            "state": RunState.FAILED if self._kill_at_s is None else RunState.INTERRUPTED,
             "version": None,
             "steps": 0,
             "message": f"the training process ended with status {status}: {' | '.join(lines)} (see {self._log_path})",

@@ -6,16 +6,17 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from apo_core.adapters.cli.export_peft import export_peft as write_peft
 from apo_core.adapters.cli.table import format_description, format_table, summarise
+from apo_core.adapters.manifest import policy_name
 from apo_core.adapters.promotion import Promotion
 from apo_core.adapters.signature import make_keys, read_signing_key, read_trusted_keys
 from apo_core.adapters.store import AdapterStore
 from apo_core.errors import AdapterError
+from apo_core.system.timestamps import utc_now
 
 REFUSED = 2
 
@@ -70,13 +71,13 @@ def verify(arguments: argparse.Namespace) -> int:
 
 def promote(arguments: argparse.Namespace) -> int:
     """Points to another version."""
-    _print_promotion(_store(arguments).promote(arguments.version, _now(), arguments.reason))
+    _print_promotion(_store(arguments).promote(arguments.version, utc_now(), arguments.reason))
     return 0
 
 
 def rollback(arguments: argparse.Namespace) -> int:
     """Points to what was promoted before."""
-    _print_promotion(_store(arguments).roll_back(_now(), arguments.reason))
+    _print_promotion(_store(arguments).roll_back(utc_now(), arguments.reason))
     return 0
 
 
@@ -120,12 +121,8 @@ def _store(arguments: argparse.Namespace) -> AdapterStore:
 
 
 def _print_promotion(promotion: Promotion) -> None:
-    served = f"adapter {promotion.number}" if promotion.number else "the base policy"
-    print(f"{served} is promoted (change {promotion.sequence}); policy nodes with auto_reload follow")
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    served, change = policy_name(promotion.number), promotion.sequence
+    print(f"{served} is promoted (change {change}); policy nodes with auto_reload follow")
 
 
 def _print(data: Any) -> None:

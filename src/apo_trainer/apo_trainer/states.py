@@ -1,0 +1,43 @@
+"""States of a training run and of the trainer node, for everything that reads them. No torch, no ROS."""
+
+from __future__ import annotations
+
+import enum
+
+
+class RunState(enum.StrEnum):
+    """How a training run ended, as result.json and the `result` message of the program have it."""
+
+    PUBLISHED = "PUBLISHED"
+    REFUSED = "REFUSED"  # by the gate
+    FAILED = "FAILED"
+    INTERRUPTED = "INTERRUPTED"
+    DONE = "DONE"  # a process that is not the main one, which evaluates and publishes
+
+    @property
+    def is_final(self) -> bool:
+        """Whether a run cannot be resumed."""
+        return self in (RunState.PUBLISHED, RunState.REFUSED)
+
+
+class TrainerState(enum.StrEnum):
+    """State of the trainer node: the constants of `apo_interfaces/TrainerStatus`."""
+
+    IDLE = "IDLE"
+    RUNNING = "RUNNING"
+    PUBLISHED = "PUBLISHED"
+    REFUSED = "REFUSED"  # by the gate
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @classmethod
+    def after(cls, end: str) -> TrainerState:
+        """The state when a run has ended in a RunState; FAILED for an unknown one."""
+        return _ENDS.get(end, cls.FAILED)
+
+
+_ENDS = {
+    RunState.PUBLISHED: TrainerState.PUBLISHED,
+    RunState.REFUSED: TrainerState.REFUSED,
+    RunState.INTERRUPTED: TrainerState.CANCELLED,
+}
