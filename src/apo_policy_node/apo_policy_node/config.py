@@ -64,7 +64,7 @@ class PolicyConfig:
         choices=("reliable", "best_effort"),
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.instruction.strip():
             raise ConfigError(FILE, ["instruction = '' must describe the task"])
 

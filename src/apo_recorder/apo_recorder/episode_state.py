@@ -70,7 +70,7 @@ class EpisodeState:
 
     def start(self, info: EpisodeInfo) -> str:
         """Begins an episode; returns "" or the reason why it cannot."""
-        if self.phase is not Phase.IDLE:
+        if self.phase is not Phase.IDLE and self.info is not None:
             return f"episode {self.info.episode_id} is {self.phase}; end it first"
         self.phase, self.info = Phase.RECORDING, info
         self._reset()
@@ -168,9 +168,9 @@ class EpisodeState:
             oldest_waiting_ns: steady arrival of the oldest command that is not paired yet; None when none waits.
             force: wait no longer.
         """
-        if self.phase is not Phase.ENDING:
-            return None
         end = self._end
+        if self.phase is not Phase.ENDING or end is None:
+            return None
         if end.until_ns:
             complete = self._answered_ns >= end.until_ns
         else:

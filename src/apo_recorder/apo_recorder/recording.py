@@ -56,14 +56,17 @@ class Recording:
         self._alignment = CommandAlignment(tolerance_ns, round(config.observation_wait_s * 1e9), config.auto)
         self._state = EpisodeState(len(contract.images), round(config.end_wait_s * 1e9))
         self._auto = AutoEpisodes()
-        self._counts = StreamCounts({spec.name: spec.rate_hz for spec in (*contract.images, *contract.state)})
+        rates = [(spec.name, spec.rate_hz) for spec in contract.images]
+        rates += [(spec.name, spec.rate_hz) for spec in contract.state]
+        self._counts = StreamCounts(dict(rates))
         # control steps of the seconds before a start, at most as many as the writer accepts at once
         self._recent: deque[Pairing] = deque(maxlen=config.queue_steps)
 
     @property
     def episode_id(self) -> str:
         """The running episode; empty when there is none."""
-        return "" if self._state.phase is Phase.IDLE else self._state.info.episode_id
+        info = self._state.info
+        return "" if self._state.phase is Phase.IDLE or info is None else info.episode_id
 
     def on_sample(self, stream: str, stamp_ns: int, value: np.ndarray, now_ns: int) -> None:
         """A sample of a stream of the contract."""

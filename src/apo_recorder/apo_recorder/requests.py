@@ -64,7 +64,7 @@ class AutoEnd:
 class AutoEpisodes:
     """Makes every trial of task/status an episode."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._trial: int | None = None  # the one being recorded
         self._seen: int | None = None
 

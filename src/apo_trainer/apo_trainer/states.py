@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 
 
 class RunState(enum.StrEnum):
@@ -36,7 +37,7 @@ class TrainerState(enum.StrEnum):
         return _ENDS.get(end, cls.FAILED)
 
 
-_ENDS = {
+_ENDS: Mapping[str, TrainerState] = {
     RunState.PUBLISHED: TrainerState.PUBLISHED,
     RunState.REFUSED: TrainerState.REFUSED,
     RunState.INTERRUPTED: TrainerState.CANCELLED,

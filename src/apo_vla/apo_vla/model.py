@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, Self, cast
 
 import numpy as np
 import torch
@@ -18,7 +18,9 @@ from apo_vla.decoding.static import StaticDecoder
 class Statistics(Protocol):
     """What normalises actions and state."""
 
-    contract_sha256: str  # contract of the robot that the policy drives
+    @property
+    def contract_sha256(self) -> str:
+        """Contract of the robot that the policy drives."""
 
     def codec(self, bins: int) -> ActionCodec:
         """Actions in contract units <-> bins."""
@@ -79,6 +81,18 @@ class VlaModel(Protocol):
     config: ModelConfig
     capabilities: ModelCapabilities
     classes: ActionClasses | None  # which tokens are one action, as the policy's statistics have it; None: unknown
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """See torch.nn.Module."""
+
+    def eval(self) -> Self:
+        """See torch.nn.Module."""
+
+    def parameters(self) -> Iterator[torch.Tensor]:
+        """See torch.nn.Module."""
+
+    def named_parameters(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """See torch.nn.Module."""
 
     def make_processor(self, tokenizer: Tokenizer, statistics: Statistics) -> Processor:
         """The family's preparation of inputs and reading of outputs."""

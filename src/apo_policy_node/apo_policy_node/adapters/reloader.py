@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from apo_core import policy_probe
-from apo_core.adapters.manifest import EMITTED
+from apo_core.adapters.manifest import EMITTED, AdapterVersion
 from apo_core.adapters.promotion import Promotion
-from apo_core.adapters.store import AdapterStore, AdapterVersion
+from apo_core.adapters.store import AdapterStore
 from apo_core.contract.contract import Contract
 from apo_core.errors import AdapterError
 from apo_core.served_policy import ServedPolicy

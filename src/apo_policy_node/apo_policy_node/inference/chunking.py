@@ -56,7 +56,7 @@ class Ensemble:
 
     def __init__(self, decay: float, max_age_ns: int):
         self._decay, self._max_age_ns = decay, max_age_ns
-        self.reset()
+        self._chunks: list[ActionChunk] = []
 
     def committed(self, stamp_ns: int, inference_s: float, adapter_version: int) -> None:
         """Nothing."""
@@ -78,7 +78,7 @@ class Ensemble:
 
     def reset(self) -> None:
         """Drops every chunk."""
-        self._chunks: list[ActionChunk] = []
+        self._chunks = []
 
     def _row(self, moment_ns: int) -> np.ndarray:
         rows = []
@@ -102,7 +102,9 @@ class RealTime:
 
     def __init__(self, max_rows: int, max_age_ns: int):
         self._max_rows, self._max_age_ns = max_rows, max_age_ns
-        self.reset()
+        self._chunk: ActionChunk | None = None  # in force
+        self._origins: list[int] = []  # stamp of the observation behind each of its rows
+        self._given: list[int] = []  # the same of the rows committed last
 
     def committed(self, stamp_ns: int, inference_s: float, adapter_version: int) -> np.ndarray | None:
         """Rows of the chunk in force from the observation on, as many as begin within `inference_s`."""
@@ -127,9 +129,7 @@ class RealTime:
 
     def reset(self) -> None:
         """Drops the chunk in force."""
-        self._chunk: ActionChunk | None = None
-        self._origins: list[int] = []  # stamp of the observation behind each of its rows
-        self._given: list[int] = []  # the same of the rows committed last
+        self._chunk, self._origins, self._given = None, [], []
 
 
 def make_chunking(name: str, decay: float, max_rows: int, max_age_ns: int) -> Chunking:

@@ -46,8 +46,7 @@ class Inputs(NamedTuple):
     @property
     def bytes(self) -> int:
         """Memory of the images or features."""
-        large = self.images if self.features is None else self.features
-        return large.numel() * large.element_size()
+        return sum(part.numel() * part.element_size() for part in (self.features, self.images) if part is not None)
 
 
 def stack(items: Sequence[Inputs]) -> Inputs:

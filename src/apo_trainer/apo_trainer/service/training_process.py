@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from apo_core.system.parent_death import END_WITH_PARENT
 from apo_trainer.config import TrainerConfig, write_config
@@ -54,15 +54,17 @@ class TrainingProcess:
                 env={**os.environ, END_WITH_PARENT: "1", "PYTHONUNBUFFERED": "1"},
             )
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._reader = threading.Thread(target=self._read, name="training output", daemon=True)
+        self._reader = threading.Thread(
+            target=self._read, args=(self._process.stdout,), name="training output", daemon=True
+        )
         self._reader.start()
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    def _read(self) -> None:
-        for line in self._process.stdout:
+    def _read(self, output: IO[bytes]) -> None:
+        for line in output:
             try:
                 message = json.loads(line)
             except ValueError:

@@ -34,7 +34,7 @@ class Deployment:
     action_offset: tuple[float, ...] = parameter((), "see action_scale; empty: all 0")
     chunk: int = parameter(1, "actions predicted from one observation", low=1, high=256)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if faults := self.faults():
             raise ConfigError(DEPLOYMENT, faults)
 

@@ -100,7 +100,7 @@ def compute_statistics(
             f"{len(actions)} actions and {[len(v) for v in states.values()]} states: must be equal, above 0"
         )
 
-    def numbers(values) -> tuple[float, ...]:
+    def numbers(values: np.ndarray) -> tuple[float, ...]:
         return tuple(float(v) for v in values)
 
     actions = np.asarray(actions, dtype=np.float64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -120,7 +121,7 @@ def dry_run(policy: VlaPolicy, instruction: str, other: str = "open the top draw
     first, second = _images(policy.config.cameras)
     state = np.zeros(policy.state_size, np.float32)
 
-    def ready(views, text: str) -> Prepared:
+    def ready(views: Mapping[str, np.ndarray], text: str) -> Prepared:
         parts = policy.processor.images(views, None), state, policy.processor.prompt(text, state)
         return Prepared(*(torch.from_numpy(part)[None].to(policy.device) for part in parts))
 

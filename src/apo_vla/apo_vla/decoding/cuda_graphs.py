@@ -38,7 +38,7 @@ class CudaRecording:
         self._graph = torch.cuda.CUDAGraph()
         # another thread may stage an adapter meanwhile
         with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-            self.outputs = tuple(function(*inputs))
+            self.outputs: Sequence[torch.Tensor] = tuple(function(*inputs))
 
     def replay(self) -> None:
         """Runs it."""

@@ -44,7 +44,7 @@ class Layer(NamedTuple):
 def project(x: torch.Tensor, by: Projection) -> torch.Tensor:
     """(B, n, in) -> (B, n, out)."""
     product = F.linear(x, by.weight) if by.scale is None else int8_product(x, by.weight, by.scale)
-    if by.low is None:
+    if by.low is None or by.high is None:
         return product
     rows = F.linear(x, by.low).flatten(0, 1)
     return torch.addmm(product.flatten(0, 1), rows, by.high.t(), alpha=by.scaling).view_as(product)
@@ -182,9 +182,9 @@ def _side_by_side(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
 
 def _on_a_diagonal(blocks: Sequence[nn.Parameter | None], rows: Sequence[int]) -> torch.Tensor:
     """B of all, block by block with zeros beside; each becomes a view unless it is one. None: no adapter there."""
-    if len(blocks) == 1:
-        return blocks[0].data
     given = [block for block in blocks if block is not None]
+    if len(blocks) == 1:
+        return given[0].data
     shape = sum(rows), sum(block.shape[1] for block in given)
     places, row, column = [], 0, 0
     for block, count in zip(blocks, rows, strict=True):

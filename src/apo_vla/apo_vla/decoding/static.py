@@ -162,7 +162,9 @@ class StaticDecoder:
             self._nearness = self._nearness.to(logits.device)
         return (logits.softmax(dim=-1) @ self._nearness).argmax(dim=-1)
 
-    def _forward(self, x, cache, cos, sin, first: int, keep: int) -> torch.Tensor:
+    def _forward(
+        self, x: torch.Tensor, cache: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, first: int, keep: int
+    ) -> torch.Tensor:
         """Hidden states (B, keep, d) of the last positions of `x` (B, n, d), which begins at position `first`."""
         batch, count, width = x.shape
         last = first + count
@@ -200,10 +202,10 @@ def _before_attention(
     batch, count, width = x.shape
     normed = F.rms_norm(x, (width,), layer.norm1, eps)
     # few positions pay for each operation, many for each row of the weights
-    turned = layer.qkv_turned is not None and count == 1
-    joint = project(normed, layer.qkv_turned if turned else layer.qkv).view(batch, count, -1, width // heads)
+    turned = layer.qkv_turned if count == 1 else None
+    joint = project(normed, layer.qkv if turned is None else turned).view(batch, count, -1, width // heads)
     straight = joint[:, :, : 2 * heads]
-    if turned:
+    if turned is not None:
         half_turned = joint[:, :, 3 * heads :]
     else:
         low, high = straight.chunk(2, dim=-1)

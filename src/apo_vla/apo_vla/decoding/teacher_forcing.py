@@ -52,6 +52,7 @@ def hidden_states(
     rotary = model.rotary_emb(x, positions)
     # what an action position sees: the prefix, and the action tokens up to itself
     visible = torch.ones(length, total, dtype=torch.bool, device=x.device).tril(start - 1)
+    rows = [] if others is None else list(others.rows)
     y = None if others is None else others.embeddings.detach()
     last = len(model.layers) - 1
     for number, layer in enumerate(model.layers):
@@ -61,13 +62,13 @@ def hidden_states(
         else:
             x, keys, values = _block(*arguments)
         if y is not None and length > 1:
-            y = _continue(layer, y, rotary, (keys, values), list(others.rows), start, visible[1:])
+            y = _continue(layer, y, rotary, (keys, values), rows, start, visible[1:])
     x = model.norm(x)
-    if others is None:
+    if y is None:
         return x, x.new_empty(0, length, x.shape[-1])
     with torch.no_grad():
         # the first token is predicted by the last position of the prefix, which is the same for every completion
-        return x, torch.cat([x.detach()[list(others.rows), :1], model.norm(y)], dim=1)
+        return x, torch.cat([x.detach()[rows, :1], model.norm(y)], dim=1)
 
 
 def _block(

@@ -43,5 +43,5 @@ def encode_prompts(tokenizer: Tokenizer, instructions: Sequence[str], length: in
                 "(config.json: prompt_length)"
             )
         # padding on the left keeps the prompt beside the action tokens that follow it
-        rows.append([tokenizer.token_to_id(PAD)] * (length - len(ids)) + ids)
+        rows.append([*[tokenizer.token_to_id(PAD)] * (length - len(ids)), *ids])
     return np.array(rows, dtype=np.int64).reshape(len(rows), length)

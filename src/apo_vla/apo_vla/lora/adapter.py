@@ -39,7 +39,7 @@ class LoraSettings:
     dropout: float = 0.0  # share of the adapter's inputs dropped in training
     targets: str = ""  # regular expression over module names; empty: the linear layers of the language model
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         try:
             re.compile(self.targets)
         except re.error as error:

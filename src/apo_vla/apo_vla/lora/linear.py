@@ -6,6 +6,8 @@ inside the matrix product, forwards and backwards.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
@@ -17,14 +19,14 @@ class LoraLinear(torch.autograd.Function):
     """x (n, in), W (out, in), A (r, in), B (out, r), s -> (n, out); no gradient for W."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
         low = x @ a.t()
         ctx.save_for_backward(x, low, weight, a, b)
         ctx.scale = scale
         return (x @ weight.t()).addmm_(low, b.t(), alpha=scale)
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, low, weight, a, b = ctx.saved_tensors
         grad_low = (grad @ b).mul_(ctx.scale)
         # the small factor first: several times faster than the product the other way round

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -80,8 +81,10 @@ class MergedAdapter:
             for key in ("use_dora", "rank_pattern", "alpha_pattern", "modules_to_save", "fan_in_fan_out")
             if config.get(key)
         ]
-        rank, alpha = config.get("r"), config.get("lora_alpha")
-        if not isinstance(rank, int) or rank < 1 or not isinstance(alpha, int | float):
+        rank: Any = config.get("r")
+        alpha: Any = config.get("lora_alpha")
+        sound = isinstance(rank, int) and rank >= 1 and isinstance(alpha, int | float)
+        if not sound:
             faults.append(f"r = {rank!r} must be a whole number of at least 1, lora_alpha = {alpha!r} a number")
         if faults:
             raise AdapterError(f"{self.folder / CONFIG}: {'; '.join(faults)}")

@@ -14,7 +14,7 @@ class FeatureCache:
     Comparing costs microseconds, encoding an image milliseconds.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._newest: dict[Hashable, tuple[Sequence[np.ndarray], torch.Tensor]] = {}
 
     def clear(self) -> None:

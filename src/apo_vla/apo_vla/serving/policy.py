@@ -19,7 +19,7 @@ from apo_vla.decoding.cuda_graphs import Function, GraphCache
 from apo_vla.decoding.static import Decoded
 from apo_vla.devices import check_device
 from apo_vla.lora.adapter import LoraSettings, Staged, reaches_features
-from apo_vla.model import DecodingModel, decoding_model, separate_cameras
+from apo_vla.model import DecodingModel, SeparateCameras, decoding_model, separate_cameras
 from apo_vla.policy import Prepared, VlaPolicy
 from apo_vla.serving.feature_cache import FeatureCache
 from apo_vla.serving.preparation import set_up
@@ -193,13 +193,22 @@ class ServingPolicy:
         model = separate_cameras(whole_model)
         if model is None:
             inputs = [*images, batch.state.cpu().numpy()]
-            whole = partial(self._run, "features", lambda *x: (whole_model.features(*x),), batch.images, batch.state)
-            return cache.get("all", inputs, lambda: whole()[0])
+
+            def features(images: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor]:
+                return (whole_model.features(images, state),)
+
+            return cache.get("all", inputs, lambda: self._run("features", features, batch.images, batch.state)[0])
         tokens = []
         for index, image in enumerate(images):
-            encode = partial(self._run, f"camera {index}", lambda x, i=index: (model.camera_tokens(i, x),))
-            tokens.append(cache.get(index, [image], lambda e=encode, i=index: e(batch.images[:, i])[0]))
+            encode = partial(self._encode, model, index, batch.images[:, index])
+            tokens.append(cache.get(index, [image], encode))
         return model.join_features(tokens, batch.state)
+
+    def _encode(self, model: SeparateCameras, camera: int, images: torch.Tensor) -> torch.Tensor:
+        def encode(images: torch.Tensor) -> tuple[torch.Tensor]:
+            return (model.camera_tokens(camera, images),)
+
+        return self._run(f"camera {camera}", encode, images)[0]
 
     def _decode(
         self,
@@ -218,7 +227,7 @@ class ServingPolicy:
         return Decoded(*self._run(f"decode {rows}", decode, prefix, *committed))
 
     def _run(self, name: str, function: Function, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return function(*inputs) if self._graphs is None else self._graphs(name, function, *inputs)
+        return tuple(function(*inputs)) if self._graphs is None else self._graphs(name, function, *inputs)
 
     def _whole(self, observation: Observation, committed: np.ndarray | None, rows: int | None) -> ActionChunk:
         if committed is not None and len(committed):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from peft.tuners.lora import LoraLayer
@@ -96,7 +96,7 @@ def _cpu_has(*names: str) -> Callable[[], bool]:
     return lambda: any(getattr(torch.cpu, name, bool)() for name in names)
 
 
-_HAS = {
+_HAS: Mapping[tuple[str, str], Callable[[], bool]] = {
     ("cpu", "bfloat16"): _cpu_has("_is_avx512_bf16_supported", "_is_amx_tile_supported"),
     ("cpu", "float16"): _cpu_has("_is_amx_fp16_supported"),
     ("cuda", "bfloat16"): lambda: torch.cuda.is_bf16_supported(including_emulation=False),

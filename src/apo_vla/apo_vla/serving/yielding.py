@@ -26,7 +26,7 @@ class YieldToServing:
         """Restores all of the patience."""
         self._left_s = self._patience_s
 
-    def __call__(self, *_) -> None:
+    def __call__(self, *_: object) -> None:
         """Waits; ignores the arguments of a forward hook."""
         if self._left_s <= 0:
             return

@@ -169,11 +169,11 @@ def _check(found: OpenVlaFolder) -> None:
         faults.append(f"cameras = {list(config.cameras)}: OpenVLA looks through one camera, OpenVLA-OFT through some")
     if bool(state) != bool(config.state_size):
         faults.append(f"state = {state}, the checkpoint reads {config.state_size} numbers of proprioception")
-    proprio = found.statistics.proprio
-    if proprio is not None and len(proprio.low) != config.state_size:
+    proprio, projector = found.statistics.proprio, found.projector
+    if proprio is not None and projector is not None and len(proprio.low) != config.state_size:
         faults.append(
             f"statistics {found.statistics.key!r} have {len(proprio.low)} numbers of proprioception, "
-            f"{found.projector.path.name} takes {config.state_size}"
+            f"{projector.path.name} takes {config.state_size}"
         )
     film = sorted(found.folder.glob("vision_backbone--*"))
     if film:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -17,7 +17,7 @@ from apo_vla.checkpoints.types import CONFIG, Checkpoint
 from apo_vla.families.openvla.checkpoint import load_openvla, read_openvla_folder
 from apo_vla.families.openvla.deployment import OpenVlaDeployment
 from apo_vla.families.openvla.oft import OpenVlaOft
-from apo_vla.families.openvla.statistics import read_norm_stats, select
+from apo_vla.families.openvla.statistics import PublishedStatistics, read_norm_stats, select
 from apo_vla.inputs.state_parts import size_faults
 
 _STAND_IN_CAMERA = "camera"
@@ -38,12 +38,13 @@ class OpenVlaFamily(Family[OpenVlaDeployment]):
 
     def facts(self, folder: Path, checkpoint: Checkpoint, deployment: OpenVlaDeployment) -> CheckpointFacts:
         """Statistics to choose from, and which head an OFT checkpoint is served with."""
-        model, notes = checkpoint.model, ()
+        model = checkpoint.model
+        notes: tuple[str, ...] = ()
         if isinstance(model, OpenVlaOft):
             # without its file, a continuous head cannot be distinguished from a discrete one
             notes = (_HEADS[model.action_head is not None],)
         keys = tuple(sorted(_norm_stats(folder)))
-        return CheckpointFacts(deployment.state, keys, checkpoint.statistics.key, notes)
+        return CheckpointFacts(deployment.state, keys, cast(PublishedStatistics, checkpoint.statistics).key, notes)
 
     def stand_in(self, folder: Path) -> tuple[OpenVlaDeployment, str]:
         """One camera, and the first statistics."""

@@ -24,8 +24,8 @@ class ImageSettings:
     """How a camera image becomes the input of the towers."""
 
     size: int  # pixels a side
-    means: tuple[tuple[float, float, float], ...]  # of each tower, of values 0..1
-    stds: tuple[tuple[float, float, float], ...]
+    means: tuple[tuple[float, ...], ...]  # three numbers of each tower, of values 0..1
+    stds: tuple[tuple[float, ...], ...]
     centre_crop: bool
     resampling: str = "bicubic"
 
@@ -93,7 +93,8 @@ def process(image: np.ndarray, settings: ImageSettings, rng: np.random.Generator
         pixels = change_colours(pixels, JITTER, rng)
     values = pixels.astype(np.float32) / np.float32(255)
     stacked = [
-        (values - np.float32(mean)) / np.float32(std) for mean, std in zip(settings.means, settings.stds, strict=True)
+        (values - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
+        for mean, std in zip(settings.means, settings.stds, strict=True)
     ]
     return np.ascontiguousarray(np.concatenate(stacked, axis=-1).transpose(2, 0, 1))
 

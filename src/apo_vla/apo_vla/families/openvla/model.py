@@ -57,12 +57,14 @@ class OpenVla(PrismaticVla):
         prefix, mask = self.prefix(features, prompt_ids)
         if mask is not None:
             logits = self._padded_logits(prefix, mask, action_tokens)
-            if not len(rows):
+            if not len(rows) or other_tokens is None:
                 return logits, logits[:0]
             with torch.no_grad():
                 return logits, self._padded_logits(prefix[list(rows)], mask[list(rows)], other_tokens)
         embedding, head = self.embedding_rows(), self.head_rows()
-        others = Completions(rows, F.embedding(other_tokens[:, :-1], embedding)) if len(rows) else None
+        others = None
+        if len(rows) and other_tokens is not None:
+            others = Completions(rows, F.embedding(other_tokens[:, :-1], embedding))
         given = F.embedding(action_tokens[:, :-1], embedding)
         hidden, other_hidden = hidden_states(self.language_model.model, prefix, given, others, checkpointing)
         return F.linear(hidden, head).float(), F.linear(other_hidden, head).float()

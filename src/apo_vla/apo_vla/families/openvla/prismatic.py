@@ -15,7 +15,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from apo_vla.actions.classes import ActionClasses
 from apo_vla.decoding.static import StaticDecoder
-from apo_vla.families.openvla.processor import ImageSettings, OpenVlaProcessor
+from apo_vla.families.openvla.images import ImageSettings
+from apo_vla.families.openvla.processor import OpenVlaProcessor
 from apo_vla.families.openvla.vit import VisionTower, VitShape
 from apo_vla.model import ModelCapabilities, Statistics
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -89,7 +89,7 @@ def camera_notes(cameras: Sequence[str], settings: Mapping) -> list[str]:
     ]
 
 
-def _renamer(model: Pi0Fast, names: Mapping[str, object]):
+def _renamer(model: Pi0Fast, names: Mapping[str, object]) -> Callable[[str], str | None]:
     ours = {name for name, _ in model.named_parameters()}
     nested = any(name.startswith("paligemma.vision_tower.vision_model.") for name in ours)
     embedded = any(_PREFIX.sub("", name) == f"{_TEXT}embed_tokens.weight" for name in names)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -30,7 +31,7 @@ class _NoBins(ActionCodec):
 
     one_token_a_value = False
 
-    def __init__(self, *ranges):
+    def __init__(self, *ranges: Any):
         super().__init__(*ranges)
         self.classes = np.tile(np.arange(self.bins), (self.size, 1))  # a FAST token is an action of its own
 
@@ -118,7 +119,9 @@ def read_lerobot_statistics(folder: Path, deployment: Pi0FastDeployment) -> LeRo
     )
 
 
-def _range(tensors, key: str, mode: str | None, path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _range(
+    tensors: Mapping[str, np.ndarray], key: str, mode: str | None, path: Path
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """What maps to -1 and to 1."""
     names = ("mean", "std") if mode == "MEAN_STD" else _RANGES.get(str(mode))
     if names is None:

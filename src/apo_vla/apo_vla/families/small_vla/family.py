@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from apo_vla.checkpoints.family import CheckpointFacts, Family
 from apo_vla.checkpoints.types import Checkpoint
 from apo_vla.families.small_vla.checkpoint import load_small_vla
-from apo_vla.families.small_vla.model import FAMILY
+from apo_vla.families.small_vla.model import FAMILY, SmallVlaConfig
 
 
 class SmallVlaFamily(Family[None]):
@@ -23,4 +24,4 @@ class SmallVlaFamily(Family[None]):
 
     def facts(self, folder: Path, checkpoint: Checkpoint, deployment: None) -> CheckpointFacts:
         """The state that it was trained with."""
-        return CheckpointFacts(checkpoint.model.config.state_keys)
+        return CheckpointFacts(cast(SmallVlaConfig, checkpoint.model.config).state_keys)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -50,7 +51,7 @@ class SmallVlaConfig:
     mlp: int = 512
     decode_tolerance: float = 0.0  # s of `nearness_of_bins`, bins; 0: the likeliest bin is chosen
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         faults = []
         for spec in fields(self):
             value = getattr(self, spec.name)
@@ -91,7 +92,7 @@ class SmallVlaConfig:
         return {"family": FAMILY, **{k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}}
 
     @classmethod
-    def from_dict(cls, data: dict, source: str) -> SmallVlaConfig:
+    def from_dict(cls, data: dict[str, Any], source: str) -> SmallVlaConfig:
         """Raises CheckpointError for another family, unknown or missing names; those of default 0 may be missing."""
         names = {spec.name for spec in fields(cls)}
         data = {"image_tokens": 0, "decode_tolerance": 0.0, **data}
@@ -101,7 +102,8 @@ class SmallVlaConfig:
         found = set(data) - {"family"}
         if found != names:
             raise CheckpointError(f"{source}: missing {sorted(names - found)}, unknown {sorted(found - names)}")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k != "family"})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k != "family"}
+        return cls(**values)
 
 
 class ImageEncoder(nn.Module):
@@ -240,7 +242,7 @@ class SmallVla(nn.Module):
             float32 (B, L, bins) and (R, L, bins).
         """
         others = None
-        if len(rows):
+        if len(rows) and other_tokens is not None:
             others = Completions(rows, self._embed_actions(other_tokens[:, :-1]))
         hidden, other_hidden = hidden_states(
             self.language_model,
