@@ -215,7 +215,7 @@ class TrainingConfig:
     )
     seed: int = parameter(0, "fixes batches, views and initial weights", low=0, high=2**31 - 1)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         faults = []
         total = self.share_expert + self.share_human + self.share_undesirable
         if abs(total - 1.0) > 1e-6:
@@ -307,7 +307,7 @@ def check_typed_folders(typed: Mapping[str, Path | str | None]) -> None:
 
 
 def _is_missing(folder: Path | str | None) -> bool:
-    return bool(folder) and not Path(folder).is_dir()
+    return folder is not None and bool(folder) and not Path(folder).is_dir()
 
 
 def write_config(config: TrainerConfig, path: Path) -> None:

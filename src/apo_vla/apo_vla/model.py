@@ -85,6 +85,9 @@ class VlaModel(Protocol):
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """See torch.nn.Module."""
 
+    def train(self, mode: bool = True) -> Self:
+        """See torch.nn.Module."""
+
     def eval(self) -> Self:
         """See torch.nn.Module."""
 

@@ -93,7 +93,7 @@ def test_the_gripper_stays_until_its_action_is_carried_out(step):
 
 def test_whoever_may_not_take_control_is_remembered_until_rest(step):
     operator = rested(ArbiterConfig(), CONTRACT)
-    assert step(operator, 0, np.full(7, np.nan)) == {Reason.NEWCOMER_INVALID}
+    assert step(operator, 0, np.full(7, np.nan)) == {Reason.STANDBY_OPERATOR_INVALID}
     assert operator.motion_rejected and not operator.in_control
     step(operator, 50)
     assert not operator.motion_rejected
@@ -110,5 +110,5 @@ def test_values_in_another_frame_give_no_control():
     operator = rested(ArbiterConfig(), CONTRACT)
     sample = OperatorInput(0, 0, True, True, UP, frame_id="world")
     found = operator.evaluate(0, ArbiterInputs(0, operator=sample), EXECUTED)
-    assert list(found) == [Reason.NEWCOMER_INVALID]
-    assert "has the frame 'world', must have frame_id = 'base'" in found[Reason.NEWCOMER_INVALID]
+    assert list(found) == [Reason.STANDBY_OPERATOR_INVALID]
+    assert "has the frame 'world', must have frame_id = 'base'" in found[Reason.STANDBY_OPERATOR_INVALID]

@@ -18,9 +18,9 @@ def test_without_any_reason_the_policy_is_in_control():
 
 def test_two_reasons_are_published_under_another_name():
     published = {row.reason: row.published for row in TRANSITIONS if row.published is not row.reason}
-    assert published == {Reason.LATCHED: None, Reason.NEWCOMER_INVALID: Reason.OPERATOR_INVALID}
+    assert published == {Reason.LATCHED: None, Reason.STANDBY_OPERATOR_INVALID: Reason.OPERATOR_INVALID}
 
 
 def test_an_invalid_operator_latches_only_in_control():
     assert next_transition({Reason.OPERATOR_INVALID}).latches
-    assert not next_transition({Reason.NEWCOMER_INVALID}).latches
+    assert not next_transition({Reason.STANDBY_OPERATOR_INVALID}).latches

@@ -106,7 +106,7 @@ class OperatorAuthority:
     def _evaluate_motion(self, now_ns: int, sample: OperatorInput, executed: Sequence[float]) -> Found:
         fault = _values_fault(sample, self._contract.action.size) or frame_fault(sample.frame_id, self._contract)
         if fault:
-            return {Reason.OPERATOR_INVALID if self.in_control else Reason.NEWCOMER_INVALID: fault}
+            return {Reason.OPERATOR_INVALID if self.in_control else Reason.STANDBY_OPERATOR_INVALID: fault}
         if sample.stamp_ns - now_ns > self._future_ns:
             return {Reason.OPERATOR_FUTURE: seconds(sample.stamp_ns - now_ns, "ahead")}
         if now_ns - sample.stamp_ns > self._stale_ns:

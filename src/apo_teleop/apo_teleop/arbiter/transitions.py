@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from apo_teleop.arbiter.types import ControlState, Reason
 
 # published in place of a reason; None: the reason that was latched
-_PUBLISHED = {Reason.LATCHED: None, Reason.NEWCOMER_INVALID: Reason.OPERATOR_INVALID}
+_PUBLISHED = {Reason.LATCHED: None, Reason.STANDBY_OPERATOR_INVALID: Reason.OPERATOR_INVALID}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     # the operator comes before the policy
     Transition(Reason.OPERATOR_LATE, _HOLD, "lockstep: the operator has not answered the tick in time"),
     Transition(
-        Reason.NEWCOMER_INVALID,
+        Reason.STANDBY_OPERATOR_INVALID,
         _HOLD,
         "an operator not in control sends values of wrong length, not finite or in another frame",
     ),

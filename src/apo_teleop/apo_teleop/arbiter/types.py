@@ -45,7 +45,7 @@ class Reason(enum.StrEnum):
     DEVICE_LOST = "device_lost"
     OPERATOR_STALE = "operator_stale"
     OPERATOR_INVALID = "operator_invalid"
-    NEWCOMER_INVALID = "newcomer_invalid"  # of an operator not in control; published as operator_invalid
+    STANDBY_OPERATOR_INVALID = "standby_operator_invalid"  # of one not in control; published as operator_invalid
     OPERATOR_FUTURE = "operator_future"
     OPERATOR_DELAYED = "operator_delayed"
     OPERATOR_NOT_AT_REST = "operator_not_at_rest"

@@ -17,7 +17,7 @@ from apo_episodes.takeover_windows import Window, fitted_window, window_statisti
 from apo_trainer.data.episode_data import episode_data
 from apo_trainer.data.episode_files import RejectedEpisode, is_trained_on
 from apo_trainer.data.report import DataReport, count_by_adapter, count_by_class, token_counts
-from apo_trainer.data.samples import EpisodeData, Sample, SampleClass
+from apo_trainer.data.samples import EpisodeData, Sample, SampleClass, TrainingDataError
 from apo_vla.actions.codec import ActionCodec
 
 
@@ -35,6 +35,12 @@ class TrainingData:
     rule: LabelRule = field(default_factory=LabelRule)  # that the steps are labelled by
     windows: tuple[Window, ...] = ()  # of undesirable steps, of all episodes
     k_fit: Mapping[str, Any] | None = None  # statistics of the windows that gave K; None: a fixed K
+
+    def known_contract(self) -> Contract:
+        """The contract of the episodes. Raises TrainingDataError: there are none."""
+        if self.contract is None:
+            raise TrainingDataError("there is no episode to train on")
+        return self.contract
 
     @property
     def undesirable_by_adapter(self) -> dict[str, int]:

@@ -114,7 +114,7 @@ class ReferenceLogps:
                 for part, count in fixed_batches(list(missing.values())):
                     values += self._score(batch, part)[:count]
             self._cache.put(dict(zip(missing, values, strict=True)))
-        return [self._cache.get(key) for key in keys]
+        return [self._cache[key] for key in keys]
 
     @contextlib.contextmanager
     def _as_reference(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ ever. It only saves work: training goes on without a file that cannot be used.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 _KEPT_FILES = 20  # references; older ones are rarely needed again
@@ -37,6 +37,10 @@ class ReferenceCache:
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def __getitem__(self, key: bytes) -> float:
+        """Raises KeyError."""
+        return self._values[key]
 
     def get(self, key: bytes) -> float | None:
         return self._values.get(key)
@@ -70,16 +74,13 @@ class ReferenceCache:
             self._connect()
 
     def _connect(self) -> None:
-        self._file = sqlite3.connect(self._path, timeout=_BUSY_S)
+        file = self._file = sqlite3.connect(self._path, timeout=_BUSY_S)
         # a crash of the machine may cost the file, which is then made anew; a killed run costs nothing
-        self._file.execute("PRAGMA synchronous = OFF")
-        with self._file:
-            self._file.execute("CREATE TABLE IF NOT EXISTS logps (key BLOB PRIMARY KEY, value REAL) WITHOUT ROWID")
-        self._values = dict(self._rows())
+        file.execute("PRAGMA synchronous = OFF")
+        with file:
+            file.execute("CREATE TABLE IF NOT EXISTS logps (key BLOB PRIMARY KEY, value REAL) WITHOUT ROWID")
+        self._values = dict(file.execute("SELECT key, value FROM logps"))
         self._path.touch()  # the newest are kept
-
-    def _rows(self) -> Iterable[tuple[bytes, float]]:
-        return self._file.execute("SELECT key, value FROM logps")
 
     def _give_up(self, path: Path, error: Exception) -> None:
         self.fault = f"{path}: reference log-probabilities are not kept ({type(error).__name__}: {error})"

@@ -34,7 +34,7 @@ class ApoReferenceCompat(Method):
 
     def _sampler(self, data: TrainingData) -> PoolSampler:
         members = {
-            name: [index for index in items if is_kept(data.train[index], data.contract)]
+            name: [index for index in items if is_kept(data.train[index], data.known_contract())]
             for name, items in members_by_class(data.train).items()
         }
         members[SampleClass.EXPERT] += members[SampleClass.POLICY]

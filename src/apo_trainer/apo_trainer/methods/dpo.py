@@ -21,7 +21,10 @@ class PairSampler:
     """
 
     def __init__(self, data: TrainingData, config: TrainingConfig):
-        shares = {SampleClass.EXPERT: config.share_expert, SampleClass.HUMAN: 1.0 - config.share_expert}
+        shares: dict[str, float] = {
+            SampleClass.EXPERT: config.share_expert,
+            SampleClass.HUMAN: 1.0 - config.share_expert,
+        }
         pools = members_by_class(data.train)
         self._pairs = PoolSampler(pools, shares, max(1, config.batch_size // 2), config.seed, config.views)
         self._shadow = {index for index in pools[SampleClass.HUMAN] if has_shadow(data.train[index])}

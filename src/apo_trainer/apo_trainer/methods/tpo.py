@@ -47,7 +47,10 @@ class WindowSampler:
                 f"no {self._length} undesirable steps in a row (tpo_window, config/trainer.yaml): nothing to prefer to"
             )
         pairs = max(1, config.batch_size // (2 * self._length))
-        shares = {SampleClass.EXPERT: config.share_expert, SampleClass.HUMAN: 1.0 - config.share_expert}
+        shares: dict[str, float] = {
+            SampleClass.EXPERT: config.share_expert,
+            SampleClass.HUMAN: 1.0 - config.share_expert,
+        }
         self._preferred = PoolSampler(starts, shares, pairs, config.seed, config.views)
         self._rejected = PoolSampler(starts, {_REJECTED: 1.0}, pairs, config.seed, config.views)
         counts = {**self._preferred.counts, **self._rejected.counts}

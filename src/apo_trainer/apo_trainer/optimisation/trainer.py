@@ -268,13 +268,13 @@ class Trainer:
         limits = limits_of(self.config, self.method.uses_reference)
         if not all(bool(torch.isfinite(p).all()) for p in self._parameters):
             return evaluate({}, ["the adapter has values that are not finite"], limits)
-        faults = policy_probe.faults(self.policy.predict, self.data.contract, self.data.instruction)
+        faults = policy_probe.faults(self.policy.predict, self.data.known_contract(), self.data.instruction)
         found = self.held_out()
         return evaluate(found.means, faults, limits, found.own_success, list(filter(None, [self._serving_fault])))
 
     def self_test(self) -> dict:
         """The policy's answer to the probe of the start-up self-test, for the manifest."""
-        return policy_probe.record(self.policy.predict, self.data.contract, self.data.instruction)
+        return policy_probe.record(self.policy.predict, self.data.known_contract(), self.data.instruction)
 
     def held_out(self) -> HeldOut:
         """Means over at most `held_out_samples` of each class, spread evenly."""

@@ -139,16 +139,17 @@ def _stages(job: _Job, request: RunRequest | None, result: RunResult) -> Iterato
     if files.progress.exists():
         trainer.resume(files.progress)
     origin = _origin(config, request)
+    report = trainer.data.report(policy.codec)
     result = replace(
         result,
-        data=trainer.data.report(policy.codec),
+        data=report,
         steps=trainer.step,
         planned_steps=trainer.planned_steps,
         batch={str(name): count for name, count in trainer.method.sampler.counts.items()},
     )
     yield result
     start = {"run_id": result.run_id, "steps": trainer.planned_steps, "notes": [*origin, *trainer.notes]}
-    job.report({"event": "start", **start, **result.data.as_dict()})
+    job.report({"event": "start", **start, **report.as_dict()})
     check()
 
     # loss: the optimizer steps
