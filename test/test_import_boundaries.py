@@ -56,9 +56,9 @@ PARTS = {
         "decoding": {"actions", "lora"},
         "checkpoints": {"", "inputs", "actions"},
         "families": {"", "inputs", "actions", "lora", "decoding", "checkpoints"},
-        "": {"actions", "lora", "checkpoints", "families"},
+        "": {"actions", "lora", "decoding", "checkpoints", "families"},
         "serving": {"", "lora", "decoding"},
-        "cli": {"", "checkpoints", "serving"},
+        "cli": {"", "checkpoints"},
     },
     "apo_teleop": {
         "motion": set(),

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
@@ -38,7 +39,7 @@ _POLL_S = 0.02
 class RecorderNode(LifecycleBase):
     """Converts messages for `Recording`; the writer's thread signals its events with a guard condition."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__("recorder")
         self._config = declare(self, RecorderConfig)
         self._writer: EpisodeWriterThread | None = None
@@ -95,7 +96,7 @@ class RecorderNode(LifecycleBase):
         self._recording.advance(time.monotonic_ns())
 
     def _publish_diagnostics(self) -> None:
-        if not self.is_active:
+        if not self.is_active or self._writer is None:
             return
         drops = asdict(self._recording.drops)
         values = {"episode": self._recording.episode_id, "steps_waiting": str(self._writer.waiting_steps)}
@@ -103,7 +104,7 @@ class RecorderNode(LifecycleBase):
         level, text = (WARN, "loses data") if self._recording.episode_id and any(drops.values()) else (OK, "records")
         self._diagnostics_pub.publish(diagnostic_array(self, level, text, values))
 
-    def _on_sample(self, stream: str, stamp_ns: int, value) -> None:
+    def _on_sample(self, stream: str, stamp_ns: int, value: np.ndarray) -> None:
         self._recording.on_sample(stream, stamp_ns, value, time.monotonic_ns())
 
     def _on_command(self, message: ActionCommand) -> None:
@@ -157,7 +158,7 @@ class RecorderNode(LifecycleBase):
         return response
 
     async def _on_undo(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        if not self.is_active:
+        if not self.is_active or self._writer is None:
             response.message = "the recorder is not active"
             return response
         self._undone.append(Future())

@@ -37,7 +37,7 @@ _USED_FILE = "used_episodes.json"  # in run_dir
 class TrainerNode(Node):
     """Services `~/train` and `~/cancel`, latched topic `~/status`, diagnostics; one run at a time."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__("trainer")
         config = self._config = declare(self, TrainerConfig)
         self._store = AdapterStore(config.adapter_dir)
