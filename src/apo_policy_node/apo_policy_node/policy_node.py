@@ -44,7 +44,7 @@ _HELP = "requests help: uncertain of its actions"
 class PolicyNode(LifecycleBase):
     """Serves a VLA policy; inference and loading of adapters run in threads of their own."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__("policy")
         self._config = declare(self, PolicyConfig)
         self._server: PolicyServer | None = None
@@ -86,7 +86,7 @@ class PolicyNode(LifecycleBase):
 
     def activate(self) -> None:
         """Starts to answer observations; earlier observations and predictions are dropped."""
-        self._server.clear()
+        self._configured_server.clear()
         self._sync = ObservationSync(self._contract, self._config.instruction)
         self._source = ObservationSubscriber(
             self, self._contract, sensors(self._config.sensor_reliability), self._on_sample
@@ -96,8 +96,8 @@ class PolicyNode(LifecycleBase):
         """Revokes the chunk in force, so that it is not executed further."""
         self._end_source()
         now = self.get_clock().now().nanoseconds
-        self._server.clear()
-        self._server.between(partial(self._publish_fault, now, _DEACTIVATED))
+        self._configured_server.clear()
+        self._configured_server.between(partial(self._publish_fault, now, _DEACTIVATED))
 
     def cleanup(self) -> None:
         """Ends the threads and releases the model."""
@@ -108,6 +108,13 @@ class PolicyNode(LifecycleBase):
 
     close = cleanup
 
+    @property
+    def _configured_server(self) -> PolicyServer:
+        """The server; it exists from `configure` to `cleanup`."""
+        if self._server is None:
+            raise RuntimeError("the policy node is not configured")
+        return self._server
+
     def _end_source(self) -> None:
         if self._source is not None:
             self._source.close()
@@ -116,15 +123,17 @@ class PolicyNode(LifecycleBase):
     def _on_sample(self, stream: str, stamp_ns: int, value: np.ndarray) -> None:
         observation = self._sync.add(stream, stamp_ns, value)
         if observation is not None and self.is_active:
-            self._server.observe(observation)
+            self._configured_server.observe(observation)
 
     def _on_command(self, message: ActionCommand) -> None:
         if self.is_active:
             # an unknown source is not the policy, like HOLD
             source = ControlSource.__members__.get(message.source, ControlSource.HOLD)
-            self._server.executed(to_ns(message.observation_stamp), source)
+            self._configured_server.executed(to_ns(message.observation_stamp), source)
 
-    async def _on_load_adapter(self, request: LoadAdapter.Request, response: LoadAdapter.Response):
+    async def _on_load_adapter(
+        self, request: LoadAdapter.Request, response: LoadAdapter.Response
+    ) -> LoadAdapter.Response:
         if self._server is None:
             response.accepted, response.message = False, "the policy node is not configured"
             return response
@@ -133,7 +142,7 @@ class PolicyNode(LifecycleBase):
         response.version, response.message = result.version, result.reason
         return response
 
-    async def _on_rollback(self, request: Trigger.Request, response: Trigger.Response):
+    async def _on_rollback(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if self._server is None:
             response.success, response.message = False, "the policy node is not configured"
             return response
@@ -168,9 +177,9 @@ class PolicyNode(LifecycleBase):
         values = {
             "messages_refused": str(self._source.rejected),
             "messages_out_of_order": str(sum(self._sync.out_of_order.values())),
-            **self._server.summary(),
+            **self._configured_server.summary(),
         }
-        server = self._server
+        server = self._configured_server
         wants_help = _HELP if server.help_wanted else ""
         trouble = server.fault or server.store_fault or wants_help or server.adapter_warning
         level = WARN if trouble else OK
@@ -189,7 +198,7 @@ class PolicyNode(LifecycleBase):
                 self.get_logger().warning(f"{_HELP} ({uncertainty.entropy:.2f} nats)", throttle_duration_sec=5.0)
 
     def _publish_fault(self, stamp_ns: int, fault: str) -> None:
-        self._chunk_pub.publish(fault_to_msg(fault, stamp_ns, self._contract, self._server.adapter_version))
+        self._chunk_pub.publish(fault_to_msg(fault, stamp_ns, self._contract, self._configured_server.adapter_version))
         if fault != _DEACTIVATED:
             self.get_logger().error(f"no action: {fault}", throttle_duration_sec=1.0)
 
