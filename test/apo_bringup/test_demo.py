@@ -91,6 +91,11 @@ def test_steps_of_the_session_win_over_those_of_the_trainer():
     assert "steps" not in by_name(SessionConfig(train_steps=0))["trainer"]
 
 
+def test_what_may_be_held_out_is_the_trainers_unless_the_session_gives_it():
+    assert by_name(SessionConfig(held_out_of="interactions"))["trainer"]["held_out_of"] == "interactions"
+    assert "held_out_of" not in by_name(SessionConfig())["trainer"]
+
+
 def test_policy_and_trainer_use_the_same_given_checkpoint():
     made = by_name(checkpoint_dir=Path("/models/mine"))
     assert made["policy"]["checkpoint_dir"] == made["trainer"]["checkpoint_dir"] == "/models/mine"

@@ -52,6 +52,7 @@ def programs(config: SessionConfig, run_dir: Path, mode: str, checkpoint_dir: Pa
             "every_n_episodes": 0,
             "seed": config.seed,
             **({"steps": config.train_steps} if config.train_steps else {}),
+            **({"held_out_of": config.held_out_of} if config.held_out_of else {}),
         },
     }
     made = []

@@ -27,6 +27,11 @@ class SessionConfig:
         24, "demonstrations for the expert share of each batch; collected when missing", low=1, high=10000
     )
     train_steps: int = parameter(0, "optimizer steps a round; 0: as in config/trainer.yaml", low=0, high=1000000)
+    held_out_of: str = parameter(
+        "",
+        "interactions where the base policy was trained on the demonstrations; empty: as in config/trainer.yaml",
+        choices=("", "all", "interactions"),
+    )
     seed: int = parameter(
         0,
         "of the session: its training, its operator's tremor and its trials, which come after those of the seed before",
