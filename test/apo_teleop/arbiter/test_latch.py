@@ -51,6 +51,18 @@ def test_nothing_clears_while_a_publisher_repeats_the_stop(latch):
     assert latch.clear() == Clearance("estop")
 
 
+def test_a_button_pressed_while_the_stop_was_held_never_clears(latch):
+    for tick in range(3):
+        now = NOW + tick * SECOND // 20
+        latch.update_latch(now, ArbiterInputs(now, estop=True))
+        latch.follow(next_transition(latch.holding()), now)
+    released = NOW + 3 * SECOND // 20
+    for stamp, holds in ((NOW + SECOND // 20, True), (released, False)):
+        sample = OperatorInput(stamp, released, True, False, np.zeros(7, np.float32), ("clear",))
+        latch.update_latch(released, ArbiterInputs(released, operator=sample))
+        assert latch.holds is holds
+
+
 @pytest.mark.parametrize(
     ("age_s", "duplicate", "cleared"),
     [

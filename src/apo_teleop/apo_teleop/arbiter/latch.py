@@ -85,7 +85,8 @@ class Latch:
         """Latches, or not, by the row of this step; returns the reason of the step."""
         reason = row.published or self.reason
         assert reason is not None  # the one row that publishes no reason of its own needs a latched one
-        if row.latches and self.reason is not reason:
+        # a clear button that was pressed while a publisher still requested the stop does not end it afterwards
+        if row.latches and (self.reason is not reason or self._stop_held):
             self._since_ns = now_ns
         self.reason = reason if row.latches else None
         self._stop_requested = False

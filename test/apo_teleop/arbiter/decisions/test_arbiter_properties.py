@@ -190,7 +190,7 @@ def test_every_command_is_within_limits_and_never_overrides_the_operator(ticks):
         if stopped and cleared and now - operator[3] * MS >= stopped_at:
             stopped = False
         if held or service == "estop" or "estop" in events:
-            stopped_at = stopped_at if stopped else now
+            stopped_at = stopped_at if stopped and not held else now
             stopped = True
         if stopped:
             assert decision.state is ControlState.ESTOP
