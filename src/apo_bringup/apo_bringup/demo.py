@@ -196,10 +196,12 @@ def run_demo(
         final = conduct(config, record, prepare, connect, console.note, console.update)
     finally:
         # before the nodes end: while participants leave, Fast DDS can deadlock in a destructor (Fast-DDS issue 6502)
-        for node in made:
-            node.destroy_node()
-        rclpy.try_shutdown()
-        supervisor.stop()
+        try:
+            for node in made:
+                node.destroy_node()
+            rclpy.try_shutdown()
+        finally:
+            supervisor.stop()
     record.seconds = time.monotonic() - started
     report = write_report(record, final, run_dir)
     console.note(format_table(report))

@@ -73,16 +73,11 @@ class ArbiterNode(LifecycleBase):
     def activate(self) -> None:
         config = self._config
         assert self._arbiter is not None  # a node is configured before it is activated
+        robot = self._robot
         self._loop = ControlLoop(
-            self._arbiter,
-            config,
-            self._contract,
-            self._estop,
-            self._robot.fault,
-            self._robot.share,
-            self._robot.on_pose,
+            self._arbiter, config, self._contract, self._estop, robot.fault, robot.share, robot.on_pose
         )
-        self._robot.restart()
+        robot.restart()
         measured = sensors(config.sensor_reliability)
         self._inputs = ArbiterSubscriptions(
             self, self._contract, measured, self._loop, self._publish, self._publish_between, self._with_info
