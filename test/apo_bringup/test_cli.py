@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from apo_bringup.cli import COMMANDS, main
+from apo_bringup.stack import nodes
 
 
 def test_help_lists_every_command(capsys):
@@ -63,7 +64,24 @@ def test_a_demo_gets_its_plan_and_the_name_of_its_file(monkeypatch, tmp_path, ar
     ((config, run_dir, expert_dir, mode, checkpoint, config_file),) = calls
     assert (config_file, config.rounds, config.instruction) == (file, rounds, "lift the red cube")
     assert (run_dir, expert_dir) == (tmp_path / "out", tmp_path / "data" / "expert" / "lift")
-    assert (mode, checkpoint) == ("lockstep", None)
+    assert (mode, checkpoint) == ("lockstep", nodes.share_dir() / "models" / "lift_base")
+
+
+def test_a_demo_of_a_task_without_base_policy_names_the_command_for_it(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--output", "out", "--set", "task=Stack"]) == 2
+    assert "models/stack_base does not exist: make it with `./apo base-policy --set task=Stack`" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_demo_takes_the_base_policy_of_its_task(monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr("apo_bringup.demo.run_demo", lambda *given: calls.append(given) or 0)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "stack_base").mkdir(parents=True)
+    assert main(["demo", "--output", "out", "--set", "task=Stack"]) == 0
+    assert calls[0][4] == tmp_path / "models" / "stack_base"
 
 
 def test_a_run_folder_is_never_used_twice(tmp_path, capsys):

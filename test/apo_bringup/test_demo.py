@@ -30,8 +30,8 @@ def parameters(program) -> dict:
     return {name: yaml.safe_load(value) for name, value in pairs}
 
 
-def by_name(config=CONFIG, run_dir="/run", mode="lockstep", **options) -> dict[str, dict]:
-    return {p.name: parameters(p) for p in programs(config, Path(run_dir), mode, **options)}
+def by_name(config=CONFIG, run_dir="/run", mode="lockstep") -> dict[str, dict]:
+    return {p.name: parameters(p) for p in programs(config, Path(run_dir), mode, Path("/models/mine"))}
 
 
 def episode(name, purpose, outcome, takeovers):
@@ -39,7 +39,7 @@ def episode(name, purpose, outcome, takeovers):
 
 
 def test_every_node_of_the_table_is_started_with_its_configuration():
-    made = programs(CONFIG, Path("/run"), "lockstep")
+    made = programs(CONFIG, Path("/run"), "lockstep", Path("/models/mine"))
     assert [p.name for p in made] == [entry.name for entry in nodes.NODES]
     for program, entry in zip(made, nodes.NODES, strict=True):
         assert program.command[0] == str(nodes.executable_path(entry))
@@ -50,7 +50,7 @@ def test_every_node_of_the_table_is_started_with_its_configuration():
 
 def test_parameters_in_lockstep():
     share = nodes.share_dir()
-    contract, model = str(share / "config" / "contract.yaml"), str(share / "models" / "lift_base")
+    contract, model = str(share / "config" / "contract.yaml"), "/models/mine"
     common = {"contract_file": contract, "use_sim_time": True, "lockstep": True}
     assert by_name() == {
         "sim_bridge": {**common, "use_sim_time": False, "task": "Stack", "horizon": 80, "auto_reset": False},
@@ -96,11 +96,6 @@ def test_what_may_be_held_out_is_the_trainers_unless_the_session_gives_it():
     assert "held_out_of" not in by_name(SessionConfig())["trainer"]
 
 
-def test_policy_and_trainer_use_the_same_given_checkpoint():
-    made = by_name(checkpoint_dir=Path("/models/mine"))
-    assert made["policy"]["checkpoint_dir"] == made["trainer"]["checkpoint_dir"] == "/models/mine"
-
-
 @pytest.mark.parametrize(
     ("episodes", "shown"),
     [
@@ -132,7 +127,7 @@ def training(run_id="r1", state="PUBLISHED"):
     ("stopped", "state", "signal_name", "status"),
     [
         ("", "PUBLISHED", "", 0),
-        ("", "REFUSED", "", 0),
+        ("", "REJECTED", "", 0),
         ("", "FAILED", "", 1),
         ("node 'policy' ended", "PUBLISHED", "", 1),
         ("SIGINT received", "PUBLISHED", "SIGINT", 130),

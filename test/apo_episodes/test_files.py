@@ -56,7 +56,7 @@ def test_an_episode_that_is_there_twice_is_named(write, tmp_path):
         unique_ids(episodes)
 
 
-def test_an_id_that_is_a_path_is_refused(write):
+def test_an_id_that_is_a_path_is_rejected(write):
     path = write()
     with h5py.File(path, "r+") as f:
         f.attrs["episode_id"] = "../outside"

@@ -35,12 +35,12 @@ def test_batches_hold_the_frames_asked_for(write, make_observation):
 
 
 @pytest.mark.parametrize("step", [-1, 5])
-def test_step_beyond_the_end_is_refused(write, step):
+def test_step_beyond_the_end_is_rejected(write, step):
     with FrameReader([write("a", 1)]) as reader, pytest.raises(EpisodeFormatError, match=r"a\.h5: .*must be 0\.\.4"):
         reader.read([(0, step)])
 
 
-def test_unknown_camera_is_refused(write):
+def test_unknown_camera_is_rejected(write):
     with pytest.raises(EpisodeFormatError, match="has no camera"):
         FrameReader([write("a", 1)], ["wrist"])
 
@@ -54,7 +54,7 @@ def test_damaged_file_is_named(write):
             reader.read([(0, 0), (1, 0)])
 
 
-def test_cameras_of_another_shape_are_refused(tmp_path, write, small_contract, make_info, make_step):
+def test_cameras_of_another_shape_are_rejected(tmp_path, write, small_contract, make_info, make_step):
     data = json.loads(small_contract.json)
     data["images"]["front"]["height"] = 2
     contract = contract_from_dict(data, "small")

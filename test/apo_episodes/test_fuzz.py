@@ -28,7 +28,7 @@ from apo_episodes.reader import read_episode, verify_checksums
 from apo_core.errors import EpisodeFormatError
 source, target, seed, count = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 content, rng = source.read_bytes(), np.random.default_rng(seed)
-read = refused = 0
+read = rejected = 0
 for _ in range(count):
     # a file that hangs ends the process, with the line that hangs
     faulthandler.dump_traceback_later(20, exit=True)
@@ -50,8 +50,8 @@ for _ in range(count):
         verify_checksums(target)
         read += 1
     except EpisodeFormatError:
-        refused += 1
-print(read, refused)
+        rejected += 1
+print(read, rejected)
 """
 
 
@@ -67,7 +67,7 @@ def write(tmp_path, small_contract, make_info, make_step):
 
 
 def damaged(source: Path, target: Path, seed: int, count: int) -> tuple[int, int]:
-    """(files that still read, files that were refused)."""
+    """(files that still read, files that were rejected)."""
     arguments = [str(source), str(target), str(seed), str(count)]
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", "-c", _READ, *arguments],
@@ -77,19 +77,19 @@ def damaged(source: Path, target: Path, seed: int, count: int) -> tuple[int, int
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    read, refused = map(int, done.stdout.split())
-    return read, refused
+    read, rejected = map(int, done.stdout.split())
+    return read, rejected
 
 
 @pytest.mark.parametrize("compression", ["zstd", "gzip", "jpeg", "none"])
 def test_damaged_files_never_crash_the_reader(tmp_path, write, compression):
-    read, refused = damaged(write(compression), tmp_path / "damaged.h5", 1, FILES)
-    assert refused > FILES // 3 and read + refused == FILES
+    read, rejected = damaged(write(compression), tmp_path / "damaged.h5", 1, FILES)
+    assert rejected > FILES // 3 and read + rejected == FILES
 
 
 def test_damaged_files_of_version_1_neither(tmp_path):
-    read, refused = damaged(OLD, tmp_path / "damaged.h5", 2, FILES // 3)
-    assert refused > FILES // 20 and read + refused == FILES // 3
+    read, rejected = damaged(OLD, tmp_path / "damaged.h5", 2, FILES // 3)
+    assert rejected > FILES // 20 and read + rejected == FILES // 3
 
 
 def test_changed_content_is_found_by_its_checksum(write):
@@ -179,24 +179,24 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("attack", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_files_are_refused(write, attack):
+def test_hostile_files_are_rejected(write, attack):
     path = write()
     with h5py.File(path, "r+") as f:
         attack(f)
     if attack is not HOSTILE["reference for a text"]:  # which reads as a text that means nothing
         with pytest.raises(EpisodeFormatError, match=r"e1\.h5"):
             read_episode(path)
-    assert verify_or_refuse(path) != []
+    assert verify_or_reject(path) != []
 
 
-def verify_or_refuse(path: Path) -> list[str]:
+def verify_or_reject(path: Path) -> list[str]:
     try:
         return verify_checksums(path)
     except EpisodeFormatError:
-        return ["refused"]
+        return ["rejected"]
 
 
-def test_frames_of_a_hostile_file_are_refused(write):
+def test_frames_of_a_hostile_file_are_rejected(write):
     path = write()
     with h5py.File(path, "r+") as f:
         _bomb(f)
@@ -204,13 +204,13 @@ def test_frames_of_a_hostile_file_are_refused(write):
         read_frames(path, [0])
 
 
-def test_random_journals_are_refused(tmp_path, small_contract, make_info, make_step):
+def test_random_journals_are_rejected(tmp_path, small_contract, make_info, make_step):
     writer = EpisodeWriter(tmp_path / "a", make_info(), small_contract)
     for tick in range(1, 11):
         writer.append(make_step(tick))
     writer.abandon()
     content, rng = writer.partial_path.read_bytes(), np.random.default_rng(3)
-    refused = 0
+    rejected = 0
     for index in range(60):
         journal = tmp_path / str(index) / ".partial" / "e1.journal"
         journal.parent.mkdir(parents=True)
@@ -221,6 +221,6 @@ def test_random_journals_are_refused(tmp_path, small_contract, make_info, make_s
         try:
             assert verify_checksums(recover_episode(journal)) == []
         except EpisodeFormatError:
-            refused += 1
+            rejected += 1
             assert journal.exists()
-    assert 0 < refused < 60
+    assert 0 < rejected < 60

@@ -239,7 +239,7 @@ def test_flipped_bits_read_or_raise_the_one_error(write):
     path = write()
     content = path.read_bytes()
     rng = np.random.default_rng(0)
-    refused = 0
+    rejected = 0
     for _ in range(150):
         damaged = bytearray(content)
         for position in rng.integers(0, len(content), 4):
@@ -248,12 +248,12 @@ def test_flipped_bits_read_or_raise_the_one_error(write):
         try:
             read_episode(path)
         except EpisodeFormatError:
-            refused += 1
-    assert refused
+            rejected += 1
+    assert rejected
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x89HDF\r\n\x1a\n" + bytes(100)])
-def test_other_files_are_refused(tmp_path, content):
+def test_other_files_are_rejected(tmp_path, content):
     path = tmp_path / "x.h5"
     path.write_bytes(content)
     with pytest.raises(EpisodeFormatError):

@@ -93,7 +93,7 @@ def test_journal_without_a_step_stays(crashed):
 
 
 @pytest.mark.parametrize("content", [b"", b"apo.journal\n", b"something else", b"apo.journal\n" + b"\xff" * 100])
-def test_other_files_are_refused(tmp_path, content):
+def test_other_files_are_rejected(tmp_path, content):
     journal = tmp_path / ".partial" / "e1.journal"
     journal.parent.mkdir()
     journal.write_bytes(content)
@@ -103,7 +103,7 @@ def test_other_files_are_refused(tmp_path, content):
         recover_episode(tmp_path / "absent.journal")
 
 
-def test_journal_of_another_name_is_refused(crashed):
+def test_journal_of_another_name_is_rejected(crashed):
     journal = crashed()
     moved = journal.rename(journal.with_name("other.journal"))
     with pytest.raises(EpisodeFormatError, match="of its name"):
@@ -119,7 +119,7 @@ def test_gaps_in_the_tick_are_losses(tmp_path, small_contract, make_info, make_s
     assert episode.losses == {"frames_recorded": 3, "commands_lost": 2, "frames_lost": 2}
 
 
-def test_journal_of_another_contract_is_refused(tmp_path, small_contract, make_info, make_step):
+def test_journal_of_another_contract_is_rejected(tmp_path, small_contract, make_info, make_step):
     data = json.loads(small_contract.json)
     data["images"]["wrist"] = dict(data["images"]["front"], topic="wrist")
     writer = EpisodeWriter(tmp_path, make_info(), contract_from_dict(data, "two cameras"))

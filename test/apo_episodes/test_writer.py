@@ -81,12 +81,12 @@ def test_existing_episode_is_never_overwritten(write):
 
 
 @pytest.mark.parametrize("episode_id", ["", "../e", "a/b", ".hidden", "x" * 129])
-def test_bad_ids_are_refused(tmp_path, small_contract, make_info, episode_id):
+def test_bad_ids_are_rejected(tmp_path, small_contract, make_info, episode_id):
     with pytest.raises(ConfigError, match="episode_id"):
         EpisodeWriter(tmp_path, make_info(episode_id), small_contract)
 
 
-def test_unknown_compression_is_refused(tmp_path, small_contract, make_info):
+def test_unknown_compression_is_rejected(tmp_path, small_contract, make_info):
     with pytest.raises(ConfigError, match="image_compression"):
         EpisodeWriter(tmp_path, make_info(), small_contract, "zip")
 

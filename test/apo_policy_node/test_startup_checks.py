@@ -25,35 +25,35 @@ def test_a_fitting_policy_passes(loaded, contract, config):
     check_policy(loaded, contract, config)
 
 
-def test_one_trained_for_another_contract_is_refused(loaded, contract, config):
+def test_one_trained_for_another_contract_is_rejected(loaded, contract, config):
     loaded.contract_sha256 = "e" * 64
 
     with pytest.raises(CheckpointError, match="models/x was trained for contract eeeeeeeeeeee"):
         check_policy(loaded, contract, config)
 
 
-def test_one_bound_to_no_robot_is_refused(loaded, contract, config):
+def test_one_bound_to_no_robot_is_rejected(loaded, contract, config):
     loaded.contract_sha256 = ""
 
     with pytest.raises(CheckpointError, match=r"models/x is bound to no robot: .*`apo policy bind models/x --robot"):
         check_policy(loaded, contract, config)
 
 
-def test_a_policy_of_another_rate_is_refused(loaded, contract, config):
+def test_a_policy_of_another_rate_is_rejected(loaded, contract, config):
     loaded.change = lambda chunk: dataclasses.replace(chunk, period_ns=200_000_000)
 
     with pytest.raises(CheckpointError, match=r"0.2 s apart \(deployment.yaml: period_s\), .* has 0.05 s \(rate_hz\)"):
         check_policy(loaded, contract, config)
 
 
-def test_a_policy_of_another_number_of_actions_is_refused(loaded, contract, config):
+def test_a_policy_of_another_number_of_actions_is_rejected(loaded, contract, config):
     loaded.change = lambda chunk: dataclasses.replace(chunk, values=chunk.values[:, :-1])
 
     with pytest.raises(CheckpointError, match=r"have shape \(4, \d+\), the contract has \(rows, \d+\)"):
         check_policy(loaded, contract, config)
 
 
-def test_replan_steps_above_the_chunk_are_refused(loaded, contract, config):
+def test_replan_steps_above_the_chunk_are_rejected(loaded, contract, config):
     with pytest.raises(ConfigError, match="replan_steps = 5 is above the 4 rows of a chunk"):
         check_policy(loaded, contract, dataclasses.replace(config, replan_steps=5))
 
@@ -70,19 +70,19 @@ def test_replan_steps_above_the_chunk_are_refused(loaded, contract, config):
         ),
     ],
 )
-def test_a_plan_that_the_chunk_is_too_short_for_is_refused(loaded, contract, config, changes, fault):
+def test_a_plan_that_the_chunk_is_too_short_for_is_rejected(loaded, contract, config, changes, fault):
     with pytest.raises(ConfigError, match=fault):
         check_policy(loaded, contract, dataclasses.replace(config, **changes))
 
 
-def test_a_plan_that_acts_on_old_observations_is_refused(loaded, contract, config):
+def test_a_plan_that_acts_on_old_observations_is_rejected(loaded, contract, config):
     loaded.rows = loaded.chunk = 20
     check_policy(loaded, contract, dataclasses.replace(config, replan_steps=11))
     with pytest.raises(ConfigError, match=r"replan_steps = 12 acts on observations 0.550 s old, max_age_s = 0.5"):
         check_policy(loaded, contract, dataclasses.replace(config, replan_steps=12))
 
 
-def test_what_a_policy_of_whole_chunks_cannot_do_is_refused_at_once(loaded, contract, config):
+def test_what_a_policy_of_whole_chunks_cannot_do_is_rejected_at_once(loaded, contract, config):
     loaded.capabilities = PolicyCapabilities(committed_rows=False, entropies=False)
     changes = {"chunking": "realtime", "committed_rows": 1, "help_entropy": 1.0}
     with pytest.raises(ConfigError) as caught:
@@ -99,7 +99,7 @@ def test_warm_up_goes_through_every_number_of_committed_rows(loaded, contract, c
     assert [None if rows is None else len(rows) for rows in loaded.committed] == [None, 1, 2]
 
 
-def test_one_that_ignores_its_images_is_refused(loaded, contract, config):
+def test_one_that_ignores_its_images_is_rejected(loaded, contract, config):
     loaded.change = lambda chunk: dataclasses.replace(chunk, values=np.zeros_like(chunk.values))
 
     with pytest.raises(CheckpointError, match="does not look at its images"):
@@ -112,6 +112,6 @@ def test_warm_up_predicts_as_often_as_configured(loaded, contract, config):
     assert len(loaded.predicted) == 3
 
 
-def test_an_empty_instruction_is_refused():
+def test_an_empty_instruction_is_rejected():
     with pytest.raises(ConfigError, match="instruction"):
         PolicyConfig(instruction=" ")

@@ -37,6 +37,6 @@ def test_every_misfit_is_listed(contract):
     assert len(caught.value.faults) == 3
 
 
-def test_perturbation_out_of_reach_is_refused(contract):
+def test_perturbation_out_of_reach_is_rejected(contract):
     with pytest.raises(ConfigError, match="position_range_scale"):
         sim_config(SimBridgeConfig(task="Stack", position_range_scale=6.0), contract)

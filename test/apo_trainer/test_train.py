@@ -25,7 +25,7 @@ def test_parameters_may_be_set_one_option_each_or_several_at_once(config_file, t
     assert (config.training.steps, config.training.batch_size, config.training.beta) == (3, 4, 0.25)
 
 
-def test_options_beside_resume_are_refused(capsys):
+def test_options_beside_resume_are_rejected(capsys):
     with pytest.raises(SystemExit) as exit_:
         train.main(["--resume", "runs/training/one", "--steps", "80"])
     assert exit_.value.code == 2

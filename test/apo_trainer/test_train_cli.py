@@ -195,10 +195,10 @@ def test_a_run_leaves_a_picture_and_curves(arguments, tmp_path):
     assert len(list((tmp_path / "run").glob("events.out.tfevents.*"))) == 1
 
 
-def test_a_refused_adapter_is_not_published_and_its_metrics_are_kept(arguments, tmp_path):
+def test_a_rejected_adapter_is_not_published_and_its_metrics_are_kept(arguments, tmp_path):
     assert train.main(arguments(gate_rise_nats=1000.0)) == 3
     result = result_of(tmp_path)
-    assert (result["state"], result["version"]) == ("REFUSED", None)
+    assert (result["state"], result["version"]) == ("REJECTED", None)
     assert "gate_rise_nats = 1000" in result["message"]
     assert published(tmp_path) == []
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 10
@@ -255,7 +255,7 @@ def test_a_missing_parent_is_named(arguments, tmp_path):
     assert "adapter 7" in result_of(tmp_path)["message"]
 
 
-def test_a_parent_of_another_scale_is_refused(arguments, tmp_path):
+def test_a_parent_of_another_scale_is_rejected(arguments, tmp_path):
     train.main(arguments("first"))
     assert train.main(arguments("second", parent=1, start_from="serving", lora_alpha=32.0)) == 2
     message = result_of(tmp_path, "second")["message"]

@@ -28,7 +28,7 @@ def test_a_config_names_its_family(tmp_path, family):
     assert read_family(tmp_path) is family
 
 
-def test_an_unknown_family_is_refused_with_those_known(tmp_path):
+def test_an_unknown_family_is_rejected_with_those_known(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"family": "pi0"}))
     with pytest.raises(CheckpointError, match="unknown family 'pi0'; known: apo_small_vla, openvla, pi0_fast"):
         load_checkpoint(tmp_path)
@@ -48,7 +48,7 @@ def test_a_file_with_the_defaults_of_another_family_is_read(tmp_path, name, fore
     assert read_deployment(published(tmp_path, name, **written)) == named(name).deployment()
 
 
-def test_a_parameter_of_another_family_is_refused(tmp_path):
+def test_a_parameter_of_another_family_is_rejected(tmp_path):
     folder = published(tmp_path, "pi0_fast", centre_crop=True, adapter="a")
     with pytest.raises(CheckpointError) as error:
         read_deployment(folder)
@@ -56,7 +56,7 @@ def test_a_parameter_of_another_family_is_refused(tmp_path):
         assert f"{text} cannot be used with pi0-FAST: leave it out" in str(error.value)
 
 
-def test_a_parameter_of_no_family_is_refused(tmp_path):
+def test_a_parameter_of_no_family_is_rejected(tmp_path):
     with pytest.raises(ConfigError, match="camera is not a parameter"):
         read_deployment(published(tmp_path, "openvla", camera=["a"]))
 

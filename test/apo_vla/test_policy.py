@@ -94,7 +94,7 @@ def test_predictions_beside_swaps_are_of_one_adapter(tiny_policy, observation):
         thread.join()
 
 
-def test_an_observation_that_does_not_fit_is_refused(tiny_policy, observation):
+def test_an_observation_that_does_not_fit_is_rejected(tiny_policy, observation):
     policy, seen = tiny_policy(), observation()
     with pytest.raises(ObservationError, match=r"images \['wrist'\] are missing"):
         policy.prepare([{"agentview": seen.images["agentview"]}], [seen.state], "lift the red cube")

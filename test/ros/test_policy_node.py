@@ -197,7 +197,7 @@ def test_an_adapter_of_another_base_is_rejected_and_the_old_one_serves_on(robot,
 
     assert (rejected.accepted, rejected.version) == (False, good)
     assert "base_model_sha256 = ffffffffffff... is not that of the policy's base model" in rejected.message
-    robot.until(lambda: robot.statuses[-1].state == "REFUSED", "the status")
+    robot.until(lambda: robot.statuses[-1].state == "REJECTED", "the status")
     assert (robot.statuses[-1].version, robot.statuses[-1].requested_version) == (good, bad)
     assert robot.statuses[-1].reason == rejected.message
     assert after.adapter_version == before.adapter_version == good
@@ -261,7 +261,7 @@ def test_an_image_that_does_not_fit_the_contract_is_no_observation(robot):
     robot.tick()
 
     assert len(robot.chunks) == count + 1
-    robot.until(lambda: robot.diagnostics().get("messages_refused") == "1", "the count of refused messages")
+    robot.until(lambda: robot.diagnostics().get("messages_rejected") == "1", "the count of rejected messages")
     assert robot.diagnostics()["adapter_version"] == str(robot.chunks[-1].adapter_version)
     assert int(robot.diagnostics()["answers_new_trial"]) >= 1
 
@@ -279,7 +279,7 @@ def test_it_follows_its_store_and_revokes_its_chunk_at_the_end(ros_domain, tmp_p
         pointer = store.path / "current.json"
         pointer.rename(tmp_path / "kept.json")
         pointer.write_text("{")
-        robot.until(lambda: "is refused" in robot.diagnostics().get("adapter_store_fault", ""), "the damaged pointer")
+        robot.until(lambda: "is rejected" in robot.diagnostics().get("adapter_store_fault", ""), "the damaged pointer")
         assert robot.tick(gap=20).adapter_version == newer
         (tmp_path / "kept.json").rename(pointer)
         robot.until(lambda: robot.diagnostics()["adapter_store_fault"] == "", "the repaired pointer")

@@ -162,7 +162,7 @@ def test_a_request_trains_reports_and_publishes(client, start, tmp_path):
     busy = client.request()
     assert not busy.accepted
     assert f"run {answer.run_id} is still training" in busy.message
-    done = client.until_state(TrainerStatus.PUBLISHED, TrainerStatus.REFUSED, TrainerStatus.FAILED)
+    done = client.until_state(TrainerStatus.PUBLISHED, TrainerStatus.REJECTED, TrainerStatus.FAILED)
     assert (done.state, done.adapter_version, done.step, done.steps) == (TrainerStatus.PUBLISHED, 1, 5, 5)
     assert done.run_id == answer.run_id
     running = [s for s in client.statuses if s.state == TrainerStatus.RUNNING and s.step]
@@ -215,8 +215,8 @@ def test_enough_new_episodes_start_a_run_from_the_promoted_adapter(client, start
     assert (done.adapter_version, store.read(2)[0].parent) == (2, 1)
     client.until(lambda: client.diagnostics().get("state") == "PUBLISHED", "diagnostics")
     values = client.diagnostics()
-    assert (values["new_episodes"], values["set_aside"]) == ("0", "1")
-    assert "not a readable episode file" in values["set_aside broken.h5"]
+    assert (values["new_episodes"], values["rejected"]) == ("0", "1")
+    assert "not a readable episode file" in values["rejected broken.h5"]
     assert values["text"] == "1 episode files are rejected"
 
 

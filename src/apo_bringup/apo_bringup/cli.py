@@ -15,9 +15,7 @@ from apo_bringup.stack import nodes
 from apo_bringup.stack.options import OPTIONS, check_contract, chosen_paths, start_parameters
 from apo_core.config import parameters as configuration
 from apo_core.errors import ApoError, ConfigError
-from apo_core.tasks.specs import DEFAULT_TASK, TASKS
-
-_CHECKPOINT_HELP = f"folder of the base policy (default: the shipped one of {DEFAULT_TASK.name})"
+from apo_core.tasks.specs import TASKS
 
 
 def _add_demo_options(demo: argparse.ArgumentParser) -> None:
@@ -39,7 +37,7 @@ def _add_demo_options(demo: argparse.ArgumentParser) -> None:
         default="lockstep",
         help="lockstep: simulated time waits for each command",
     )
-    demo.add_argument("--checkpoint", help=_CHECKPOINT_HELP)
+    demo.add_argument("--checkpoint", help="folder of the base policy (default models/<task>_base)")
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -55,7 +53,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     expert_dir = Path(arguments.expert_dir or spec.expert_dir)
     if run_dir.exists():
         raise ConfigError("apo demo", [f"--output {run_dir} exists already: name a new folder"])
-    checkpoint = Path(arguments.checkpoint).resolve() if arguments.checkpoint else None
+    checkpoint = Path(arguments.checkpoint).resolve() if arguments.checkpoint else nodes.base_policy_dir(config.task)
     config_file = arguments.config or f"config/{shipped}"
     return run_demo(config, run_dir.resolve(), expert_dir.resolve(), arguments.mode, checkpoint, config_file)
 
@@ -183,9 +181,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if rest and not command.program:
         parser().error(f"unrecognized arguments: {' '.join(rest)}")
     try:
-        if command.program:
-            return importlib.import_module(command.program).main(rest) or 0
-        return command.run(arguments) or 0
+        if command.run is not None:
+            return command.run(arguments) or 0
+        return importlib.import_module(command.program).main(rest) or 0
     except (ApoError, OSError) as error:
         print(f"apo: {error}", file=sys.stderr)
         return 2

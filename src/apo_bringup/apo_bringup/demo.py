@@ -9,6 +9,7 @@ import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from apo_bringup.session.conduct import conduct
 from apo_bringup.session.plan import SessionConfig
@@ -33,15 +34,13 @@ from apo_trainer.states import TrainerState
 _VERSIONS = ("torch", "transformers", "peft", "numpy", "h5py", "robosuite", "mujoco", "ros-rclpy")
 
 
-def programs(config: SessionConfig, run_dir: Path, mode: str, checkpoint_dir: Path | None = None) -> list[Program]:
+def programs(config: SessionConfig, run_dir: Path, mode: str, checkpoint_dir: Path) -> list[Program]:
     """Every node of the table, with the parameters of a session."""
-    paths = nodes.default_paths(run_dir)
-    if checkpoint_dir is not None:
-        paths["checkpoint_dir"] = str(checkpoint_dir)
+    paths = nodes.default_paths(run_dir) | {"checkpoint_dir": str(checkpoint_dir)}
     lockstep = mode == "lockstep"
     # where simulated time waits for the inference, a chunk is used to its end
     replan = {"replan_steps": config.lockstep_replan_steps} if lockstep else {}
-    special = {
+    special: dict[str, dict[str, Any]] = {
         # the session itself begins and ends trials and episodes, and enables the arbiter
         "sim_bridge": {"task": config.task, "horizon": config.horizon, "auto_reset": False},
         "arbiter": {"start_enabled": False},
@@ -138,8 +137,8 @@ def run_demo(
     config: SessionConfig,
     run_dir: Path,
     expert_dir: Path,
-    mode: str = "lockstep",
-    checkpoint_dir: Path | None = None,
+    mode: str,
+    checkpoint_dir: Path,
     config_file: str = "config/session.yaml",
 ) -> int:
     """Runs a session; returns its exit status, see `exit_status`.
@@ -149,7 +148,7 @@ def run_demo(
         run_dir: folder of this run; everything is kept there.
         expert_dir: expert demonstrations, made when missing and shared between runs.
         mode: `lockstep` or `realtime`.
-        checkpoint_dir: base policy; None is the shipped one.
+        checkpoint_dir: base policy.
         config_file: where the plan comes from, for messages.
     """
     import rclpy
@@ -168,6 +167,10 @@ def run_demo(
     supervisor = Supervisor(programs(config, run_dir, mode, checkpoint_dir), run_dir / "log")
     made: list[SessionNode] = []
 
+    def progress(text: str) -> None:
+        watch.check()
+        console.update(text)
+
     def prepare() -> None:
         files = ensure_demonstrations(
             task=config.task,
@@ -176,7 +179,7 @@ def run_demo(
             seed=config.expert_seed,
             instruction=config.instruction,
             contract=contract,
-            progress=lambda text: (watch.check(), console.update(text)),
+            progress=progress,
         )
         # the trainer takes a whole folder; this one holds what the session asked for, however many there are
         linked = Path(nodes.default_paths(run_dir)["expert_dir"])

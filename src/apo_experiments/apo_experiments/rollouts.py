@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from apo_core.actions import ANGULAR, LINEAR, shortened
 from apo_core.contract.specs import Limits
 from apo_core.tasks.specs import TASKS
 from apo_experiments.failures import FailureKind, Instant, failure_kind, instant
+
+if TYPE_CHECKING:
+    from apo_vla.policy import VlaPolicy
 
 PROGRESS_S = 10.0  # between reports of progress where there is no terminal
 
@@ -101,7 +105,7 @@ def _ignore_interrupt() -> None:
 _worker: dict = {}
 
 
-def _load_policy(checkpoint: str, adapter: Adapter | None):
+def _load_policy(checkpoint: str, adapter: Adapter | None) -> VlaPolicy:
     """The policy with the adapter swapped in."""
     from apo_core.adapters.store import AdapterStore
     from apo_vla.lora.adapter import settings_of

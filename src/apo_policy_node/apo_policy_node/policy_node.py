@@ -175,7 +175,7 @@ class PolicyNode(LifecycleBase):
         if self._source is None:
             return
         values = {
-            "messages_refused": str(self._source.rejected),
+            "messages_rejected": str(self._source.rejected),
             "messages_out_of_order": str(sum(self._sync.out_of_order.values())),
             **self._configured_server.summary(),
         }

@@ -161,7 +161,7 @@ def _first(reloader: AdapterReloader, store: AdapterStore, version: int) -> Relo
     else:
         reloader.pass_over()
     result = reloader.load(wanted)
-    if result.state == ReloadState.REFUSED:
+    if result.state == ReloadState.REJECTED:
         raise AdapterError(f"adapter_version = {version} (config/policy.yaml): {result.reason}")
     return result
 

@@ -46,7 +46,7 @@ class PendingCommand:
         self._gripper = np.float32(OPEN)
         self._stamps: tuple[int, int] = (0, 0)  # of the newest twist and gripper position, rejected or not
 
-    def put_twist(self, twist: Sequence[float], frame_id: str, stamp_ns: int, now_ns: int) -> str:
+    def put_twist(self, twist: Sequence[float] | np.ndarray, frame_id: str, stamp_ns: int, now_ns: int) -> str:
         """Stores a twist (6,) [m/s, rad/s]; returns "" or why it is rejected."""
         values = np.asarray(twist, np.float64)
         self._twist, self._received_ns = None, now_ns
@@ -74,9 +74,9 @@ class PendingCommand:
 
     def take(self, now_ns: int) -> Execution:
         """The newest command; standing still when there is no twist within the timeout."""
-        usable = self._twist is not None and now_ns - self._received_ns <= self._timeout_ns
-        twist = self._twist if usable else np.zeros(TWIST.stop, np.float32)
-        return Execution(np.append(twist, self._gripper), self._stamps[0] if usable else 0)
+        if self._twist is None or now_ns - self._received_ns > self._timeout_ns:
+            return Execution(np.append(np.zeros(TWIST.stop, np.float32), self._gripper), 0)
+        return Execution(np.append(self._twist, self._gripper), self._stamps[0])
 
     def _range_fault(self, values: np.ndarray, part: slice) -> str:
         low, high = self._low[part], self._high[part]

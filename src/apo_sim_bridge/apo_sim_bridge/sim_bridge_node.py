@@ -31,7 +31,7 @@ REJECTIONS = 20  # commands in a row with a wrong stamp after which a warning is
 class SimBridgeNode(Node):
     """Simulates on one thread, that of its executor: the GL context cannot move to another."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__("sim_bridge")
         config = self._config = declare(self, SimBridgeConfig)
         contract = self._contract = load_contract(config.contract_file)

@@ -10,7 +10,7 @@ class RunState(enum.StrEnum):
     """How a training run ended, as result.json and the `result` message of the program have it."""
 
     PUBLISHED = "PUBLISHED"
-    REFUSED = "REFUSED"  # by the gate
+    REJECTED = "REJECTED"  # by the gate
     FAILED = "FAILED"
     INTERRUPTED = "INTERRUPTED"
     DONE = "DONE"  # a process that is not the main one, which evaluates and publishes
@@ -18,7 +18,7 @@ class RunState(enum.StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether a run cannot be resumed."""
-        return self in (RunState.PUBLISHED, RunState.REFUSED)
+        return self in (RunState.PUBLISHED, RunState.REJECTED)
 
 
 class TrainerState(enum.StrEnum):
@@ -27,7 +27,7 @@ class TrainerState(enum.StrEnum):
     IDLE = "IDLE"
     RUNNING = "RUNNING"
     PUBLISHED = "PUBLISHED"
-    REFUSED = "REFUSED"  # by the gate
+    REJECTED = "REJECTED"  # by the gate
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
 
@@ -39,6 +39,6 @@ class TrainerState(enum.StrEnum):
 
 _ENDS: Mapping[str, TrainerState] = {
     RunState.PUBLISHED: TrainerState.PUBLISHED,
-    RunState.REFUSED: TrainerState.REFUSED,
+    RunState.REJECTED: TrainerState.REJECTED,
     RunState.INTERRUPTED: TrainerState.CANCELLED,
 }

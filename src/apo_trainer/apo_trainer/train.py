@@ -29,7 +29,7 @@ EXIT_STATUS = {
     RunState.PUBLISHED: 0,
     RunState.DONE: 0,
     RunState.FAILED: 2,
-    RunState.REFUSED: 3,
+    RunState.REJECTED: 3,
     RunState.INTERRUPTED: 130,
 }
 

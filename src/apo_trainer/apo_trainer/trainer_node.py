@@ -167,8 +167,8 @@ class TrainerNode(Node):
             **latest.summary(),
             "new_episodes": str(self._new_episodes.new),
             "every_n_episodes": str(self._config.every_n_episodes),
-            "set_aside": str(len(rejected)),
-            **{f"set_aside {path.name}": reason for path, reason in list(rejected.items())[:10]},
+            "rejected": str(len(rejected)),
+            **{f"rejected {path.name}": reason for path, reason in list(rejected.items())[:10]},
         }
         self._diagnostics.publish(diagnostic_array(self, level, text, values))
 

@@ -87,7 +87,7 @@ def test_base_and_final_are_evaluated_on_the_same_seeds():
     assert evaluated == [(50000, 0), (50001, 0), (50000, 2), (50001, 2)]
 
 
-@pytest.mark.parametrize("stack", [FakeStack(states=("REFUSED", "FAILED")), FakeStack(accepts=False)])
+@pytest.mark.parametrize("stack", [FakeStack(states=("REJECTED", "FAILED")), FakeStack(accepts=False)])
 def test_without_an_accepted_adapter_the_base_is_evaluated_once(stack):
     final, _ = run(stack)
     assert final == 0

@@ -186,11 +186,18 @@ def test_a_training_run_is_followed_to_its_end():
     )
 
 
-@pytest.mark.parametrize("state", ["PUBLISHED", "REFUSED", "FAILED"])
+@pytest.mark.parametrize("state", ["PUBLISHED", "REJECTED", "FAILED"])
 def test_a_training_run_is_over_however_it_ended(state):
     progress = TrainingProgress("r1", 0)
     progress.add(training(state))
     assert progress.is_over
+
+
+def test_a_training_run_that_is_not_over_has_no_record():
+    progress = TrainingProgress("r1", 0)
+    progress.add(training(step=10, loss=0.5))
+    with pytest.raises(RuntimeError, match="run r1 is not over"):
+        progress.record(1.0)
 
 
 def test_the_line_of_a_training_run():

@@ -78,8 +78,8 @@ def test_a_stopped_session_still_makes_a_report():
 
 def test_a_rejected_adapter_is_in_the_table():
     rejected = record()
-    rejected.trainings[0] = TrainingRecord(0, "r0", "REFUSED", "held-out L1 rose", 0, 30, 5.0, ())
-    assert "round 0: REFUSED: held-out L1 rose" in format_table(build_report(rejected, 0, 0))
+    rejected.trainings[0] = TrainingRecord(0, "r0", "REJECTED", "held-out L1 rose", 0, 30, 5.0, ())
+    assert "round 0: REJECTED: held-out L1 rose" in format_table(build_report(rejected, 0, 0))
 
 
 def test_an_interrupted_episode_is_listed_but_not_counted():

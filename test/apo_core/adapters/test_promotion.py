@@ -73,7 +73,7 @@ def test_a_document_comes_back_as_written():
         ({"other": 1}, "other is unknown"),
     ],
 )
-def test_a_wrong_document_is_refused(change, message):
+def test_a_wrong_document_is_rejected(change, message):
     with pytest.raises(AdapterError, match=message):
         from_document({**DOCUMENT, **change})
 

@@ -1,4 +1,4 @@
-"""Signatures: what a trusted key has signed is accepted, anything else is refused with its reason."""
+"""Signatures: what a trusted key has signed is accepted, anything else is rejected with its reason."""
 
 import json
 from pathlib import Path
@@ -87,7 +87,7 @@ def changed(document: bytes, /, **values) -> bytes:
         (lambda s: changed(s, signature="0" * 128), "does not belong to its manifest.json"),
     ],
 )
-def test_anything_else_is_refused_with_its_reason(key, tmp_path, damage, message):
+def test_anything_else_is_rejected_with_its_reason(key, tmp_path, damage, message):
     trusted = read_trusted_keys(tmp_path / "trainer.pub")
     with pytest.raises(AdapterError, match=message):
         trusted.check(MANIFEST, damage(key.sign(MANIFEST)))
@@ -105,7 +105,7 @@ def test_an_untrusted_key_cannot_sign_for_a_trusted_one(key, tmp_path):
         read_trusted_keys(tmp_path / "trainer.pub").check(MANIFEST, forged)
 
 
-def test_files_that_hold_no_such_key_are_refused(key, tmp_path):
+def test_files_that_hold_no_such_key_are_rejected(key, tmp_path):
     path, other = tmp_path / "file", X25519PrivateKey.generate()
     with pytest.raises(AdapterError, match="cannot be read: No such file"):
         read_signing_key(path)

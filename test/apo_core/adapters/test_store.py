@@ -68,7 +68,7 @@ def test_a_manifest_of_schema_version_2_is_of_the_old_action_labels(store: Adapt
 
 
 @pytest.mark.parametrize("label", ["", "binned", None, ["emitted"]])
-def test_unknown_action_labels_are_refused(store: AdapterStore, published: Path, label):
+def test_unknown_action_labels_are_rejected(store: AdapterStore, published: Path, label):
     with pytest.raises(AdapterError, match=r"action_labels = .* must be 'emitted' or 'rebinned'"):
         store.publish(TENSORS, CONFIG, dataclasses.replace(MANIFEST, action_labels=label))
     edit_manifest(published, action_labels=label)
@@ -86,7 +86,7 @@ def test_the_manifest_alone_is_read_without_the_tensors(store: AdapterStore, pub
 
 
 @pytest.mark.parametrize("version", [0, -1, 2**32, "1", "../000001", True, None])
-def test_a_number_that_cannot_be_an_adapter_is_refused(store: AdapterStore, published: Path, version):
+def test_a_number_that_cannot_be_an_adapter_is_rejected(store: AdapterStore, published: Path, version):
     with pytest.raises(AdapterError, match=r"must be 1\.\."):
         store.read(version)
 

@@ -1,4 +1,4 @@
-"""Whatever was tampered with in a published adapter is refused with its number and the reason."""
+"""Whatever was tampered with in a published adapter is rejected with its number and the reason."""
 
 import json
 import os
@@ -105,7 +105,7 @@ def other_number(folder: Path, _: Path) -> None:
     edit_manifest(folder, number=2)
 
 
-def refused_by_the_gate(folder: Path, _: Path) -> None:
+def rejected_by_the_gate(folder: Path, _: Path) -> None:
     edit_manifest(folder, verdict={"accepted": False})
 
 
@@ -213,7 +213,7 @@ def boolean_rank(folder: Path, _: Path) -> None:
         (huge_model, "adapter_model.safetensors has 5368709120 bytes, at most 4294967296"),
         (other_number, "number = 2 does not match the folder 000001"),
         (replayed_under_a_new_number, "number = 5 does not match the folder 000001"),
-        (refused_by_the_gate, "verdict.accepted = False must be true"),
+        (rejected_by_the_gate, "verdict.accepted = False must be true"),
         (own_parent, "parent = 1 must be below number = 1"),
         (other_schema, "this software reads 'apo.adapter' 1"),
         (unknown_field, "run is unknown"),
@@ -231,7 +231,7 @@ def boolean_rank(folder: Path, _: Path) -> None:
         (boolean_rank, "r = True must be a rank"),
     ],
 )
-def test_a_hostile_adapter_is_refused_with_its_number_and_the_reason(
+def test_a_hostile_adapter_is_rejected_with_its_number_and_the_reason(
     store: AdapterStore, published: Path, tmp_path: Path, damage, message
 ):
     outside = tmp_path / "outside"

@@ -65,14 +65,14 @@ def test_prune_keeps_what_is_promoted_and_what_a_rollback_brings_back(store: Ada
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda path: path.write_text("{"), "current.json is refused: current.json is not valid JSON"),
-        (lambda path: path.write_text("[" * 60_000), "current.json is refused"),
+        (lambda path: path.write_text("{"), "current.json is rejected: current.json is not valid JSON"),
+        (lambda path: path.write_text("[" * 60_000), "current.json is rejected"),
         (lambda path: path.write_bytes(bytes(70_000)), "current.json has 70000 bytes, at most 65536"),
         (lambda path: (path.unlink(), path.symlink_to("/etc/passwd")), "current.json is not a plain file"),
         (lambda path: (path.unlink(), os.mkfifo(path)), "current.json is not a plain file"),
     ],
 )
-def test_a_damaged_pointer_is_refused_and_nothing_is_guessed(store: AdapterStore, published: Path, damage, message):
+def test_a_damaged_pointer_is_rejected_and_nothing_is_guessed(store: AdapterStore, published: Path, damage, message):
     damage(store.path / "current.json")
     with pytest.raises(AdapterError, match=message):
         store.promotion()

@@ -19,7 +19,7 @@ def test_what_a_trusted_key_has_signed_is_read(store: AdapterStore, tmp_path: Pa
     assert trusting.read(1)[0].number == 1
     assert trusting.manifest(1)["number"] == 1
     assert [store.signer(version) for version in (1, 2)] == [key.fingerprint, ""]
-    with pytest.raises(AdapterError, match=r"adapter 2 in .* is refused: it is not signed"):
+    with pytest.raises(AdapterError, match=r"adapter 2 in .* is rejected: it is not signed"):
         trusting.read(2)
     with pytest.raises(AdapterError, match="it is not signed"):
         trusting.promote(2, NOW)
@@ -42,7 +42,7 @@ def test_a_store_without_keys_reads_signed_adapters(store: AdapterStore, tmp_pat
         (lambda folder: folder.rename(folder.with_name("000002")), "does not exist"),
     ],
 )
-def test_a_signed_adapter_that_was_changed_is_refused(store: AdapterStore, tmp_path: Path, damage, message):
+def test_a_signed_adapter_that_was_changed_is_rejected(store: AdapterStore, tmp_path: Path, damage, message):
     store.publish(TENSORS, CONFIG, MANIFEST, key=make_keys(tmp_path / "key", tmp_path / "pub"))
     damage(store.path / "000001")
     with pytest.raises(AdapterError, match=message):

@@ -61,7 +61,7 @@ def test_every_fault_is_listed():
         {"valves": ["wide"]},
     ],
 )
-def test_wrong_types_are_refused(values):
+def test_wrong_types_are_rejected(values):
     with pytest.raises(ConfigError):
         build(Pump, values, "pump.yaml")
 

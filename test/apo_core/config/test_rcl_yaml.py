@@ -43,7 +43,7 @@ def test_not_a_number_is_read():
 
 
 @pytest.mark.parametrize("text", ["speed: 1\nspeed: 2", "a: {b: 1, 'b': 2}", "- {x: 1, y: 2, x: 3}"])
-def test_a_key_that_is_there_twice_is_refused(text):
+def test_a_key_that_is_there_twice_is_rejected(text):
     with pytest.raises(yaml.YAMLError, match="twice"):
         parse_yaml(text)
 

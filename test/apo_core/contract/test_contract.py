@@ -87,7 +87,7 @@ def test_the_shipped_base_policy_was_made_for_the_shipped_contract():
 
 
 @pytest.mark.parametrize("data", [None, [], "text", 3])
-def test_what_is_no_mapping_is_refused(data):
+def test_what_is_no_mapping_is_rejected(data):
     with pytest.raises(ConfigError):
         contract_from_dict(data, "contract.yaml")
 
@@ -113,7 +113,7 @@ def test_every_misfit_of_an_observation_is_named(data):
     assert "state 'width' is missing" in text
 
 
-def test_unknown_state_is_refused(data):
+def test_unknown_state_is_rejected(data):
     with pytest.raises(ObservationError, match="'torque' is not in the contract"):
         contract_from_dict(data, "a").state_spec("torque")
 

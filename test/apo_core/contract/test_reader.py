@@ -26,7 +26,7 @@ def data() -> dict:
         ("linear_acceleratoin", 2.0, "limits.linear_acceleratoin is not a limit; known: linear_speed"),
     ],
 )
-def test_a_faulty_limit_is_refused(data, name, value, fault):
+def test_a_faulty_limit_is_rejected(data, name, value, fault):
     data["limits"][name] = value
     with pytest.raises(ConfigError, match=fault):
         contract_from_dict(data, "contract.yaml")
@@ -34,7 +34,7 @@ def test_a_faulty_limit_is_refused(data, name, value, fault):
 
 @pytest.mark.parametrize("i", range(6))
 @pytest.mark.parametrize(("low", "high"), [(0.1, 1.0), (-1.0, -0.1)])
-def test_a_range_in_which_the_arm_cannot_stand_still_is_refused(data, i, low, high):
+def test_a_range_in_which_the_arm_cannot_stand_still_is_rejected(data, i, low, high):
     data["action"]["low"][i], data["action"]["high"][i] = low, high
     name = "abcdef"[i]
     with pytest.raises(ConfigError, match=f"action.low of {name} = {low} must be at most 0 and action.high = {high}"):
@@ -47,7 +47,7 @@ def test_a_range_may_end_at_rest_and_that_of_the_gripper_is_free(data):
     assert contract_from_dict(data, "contract.yaml").action.low == (0.0, -1.0, -1.0, -1.0, -1.0, -1.0, 0.5)
 
 
-def test_feedback_of_another_type_is_refused(data):
+def test_feedback_of_another_type_is_rejected(data):
     data["feedback"] = {"topic": "ee_twist", "type": "geometry_msgs/msg/Twist"}
     with pytest.raises(ConfigError, match=r"feedback\.type = 'geometry_msgs/msg/Twist' is not one of"):
         contract_from_dict(data, "contract.yaml")
@@ -96,7 +96,7 @@ def test_every_fault_is_listed_with_its_place(data):
         ("frame_id", 3),
     ],
 )
-def test_faulty_values_are_refused(data, path, value):
+def test_faulty_values_are_rejected(data, path, value):
     data[path] = value
     with pytest.raises(ConfigError, match=r"contract\.yaml"):
         contract_from_dict(data, "contract.yaml")

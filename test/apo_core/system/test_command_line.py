@@ -37,7 +37,7 @@ def test_an_error_names_the_tool_and_gives_status_2(capsys, error):
         (int, 1, 9, "two", "invalid int value: 'two'"),
     ],
 )
-def test_a_number_beyond_its_limits_is_refused(capsys, kind, low, high, text, message):
+def test_a_number_beyond_its_limits_is_rejected(capsys, kind, low, high, text, message):
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--rows", type=number(kind, low, high))
     with pytest.raises(SystemExit):

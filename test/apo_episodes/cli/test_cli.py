@@ -183,13 +183,13 @@ def test_split_into_parts_and_merge(run, takeovers, tmp_path):
         ("train=1.5", "shares must be above 0 and at most 1 in sum"),
     ],
 )
-def test_wrong_parts_are_refused(run, takeovers, tmp_path, part, message):
+def test_wrong_parts_are_rejected(run, takeovers, tmp_path, part, message):
     status, _, err = run("split", takeovers, "--part", part, "--output", tmp_path / "out")
     assert status == 2 and message in err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_name_given_twice_is_refused(run, takeovers, tmp_path):
+def test_a_name_given_twice_is_rejected(run, takeovers, tmp_path):
     parts = ("--part", "train=0.9", "--part", "train=0.1")
     status, _, err = run("split", takeovers, *parts, "--output", tmp_path / "out")
     assert status == 2 and "--part train=0.1: train is given twice" in err
@@ -341,7 +341,7 @@ def test_a_full_disk_is_reported_in_a_line_and_leaves_nothing(run, takeovers, tm
         (["import", "--instruction", "x", "--position-step", "-1"], "--position-step: -1 must be at least 1e-06"),
     ],
 )
-def test_numbers_beyond_their_limits_are_refused(run, capsys, takeovers, tmp_path, arguments, message):
+def test_numbers_beyond_their_limits_are_rejected(run, capsys, takeovers, tmp_path, arguments, message):
     with pytest.raises(SystemExit):
         run(*arguments, "--output", tmp_path / "out", takeovers)
     assert message in capsys.readouterr().err

@@ -70,7 +70,7 @@ def test_frames_are_not_packed_with_loss_a_second_time(write, tmp_path, compress
 
 
 @pytest.mark.parametrize("at", [[], [0], [4], [2, 2], [3, 1], [-1], [9]])
-def test_steps_outside_the_episode_are_refused(write, tmp_path, at):
+def test_steps_outside_the_episode_are_rejected(write, tmp_path, at):
     with pytest.raises(EpisodeToolError, match=r"e1\.h5: cannot be cut at .*1\.\.3"):
         cut_episode(read_episode(write("PPPP")), at, tmp_path / "parts")
     assert not (tmp_path / "parts").exists()

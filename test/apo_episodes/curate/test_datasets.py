@@ -36,7 +36,7 @@ def test_a_file_gets_the_name_of_its_episode(write, tmp_path):
 
 
 @pytest.mark.parametrize("parts", [{"": []}, {"train": [], "valid": []}])
-def test_an_empty_part_is_refused(tmp_path, parts):
+def test_an_empty_part_is_rejected(tmp_path, parts):
     with pytest.raises(EpisodeToolError, match="no episode for"):
         write_folders(parts, tmp_path / "out")
     assert not (tmp_path / "out").exists()

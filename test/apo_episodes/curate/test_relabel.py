@@ -45,7 +45,7 @@ def test_labels_are_kept_beside_the_files(write, tmp_path):
     ]
 
 
-def test_labels_of_another_content_are_refused(write, tmp_path):
+def test_labels_of_another_content_are_rejected(write, tmp_path):
     path = write()
     write_labels(read_all([path]), LabelRule(), tmp_path / "labels.json")
     with h5py.File(path, "r+") as f:
@@ -72,7 +72,7 @@ def test_an_episode_without_labels_is_named(write, tmp_path):
         '{"schema": "apo.labels", "schema_version": 1, "rule": {}, "episodes": {"e1": {"labels": [["NONE", 1]]}}}',
     ],
 )
-def test_what_is_no_label_file_is_refused(write, tmp_path, text):
+def test_what_is_no_label_file_is_rejected(write, tmp_path, text):
     (tmp_path / "labels.json").write_text(text)
     with pytest.raises(EpisodeToolError, match=r"labels\.json"):
         read_labels(tmp_path / "labels.json", read_episode(write(), images=False))

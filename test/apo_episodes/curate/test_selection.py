@@ -93,6 +93,6 @@ def test_parts_are_disjoint_and_of_their_size(count, weights, seed):
 
 
 @pytest.mark.parametrize("shares", [{"a": 0.0}, {"a": -0.1, "b": 0.5}, {"a": 0.6, "b": 0.5}, {"a": float("nan")}])
-def test_shares_that_make_no_sense_are_refused(shares):
+def test_shares_that_make_no_sense_are_rejected(shares):
     with pytest.raises(EpisodeToolError, match="shares must be above 0 and at most 1 in sum"):
         draw_parts(10, shares, 0)

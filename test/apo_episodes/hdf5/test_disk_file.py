@@ -11,7 +11,7 @@ from apo_episodes.hdf5.disk_file import DiskFile, new_hdf5
 
 @pytest.fixture
 def full_disk(monkeypatch):
-    """Lets the disk take this many bytes; what goes beyond is refused."""
+    """Lets the disk take this many bytes; what goes beyond is rejected."""
     write = os.pwrite
     room = [0]
 

@@ -49,7 +49,7 @@ def test_depth_is_never_jpeg():
 
 
 @pytest.mark.parametrize("codec", ["zstd", "gzip", "none"])
-def test_data_of_another_size_are_refused(codec):
+def test_data_of_another_size_are_rejected(codec):
     packed = pack(FRAME, codec, 95).data
     for shape in ((12, 16, 1), (24, 16, 3), (1, 1, 1)):
         with pytest.raises(EpisodeFormatError, match="cannot be unpacked"):
@@ -59,18 +59,18 @@ def test_data_of_another_size_are_refused(codec):
 
 
 @pytest.mark.parametrize("codec", ["zstd", "gzip"])
-def test_bomb_is_refused(codec):
+def test_bomb_is_rejected(codec):
     packed = pack(np.zeros((4096, 4096, 3), np.uint8), codec, 95).data
     with pytest.raises(EpisodeFormatError):
         unpacked(packed, codec, (4, 4, 3), np.dtype(np.uint8))
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", b"text" * 50])
-def test_what_is_no_jpeg_is_refused(data):
+def test_what_is_no_jpeg_is_rejected(data):
     with pytest.raises(EpisodeFormatError, match="JPEG"):
         unpack_jpeg(data, (12, 16, 3))
 
 
-def test_jpeg_of_another_size_is_refused():
+def test_jpeg_of_another_size_is_rejected():
     with pytest.raises(EpisodeFormatError, match=r"not of the contract's shape \(4, 4, 3\)"):
         unpack_jpeg(pack(SMOOTH, "jpeg", 90).data, (4, 4, 3))

@@ -212,7 +212,7 @@ def test_targets_are_the_experts_bins_where_the_chunk_has_a_label(write_demonstr
     assert (wanted[1:, 1] == -100).all() and (wanted[1:, 0] >= 0).all()
 
 
-def test_demonstrations_without_an_expert_are_refused(write_demonstration):
+def test_demonstrations_without_an_expert_are_rejected(write_demonstration):
     with pytest.raises(ConfigError, match=r"a\.h5 has steps without an expert's action"):
         join_demonstrations([write_demonstration("a", "...", labelled=False)], ["front"], ["ee_pose"], 2)
     with pytest.raises(ConfigError, match="there are none"):

@@ -102,7 +102,7 @@ def test_methods_train_from_the_base_policy_on_all_undesirable_steps(arguments, 
     assert len(measured) == 3
 
 
-def test_what_the_gate_would_refuse_is_measured_and_marked(arguments, measured):
+def test_what_the_gate_would_reject_is_measured_and_marked(arguments, measured):
     assert compare.main([*arguments, "--methods", "apo", "--set", "gate_rise_nats=1000"]) == 0
     row = results()["apo"]
     assert row["n"] == 4

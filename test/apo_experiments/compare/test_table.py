@@ -65,12 +65,12 @@ def test_trainings_of_one_method_share_a_row():
         "1 of 2 accepted",
         "110 steps, 60 s",
     ]
-    assert "apo, seed 1: the gate would refuse it: too bad" in text
+    assert "apo, seed 1: the gate would reject it: too bad" in text
 
 
-def test_the_gate_may_refuse_every_training():
+def test_the_gate_may_reject_every_training():
     text = markdown([MethodResult("apo", (SECOND, dataclasses.replace(SECOND, seed=2)))])
-    assert cells(text, "apo")[9] == "refused"
+    assert cells(text, "apo")[9] == "rejected"
 
 
 def test_a_failed_training_leaves_the_others_in_the_row():
@@ -120,12 +120,12 @@ def test_all_lines_of_the_table_are_of_one_width(against):
     assert len({len(line) for line in text.splitlines() if line.startswith("|")}) == 1
 
 
-def test_refusals_notes_and_failures_are_below():
+def test_rejections_notes_and_failures_are_below():
     training = TrainingResult(((0, True),), 0, objections=("too bad",), notes=("no EXPERT sample",))
     text = markdown([BASE, MethodResult("kto", (training,)), MethodResult("tpo", (FAILED,))])
-    assert cells(text, "kto")[9] == "refused"
+    assert cells(text, "kto")[9] == "rejected"
     assert cells(text, "tpo")[1:6] == ["failed", "", "0", "", ""]
-    assert "\nkto: the gate would refuse it: too bad\n" in text
+    assert "\nkto: the gate would reject it: too bad\n" in text
     assert "\nkto: no EXPERT sample\n" in text
     assert "\ntpo: TrainingDataError: nothing\n" in text
 

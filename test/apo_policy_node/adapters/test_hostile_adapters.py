@@ -309,7 +309,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("make", HOSTILE, ids=lambda make: make.__name__)
-def test_it_is_refused_and_the_one_before_serves_on(
+def test_it_is_rejected_and_the_one_before_serves_on(
     make, policy, reloader, store, publish, forge, make_tensors, keys, tmp_path, seen
 ):
     publish(make_tensors(1))
@@ -319,7 +319,7 @@ def test_it_is_refused_and_the_one_before_serves_on(
 
     result = reloader.load(int(folder.name))
 
-    assert (result.state, result.version, result.requested_version) == (ReloadState.REFUSED, 1, 2)
+    assert (result.state, result.version, result.requested_version) == (ReloadState.REJECTED, 1, 2)
     assert re.search(HOSTILE[make], result.reason), result.reason
     after = policy.predict(seen)
     assert after.adapter_version == before.adapter_version == 1
@@ -329,7 +329,7 @@ def test_it_is_refused_and_the_one_before_serves_on(
 
 
 def test_a_sound_one_is_loaded(policy, reloader, publish, make_tensors, seen):
-    """The other tests refuse for their own reason only."""
+    """The other tests reject for their own reason only."""
     publish(make_tensors(1))
     reloader.load(1)
     before = policy.predict(seen)

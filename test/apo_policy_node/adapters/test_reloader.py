@@ -58,13 +58,13 @@ def test_a_rollback_leads_back_to_the_base_policy(reloader, policy, publish):
     assert (reloader.roll_back().version, policy.bias) == (0, 0.0)
 
 
-def test_a_refusal_changes_nothing_about_the_way_back(reloader, policy, publish):
+def test_a_rejection_changes_nothing_about_the_way_back(reloader, policy, publish):
     publish(0.5)
     publish(0.75)
     publish(name="other")
     reloader.load(1)
     reloader.swap(reloader.stage(2))
-    assert reloader.stage(3).state == ReloadState.REFUSED
+    assert reloader.stage(3).state == ReloadState.REJECTED
 
     assert reloader.roll_back().version == 1
 
@@ -83,7 +83,7 @@ def test_a_swap_that_fails_half_way_leaves_what_served(reloader, policy, publish
     policy.swap = broken
     result = reloader.swap(staged)
 
-    assert (result.state, result.reason, result.version) == (ReloadState.REFUSED, "RuntimeError: device lost", 1)
+    assert (result.state, result.reason, result.version) == (ReloadState.REJECTED, "RuntimeError: device lost", 1)
     assert (policy.bias, policy.adapter_version) == (0.5, 1)
 
 
@@ -142,24 +142,24 @@ def test_an_adapter_of_another_policy_is_rejected(reloader, policy, publish, ada
     publish(**adapter)
     result = reloader.load(2)
 
-    assert result.state == ReloadState.REFUSED
+    assert result.state == ReloadState.REJECTED
     assert (result.version, result.requested_version) == (1, 2)
     assert re.search(reason, result.reason)
     assert (policy.bias, policy.adapter_version) == (0.25, 1)
 
 
-def test_a_damaged_adapter_is_refused(reloader, store, publish):
+def test_a_damaged_adapter_is_rejected(reloader, store, publish):
     publish()
     path = store.path / "000001" / "adapter_model.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
 
     result = reloader.load(1)
 
-    assert result.state == ReloadState.REFUSED
+    assert result.state == ReloadState.REJECTED
     assert "the manifest lists" in result.reason
 
 
-def test_a_version_not_in_the_store_is_refused(reloader):
+def test_a_version_not_in_the_store_is_rejected(reloader):
     assert "adapter 4 in" in reloader.load(4).reason
 
 
@@ -177,7 +177,7 @@ def test_an_adapter_that_fails_in_the_second_slot_never_reaches_the_policy(
     second.change = change
     result = reloader.load(1)
 
-    assert result.state == ReloadState.REFUSED
+    assert result.state == ReloadState.REJECTED
     assert reason in result.reason
     assert (policy.adapter_version, policy.predicted) == (0, [])
 
@@ -199,7 +199,7 @@ def test_an_unexpected_error_rejects_the_adapter(reloader, policy, publish):
     policy.stage = broken
     result = reloader.load(1)
 
-    assert (result.state, result.reason) == (ReloadState.REFUSED, "MemoryError: no room")
+    assert (result.state, result.reason) == (ReloadState.REJECTED, "MemoryError: no room")
 
 
 def test_poll_names_what_is_promoted_once_a_promotion(reloader):
@@ -221,11 +221,11 @@ def test_a_pointer_that_counts_from_the_start_again_is_followed(reloader):
     assert polled == [1, None, 2, None]
 
 
-def test_poll_does_not_try_a_refused_version_again(reloader, store, publish):
+def test_poll_does_not_try_a_rejected_version_again(reloader, store, publish):
     publish(name="other")
 
     assert reloader.poll(store.promotion()) == 1
-    assert reloader.load(1).state == ReloadState.REFUSED
+    assert reloader.load(1).state == ReloadState.REJECTED
     assert reloader.poll(store.promotion()) is None
     publish()
     assert reloader.poll(store.promotion()) == 2

@@ -71,11 +71,11 @@ def test_the_swap_waits_for_its_turn_between_two_inferences(run_worker, policy, 
 def test_what_is_promoted_is_loaded_with_auto_reload(run_worker, publish):
     _, results = run_worker(auto_reload=True)
     publish(name="other")
-    refused: ReloadResult = results.get(timeout=WAIT_S)
+    rejected: ReloadResult = results.get(timeout=WAIT_S)
     publish()
     loaded: ReloadResult = results.get(timeout=WAIT_S)
 
-    assert (refused.state, refused.requested_version) == (ReloadState.REFUSED, 1)
+    assert (rejected.state, rejected.requested_version) == (ReloadState.REJECTED, 1)
     assert (loaded.state, loaded.version) == (ReloadState.LOADED, 2)
 
 

@@ -253,6 +253,6 @@ def test_an_observation_that_does_not_fit_the_contract_causes_no_action(runner, 
     assert policy.predicted == []
 
 
-def test_replan_steps_below_one_is_refused(policy, contract, clock):
+def test_replan_steps_below_one_is_rejected(policy, contract, clock):
     with pytest.raises(ConfigError, match="replan_steps = 0 must be at least 1"):
         PolicyRunner(policy, contract, replan_steps=0, clock=clock)

@@ -112,7 +112,7 @@ def test_files_are_made_once_and_completed_later(tmp_path):
     np.testing.assert_array_equal(repeated.images["wrist"], episode.images["wrist"])
 
 
-def test_an_unknown_task_is_refused(tmp_path):
+def test_an_unknown_task_is_rejected(tmp_path):
     with pytest.raises(ConfigError, match="task = 'Juggle' is not one of"):
         ensure_demonstrations("Juggle", tmp_path, 1, 0, contract=CONTRACT)
 

@@ -1,4 +1,4 @@
-"""The simulated arm: frames, determinism, units, and what it refuses."""
+"""The simulated arm: frames, determinism, units, and what it rejects."""
 
 import subprocess
 import sys
@@ -200,7 +200,7 @@ def test_config_reports_every_fault_at_once():
         ({"texture": "silk"}, "texture"),
     ],
 )
-def test_config_refuses(change, match):
+def test_config_rejects(change, match):
     with pytest.raises(ConfigError, match=match):
         SimConfig(**change)
 
@@ -225,12 +225,12 @@ def test_action_is_scaled_to_the_controller():
         (np.array([0, 0, 0, 0, 0, 10.1, 0]), "exceeds"),
     ],
 )
-def test_action_refused(action, match):
+def test_action_rejected(action, match):
     with pytest.raises(ValueError, match=match):
         controller_input(action)
 
 
-def test_misuse_is_refused(env):
+def test_misuse_is_rejected(env):
     with pytest.raises(ValueError, match="seed = -1"):
         env.reset(-1)
     made = SimEnv(SimConfig(cameras={}))

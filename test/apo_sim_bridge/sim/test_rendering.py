@@ -16,7 +16,7 @@ def test_backend_keeps_the_users_choice_and_falls_back():
         rendering.choose_backend({}, probe=lambda backend: "missing")
 
 
-def test_a_mujoco_with_another_gl_library_is_refused():
+def test_a_mujoco_with_another_gl_library_is_rejected():
     code = (
         "import os; os.environ.pop('MUJOCO_GL', None)\n"
         "import robosuite\n"

@@ -72,7 +72,7 @@ def test_a_failed_episode_without_takeover_follows_the_rule(write_episode):
     assert left_out.rows.tolist() == [0] * 5
 
 
-def test_a_human_step_without_a_human_action_is_refused(write_episode):
+def test_a_human_step_without_a_human_action_is_rejected(write_episode):
     episode = read_episode(write_episode("a", "PPH", human_recorded=False), images=False)
     with pytest.raises(EpisodeFormatError, match="step 2 was driven by HUMAN but has no human action"):
         episode_data(episode, RULE, 4)

@@ -60,7 +60,7 @@ def test_desirable_up_undesirable_down_and_no_larger_error_is_accepted():
 
 
 @pytest.mark.parametrize("rise", [0.0, -0.25, math.nan])
-def test_desirable_steps_that_did_not_become_more_likely_are_refused(rise):
+def test_desirable_steps_that_did_not_become_more_likely_are_rejected(rise):
     verdict = evaluate(good(**{E: ClassMeans(10, rise, 0.1, 0.1), H: ClassMeans(10, rise, 0.1, 0.1)}), [], LIMITS)
     assert not verdict.accepted
     assert verdict.reasons == (
@@ -69,7 +69,7 @@ def test_desirable_steps_that_did_not_become_more_likely_are_refused(rise):
 
 
 @pytest.mark.parametrize("fall", [0.0, 1.5, math.nan])
-def test_undesirable_steps_that_did_not_become_less_likely_are_refused(fall):
+def test_undesirable_steps_that_did_not_become_less_likely_are_rejected(fall):
     verdict = evaluate(good(**{U: ClassMeans(10, fall, 0.3, 0.1)}), [], LIMITS)
     assert not verdict.accepted
     assert verdict.reasons == (
@@ -96,7 +96,7 @@ def test_rise_and_fall_are_configurable():
     assert evaluate(good(**{U: ClassMeans(10, 1.5, 0.3, 0.1)}), [], limits(fall_nats=-2.0)).accepted
 
 
-def test_a_larger_error_than_the_reference_is_refused_beyond_the_tolerance():
+def test_a_larger_error_than_the_references_is_rejected_beyond_tolerance():
     worse = good(**{E: ClassMeans(30, 0.5, 0.15, 0.11)})
     verdict = evaluate(worse, [], LIMITS)
     assert not verdict.accepted
@@ -105,13 +105,13 @@ def test_a_larger_error_than_the_reference_is_refused_beyond_the_tolerance():
     assert not evaluate(good(**{E: ClassMeans(30, 0.5, math.nan, 0.11)}), [], LIMITS).accepted
 
 
-def test_error_above_the_tolerance_is_refused_and_at_the_limit_accepted():
+def test_error_above_the_tolerance_is_rejected_and_at_the_limit_accepted():
     means = {E: ClassMeans(4, 1.0, 0.375, 0.25), U: ClassMeans(4, -1.0, 0.0, 0.0)}
     assert evaluate(means, [], limits(l1_tolerance=0.5)).accepted
     assert not evaluate(means, [], limits(l1_tolerance=0.4375)).accepted
 
 
-def test_a_larger_error_than_that_of_the_serving_adapter_is_refused_too():
+def test_a_larger_error_than_that_of_the_serving_adapter_is_rejected_too():
     def serving(l1):
         return {E: ClassMeans(30, 0.5, 0.10, 0.11, serving_l1=l1, serving_log_ratio=0.25)}
 
@@ -127,7 +127,7 @@ def test_a_larger_error_than_that_of_the_serving_adapter_is_refused_too():
     assert not evaluate(serving(math.nan), [], LIMITS).accepted
 
 
-def test_more_edge_tokens_than_the_reference_are_refused_beyond_the_limit():
+def test_more_edge_tokens_than_the_reference_are_rejected_beyond_the_limit():
     means = {E: ClassMeans(10, 0.5, 0.1, 0.1, edges=0.30, ref_edges=0.05)}
     verdict = evaluate(means, [], LIMITS)
     assert verdict.reasons == (
@@ -139,7 +139,7 @@ def test_more_edge_tokens_than_the_reference_are_refused_beyond_the_limit():
 
 
 @pytest.mark.parametrize("ratio", [-20.5, math.nan])
-def test_an_adapter_that_gives_up_what_the_policy_could_do_is_refused(ratio):
+def test_an_adapter_that_gives_up_what_the_policy_could_do_is_rejected(ratio):
     verdict = evaluate(good(), [], LIMITS, ClassMeans(6, ratio, 0.1, 0.1))
     assert verdict.reasons == (
         f"held-out log-ratio of the policy's own successes {ratio:.3f} is below gate_own_success_nats = -20 "
@@ -162,7 +162,7 @@ def test_what_else_could_not_be_judged_is_noted():
     )
 
 
-def test_a_failed_self_test_is_refused_with_its_reason():
+def test_a_failed_self_test_is_rejected_with_its_reason():
     verdict = evaluate(good(), ["self-test: blind"], LIMITS)
     assert not verdict.accepted
     assert verdict.reasons == ("self-test: blind",)
@@ -189,7 +189,7 @@ def test_a_method_that_imitates_is_not_judged_by_the_undesirable():
     assert "held_out_undesirable_log_ratio" not in verdict.values
 
 
-def test_too_few_held_out_samples_are_refused():
+def test_too_few_held_out_samples_are_rejected():
     verdict = evaluate({}, [], LIMITS)
     assert not verdict.accepted
     assert verdict.reasons == (

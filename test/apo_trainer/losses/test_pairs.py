@@ -61,7 +61,7 @@ def test_tpo_with_windows_of_one_step_is_dpo():
 
 
 @pytest.mark.parametrize(("rows", "window"), [(3, 1), (6, 2), (0, 1)])
-def test_rows_that_make_no_pairs_are_refused(rows, window):
+def test_rows_that_make_no_pairs_are_rejected(rows, window):
     with pytest.raises(ValueError, match=f"{rows} rows do not make pairs of windows of {window} steps"):
         tpo_loss(torch.zeros(rows), torch.zeros(rows), window)
 

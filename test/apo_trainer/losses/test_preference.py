@@ -53,7 +53,7 @@ def test_adaptive_weights_are_uniform_when_every_error_is_zero():
     assert weights.tolist() == pytest.approx([1 - math.exp(-0.25)] * 3 + [math.exp(-0.25)], abs=1e-6)
 
 
-def test_adaptive_weights_refuse_an_unknown_scale():
+def test_adaptive_weights_reject_an_unknown_scale():
     with pytest.raises(ValueError, match="relative_to = 'median'"):
         adaptive_weights(tensor(1.0), flags(True), relative_to="median")
 

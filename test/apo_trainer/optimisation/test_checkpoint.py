@@ -88,7 +88,7 @@ def test_a_run_of_other_settings_or_data_cannot_go_on(trainer_of, tmp_path, chan
 
 
 @pytest.mark.parametrize("content", [b"", b"no tensors at all", None])
-def test_a_file_that_is_none_is_refused(trainer_of, tmp_path, content):
+def test_a_file_that_is_none_is_rejected(trainer_of, tmp_path, content):
     if content is not None:
         (tmp_path / "progress").write_bytes(content)
     with pytest.raises(ResumeError, match="cannot be read"):

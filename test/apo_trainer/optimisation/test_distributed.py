@@ -65,7 +65,7 @@ def test_one_process_has_the_whole_batch():
     assert not alone.any(False)
 
 
-def test_each_process_has_its_part_and_an_uneven_batch_is_refused():
+def test_each_process_has_its_part_and_an_uneven_batch_is_rejected():
     group = Processes()
     group.rank, group.count = 1, 2
     assert group.rows(8) == range(4, 8)

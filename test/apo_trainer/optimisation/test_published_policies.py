@@ -61,13 +61,13 @@ def test_the_adapter_learns_and_nothing_else_changes(make_trainer, contract, tmp
     assert trainer.held_out().means and all(np.isfinite(v).all() for v in trainer.adapter().values())
 
 
-def test_a_continuous_head_is_refused(make_trainer, contract, tmp_path):
+def test_a_continuous_head_is_rejected(make_trainer, contract, tmp_path):
     changes = {**ROBOT, "chunk": 2, "contract_sha256": contract.sha256}
     trainer = make_trainer(published.make_openvla_oft(tmp_path / "policy", proprio=False, **changes))
     with pytest.raises(ConfigError, match="continuous head"):
         next(iter(trainer.steps()))
 
 
-def test_pi0_fast_is_refused(make_trainer, contract, tmp_path):
+def test_pi0_fast_is_rejected(make_trainer, contract, tmp_path):
     with pytest.raises(ConfigError, match="serves only"):
         make_trainer(published.make_pi0_fast(tmp_path / "policy", contract_sha256=contract.sha256))

@@ -208,7 +208,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(trainer_of):
         run(trainer_of(parent=parent, **plain()))
 
 
-def test_a_parent_of_another_rank_is_refused(trainer_of):
+def test_a_parent_of_another_rank_is_rejected(trainer_of):
     parent = trainer_of(**plain(lora_rank=4)).adapter()
     with pytest.raises(AdapterError, match="shape"):
         trainer_of(parent=parent, **plain())

@@ -94,7 +94,7 @@ def test_the_pattern_names_every_layer_of_the_small_vla(policy_of):
     ("targets", "message"),
     [("no_such_layer", "lora_targets = 'no_such_layer' matches none of"), ("(", r"lora_targets = '\(' is no regular")],
 )
-def test_a_pattern_without_a_layer_or_a_meaning_is_refused(trainer_of, policy_of, targets, message):
+def test_a_pattern_without_a_layer_or_a_meaning_is_rejected(trainer_of, policy_of, targets, message):
     with pytest.raises(ConfigError, match=message):
         trainer_of(lora_targets=targets)
     with pytest.raises(ConfigError, match=message):

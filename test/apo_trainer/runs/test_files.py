@@ -32,7 +32,7 @@ def test_what_was_asked_for_is_read_back(begun, tmp_path):
     assert request == RunRequest("name", 0, 3, (path,), (("e2.h5", "requested but not found"),))
 
 
-def test_a_folder_without_a_run_is_refused(tmp_path):
+def test_a_folder_without_a_run_is_rejected(tmp_path):
     with pytest.raises(RunFolderError, match="no run to resume"):
         RunFiles(tmp_path).read()
 
@@ -43,8 +43,8 @@ def test_an_episode_file_that_is_gone_is_named(begun, tmp_path):
         begun.read()
 
 
-@pytest.mark.parametrize("state", ["PUBLISHED", "REFUSED"])
-def test_a_finished_run_is_refused_and_needs_no_progress(begun, state):
+@pytest.mark.parametrize("state", ["PUBLISHED", "REJECTED"])
+def test_a_finished_run_is_rejected_and_needs_no_progress(begun, state):
     begun.progress.write_text("")
     begun.write_result(result(state))
     assert not begun.progress.exists()

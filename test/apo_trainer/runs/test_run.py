@@ -73,8 +73,8 @@ def test_published_run_has_every_stage_in_its_result(start, tmp_path):
     assert AdapterStore(tmp_path / "adapters").versions() == [1]
 
 
-@pytest.mark.parametrize(("gated", "state", "version"), [(True, "REFUSED", None), (False, "PUBLISHED", 1)])
-def test_refused_adapter_is_published_without_gate_alone(start, gated, state, version):
+@pytest.mark.parametrize(("gated", "state", "version"), [(True, "REJECTED", None), (False, "PUBLISHED", 1)])
+def test_rejected_adapter_is_published_without_gate_alone(start, gated, state, version):
     result, _ = start(gated=gated, gate_rise_nats=1e6)
     assert (result.state, result.version, result.verdict.accepted) == (state, version, False)
 

@@ -19,7 +19,7 @@ def test_after_the_last_step_the_run_is_judged(step, message):
 
 @pytest.mark.parametrize(
     ("word", "state"),
-    [("PUBLISHED", "PUBLISHED"), ("REFUSED", "REFUSED"), ("INTERRUPTED", "CANCELLED"), ("ANYTHING", "FAILED")],
+    [("PUBLISHED", "PUBLISHED"), ("REJECTED", "REJECTED"), ("INTERRUPTED", "CANCELLED"), ("ANYTHING", "FAILED")],
 )
 def test_the_last_word_of_the_program_is_the_state(word, state):
     result = {**RESULT, "state": word, "metrics": {"loss": 0.125}}

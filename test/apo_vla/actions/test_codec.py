@@ -78,7 +78,7 @@ def test_data_units_become_contract_units_and_back():
 
 
 @pytest.mark.parametrize(("scale", "offset"), [([1.0], [0.0]), ([0.0, 1.0], [0.0, 0.0]), ([1.0, 1.0], [0.0, np.inf])])
-def test_units_that_lose_the_action_are_refused(scale, offset):
+def test_units_that_lose_the_action_are_rejected(scale, offset):
     with pytest.raises(ConfigError, match="scale"):
         ActionCodec([-0.1, 0.0], [0.3, 1.0], [True, False], scale=scale, offset=offset)
 

@@ -62,7 +62,7 @@ def test_tokens_that_are_no_chunk_are_a_fault(fast, change):
 
 
 @pytest.mark.parametrize("scale", [0, -10, float("inf")])
-def test_a_scale_that_cannot_be_divided_by_is_refused(tmp_path, scale):
+def test_a_scale_that_cannot_be_divided_by_is_rejected(tmp_path, scale):
     folder = published.make_fast_tokenizer(tmp_path / "fast")
     path = folder / "processor_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "scale": scale}))

@@ -43,14 +43,14 @@ def test_faults_name_the_parameter_and_the_file(tmp_path):
         ("action_offset: [.nan]", "action_offset = [nan] must be finite"),
     ],
 )
-def test_values_that_cannot_be_used_are_refused(tmp_path, line, fault):
+def test_values_that_cannot_be_used_are_rejected(tmp_path, line, fault):
     (tmp_path / "deployment.yaml").write_text(line + "\n")
     with pytest.raises(ConfigError, match=re.escape(fault)):
         read_deployment(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["[1, 2]", "a: [", "just text"])
-def test_what_is_no_mapping_is_refused(tmp_path, text):
+def test_what_is_no_mapping_is_rejected(tmp_path, text):
     (tmp_path / "deployment.yaml").write_text(text)
     with pytest.raises((CheckpointError, ConfigError), match=r"deployment.yaml"):
         read_deployment(tmp_path)

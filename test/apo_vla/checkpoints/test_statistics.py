@@ -36,7 +36,7 @@ def test_state_is_joined_in_order_scaled_and_clipped():
     assert s.normalise_state({"width": np.array([99.0]), "pose": np.array([0.5, 2.0])}).tolist() == [0.0, -5.0, 5.0]
 
 
-def test_a_state_that_does_not_fit_is_refused():
+def test_a_state_that_does_not_fit_is_rejected():
     s = compute_statistics(*frames(), mask=[True, True], contract_sha256="abc")
     with pytest.raises(ObservationError, match=r"'width' has shape None, the policy was trained with \(1,\)"):
         s.normalise_state({"pose": np.zeros(2)})
@@ -56,6 +56,6 @@ def test_the_file_is_read_as_it_was_written(tmp_path):
         read_statistics(path)
 
 
-def test_no_frames_are_refused():
+def test_no_frames_are_rejected():
     with pytest.raises(ValueError, match="0 actions"):
         compute_statistics(np.zeros((0, 2)), {}, [True, True], "abc")

@@ -42,7 +42,7 @@ def test_the_family_stands_under_one_of_three_names(tmp_path, key):
     assert read_family_name(tmp_path) == "x"
 
 
-def test_a_config_without_a_family_is_refused(tmp_path):
+def test_a_config_without_a_family_is_rejected(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(CheckpointError, match="names no family"):
         read_family_name(tmp_path)

@@ -50,7 +50,7 @@ def test_missing_unexpected_and_misshapen_tensors_are_all_named(folder):
         WeightFiles(folder).fill(other, "cpu", torch.float32, lambda name: name)
 
 
-def test_values_that_are_not_finite_are_refused(folder):
+def test_values_that_are_not_finite_are_rejected(folder):
     path = folder / "model-00001-of-00002.safetensors"
     tensors = load_file(path)
     tensors["0.bias"][1] = float("nan")
@@ -65,7 +65,7 @@ def test_a_missing_shard_is_named(folder):
         WeightFiles(folder)
 
 
-def test_an_index_that_disagrees_with_its_shards_is_refused(folder):
+def test_an_index_that_disagrees_with_its_shards_is_rejected(folder):
     path = folder / "model.safetensors.index.json"
     index = json.loads(path.read_text())
     index["weight_map"]["2.weight"] = "model-00001-of-00002.safetensors"
@@ -77,14 +77,14 @@ def test_an_index_that_disagrees_with_its_shards_is_refused(folder):
         WeightFiles(folder)
 
 
-def test_an_index_that_leads_out_of_the_folder_is_refused(folder):
+def test_an_index_that_leads_out_of_the_folder_is_rejected(folder):
     path = folder / "model.safetensors.index.json"
     path.write_text(json.dumps({"weight_map": {"0.weight": "../model.safetensors"}}))
     with pytest.raises(CheckpointError, match=r"are not plain file names"):
         WeightFiles(folder)
 
 
-def test_a_truncated_shard_is_refused(folder):
+def test_a_truncated_shard_is_rejected(folder):
     path = folder / "model-00001-of-00002.safetensors"
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(CheckpointError, match=r"model-00001-of-00002.safetensors: cannot be read"):

@@ -93,7 +93,7 @@ def test_bind_keeps_what_is_there(openvla_copy, robot, capsys):
         (["--statistics-key", "bridge_orig", "--chunk", "0"], "chunk = 0 is below its limit 1"),
     ],
 )
-def test_bind_refuses_what_the_robot_or_the_data_lack(openvla_copy, robot, capsys, arguments, message):
+def test_bind_rejects_what_the_robot_or_the_data_lack(openvla_copy, robot, capsys, arguments, message):
     (openvla_copy / "deployment.yaml").unlink()
     assert main(["bind", str(openvla_copy), "--robot", str(robot), *arguments]) == 2
     assert message in capsys.readouterr().err and not (openvla_copy / "deployment.yaml").exists()
@@ -112,7 +112,7 @@ def test_bind_of_pi0_fast_takes_the_state(pi0_copy, robot, capsys):
     assert read_deployment(pi0_copy).state == (POSE, FINGERS)
 
 
-def test_bind_of_pi0_fast_refuses_what_it_does_not_have(pi0_copy, robot, capsys):
+def test_bind_of_pi0_fast_rejects_what_it_does_not_have(pi0_copy, robot, capsys):
     (pi0_copy / "deployment.yaml").unlink()
     arguments = ["--state", POSE, "--statistics-key", "x", "--centre-crop", "--chunk", "5"]
     assert main(["bind", str(pi0_copy), "--robot", str(robot), *arguments]) == 2
@@ -133,13 +133,13 @@ def test_bind_of_pi0_fast_refuses_what_it_does_not_have(pi0_copy, robot, capsys)
         ),
     ],
 )
-def test_bind_refuses_a_state_that_the_checkpoint_does_not_read(oft_copy, robot, capsys, arguments, message):
+def test_bind_rejects_a_state_that_the_checkpoint_does_not_read(oft_copy, robot, capsys, arguments, message):
     (oft_copy / "deployment.yaml").unlink()
     assert main(["bind", str(oft_copy), "--robot", str(robot), "--chunk", "8", *arguments]) == 2
     assert message in capsys.readouterr().err and not (oft_copy / "deployment.yaml").exists()
 
 
-def test_bind_refuses_two_cameras_for_one_that_looks_through_one(openvla_copy, tmp_path, capsys):
+def test_bind_rejects_two_cameras_for_one_that_looks_through_one(openvla_copy, tmp_path, capsys):
     (openvla_copy / "deployment.yaml").unlink()
     images = {name: CONTRACT["images"]["front"] | {"topic": name} for name in ("front", "wrist")}
     robot = tmp_path / "two.yaml"

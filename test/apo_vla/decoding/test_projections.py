@@ -75,7 +75,7 @@ def test_adapters_of_one_product_need_one_scale(layer):
         bound_layer(layer)
 
 
-def test_an_adapter_merged_in_place_is_refused(layer):
+def test_an_adapter_merged_in_place_is_rejected(layer):
     layer.self_attn.q_proj.merge()
     for make in (bound_layer, lambda layer: merged_layer(layer, HEADS)):
         with pytest.raises(ValueError, match="an adapter was merged in place"):

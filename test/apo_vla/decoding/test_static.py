@@ -179,7 +179,7 @@ def test_compiled_code_is_equal_and_kept_for_another_adapter(causal, prefix, mon
 
 
 @pytest.mark.parametrize("change", VARIANTS)
-def test_a_variant_with_other_arithmetic_is_refused(change):
+def test_a_variant_with_other_arithmetic_is_rejected(change):
     shape = {"vocab_size": 8, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1}
     with pytest.raises(ValueError, match="StaticDecoder cannot decode with this model: it needs"):
         StaticDecoder(LlamaModel(LlamaConfig(**{**shape, "num_attention_heads": 2, **change})))

@@ -65,6 +65,6 @@ def test_a_batch_equals_its_images():
 
 
 @pytest.mark.parametrize("image", [np.zeros((84, 84, 3)), np.zeros((84, 84), np.uint8), np.zeros((4, 84, 3), np.uint8)])
-def test_what_is_not_an_image_is_refused(image):
+def test_what_is_not_an_image_is_rejected(image):
     with pytest.raises(ObservationError, match="must be uint8"):
         process_image(image, 64)

@@ -22,6 +22,6 @@ def test_the_order_of_instructions_does_not_matter():
 
 
 @pytest.mark.parametrize("text", ["", "  ", "a b c d e f"])
-def test_an_instruction_that_does_not_fit_is_refused(text):
+def test_an_instruction_that_does_not_fit_is_rejected(text):
     with pytest.raises(ObservationError, match="must not be empty and make at most 9 "):
         encode_prompts(build_tokenizer(["a b c d e f"]), [text], 9)

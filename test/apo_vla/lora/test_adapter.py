@@ -156,7 +156,7 @@ def _not_finite(tensors):
         (_not_finite, "has values that are not finite"),
     ],
 )
-def test_an_adapter_that_does_not_fit_is_refused(adapted, damage, message):
+def test_an_adapter_that_does_not_fit_is_rejected(adapted, damage, message):
     base, tensors = logits(adapted), random_adapter(adapted)
     damage(tensors)
     with pytest.raises(AdapterError, match=message):
@@ -181,7 +181,7 @@ def test_peft_loads_the_files(adapted, tmp_path):
     assert torch.equal(logits(loaded.base_model.model), logits(adapted))
 
 
-def test_a_config_that_changes_the_meaning_is_refused():
+def test_a_config_that_changes_the_meaning_is_rejected():
     config = adapter_config(SETTINGS)
     check_adapter_config(SETTINGS, json.loads(json.dumps(config)))
     with pytest.raises(AdapterError, match=r"r = 4, the policy has 8.*lora_alpha = 8.0, the policy has 16.0"):
@@ -219,7 +219,7 @@ def test_the_pattern_is_part_of_the_adapters_configuration():
 
 
 @pytest.mark.parametrize(("pattern", "message"), [("q_proj", "matches none of"), ("[", "is no regular expression")])
-def test_a_pattern_that_names_no_layer_is_refused(tiny_model, pattern, message):
+def test_a_pattern_that_names_no_layer_is_rejected(tiny_model, pattern, message):
     with pytest.raises(ConfigError, match=message):
         attach_lora(tiny_model, LoraSettings(targets=pattern))
     assert not lora_parameters(tiny_model)

@@ -59,7 +59,7 @@ def test_rank_stabilised_adapters_are_scaled_by_the_root_of_the_rank(folder):
     torch.testing.assert_close(stabilised, plain * 2**0.5)
 
 
-def test_another_kind_of_adapter_is_refused(folder):
+def test_another_kind_of_adapter_is_rejected(folder):
     change(folder, use_dora=True, bias="all", alpha_pattern={"0": 3})
     with pytest.raises(AdapterError, match=r"bias = 'all', must be 'none'; use_dora.*; alpha_pattern"):
         MergedAdapter(folder, shapes(network()))
@@ -72,7 +72,7 @@ def test_tensors_that_do_not_fit_are_named(folder):
         MergedAdapter(folder, other)
 
 
-def test_half_a_pair_is_refused(folder):
+def test_half_a_pair_is_rejected(folder):
     path = folder / "adapter_model.safetensors"
     tensors = load_file(path)
     del tensors["base_model.model.2.lora_B.weight"]
@@ -81,7 +81,7 @@ def test_half_a_pair_is_refused(folder):
         MergedAdapter(folder, shapes(network()))
 
 
-def test_an_unreadable_adapter_is_refused(folder):
+def test_an_unreadable_adapter_is_rejected(folder):
     (folder / "adapter_model.safetensors").write_bytes(b"no tensors")
     with pytest.raises(AdapterError, match=r"cannot be read"):
         MergedAdapter(folder, shapes(network()))

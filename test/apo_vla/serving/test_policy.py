@@ -166,7 +166,7 @@ def test_another_precision_acts_alike(tiny_model, tiny_tokenizer, tiny_statistic
     np.testing.assert_array_equal(serving.predict(observation(), expected.values[:1]).log_probs, chunk.log_probs)
 
 
-def test_settings_that_the_device_cannot_do_are_refused(tiny_policy):
+def test_settings_that_the_device_cannot_do_are_rejected(tiny_policy):
     policy = tiny_policy(LORA)
     with pytest.raises(ConfigError, match="cuda_graphs = true needs device = cuda:0 or another GPU, got 'cpu'"):
         ServingPolicy(policy, ServingSettings(cuda_graphs=True))
@@ -174,7 +174,7 @@ def test_settings_that_the_device_cannot_do_are_refused(tiny_policy):
         ServingPolicy(policy, ServingSettings("int8"))
 
 
-def test_a_number_format_without_instructions_is_refused(tiny_policy, monkeypatch):
+def test_a_number_format_without_instructions_is_rejected(tiny_policy, monkeypatch):
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_amx_fp16_supported"):
         monkeypatch.setattr(torch.cpu, name, lambda: False, raising=False)
     policy = tiny_policy(LORA)

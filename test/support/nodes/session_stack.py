@@ -101,7 +101,7 @@ class FakeStack:
             if accepted:
                 act(request, response)
             elif kind is LoadAdapter:
-                self._publish_adapter("REFUSED", request.version)
+                self._publish_adapter("REJECTED", request.version)
             if waits and not self.answers:
                 self._waiting.append(Future(executor=self._executor))
                 await self._waiting[-1]

@@ -40,7 +40,7 @@ class OperatorConsoleNode(Node):
 
     def __init__(self, start: dict[str, str], keys: int | None):
         super().__init__("operator_console")
-        self._keys, self._typed = keys, TerminalKeys()
+        self._typed = TerminalKeys()
         self._console = LiveLine()
         self._view = OperatorView(self._console)
         self._requests = {
@@ -62,7 +62,7 @@ class OperatorConsoleNode(Node):
             self._console.note("no terminal to read keys from: display only; Ctrl-C ends")
         else:
             self._console.note(HELP)
-            self.create_timer(_POLL_S, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
+            self.create_timer(_POLL_S, partial(self._on_timer, keys), clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _on_command(self, message: OperatorCommand) -> None:
         events, values = list(message.events), list(message.values)
@@ -77,10 +77,10 @@ class OperatorConsoleNode(Node):
     def _on_uncertainty(self, message: ActionDoubt) -> None:
         self._view.show_uncertainty(message.help_wanted, message.entropy)
 
-    def _on_timer(self) -> None:
-        if not select.select([self._keys], [], [], 0)[0]:
+    def _on_timer(self, keys: int) -> None:
+        if not select.select([keys], [], [], 0)[0]:
             return
-        typed = os.read(self._keys, 4096)
+        typed = os.read(keys, 4096)
         if not typed:  # the terminal is gone
             raise SystemExit(0)
         for key in self._typed.read(typed.decode("ascii", "ignore"), time.monotonic_ns()):

@@ -92,7 +92,8 @@ class SessionNode(BlockingNode):
         Raises:
             SessionStopped: something did not come up, or another stack is in this domain.
         """
-        started, missing = time.monotonic(), []
+        started = time.monotonic()
+        missing: list[str] = []
 
         def ready() -> bool:
             missing[:] = self._missing()

@@ -23,7 +23,8 @@ def expected_subscribers(contract: Contract, robot_topics: Sequence[str]) -> dic
         ObservationError: the contract has no `ee_pose` or no `gripper_width`.
     """
     pose, gripper = contract.state_spec("ee_pose").topic, contract.state_spec("gripper_width").topic
-    wanted: dict[str, set[str]] = {spec.topic: {"policy", "recorder"} for spec in (*contract.images, *contract.state)}
+    sensors = [spec.topic for spec in contract.images] + [spec.topic for spec in contract.state]
+    wanted = {topic: {"policy", "recorder"} for topic in sensors}
     wanted[pose] |= {"arbiter", "teleop"}
     wanted[gripper] |= {"teleop"}
     wanted |= {

@@ -103,7 +103,7 @@ def count_ticks(record: SessionRecord, control: Any | None) -> None:
 class ReloadWindow:
     """The control ticks of a trial, and which of them lie between a reload's request and its answer."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._ticks: list[Any] = []
         self._begin: int | None = None
         self._end: int | None = None
@@ -138,7 +138,7 @@ class ReloadWindow:
             answer: response of `apo_interfaces/LoadAdapter`.
             status: the `apo_interfaces/AdapterStatus` that followed.
         """
-        window = self._ticks[self._begin : self._end + 1]
+        window = [] if self._begin is None or self._end is None else self._ticks[self._begin : self._end + 1]
         return ReloadRecord(
             version=version,
             accepted=answer.accepted,
@@ -186,18 +186,24 @@ class TrainingProgress:
         return f"  training  step {latest.step}/{latest.steps}  loss {latest.loss:.4f}{left}  {latest.message}"
 
     def record(self, seconds: float) -> TrainingRecord:
-        """The run; only when it is over.
+        """The run.
 
         Args:
             seconds: wall time.
+
+        Raises:
+            RuntimeError: it is not over.
         """
+        latest = self._latest
+        if latest is None or not self.is_over:
+            raise RuntimeError(f"run {self._run_id} is not over")
         return TrainingRecord(
             round=self._round,
             run_id=self._run_id,
-            state=self._latest.state,
-            message=self._latest.message,
-            adapter_version=self._latest.adapter_version,
-            steps=self._latest.step,
+            state=latest.state,
+            message=latest.message,
+            adapter_version=latest.adapter_version,
+            steps=latest.step,
             seconds=seconds,
             losses=tuple(sorted(self._losses.items())),
             parent=self._parent,

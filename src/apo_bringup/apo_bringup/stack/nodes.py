@@ -13,7 +13,7 @@ from ament_index_python.packages import get_package_prefix, get_package_share_di
 
 from apo_core.config.parameters import ros_parameters, sections
 from apo_core.errors import ConfigError
-from apo_core.tasks.specs import DEFAULT_TASK
+from apo_core.tasks.specs import DEFAULT_TASK, TASKS
 
 _NAMESPACE = re.compile(r"([A-Za-z_]\w*(/[A-Za-z_]\w*)*)?", re.ASCII)
 
@@ -85,6 +85,21 @@ def default_paths(data_dir: Path) -> dict[str, str]:
         "expert_dir": str(data_dir / "expert"),
         "run_dir": str(data_dir / "training"),
     }
+
+
+def base_policy_dir(task: str) -> Path:
+    """The task's base policy: as shipped, or as `apo base-policy` writes it under the working directory.
+
+    Raises:
+        ConfigError: neither exists.
+    """
+    name = TASKS[task].checkpoint_dir
+    folders = [share_dir() / name, Path.cwd() / name]
+    found = next((folder for folder in folders if folder.is_dir()), None)
+    if found is None:
+        fault = f"{name} does not exist: make it with `./apo base-policy --set task={task}`, or name --checkpoint"
+        raise ConfigError(f"base policy of {task}", [fault])
+    return found
 
 
 def executable_path(entry: NodeEntry) -> Path:

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 from xmlrpc.client import Fault, ServerProxy
 
 from supervisor.xmlrpc import SupervisorTransport
@@ -152,7 +153,7 @@ class Supervisor:
         # a connection refused while supervisord starts cannot be used again: each call has its own
         proxy = ServerProxy("http://127.0.0.1", SupervisorTransport(serverurl=f"unix://{self._socket}"))
         try:
-            rows = proxy.supervisor.getAllProcessInfo()
+            rows: Any = proxy.supervisor.getAllProcessInfo()
         except (OSError, Fault):
             return []
         return [

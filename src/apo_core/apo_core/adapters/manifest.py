@@ -137,7 +137,7 @@ def manifest_faults(values: Mapping[str, Any]) -> list[str]:
     if verdict is not None and not (isinstance(verdict, Mapping) and _is_plain(verdict)):
         faults.append("verdict must be null or an object of plain finite JSON values")
     elif verdict is not None and verdict.get("accepted") is not True:
-        faults.append(f"verdict.accepted = {verdict.get('accepted')!r} must be true: the gate has refused it")
+        faults.append(f"verdict.accepted = {verdict.get('accepted')!r} must be true: the gate has rejected it")
     return faults
 
 

@@ -114,7 +114,7 @@ def read_promotion(store: Path) -> Promotion:
         return from_document(parse_json(data, CURRENT_FILE))
     except (AdapterError, OSError, RecursionError) as error:
         raise AdapterError(
-            f"{store / CURRENT_FILE} is refused: {error}; delete it and promote a version (apo adapters promote)"
+            f"{store / CURRENT_FILE} is rejected: {error}; delete it and promote a version (apo adapters promote)"
         ) from None
     finally:
         os.close(folder)

@@ -218,7 +218,7 @@ class AdapterStore:
         try:
             return work(folder)
         except AdapterError as error:
-            raise AdapterError(f"{where} is refused: {error}") from None
+            raise AdapterError(f"{where} is rejected: {error}") from None
         except (OSError, RecursionError, MemoryError) as error:
             raise AdapterError(f"{where} cannot be read: {type(error).__name__}: {error}") from None
         finally:

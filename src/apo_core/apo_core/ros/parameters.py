@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
-from apo_core.config.parameters import build, parameter_fields
+from apo_core.config.parameters import Dataclass, build, parameter_fields
 from apo_core.errors import ConfigError
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Dataclass)
 
 
-def _descriptor(spec: dataclasses.Field, annotation: object) -> ParameterDescriptor:
+def _descriptor(spec: dataclasses.Field[Any], annotation: object) -> ParameterDescriptor:
     meta = spec.metadata
     descriptor = ParameterDescriptor(description=meta.get("description", ""), read_only=True)
     low, high = meta.get("low"), meta.get("high")
@@ -40,8 +40,7 @@ def declare(node: Node, cls: type[T]) -> T:
     """
     values, faults = {}, []
     for name, (spec, annotation) in parameter_fields(cls).items():
-        has_default = spec.default is not dataclasses.MISSING
-        default = spec.default if has_default else spec.default_factory()
+        default = spec.default if spec.default_factory is dataclasses.MISSING else spec.default_factory()
         if isinstance(default, tuple):
             default = list(default)
         try:

@@ -57,7 +57,7 @@ def add_import(tools: ToolParser) -> None:
     bring.add_argument("--gripper-sign", type=int, choices=(1, -1), default=1, help="-1: the file closes at -1")
     bring.add_argument("--flip", action="store_true", help="turn images upside down (robosuite's own collector)")
     bring.add_argument("--resize", action="store_true", help="scale images to the contract's size")
-    bring.add_argument("--clip", action="store_true", help="cut off actions beyond [-1, 1] instead of refusing them")
+    bring.add_argument("--clip", action="store_true", help="cut off actions beyond [-1, 1] instead of rejecting them")
 
 
 def import_(arguments: argparse.Namespace) -> int:

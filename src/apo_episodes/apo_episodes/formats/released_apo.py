@@ -34,7 +34,7 @@ class ApoOptions:
 
     camera: str = ""  # of third_obs; the contract's first if empty
     size: int = 224  # pixels, third_obs is size x size; 0: as recorded
-    clip: bool = False  # cut off actions beyond the contract instead of refusing them
+    clip: bool = False  # cut off actions beyond the contract instead of rejecting them
 
 
 def export_apo(episodes: Sequence[Episode], target: Path, options: ApoOptions) -> list[Path]:

@@ -19,7 +19,14 @@ from apo_core.system.terminal import LiveLine
 from apo_core.tasks.specs import DEFAULT_TASK, TASKS, fill_from_task
 from apo_core.wilson import wilson_interval
 from apo_episodes.reader import read_episode
-from apo_experiments.base_policy.behaviour_cloning import CloningSettings, join_demonstrations, new_policy, train
+from apo_experiments.base_policy.behaviour_cloning import (
+    CloningSettings,
+    join_demonstrations,
+    new_policy,
+    small_vla,
+    statistics_of,
+    train,
+)
 from apo_experiments.base_policy.optimizer import OptimizerSettings
 from apo_experiments.base_policy.vision_pretraining import FEWEST_SCENES, pretrain_vision
 from apo_experiments.rollouts import PROGRESS_S, RolloutResult, RolloutSettings, evaluate_policy
@@ -95,7 +102,7 @@ class BasePolicyConfig:
     horizon: int = parameter(0, "steps of an evaluation episode; 0: the task's", low=0, high=100_000)
     success_hold_steps: int = parameter(0, "consecutive steps that must show success; 0: the task's", low=0, high=1000)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         fill_from_task(self, "horizon", "success_hold_steps")
         object.__setattr__(self, "output", self.output or TASKS[self.task].checkpoint_dir)
         if 0 < self.vision_scenes < FEWEST_SCENES:
@@ -185,7 +192,8 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in policy.model.parameters()),
         "torch": torch.__version__,
     }
-    save_checkpoint(Path(config.output), policy.model, policy.tokenizer, policy.statistics, facts)
+    statistics = statistics_of(data, contract.sha256)
+    save_checkpoint(Path(config.output), small_vla(policy), policy.tokenizer, statistics, facts)
     if config.evaluate:
         facts["evaluation"] = _evaluate(config, TASKS[config.task].instruction, line)
         write_manifest(Path(config.output), facts)

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -117,6 +118,13 @@ def new_policy(
     )
 
 
+def small_vla(policy: VlaPolicy) -> SmallVla:
+    """The model of a small VLA without an adapter. Raises TypeError for another family."""
+    if not isinstance(policy.model, SmallVla):
+        raise TypeError(f"the policy's model is a {type(policy.model).__name__}, must be a SmallVla")
+    return policy.model
+
+
 def targets(policy: VlaPolicy, data: Demonstrations, indices: np.ndarray) -> np.ndarray:
     """Bins to predict at each index, int64 (B, chunk * A), IGNORED where the chunk has no label."""
     chunk = policy.chunk
@@ -180,7 +188,7 @@ def train(
         ArithmeticError: the loss is not finite.
     """
     shared = settings.optimizer
-    model, rng = policy.model, np.random.default_rng(shared.seed)
+    model, rng = small_vla(policy), np.random.default_rng(shared.seed)
     for parameter in model.image_encoders.parameters():
         parameter.requires_grad_(settings.train_vision)
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -192,7 +200,7 @@ def train(
     model.train()
     losses, curve, started = [], [], time.monotonic()
     for step, indices in enumerate(shuffled_batches(np.arange(data.num_frames), shared, rng)):
-        loss = cloning_loss(policy, data, indices, rng, scores, lambda tokens, step=step: noise.apply(tokens, step))
+        loss = cloning_loss(policy, data, indices, rng, scores, partial(noise.apply, step=step))
         optimizer.step(loss)
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
@@ -214,13 +222,14 @@ def held_out_loss(
     policy: VlaPolicy, data: Demonstrations, scores: ActionScores | None = None, batch_size: int = 64
 ) -> float:
     """Mean cross-entropy [nats a token] of all chunks of `data`, plain views, without gradient; see `cloning_loss`."""
-    training, total, count = policy.model.training, 0.0, 0
-    policy.model.eval()
+    model = small_vla(policy)
+    training, total, count = model.training, 0.0, 0
+    model.eval()
     with torch.no_grad():
         for first in range(0, data.num_frames, batch_size):
             indices = np.arange(first, min(first + batch_size, data.num_frames))
             tokens = int((targets(policy, data, indices) != IGNORED).sum())
             total += tokens * cloning_loss(policy, data, indices, None, scores).item()
             count += tokens
-    policy.model.train(training)
+    model.train(training)
     return total / count

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from apo_experiments.base_policy.behaviour_cloning import small_vla
 from apo_experiments.base_policy.optimizer import Optimizer, OptimizerSettings, shuffled_batches
 from apo_vla.policy import VlaPolicy
 
@@ -62,7 +63,7 @@ def pretrain_vision(
     Raises:
         ArithmeticError: the loss is not finite.
     """
-    model, rng, size = policy.model, np.random.default_rng(settings.seed), views.targets.shape[1]
+    model, rng, size = small_vla(policy), np.random.default_rng(settings.seed), views.targets.shape[1]
     config = model.config
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
@@ -89,7 +90,7 @@ def pretrain_vision(
 
 
 def _predict(
-    policy: VlaPolicy, head: nn.Linear, views: SceneViews, indices: Sequence[int], rng: np.random.Generator | None
+    policy: VlaPolicy, head: nn.Linear, views: SceneViews, indices: np.ndarray, rng: np.random.Generator | None
 ) -> Tensor:
     """Targets (B, 9) as the head reads them from the tokens of all cameras and the state; `rng` augments."""
     batch = policy.prepare(
@@ -98,7 +99,8 @@ def _predict(
         _INSTRUCTION,
         rng,
     )
-    tokens = [policy.model.camera_tokens(i, batch.images[:, i]) for i in range(batch.images.shape[1])]
+    model = small_vla(policy)
+    tokens = [model.camera_tokens(i, batch.images[:, i]) for i in range(batch.images.shape[1])]
     return head(torch.cat([*(part.flatten(1) for part in tokens), batch.state], dim=1))
 
 

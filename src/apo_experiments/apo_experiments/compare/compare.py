@@ -132,7 +132,7 @@ def _key(job: _Job, config: CompareConfig, paths: Sequence[Path]) -> str:
 
 
 def _train(job: _Job) -> tuple[TrainingResult, Adapter | None]:
-    """The result without its measurement. An adapter that the gate refuses is measured all the same."""
+    """The result without its measurement. An adapter that the gate rejects is measured all the same."""
     line, config = LiveLine(repeat_s=PROGRESS_S), job.trainer
 
     def report(message: dict[str, Any]) -> None:
@@ -148,7 +148,7 @@ def _train(job: _Job) -> tuple[TrainingResult, Adapter | None]:
     ended = f"{result.state}: {result.message} ({result.steps} steps, {result.seconds:.0f} s)"
     line.note(f"{job.label}: {ended}")
     # of this run: an earlier comparison may have left newer adapters there
-    return row, None if row.failure else Adapter(config.adapter_dir, result.version)
+    return row, None if result.version is None else Adapter(config.adapter_dir, result.version)
 
 
 def _measure(job: _Job, config: CompareConfig, adapter: Adapter | None) -> tuple[tuple[int, bool], ...]:

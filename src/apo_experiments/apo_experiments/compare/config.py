@@ -51,7 +51,7 @@ class CompareConfig:
     against: str = parameter("apo_plus", "method that each row is paired with in a test; empty: none")
     evaluation: EvaluationConfig = group(EvaluationConfig)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         unknown = [name for name in self.methods if name not in METHOD_NAMES]
         faults = [f"methods: {name!r} is none of {', '.join(METHOD_NAMES)} ({CONFIG_FILE})" for name in unknown]
         if len(set(self.methods)) < len(self.methods):

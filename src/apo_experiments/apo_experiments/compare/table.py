@@ -89,7 +89,7 @@ def _trained(result: MethodResult) -> tuple[str, ...]:
     accepted = sum(not objections for objections in judged)
     gate = f"{accepted} of {len(judged)} accepted" if judged else ""
     if judged and accepted in (0, len(judged)):
-        gate = "accepted" if accepted else "refused"
+        gate = "accepted" if accepted else "rejected"
     done = "" if result.train_seconds is None else f"{result.steps:.0f} steps, {result.train_seconds:.0f} s"
     return (
         number(result.desirable, "+.2f"),
@@ -105,14 +105,14 @@ def _remarks(result: MethodResult) -> Iterable[str]:
     for training in result.trainings:
         label = result.label(training)
         yield from [f"{label}: {training.failure}"] if training.failure else []
-        yield from (f"{label}: the gate would refuse it: {text}" for text in training.objections or ())
+        yield from (f"{label}: the gate would reject it: {text}" for text in training.objections or ())
         yield from (f"{label}: {text}" for text in training.notes)
 
 
 def write_figure(results: Sequence[MethodResult], path: Path, title: str) -> None:
     """Success rates with their 95 % intervals as a PNG."""
     shown = [result for result in results if result.n][::-1]
-    rates = [100.0 * result.rate for result in shown]
+    rates = [100.0 * result.successes / result.n for result in shown]
     spans = [tuple(100.0 * bound for bound in result.interval) for result in shown]
     errors = [
         [rate - low for rate, (low, _) in zip(rates, spans, strict=True)],

@@ -23,7 +23,7 @@ class ReloadState(enum.StrEnum):
     """How a request for an adapter ended."""
 
     LOADED = "LOADED"
-    REFUSED = "REFUSED"
+    REJECTED = "REJECTED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +107,12 @@ class AdapterReloader:
         return promotion.sequence > self._considered.sequence or later
 
     def stage(self, version: int) -> StagedAdapter | ReloadResult:
-        """Verifies an adapter and tries it in the second slot, beside the policy; a refusal comes as the result."""
+        """Verifies an adapter and tries it in the second slot, beside the policy; a rejection comes as the result."""
         begin_s = self._clock()
         try:
             tensors, warning = (None, "") if version == 0 else self._verified(version)
         except Exception as error:  # a request must receive its answer whatever the adapter does
-            return self._refused(version, _reason(error), self._ms_since(begin_s))
+            return self._rejected(version, _reason(error), self._ms_since(begin_s))
         return StagedAdapter(version, tensors, self._ms_since(begin_s), warning)
 
     def swap(self, staged: StagedAdapter) -> ReloadResult:
@@ -122,7 +122,7 @@ class AdapterReloader:
             self._put(staged)
         except Exception as error:  # as above
             self._put(self._serving)  # nothing of the other one may stay
-            return self._refused(staged.version, _reason(error), staged.stage_ms)
+            return self._rejected(staged.version, _reason(error), staged.stage_ms)
         swap_ms = self._ms_since(begin_s)
         if staged.version != self._serving.version:  # one that is loaded again is no way back
             self._previous = self._serving
@@ -134,7 +134,7 @@ class AdapterReloader:
         """Serves what served before, which is still in memory and verified, from the next inference on."""
         if self._previous is None:
             version = self._policy.adapter_version
-            return self._refused(version, f"nothing has served before version {version} since the start", 0.0)
+            return self._rejected(version, f"nothing has served before version {version} since the start", 0.0)
         return self.swap(self._previous)
 
     def load(self, version: int) -> ReloadResult:
@@ -177,8 +177,8 @@ class AdapterReloader:
         if faults:
             raise AdapterError(f"adapter {adapter.number} belongs elsewhere: {'; '.join(faults)}")
 
-    def _refused(self, version: int, reason: str, stage_ms: float) -> ReloadResult:
-        return ReloadResult(ReloadState.REFUSED, self._policy.adapter_version, version, reason, stage_ms, 0.0)
+    def _rejected(self, version: int, reason: str, stage_ms: float) -> ReloadResult:
+        return ReloadResult(ReloadState.REJECTED, self._policy.adapter_version, version, reason, stage_ms, 0.0)
 
     def _ms_since(self, begin_s: float) -> float:
         return 1e3 * (self._clock() - begin_s)

@@ -122,7 +122,7 @@ class PolicyRunner:
         self._answered_ns = stamp_ns
         fault = self._observation_fault(observation, now_ns)
         if fault:
-            return self._refuse(stamp_ns, fault)
+            return self._reject(stamp_ns, fault)
         if cause == Cause.IN_FORCE:
             return Answer(stamp_ns, self._chunk, cause)
         if cause != Cause.CHUNK_USED:
@@ -132,10 +132,10 @@ class PolicyRunner:
             committed = self._chunking.committed(stamp_ns, self._expected_s(), self._policy.adapter_version)
             chunk = self._policy.predict(observation, committed, self._rows)
         except Exception as error:  # whatever goes wrong in a model must reach the arbiter as a fault
-            return self._refuse(stamp_ns, f"inference failed: {type(error).__name__}: {error}")
+            return self._reject(stamp_ns, f"inference failed: {type(error).__name__}: {error}")
         fault = chunk_fault(chunk, stamp_ns, self._contract)
         if fault:
-            return self._refuse(stamp_ns, fault)
+            return self._reject(stamp_ns, fault)
         self._chunk = self._chunking.join(chunk)
         inference_s = self._clock() - begin_s
         self._latencies.append(inference_s)
@@ -146,7 +146,7 @@ class PolicyRunner:
         if answer.chunk is None or now_ns - answer.chunk.observation_stamp_ns <= self._max_age_ns:
             return answer
         age_s = (now_ns - answer.chunk.observation_stamp_ns) / 1e9
-        return self._refuse(
+        return self._reject(
             answer.observation_stamp_ns,
             f"the inference took {answer.inference_s:.3f} s: the observation behind the actions is {age_s:.3f} s old, "
             f"max_age_s = {self._contract.max_age_s} ({self._contract.source})",
@@ -156,7 +156,7 @@ class PolicyRunner:
         """Time until the chunk to be predicted now can be executed; simulated time waits for it."""
         return 0.0 if self._lockstep else max(self._latencies, default=0.0)
 
-    def _refuse(self, stamp_ns: int, fault: str) -> Answer:
+    def _reject(self, stamp_ns: int, fault: str) -> Answer:
         self._chunk = None
         return Answer(stamp_ns, None, Cause.FAULT, fault)
 

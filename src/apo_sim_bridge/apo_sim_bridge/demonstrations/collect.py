@@ -47,7 +47,7 @@ class NoiseBursts:
     angular_speed: float = 1.5  # rad/s, standard deviation per axis
     release_probability: float = 0.15  # per burst that the gripper opens meanwhile, 0 .. 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         faults = []
         for name, high in (
             ("probability", 1.0),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from multiprocessing import get_context
+from multiprocessing.pool import AsyncResult, Pool
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,15 @@ def _printer(every_s: float = 5.0) -> Callable[[str], None]:
 class _Ledger:
     """Which seeds were tried with which settings; its file makes the work resumable."""
 
-    def __init__(self, directory, task, seed, noise, instruction, contract):
+    def __init__(
+        self,
+        directory: Path,
+        task: str,
+        seed: int,
+        noise: NoiseBursts | None,
+        instruction: str,
+        contract: Contract,
+    ):
         self.directory, self.task, self.noise, self.instruction = directory, task, noise, instruction
         self.contract, self._first = contract, seed
         self._file = directory / _LEDGER
@@ -243,8 +252,9 @@ def _demonstrations(ledger: _Ledger, seeds: range, workers: int) -> Iterator:
 class _Ordered:
     """Results of a pool in order, with a few seeds in flight."""
 
-    def __init__(self, pool, seeds: range, ahead: int):
-        self._pool, self._seeds, self._pending = pool, iter(seeds), []
+    def __init__(self, pool: Pool, seeds: range, ahead: int):
+        self._pool, self._seeds = pool, iter(seeds)
+        self._pending: list[AsyncResult] = []
         for _ in range(ahead):
             self._submit()
 
@@ -291,7 +301,7 @@ def _run_seed(seed: int) -> list[Step] | None:
 
 
 def demonstration_steps(
-    env, task: str, seed: int, noise: NoiseBursts | None, instruction: str, contract: Contract
+    env: SimEnv, task: str, seed: int, noise: NoiseBursts | None, instruction: str, contract: Contract
 ) -> list[Step] | None:
     """One demonstration as recorded steps, stamps starting at one period; None if it did not end in success."""
     steps, last = [], None

@@ -44,6 +44,7 @@ def swap_textures(xml: str, files: Mapping[str, str]) -> str:
     for texture in root.iter("texture"):
         name = texture.get("name") or ""
         replacement = files.get(name) or files.get(name.partition("_")[2])
-        if replacement and texture.get("file"):
-            texture.set("file", str(PurePosixPath(texture.get("file")).with_name(replacement)))
+        file = texture.get("file")
+        if replacement and file:
+            texture.set("file", str(PurePosixPath(file).with_name(replacement)))
     return ElementTree.tostring(root, encoding="unicode")

@@ -6,8 +6,9 @@ import logging
 import math
 import pkgutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,7 @@ class SimConfig:
     background: str = "default"  # key of appearance.BACKGROUNDS
     texture: str = "default"  # key of appearance.TEXTURES
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         faults = []
         for name, known in (("task", TASKS), ("background", BACKGROUNDS), ("texture", TEXTURES)):
             if getattr(self, name) not in known:
@@ -66,7 +67,7 @@ class SimConfig:
             raise ConfigError("SimConfig (config/sim_bridge.yaml)", faults)
 
 
-def _is_number(value) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -170,7 +171,7 @@ class SimEnv:
     def __enter__(self) -> SimEnv:
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _check_thread(self) -> None:
@@ -214,7 +215,7 @@ def controller_input(action: np.ndarray) -> np.ndarray:
     return np.clip(scaled, -1.0, 1.0)
 
 
-def _mujoco():
+def _mujoco() -> Any:
     import mujoco
 
     return mujoco
@@ -224,16 +225,16 @@ def _xyzw(wxyz: np.ndarray) -> np.ndarray:
     return canonical_quaternion(np.roll(wxyz, -1))
 
 
-def _scaled(bounds, scale: float) -> tuple[float, float]:
+def _scaled(bounds: Sequence[float], scale: float) -> tuple[float, float]:
     centre, half = (bounds[0] + bounds[1]) / 2, (bounds[1] - bounds[0]) / 2
     return (centre - scale * half, centre + scale * half)
 
 
-def _samplers(initializer) -> list:
+def _samplers(initializer: Any) -> list[Any]:
     return list(initializer.samplers.values()) if hasattr(initializer, "samplers") else [initializer]
 
 
-def _make_robosuite(config: SimConfig):
+def _make_robosuite(config: SimConfig) -> Any:
     # a filter set before the import also keeps back the warning about private macros
     logging.getLogger("robosuite_logs").addFilter(_only_errors)
     try:
@@ -242,10 +243,10 @@ def _make_robosuite(config: SimConfig):
         raise RuntimeError(f"SimEnv needs robosuite: pip install robosuite==1.5.2 mujoco==3.3.7 ({error})") from error
 
     files = texture_files(config.background, config.texture)
-    base = pkgutil.resolve_name(TASKS[config.task].model)
+    base: Any = pkgutil.resolve_name(TASKS[config.task].model)
 
     class Environment(base):
-        def edit_model_xml(self, xml_str):
+        def edit_model_xml(self, xml_str: str) -> str:
             return swap_textures(super().edit_model_xml(xml_str), files)
 
     controller = robosuite.load_composite_controller_config(controller="BASIC", robot="Panda")

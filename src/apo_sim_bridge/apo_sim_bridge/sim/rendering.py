@@ -8,8 +8,12 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import mujoco
 
 BACKENDS = {
     "egl": "apt install libegl1 libgl1-mesa-dri libgles2",
@@ -84,7 +88,7 @@ class FrameRenderer:
         ValueError: a camera that the model does not have.
     """
 
-    def __init__(self, model, height: int, width: int, cameras: Mapping[str, str]):
+    def __init__(self, model: mujoco.MjModel, height: int, width: int, cameras: Mapping[str, str]):
         import mujoco
 
         available = [model.camera(index).name for index in range(model.ncam)]
@@ -110,7 +114,7 @@ class FrameRenderer:
         # contexts must go before the GL library's own exit handler, which runs after this one
         atexit.register(_call_if_alive, weakref.WeakMethod(self.close))
 
-    def render(self, data) -> dict[str, np.ndarray]:
+    def render(self, data: mujoco.MjData) -> dict[str, np.ndarray]:
         """Images of the current state of `data`, a fresh array for each published name."""
         images = {}
         for name, camera in self._cameras.items():

@@ -142,7 +142,7 @@ def _measured(means: Mapping[SampleClass, ClassMeans], limits: GateLimits) -> di
 def _objections(values: Mapping[str, float], limits: GateLimits) -> tuple[str, ...]:
     """Why what was measured is not good enough; empty when it is. What is missing is not judged."""
     reasons = []
-    # written so that a value that is not a number is refused
+    # written so that a value that is not a number is rejected
     count = values["held_out_desirable_samples"]
     if not count >= limits.min_samples:
         reasons.append(

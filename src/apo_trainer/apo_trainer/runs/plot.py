@@ -91,7 +91,7 @@ def _curve(axes: Axes, steps: np.ndarray, values: Sequence[float], colour: str, 
 def _verdict_text(verdict: Mapping[str, Any] | None) -> str:
     if verdict is None:
         return "not judged"
-    lines = ["accepted" if verdict["accepted"] else "refused"]
+    lines = ["accepted" if verdict["accepted"] else "rejected"]
     lines += [
         f"{name.removeprefix('held_out_'):<28} {'-' if value is None else format(value, '.4g')}"
         for name, value in verdict["values"].items()

@@ -70,7 +70,7 @@ def publish(
         method=config.training.method,
         self_test=trainer.self_test(),
         config=config.training.facts,
-        # the store takes nothing that the gate has refused
+        # the store takes nothing that the gate has rejected
         verdict=verdict.as_dict() if verdict.accepted else None,
         action_labels=EMITTED,
     )

@@ -38,7 +38,7 @@ class _Job:
     report: Report
     should_stop: Callable[[], bool]
     is_main: bool
-    gated: bool  # whether what the gate refuses stays unpublished
+    gated: bool  # whether what the gate rejects stays unpublished
 
 
 def is_main_process() -> bool:
@@ -59,7 +59,7 @@ def run(
 ) -> RunResult:
     """Trains, evaluates and publishes; writes result.json and returns what is in it.
 
-    Nothing is published when the run fails, is interrupted, or is refused by the gate.
+    Nothing is published when the run fails, is interrupted, or is rejected by the gate.
 
     Args:
         config: everything about the training and where things are.
@@ -71,7 +71,7 @@ def run(
         report: receives progress.
         should_stop: called before every step.
         request: of the run in `run_dir`, to go on with it; None starts a new one.
-        gated: False publishes what the gate refuses as well, to measure it; the verdict stays what it is.
+        gated: False publishes what the gate rejects as well, to measure it; the verdict stays what it is.
     """
     began = time.monotonic()
     files, is_main = RunFiles(run_dir), is_main_process()
@@ -181,7 +181,7 @@ def _stages(job: _Job, request: RunRequest | None, result: RunResult) -> Iterato
         raise Interrupted
     if job.gated and not verdict.accepted:
         reasons = "; ".join(verdict.reasons)
-        yield replace(result, state=RunState.REFUSED, message=f"the gate refused the adapter: {reasons}")
+        yield replace(result, state=RunState.REJECTED, message=f"the gate rejected the adapter: {reasons}")
         return
 
     # publication

@@ -176,13 +176,13 @@ def test_images_are_turned_and_scaled_when_asked(make_file, contract, tmp_path):
         ),
     ],
 )
-def test_what_cannot_become_velocities_is_refused(make_file, contract, tmp_path, env_kwargs, message):
+def test_what_cannot_become_velocities_is_rejected(make_file, contract, tmp_path, env_kwargs, message):
     with pytest.raises(EpisodeToolError, match=message):
         import_robomimic(make_file(env_kwargs=env_kwargs), tmp_path / "out", contract, OPTIONS)
     assert not (tmp_path / "out").exists()
 
 
-def test_actions_beyond_one_are_refused_or_cut_off(make_file, contract, tmp_path):
+def test_actions_beyond_one_are_rejected_or_cut_off(make_file, contract, tmp_path):
     def edit(f):
         f["data/demo_0/actions"][2, 1] = -1.5
 
@@ -215,7 +215,7 @@ def test_poses_are_turned_into_the_contracts_frame(make_file, contract, tmp_path
     np.testing.assert_allclose(read_episode(first).state["ee_pose"][:, 3:], [[0, 0.8, 0, -0.6]] * STEPS, atol=1e-6)
 
 
-def test_unknown_names_and_an_empty_instruction_are_refused(make_file, contract, tmp_path):
+def test_unknown_names_and_an_empty_instruction_are_rejected(make_file, contract, tmp_path):
     options = replace(OPTIONS, state={"ee_poze": "x"}, cameras={"side": "y"}, instruction=" ")
     with pytest.raises(EpisodeToolError) as caught:
         import_robomimic(make_file(), tmp_path / "out", contract, options)
@@ -241,7 +241,7 @@ def test_without_rewards_the_outcome_is_open(make_file, contract, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"no HDF5", None])
-def test_what_is_no_such_file_is_refused(tmp_path, contract, content):
+def test_what_is_no_such_file_is_rejected(tmp_path, contract, content):
     path = tmp_path / "a.hdf5"
     if content is None:
         with h5py.File(path, "w") as f:

@@ -67,6 +67,6 @@ def test_the_keys_it_needs():
 
 
 @pytest.mark.parametrize("text", ["", "a,", "a+b", "a[", "a[-1]", "a[1:]", "a-b-c", "a b"])
-def test_what_is_no_mapping_is_refused(text):
+def test_what_is_no_mapping_is_rejected(text):
     with pytest.raises(EpisodeToolError, match="--state x="):
         StateMapping("x", text)

@@ -99,7 +99,7 @@ def test_a_tensor_of_another_shape_is_named(openvla_copy):
         ("preprocessor_config.json", {"input_sizes": [[3, 384, 384]] * 2}, "input_sizes"),
     ],
 )
-def test_files_that_do_not_fit_are_refused(openvla_copy, file, changes, message):
+def test_files_that_do_not_fit_are_rejected(openvla_copy, file, changes, message):
     change(openvla_copy / file, **changes)
     with pytest.raises(CheckpointError, match=message):
         load_checkpoint(openvla_copy)

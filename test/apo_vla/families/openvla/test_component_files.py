@@ -39,7 +39,7 @@ def test_every_fault_of_a_module_is_named(tmp_path):
         assert fault in str(error.value)
 
 
-def test_what_is_not_a_tensor_is_refused(tmp_path):
+def test_what_is_not_a_tensor_is_rejected(tmp_path):
     save(tmp_path, {"weight": torch.ones(1), "steps": 3})
     with pytest.raises(CheckpointError, match=r"\['steps'\] are no tensors"):
         read_component(tmp_path, "action_head")

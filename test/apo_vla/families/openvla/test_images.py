@@ -61,7 +61,7 @@ def test_a_grey_image_is_three_equal_channels():
 
 
 @pytest.mark.parametrize("image", [np.zeros((28, 28, 3), np.float32), np.zeros((28, 28, 4), np.uint8)])
-def test_what_is_no_image_is_refused(image):
+def test_what_is_no_image_is_rejected(image):
     with pytest.raises(ObservationError, match=r"must be uint8 \(H, W, 3\)"):
         process(image, settings())
 

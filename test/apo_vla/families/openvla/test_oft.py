@@ -146,7 +146,7 @@ def test_state_must_be_deployed_for_a_projector(oft_copy):
         load_checkpoint(oft_copy)
 
 
-def test_film_is_refused_by_name(oft_copy):
+def test_film_is_rejected_by_name(oft_copy):
     (oft_copy / "vision_backbone--150000_checkpoint.pt").write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"vision_backbone--150000_checkpoint.pt: .*FiLM are not supported"):
         load_checkpoint(oft_copy)
@@ -161,7 +161,7 @@ def test_film_is_refused_by_name(oft_copy):
         (lambda t: t["module.model.fc1.bias"].fill_(float("inf")), "'model.fc1.bias' is not finite"),
     ],
 )
-def test_a_component_that_does_not_fit_is_refused(oft_copy, change, message):
+def test_a_component_that_does_not_fit_is_rejected(oft_copy, change, message):
     path = oft_copy / "action_head--150000_checkpoint.pt"
     tensors = torch.load(path, weights_only=True)
     change(tensors)

@@ -28,7 +28,7 @@ def test_a_prompt_is_padded_behind_bos_and_ends_with_the_empty_token(make):
 
 
 @pytest.mark.parametrize(("text", "length"), [("", 128), ("lift the cube", 16)])
-def test_an_empty_or_too_long_instruction_is_refused(make, text, length):
+def test_an_empty_or_too_long_instruction_is_rejected(make, text, length):
     with pytest.raises(ObservationError, match=rf"at most {length} \(deployment.yaml: prompt_length\)"):
         make(length=length).prompt(text, np.zeros(0))
 

@@ -37,7 +37,7 @@ def test_a_single_key_needs_no_name():
     assert select({"only": STATS["fractal"]}, OpenVlaDeployment(), False, "here").key == "only"
 
 
-def test_incomplete_statistics_are_refused():
+def test_incomplete_statistics_are_rejected():
     with pytest.raises(CheckpointError, match=r"statistics 'fractal' lack proprio.q01 and .q99"):
         select(STATS, OpenVlaDeployment(statistics_key="fractal"), True, "here")
     wrong = {"x": {"action": {**ACTION, "q99": [-0.5, 1.0]}}}
@@ -45,7 +45,7 @@ def test_incomplete_statistics_are_refused():
         select(wrong, OpenVlaDeployment(), False, "here")
 
 
-def test_a_scale_of_another_length_is_refused():
+def test_a_scale_of_another_length_is_rejected():
     with pytest.raises(CheckpointError, match=r"have 2 actions, action_scale .* 1"):
         select(STATS, OpenVlaDeployment(statistics_key="fractal", action_scale=(5.0,)), False, "here")
 
@@ -71,7 +71,7 @@ def test_proprioception_is_clipped():
         ({"ee_pose": np.full(7, np.nan), "gripper_width": np.zeros(1)}, "must be 8 finite numbers"),
     ],
 )
-def test_a_state_that_does_not_fit_is_refused(state, message):
+def test_a_state_that_does_not_fit_is_rejected(state, message):
     statistics = select(STATS, OpenVlaDeployment(statistics_key="bridge_orig", state=STATE), True, "here")
     with pytest.raises(ObservationError, match=message):
         statistics.normalise_state(state)

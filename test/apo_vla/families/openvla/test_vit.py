@@ -104,13 +104,13 @@ def test_the_last_block_and_what_is_behind_it_are_not_used():
         assert torch.equal(tower(SIGLIP_ID, weights)(images()), tower(SIGLIP_ID, changed)(images()))
 
 
-def test_another_tower_is_refused():
+def test_another_tower_is_rejected():
     with pytest.raises(
         CheckpointError, match=r"'vit_large_patch14_clip_336.openai' is not supported; known: vit_large"
     ):
         vit_shape("vit_large_patch14_clip_336.openai", {}, "here")
 
 
-def test_a_tower_without_its_tensors_is_refused():
+def test_a_tower_without_its_tensors_is_rejected():
     with pytest.raises(CheckpointError, match=r"here: vision tower .* lacks 'patch_embed.proj.weight'"):
         vit_shape(DINO_ID, {}, "here")

@@ -76,7 +76,7 @@ def test_a_missing_and_an_unexpected_tensor_are_named(pi0_copy):
         ("policy_preprocessor.json", {"steps": []}, "has no step 'normalizer_processor'"),
     ],
 )
-def test_files_that_do_not_fit_are_refused(pi0_copy, file, changes, message):
+def test_files_that_do_not_fit_are_rejected(pi0_copy, file, changes, message):
     path = pi0_copy / file
     read, write = (yaml.safe_load, yaml.safe_dump) if file.endswith("yaml") else (json.loads, json.dumps)
     path.write_text(write({**read(path.read_text()), **changes}))

@@ -173,7 +173,7 @@ def test_lora_leaves_the_vision_tower_alone(pi0_folder):
     }
 
 
-def test_an_empty_instruction_is_refused(policy):
+def test_an_empty_instruction_is_rejected(policy):
     with pytest.raises(ObservationError, match="must not be empty"):
         policy.processor.prompt(" ", np.zeros(8))
 

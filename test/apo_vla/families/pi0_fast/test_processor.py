@@ -53,7 +53,7 @@ def test_openpi_has_lower_case_and_one_bos(make):
 
 
 @pytest.mark.parametrize(("text", "length"), [("  ", 12), ("lift the cube", 8)])
-def test_an_empty_or_too_long_instruction_is_refused(make, text, length):
+def test_an_empty_or_too_long_instruction_is_rejected(make, text, length):
     with pytest.raises(ObservationError, match=rf"at most {length} \(config.json: tokenizer_max_length\)"):
         make(length=length).prompt(text, np.array([0.0, 1.0]))
 

@@ -79,7 +79,7 @@ def test_a_state_that_does_not_fit_is_no_observation(write, value):
         ({"action.q99": [np.inf, 1.0]}, "must be finite, low below high"),
     ],
 )
-def test_statistics_that_cannot_be_used_are_refused(write, changes, message):
+def test_statistics_that_cannot_be_used_are_rejected(write, changes, message):
     with pytest.raises(CheckpointError, match=message):
         read_lerobot_statistics(write(**changes), DEPLOYMENT)
 

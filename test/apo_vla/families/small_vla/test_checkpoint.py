@@ -57,7 +57,7 @@ def test_a_loaded_policy_acts_as_base_with_an_adapter_attached(folder, observati
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "dataset_statistics.json"])
-def test_a_changed_file_is_refused(folder, name):
+def test_a_changed_file_is_rejected(folder, name):
     path = folder / name
     data = bytearray(path.read_bytes())
     data[-2] ^= 1
@@ -73,7 +73,7 @@ def test_a_missing_file_is_named(folder, name):
         load_checkpoint(folder)
 
 
-def test_a_damaged_manifest_is_refused(folder):
+def test_a_damaged_manifest_is_rejected(folder):
     (folder / "manifest.json").write_text("{}")
     with pytest.raises(CheckpointError, match=r"manifest.json: cannot be read \(KeyError"):
         load_checkpoint(folder)
@@ -100,7 +100,7 @@ def test_files_must_agree_with_each_other(folder):
         load_checkpoint(folder)
 
 
-def test_an_impossible_shape_is_refused(folder):
+def test_an_impossible_shape_is_rejected(folder):
     change(folder, "config.json", lambda data: data.update(heads=5))
     with pytest.raises(CheckpointError, match="heads = 5"):
         load_checkpoint(folder)
@@ -135,7 +135,7 @@ def test_an_unreadable_file_is_named(folder, name):
         load_checkpoint(folder)
 
 
-def test_a_tokenizer_beyond_the_vocabulary_is_refused(folder):
+def test_a_tokenizer_beyond_the_vocabulary_is_rejected(folder):
     change(folder, "tokenizer.json", lambda data: data["model"]["vocab"].update({f"w{i}": 100 + i for i in range(32)}))
     with pytest.raises(CheckpointError, match=r"tokenizer.json has \d+ tokens, config.json 32"):
         load_checkpoint(folder)

@@ -84,7 +84,7 @@ def test_with_a_tolerance_the_likeliest_neighbourhood_is_chosen(tiny_model):
 
 
 @pytest.mark.parametrize("tolerance", [-1.0, 257.0, float("nan")])
-def test_a_tolerance_out_of_range_is_refused(tiny_model, tolerance):
+def test_a_tolerance_out_of_range_is_rejected(tiny_model, tolerance):
     with pytest.raises(ConfigError, match=r"decode_tolerance = .* must be 0\.\.256"):
         dataclasses.replace(tiny_model.config, decode_tolerance=tolerance)
 

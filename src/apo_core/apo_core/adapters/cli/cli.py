@@ -12,7 +12,7 @@ DEFAULT_STORE = "runs/adapters"
 _DESCRIPTION = """\
 Tools for an adapter store: the folder in which a trainer publishes adapters and from which policies load them.
 The promoted version is the one that policy nodes with auto_reload serve; version 0 is the base policy. Numbers are
-never used again. Exit status: 0 done, 2 an error or an adapter that is refused.
+never used again. Exit status: 0 done, 2 an error or an adapter that is rejected.
 """
 
 
@@ -26,7 +26,7 @@ def _version(of: argparse.ArgumentParser) -> None:
 
 def _public_key(of: argparse.ArgumentParser) -> None:
     of.add_argument(
-        "--public-key", default="", metavar="FILE", help="refuse what none of these public keys (PEM) has signed"
+        "--public-key", default="", metavar="FILE", help="reject what none of these public keys (PEM) has signed"
     )
 
 
@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
         "verify",
         commands.verify,
         "check adapters",
-        "Sizes, sha256 of every file, schemas, and with --public-key the signature. Exit status 2 if one is refused.",
+        "Sizes, sha256 of every file, schemas, and with --public-key the signature. Exit status 2 if one is rejected.",
         [_store],
     )
     verify.add_argument("versions", nargs="*", type=int, metavar="VERSION", help="(default all)")

@@ -18,7 +18,7 @@ from apo_core.adapters.store import AdapterStore
 from apo_core.errors import AdapterError
 from apo_core.system.timestamps import utc_now
 
-REFUSED = 2
+REJECTED = 2
 
 
 def ls(arguments: argparse.Namespace) -> int:
@@ -31,7 +31,7 @@ def ls(arguments: argparse.Namespace) -> int:
             rows.append(summarise(store.manifest(version), version == current, store.signer(version)))
         except AdapterError as error:
             print(f"apo adapters ls: {error}", file=sys.stderr)
-            status = REFUSED
+            status = REJECTED
     _print([asdict(row) for row in rows] if arguments.json else format_table(rows, current))
     return status
 
@@ -66,7 +66,7 @@ def verify(arguments: argparse.Namespace) -> int:
             print(f"FAULT {fault}" if fault else f"ok    adapter {version} in {store.path}")
     faulty = sum(not result["sound"] for result in results)
     _print(results if arguments.json else f"{len(results)} adapters, {faulty} with faults")
-    return REFUSED if faulty else 0
+    return REJECTED if faulty else 0
 
 
 def promote(arguments: argparse.Namespace) -> int:

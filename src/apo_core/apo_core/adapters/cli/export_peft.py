@@ -23,7 +23,7 @@ def export_peft(store: AdapterStore, version: int, output: Path, base_model: str
         base_model: becomes `base_model_name_or_path`; empty leaves the adapter's own.
 
     Raises:
-        AdapterError: the adapter is refused, or the folder exists or cannot be made.
+        AdapterError: the adapter is rejected, or the folder exists or cannot be made.
     """
     adapter, tensors = store.read(version)
     if output.exists():

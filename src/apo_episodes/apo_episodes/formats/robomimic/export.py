@@ -35,7 +35,7 @@ class RobomimicOptions:
     next_obs: bool = True  # robomimic's default configuration reads them; they double the file
     valid_share: float = 0.1  # of the episodes, for mask/valid, at least one; 0: no masks train and valid
     seed: int = 0  # of that draw
-    clip: bool = False  # cut off actions beyond the contract instead of refusing them
+    clip: bool = False  # cut off actions beyond the contract instead of rejecting them
     env_args: Mapping[str, Any] | None = None  # of the environment; made from the episodes if None
 
 

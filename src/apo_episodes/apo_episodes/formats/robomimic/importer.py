@@ -52,7 +52,7 @@ class RobomimicImport:
     gripper_sign: int = 1  # -1 where the file's gripper closes at -1
     flip: bool = False  # images upside down, as robosuite renders them
     resize: bool = False  # images of another size than the contract's
-    clip: bool = False  # cut off actions beyond [-1, 1] instead of refusing them
+    clip: bool = False  # cut off actions beyond [-1, 1] instead of rejecting them
 
 
 def import_robomimic(path: Path, target: Path, contract: Contract, options: RobomimicImport) -> list[Path]:
