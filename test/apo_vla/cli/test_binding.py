@@ -50,8 +50,8 @@ def robot(tmp_path):
 
 def test_bind_writes_a_deployment_that_serves(openvla_copy, robot, capsys):
     (openvla_copy / "deployment.yaml").unlink()
-    arguments = ["bind", str(openvla_copy), "--robot", str(robot), "--statistics-key", "bridge_orig", "--centre-crop"]
-    assert main(arguments) == 0
+    choices = ["--set", "statistics_key=bridge_orig", "centre_crop=true"]
+    assert main(["bind", str(openvla_copy), "--robot", str(robot), *choices]) == 0
     assert "check action_scale" in capsys.readouterr().out
     found, contract = read_deployment(openvla_copy), load_contract(robot)
     wanted = OpenVlaDeployment(
@@ -69,28 +69,39 @@ def test_bind_writes_a_deployment_that_serves(openvla_copy, robot, capsys):
     assert '# cameras of the contract, in the order the model takes its images\ncameras: ["front"]' in text
 
 
+def test_bind_takes_scale_and_period_of_the_data_but_not_another_hash(openvla_copy, robot):
+    (openvla_copy / "deployment.yaml").unlink()
+    scale = "action_scale=[1, 1, 1, 2, 2, 2, -2]"
+    choices = ["--set", "statistics_key=bridge_orig", "period_s=0.2", scale, "contract_sha256=abc"]
+    assert main(["bind", str(openvla_copy), "--robot", str(robot), *choices]) == 0
+    found = read_deployment(openvla_copy)
+    assert (found.action_scale, found.action_offset[-1]) == ((1.0, 1.0, 1.0, 2.0, 2.0, 2.0, -2.0), 1.0)
+    assert (found.period_s, found.contract_sha256) == (0.2, load_contract(robot).sha256)
+
+
 def test_bind_keeps_what_is_there(openvla_copy, robot, capsys):
     before = (openvla_copy / "deployment.yaml").read_text()
-    assert main(["bind", str(openvla_copy), "--robot", str(robot), "--statistics-key", "taco_play"]) == 2
+    assert main(["bind", str(openvla_copy), "--robot", str(robot), "--set", "statistics_key=taco_play"]) == 2
     assert "is there already; --force replaces it" in capsys.readouterr().err
     assert (openvla_copy / "deployment.yaml").read_text() == before
-    assert main(["bind", str(openvla_copy), "--robot", str(robot), "--statistics-key", "taco_play", "--force"]) == 0
+    assert main(["bind", str(openvla_copy), "--robot", str(robot), "--set", "statistics_key=taco_play", "--force"]) == 0
     assert read_deployment(openvla_copy).statistics_key == "taco_play"
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--statistics-key", "x"], "must be one of: bridge_orig, taco_play"),
+        (["--set", "statistics_key=x"], "must be one of: bridge_orig, taco_play"),
         (
-            ["--statistics-key", "bridge_orig", "--camera", "wrist"],
+            ["--set", "statistics_key=bridge_orig", "--camera", "wrist"],
             "camera 'wrist' is not in the contract; known: front",
         ),
         (
-            ["--statistics-key", "bridge_orig", "--state", "force"],
+            ["--set", "statistics_key=bridge_orig", "--state", "force"],
             "state 'force' is not in the contract; known: ee_pose, gripper_width",
         ),
-        (["--statistics-key", "bridge_orig", "--chunk", "0"], "chunk = 0 is below its limit 1"),
+        (["--set", "statistics_key=bridge_orig", "--chunk", "0"], "chunk = 0 is below its limit 1"),
+        (["--set", "statistics_key=bridge_orig", "crop=true"], "crop"),
     ],
 )
 def test_bind_rejects_what_the_robot_or_the_data_lack(openvla_copy, robot, capsys, arguments, message):
@@ -114,7 +125,7 @@ def test_bind_of_pi0_fast_takes_the_state(pi0_copy, robot, capsys):
 
 def test_bind_of_pi0_fast_rejects_what_it_does_not_have(pi0_copy, robot, capsys):
     (pi0_copy / "deployment.yaml").unlink()
-    arguments = ["--state", POSE, "--statistics-key", "x", "--centre-crop", "--chunk", "5"]
+    arguments = ["--state", POSE, "--set", "statistics_key=x", "centre_crop=true", "--chunk", "5"]
     assert main(["bind", str(pi0_copy), "--robot", str(robot), *arguments]) == 2
     output = capsys.readouterr().err
     for text in ("statistics_key = 'x'", "centre_crop = True", "chunk = 5"):
@@ -144,7 +155,7 @@ def test_bind_rejects_two_cameras_for_one_that_looks_through_one(openvla_copy, t
     images = {name: CONTRACT["images"]["front"] | {"topic": name} for name in ("front", "wrist")}
     robot = tmp_path / "two.yaml"
     robot.write_text(yaml.safe_dump({**CONTRACT, "images": images}))
-    arguments = ["--statistics-key", "bridge_orig", "--camera", "front", "--camera", "wrist"]
+    arguments = ["--set", "statistics_key=bridge_orig", "--camera", "front", "--camera", "wrist"]
     assert main(["bind", str(openvla_copy), "--robot", str(robot), *arguments]) == 2
     assert "OpenVLA looks through one camera" in capsys.readouterr().err
 
@@ -152,7 +163,7 @@ def test_bind_rejects_two_cameras_for_one_that_looks_through_one(openvla_copy, t
 def test_bind_reports_a_file_that_cannot_be_written(openvla_copy, robot, capsys):
     (openvla_copy / "deployment.yaml").unlink()
     (openvla_copy / "deployment.yaml").mkdir()
-    arguments = ["bind", str(openvla_copy), "--robot", str(robot), "--statistics-key", "bridge_orig", "--force"]
+    arguments = ["bind", str(openvla_copy), "--robot", str(robot), "--set", "statistics_key=bridge_orig", "--force"]
     assert main(arguments) == 2
     assert "deployment.yaml: cannot be written" in capsys.readouterr().err
 

@@ -24,14 +24,14 @@ _HEADER = """\
 def bind(folder: Path, robot: Path, choices: Mapping[str, Any], force: bool = False) -> Path:
     """Writes deployment.yaml into a checkpoint folder and returns its path.
 
-    Actions of the data are taken to be displacements a step (m, rad) and a gripper of 1 open, 0 closed, as in most of
-    Open X-Embodiment; the contract's are velocities and -1 open, 1 closed.
+    Without a choice of their scale, actions of the data are taken to be displacements a step (m, rad) and a gripper of
+    1 open, 0 closed, as in most of Open X-Embodiment; the contract's are velocities and -1 open, 1 closed.
 
     Args:
         folder: of the checkpoint.
         robot: contract file.
-        choices: {parameter: value} of the family's deployment; without `cameras`, or with none: the first of the
-            contract.
+        choices: {parameter: value} of the family's deployment, as YAML has it; without `cameras`, or with none: the
+            first of the contract. The hash is always the contract's.
         force: replaces a file that is there.
 
     Raises:
@@ -49,12 +49,12 @@ def bind(folder: Path, robot: Path, choices: Mapping[str, Any], force: bool = Fa
     contract = load_contract(robot)
     dimensions = range(contract.action.size)
     values = {
-        **choices,
-        "contract_sha256": contract.sha256,
         "period_s": contract.period_ns / 1e9,
-        "cameras": choices.get("cameras") or contract.image_names[:1],
         "action_scale": tuple(-2.0 if dimension == GRIPPER else contract.rate_hz for dimension in dimensions),
         "action_offset": tuple(1.0 if dimension == GRIPPER else 0.0 for dimension in dimensions),
+        **choices,
+        "cameras": choices.get("cameras") or contract.image_names[:1],
+        "contract_sha256": contract.sha256,
     }
     foreign = foreign_parameters(family)
     own = {name: value for name, value in values.items() if name not in foreign}

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from apo_core.config.parameters import parse_overrides
 from apo_core.errors import ApoError
 from apo_core.tasks.specs import DEFAULT_TASK
 from apo_vla.cli.binding import bind
@@ -35,9 +36,10 @@ def parser() -> argparse.ArgumentParser:
     to_robot.add_argument("--robot", default="config/contract.yaml", help="contract file (default: %(default)s)")
     to_robot.add_argument("--camera", action="append", default=[], help="camera of the contract; once an image")
     to_robot.add_argument("--state", action="append", default=[], help="key or key:form of the contract's state")
-    to_robot.add_argument("--statistics-key", default="", help="which training data's statistics")
     to_robot.add_argument("--chunk", type=int, default=1, help="actions predicted from one observation (default 1)")
-    to_robot.add_argument("--centre-crop", action="store_true", help="the checkpoint was trained with augmentation")
+    to_robot.add_argument(
+        "--set", nargs="+", default=[], metavar="NAME=VALUE", help="any parameter of deployment.yaml, which names them"
+    )
     to_robot.add_argument("--force", action="store_true", help="replace a deployment.yaml that is there")
     to_robot.set_defaults(run=_bind)
     return root
@@ -65,18 +67,9 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
 
 def _bind(arguments: argparse.Namespace) -> int:
-    path = bind(
-        Path(arguments.folder),
-        Path(arguments.robot),
-        {
-            "cameras": tuple(arguments.camera),
-            "state": tuple(arguments.state),
-            "statistics_key": arguments.statistics_key,
-            "chunk": arguments.chunk,
-            "centre_crop": arguments.centre_crop,
-        },
-        arguments.force,
-    )
+    given = {"cameras": tuple(arguments.camera), "state": tuple(arguments.state), "chunk": arguments.chunk}
+    choices = {**given, **parse_overrides(arguments.set)}
+    path = bind(Path(arguments.folder), Path(arguments.robot), choices, arguments.force)
     print(f"{path}: check action_scale and action_offset against the units of the training data")
     return 0
 
