@@ -92,8 +92,8 @@ def test_faults_in_the_settings_are_reported(tmp_path, capsys):
 
 def test_output_that_is_no_folder_is_reported_before_anything_is_made(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    paths = ["--output", str(tmp_path / "file"), "--demonstrations", str(tmp_path / "demonstrations")]
-    contract = ["--contract", str(ROOT / "config" / "contract.yaml")]
-    assert main(["--config", str(ROOT / "config" / "base_policy.yaml"), *contract, *paths]) == 2
+    paths = [f"output={tmp_path / 'file'}", f"demonstrations={tmp_path / 'demonstrations'}"]
+    contract = f"contract_file={ROOT / 'config' / 'contract.yaml'}"
+    assert main(["--config", str(ROOT / "config" / "base_policy.yaml"), "--set", contract, *paths]) == 2
     assert str(tmp_path / "file") in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

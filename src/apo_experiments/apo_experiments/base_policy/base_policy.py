@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from apo_core.config.parameters import load, parameter
+from apo_core.config.parameters import load, parameter, parse_overrides
 from apo_core.contract.contract import Contract, load_contract
 from apo_core.errors import ApoError, ConfigError
 from apo_core.system.terminal import LiveLine
@@ -264,22 +264,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The program; returns the exit status."""
     parser = argparse.ArgumentParser(prog="apo base-policy", description=__doc__)
     parser.add_argument("--config", default=CONFIG_FILE, help="parameter file (default %(default)s)")
-    parser.add_argument("--task", choices=tuple(TASKS), help="task of the simulation")
-    parser.add_argument("--output", help="checkpoint folder to write")
-    parser.add_argument("--demonstrations", help="folder of the demonstrations, one folder a task in it")
-    parser.add_argument("--contract", dest="contract_file", help="contract file")
-    for name, text in (
-        ("episodes", "demonstrations"),
-        ("steps", "optimizer steps"),
-        ("seed", "initial weights, batches, augmentation"),
-        ("threads", "CPU threads"),
-        ("evaluate", "evaluation episodes, 0 for none"),
-    ):
-        parser.add_argument(f"--{name}", type=int, help=text)
-    values = {k: v for k, v in vars(parser.parse_args(argv)).items() if v is not None}
-    file = values.pop("config")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="parameters of that file"
+    )
+    options = parser.parse_args(argv)
     try:
-        config = load(BasePolicyConfig, Path(file), "base_policy", values)
+        config = load(BasePolicyConfig, Path(options.config), "base_policy", parse_overrides(options.set))
         manifest = make_base_policy(config)
     except (ApoError, OSError) as error:
         print(f"apo base-policy: {error}", file=sys.stderr)
