@@ -1,4 +1,4 @@
-"""`apo episodes import`: demonstrations of other tools as episode files."""
+"""`apo episodes import`: data of other tools as episode files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def add_import(tools: ToolParser) -> None:
     bring = tools.add(
         "import",
         import_,
-        "make episodes of demonstrations in robomimic or robosuite files",
+        "make episodes of robomimic or robosuite files",
         "OSC_POSE deltas in [-1, 1] become velocities: value x largest step x control rate. A state key is made of "
         "observation keys: joined by commas, key[i], key[i:j], or a difference, e.g. "
         "--state gripper_width='robot0_gripper_qpos[0]-robot0_gripper_qpos[1]'.",
@@ -34,6 +34,12 @@ def add_import(tools: ToolParser) -> None:
     )
     bring.add_argument("--task", default="", help="(default the file's env_name)")
     bring.add_argument("--operator", default="demonstrator", help="who drove")
+    bring.add_argument(
+        "--drivers",
+        choices=("file", "expert"),
+        default="file",
+        help="expert: every step is the expert's, whatever the file states",
+    )
     bring.add_argument("--mask", default="", help="only the demonstrations of this filter key")
     bring.add_argument("--prefix", default="", help="of the episode ids (default the file's name)")
     bring.add_argument(
@@ -81,6 +87,7 @@ def import_(arguments: argparse.Namespace) -> int:
         flip=arguments.flip,
         resize=arguments.resize,
         clip=arguments.clip,
+        expert_drivers=arguments.drivers == "expert",
     )
     target = Path(arguments.output)
     written = import_robomimic(Path(arguments.path), target, load_contract(arguments.contract), options)

@@ -12,6 +12,7 @@ from apo_episodes.files import read_all
 from apo_episodes.formats.robomimic.export import RobomimicOptions, export_robomimic
 from apo_episodes.formats.robomimic.importer import RobomimicImport, import_robomimic
 from apo_episodes.inspection.validate import validate
+from apo_episodes.labeling import LabelRule
 from apo_episodes.reader import read_episode
 
 OPTIONS = RobomimicImport(instruction="lift the cube", created_utc="2026-01-02T03:04:05+00:00")
@@ -231,15 +232,6 @@ def test_an_unknown_mask_is_named(make_file, contract, tmp_path):
         import_robomimic(make_file(), tmp_path / "out", contract, replace(OPTIONS, mask="valid"))
 
 
-def test_without_rewards_the_outcome_is_open(make_file, contract, tmp_path):
-    def edit(f):
-        for demo in f["data"].values():
-            del demo["rewards"]
-
-    (first, _) = import_robomimic(make_file(edit), tmp_path / "out", contract, OPTIONS)
-    assert read_episode(first).outcome.outcome == Outcome.UNLABELED
-
-
 @pytest.mark.parametrize("content", [b"no HDF5", None])
 def test_what_is_no_such_file_is_rejected(tmp_path, contract, content):
     path = tmp_path / "a.hdf5"
@@ -256,13 +248,126 @@ def test_what_was_exported_comes_back(takeovers, tmp_path):
     paths = sorted(takeovers.glob("*.h5"))[:2]
     export_robomimic(read_all(paths), tmp_path / "data.hdf5", RobomimicOptions())
     state = ("ee_pose", "gripper_width", "joint_position", "joint_velocity")
-    options = replace(OPTIONS, state={name: name for name in state}, cameras={"wrist": "wrist_image"})
     contract = load_contract("config/contract.yaml")
-    imported = import_robomimic(tmp_path / "data.hdf5", tmp_path / "out", contract, options)
+    imported = import_robomimic(tmp_path / "data.hdf5", tmp_path / "out", contract, OPTIONS)
     for path, written in zip(paths, imported, strict=True):
         before, after = read_episode(path), read_episode(written)
-        np.testing.assert_allclose(after.human_actions, before.executed_actions, atol=1e-6)
+        assert after.info.kind == EpisodeKind.INTERACTION
+        assert (after.sources, after.outcome.outcome) == (before.sources, before.outcome.outcome)
+        assert after.labels(LabelRule()) == before.labels(LabelRule())
+        for name in ("executed_actions", "policy_actions", "human_actions"):
+            requested = np.clip(getattr(before, name), contract.action.low, contract.action.high)
+            np.testing.assert_allclose(getattr(after, name), requested, atol=1e-6)
+        np.testing.assert_array_equal(after.adapter_versions, before.adapter_versions)
         for name in state:
             np.testing.assert_allclose(after.state[name], before.state[name], atol=1e-6)
         for name in before.images:
             np.testing.assert_array_equal(after.images[name], before.images[name])
+    assert [validate(written).faults for written in imported] == [[], []]
+
+
+def test_an_export_comes_back_with_the_scale_of_its_contract(write, tmp_path, small_contract):
+    data = small_contract.as_dict()
+    data["action"]["low"], data["action"]["high"] = [-0.3] * 7, [0.3] * 7
+    slow = contract_from_dict(data, "slow")
+    path = write("PPHP", contract=slow)
+    export_robomimic(read_all([path]), tmp_path / "data.hdf5", RobomimicOptions())
+    (only,) = import_robomimic(tmp_path / "data.hdf5", tmp_path / "out", slow, OPTIONS)
+    before, after = read_episode(path), read_episode(only)
+    np.testing.assert_allclose(after.executed_actions, before.executed_actions, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("datasets", "sources"),
+    [
+        ({"action_modes": [0, 0, 1, 1, 0]}, "PPHHP"),
+        ({"intv_labels": [0, -10, 1, 1, 0]}, "PPHHP"),
+        ({"action_modes": [0, 0, 1, 1, 0], "intv_labels": [0, -10, 1, 1, 0]}, "PPHHP"),
+        ({"interventions": [False, False, True, True, False]}, "PPHHP"),
+        ({"interventions": [[0], [0], [1], [1], [0]]}, "PPHHP"),
+        ({"user_acting": [0, 0, 1, 1, 0]}, "PPHHP"),
+        ({"policy_acting": [1, 1, 0, 0, 1]}, "PPHHP"),
+        ({"user_acting": [0, 0, 1, 1, 0], "policy_acting": [1, 0, 0, 0, 1]}, "P-HHP"),
+        ({"obs/interventions": [0, 0, 1, 1, 0]}, "PPHHP"),
+    ],
+)
+def test_who_drove_is_kept(make_file, contract, tmp_path, datasets, sources):
+    def edit(f):
+        for demo in f["data"].values():
+            for name, values in datasets.items():
+                demo[name] = np.array(values)
+
+    (first, _) = import_robomimic(make_file(edit), tmp_path / "out", contract, OPTIONS)
+    episode = read_episode(first)
+    names = {"P": ControlSource.POLICY, "H": ControlSource.HUMAN, "-": ControlSource.HOLD}
+    assert episode.info.kind == EpisodeKind.INTERACTION
+    assert list(episode.sources) == [names[letter] for letter in sources]
+    by_policy = [letter == "P" for letter in sources]
+    np.testing.assert_array_equal(episode.policy_actions[by_policy], episode.executed_actions[by_policy])
+    assert np.isnan(episode.human_actions[by_policy]).all()
+    assert validate(first).faults == []
+
+
+def test_steps_of_an_expert_alone_are_a_demonstration(make_file, contract, tmp_path):
+    def edit(f):
+        for demo in f["data"].values():
+            demo["action_modes"] = np.full(STEPS, -1)
+
+    (first, _) = import_robomimic(make_file(edit), tmp_path / "out", contract, OPTIONS)
+    assert read_episode(first).info.kind == EpisodeKind.DEMONSTRATION
+
+
+@pytest.mark.parametrize(
+    ("datasets", "message"),
+    [
+        ({"action_modes": [0, 0, 2, 1, 0]}, "demo_0: action_modes = 2 at step 2 is none of [-1, 0, 1]"),
+        ({"action_modes": [-1, 0, 1, 1, 0]}, "demo_0: action_modes has steps of a demonstration (-1) among others"),
+        ({"action_modes": [0, 0, 1]}, "demo_0: action_modes has shape (3,), expected (5,)"),
+        (
+            {"action_modes": [0, 0, 1, 1, 0], "interventions": [0, 1, 1, 1, 0]},
+            "demo_0: action_modes and interventions name different drivers at step 1",
+        ),
+        (
+            {"user_acting": [0, 1, 1, 1, 0], "policy_acting": [1, 1, 0, 0, 1]},
+            "demo_0: user_acting and policy_acting are both 1 at step 1",
+        ),
+        ({"is_human": [0, 1, 1, 1, 0]}, "demo_0: is_human may state who drove, in a form that is not known"),
+        ({"obs/takeover_flag": [0, 1, 1, 1, 0]}, "demo_0: obs/takeover_flag may state who drove"),
+    ],
+)
+def test_drivers_that_are_not_certain_are_rejected_by_key(make_file, contract, tmp_path, datasets, message):
+    def edit(f):
+        for name, values in datasets.items():
+            f[f"data/demo_0/{name}"] = np.array(values)
+
+    path = make_file(edit)
+    with pytest.raises(EpisodeToolError) as caught:
+        import_robomimic(path, tmp_path / "out", contract, OPTIONS)
+    assert message in str(caught.value) and not (tmp_path / "out").exists()
+    (first, _) = import_robomimic(path, tmp_path / "out", contract, replace(OPTIONS, expert_drivers=True))
+    assert read_episode(first).info.kind == EpisodeKind.DEMONSTRATION
+
+
+@pytest.mark.parametrize(
+    ("datasets", "outcome"),
+    [
+        ({"rewards": [0.05, 0.1, 0.2, 0.25, 0.31]}, Outcome.UNLABELED),
+        ({"rewards": [0.05, 0.1, 0.2, 0.25, 0.31], "dones": [0, 0, 0, 0, 0]}, Outcome.UNLABELED),
+        ({"rewards": [0.05, 0.1, 0.2, 0.25, 1.0]}, Outcome.UNLABELED),
+        ({"rewards": [0.05, 0.1, 0.2, 0.25, 0.31], "dones": [0, 0, 0, 0, 1]}, Outcome.SUCCESS),
+        ({"rewards": [0, 0, 0, 0, 0], "dones": [0, 0, 0, 0, 1]}, Outcome.UNLABELED),
+        ({"rewards": [0, 0, 0, 0, 1]}, Outcome.SUCCESS),
+        ({"rewards": [np.nan] * 5}, Outcome.UNLABELED),
+        ({"rewards": [0.1] * 5, "success": [0, 0, 0, 0, 1]}, Outcome.SUCCESS),
+        ({"dones": [0, 0, 0, 0, 1]}, Outcome.SUCCESS),
+        ({}, Outcome.UNLABELED),
+    ],
+)
+def test_success_is_taken_from_what_states_it(make_file, contract, tmp_path, datasets, outcome):
+    def edit(f):
+        del f["data/demo_0/rewards"]
+        for name, values in datasets.items():
+            f[f"data/demo_0/{name}"] = np.array(values)
+
+    (first, _) = import_robomimic(make_file(edit), tmp_path / "out", contract, OPTIONS)
+    assert read_episode(first).outcome.outcome == outcome

@@ -113,6 +113,7 @@ def _write_demo(group: h5py.Group, episode: Episode, options: RobomimicOptions) 
     modes = action_modes(episode)
     group["action_modes"] = modes
     group["intv_labels"] = intervention_labels(episode, modes, options.rule)
+    group["adapter_versions"] = episode.adapter_versions
     group["hold"] = np.array([source == ControlSource.HOLD for source in episode.sources], dtype=np.uint8)
     observations = [("obs", 0)] + ([("next_obs", 1)] if options.next_obs else [])
     for name, values in episode.state.items():

@@ -16,11 +16,12 @@ from typing import Any, NoReturn
 import h5py
 import numpy as np
 
-from apo_core.actions import SIZE
+from apo_core.actions import ANGULAR, GRIPPER, LINEAR, SIZE
 from apo_core.contract.contract import Contract
 from apo_core.errors import ApoError, EpisodeToolError, ObservationError
-from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
+from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, Observation, Step
 from apo_episodes.files import new_folder
+from apo_episodes.formats.robomimic.facts import read_drivers, read_outcome
 from apo_episodes.formats.robomimic.mapping import CAMERAS, StateMapping, choose_mapping, turned_poses
 from apo_episodes.writer import EpisodeWriter
 
@@ -53,15 +54,18 @@ class RobomimicImport:
     flip: bool = False  # images upside down, as robosuite renders them
     resize: bool = False  # images of another size than the contract's
     clip: bool = False  # cut off actions beyond [-1, 1] instead of rejecting them
+    expert_drivers: bool = False  # every step is the expert's, whatever the file states
 
 
 def import_robomimic(path: Path, target: Path, contract: Contract, options: RobomimicImport) -> list[Path]:
     """Writes every demonstration as `<prefix>-<demo>.h5` into a new folder; returns the files.
 
+    One in which policy and operator took turns becomes an INTERACTION, see `read_drivers`.
+
     Raises:
         EpisodeToolError: unreadable, observation keys missing (all are listed), sizes that do not fit the contract, a
-            controller other than OSC_POSE with deltas, another control rate, actions beyond [-1, 1], or a target that
-            exists.
+            controller other than OSC_POSE with deltas, another control rate, actions beyond [-1, 1], datasets about
+            drivers that contradict each other or are not known, or a target that exists.
     """
     path = Path(path)
     try:
@@ -84,12 +88,16 @@ class _Source:
         if not isinstance(f.get("data"), h5py.Group):
             raise EpisodeToolError(f"{path}: has no group 'data', is not a robomimic or robosuite file")
         self._check_names()
+        self._is_export = "action_scale" in f["data"].attrs  # written by `export_robomimic`
         self._env = self._env_args()
         self.demos = self._demos()
         there = set(f[f"data/{self.demos[0]}"].get("obs", ()))
-        self._states = [choose_mapping(spec.name, options.state.get(spec.name), there) for spec in contract.state]
+        own = {spec.name: spec.name for spec in contract.state if self._is_export and spec.name in there}
+        given = {**own, **options.state}
+        self._states = [choose_mapping(spec.name, given.get(spec.name), there) for spec in contract.state]
+        names = {} if self._is_export else CAMERAS
         self._cameras = {
-            s.name: options.cameras.get(s.name, CAMERAS.get(s.name, f"{s.name}_image")) for s in contract.images
+            s.name: options.cameras.get(s.name, names.get(s.name, f"{s.name}_image")) for s in contract.images
         }
         self._check_keys()
         self._scale = self._action_scale()
@@ -163,15 +171,21 @@ class _Source:
             self._fail(
                 f"was recorded at {rate} Hz, the contract {self._contract.source} requires {self._contract.rate_hz} Hz"
             )
-        largest = np.broadcast_to(controller.get("output_max", [POSITION_STEP_M] * 3 + [ROTATION_STEP_RAD] * 3), 6)
-        largest = np.array(largest, dtype=np.float64)
-        if options.position_step_m is not None:
-            largest[:3] = options.position_step_m
-        if options.rotation_step_rad is not None:
-            largest[3:] = options.rotation_step_rad
         if self._contract.action.size != SIZE:
             self._fail(f"its actions have {SIZE} dimensions, those of the contract {self._contract.action.size}")
-        return np.concatenate([largest * rate, [options.gripper_sign]])
+        if self._is_export:
+            scale = np.array(self._f["data"].attrs["action_scale"], dtype=np.float64)
+            if scale.shape != (SIZE,) or not (np.isfinite(scale) & (scale > 0)).all():
+                self._fail(f"action_scale = {scale.tolist()} must be {SIZE} numbers above 0")
+        else:
+            largest = np.broadcast_to(controller.get("output_max", [POSITION_STEP_M] * 3 + [ROTATION_STEP_RAD] * 3), 6)
+            scale = np.append(np.array(largest, dtype=np.float64) * rate, 1.0)
+        if options.position_step_m is not None:
+            scale[LINEAR] = options.position_step_m * rate
+        if options.rotation_step_rad is not None:
+            scale[ANGULAR] = options.rotation_step_rad * rate
+        scale[GRIPPER] *= options.gripper_sign
+        return scale
 
     def write(self, demo: str, folder: Path) -> Path:
         """One demonstration as an episode file in `folder`."""
@@ -180,11 +194,11 @@ class _Source:
         steps = len(actions)
         state = {one.name: self._state(demo, one, group, steps) for one in self._states}
         images = {name: self._camera(demo, name, group[f"obs/{key}"], steps) for name, key in self._cameras.items()}
-        rewards = group["rewards"][()] if "rewards" in group else np.zeros(steps)
-        success = bool(steps and np.max(rewards) > 0)
+        kind, drivers = self._drivers(demo, group, steps)
+        requested = {name: self._requested(demo, name, group, actions) for name in ("policy_actions", "human_actions")}
         info = EpisodeInfo(
             episode_id=_NOT_IN_IDS.sub("_", f"{options.prefix or self._path.stem}-{demo}"),
-            kind=EpisodeKind.DEMONSTRATION,
+            kind=kind,
             task=options.task or str(self._env.get("env_name", "")),
             instruction=options.instruction,
             seed=0,
@@ -193,9 +207,12 @@ class _Source:
             created_utc=options.created_utc,
             tags={"imported_from": self._path.name, "demo": demo},
         )
+        versions = self._numbers(demo, "adapter_versions", group, (steps,))
+        tokens = self._numbers(demo, "policy_tokens", group, actions.shape)
+        remaining = self._numbers(demo, "task_remaining", group, (steps,))
         writer = EpisodeWriter(folder, info, contract)
         try:
-            for index in range(steps):
+            for index, driver in enumerate(drivers):
                 stamp = (index + 1) * contract.period_ns
                 observation = Observation(
                     stamp,
@@ -203,33 +220,60 @@ class _Source:
                     {name: values[index] for name, values in state.items()},
                     options.instruction,
                 )
+                by_policy, by_human = (_present(requested[name][index]) for name in ("policy_actions", "human_actions"))
+                by_policy = actions[index] if by_policy is None and driver == ControlSource.POLICY else by_policy
+                by_human = actions[index] if by_human is None and driver == ControlSource.HUMAN else by_human
+                known = tokens is not None and by_policy is not None and (tokens[index] >= 0).all()
                 writer.append(
                     Step(
                         tick=index,
                         observation=observation,
                         executed_action=actions[index],
-                        policy_action=None,
-                        human_action=actions[index],
-                        source=ControlSource.HUMAN,
-                        reason="demonstration",
-                        adapter_version=0,
+                        policy_action=by_policy,
+                        human_action=by_human,
+                        source=driver,
+                        reason="demonstration" if kind == EpisodeKind.DEMONSTRATION else "imported",
+                        adapter_version=0 if versions is None else int(versions[index]),
                         command_stamp_ns=stamp,
-                        chunk_stamp_ns=0,
+                        chunk_stamp_ns=0 if by_policy is None else stamp,
                         receive_ns=stamp,
+                        policy_tokens=tokens[index].astype(np.int32) if tokens is not None and known else None,
+                        task_remaining=None if remaining is None else _present(remaining[index]),
                     )
                 )
-            outcome = (
-                EpisodeOutcome(Outcome.SUCCESS, "reward of the file", terminated=True, truncated=False)
-                if success
-                else EpisodeOutcome(Outcome.UNLABELED, "no reward in the file", terminated=False, truncated=False)
-            )
-            return writer.finish(outcome)
+            return writer.finish(read_outcome(group))
         except ObservationError as error:
             writer.discard()
             self._fail(f"{demo}: {error}")
         except BaseException:
             writer.discard()
             raise
+
+    def _drivers(self, demo: str, group: h5py.Group, steps: int) -> tuple[EpisodeKind, list[ControlSource]]:
+        if self._options.expert_drivers:
+            return EpisodeKind.DEMONSTRATION, [ControlSource.HUMAN] * steps
+        try:
+            return read_drivers(group, steps)
+        except ValueError as error:
+            self._fail(f"{demo}: {error}")
+
+    def _requested(self, demo: str, name: str, group: h5py.Group, actions: np.ndarray) -> np.ndarray:
+        """Actions that policy or operator wanted, as `export_robomimic` writes them; NaN where there is none."""
+        if self._options.expert_drivers or not self._is_export or name not in group:
+            return np.full_like(actions, np.nan)
+        values = np.asarray(group[name][()], dtype=np.float64)
+        if values.shape != actions.shape or np.isinf(values).any():
+            self._fail(f"{demo}: {name} has shape {values.shape} or is infinite, expected {actions.shape}")
+        return (values * self._scale).astype(np.float32)
+
+    def _numbers(self, demo: str, name: str, group: h5py.Group, shape: tuple[int, ...]) -> np.ndarray | None:
+        """A dataset of `export_robomimic`; None where the file has none."""
+        if self._options.expert_drivers or not self._is_export or name not in group:
+            return None
+        values = np.asarray(group[name][()])
+        if values.shape != shape:
+            self._fail(f"{demo}: {name} has shape {values.shape}, expected {shape}")
+        return values
 
     def _actions(self, demo: str, group: h5py.Group) -> np.ndarray:
         values = np.asarray(group["actions"][()], dtype=np.float64)
@@ -293,6 +337,11 @@ class _Source:
             size = (spec.width, spec.height)
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
         return np.ascontiguousarray(image.reshape(spec.shape))
+
+
+def _present(values: np.ndarray) -> Any:
+    """The values; None where one is NaN."""
+    return None if np.isnan(values).any() else values
 
 
 def _controller(kwargs: Mapping[str, Any]) -> dict[str, Any]:
