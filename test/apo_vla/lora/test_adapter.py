@@ -188,6 +188,8 @@ def test_a_config_that_changes_the_meaning_is_rejected():
         check_adapter_config(LoraSettings(), config)
     with pytest.raises(AdapterError, match="use_dora = True"):
         check_adapter_config(SETTINGS, {**config, "use_dora": True})
+    with pytest.raises(AdapterError, match="init_lora_weights = 'pissa'"):
+        check_adapter_config(SETTINGS, {**config, "init_lora_weights": "pissa"})
 
 
 def test_a_pattern_chooses_linear_and_convolution_layers(tiny_model):

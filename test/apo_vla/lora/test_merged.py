@@ -59,9 +59,64 @@ def test_rank_stabilised_adapters_are_scaled_by_the_root_of_the_rank(folder):
     torch.testing.assert_close(stabilised, plain * 2**0.5)
 
 
+@pytest.mark.parametrize("start", ["pissa", "pissa_niter_4", "olora", "corda", "loftq", "lora_ga", "of_tomorrow"])
+def test_an_adapter_that_changed_its_base_is_rejected(folder, start):
+    change(folder, init_lora_weights=start)
+    with pytest.raises(AdapterError, match=f"init_lora_weights = '{start}' belongs to base weights that it changed"):
+        MergedAdapter(folder, shapes(network()))
+
+
+@pytest.mark.parametrize("start", [True, False, None, "gaussian", "eva", "orthogonal"])
+def test_how_a_plain_adapter_began_does_not_matter(folder, start):
+    change(folder, init_lora_weights=start)
+    MergedAdapter(folder, shapes(network()))
+
+
+def test_a_kind_of_adapter_of_tomorrow_is_rejected_by_name(folder):
+    change(folder, use_twist=True, twist_config={"angle": 1})
+    with pytest.raises(AdapterError, match=r"use_twist = True is not supported; twist_config"):
+        MergedAdapter(folder, shapes(network()))
+
+
+def wide_adapter(folder, base_layer=None):
+    """Rank 2 for a layer of 64 x 64; with a copy of its base, if given."""
+    generator = torch.Generator().manual_seed(1)
+    tensors = {
+        "base_model.model.head.lora_A.weight": torch.randn(2, 64, generator=generator),
+        "base_model.model.head.lora_B.weight": 0.1 * torch.randn(64, 2, generator=generator),
+    }
+    if base_layer is not None:
+        tensors["base_model.model.head.base_layer.weight"] = base_layer
+    save_file(tensors, folder / "adapter_model.safetensors")
+    change(folder, r=2, lora_alpha=2)
+    return MergedAdapter(folder, {"head.weight": (64, 64)})
+
+
+def test_weights_that_hold_the_adapter_already_are_an_error(folder):
+    weight = torch.randn(64, 64, generator=torch.Generator().manual_seed(2))
+    adapter = wide_adapter(folder)
+    held = adapter.merge("head.weight", weight)
+    adapter.check_not_held()
+    again = wide_adapter(folder)
+    again.merge("head.weight", held.to(torch.bfloat16))
+    with pytest.raises(AdapterError, match=r"the checkpoint's weights hold this adapter already \(\d+% of it\)"):
+        again.check_not_held()
+
+
+def test_a_copy_of_the_base_is_accepted_where_it_equals_it(folder):
+    weight = torch.randn(64, 64, generator=torch.Generator().manual_seed(2)).to(torch.bfloat16)
+    merged = wide_adapter(folder).merge("head.weight", weight)
+    for copy in (weight, weight.float()):
+        torch.testing.assert_close(wide_adapter(folder, copy).merge("head.weight", weight), merged)
+    with pytest.raises(AdapterError, match=r"was trained on another base: its copy of 'head.weight' differs"):
+        wide_adapter(folder, weight + 1).merge("head.weight", weight)
+    with pytest.raises(AdapterError, match=r"'head.weight' has a copy \(63, 64\) of the base"):
+        wide_adapter(folder, weight[1:].contiguous())
+
+
 def test_another_kind_of_adapter_is_rejected(folder):
     change(folder, use_dora=True, bias="all", alpha_pattern={"0": 3})
-    with pytest.raises(AdapterError, match=r"bias = 'all', must be 'none'; use_dora.*; alpha_pattern"):
+    with pytest.raises(AdapterError, match=r"bias = 'all', must be 'none'; alpha_pattern.*; use_dora"):
         MergedAdapter(folder, shapes(network()))
 
 

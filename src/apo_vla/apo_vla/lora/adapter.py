@@ -22,6 +22,7 @@ from peft.utils import get_peft_model_state_dict
 from torch import nn
 
 from apo_core.errors import AdapterError, ConfigError
+from apo_vla.lora.peft_fields import meaning_faults
 from apo_vla.lora.shape import LoraShape
 
 TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -98,13 +99,13 @@ def check_adapter_config(settings: LoraSettings, config: Mapping[str, Any]) -> N
         "lora_alpha": settings.alpha,
         "target_modules": settings.target_modules,
         "bias": "none",
-        "use_dora": False,
         "use_rslora": False,
     }
     found = {key: config.get(key) for key in want}
     if isinstance(found["target_modules"], list):
         found["target_modules"] = sorted(found["target_modules"])
     faults = [f"{key} = {found[key]!r}, the policy has {value!r}" for key, value in want.items() if found[key] != value]
+    faults += meaning_faults(config)
     if faults:
         raise AdapterError(f"adapter_config.json: {'; '.join(faults)}")
 

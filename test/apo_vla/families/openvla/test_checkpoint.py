@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from apo_core.errors import CheckpointError
 from apo_core.types import Observation
 from apo_vla.loading import load_checkpoint
+from apo_vla.lora.merged import MergedAdapter
 from apo_vla.policy import VlaPolicy
 
 
@@ -143,6 +144,17 @@ def test_an_official_adapter_is_merged_into_every_part(openvla_copy):
     torch.testing.assert_close(after.model.get_parameter(f"{name}.weight").data, wanted.data)
     name = "vision_backbone.featurizer.patch_embed.proj.weight"
     assert not torch.equal(after.model.get_parameter(name), before.model.get_parameter(name))
+
+
+def test_a_checkpoint_that_holds_its_adapter_already_is_an_error(openvla_copy):
+    shapes = published.openvla_shapes()
+    official_adapter(openvla_copy / "lora_adapter", shapes)
+    adapter = MergedAdapter(openvla_copy / "lora_adapter", shapes)
+    for path in openvla_copy.glob("*.safetensors"):
+        save_file({name: adapter.merge(name, value) for name, value in load_file(path).items()}, path)
+    change(openvla_copy / "deployment.yaml", adapter="lora_adapter")
+    with pytest.raises(CheckpointError, match=r"adapter = 'lora_adapter': .*hold this adapter already"):
+        load_checkpoint(openvla_copy)
 
 
 def test_the_number_of_parameters_of_an_official_adapter():

@@ -72,7 +72,12 @@ class OpenVlaFolder:
         change = self.adapter.merge if self.adapter else None
         # components have files of their own
         elsewhere = [name for name, _ in model.named_parameters() if name.split(".")[0] in own]
-        self.weights.fill(model, device, dtype, self.rename, change, elsewhere)
+        try:
+            self.weights.fill(model, device, dtype, self.rename, change, elsewhere)
+            if self.adapter:
+                self.adapter.check_not_held()
+        except AdapterError as error:
+            raise _adapter_error(self.folder, self.deployment, error) from None
 
     def rename(self, name: str) -> str | None:
         """Name of a tensor of the files in the model, None for one that it does not need."""
@@ -188,4 +193,8 @@ def _read_adapter(folder: Path, deployment: OpenVlaDeployment, weights: WeightFi
     try:
         return MergedAdapter(folder / deployment.adapter, weights.shapes)
     except AdapterError as error:
-        raise CheckpointError(f"{folder / DEPLOYMENT}: adapter = {deployment.adapter!r}: {error}") from None
+        raise _adapter_error(folder, deployment, error) from None
+
+
+def _adapter_error(folder: Path, deployment: OpenVlaDeployment, error: AdapterError) -> CheckpointError:
+    return CheckpointError(f"{folder / DEPLOYMENT}: adapter = {deployment.adapter!r}: {error}")
