@@ -26,7 +26,7 @@ _LOOKS_LIKE_DRIVERS = re.compile(r"interven|intv|acting|action_mode|takeover|is_
 def read_outcome(group: h5py.Group) -> EpisodeOutcome:
     """The outcome that a demonstration states.
 
-    A shaped reward says nothing about success, and `dones` beside a sparse reward may only mark the last step.
+    A shaped reward states nothing about success, and `dones` beside a sparse reward may only mark the last step.
     """
     stated = str(group.attrs.get("outcome", ""))
     if stated in set(Outcome):
