@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# Only the values that A and B started from. The others (pissa, olora, corda, loftq, lora_ga, ...) take a part out of the
-# base weights at the start, which the tensors add to.
+# Only the values that A and B started from. The others (pissa, olora, corda, loftq, lora_ga, ...) take a part out of
+# the base weights at the start, which the tensors add to.
 _PLAIN_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
 _READ = ("peft_type", "r", "lora_alpha", "bias", "use_rslora", "target_modules", "init_lora_weights")
 # Of training, of bookkeeping, or of a feature that another field turns on.
