@@ -26,7 +26,7 @@ def test_a_family_has_no_stand_in_and_no_checks_by_default(tmp_path):
     deployment = Deployment(cameras=("front",))
     with pytest.raises(CheckpointError, match=r"deployment.yaml is missing; .*shows one for plain"):
         Plain().stand_in(tmp_path)
-    assert Plain().binding_faults(tmp_path, deployment) == []
+    assert Plain().binding_faults(tmp_path, deployment, ()) == []
     assert Plain().bind(tmp_path, deployment, None) is deployment
 
 

@@ -40,6 +40,12 @@ def test_a_single_file_needs_no_index(tmp_path):
     assert WeightFiles(tmp_path).shapes == {"weight": (1, 1)}
 
 
+def test_an_index_beside_a_single_file_is_ambiguous(folder):
+    save_file({"weight": torch.ones(1, 1)}, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"has both model.safetensors.index.json and model.safetensors"):
+        WeightFiles(folder)
+
+
 def test_missing_unexpected_and_misshapen_tensors_are_all_named(folder):
     path = folder / "model-00002-of-00002.safetensors"
     save_file({"1.weight": torch.ones(2, 2), "spare": torch.zeros(4)}, path)

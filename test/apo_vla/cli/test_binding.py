@@ -150,6 +150,13 @@ def test_bind_rejects_a_state_that_the_checkpoint_does_not_read(oft_copy, robot,
     assert message in capsys.readouterr().err and not (oft_copy / "deployment.yaml").exists()
 
 
+def test_bind_needs_the_chunk_of_openvla_oft(oft_copy, robot, capsys):
+    (oft_copy / "deployment.yaml").unlink()
+    assert main(["bind", str(oft_copy), "--robot", str(robot), "--state", POSE]) == 2
+    assert "chunk is not given, and action_head is OpenVLA-OFT's: --chunk N" in capsys.readouterr().err
+    assert not (oft_copy / "deployment.yaml").exists()
+
+
 def test_bind_rejects_two_cameras_for_one_that_looks_through_one(openvla_copy, tmp_path, capsys):
     (openvla_copy / "deployment.yaml").unlink()
     images = {name: CONTRACT["images"]["front"] | {"topic": name} for name in ("front", "wrist")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -53,8 +54,17 @@ class Family(ABC, Generic[D]):
         """
         raise CheckpointError(f"{folder / DEPLOYMENT} is missing; docs/how-to/checkpoints.md shows one for {self.name}")
 
-    def binding_faults(self, folder: Path, deployment: D) -> list[str]:
-        """Values of a deployment about to be written that the family does not take from it. Raises CheckpointError."""
+    def binding_faults(self, folder: Path, deployment: D, given: Collection[str]) -> list[str]:
+        """Values of a deployment about to be written that the family does not take from it, or needs to be given.
+
+        Args:
+            folder: of the checkpoint.
+            deployment: to be written.
+            given: parameters that were chosen, not left at their default.
+
+        Raises:
+            CheckpointError: files of the checkpoint cannot be read.
+        """
         return []
 
     def bind(self, folder: Path, deployment: D, contract: Contract) -> D:

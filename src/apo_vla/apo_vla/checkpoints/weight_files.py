@@ -39,6 +39,8 @@ class WeightFiles:
         index = self.folder / INDEX
         self.source = str(index if index.is_file() else self.folder / SINGLE)
         listed = self._read_index(index) if index.is_file() else {}
+        if listed and SINGLE not in listed.values() and (self.folder / SINGLE).is_file():
+            raise CheckpointError(f"{self.folder}: has both {INDEX} and {SINGLE}: remove the one that is not meant")
         self.files = sorted({self.folder / shard for shard in listed.values()} or {self.folder / SINGLE})
         missing = [path.name for path in self.files if not path.is_file()]
         if missing:

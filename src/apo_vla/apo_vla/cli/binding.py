@@ -60,7 +60,7 @@ def bind(folder: Path, robot: Path, choices: Mapping[str, Any], force: bool = Fa
     own = {name: value for name, value in values.items() if name not in foreign}
     deployment = build(family.deployment, own, str(path))
     _check_names(deployment, contract)
-    faults = foreign_faults(values, foreign, family.title) + family.binding_faults(folder, deployment)
+    faults = foreign_faults(values, foreign, family.title) + family.binding_faults(folder, deployment, choices)
     if faults:
         raise ConfigError(str(path), faults)
     deployment = family.bind(folder, deployment, contract)

@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     to_robot.add_argument("--robot", default="config/contract.yaml", help="contract file (default: %(default)s)")
     to_robot.add_argument("--camera", action="append", default=[], help="camera of the contract; once an image")
     to_robot.add_argument("--state", action="append", default=[], help="key or key:form of the contract's state")
-    to_robot.add_argument("--chunk", type=int, default=1, help="actions predicted from one observation (default 1)")
+    to_robot.add_argument("--chunk", type=int, help="actions predicted from one observation (default 1)")
     to_robot.add_argument(
         "--set", nargs="+", default=[], metavar="NAME=VALUE", help="any parameter of deployment.yaml, which names them"
     )
@@ -67,8 +67,9 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
 
 def _bind(arguments: argparse.Namespace) -> int:
-    given = {"cameras": tuple(arguments.camera), "state": tuple(arguments.state), "chunk": arguments.chunk}
-    choices = {**given, **parse_overrides(arguments.set)}
+    given = {"cameras": tuple(arguments.camera), "state": tuple(arguments.state)}
+    chunk = {} if arguments.chunk is None else {"chunk": arguments.chunk}
+    choices = {**given, **chunk, **parse_overrides(arguments.set)}
     path = bind(Path(arguments.folder), Path(arguments.robot), choices, arguments.force)
     print(f"{path}: check action_scale and action_offset against the units of the training data")
     return 0

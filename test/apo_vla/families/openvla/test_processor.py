@@ -21,13 +21,18 @@ def make():
 
 
 def test_a_prompt_is_padded_behind_bos_and_ends_with_the_empty_token(make):
-    ids = make().prompt(" Lift the cube ", np.zeros(0))
+    ids = make().prompt("Lift the cube", np.zeros(0))
     assert ids.shape == (128,) and ids.dtype == np.int64
     assert ids[0] == BOS and ids[1] == PAD and ids[-1] == EMPTY and ids[-2] != EMPTY
     assert ids.tolist() == make().prompt("lift the cube", np.zeros(0)).tolist()
 
 
-@pytest.mark.parametrize(("text", "length"), [("", 128), ("lift the cube", 16)])
+def test_spaces_of_an_instruction_stay_as_in_the_authors_code(make):
+    spaced, plain = (make().prompt(text, np.zeros(0)) for text in ("lift the cube ", "lift the cube"))
+    assert spaced.tolist() != plain.tolist()
+
+
+@pytest.mark.parametrize(("text", "length"), [("", 128), (" ", 128), ("lift the cube", 16)])
 def test_an_empty_or_too_long_instruction_is_rejected(make, text, length):
     with pytest.raises(ObservationError, match=rf"at most {length} \(deployment.yaml: prompt_length\)"):
         make(length=length).prompt(text, np.zeros(0))

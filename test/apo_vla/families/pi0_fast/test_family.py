@@ -20,6 +20,6 @@ def test_there_is_no_stand_in(pi0_folder):
 
 def test_a_chunk_is_not_bound(pi0_folder):
     deployment = read_deployment(pi0_folder)
-    assert Pi0FastFamily().binding_faults(pi0_folder, dataclasses.replace(deployment, chunk=1)) == []
-    faults = Pi0FastFamily().binding_faults(pi0_folder, dataclasses.replace(deployment, chunk=3, cameras=()))
+    assert Pi0FastFamily().binding_faults(pi0_folder, dataclasses.replace(deployment, chunk=1), ()) == []
+    faults = Pi0FastFamily().binding_faults(pi0_folder, dataclasses.replace(deployment, chunk=3, cameras=()), ())
     assert faults == ["chunk = 3 cannot be used with pi0-FAST: leave it out", "cameras is empty"]

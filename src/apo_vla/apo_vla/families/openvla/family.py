@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from apo_vla.checkpoints.deployment import DEPLOYMENT
 from apo_vla.checkpoints.family import CheckpointFacts, Family
 from apo_vla.checkpoints.types import CONFIG, Checkpoint
 from apo_vla.families.openvla.checkpoint import load_openvla, read_openvla_folder
+from apo_vla.families.openvla.component_files import read_component
 from apo_vla.families.openvla.deployment import OpenVlaDeployment
 from apo_vla.families.openvla.oft import OpenVlaOft
 from apo_vla.families.openvla.statistics import PublishedStatistics, read_norm_stats, select
@@ -51,6 +53,13 @@ class OpenVlaFamily(Family[OpenVlaDeployment]):
         note = f"no {DEPLOYMENT}: one camera, chunk 1 and the first statistics stand in; `apo policy bind` writes one"
         key = sorted(_norm_stats(folder))[0]
         return OpenVlaDeployment(cameras=(_STAND_IN_CAMERA,), statistics_key=key), note
+
+    def binding_faults(self, folder: Path, deployment: OpenVlaDeployment, given: Collection[str]) -> list[str]:
+        """The chunk of an OFT checkpoint, which no file holds: with another one it acts wrongly."""
+        found = [name for name in ("action_head", "proprio_projector") if read_component(folder, name) is not None]
+        if not found or "chunk" in given:
+            return []
+        return [f"chunk is not given, and {found[0]} is OpenVLA-OFT's: --chunk N, 8 of LIBERO, 25 of ALOHA"]
 
     def bind(self, folder: Path, deployment: OpenVlaDeployment, contract: Contract) -> OpenVlaDeployment:
         """Names the only statistics there are, and checks the state that a proprioception projector reads."""

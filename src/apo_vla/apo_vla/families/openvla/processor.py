@@ -59,10 +59,10 @@ class OpenVlaProcessor(BinActions):
 
     def prompt(self, text: str, state: np.ndarray) -> np.ndarray:
         """Int64 (prompt_length,): BOS, padding, the rest of the prompt, the empty token."""
-        text = text.strip().lower()
+        text = text.lower()  # as the authors' code has it, which leaves spaces
         ids = self._tokenizer.encode(self._template.format(instruction=text), add_special_tokens=False).ids
         ids += [] if ids[-1:] == [EMPTY] else [EMPTY]
-        if not text or len(ids) + 1 > self._prompt_length:
+        if not text.strip() or len(ids) + 1 > self._prompt_length:
             raise ObservationError(
                 f"instruction = {text!r} makes {len(ids) + 1} tokens, must not be empty and make at most "
                 f"{self._prompt_length} (deployment.yaml: prompt_length)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -33,7 +33,7 @@ class Pi0FastFamily(Family[Pi0FastDeployment]):
         notes = tuple(camera_notes(checkpoint.model.config.cameras, _settings(folder)))
         return CheckpointFacts(deployment.state, notes=notes)
 
-    def binding_faults(self, folder: Path, deployment: Pi0FastDeployment) -> list[str]:
+    def binding_faults(self, folder: Path, deployment: Pi0FastDeployment, given: Collection[str]) -> list[str]:
         """Cameras that the model does not take, and a chunk, which config.json holds."""
         faults = camera_faults(deployment, _settings(folder))
         if deployment.chunk != 1:
