@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from small_contract import contract_data
 
+from apo_core.contract.action_range import DataRange
 from apo_core.contract.contract import Contract, contract_from_dict
 from apo_core.errors import AdapterError
 from apo_core.served_policy import PolicyCapabilities
@@ -23,6 +24,7 @@ class FakePolicy:
         self.contract = contract
         self.base_sha256, self.statistics_sha256 = "a" * 64, "b" * 64
         self.contract_sha256 = contract.sha256
+        self.data_range: DataRange | None = None
         self.adapter_version = 0
         self.bias = 0.0
         self.rows = self.chunk = 4

@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from apo_core.contract.action_range import DataRange
 from apo_core.errors import CheckpointError, ConfigError
 from apo_core.served_policy import PolicyCapabilities
 from apo_policy_node.config import PolicyConfig
-from apo_policy_node.startup_checks import check_policy, warm_up
+from apo_policy_node.startup_checks import check_policy, unit_warnings, warm_up
 
 
 @pytest.fixture
@@ -23,6 +24,17 @@ def loaded(policy):
 
 def test_a_fitting_policy_passes(loaded, contract, config):
     check_policy(loaded, contract, config)
+
+
+def test_units_that_do_not_fit_the_contract_are_named(loaded, contract):
+    assert unit_warnings(loaded, contract) == []
+    limit = np.maximum(np.abs(contract.action.low), np.abs(contract.action.high))
+    loaded.data_range = DataRange(-limit, limit)
+    assert unit_warnings(loaded, contract) == []
+    loaded.data_range = DataRange(-limit, limit * ([33.0, 0.01] + [1.0] * (len(limit) - 2)))
+    loaded.data_range.low[1] = 0.0
+    names = [warning.split(":")[0] for warning in unit_warnings(loaded, contract)]
+    assert names == list(contract.action.names[:2])
 
 
 def test_one_trained_for_another_contract_is_rejected(loaded, contract, config):

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from apo_core.contract.action_range import DataRange
 from apo_core.types import ActionChunk, Observation
 
 
@@ -36,6 +37,10 @@ class ServedPolicy(Protocol):
     @property
     def contract_sha256(self) -> str:
         """Contract of the data that the policy was trained on; empty: unknown."""
+
+    @property
+    def data_range(self) -> DataRange | None:
+        """Of the training data's actions; None where they had the units of the contract."""
 
     @property
     def chunk(self) -> int:

@@ -19,7 +19,7 @@ from apo_policy_node.inference.chunking import make_chunking
 from apo_policy_node.inference.runner import Answer, PolicyRunner
 from apo_policy_node.inference.uncertainty import HelpRequest
 from apo_policy_node.inference.worker import InferenceWorker
-from apo_policy_node.startup_checks import check_policy, warm_up
+from apo_policy_node.startup_checks import check_policy, unit_warnings, warm_up
 
 # for sys.setswitchinterval of the process: with the usual 5 ms an inference would wait at each of its many operations
 # while an adapter is read and tried
@@ -65,6 +65,8 @@ class PolicyServer:
     ):
         self._policy = policy
         check_policy(policy, contract, config)
+        for warning in unit_warnings(policy, contract):
+            listeners.warning(f"units of the policy's actions: {warning}")
         warm_up(policy, contract, config)
         second = policy.second_slot()
         self._reloader = reloader = AdapterReloader(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from apo_core import policy_probe
+from apo_core.contract.action_range import compare_ranges
 from apo_core.contract.contract import Contract
 from apo_core.errors import CheckpointError, ConfigError
 from apo_core.served_policy import ServedPolicy
@@ -37,6 +38,14 @@ def check_policy(policy: ServedPolicy, contract: Contract, config: PolicyConfig)
         faults = _chunk_faults(policy, contract, config)
     if faults:
         raise CheckpointError(f"checkpoint_dir = {config.checkpoint_dir}: {'; '.join(faults)}")
+
+
+def unit_warnings(policy: ServedPolicy, contract: Contract) -> list[str]:
+    """Dimensions of the action whose units seem not to be the contract's."""
+    if policy.data_range is None:
+        return []
+    found = compare_ranges(policy.data_range, contract.action)
+    return [*found.beyond, *found.tiny]
 
 
 def _chunk_faults(policy: ServedPolicy, contract: Contract, config: PolicyConfig) -> list[str]:

@@ -22,6 +22,10 @@ class Statistics(Protocol):
     def contract_sha256(self) -> str:
         """Contract of the robot that the policy drives."""
 
+    @property
+    def converts_units(self) -> bool:
+        """Whether the training data had units of their own, which a deployment.yaml converts."""
+
     def codec(self, bins: int) -> ActionCodec:
         """Actions in contract units <-> bins."""
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from apo_core.contract.action_range import DataRange
 from apo_core.errors import AdapterError, ObservationError
 from apo_core.types import ActionChunk, Observation
 from apo_vla.actions.classes import ActionClasses
@@ -103,6 +104,11 @@ class VlaPolicy:
     def contract_sha256(self) -> str:
         """Contract of the data the policy was trained on."""
         return self.statistics.contract_sha256
+
+    @property
+    def data_range(self) -> DataRange | None:
+        """Of the training data's actions; None where they had the units of the contract."""
+        return self.codec.data_range if self.statistics.converts_units else None
 
     @property
     def state_size(self) -> int:

@@ -8,45 +8,6 @@ from apo_vla.families.small_vla.checkpoint import save_checkpoint
 from apo_vla.loading import read_deployment
 from apo_vla.policy import VlaPolicy
 
-CONTRACT = {
-    "version": 1,
-    "rate_hz": 5.0,
-    "frame_id": "base",
-    "tolerance_s": 0.05,
-    "max_age_s": 1.0,
-    "images": {"front": {"topic": "front", "height": 48, "width": 64, "encoding": "rgb8"}},
-    "state": {
-        "ee_pose": {"topic": "pose", "type": "geometry_msgs/msg/PoseStamped", "size": 7, "unit": "m"},
-        "gripper_width": {
-            "topic": "gripper",
-            "type": "sensor_msgs/msg/JointState",
-            "field": "position",
-            "joints": ["width"],
-            "size": 1,
-            "unit": "m",
-        },
-    },
-    "action": {
-        "names": ["vx", "vy", "vz", "wx", "wy", "wz", "gripper"],
-        "units": ["m/s"] * 3 + ["rad/s"] * 3 + ["-1 open .. 1 closed"],
-        "low": [-1.0] * 7,
-        "high": [1.0] * 7,
-    },
-    "limits": {
-        "linear_speed": 1.0,
-        "angular_speed": 1.0,
-        "workspace_low": [-1.0, -1.0, 0.0],
-        "workspace_high": [1.0, 1.0, 1.0],
-    },
-}
-
-
-@pytest.fixture
-def robot(tmp_path):
-    path = tmp_path / "contract.yaml"
-    path.write_text(yaml.safe_dump(CONTRACT))
-    return path
-
 
 def test_bind_writes_a_deployment_that_serves(openvla_copy, robot, capsys):
     (openvla_copy / "deployment.yaml").unlink()
@@ -77,6 +38,16 @@ def test_bind_takes_scale_and_period_of_the_data_but_not_another_hash(openvla_co
     found = read_deployment(openvla_copy)
     assert (found.action_scale, found.action_offset[-1]) == ((1.0, 1.0, 1.0, 2.0, 2.0, 2.0, -2.0), 1.0)
     assert (found.period_s, found.contract_sha256) == (0.2, load_contract(robot).sha256)
+
+
+def test_bind_warns_of_units_that_do_not_fit(openvla_copy, robot, capsys):
+    (openvla_copy / "deployment.yaml").unlink()
+    scale = "action_scale=[200, 5, 0.01, 5, 5, 5, -2]"
+    arguments = ["bind", str(openvla_copy), "--robot", str(robot), "--set", "statistics_key=bridge_orig", scale]
+    assert main(arguments) == 0
+    warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
+    assert warnings[0].startswith("warning: vx: the training data reach ")
+    assert any(line.startswith("warning: vz: the training data reach ") for line in warnings)
 
 
 def test_bind_keeps_what_is_there(openvla_copy, robot, capsys):
@@ -157,13 +128,14 @@ def test_bind_needs_the_chunk_of_openvla_oft(oft_copy, robot, capsys):
     assert not (oft_copy / "deployment.yaml").exists()
 
 
-def test_bind_rejects_two_cameras_for_one_that_looks_through_one(openvla_copy, tmp_path, capsys):
+def test_bind_rejects_two_cameras_for_one_that_looks_through_one(openvla_copy, robot, tmp_path, capsys):
     (openvla_copy / "deployment.yaml").unlink()
-    images = {name: CONTRACT["images"]["front"] | {"topic": name} for name in ("front", "wrist")}
-    robot = tmp_path / "two.yaml"
-    robot.write_text(yaml.safe_dump({**CONTRACT, "images": images}))
+    data = yaml.safe_load(robot.read_text())
+    images = {name: data["images"]["front"] | {"topic": name} for name in ("front", "wrist")}
+    two = tmp_path / "two.yaml"
+    two.write_text(yaml.safe_dump({**data, "images": images}))
     arguments = ["--set", "statistics_key=bridge_orig", "--camera", "front", "--camera", "wrist"]
-    assert main(["bind", str(openvla_copy), "--robot", str(robot), *arguments]) == 2
+    assert main(["bind", str(openvla_copy), "--robot", str(two), *arguments]) == 2
     assert "OpenVLA looks through one camera" in capsys.readouterr().err
 
 

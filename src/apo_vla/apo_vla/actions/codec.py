@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from apo_core.contract.action_range import DataRange
 from apo_core.errors import ConfigError
 
 _SMALLEST_RANGE = 1e-6  # contract units; a narrower dimension counts as constant
@@ -83,6 +84,12 @@ class ActionCodec:
     def size(self) -> int:
         """A, dimensions of an action."""
         return len(self.q01)
+
+    @property
+    def data_range(self) -> DataRange:
+        """q01 and q99 in contract units, in the order of their values."""
+        ends = np.stack([self.q01, self.q99]) * self.scale + self.offset
+        return DataRange(ends.min(axis=0), ends.max(axis=0))
 
     def normalise(self, actions: np.ndarray) -> np.ndarray:
         """Actions (..., A) in contract units -> float64 (..., A) in [-1, 1], clipped."""

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 import torch
 
+from apo_core.contract.action_range import DataRange
 from apo_core.contract.contract import Contract
 from apo_core.errors import CheckpointError
 from apo_vla.checkpoints.deployment import DEPLOYMENT, Deployment
@@ -66,6 +67,10 @@ class Family(ABC, Generic[D]):
             CheckpointError: files of the checkpoint cannot be read.
         """
         return []
+
+    def data_range(self, folder: Path, deployment: D) -> DataRange | None:
+        """Of the training data's actions in contract units; None where the deployment converts none."""
+        return None
 
     def bind(self, folder: Path, deployment: D, contract: Contract) -> D:
         """The deployment to be written, completed from the files of the checkpoint.

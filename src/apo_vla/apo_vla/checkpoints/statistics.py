@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -29,6 +30,8 @@ class DatasetStatistics:
     state_std: Mapping[str, tuple[float, ...]]
     num_frames: int
     contract_sha256: str
+
+    converts_units: ClassVar[bool] = False
 
     def codec(self, bins: int = 256) -> ActionCodec:
         """The action codec of these statistics."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from apo_core.actions import GRIPPER
 from apo_core.config.parameters import build
+from apo_core.contract.action_range import RangeFaults, compare_ranges
 from apo_core.contract.contract import Contract, load_contract
 from apo_core.errors import CheckpointError, ConfigError
 from apo_vla.checkpoints.deployment import DEPLOYMENT, Deployment, foreign_faults
@@ -21,8 +22,8 @@ _HEADER = """\
 """
 
 
-def bind(folder: Path, robot: Path, choices: Mapping[str, Any], force: bool = False) -> Path:
-    """Writes deployment.yaml into a checkpoint folder and returns its path.
+def bind(folder: Path, robot: Path, choices: Mapping[str, Any], force: bool = False) -> tuple[Path, RangeFaults]:
+    """Writes deployment.yaml into a checkpoint folder; returns its path, and in which dimensions units seem wrong.
 
     Without a choice of their scale, actions of the data are taken to be displacements a step (m, rad) and a gripper of
     1 open, 0 closed, as in most of Open X-Embodiment; the contract's are velocities and -1 open, 1 closed.
@@ -68,7 +69,8 @@ def bind(folder: Path, robot: Path, choices: Mapping[str, Any], force: bool = Fa
         path.write_text(_HEADER + _text(deployment))
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be written ({error})") from None
-    return path
+    data = family.data_range(folder, deployment)
+    return path, RangeFaults((), ()) if data is None else compare_ranges(data, contract.action)
 
 
 def _check_names(deployment: Deployment, contract: Contract) -> None:

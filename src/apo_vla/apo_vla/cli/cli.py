@@ -11,7 +11,7 @@ from apo_core.config.parameters import parse_overrides
 from apo_core.errors import ApoError
 from apo_core.tasks.specs import DEFAULT_TASK
 from apo_vla.cli.binding import bind
-from apo_vla.cli.inspection import DryRun, Inspection, as_json, dry_run, inspect
+from apo_vla.cli.inspection import DryRun, Inspection, as_json, compare_units, dry_run, inspect
 from apo_vla.devices import check_device
 
 _DTYPES = ("float32", "bfloat16", "float16")
@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     look.add_argument("--device", default="cpu", help="torch device (default cpu)")
     look.add_argument("--dtype", choices=_DTYPES, help="of the weights in memory (default: float32 on a CPU)")
     look.add_argument("--instruction", default=DEFAULT_TASK.instruction, help="instruction of the dry run")
+    look.add_argument("--robot", default="config/contract.yaml", help="contract to compare units with (%(default)s)")
     look.add_argument("--no-run", action="store_true", help="leave the dry run out")
     look.add_argument("--json", action="store_true", help="print JSON, for programs")
     look.set_defaults(run=_inspect)
@@ -46,7 +47,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a subcommand; exit status 2 and a message for an error, 1 for one that fails, or ignores image or prompt."""
+    """Runs a subcommand.
+
+    Exit status 2 and a message for an error, 1 for a policy that fails, ignores image or prompt, or whose actions are
+    far beyond its contract.
+    """
     arguments = parser().parse_args(argv)
     try:
         return arguments.run(arguments)
@@ -61,17 +66,20 @@ def _inspect(arguments: argparse.Namespace) -> int:
     check_device(arguments.device, "--device")
     dtype = getattr(torch, arguments.dtype) if arguments.dtype else None
     found, policy = inspect(Path(arguments.folder), arguments.device, dtype)
+    beyond = compare_units(found, policy, Path(arguments.robot))
     run = None if arguments.no_run else dry_run(policy, arguments.instruction)
     print(as_json(found, run) if arguments.json else "\n".join(_lines(found, run)))
-    return 1 if run and (run.faults or not run.image_matters or run.prompt_matters is False) else 0
+    return 1 if beyond or (run and (run.faults or not run.image_matters or run.prompt_matters is False)) else 0
 
 
 def _bind(arguments: argparse.Namespace) -> int:
     given = {"cameras": tuple(arguments.camera), "state": tuple(arguments.state)}
     chunk = {} if arguments.chunk is None else {"chunk": arguments.chunk}
     choices = {**given, **chunk, **parse_overrides(arguments.set)}
-    path = bind(Path(arguments.folder), Path(arguments.robot), choices, arguments.force)
+    path, found = bind(Path(arguments.folder), Path(arguments.robot), choices, arguments.force)
     print(f"{path}: check action_scale and action_offset against the units of the training data")
+    for line in (*found.beyond, *found.tiny):
+        print(f"warning: {line}")
     return 0
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from apo_core.contract.action_range import compare_ranges
+from apo_core.contract.contract import load_contract
 from apo_core.errors import CheckpointError, DecodeError
 from apo_vla.checkpoints.deployment import DEPLOYMENT, Deployment
 from apo_vla.checkpoints.family import Family
@@ -110,6 +112,31 @@ def inspect(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None)
         notes=notes,
     )
     return found, policy
+
+
+def compare_units(found: Inspection, policy: VlaPolicy, robot: Path) -> bool:
+    """Notes in which dimensions the units of a published checkpoint seem not to be those of its contract.
+
+    Args:
+        found: takes the notes.
+        policy: that was inspected.
+        robot: contract file; one that is not there or not the checkpoint's is noted.
+
+    Returns:
+        Whether one reaches far beyond the contract.
+
+    Raises:
+        ConfigError: the contract is wrong.
+    """
+    if policy.data_range is None or not found.contract_sha256:
+        return False
+    contract = load_contract(robot) if robot.is_file() else None
+    if contract is None or found.contract_sha256 != contract.sha256:
+        found.notes.append(f"bound to another contract than {robot}: units are not compared (--robot FILE)")
+        return False
+    differ = compare_ranges(policy.data_range, contract.action)
+    found.notes.extend(f"units: {line}" for line in (*differ.beyond, *differ.tiny))
+    return bool(differ.beyond)
 
 
 def dry_run(policy: VlaPolicy, instruction: str, other: str = "open the top drawer") -> DryRun:

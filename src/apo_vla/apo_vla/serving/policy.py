@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from apo_core.action_tokens import known_tokens
+from apo_core.contract.action_range import DataRange
 from apo_core.served_policy import PolicyCapabilities
 from apo_core.types import ActionChunk, Observation
 from apo_vla.decoding.cuda_graphs import Function, GraphCache
@@ -65,6 +66,11 @@ class ServingPolicy:
     def base_sha256(self) -> str:
         """Hash of the base model's weights file."""
         return self._policy.base_sha256
+
+    @property
+    def data_range(self) -> DataRange | None:
+        """See `VlaPolicy`."""
+        return self._policy.data_range
 
     @property
     def statistics_sha256(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import torch
 
+from apo_core.contract.action_range import DataRange
 from apo_core.contract.contract import Contract
 from apo_core.errors import CheckpointError, ConfigError
 from apo_vla.checkpoints.deployment import DEPLOYMENT
@@ -60,6 +61,10 @@ class OpenVlaFamily(Family[OpenVlaDeployment]):
         if not found or "chunk" in given:
             return []
         return [f"chunk is not given, and {found[0]} is OpenVLA-OFT's: --chunk N, 8 of LIBERO, 25 of ALOHA"]
+
+    def data_range(self, folder: Path, deployment: OpenVlaDeployment) -> DataRange:
+        """Of the statistics that the deployment names."""
+        return select(_norm_stats(folder), deployment, False, str(folder)).codec().data_range
 
     def bind(self, folder: Path, deployment: OpenVlaDeployment, contract: Contract) -> OpenVlaDeployment:
         """Names the only statistics there are, and checks the state that a proprioception projector reads."""

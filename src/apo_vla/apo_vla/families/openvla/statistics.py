@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -42,6 +42,7 @@ class PublishedStatistics:
     action_scale: tuple[float, ...]
     action_offset: tuple[float, ...]
     contract_sha256: str
+    converts_units: ClassVar[bool] = True
 
     @property
     def sha256(self) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from apo_core.contract.action_range import DataRange
 from apo_core.contract.contract import Contract
 from apo_core.errors import ConfigError
 from apo_vla.checkpoints.deployment import DEPLOYMENT
@@ -39,6 +40,10 @@ class Pi0FastFamily(Family[Pi0FastDeployment]):
         if deployment.chunk != 1:
             faults.insert(0, f"chunk = {deployment.chunk} cannot be used with {self.title}: leave it out")
         return faults
+
+    def data_range(self, folder: Path, deployment: Pi0FastDeployment) -> DataRange:
+        """Of the normalizer step."""
+        return read_lerobot_statistics(folder, deployment).codec().data_range
 
     def bind(self, folder: Path, deployment: Pi0FastDeployment, contract: Contract) -> Pi0FastDeployment:
         """Checks the state against the statistics."""
