@@ -66,6 +66,7 @@ def _read(path: Path, f: h5py.File, with_images: bool) -> Episode:
             "clipped": checked.texts("control/clipped", steps),
             "streams": json.loads(attrs["streams"]),
             "image_compression": str(attrs["image_compression"]),
+            "rejections": json.loads(attrs.get("rejections", "{}")),
             "policy_tokens": checked.optional("action/policy_tokens", (steps, size), "i4"),
             "task_remaining": checked.optional("task/remaining", (steps,), "f4"),
         }

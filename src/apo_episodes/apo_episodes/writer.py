@@ -131,6 +131,7 @@ class EpisodeWriter:
         outcome: EpisodeOutcome,
         losses: Mapping[str, int] | None = None,
         streams: Mapping[str, Mapping[str, float]] | None = None,
+        rejections: Mapping[str, int] | None = None,
     ) -> Path:
         """Completes the file, puts it on disk and publishes it under its final name; returns that path.
 
@@ -138,11 +139,12 @@ class EpisodeWriter:
             outcome: how the episode ended.
             losses: counts of what it misses.
             streams: counts of each camera and state key (docs/reference/episode_format.md).
+            rejections: {why: steps that were not recorded, because they do not fit the contract}.
 
         Raises:
             OSError: the disk is full or gone; what was written stays in the journal.
         """
-        self._file.finish(outcome, losses or {}, streams or {})
+        self._file.finish(outcome, losses or {}, streams or {}, rejections)
         move(self._unfinished, self.path)
         self._stop_threads()
         self._journal.close()

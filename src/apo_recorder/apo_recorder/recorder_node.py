@@ -102,6 +102,11 @@ class RecorderNode(LifecycleBase):
         values = {"episode": self._recording.episode_id, "steps_waiting": str(self._writer.waiting_steps)}
         values |= {name: str(count) for name, count in drops.items()}
         level, text = (WARN, "loses data") if self._recording.episode_id and any(drops.values()) else (OK, "records")
+        rejections = self._writer.rejections if self._recording.episode_id else {}
+        values |= {f"rejected {why}": str(count) for why, count in rejections.items()}
+        if rejections:
+            level, text = WARN, f"rejects steps: {'; '.join(rejections)}"
+            self.get_logger().warning(text, throttle_duration_sec=5.0)
         self._diagnostics_pub.publish(diagnostic_array(self, level, text, values))
 
     def _on_sample(self, stream: str, stamp_ns: int, value: np.ndarray) -> None:

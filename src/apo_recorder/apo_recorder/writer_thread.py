@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import enum
 import queue
+import re
 import threading
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +22,7 @@ from apo_recorder.episode_state import EpisodeEnd
 
 WriterFactory = Callable[[Path, EpisodeInfo, Contract, str, int], EpisodeWriter]
 UNDONE = ".discarded"  # folder of undone episodes
+_NUMBERS = re.compile(r":? ?\[[^\]]*\]")  # of an error, which differ from step to step
 
 
 class EventKind(enum.StrEnum):
@@ -78,7 +81,7 @@ class _Open:
     file: EpisodeWriter
     stamps_ns: list[int] = field(default_factory=list)  # observation stamp of each written step
     sources: list[ControlSource] = field(default_factory=list)
-    rejected: int = 0  # steps that do not fit the contract
+    rejections: Counter[str] = field(default_factory=Counter)  # {why: steps that do not fit the contract}
 
 
 class EpisodeWriterThread:
@@ -92,6 +95,9 @@ class EpisodeWriterThread:
         notify: called from the thread when `events` has something new; must return at once.
         open_file: makes the writer of a file.
         jpeg_quality: see EpisodeWriter.
+
+    Attributes:
+        rejections: {why: steps of the episode begun last that do not fit the contract}; replaced as a whole.
     """
 
     def __init__(
@@ -112,6 +118,7 @@ class EpisodeWriterThread:
         self._room = threading.Semaphore(queue_steps)
         self._events: queue.SimpleQueue[WriterEvent] = queue.SimpleQueue()
         self._episode: _Open | None = None
+        self.rejections: Mapping[str, int] = {}
         self._thread = threading.Thread(target=self._run, name="episode_writer")
         self._thread.start()
 
@@ -179,6 +186,7 @@ class EpisodeWriterThread:
         )
 
     def _begin(self, info: EpisodeInfo) -> None:
+        self.rejections = {}
         try:
             self._episode = _Open(
                 info, self._open_file(self._directory, info, self._contract, self._compression, self._jpeg_quality)
@@ -210,8 +218,9 @@ class EpisodeWriterThread:
             return
         try:
             episode.file.append(step)
-        except ObservationError:
-            episode.rejected += 1
+        except ObservationError as error:
+            episode.rejections[_NUMBERS.sub("", str(error))] += 1
+            self.rejections = dict(episode.rejections)
             return
         episode.stamps_ns.append(step.observation.stamp_ns)
         episode.sources.append(step.source)
@@ -225,15 +234,17 @@ class EpisodeWriterThread:
             episode.file.discard()
             self._episode = None
             reason = end.reason if end.outcome is None else f"no step was recorded ({end.reason})"
+            reason = "; ".join([reason, *_rejection_lines(episode.rejections)])
             counts = asdict(end.drops)
             self._report(WriterEvent(EventKind.DISCARDED, episode.info.episode_id, reason=reason, counts=counts))
             return
         counts = asdict(end.drops)
-        counts["steps_dropped"] += episode.rejected
-        counts["frames_lost"] += episode.rejected * self._cameras
+        rejected = episode.rejections.total()
+        counts["steps_dropped"] += rejected
+        counts["frames_lost"] += rejected * self._cameras
         counts["frames_recorded"] = steps * self._cameras
         episode.file.truncate(steps)
-        path = episode.file.finish(end.outcome, counts, end.streams)
+        path = episode.file.finish(end.outcome, counts, end.streams, episode.rejections)
         self._episode = None
         self._saved.append(path)
         sources = episode.sources[:steps]
@@ -242,7 +253,7 @@ class EpisodeWriterThread:
                 EventKind.SAVED,
                 episode.info.episode_id,
                 outcome=end.outcome.outcome,
-                reason=end.reason,
+                reason="; ".join([end.reason, *_rejection_lines(episode.rejections)]),
                 path=path,
                 steps=steps,
                 takeovers=len(takeovers(sources)),
@@ -250,3 +261,7 @@ class EpisodeWriterThread:
                 counts=counts,
             )
         )
+
+
+def _rejection_lines(rejections: Mapping[str, int]) -> list[str]:
+    return [f"{count} steps were rejected: {why}" for why, count in rejections.items()]

@@ -4,8 +4,9 @@ import h5py
 import numpy as np
 import pytest
 
-from apo_core.types import EpisodeKind
+from apo_core.types import EpisodeKind, EpisodeOutcome, Outcome
 from apo_episodes.inspection.validate import validate
+from apo_episodes.writer import EpisodeWriter
 
 
 def faults(path, **options):
@@ -20,6 +21,18 @@ def test_recordings_are_valid(takeovers):
 def test_an_episode_as_it_is_written_is_valid(write):
     result = validate(write("PPOHHP"))
     assert (result.faults, result.warnings, result.is_valid) == ([], [], True)
+
+
+def test_steps_that_the_recorder_rejected_are_a_warning(tmp_path, small_contract, make_info, make_step):
+    writer = EpisodeWriter(tmp_path, make_info(), small_contract)
+    step = make_step(1)
+    step.observation.state["ee_pose"][:] = [0, 0, 0, 0, 0, 0, 1]
+    writer.append(step)
+    done = EpisodeOutcome(Outcome.SUCCESS, "test", terminated=True, truncated=False)
+    path = writer.finish(done, rejections={"state 'width' is not finite": 161})
+    result = validate(path)
+    assert result.faults == []
+    assert result.warnings == ["rejections: 161 steps were not recorded: state 'width' is not finite"]
 
 
 def test_what_is_no_episode_is_a_fault_of_the_schema(tmp_path):

@@ -87,6 +87,25 @@ def test_command_that_is_not_finite_is_rejected_and_counted(launch, cell, episod
     )
 
 
+def test_a_state_that_is_not_finite_is_reported_while_it_is_recorded(launch, cell, episodes):
+    launch(end_wait_s=WAIT_S)
+    cell.start()
+    cell.tick(1)
+    for tick in (2, 3):
+        cell.observe(tick, width=float("nan"))
+        cell.command(tick)
+
+    def reported() -> bool:
+        found = [count for key, count in cell.diagnostics.items() if key.startswith("rejected state 'width' is not")]
+        return found == ["2"]
+
+    cell.spin_until(reported, "the diagnostics of the rejected steps")
+    ended = cell.end(until=3)
+    assert ended.accepted and "2 steps were rejected: state 'width' is not finite" in ended.message
+    (episode,) = episodes()
+    assert episode.ticks.tolist() == [1] and list(episode.rejections.values()) == [2]
+
+
 def test_seconds_before_the_start_are_kept(launch, cell, episodes):
     launch(pre_roll_s=WAIT_S)
     for tick in range(1, 6):

@@ -63,8 +63,10 @@ class Cell:
             )
         )
 
-    def observe(self, tick: int) -> None:
+    def observe(self, tick: int, width: float | None = None) -> None:
         observation = self._observation(tick * PERIOD_NS)
+        if width is not None:
+            observation.state["width"][0] = width
         stamp = to_stamp(tick * PERIOD_NS)
         pose = PoseStamped(pose=array_to_pose(observation.state["ee_pose"]))
         gripper = JointState(name=["finger"], position=observation.state["width"].astype(float).tolist())

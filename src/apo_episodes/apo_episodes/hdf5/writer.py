@@ -203,7 +203,13 @@ class Hdf5Writer:
         self._write_rows()
         self._steps = min(num_steps, self._steps)
 
-    def finish(self, outcome: EpisodeOutcome, losses: Mapping[str, int], streams: Mapping[str, object]) -> None:
+    def finish(
+        self,
+        outcome: EpisodeOutcome,
+        losses: Mapping[str, int],
+        streams: Mapping[str, object],
+        rejections: Mapping[str, int] | None = None,
+    ) -> None:
         """Completes the file and puts it on the disk.
 
         Raises:
@@ -227,6 +233,8 @@ class Hdf5Writer:
             losses=json.dumps(dict(losses), sort_keys=True),
             streams=json.dumps(dict(streams), sort_keys=True),
         )
+        if rejections:
+            self._attributes(rejections=json.dumps(dict(rejections), sort_keys=True))
         self._attributes(num_steps=self._steps)
         frames = {IMAGES + name: digests[: self._steps] for name, digests in self._frames.items()}
         sums = {

@@ -45,7 +45,7 @@ def validate(path: Path, images: bool = True) -> Validation:
     except EpisodeFormatError as error:
         result.faults.append(f"schema: {str(error).removeprefix(f'{path}: ')}")
         return result
-    for check in (_finite, _tokens, _ranges, _stamps, _labels):
+    for check in (_finite, _tokens, _ranges, _stamps, _labels, _rejections):
         for is_fault, text in check(episode):
             (result.faults if is_fault else result.warnings).append(f"{check.__name__[1:]}: {text}")
     if images:
@@ -167,6 +167,11 @@ def _labels(episode: Episode) -> Iterator[tuple[bool, str]]:
     wrong = (sources == ControlSource.HUMAN) & (labels != StepLabel.CORRECTED)
     if wrong.any():
         yield True, f"a human step is not labelled as a correction: {_steps(wrong)}"
+
+
+def _rejections(episode: Episode) -> Iterator[tuple[bool, str]]:
+    for why, count in episode.rejections.items():
+        yield False, f"{count} steps were not recorded: {why}"
 
 
 def _images(episode: Episode, result: Validation) -> None:
