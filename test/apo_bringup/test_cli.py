@@ -84,6 +84,13 @@ def test_a_demo_takes_the_base_policy_of_its_task(monkeypatch, tmp_path):
     assert calls[0][4] == tmp_path / "models" / "stack_base"
 
 
+@pytest.mark.parametrize("arguments", [["demo"], ["up", "--sim"], ["operator"]])
+def test_a_domain_that_no_node_can_use_is_an_error(monkeypatch, capsys, arguments):
+    monkeypatch.setenv("ROS_DOMAIN_ID", "abc")
+    assert main(arguments) == 2
+    assert "ROS_DOMAIN_ID = 'abc' must be a whole number" in capsys.readouterr().err
+
+
 def test_a_run_folder_is_never_used_twice(tmp_path, capsys):
     assert main(["demo", "--output", str(tmp_path)]) == 2
     assert "exists already: name a new folder" in capsys.readouterr().err

@@ -43,7 +43,9 @@ def _add_demo_options(demo: argparse.ArgumentParser) -> None:
 def _demo(arguments: argparse.Namespace) -> int:
     from apo_bringup.demo import run_demo
     from apo_bringup.session.plan import SessionConfig
+    from apo_core.ros.environment import check_environment
 
+    check_environment(os.environ)
     shipped = "session_quick.yaml" if arguments.quick else "session.yaml"
     file = Path(arguments.config or nodes.share_dir() / "config" / shipped)
     config = configuration.load(SessionConfig, file, "session", configuration.parse_overrides(arguments.set))
@@ -74,8 +76,10 @@ def _add_up_options(up: argparse.ArgumentParser) -> None:
 
 def _up(arguments: argparse.Namespace) -> int:
     from apo_bringup.stack.supervision import Program, run_in_foreground
+    from apo_core.ros.environment import check_environment
     from apo_core.system.terminal import kept_terminal
 
+    check_environment(os.environ)
     data_dir = Path(arguments.data_dir).resolve()
     wanted = arguments.nodes or [e.name for e in nodes.NODES if arguments.sim or not e.is_simulation]
     names = [entry.name for entry in nodes.NODES]
@@ -115,7 +119,9 @@ def _add_operator_options(operator: argparse.ArgumentParser) -> None:
 
 def _operator(arguments: argparse.Namespace) -> int:
     from apo_bringup.console.operator_node import operate
+    from apo_core.ros.environment import check_environment
 
+    check_environment(os.environ)
     start = {name: getattr(arguments, name) for name in ("task", "instruction", "operator_name")}
     return operate(arguments.namespace, start)
 

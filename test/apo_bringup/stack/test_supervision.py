@@ -106,6 +106,45 @@ def test_no_output_of_programs_and_supervisord_is_lost_in_a_file(tmp_path):
     assert not [line for line in lines if " CRIT " in line]
 
 
+def in_foreground(folder: Path, *codes: str) -> subprocess.CompletedProcess:
+    """The runner with a program for each code, until it ends by itself."""
+    script = (
+        "import sys; from pathlib import Path; from apo_bringup.stack.supervision import Program, run_in_foreground; "
+        "made = [Program(f'p{i}', [sys.executable, '-c', code], {}) for i, code in enumerate(sys.argv[1:])]; "
+        f"raise SystemExit(run_in_foreground(made, Path({str(folder / 'log')!r})))"
+    )
+    command = [sys.executable, "-c", script, *codes]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60.0, check=False)
+
+
+def test_a_configuration_fault_is_not_started_again(tmp_path):
+    tried = tmp_path / "tried"
+    fault = f"import time; open({str(tried)!r}, 'a').write('x'); time.sleep(1.5); raise SystemExit(2)"
+    done = in_foreground(tmp_path, fault)
+    assert done.returncode == 2
+    assert "apo up: p0 ended with status 2 and is not started again" in done.stderr
+    assert tried.read_text() == "x"
+
+
+def test_a_program_that_fails_at_once_is_tried_a_few_times(tmp_path):
+    tried = tmp_path / "tried"
+    done = in_foreground(tmp_path, f"open({str(tried)!r}, 'a').write('x'); raise SystemExit(2)")
+    assert done.returncode == 1
+    assert "apo up: p0 failed to start and is not started again" in done.stderr
+    assert 1 < len(tried.read_text()) < 10
+
+
+def test_a_crash_is_started_again_and_the_end_of_all_ends_the_runner(tmp_path):
+    tried = tmp_path / "tried"
+    crash_once = (
+        f"import time; open({str(tried)!r}, 'a').write('x'); time.sleep(1.5); "
+        f"raise SystemExit(1 if open({str(tried)!r}).read() == 'x' else 0)"
+    )
+    done = in_foreground(tmp_path, crash_once)
+    assert done.returncode == 0
+    assert tried.read_text() == "xx"
+
+
 def test_several_runners_share_a_folder_of_logs(tmp_path):
     script = (
         "import sys; from pathlib import Path; from apo_bringup.stack.supervision import Program, run_in_foreground; "

@@ -38,7 +38,7 @@ raise SystemExit(run(Failing, events="events" in sys.argv))
 """
 
 
-def end_of(domain: int, *arguments: str) -> subprocess.CompletedProcess:
+def end_of(domain: int | str, *arguments: str) -> subprocess.CompletedProcess:
     """A process whose node raises in a callback while it is active."""
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, *arguments],
@@ -64,3 +64,10 @@ def test_failure_of_the_deactivation_is_logged_and_hides_nothing(next_domain):
     assert done.returncode == 1
     assert "RuntimeError: the second error" in done.stderr
     assert done.stderr.rstrip().endswith("ValueError: the first error")
+
+
+def test_a_domain_that_no_node_can_use_is_an_error_in_a_line():
+    done = end_of("abc")
+    assert done.returncode == 2
+    assert done.stderr.startswith("ConfigError: ") and "Traceback" not in done.stderr
+    assert "ROS_DOMAIN_ID = 'abc' must be a whole number of 0 .. 232" in done.stderr

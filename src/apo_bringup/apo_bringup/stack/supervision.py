@@ -6,14 +6,15 @@ import configparser
 import fcntl
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,14 @@ from xmlrpc.client import Fault, ServerProxy
 
 from supervisor.xmlrpc import SupervisorTransport
 
+from apo_core.ros.node_runner import CONFIGURATION_FAULT
 from apo_core.system.parent_death import END_WITH_PARENT, end_with_parent
 
 STOP_WAIT_S = 15  # SIGINT first; SIGKILL after this
+# A fault of the configuration, or of RMW_IMPLEMENTATION (rcl's status): a node would end the same way again.
+_NOT_AGAIN = (0, CONFIGURATION_FAULT, 102)
+_POLL_S = 0.5
+_USER = "apo"
 _end_with_this_process = partial(end_with_parent, signal.SIGTERM)
 
 
@@ -46,8 +52,34 @@ class ProgramState:
     log: Path
 
     @property
+    def is_over(self) -> bool:
+        """Where programs are started again: this one is not."""
+        return self.state == "FATAL" or (self.state == "EXITED" and self.exit_status in _NOT_AGAIN)
+
+    @property
     def is_dead(self) -> bool:
         return self.state in ("EXITED", "FATAL", "STOPPED", "BACKOFF")
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """How a supervisord is asked; without a password it logs a critical message."""
+
+    socket: Path
+    password: str = field(default_factory=partial(secrets.token_hex, 16))
+
+    def states(self, log_dir: Path) -> list[ProgramState]:
+        """State of every program; empty while supervisord does not answer."""
+        # a connection refused while supervisord starts cannot be used again: each call has its own
+        transport = SupervisorTransport(_USER, self.password, f"unix://{self.socket}")
+        try:
+            rows: Any = ServerProxy("http://127.0.0.1", transport).supervisor.getAllProcessInfo()
+        except (OSError, Fault):
+            return []
+        return [
+            ProgramState(row["name"], row["statename"], row["exitstatus"], log_dir / f"{row['name']}.log")
+            for row in rows
+        ]
 
 
 def _word(text: str) -> str:
@@ -56,7 +88,7 @@ def _word(text: str) -> str:
 
 
 def configuration(
-    programs: Sequence[Program], log_dir: Path, runtime_dir: Path, *, socket: Path | None, restart: bool, echo: bool
+    programs: Sequence[Program], log_dir: Path, runtime_dir: Path, *, control: Control, restart: bool, echo: bool
 ) -> configparser.RawConfigParser:
     """The supervisord configuration.
 
@@ -64,7 +96,7 @@ def configuration(
         programs: what to run.
         log_dir: one `<name>.log` each.
         runtime_dir: where supervisord keeps the number of its process.
-        socket: control socket; None: none.
+        control: of the supervisord.
         restart: start a program again when it ends with an error.
         echo: write to the terminal instead of to files.
     """
@@ -81,20 +113,25 @@ def configuration(
         # its user anyway; run by root, supervisord logs a critical message when none is set
         "user": str(os.getuid()),
     }
-    if socket is not None:
-        config["unix_http_server"] = {"file": escape(str(socket)), "chmod": "0700"}
-        config["rpcinterface:supervisor"] = {
-            "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
-        }
+    config["unix_http_server"] = {
+        "file": escape(str(control.socket)),
+        "chmod": "0700",
+        "username": _USER,
+        "password": control.password,
+    }
+    config["rpcinterface:supervisor"] = {
+        "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
+    }
     for program in programs:
         environment = {END_WITH_PARENT: "1", **program.environment}
         config[f"program:{program.name}"] = {
             "command": escape(" ".join(map(_word, program.command))),
             "environment": escape(",".join(f'{key}="{value}"' for key, value in environment.items())),
             "autorestart": "unexpected" if restart else "false",
-            "exitcodes": "0",
+            "exitcodes": ",".join(map(str, _NOT_AGAIN)),
+            # an end before is a failed start, whatever its status: a few more are tried, with pauses
             "startsecs": "1" if restart else "0",
-            "startretries": "5",
+            "startretries": "3",
             "stopsignal": "INT",
             "stopwaitsecs": str(STOP_WAIT_S),
             "stopasgroup": "false",
@@ -124,11 +161,11 @@ class Supervisor:
         self._log_dir.mkdir(parents=True, exist_ok=True)
         # the path of a unix socket is limited to 107 bytes: a run folder may be deeper
         self._runtime_dir = Path(tempfile.mkdtemp(prefix="apo-"))
-        self._socket = self._runtime_dir / "supervisor.sock"
+        self._control = Control(self._runtime_dir / "supervisor.sock")
         config_file = self._log_dir / "supervisord.conf"
         with config_file.open("w") as stream:
             made = configuration(
-                programs, self._log_dir, self._runtime_dir, socket=self._socket, restart=False, echo=False
+                programs, self._log_dir, self._runtime_dir, control=self._control, restart=False, echo=False
             )
             made.write(stream)
         with (self._log_dir / "supervisord.out").open("w") as output:
@@ -150,16 +187,7 @@ class Supervisor:
         if self._process.poll() is not None:
             output = (self._log_dir / "supervisord.out").read_text()[-2000:]
             raise RuntimeError(f"supervisord ended with status {self._process.returncode}: {output}")
-        # a connection refused while supervisord starts cannot be used again: each call has its own
-        proxy = ServerProxy("http://127.0.0.1", SupervisorTransport(serverurl=f"unix://{self._socket}"))
-        try:
-            rows: Any = proxy.supervisor.getAllProcessInfo()
-        except (OSError, Fault):
-            return []
-        return [
-            ProgramState(row["name"], row["statename"], row["exitstatus"], self._log_dir / f"{row['name']}.log")
-            for row in rows
-        ]
+        return self._control.states(self._log_dir)
 
     def dead(self) -> list[ProgramState]:
         """Programs that ended by themselves."""
@@ -177,15 +205,37 @@ class Supervisor:
         shutil.rmtree(self._runtime_dir, ignore_errors=True)
 
 
+class _EndedPrograms:
+    """Reports each program that is not started again, once; pure but for the report."""
+
+    def __init__(self, report: Callable[[str], None]):
+        self._report = report
+        self._reported: set[str] = set()
+
+    def add(self, states: Sequence[ProgramState]) -> bool:
+        """Takes the states of all programs; returns whether none is left."""
+        for state in states:
+            if state.is_over and state.name not in self._reported:
+                self._reported.add(state.name)
+                how = f"ended with status {state.exit_status}" if state.state == "EXITED" else "failed to start"
+                self._report(f"{state.name} {how} and is not started again")
+        return bool(states) and all(state.is_over for state in states)
+
+
 def run_in_foreground(programs: Sequence[Program], log_dir: Path) -> int:
-    """Runs programs on this terminal until Ctrl-C, starting again what fails; returns supervisord's exit status."""
+    """Runs programs on this terminal until Ctrl-C, starting again what fails; returns the exit status.
+
+    A program that ends because of its configuration is not started again. Once none is left, the status is the largest
+    of theirs.
+    """
     log_dir = log_dir.resolve()
     log_dir.mkdir(parents=True, exist_ok=True)
     # not in the folder of the logs: another `apo up`, started at the same moment, would write over it before it is read
     runtime_dir = Path(tempfile.mkdtemp(prefix="apo-"))
     config_file = runtime_dir / "supervisord.conf"
     with config_file.open("w") as stream:
-        configuration(programs, log_dir, runtime_dir, socket=None, restart=True, echo=True).write(stream)
+        control = Control(runtime_dir / "supervisor.sock")
+        configuration(programs, log_dir, runtime_dir, control=control, restart=True, echo=True).write(stream)
     # supervisord opens stdout once more for the programs' output: in a file, each would overwrite the other
     fcntl.fcntl(1, fcntl.F_SETFL, fcntl.fcntl(1, fcntl.F_GETFL) | os.O_APPEND)
     process = subprocess.Popen(
@@ -194,12 +244,21 @@ def run_in_foreground(programs: Sequence[Program], log_dir: Path) -> int:
     stop_signals: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _: stop_signals.append(received))
+    ended = _EndedPrograms(lambda text: print(f"apo up: {text}", file=sys.stderr, flush=True))
+    status, is_stopping, asked_s = 0, False, time.monotonic()
     try:
         while process.poll() is None:
             if stop_signals:
+                is_stopping = True
                 process.terminate()
                 stop_signals.clear()
+            if not is_stopping and time.monotonic() - asked_s >= _POLL_S:
+                states, asked_s = control.states(log_dir), time.monotonic()
+                if ended.add(states):
+                    status = max(1 if state.state == "FATAL" else state.exit_status for state in states)
+                    is_stopping = True
+                    process.terminate()
             time.sleep(0.1)
     finally:
         shutil.rmtree(runtime_dir, ignore_errors=True)
-    return process.returncode
+    return status or process.returncode

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -18,6 +19,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from apo_core.errors import ApoError
+from apo_core.ros.environment import check_environment
 from apo_core.ros.parameters import warn_of_unknown
 from apo_core.system.parent_death import end_with_parent_if_asked
 
@@ -26,6 +28,7 @@ try:
 except ImportError:
     EventsExecutor = None
 
+CONFIGURATION_FAULT = 2  # exit status: starting again would end the same way
 FLUSH_TIMEOUT_S = 0.5  # a subscriber that was killed never acknowledges
 
 
@@ -63,6 +66,8 @@ def executor_for(node: Node, events: bool) -> Executor:
 def run(factory: Callable[[], Node], args: list[str] | None = None, events: bool = False) -> int:
     """Makes a node, spins it until SIGINT or SIGTERM, ends it; returns the exit status.
 
+    It is CONFIGURATION_FAULT when environment, parameters or files keep the node from starting.
+
     A lifecycle node with the parameter `autostart` true is configured and activated at once; an active one is
     deactivated at the end, while it can still publish its last command, also when a callback raised. A node may have
     `close()`, called after that, to join its threads.
@@ -76,8 +81,13 @@ def run(factory: Callable[[], Node], args: list[str] | None = None, events: bool
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    # rclpy's own handlers would shut the context down before the last command is out
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        check_environment(os.environ)
+        # rclpy's own handlers would shut the context down before the last command is out
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except Exception as error:  # the middleware raises types of its own
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        return CONFIGURATION_FAULT
     executor, node, status = None, None, 0
     try:
         node = factory()
@@ -88,14 +98,14 @@ def run(factory: Callable[[], Node], args: list[str] | None = None, events: bool
             for transition in (node.trigger_configure, node.trigger_activate):
                 if transition() != TransitionCallbackReturn.SUCCESS:
                     stop.set()
-                    status = 2
+                    status = CONFIGURATION_FAULT
                     break
         # spin() can miss a signal that arrives before its first wait: poll instead
         while rclpy.ok() and not stop.is_set():
             executor.spin_once(timeout_sec=0.1)
     except ApoError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        status = 2
+        status = CONFIGURATION_FAULT
     finally:
         if node is not None:
             _deactivate(node)
