@@ -266,6 +266,16 @@ def test_an_image_that_does_not_fit_the_contract_is_no_observation(robot):
     assert int(robot.diagnostics()["answers_new_trial"]) >= 1
 
 
+def test_topics_that_keep_it_from_observations_are_named(robot):
+    robot.tick(gap=20)
+    robot.wait(80)
+    robot.until(lambda: "no message for" in robot.diagnosis(), "the diagnosis of silent topics")
+    assert "topic agentview/image_raw ('agentview'): no message for" in robot.diagnosis()
+    assert "topic ee_pose ('ee_pose'): no message for" in robot.diagnosis()
+    robot.tick(gap=20)
+    robot.until(lambda: "no message for" not in robot.diagnosis(), "the diagnosis of an observation")
+
+
 def test_it_follows_its_store_and_revokes_its_chunk_at_the_end(ros_domain, tmp_path, parameters, publish, store):
     version = publish(seed=4)
     process = start(ros_domain, tmp_path, {**parameters, "adapter_version": version, "auto_reload": True})

@@ -122,7 +122,11 @@ class PolicyNode(LifecycleBase):
 
     def _on_sample(self, stream: str, stamp_ns: int, value: np.ndarray) -> None:
         observation = self._sync.add(stream, stamp_ns, value)
-        if observation is not None and self.is_active:
+        if observation is None:
+            return
+        if self._source is not None:
+            self._source.formed()
+        if self.is_active:
             self._configured_server.observe(observation)
 
     def _on_command(self, message: ActionCommand) -> None:
@@ -181,7 +185,10 @@ class PolicyNode(LifecycleBase):
         }
         server = self._configured_server
         wants_help = _HELP if server.help_wanted else ""
-        trouble = server.fault or server.store_fault or wants_help or server.adapter_warning
+        streams = "; ".join(self._source.faults())
+        if streams:
+            self.get_logger().warning(f"no observation: {streams}", throttle_duration_sec=10.0)
+        trouble = streams or server.fault or server.store_fault or wants_help or server.adapter_warning
         level = WARN if trouble else OK
         self._diagnostics_pub.publish(diagnostic_array(self, level, trouble or "serves", values))
 

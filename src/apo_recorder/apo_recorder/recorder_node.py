@@ -104,13 +104,17 @@ class RecorderNode(LifecycleBase):
         level, text = (WARN, "loses data") if self._recording.episode_id and any(drops.values()) else (OK, "records")
         rejections = self._writer.rejections if self._recording.episode_id else {}
         values |= {f"rejected {why}": str(count) for why, count in rejections.items()}
+        if streams := "; ".join(self._source.faults()):
+            level, text = WARN, f"no observation: {streams}"
+            self.get_logger().warning(text, throttle_duration_sec=10.0)
         if rejections:
             level, text = WARN, f"rejects steps: {'; '.join(rejections)}"
             self.get_logger().warning(text, throttle_duration_sec=5.0)
         self._diagnostics_pub.publish(diagnostic_array(self, level, text, values))
 
     def _on_sample(self, stream: str, stamp_ns: int, value: np.ndarray) -> None:
-        self._recording.on_sample(stream, stamp_ns, value, time.monotonic_ns())
+        if self._recording.on_sample(stream, stamp_ns, value, time.monotonic_ns()):
+            self._source.formed()
 
     def _on_command(self, message: ActionCommand) -> None:
         try:

@@ -68,13 +68,15 @@ class Recording:
         info = self._state.info
         return "" if self._state.phase is Phase.IDLE or info is None else info.episode_id
 
-    def on_sample(self, stream: str, stamp_ns: int, value: np.ndarray, now_ns: int) -> None:
-        """A sample of a stream of the contract."""
+    def on_sample(self, stream: str, stamp_ns: int, value: np.ndarray, now_ns: int) -> bool:
+        """A sample of a stream of the contract; returns whether it completed an observation."""
         self._counts.add(stream, stamp_ns)
         observation = self._sync.add(stream, stamp_ns, value, now_ns)
-        if observation is not None:
-            self._alignment.add_observation(observation)
-            self.advance(now_ns)
+        if observation is None:
+            return False
+        self._alignment.add_observation(observation)
+        self.advance(now_ns)
+        return True
 
     def on_rejected(self, stream: str) -> None:
         """A message of this stream did not fit the contract."""

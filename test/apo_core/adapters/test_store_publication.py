@@ -87,7 +87,7 @@ def test_a_failed_publication_leaves_no_trace(store: AdapterStore, monkeypatch: 
         (TENSORS, CONFIG, {"episode_ids": "ep-1"}, "episode_ids must be a list"),
         (TENSORS, CONFIG, {"parent": 7}, "parent = 7 must be below number = 1"),
         (TENSORS, CONFIG, {"config": None}, "config must be an object of plain finite JSON"),
-        (TENSORS, CONFIG, {"verdict": {"accepted": False}}, "verdict.accepted = False must be true: the gate has refu"),
+        (TENSORS, CONFIG, {"verdict": {"accepted": False}}, "verdict.accepted = False must be true: the gate has reje"),
         (TENSORS, CONFIG, {"verdict": {}}, "verdict.accepted = None must be true"),
         (TENSORS, CONFIG, {"verdict": [True]}, "verdict must be null or an object"),
     ],

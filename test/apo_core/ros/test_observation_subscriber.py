@@ -16,6 +16,7 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float32, Header
 
 from apo_core.ros.observation_subscriber import ObservationSubscriber
+from apo_core.ros.qos import sensors
 
 NOW_NS = 99_000_000_000
 
@@ -25,6 +26,7 @@ class FakeNode:
 
     def __init__(self):
         self.subscriptions, self.errors = {}, []
+        self.now_ns, self.publishers = NOW_NS, {}
 
     def create_subscription(self, kind, topic, callback, qos):
         assert topic not in self.subscriptions
@@ -35,7 +37,10 @@ class FakeNode:
         del self.subscriptions[topic]
 
     def get_clock(self):
-        return SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=NOW_NS))
+        return SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=self.now_ns))
+
+    def get_publishers_info_by_topic(self, topic):
+        return self.publishers.get(topic, [])
 
     def get_logger(self):
         return SimpleNamespace(error=lambda text, **_: self.errors.append(text))
@@ -58,7 +63,8 @@ def rig():
     }
     contract = contract_from_dict(contract_data(state=state), "test")
     node, samples, rejected = FakeNode(), [], []
-    subscriber = ObservationSubscriber(node, contract, None, lambda *sample: samples.append(sample), rejected.append)
+    qos = sensors("reliable")
+    subscriber = ObservationSubscriber(node, contract, qos, lambda *sample: samples.append(sample), rejected.append)
     return SimpleNamespace(node=node, subscriber=subscriber, samples=samples, rejected=rejected)
 
 
@@ -105,6 +111,45 @@ def test_a_message_that_does_not_fit_is_dropped_counted_and_logged(rig):
     assert rig.rejected == ["front", "velocity"] and rig.subscriber.rejected == 2
     assert [stream for stream, *_ in rig.samples] == ["position"]  # the other stream of the message fits
     assert len(rig.node.errors) == 2 and "message dropped: " in rig.node.errors[0]
+
+
+def publisher(kind: str, reliability: str) -> SimpleNamespace:
+    return SimpleNamespace(topic_type=kind, qos_profile=sensors(reliability))
+
+
+def test_topics_without_messages_are_named_with_what_their_publishers_lack(rig):
+    assert rig.subscriber.faults() == []
+    rig.node.publishers = {
+        "front/image_raw": [publisher("sensor_msgs/msg/Image", "best_effort")],
+        "ee_pose": [publisher("geometry_msgs/msg/Pose", "reliable")],
+        "joints": [publisher("sensor_msgs/msg/JointState", "reliable")],
+    }
+    rig.node.now_ns += 4_000_000_000
+    found = {line.split(":")[0]: line for line in rig.subscriber.faults()}
+    assert found["topic front/image_raw ('front')"] == (
+        "topic front/image_raw ('front'): no message for 4 s; its publisher is best_effort: set sensor_reliability to "
+        "best_effort"
+    )
+    assert found["topic ee_pose ('ee_pose')"].endswith(
+        "it is published as geometry_msgs/msg/Pose, the contract has geometry_msgs/msg/PoseStamped"
+    )
+    assert found["topic force ('force')"] == "topic force ('force'): no message for 4 s; nobody publishes it"
+    assert found["topic joints ('position')"] == "topic joints ('position'): no message for 4 s"
+
+
+def test_nothing_is_named_while_observations_are_formed(rig):
+    assert rig.subscriber.faults() == []
+    rig.node.now_ns += 4_000_000_000
+    rig.subscriber.formed()
+    assert rig.subscriber.faults() == []
+
+
+def test_stamps_far_from_the_clock_are_named(rig):
+    assert rig.subscriber.faults() == []
+    rig.node.now_ns += 4_000_000_000
+    rig.node.receive("ee_pose", PoseStamped(header=header(3)))
+    (line,) = [line for line in rig.subscriber.faults() if "ee_pose" in line]
+    assert line.startswith("topic ee_pose ('ee_pose'): its stamps are 100.0 s behind the ROS clock: synchronise")
 
 
 def test_closing_ends_all_subscriptions(rig):

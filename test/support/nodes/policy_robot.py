@@ -61,6 +61,10 @@ class Robot:
         """Key and value of the newest message."""
         return {} if self._diagnostics is None else {p.key: p.value for p in self._diagnostics.status[0].values}
 
+    def diagnosis(self) -> str:
+        """Text of the newest message."""
+        return "" if self._diagnostics is None else self._diagnostics.status[0].message
+
     def until(self, condition: Callable[[], bool], what: str) -> None:
         """Spins until the condition holds."""
         end = time.monotonic() + WAIT_S
@@ -99,6 +103,11 @@ class Robot:
             image = np.full((spec.height, spec.width, 3), level, np.uint8)
             self.images[spec.name].publish(image_to_msg(image, self.stamp_ns, spec.name))
         return self.stamp_ns
+
+    def wait(self, ticks: int) -> None:
+        """Lets simulated time pass without any message."""
+        self.stamp_ns += ticks * PERIOD_NS
+        self.clock.publish(Clock(clock=to_stamp(self.stamp_ns)))
 
     def tick(self, source: str = "POLICY", gap: int = 1, level: int = 100) -> ActionChunk:
         """One tick in lockstep: an observation, its chunk, the command of `source`."""

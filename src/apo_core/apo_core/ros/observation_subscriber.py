@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -9,12 +10,13 @@ from typing import Any
 
 import numpy as np
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from apo_core.contract.contract import Contract
 from apo_core.contract.specs import ImageSpec, StateSpec
 from apo_core.errors import ObservationError
 from apo_core.ros.conversions import image_from_msg, state_from_msg, to_ns
+from apo_core.stream_watch import NO_MESSAGE, WARN_AFTER_NS, StreamWatch
 
 
 def _message_class(kind: str) -> type:
@@ -43,7 +45,11 @@ class ObservationSubscriber:
         sample: Callable[[str, int, np.ndarray], None],
         rejected: Callable[[str], None] = lambda stream: None,
     ):
-        self._node, self._sample, self._on_rejected = node, sample, rejected
+        self._node, self._qos, self._sample, self._on_rejected = node, qos, sample, rejected
+        self._specs: dict[str, ImageSpec | StateSpec] = {spec.name: spec for spec in contract.images}
+        self._specs |= {spec.name: spec for spec in contract.state}
+        self._watch = StreamWatch(tuple(self._specs), contract.tolerance_s)
+        self._began_ns = time.monotonic_ns()
         self.rejected = 0  # messages that do not fit the contract
         by_topic: dict[tuple[str, str], list[StateSpec]] = {}
         for spec in contract.state:
@@ -53,6 +59,38 @@ class ObservationSubscriber:
         self._subscriptions = [
             node.create_subscription(_message_class(kind), topic, callback, qos) for kind, topic, callback in callbacks
         ]
+
+    def formed(self) -> None:
+        """The samples have made an observation."""
+        self._watch.formed(self._now_ns())
+
+    def faults(self) -> list[str]:
+        """Why there is no observation, a line for each topic that is at fault; empty while there are."""
+        now_ns = self._now_ns()
+        if not now_ns and time.monotonic_ns() - self._began_ns >= WARN_AFTER_NS:
+            return ["topic /clock: no message, and use_sim_time is true"]
+        return [self._described(name, fault) for name, fault in self._watch.faults(now_ns).items()]
+
+    def _described(self, name: str, fault: str) -> str:
+        spec = self._specs[name]
+        hints = self._publisher_faults(spec) if fault.startswith(NO_MESSAGE) else []
+        return f"topic {spec.topic} ('{name}'): {'; '.join([fault, *hints])}"
+
+    def _publisher_faults(self, spec: ImageSpec | StateSpec) -> list[str]:
+        publishers = self._node.get_publishers_info_by_topic(spec.topic)
+        if not publishers:
+            return ["nobody publishes it"]
+        found = []
+        if all(publisher.topic_type != spec.type for publisher in publishers):
+            found.append(f"it is published as {publishers[0].topic_type}, the contract has {spec.type}")
+        wants_reliable = self._qos.reliability == ReliabilityPolicy.RELIABLE
+        reliable = [publisher.qos_profile.reliability == ReliabilityPolicy.RELIABLE for publisher in publishers]
+        if wants_reliable and not any(reliable):
+            found.append("its publisher is best_effort: set sensor_reliability to best_effort")
+        return found
+
+    def _now_ns(self) -> int:
+        return self._node.get_clock().now().nanoseconds
 
     def close(self) -> None:
         """Ends the subscriptions."""
@@ -66,7 +104,9 @@ class ObservationSubscriber:
         except ObservationError as error:
             self._reject(spec.name, error)
             return
-        self._sample(spec.name, to_ns(message.header.stamp), image)
+        stamp_ns = to_ns(message.header.stamp)
+        self._watch.add(spec.name, stamp_ns, self._now_ns())
+        self._sample(spec.name, stamp_ns, image)
 
     def _on_state(self, specs: list[StateSpec], message: Any) -> None:
         header = getattr(message, "header", None)
@@ -77,6 +117,7 @@ class ObservationSubscriber:
             except ObservationError as error:
                 self._reject(spec.name, error)
                 continue
+            self._watch.add(spec.name, stamp_ns, self._now_ns())
             self._sample(spec.name, stamp_ns, value)
 
     def _reject(self, stream: str, error: ObservationError) -> None:
