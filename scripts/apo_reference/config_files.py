@@ -78,9 +78,12 @@ class ConfigFile:
 
 _PARAMS = "A params_file of your own overrides these values."
 _PREFERENCE_SETTINGS = (
-    "steps=60 batch_size=16 optimizer=adamw learning_rate=0.0005 lora_rank=8 lora_alpha=16.0 "
+    "batch_size=16 optimizer=adamw learning_rate=0.0005 lora_rank=8 lora_alpha=16.0 "
     "share_expert=0.5 share_human=0.25 share_undesirable=0.25"
 )
+# of the best of three numbers each, measured on seeds apart (docs/explanation/measurements.md)
+_PREFERENCE_STEPS = {"apo": 30, "apo_reference_compat": 30, "kto": 30, "dpo": 120, "tpo": 60}
+_IMITATION_STEPS = {"apo_plus": 200, "dagger": 200, "sirius": 200}
 _PAD = "buttons: A B X LB Y back RB guide start"
 
 FILES = (
@@ -112,8 +115,9 @@ FILES = (
             Section(EvaluationConfig, "How success is measured; `apo evaluate` reads these parameters too."),
         ),
         values={
-            "method_settings": tuple(
-                f"{method} {_PREFERENCE_SETTINGS}" for method in ("apo", "apo_reference_compat", "kto", "dpo", "tpo")
+            "method_settings": (
+                *(f"{method} steps={steps} {_PREFERENCE_SETTINGS}" for method, steps in _PREFERENCE_STEPS.items()),
+                *(f"{method} steps={steps}" for method, steps in _IMITATION_STEPS.items()),
             )
         },
         notes={
