@@ -19,10 +19,11 @@ class Rig:
         self.writer, self._command, self._observation = writer, make_command, make_observation
         self.recording = Recording(RecorderConfig(**{"lockstep": True, **config}), contract, writer)
 
-    def observe(self, tick: int) -> None:
+    def observe(self, tick: int, steady_tick: int | None = None) -> None:
         observation = self._observation(tick * TICK)
+        now_ns = (tick if steady_tick is None else steady_tick) * TICK
         for name, value in (observation.images | observation.state).items():
-            self.recording.on_sample(name, tick * TICK, value, tick * TICK)
+            self.recording.on_sample(name, tick * TICK, value, now_ns)
 
     def command(self, tick: int, **changes) -> None:
         self.recording.on_command(self._command(tick, **changes))
@@ -115,6 +116,30 @@ def test_stop_keeps_what_has_come(make_rig):
     (end,) = rig.writer.ends
     assert (end.outcome.outcome, end.outcome.reason) == (Outcome.UNLABELED, "recorder_stopped")
     assert rig.ticks() == [[1]] and end.drops == DropCounts(frames_lost=1, steps_unpaired=1)
+
+
+@pytest.mark.parametrize(
+    ("after", "reason", "out_of_order"), [(103, "clock_set_back", 3), (5003, "clock_set_forward", 0)]
+)
+def test_a_step_of_the_clock_breaks_the_episode_off_and_the_next_is_whole(make_rig, after, reason, out_of_order):
+    rig = make_rig()
+    rig.begin()
+    for tick in (501, 502):
+        rig.tick(tick)
+    rig.command(503)  # its observation has the stamp of the clock before
+    rig.observe(after, steady_tick=504)
+    (end,) = rig.writer.ends
+    assert (end.outcome.outcome, end.outcome.reason) == (Outcome.UNLABELED, reason)
+    assert rig.ticks() == [[501, 502]]
+    assert end.drops == DropCounts(frames_lost=1, steps_unpaired=1, out_of_order=out_of_order)
+    assert rig.recording.clock_steps == 1
+    rig.begin()
+    for step in (1, 2, 3):
+        rig.observe(after + step, steady_tick=504 + step)
+        rig.command(after + step)
+    rig.recording.request_end(Outcome.SUCCESS, "done", (after + 3) * TICK)
+    assert rig.ticks()[1] == [after + 1, after + 2, after + 3]
+    assert rig.writer.ends[1].drops == DropCounts()
 
 
 def test_stop_without_an_episode_does_nothing(make_rig):

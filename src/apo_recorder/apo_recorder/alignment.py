@@ -47,6 +47,12 @@ class CommandAlignment:
         """Steady arrival time of the oldest waiting command; None when none waits."""
         return self._commands[0].receive_ns if self._commands else None
 
+    def restart(self) -> None:
+        """Forgets observations, statuses and waiting commands: the clock of their stamps was set."""
+        self._commands.clear()
+        self._observations.clear()
+        self._statuses.clear()
+
     def add_observation(self, observation: Observation) -> None:
         """Stores an observation; one that is not newer than the last is ignored."""
         if not self._observations or observation.stamp_ns > self._observations[-1].stamp_ns:

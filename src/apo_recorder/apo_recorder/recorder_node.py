@@ -101,6 +101,7 @@ class RecorderNode(LifecycleBase):
         drops = asdict(self._recording.drops)
         values = {"episode": self._recording.episode_id, "steps_waiting": str(self._writer.waiting_steps)}
         values |= {name: str(count) for name, count in drops.items()}
+        values["clock_steps"] = str(self._recording.clock_steps)
         level, text = (WARN, "loses data") if self._recording.episode_id and any(drops.values()) else (OK, "records")
         rejections = self._writer.rejections if self._recording.episode_id else {}
         values |= {f"rejected {why}": str(count) for why, count in rejections.items()}

@@ -14,6 +14,7 @@ from apo_core.contract.contract import Contract
 from apo_core.observation_sync import ObservationSync
 from apo_core.types import EpisodeInfo, EpisodeKind, ExecutedCommand, OperatorEvent, Outcome, Step, TaskProgress
 from apo_recorder.alignment import CommandAlignment, Pairing
+from apo_recorder.clock_steps import ClockSteps
 from apo_recorder.config import RecorderConfig
 from apo_recorder.episode_state import DropCounts, EpisodeEnd, EpisodeState, Phase
 from apo_recorder.requests import AutoEpisodes, AutoStart, episode_id, parse_tags
@@ -52,6 +53,7 @@ class Recording:
         self._config, self._contract, self._writer = config, contract, writer
         tolerance_ns = 0 if config.lockstep else round(config.pairing_tolerance_s * 1e9)
         self._sync = ObservationSync(contract)
+        self._clock = ClockSteps()
         self._out_of_order = 0
         self._alignment = CommandAlignment(tolerance_ns, round(config.observation_wait_s * 1e9), config.auto)
         self._state = EpisodeState(len(contract.images), round(config.end_wait_s * 1e9))
@@ -74,9 +76,24 @@ class Recording:
         observation = self._sync.add(stream, stamp_ns, value, now_ns)
         if observation is None:
             return False
+        if step := self._clock.add(observation.stamp_ns, now_ns):
+            self._restart(step, now_ns)
         self._alignment.add_observation(observation)
         self.advance(now_ns)
         return True
+
+    def _restart(self, reason: str, now_ns: int) -> None:
+        """Breaks the running episode off, and begins anew with the stamps of a clock that was set."""
+        if self.episode_id:
+            self._state.request_end(Outcome.UNLABELED, reason, now_ns)
+            self._complete(now_ns, _END_OF_TIME_NS)
+        self._recent.clear()
+        self._alignment.restart()
+
+    @property
+    def clock_steps(self) -> int:
+        """How often the ROS clock was set, by the stamps of the observations."""
+        return self._clock.count
 
     def on_rejected(self, stream: str) -> None:
         """A message of this stream did not fit the contract."""
