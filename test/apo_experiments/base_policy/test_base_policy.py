@@ -90,6 +90,14 @@ def test_faults_in_the_settings_are_reported(tmp_path, capsys):
     assert "steps = 0 is below its limit 1" in message and "chunks is not a parameter" in message
 
 
+def test_a_checkpoint_is_not_overwritten_unless_that_is_wanted(tmp_path, capsys):
+    settings = [f"output={SHIPPED}", f"contract_file={ROOT / 'config' / 'contract.yaml'}"]
+    before = (SHIPPED / "manifest.json").read_bytes()
+    assert main(["--config", str(ROOT / "config" / "base_policy.yaml"), "--set", *settings]) == 2
+    assert "holds a checkpoint: name another folder, or set overwrite" in capsys.readouterr().err
+    assert (SHIPPED / "manifest.json").read_bytes() == before
+
+
 def test_output_that_is_no_folder_is_reported_before_anything_is_made(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     paths = [f"output={tmp_path / 'file'}", f"demonstrations={tmp_path / 'demonstrations'}"]

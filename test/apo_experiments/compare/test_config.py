@@ -8,9 +8,10 @@ import yaml
 from apo_core.config.parameters import load, parameter_fields, parameter_values, read_ros_parameters
 from apo_core.errors import ConfigError
 from apo_episodes.reader import read_episode
-from apo_experiments.compare.config import CompareConfig, check_seeds, trainer_configs
+from apo_experiments.compare.config import CompareConfig, check_episodes, trainer_configs
 
 ROOT = Path(__file__).parents[3]
+TASK = "Lift"  # of the episodes of the fixtures
 
 
 @pytest.mark.parametrize(
@@ -81,14 +82,24 @@ def test_evaluation_seeds_must_not_have_been_trained_on(interactions):
     paths = sorted(interactions.glob("*.h5"))
     seed = read_episode(paths[0], images=False).info.seed
     with pytest.raises(ConfigError, match=f"1 episodes to train on have an evaluation seed, the first {seed}"):
-        check_seeds(paths, range(seed, seed + 1))
-    check_seeds(paths, range(1, 5))
+        check_episodes(paths, TASK, range(seed, seed + 1))
+    check_episodes(paths, TASK, range(1, 5))
+
+
+def test_episodes_of_another_task_are_rejected(interactions):
+    paths = sorted(interactions.glob("*.h5"))
+    with pytest.raises(ConfigError) as caught:
+        check_episodes(paths, "Stack", range(1, 5))
+    assert caught.value.faults == [
+        f"task = 'Stack': {len(paths)} episodes to train on are of another task, the first {paths[0].name} ({TASK}) "
+        "(config/compare.yaml)"
+    ]
 
 
 def test_recorded_evaluations_may_have_the_same_seeds(write_episode):
     path = write_episode("e", "PPP", tags={"purpose": "evaluation"})
     seed = read_episode(path, images=False).info.seed
-    check_seeds([path], range(seed, seed + 1))
+    check_episodes([path], TASK, range(seed, seed + 1))
 
 
 def test_wrong_methods_are_all_named():

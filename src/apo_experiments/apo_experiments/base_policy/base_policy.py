@@ -30,7 +30,7 @@ from apo_experiments.base_policy.behaviour_cloning import (
 from apo_experiments.base_policy.optimizer import OptimizerSettings
 from apo_experiments.base_policy.vision_pretraining import FEWEST_SCENES, pretrain_vision
 from apo_experiments.rollouts import PROGRESS_S, RolloutResult, RolloutSettings, evaluate_policy
-from apo_vla.checkpoints.types import read_manifest, write_manifest
+from apo_vla.checkpoints.types import MANIFEST, read_manifest, write_manifest
 from apo_vla.families.small_vla.checkpoint import save_checkpoint
 from apo_vla.families.small_vla.model import SmallVlaConfig
 from apo_vla.policy import VlaPolicy
@@ -47,6 +47,7 @@ class BasePolicyConfig:
     contract_file: str = parameter("config/contract.yaml", "the contract")
     demonstrations: str = parameter("data/base_policy", "folder with a folder of demonstrations for each task")
     output: str = parameter("", "checkpoint folder to write; empty: `models/<task>_base`")
+    overwrite: bool = parameter(False, "replace a checkpoint that `output` holds")
     episodes: int = parameter(8, "demonstrations", low=1, high=100_000)
     held_out_episodes: int = parameter(
         8,
@@ -125,6 +126,9 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
     line, noise = LiveLine(repeat_s=PROGRESS_S), NoiseBursts()
     torch.set_num_threads(config.threads)
     contract = load_contract(config.contract_file)
+    if not config.overwrite and (Path(config.output) / MANIFEST).exists():
+        fault = f"output = {config.output} holds a checkpoint: name another folder, or set overwrite"
+        raise ConfigError("base policy", [f"{fault} ({CONFIG_FILE})"])
     Path(config.output).mkdir(parents=True, exist_ok=True)  # fails early where it cannot be written before training
     folder = Path(config.demonstrations) / TASKS[config.task].folder
     wanted = config.episodes + config.held_out_episodes
@@ -176,7 +180,7 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
     text = f"{curves.held_out[-1][1]:.3f} on held-out demonstrations, where it {falling}" if curves.held_out else ""
     line.note(f"training: {config.steps} steps in {seconds:.0f} s, loss {smoothed[-1]:.3f} {text}")
 
-    recipe = {k: v for k, v in dataclasses.asdict(config).items() if k not in ("demonstrations", "output")}
+    recipe = {k: v for k, v in dataclasses.asdict(config).items() if k not in ("demonstrations", "output", "overwrite")}
     facts: dict[str, Any] = {
         "made_by": "apo base-policy",
         "task": config.task,

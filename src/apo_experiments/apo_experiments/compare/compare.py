@@ -16,7 +16,7 @@ from apo_core.config.parameters import load, parameter_values, parse_overrides
 from apo_core.errors import ApoError, ConfigError
 from apo_core.system.terminal import LiveLine
 from apo_episodes.reader import list_episodes
-from apo_experiments.compare.config import BASE, CompareConfig, check_seeds, trainer_configs
+from apo_experiments.compare.config import BASE, CompareConfig, check_episodes, trainer_configs
 from apo_experiments.compare.result import MethodResult, TrainingResult
 from apo_experiments.compare.table import markdown, rows, write_figure
 from apo_experiments.config import CONFIG_FILE, SECTION
@@ -63,7 +63,7 @@ def compare(config: CompareConfig, trainers: Mapping[str, TrainerConfig], output
         raise ConfigError(
             "compare", [f"no episodes in {trainer.episode_dir} nor in {trainer.expert_dir}: run `./apo demo` first"]
         )
-    check_seeds(paths, config.evaluation.seeds)
+    check_episodes(paths, config.evaluation.task, config.evaluation.seeds)
     output.mkdir(parents=True, exist_ok=True)
     results: dict[str, MethodResult] = {}
     for job in _jobs(config, trainers, output):

@@ -148,9 +148,12 @@ def trainer_configs(config: CompareConfig, typed: Mapping[str, Any]) -> dict[str
     return trainers
 
 
-def check_seeds(paths: Sequence[Path], seeds: range) -> None:
-    """Raises ConfigError when an episode to train on has an evaluation seed. Unreadable files are skipped."""
-    used = set()
+def check_episodes(paths: Sequence[Path], task: str, seeds: range) -> None:
+    """Raises ConfigError when an episode to train on is of another task, or has an evaluation seed.
+
+    Unreadable files are skipped, and episodes that name no task are of any.
+    """
+    used, others = set(), []
     for path in paths:
         try:
             info = read_episode(path, images=False).info
@@ -158,6 +161,11 @@ def check_seeds(paths: Sequence[Path], seeds: range) -> None:
             continue  # training rejects it, with the reason
         if is_trained_on(info):
             used.add(info.seed)
+            if info.task not in ("", task):
+                others.append(f"{path.name} ({info.task})")
+    if others:
+        fault = f"task = {task!r}: {len(others)} episodes to train on are of another task, the first {others[0]}"
+        raise ConfigError("compare", [f"{fault} ({CONFIG_FILE})"])
     both = sorted(used.intersection(seeds))
     if both:
         raise ConfigError(
