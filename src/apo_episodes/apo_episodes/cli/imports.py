@@ -62,6 +62,13 @@ def add_import(tools: ToolParser) -> None:
     )
     bring.add_argument("--gripper-sign", type=int, choices=(1, -1), default=1, help="-1: the file closes at -1")
     bring.add_argument("--flip", action="store_true", help="turn images upside down (robosuite's own collector)")
+    bring.add_argument(
+        "--orientation",
+        action="append",
+        default=[],
+        metavar="NAME=HOW",
+        help="turn a camera's images: none, flip_vertical, mirror or rotate_180; repeat",
+    )
     bring.add_argument("--resize", action="store_true", help="scale images to the contract's size")
     bring.add_argument("--clip", action="store_true", help="cut off actions beyond [-1, 1] instead of rejecting them")
 
@@ -85,6 +92,7 @@ def import_(arguments: argparse.Namespace) -> int:
         ee_rotation=tuple(arguments.ee_rotation),
         gripper_sign=arguments.gripper_sign,
         flip=arguments.flip,
+        orientation=pairs(arguments.orientation, "--orientation"),
         resize=arguments.resize,
         clip=arguments.clip,
         expert_drivers=arguments.drivers == "expert",

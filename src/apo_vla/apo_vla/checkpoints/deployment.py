@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from typing import Any, TypeVar
 from apo_core.config.parameters import build, parameter
 from apo_core.config.rcl_yaml import read_yaml
 from apo_core.errors import CheckpointError, ConfigError
+from apo_vla.inputs.camera_views import CHANNEL_ORDERS, CameraViews, view_faults
 from apo_vla.inputs.state_parts import part_faults
 
 DEPLOYMENT = "deployment.yaml"
@@ -27,6 +30,12 @@ class Deployment:
     contract_sha256: str = parameter("", "hash of the robot's contract; `apo policy bind` writes it")
     period_s: float = parameter(0.2, "s between two actions of the data it was trained on", low=0.001, high=10.0)
     cameras: tuple[str, ...] = parameter((), "cameras of the contract, in the order the model takes its images")
+    orientation: tuple[str, ...] = parameter(
+        (),
+        "how each camera's picture is turned for the model, in the order of cameras: none, flip_vertical, mirror, "
+        "rotate_180; empty: none of them",
+    )
+    channel_order: str = parameter("rgb", "of the pictures that the model was trained with", choices=CHANNEL_ORDERS)
     state: tuple[str, ...] = parameter(
         (), "state keys of the contract that make the proprioception, each as key or key:form"
     )
@@ -45,10 +54,16 @@ class Deployment:
             if not all(map(math.isfinite, values)) or (name == "action_scale" and not all(values)):
                 must = "finite and not 0" if name == "action_scale" else "finite"
                 faults.append(f"{name} = {list(values)} must be {must}")
+        faults += view_faults(self.cameras, self.orientation)
         faults += part_faults(self.state)
         if len(set(self.cameras)) != len(self.cameras):
             faults.append(f"cameras = {list(self.cameras)} must differ")
         return faults
+
+    @property
+    def views(self) -> CameraViews:
+        """The pictures that the model sees."""
+        return CameraViews(self.cameras, self.orientation, self.channel_order)
 
     @property
     def period_ns(self) -> int:
@@ -57,6 +72,19 @@ class Deployment:
 
 
 D = TypeVar("D", bound=Deployment)
+
+
+def conversion_sha256(statistics_sha256: str, deployment: Deployment) -> str:
+    """Hash of all that converts between robot and model: an adapter belongs to the pictures that it was trained with.
+
+    Args:
+        statistics_sha256: of the statistics; the result where the model sees the contract's pictures as they are.
+        deployment: with the convention of the pictures.
+    """
+    if deployment.views.is_plain:
+        return statistics_sha256
+    text = json.dumps([statistics_sha256, deployment.orientation, deployment.channel_order])
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def foreign_faults(values: Mapping[str, Any], foreign: Mapping[str, Any], family: str) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 
 from apo_core.contract.contract import contract_from_dict, load_contract
 from apo_core.errors import EpisodeToolError
+from apo_core.orientation import oriented
 from apo_core.types import ControlSource, EpisodeKind, Outcome
 from apo_episodes.files import read_all
 from apo_episodes.formats.robomimic.export import RobomimicOptions, export_robomimic
@@ -115,6 +116,24 @@ def test_options_win_over_the_file(make_file, contract, tmp_path):
     episode = read_episode(only)
     np.testing.assert_allclose(episode.human_actions, expected, rtol=1e-6)
     assert episode.info.task == "Pick"
+
+
+@pytest.mark.parametrize("turn", ["rotate_180", "mirror", "flip_vertical"])
+def test_images_of_a_camera_are_turned(make_file, contract, tmp_path, turn):
+    path = make_file()
+    (first, _) = import_robomimic(path, tmp_path / "out", contract, replace(OPTIONS, orientation={"front": turn}))
+    with h5py.File(path) as f:
+        frames = f["data/demo_0/obs/front_image"][()]
+    expected = [oriented(frame, turn) for frame in frames]
+    np.testing.assert_array_equal(read_episode(first).images["front"], expected)
+
+
+def test_an_orientation_must_be_known_and_of_a_camera(make_file, contract, tmp_path):
+    options = replace(OPTIONS, orientation={"front": "left", "rear": "mirror"})
+    with pytest.raises(
+        EpisodeToolError, match=r"--orientation rear: not in the contract.*--orientation front=left: is"
+    ):
+        import_robomimic(make_file(), tmp_path / "out", contract, options)
 
 
 def test_every_missing_key_is_listed_with_the_option_for_it(make_file, contract, tmp_path):

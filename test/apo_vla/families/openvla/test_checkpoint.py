@@ -146,6 +146,17 @@ def test_an_official_adapter_is_merged_into_every_part(openvla_copy):
     assert not torch.equal(after.model.get_parameter(name), before.model.get_parameter(name))
 
 
+def test_pictures_are_turned_as_the_deployment_has_it_and_bind_adapters(openvla_copy):
+    plain = VlaPolicy.load(openvla_copy, lora=None)
+    (camera,) = plain.config.cameras
+    picture = np.random.default_rng(0).integers(0, 255, (84, 84, 3), np.uint8)
+    seen = plain.processor.images({camera: picture[:, ::-1]}, None)
+    change(openvla_copy / "deployment.yaml", orientation=["mirror"])
+    turned = VlaPolicy.load(openvla_copy, lora=None)
+    np.testing.assert_array_equal(turned.processor.images({camera: picture}, None), seen)
+    assert turned.base_sha256 == plain.base_sha256 and turned.statistics_sha256 != plain.statistics_sha256
+
+
 def test_a_checkpoint_that_holds_its_adapter_already_is_an_error(openvla_copy):
     shapes = published.openvla_shapes()
     official_adapter(openvla_copy / "lora_adapter", shapes)

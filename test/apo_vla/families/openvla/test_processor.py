@@ -6,6 +6,7 @@ from apo_core.errors import DecodeError, ObservationError
 from apo_vla.actions.codec import ActionCodec
 from apo_vla.families.openvla.images import ImageSettings
 from apo_vla.families.openvla.processor import BOS, EMPTY, PROMPT, ContinuousProcessor, OpenVlaProcessor
+from apo_vla.inputs.camera_views import CameraViews
 
 PAD = 32000
 
@@ -15,7 +16,7 @@ def make():
     def processor(kind=OpenVlaProcessor, length=128) -> OpenVlaProcessor:
         image = ImageSettings(8, ((0.5,) * 3,), ((0.5,) * 3,), False)
         codec = ActionCodec([-1.0, 0.0], [1.0, 2.0], [True, True])
-        return kind(("front",), image, PROMPT, length, PAD, llama_tokenizer(), None, codec)
+        return kind(CameraViews(("front",)), image, PROMPT, length, PAD, llama_tokenizer(), None, codec)
 
     return processor
 

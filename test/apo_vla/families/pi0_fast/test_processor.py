@@ -5,6 +5,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from apo_core.errors import DecodeError, ObservationError
 from apo_vla.actions.codec import ActionCodec
 from apo_vla.families.pi0_fast.processor import BOS, PAD, Pi0FastProcessor, resize_with_padding
+from apo_vla.inputs.camera_views import CameraViews
 
 WORDS = ["<pad>", "<eos>", "<bos>", "<unk>", "Task:", "lift", "Lift", "the", "cube,", "State:", "0", "255;", "128"]
 
@@ -31,7 +32,7 @@ def make():
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
 
     def processor(openpi=False, length=12) -> Pi0FastProcessor:
-        return Pi0FastProcessor(("front",), 8, length, 2, 2, openpi, tokenizer, Fast(), Statistics())
+        return Pi0FastProcessor(CameraViews(("front",)), 8, length, 2, 2, openpi, tokenizer, Fast(), Statistics())
 
     return processor
 

@@ -19,6 +19,7 @@ import numpy as np
 from apo_core.actions import ANGULAR, GRIPPER, LINEAR, SIZE
 from apo_core.contract.contract import Contract
 from apo_core.errors import ApoError, EpisodeToolError, ObservationError
+from apo_core.orientation import ORIENTATIONS, oriented
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, Observation, Step
 from apo_episodes.files import new_folder
 from apo_episodes.formats.robomimic.facts import read_drivers, read_outcome
@@ -52,6 +53,7 @@ class RobomimicImport:
     ee_rotation: tuple[float, ...] = (0.0, 0.0, 0.0, 1.0)
     gripper_sign: int = 1  # -1 where the file's gripper closes at -1
     flip: bool = False  # images upside down, as robosuite renders them
+    orientation: Mapping[str, str] = field(default_factory=dict)  # {camera: one of ORIENTATIONS}, in place of `flip`
     resize: bool = False  # images of another size than the contract's
     clip: bool = False  # cut off actions beyond [-1, 1] instead of rejecting them
     expert_drivers: bool = False  # every step is the expert's, whatever the file states
@@ -126,12 +128,21 @@ class _Source:
 
     def _check_names(self) -> None:
         options, contract = self._options, self._contract
-        pairs = (("--state", options.state, contract.state_names), ("--camera", options.cameras, contract.image_names))
+        pairs = (
+            ("--state", options.state, contract.state_names),
+            ("--camera", options.cameras, contract.image_names),
+            ("--orientation", options.orientation, contract.image_names),
+        )
         lines = [
             f"{option} {name}: not in the contract {contract.source}; known: {', '.join(known) or 'none'}"
             for option, given, known in pairs
             for name in given
             if name not in known
+        ]
+        lines += [
+            f"--orientation {name}={value}: is none of {', '.join(ORIENTATIONS)}"
+            for name, value in options.orientation.items()
+            if value not in ORIENTATIONS
         ]
         if not options.instruction.strip():
             lines.append("--instruction must not be empty")
@@ -328,8 +339,7 @@ class _Source:
 
     def _fitted(self, name: str, image: np.ndarray) -> np.ndarray:
         spec = next(one for one in self._contract.images if one.name == name)
-        if self._options.flip:
-            image = image[::-1]
+        image = oriented(image, self._options.orientation.get(name, "flip_vertical" if self._options.flip else "none"))
         if image.shape != spec.shape:
             import cv2
 

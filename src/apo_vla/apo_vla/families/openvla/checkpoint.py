@@ -17,7 +17,7 @@ from accelerate import init_empty_weights
 from transformers import LlamaConfig
 
 from apo_core.errors import AdapterError, CheckpointError
-from apo_vla.checkpoints.deployment import DEPLOYMENT
+from apo_vla.checkpoints.deployment import DEPLOYMENT, conversion_sha256
 from apo_vla.checkpoints.types import CONFIG, TOKENIZER, Checkpoint
 from apo_vla.checkpoints.weight_files import WeightFiles
 from apo_vla.families.openvla.component_files import Component, read_component
@@ -132,7 +132,7 @@ def read_openvla_folder(folder: Path, deployment: OpenVlaDeployment) -> OpenVlaF
         folder, towers[0].image_size, len(towers), deployment.centre_crop, deployment.resampling
     )
     model_config = OpenVlaConfig(
-        cameras=deployment.cameras,
+        views=deployment.views,
         state_size=projector.shape("fc1.weight")[1] if projector else 0,
         action_size=len(statistics.action.low),
         chunk=deployment.chunk,
@@ -161,7 +161,8 @@ def load_openvla(folder: Path, device: str, dtype: torch.dtype | None, deploymen
     found.fill(model, device, dtype)
     model.to(device)  # the buffers
     tokenizer = read_tokenizer(found.folder / TOKENIZER, found.text.vocab_size)
-    return Checkpoint(model, tokenizer, found.statistics, found.base_sha256, found.statistics.sha256, {})
+    digest = conversion_sha256(found.statistics.sha256, deployment)
+    return Checkpoint(model, tokenizer, found.statistics, found.base_sha256, digest, {})
 
 
 def _within(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> dict[str, tuple[int, ...]]:

@@ -94,7 +94,7 @@ class OpenVlaOft(PrismaticVla):
         c = self.config
         kind = OpenVlaProcessor if self.action_head is None else ContinuousProcessor
         codec = statistics.codec(c.bins)
-        return kind(c.cameras, c.image, c.prompt, c.prompt_length, c.pad_id, tokenizer, statistics, codec)
+        return kind(c.views, c.image, c.prompt, c.prompt_length, c.pad_id, tokenizer, statistics, codec)
 
     def join_features(self, tokens: list[torch.Tensor], state: torch.Tensor) -> torch.Tensor:
         """Image tokens of every camera, then the proprioception token: (B, N, d).

@@ -18,6 +18,7 @@ from apo_vla.decoding.static import StaticDecoder
 from apo_vla.families.openvla.images import ImageSettings
 from apo_vla.families.openvla.processor import OpenVlaProcessor
 from apo_vla.families.openvla.vit import VisionTower, VitShape
+from apo_vla.inputs.camera_views import CameraViews
 from apo_vla.model import ModelCapabilities, Statistics
 
 
@@ -25,7 +26,7 @@ from apo_vla.model import ModelCapabilities, Statistics
 class OpenVlaConfig:
     """Inputs and outputs of the model."""
 
-    cameras: tuple[str, ...]  # contract names, in the order of the model's images
+    views: CameraViews
     state_size: int  # numbers of proprioception; 0 for none
     action_size: int
     chunk: int
@@ -36,6 +37,11 @@ class OpenVlaConfig:
     pad_id: int  # also the end of the tokenizer's own vocabulary
     action_end: int  # token after the last action token
     bins: int = 256
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Contract names, in the order of the model's images."""
+        return self.views.cameras
 
     @property
     def action_tokens(self) -> int:
@@ -113,7 +119,7 @@ class PrismaticVla(nn.Module):
         """Images by PIL, prompt with BOS, bins."""
         c = self.config
         return OpenVlaProcessor(
-            c.cameras, c.image, c.prompt, c.prompt_length, c.pad_id, tokenizer, statistics, statistics.codec(c.bins)
+            c.views, c.image, c.prompt, c.prompt_length, c.pad_id, tokenizer, statistics, statistics.codec(c.bins)
         )
 
     def features(self, images: torch.Tensor, state: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ from apo_core.errors import DecodeError, ObservationError
 from apo_vla.actions.bins import BinActions
 from apo_vla.actions.codec import ActionCodec
 from apo_vla.families.openvla.images import ImageSettings, process
-from apo_vla.inputs.image_processing import check_cameras
+from apo_vla.inputs.camera_views import CameraViews
 from apo_vla.model import Statistics
 
 BOS, EMPTY = 1, 29871  # Llama's start of text, and the empty token that training put behind "Out:"
@@ -22,7 +22,7 @@ class OpenVlaProcessor(BinActions):
     """See `apo_vla.model.Processor`.
 
     Args:
-        cameras: contract names, in the model's order.
+        views: pictures that the model sees.
         image: of the checkpoint.
         prompt: template with {instruction}.
         prompt_length: tokens of every prompt; a shorter one is padded behind BOS.
@@ -34,7 +34,7 @@ class OpenVlaProcessor(BinActions):
 
     def __init__(
         self,
-        cameras: tuple[str, ...],
+        views: CameraViews,
         image: ImageSettings,
         prompt: str,
         prompt_length: int,
@@ -44,14 +44,13 @@ class OpenVlaProcessor(BinActions):
         codec: ActionCodec,
     ):
         super().__init__(codec)
-        self._cameras, self._image, self._template = cameras, image, prompt
+        self._views, self._image, self._template = views, image, prompt
         self._prompt_length, self._pad_id = prompt_length, pad_id
         self._tokenizer, self._statistics = tokenizer, statistics
 
     def images(self, views: Mapping[str, np.ndarray], rng: np.random.Generator | None) -> np.ndarray:
         """Float32 (cameras, 3 * towers, S, S)."""
-        check_cameras(views, self._cameras)
-        return np.stack([process(views[name], self._image, rng) for name in self._cameras])
+        return np.stack([process(picture, self._image, rng) for picture in self._views.take(views)])
 
     def state(self, state: Mapping[str, np.ndarray]) -> np.ndarray:
         """Float32 (n,) in -1..1; n is 0 without proprioception."""

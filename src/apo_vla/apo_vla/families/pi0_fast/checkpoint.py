@@ -19,7 +19,7 @@ from transformers import PaliGemmaConfig
 
 from apo_core.errors import CheckpointError
 from apo_vla.actions.fast_tokenizer import FastTokenizer, read_fast_tokenizer
-from apo_vla.checkpoints.deployment import DEPLOYMENT
+from apo_vla.checkpoints.deployment import DEPLOYMENT, conversion_sha256
 from apo_vla.checkpoints.types import CONFIG, Checkpoint
 from apo_vla.checkpoints.weight_files import WeightFiles
 from apo_vla.families.pi0_fast.deployment import Pi0FastDeployment
@@ -50,7 +50,8 @@ def load_pi0_fast(folder: Path, device: str, dtype: torch.dtype | None, deployme
     dtype = dtype or (torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16)
     weights.fill(model, device, dtype, _renamer(model, weights.shapes))
     model.to(device)
-    return Checkpoint(model, tokenizer, statistics, weights.sha256(), statistics.sha256, {})
+    digest = conversion_sha256(statistics.sha256, deployment)
+    return Checkpoint(model, tokenizer, statistics, weights.sha256(), digest, {})
 
 
 def camera_features(settings: Mapping) -> list[str]:
@@ -165,7 +166,7 @@ def _config(
 
     end = tokenizer.encode("|", add_special_tokens=False).ids
     config = Pi0FastConfig(
-        cameras=deployment.cameras,
+        views=deployment.views,
         state_size=len(statistics.state_low),
         action_size=len(statistics.action_low),
         chunk=number("chunk_size", 50),

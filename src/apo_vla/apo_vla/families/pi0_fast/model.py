@@ -18,6 +18,7 @@ from transformers import DynamicCache, PaliGemmaConfig, PaliGemmaModel
 from apo_vla.actions.fast_tokenizer import FastTokenizer
 from apo_vla.decoding.greedy import positions
 from apo_vla.families.pi0_fast.processor import PAD, Pi0FastProcessor
+from apo_vla.inputs.camera_views import CameraViews
 from apo_vla.model import ModelCapabilities, Statistics
 
 
@@ -25,7 +26,7 @@ from apo_vla.model import ModelCapabilities, Statistics
 class Pi0FastConfig:
     """Inputs and outputs of the model."""
 
-    cameras: tuple[str, ...]  # contract names, in the order of the model's images
+    views: CameraViews
     state_size: int
     action_size: int
     chunk: int
@@ -38,6 +39,11 @@ class Pi0FastConfig:
     action_end: int  # PaliGemma's token of FAST token 0; the others count down from it
     openpi: bool  # openpi's conventions instead of LeRobot's
     fast: FastTokenizer
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Contract names, in the order of the model's images."""
+        return self.views.cameras
 
     @property
     def bins(self) -> int:
@@ -69,7 +75,7 @@ class Pi0Fast(nn.Module):
         """Padded images, state in the prompt, FAST tokens."""
         c = self.config
         return Pi0FastProcessor(
-            c.cameras, c.image_size, c.prompt_length, c.chunk, c.action_size, c.openpi, tokenizer, c.fast, statistics
+            c.views, c.image_size, c.prompt_length, c.chunk, c.action_size, c.openpi, tokenizer, c.fast, statistics
         )
 
     def features(self, images: torch.Tensor, state: torch.Tensor) -> torch.Tensor:

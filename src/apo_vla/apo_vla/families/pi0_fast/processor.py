@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from apo_core.errors import DecodeError, ObservationError
 from apo_vla.actions.fast_tokenizer import FastTokenizer
-from apo_vla.inputs.image_processing import ColourJitter, change_colours, check_cameras, checked_image
+from apo_vla.inputs.camera_views import CameraViews
+from apo_vla.inputs.image_processing import ColourJitter, change_colours, checked_image
 from apo_vla.model import Statistics
 
 PAD, BOS = 0, 2  # PaliGemma's
@@ -22,7 +23,7 @@ class Pi0FastProcessor:
     """See `apo_vla.model.Processor`.
 
     Args:
-        cameras: contract names, in the model's order.
+        views: pictures that the model sees.
         image_size: pixels a side.
         prompt_length: tokens of every prompt; a shorter one is padded on the left.
         chunk, action_size: of what FAST decodes to.
@@ -34,7 +35,7 @@ class Pi0FastProcessor:
 
     def __init__(
         self,
-        cameras: tuple[str, ...],
+        views: CameraViews,
         image_size: int,
         prompt_length: int,
         chunk: int,
@@ -44,15 +45,14 @@ class Pi0FastProcessor:
         fast: FastTokenizer,
         statistics: Statistics,
     ):
-        self._cameras, self._image_size, self._prompt_length = cameras, image_size, prompt_length
+        self._views, self._image_size, self._prompt_length = views, image_size, prompt_length
         self._chunk, self._action_size, self._openpi = chunk, action_size, openpi
         self._tokenizer, self._fast, self._statistics = tokenizer, fast, statistics
         self._codec = statistics.codec(256)
 
     def images(self, views: Mapping[str, np.ndarray], rng: np.random.Generator | None) -> np.ndarray:
         """Float32 (cameras, 3, S, S) in -1..1."""
-        check_cameras(views, self._cameras)
-        return np.stack([resize_with_padding(views[name], self._image_size, rng) for name in self._cameras])
+        return np.stack([resize_with_padding(p, self._image_size, rng) for p in self._views.take(views)])
 
     def state(self, state: Mapping[str, np.ndarray]) -> np.ndarray:
         """Float32 (n,), normalised."""
