@@ -61,6 +61,17 @@ class WeightFiles:
             lines = [f"{path.name} {digest}" for path, digest in zip(paths, pool.map(file_sha256, paths), strict=True)]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
+    def equal(self, one: str, other: str) -> bool:
+        """Whether two tensors hold the same values. Raises CheckpointError for a file that cannot be read."""
+        values = []
+        for name in (one, other):
+            try:
+                with safe_open(self._where[name], "pt") as file:
+                    values.append(file.get_tensor(name))
+            except (OSError, SafetensorError) as error:
+                raise CheckpointError(f"{self._where[name]}: cannot be read ({error})") from None
+        return torch.equal(*values)
+
     def fill(
         self,
         model: nn.Module,

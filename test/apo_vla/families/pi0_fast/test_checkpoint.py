@@ -47,6 +47,22 @@ def test_both_spellings_of_the_names_are_read(tmp_path, prefix):
     assert torch.equal(model.paligemma.language_model.embed_tokens.weight, rows.float())
 
 
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_head_trained_apart_from_the_embedding_is_kept(pi0_copy, changed):
+    path, prefix = pi0_copy / "model.safetensors", "model.paligemma_with_expert.paligemma."
+    tensors = load_file(path)
+    head = tensors[f"{prefix}lm_head.weight"]
+    tensors[f"{prefix}model.language_model.embed_tokens.weight"] = head.clone()
+    if changed:
+        head = head + 0.5 * torch.randn(head.shape, generator=torch.Generator().manual_seed(0)).to(head.dtype)
+    save_file({**tensors, f"{prefix}lm_head.weight": head}, path)
+    model = load_checkpoint(pi0_copy).model
+    assert (model.lm_head is not None) == changed
+    assert torch.equal(model.head_rows(), model.token_rows()) != changed
+    if changed:
+        assert torch.equal(model.lm_head.weight, head.float())
+
+
 def test_a_missing_and_an_unexpected_tensor_are_named(pi0_copy):
     tensors = load_file(pi0_copy / "model.safetensors")
     prefix = "model.paligemma_with_expert.paligemma.model.language_model."

@@ -46,7 +46,7 @@ def load_pi0_fast(folder: Path, device: str, dtype: torch.dtype | None, deployme
     config = _config(folder, settings, deployment, statistics, tokenizer, fast, paligemma)
     # buffers are not in the files; on the meta device the rotary ones would stay empty
     with init_empty_weights(include_buffers=False):
-        model = Pi0Fast(config, paligemma).eval()
+        model = Pi0Fast(config, paligemma, _has_own_head(weights)).eval()
     dtype = dtype or (torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16)
     weights.fill(model, device, dtype, _renamer(model, weights.shapes))
     model.to(device)
@@ -90,6 +90,13 @@ def camera_notes(cameras: Sequence[str], settings: Mapping) -> list[str]:
     ]
 
 
+def _has_own_head(weights: WeightFiles) -> bool:
+    """Whether the head is another matrix than the embedding: LeRobot saves both, and may train them apart."""
+    names = {_PREFIX.sub("", name): name for name in weights.shapes}
+    head, embedding = names.get(_HEAD), names.get(f"{_TEXT}embed_tokens.weight")
+    return head is not None and embedding is not None and not weights.equal(head, embedding)
+
+
 def _renamer(model: Pi0Fast, names: Mapping[str, object]) -> Callable[[str], str | None]:
     ours = {name for name, _ in model.named_parameters()}
     nested = any(name.startswith("paligemma.vision_tower.vision_model.") for name in ours)
@@ -100,6 +107,8 @@ def _renamer(model: Pi0Fast, names: Mapping[str, object]) -> Callable[[str], str
         if inner == name:
             return name
         if inner == _HEAD:
+            if model.lm_head is not None:
+                return _HEAD
             return None if embedded else _EMBEDDING  # both are one matrix
         inner = inner.removeprefix("model.")
         if not nested:

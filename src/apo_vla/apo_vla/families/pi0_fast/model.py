@@ -57,14 +57,17 @@ class Pi0Fast(nn.Module):
     Args:
         config: inputs and outputs.
         paligemma: of transformers.
+        own_head: the head is a matrix of its own, not the embedding.
     """
 
     capabilities = ModelCapabilities()
 
-    def __init__(self, config: Pi0FastConfig, paligemma: PaliGemmaConfig):
+    def __init__(self, config: Pi0FastConfig, paligemma: PaliGemmaConfig, own_head: bool = False):
         super().__init__()
         self.config = config
         self.paligemma = PaliGemmaModel(paligemma)
+        text = paligemma.text_config
+        self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False) if own_head else None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -105,14 +108,14 @@ class Pi0Fast(nn.Module):
             position_ids=self._positions(known, start),
             use_cache=False,
         ).last_hidden_state
-        return F.linear(hidden[:, -action_tokens.shape[1] :], rows).float()
+        return F.linear(hidden[:, -action_tokens.shape[1] :], self.head_rows()).float()
 
     def generate(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Greedy tokens int64 (B, L) up to the end, and log-probabilities float32 (B, L) in nats.
 
         A row that ended before the others is filled with the end token, of log-probability 0.
         """
-        rows, end = self.token_rows(), self.config.bins - 1
+        rows, head, end = self.token_rows(), self.head_rows(), self.config.bins - 1
         inputs, known, start = self._prefix(features, prompt_ids)
         cache = DynamicCache(config=self.paligemma.language_model.config)
         mask = _prefix_mask(known, start)
@@ -126,7 +129,7 @@ class Pi0Fast(nn.Module):
                 past_key_values=cache,
                 use_cache=True,
             ).last_hidden_state
-            logits = F.linear(hidden[:, -1], rows).float()
+            logits = F.linear(hidden[:, -1], head).float()
             value, token = logits.max(dim=-1)
             tokens.append(token.masked_fill(ended, end))
             log_probs.append((value - logits.logsumexp(dim=-1)).masked_fill(ended, 0.0))
@@ -139,10 +142,17 @@ class Pi0Fast(nn.Module):
         return torch.stack(tokens, dim=1), torch.stack(log_probs, dim=1)
 
     def token_rows(self) -> torch.Tensor:
-        """Rows (bins, d) of the tied embedding, by FAST token, the end last."""
+        """Rows (bins, d) of the embedding, by FAST token, the end last."""
+        return self._rows(self._embedding)
+
+    def head_rows(self) -> torch.Tensor:
+        """The same rows of the head, which is the embedding where it has no matrix of its own."""
+        return self._rows(self._embedding if self.lm_head is None else self.lm_head.weight)
+
+    def _rows(self, matrix: torch.Tensor) -> torch.Tensor:
         first = self.config.action_end - self.config.fast.vocabulary + 1
-        codes = self._embedding[first : self.config.action_end + 1].flip(0)
-        return torch.cat([codes, self._embedding[self.config.end_id][None]])
+        codes = matrix[first : self.config.action_end + 1].flip(0)
+        return torch.cat([codes, matrix[self.config.end_id][None]])
 
     @property
     def _embedding(self) -> torch.Tensor:
