@@ -20,11 +20,14 @@ from figure import Figure
 from naive_step import NaiveBatch, NaiveStep
 from train_step_setup import data, policy
 
+from apo_core.types import Observation
 from apo_episodes.labeling import LabelRule
+from apo_episodes.reader import read_frames
 from apo_trainer.config import TrainingConfig
 from apo_trainer.data.batches import Batcher
 from apo_trainer.data.features import FeatureSettings
 from apo_trainer.data.mismatched import MismatchedActions
+from apo_trainer.data.samples import Sample
 from apo_trainer.optimisation.trainer import Trainer, learning_rate
 from apo_vla.lora.adapter import lora_parameters
 from apo_vla.lora.shape import LoraShape
@@ -68,12 +71,17 @@ class Both:
     def batch(self, step: int) -> NaiveBatch:
         """What the naive step gets; images are ready in memory."""
         draws = self._sampler.batch(step)
-        observations = [self._samples[draw.index].observation() for draw in draws]
+        observations = [_observation(self._samples[draw.index]) for draw in draws]
         parts = [self._policy.prepare([o.images], [o.state], o.instruction) for o in observations]
         return NaiveBatch(
             Prepared(*(torch.cat(tensors) for tensors in zip(*parts, strict=True))),
             self._batcher.batch(draws, *self._mismatched.pairs(draws, CONFIG.kl_pairs)),
         )
+
+
+def _observation(sample: Sample) -> Observation:
+    frames = read_frames(sample.episode.path, [sample.step])
+    return sample.observation({name: images[0] for name, images in frames.items()})
 
 
 def measure(vocabulary: int) -> None:
