@@ -234,7 +234,7 @@ class _Source:
                 by_policy, by_human = (_present(requested[name][index]) for name in ("policy_actions", "human_actions"))
                 by_policy = actions[index] if by_policy is None and driver == ControlSource.POLICY else by_policy
                 by_human = actions[index] if by_human is None and driver == ControlSource.HUMAN else by_human
-                known = tokens is not None and by_policy is not None and (tokens[index] >= 0).all()
+                emitted = None if tokens is None or by_policy is None else tokens[index].astype(np.int32)
                 writer.append(
                     Step(
                         tick=index,
@@ -248,7 +248,7 @@ class _Source:
                         command_stamp_ns=stamp,
                         chunk_stamp_ns=0 if by_policy is None else stamp,
                         receive_ns=stamp,
-                        policy_tokens=tokens[index].astype(np.int32) if tokens is not None and known else None,
+                        policy_tokens=None if emitted is None or (emitted < 0).any() else emitted,
                         task_remaining=None if remaining is None else _present(remaining[index]),
                     )
                 )

@@ -50,6 +50,11 @@ class Component:
         module.load_state_dict(state, strict=True, assign=True)
 
 
+def component_files(folder: Path, name: str) -> list[Path]:
+    """The `<name>--*checkpoint.pt` of a folder."""
+    return sorted(path for path in Path(folder).glob(f"{name}--*") if "checkpoint" in path.name)
+
+
 def read_component(folder: Path, name: str) -> Component | None:
     """The only `<name>--*checkpoint.pt` of a folder, None where there is none.
 
@@ -58,7 +63,7 @@ def read_component(folder: Path, name: str) -> Component | None:
     Raises:
         CheckpointError: several, or unreadable.
     """
-    paths = sorted(path for path in Path(folder).glob(f"{name}--*") if "checkpoint" in path.name)
+    paths = component_files(folder, name)
     if not paths:
         return None
     if len(paths) > 1:

@@ -17,7 +17,7 @@ from apo_vla.checkpoints.deployment import DEPLOYMENT
 from apo_vla.checkpoints.family import CheckpointFacts, Family
 from apo_vla.checkpoints.types import CONFIG, Checkpoint
 from apo_vla.families.openvla.checkpoint import load_openvla, read_openvla_folder
-from apo_vla.families.openvla.component_files import read_component
+from apo_vla.families.openvla.component_files import component_files
 from apo_vla.families.openvla.deployment import OpenVlaDeployment
 from apo_vla.families.openvla.oft import OpenVlaOft
 from apo_vla.families.openvla.statistics import PublishedStatistics, read_norm_stats, select
@@ -57,7 +57,7 @@ class OpenVlaFamily(Family[OpenVlaDeployment]):
 
     def binding_faults(self, folder: Path, deployment: OpenVlaDeployment, given: Collection[str]) -> list[str]:
         """The chunk of an OFT checkpoint, which no file holds: with another one it acts wrongly."""
-        found = [name for name in ("action_head", "proprio_projector") if read_component(folder, name) is not None]
+        found = [name for name in ("action_head", "proprio_projector") if component_files(folder, name)]
         if not found or "chunk" in given:
             return []
         return [f"chunk is not given, and {found[0]} is OpenVLA-OFT's: --chunk N, 8 of LIBERO, 25 of ALOHA"]
