@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,10 @@ class TrainingConfig:
         choices=("start", "base"),
     )
     steps: int = parameter(
-        100, "optimizer steps of an update; 0: as many as `passes` over the data take", low=0, high=1_000_000
+        100,
+        "optimizer steps of an update, beside imitation_steps; 0: as many as `passes` over the data take",
+        low=0,
+        high=1_000_000,
     )
     passes: float = parameter(
         1.5, "with steps = 0: how often a human or undesirable step is drawn on average", low=0.01, high=1000.0
@@ -138,6 +142,17 @@ class TrainingConfig:
         "2 of apo_plus and 0 of the others",
         low=-1.0,
         high=1e3,
+    )
+    imitation_steps: int = parameter(
+        0,
+        "optimizer steps before the others, in which the loss is the mean -log pi a token of desirable steps",
+        low=0,
+        high=1_000_000,
+    )
+    imitation_targets: str = parameter(
+        "",
+        "regular expression over module names: layers of the adapter that only imitation_steps train, which train no "
+        "others; empty: all steps train all",
     )
     prefix_noise: float = parameter(
         0.3,
@@ -229,6 +244,17 @@ class TrainingConfig:
         if self.min_steps > self.max_steps:
             faults.append(
                 f"min_steps = {self.min_steps} must not be above max_steps = {self.max_steps} (config/trainer.yaml)"
+            )
+        if self.imitation_targets and not self.imitation_steps:
+            faults.append(
+                f"imitation_targets = {self.imitation_targets!r} needs imitation_steps above 0 (config/trainer.yaml)"
+            )
+        try:
+            re.compile(self.imitation_targets)
+        except re.error as error:
+            faults.append(
+                f"imitation_targets = {self.imitation_targets!r} is no regular expression: {error} "
+                "(config/trainer.yaml)"
             )
         if faults:
             raise ConfigError("trainer", faults)

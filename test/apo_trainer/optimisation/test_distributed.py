@@ -20,7 +20,9 @@ def arguments(arguments, tmp_path):
 
     def make(run: str) -> list[str]:
         (tmp_path / run).mkdir()
-        return arguments(run, folder=tmp_path / run, steps=12, kl_pairs=3, resume_every_steps=5)
+        settings = {"steps": 12, "kl_pairs": 3, "resume_every_steps": 5}
+        # muon rounds to bfloat16, where two sums of the same rows may part
+        return arguments(run, folder=tmp_path / run, optimizer="adamw", **settings)
 
     return make
 

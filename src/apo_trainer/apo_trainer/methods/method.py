@@ -69,6 +69,12 @@ class Method(ABC):
         nll = bc_loss(terms.policy_logps, terms.token_counts, terms.desirable.float()).loss
         return dataclasses.replace(out, loss=out.loss + weight * nll)
 
+    def imitation_loss(self, terms: Terms) -> LossOutput:
+        """The mean -log pi of desirable tokens alone, for the steps before the method's own."""
+        out = bc_loss(terms.policy_logps, terms.token_counts, terms.desirable.float())
+        ratios = (terms.policy_logps - terms.ref_logps).detach() if self.uses_reference else out.log_ratios
+        return dataclasses.replace(out, log_ratios=ratios)
+
     @abstractmethod
     def loss(self, terms: Terms) -> LossOutput:
         """The loss of a whole batch, a pure function of `terms`."""

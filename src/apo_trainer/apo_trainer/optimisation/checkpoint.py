@@ -98,7 +98,9 @@ def load_progress(
     if changed:
         raise ResumeError(f"{path}: {', '.join(changed)} changed since; start a new run instead of resuming this one")
     state = state_names(optimizer)
-    wanted = {f"{key}.{name}" for key in ("parameter", *state) for name in parameters}
+    # the optimizer has no state of what no step has trained yet
+    moved = [name for name in parameters if any(f"{key}.{name}" in tensors for key in state)]
+    wanted = {f"parameter.{name}" for name in parameters} | {f"{key}.{name}" for key in state for name in moved}
     wanted |= {f"mean.{name}" for name in means}
     wanted |= {f"best.{name}" for name in parameters if progress.best_step}
     if wanted != set(tensors):
@@ -108,7 +110,8 @@ def load_progress(
             parameter.copy_(tensors[f"parameter.{name}"])
         for name, mean in means.items():
             mean.copy_(tensors[f"mean.{name}"])
-    state_of = {i: {key: tensors[f"{key}.{name}"] for key in state} for i, name in enumerate(parameters)}
+    numbers = {name: i for i, name in enumerate(parameters)}
+    state_of = {numbers[name]: {key: tensors[f"{key}.{name}"] for key in state} for name in moved}
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state_of})
     return progress, {name: tensors[f"best.{name}"] for name in parameters if progress.best_step}
 

@@ -31,11 +31,11 @@ from apo_trainer.optimisation.best_weights import BestWeights
 from apo_trainer.optimisation.checkpoint import Progress, load_progress, save_progress
 from apo_trainer.optimisation.distributed import Processes
 from apo_trainer.optimisation.guard import Guard
-from apo_trainer.optimisation.learning_rates import learning_rate
 from apo_trainer.optimisation.likely_steps import token_logps, with_likely
 from apo_trainer.optimisation.optimizers import make_optimizer
 from apo_trainer.optimisation.step_count import planned_steps
 from apo_trainer.optimisation.step_metrics import StepMetrics, step_metrics
+from apo_trainer.optimisation.training_stages import TrainingStages
 from apo_trainer.optimisation.update import Update
 from apo_trainer.optimisation.weight_mean import WeightMean
 from apo_vla.lora.adapter import LoraSettings, attach_lora, lora_parameters, lora_state, stage, swap
@@ -110,7 +110,8 @@ class Trainer:
         if method.uses_reference:
             self._choose_undesirable(logps)
         self.method = method(self.data, config)
-        self.planned_steps = planned_steps(config, self.method.sampler)
+        self._stages = TrainingStages(self._named, config, planned_steps(config, self.method.sampler))
+        self.planned_steps = self._stages.steps
         features = FeatureSettings(config.seed, config.views, resources.feature_cache_mb, resources.workers)
         self._batcher = Batcher(policy, self.data.train, features, config.negative_noise)
         self._mismatched = MismatchedActions(self.method.sampler, self.data.train, self.planned_steps, config.seed)
@@ -174,10 +175,11 @@ class Trainer:
             while self.step < self.planned_steps and not self.stop_reason:
                 metrics = self._step(self.step)
                 self.step += 1
-                self._guard.add(
-                    metrics.log_ratio[SampleClass.UNDESIRABLE] if self.method.uses_reference else None,
-                    metrics.z0 if self.method.uses_kl else None,
-                )
+                if not self._stages.imitates(self.step - 1):
+                    self._guard.add(
+                        metrics.log_ratio[SampleClass.UNDESIRABLE] if self.method.uses_reference else None,
+                        metrics.z0 if self.method.uses_kl else None,
+                    )
                 self.stop_reason = self._guard.stop_reason()
                 self._keep_best_weights()
                 yield metrics
@@ -216,7 +218,9 @@ class Trainer:
 
     def _step(self, step: int) -> StepMetrics:
         draws, own = self._batch_rows(step)
-        rows, others = self._mismatched.pairs(draws, self.config.kl_pairs) if self.method.uses_kl else ([], [])
+        imitates = self._stages.imitates(step)
+        uses_kl = self.method.uses_kl and not imitates
+        rows, others = self._mismatched.pairs(draws, self.config.kl_pairs) if uses_kl else ([], [])
         pairs = [(row - own.start, other) for row, other in zip(rows, others, strict=True) if row in own]
         batch = self._batcher.batch(
             draws[own.start : own.stop], [row for row, _ in pairs], [other for _, other in pairs]
@@ -228,14 +232,15 @@ class Trainer:
             noisy = self._prefix_noise.apply(batch.tokens.cpu().numpy(), step, own.start)
             batch = replace(batch, prefix=torch.from_numpy(noisy).to(batch.tokens.device))
         classes = self._batcher.classes(draws)
-        out, terms = self._update.gradient(step, batch, classes)
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self.config.max_grad_norm)
+        self._stages.begin(step)
+        out, terms = self._update.gradient(step, batch, classes, imitates)
+        norm = torch.nn.utils.clip_grad_norm_(self._stages.parameters(step), self.config.max_grad_norm)
         if not torch.isfinite(out.loss) or not torch.isfinite(norm):
             raise FloatingPointError(
                 f"step {step + 1}: loss = {out.loss.item()}, gradient norm = {norm.item()}; lower learning_rate "
                 f"(now {self.config.learning_rate:g}, config/trainer.yaml)"
             )
-        rate = learning_rate(step, self.config, self.planned_steps)
+        rate = self._stages.learning_rate(step)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()

@@ -51,30 +51,34 @@ class Update:
         self._policy, self._forward_pass, self._parameters, self._method = policy, forward, parameters, method
         self._reference, self._config, self._processes = reference, config, processes
 
-    def gradient(self, step: int, batch: Batch, classes: Sequence[SampleClass]) -> tuple[LossOutput, Terms]:
-        """Sets the parameters' gradients, the same in every process.
+    def gradient(
+        self, step: int, batch: Batch, classes: Sequence[SampleClass], imitates: bool = False
+    ) -> tuple[LossOutput, Terms]:
+        """Sets the gradients of the parameters that take one, the same in every process.
 
         Args:
             step: number of the step, which fixes what dropout drops.
             batch: this process's rows.
             classes: of all rows of all processes.
+            imitates: whether the loss is the method's imitation of desirable rows.
         """
         parts = self._parts(batch)
         reference = self._reference_logps(batch)
         with torch.set_grad_enabled(len(parts) == 1):
             forwards = [self._forward(step, part, rows) for rows, part in parts]
         terms = self._terms(batch, forwards, reference, classes)
-        out = self._method.total_loss(terms)
+        out = self._method.imitation_loss(terms) if imitates else self._method.total_loss(terms)
         (slopes,) = torch.autograd.grad(out.loss, terms.policy_logps)
         rows = self._processes.rows(len(slopes))
         slopes = slopes[rows.start : rows.stop]
-        for parameter in self._parameters:
+        trained = [parameter for parameter in self._parameters if parameter.requires_grad]
+        for parameter in trained:
             parameter.grad = torch.zeros_like(parameter)
         for (span, part), forward in zip(parts, forwards, strict=True):
             # a part's activations are made anew just before its backward pass, unless it is the only one
             logps = forward.logps if len(parts) == 1 else self._forward(step, part, span).logps
             logps.backward(slopes[span.start : span.stop])
-        self._processes.add([parameter.grad for parameter in self._parameters])
+        self._processes.add([parameter.grad for parameter in trained])
         return out, terms
 
     def _forward(self, step: int, part: Batch, rows: range) -> Forward:
