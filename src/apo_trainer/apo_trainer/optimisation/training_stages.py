@@ -76,5 +76,6 @@ def _fault(config: TrainingConfig, imitates: bool, layers: list[str]) -> str:
     what, stage = ("none", "imitation") if imitates else ("all", "the method")
     return (
         f"imitation_targets = {config.imitation_targets!r} matches {what} of the adapter's {len(layers)} layers, so "
-        f"that {stage} has nothing to train; the layers (lora_targets = {config.lora.lora_targets!r}) are {layers[:8]} ..."
+        f"that {stage} has nothing to train; the layers (lora_targets = {config.lora.lora_targets!r}) are "
+        f"{layers[:8]} ..."
     )
