@@ -244,3 +244,15 @@ def test_a_second_publisher_on_an_input_holds(cell, start_arbiter, kind, topic, 
     for intruder in intruders:
         cell.node.destroy_publisher(intruder)
     cell.until_state("POLICY", "policy_in_control")
+
+
+def test_a_pose_that_never_arrives_is_diagnosed_with_its_topic(cell, start_arbiter):
+    start_arbiter()
+
+    def message() -> str:
+        statuses = [status for array in cell.diagnostics for status in array.status if status.name == "arbiter"]
+        return statuses[-1].message if statuses else ""
+
+    cell.spin_until(lambda: "no message for" in message(), "the diagnosis of the silent topic")
+    assert "topic ee_pose ('ee_pose'): no message for" in message()
+    cell.spin_until(lambda: "no message for" not in message(), "the diagnosis of poses", flow=True)

@@ -66,6 +66,17 @@ class StreamWatch:
             return f"{NO_MESSAGE} {(now_ns - self._start_ns) / 1e9:.0f} s"
         if now_ns - stream.received_ns >= WARN_AFTER_NS:
             return f"{NO_MESSAGE} {(now_ns - stream.received_ns) / 1e9:.0f} s"
+        return self._stamp_fault(stream)
+
+    def stamp_faults(self) -> dict[str, str]:
+        """{stream: what is wrong with the stamp of its newest message}, however long observations are missed."""
+        found = {name: self._stamp_fault(stream) for name, stream in self._streams.items()}
+        return {name: fault for name, fault in found.items() if fault}
+
+    @staticmethod
+    def _stamp_fault(stream: _Stream) -> str:
+        if not stream.stamps_ns:
+            return ""
         stamp_ns = stream.stamps_ns[-1]
         if stamp_ns <= 0:
             return "its stamps are 0: the driver must set header.stamp"

@@ -29,6 +29,7 @@ from apo_teleop.outputs.factory import make_output
 from apo_teleop.ros.any_qos import subscribe_any_qos
 from apo_teleop.ros.arbiter_inputs import ArbiterSubscriptions
 from apo_teleop.ros.arbiter_messages import command_to_msg, health_of, shadow_of, status_to_msg
+from apo_teleop.ros.input_watch import InputWatch
 from apo_teleop.ros.robot_output import RobotOutput
 
 _ESTOP = "estop"
@@ -82,6 +83,8 @@ class ArbiterNode(LifecycleBase):
         self._inputs = ArbiterSubscriptions(
             self, self._contract, measured, self._loop, self._publish, self._publish_between, self._with_info
         )
+        self._watch = InputWatch(self, self._inputs.measured | robot.measured, measured, config.lockstep)
+        self._stream_faults: list[str] = []
         self._ticker, *_ = self._tickers = [
             self.create_timer(
                 period_s, partial(self._if_active, callback), clock=Clock(clock_type=ClockType.STEADY_TIME)
@@ -175,7 +178,12 @@ class ArbiterNode(LifecycleBase):
         self._estop.count(self.count_publishers(self.resolve_topic_name(_ESTOP)))
 
     def _publish_diagnostics(self) -> None:
-        level, message = health_of(self._loop.record.decision)
+        faults = self._watch.faults(self._inputs.arrivals | self._robot.arrivals)
+        for line in faults:
+            if line.split(":")[0] not in {known.split(":")[0] for known in self._stream_faults}:
+                self.get_logger().warning(line)
+        self._stream_faults = faults
+        level, message = health_of(self._loop.record.decision, faults)
         summary = self._loop.summary(time.monotonic_ns()) | self._robot.summary()
         self._diagnostics_pub.publish(diagnostic_array(self, level, message, summary))
 

@@ -36,6 +36,9 @@ class FakeNode:
     def destroy_subscription(self, topic):
         del self.subscriptions[topic]
 
+    def get_name(self):
+        return "recorder"
+
     def get_clock(self):
         return SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=self.now_ns))
 
@@ -128,7 +131,7 @@ def test_topics_without_messages_are_named_with_what_their_publishers_lack(rig):
     found = {line.split(":")[0]: line for line in rig.subscriber.faults()}
     assert found["topic front/image_raw ('front')"] == (
         "topic front/image_raw ('front'): no message for 4 s; its publisher is best_effort: set sensor_reliability to "
-        "best_effort"
+        "best_effort (config/recorder.yaml)"
     )
     assert found["topic ee_pose ('ee_pose')"].endswith(
         "it is published as geometry_msgs/msg/Pose, the contract has geometry_msgs/msg/PoseStamped"

@@ -185,6 +185,7 @@ def test_a_joint_that_stands_beyond_its_margin_is_not_pulled_back():
         ),
         (lambda arm: arm.output.on_joints(np.full(7, np.nan), "", arm.now), "not finite"),
         (lambda arm: arm.at(age_ns=200 * MS), "joint state is 0.200 s old, joint_state_max_age_s = 0.1"),
+        (lambda arm: arm.at(age_ns=-200 * MS), "joint state is 0.200 s ahead, joint_state_max_age_s = 0.1"),
         (lambda arm: arm.at(position=(0.3, 0.1, 0.6)), "kinematics_tolerance_m = 0.05"),
     ],
 )

@@ -87,6 +87,15 @@ def test_a_pose_older_than_the_contract_allows_is_a_fault():
     )
 
 
+def test_a_pose_from_before_time_was_set_back_is_a_fault():
+    arm = PoseArm()
+    arm.at([0, 0, 1])
+    arm.send(FORWARD)
+    assert arm.output.fault(arm.now - 500 * MS) == ""
+    fault = arm.output.fault(arm.now - 501 * MS)
+    assert fault == f"end-effector pose is 0.501 s ahead, max_age_s = 0.5 in {CONTRACT.source}"
+
+
 def test_the_target_is_integrated_from_the_last_target_not_from_the_arm():
     arm = PoseArm()
     arm.at([0, 0, 1])

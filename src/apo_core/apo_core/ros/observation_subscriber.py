@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile
 
 from apo_core.contract.contract import Contract
 from apo_core.contract.specs import ImageSpec, StateSpec
 from apo_core.errors import ObservationError
 from apo_core.ros.conversions import image_from_msg, state_from_msg, to_ns
-from apo_core.stream_watch import NO_MESSAGE, WARN_AFTER_NS, StreamWatch
+from apo_core.ros.stream_faults import clock_fault, stream_line
+from apo_core.stream_watch import StreamWatch
 
 
 def _message_class(kind: str) -> type:
@@ -67,27 +68,13 @@ class ObservationSubscriber:
     def faults(self) -> list[str]:
         """Why there is no observation, a line for each topic that is at fault; empty while there are."""
         now_ns = self._now_ns()
-        if not now_ns and time.monotonic_ns() - self._began_ns >= WARN_AFTER_NS:
-            return ["topic /clock: no message, and use_sim_time is true"]
-        return [self._described(name, fault) for name, fault in self._watch.faults(now_ns).items()]
+        if fault := clock_fault(now_ns, time.monotonic_ns() - self._began_ns):
+            return [fault]
+        return [self._line(name, fault) for name, fault in self._watch.faults(now_ns).items()]
 
-    def _described(self, name: str, fault: str) -> str:
+    def _line(self, name: str, fault: str) -> str:
         spec = self._specs[name]
-        hints = self._publisher_faults(spec) if fault.startswith(NO_MESSAGE) else []
-        return f"topic {spec.topic} ('{name}'): {'; '.join([fault, *hints])}"
-
-    def _publisher_faults(self, spec: ImageSpec | StateSpec) -> list[str]:
-        publishers = self._node.get_publishers_info_by_topic(spec.topic)
-        if not publishers:
-            return ["nobody publishes it"]
-        found = []
-        if all(publisher.topic_type != spec.type for publisher in publishers):
-            found.append(f"it is published as {publishers[0].topic_type}, the contract has {spec.type}")
-        wants_reliable = self._qos.reliability == ReliabilityPolicy.RELIABLE
-        reliable = [publisher.qos_profile.reliability == ReliabilityPolicy.RELIABLE for publisher in publishers]
-        if wants_reliable and not any(reliable):
-            found.append("its publisher is best_effort: set sensor_reliability to best_effort")
-        return found
+        return stream_line(self._node, name, spec.topic, spec.type, self._qos, fault)
 
     def _now_ns(self) -> int:
         return self._node.get_clock().now().nanoseconds

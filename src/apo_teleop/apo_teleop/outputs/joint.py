@@ -98,6 +98,9 @@ class JointOutput(ArmOutput):
         age_ns = now_ns - self._taken_ns
         if age_ns > self._max_age_ns:
             return f"joint state is {age_ns * 1e-9:.3f} s old, joint_state_max_age_s = {self._max_age_ns * 1e-9:g}"
+        # time was set back: what came before must not count as new until time has caught up
+        if -age_ns > self._max_age_ns:
+            return f"joint state is {-age_ns * 1e-9:.3f} s ahead, joint_state_max_age_s = {self._max_age_ns * 1e-9:g}"
         if self._position is None:
             return "no end-effector pose to compare the kinematics with"
         apart_m = float(np.linalg.norm(self._arm.at(self._measured).position - self._position))

@@ -54,10 +54,10 @@ class PoseOutput(ArmOutput):
         if self._measured is None:
             return "no end-effector pose to begin a pose target at"
         age_ns, contract = now_ns - self._taken_ns, self._contract
-        if age_ns > self._max_age_ns:
-            return (
-                f"end-effector pose is {age_ns * 1e-9:.3f} s old, max_age_s = {contract.max_age_s} in {contract.source}"
-            )
+        # ahead: time was set back, and what came before must not count as new until time has caught up
+        if abs(age_ns) > self._max_age_ns:
+            age = f"{abs(age_ns) * 1e-9:.3f} s {'old' if age_ns > 0 else 'ahead'}"
+            return f"end-effector pose is {age}, max_age_s = {contract.max_age_s} in {contract.source}"
         if self._target is None and age_ns > self._fresh_ns:
             return f"end-effector pose is {age_ns * 1e-9:.3f} s old, {target_start_limit(contract)}"
         return ""

@@ -21,6 +21,9 @@ from apo_interfaces.msg import ActionChunk as ActionChunkMessage
 from apo_interfaces.msg import AdapterStatus, OperatorCommand
 from apo_teleop.arbiter.control_loop import ControlLoop
 from apo_teleop.arbiter.types import Decision
+from apo_teleop.ros.input_watch import Arrival, MeasuredStream
+
+_POSE, _FEEDBACK = "ee_pose", "feedback"
 
 
 class ArbiterSubscriptions:
@@ -51,7 +54,9 @@ class ArbiterSubscriptions:
         self._unnamed = UnnamedFrames(contract)
         self.device_wall_ns = 0  # when the device's newest sample was taken, by the system's clock; 0: none yet
         self.pose_steady_ns = 0  # when the newest observation arrived; 0: none yet
+        self.arrivals: dict[str, Arrival] = {}  # the newest of each of `measured`
         pose, feedback = contract.state_spec("ee_pose"), contract.feedback
+        self.measured = {_POSE: MeasuredStream(pose.topic, pose.type)}
         # of two messages that wait, the announcement of an adapter comes before its chunk
         wanted = [
             (AdapterStatus, "policy/adapter_status", self._on_adapter, LATCHED),
@@ -61,6 +66,7 @@ class ArbiterSubscriptions:
         ]
         if feedback is not None:
             wanted.append((TwistStamped, feedback.topic, self._on_feedback, measured))
+            self.measured[_FEEDBACK] = MeasuredStream(feedback.topic, feedback.type)
         self._subscriptions = [node.create_subscription(*arguments) for arguments in wanted]
 
     @property
@@ -89,7 +95,8 @@ class ArbiterSubscriptions:
             return
         self.pose_steady_ns = time.monotonic_ns()
         p, q = message.pose.position, message.pose.orientation
-        header = self._header("ee_pose", message)
+        header = self._header(_POSE, message)
+        self.arrivals[_POSE] = Arrival(header.stamp_ns, self.pose_steady_ns)
         self._answer(self._loop.on_pose(header, (p.x, p.y, p.z), (q.x, q.y, q.z, q.w), self.pose_steady_ns))
 
     def _on_feedback(self, message: TwistStamped) -> None:
@@ -97,7 +104,9 @@ class ArbiterSubscriptions:
             return
         v, w = message.twist.linear, message.twist.angular
         twist = (v.x, v.y, v.z, w.x, w.y, w.z)
-        self._loop.on_feedback(self._header("feedback", message), twist, time.monotonic_ns())
+        header, now_ns = self._header(_FEEDBACK, message), time.monotonic_ns()
+        self.arrivals[_FEEDBACK] = Arrival(header.stamp_ns, now_ns)
+        self._loop.on_feedback(header, twist, now_ns)
 
     def _on_chunk(self, message: ActionChunkMessage) -> None:
         if not self._node.is_active:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from apo_core.ros.conversions import to_floats, to_ints, to_stamp
 from apo_core.ros.diagnostics import ERROR, OK, WARN
@@ -71,9 +72,15 @@ def status_to_msg(
     return status
 
 
-def health_of(decision: Decision | None) -> tuple[bytes, str]:
-    """Level and message of the arbiter's diagnostics; None: there was no tick yet."""
+def health_of(decision: Decision | None, faults: Sequence[str] = ()) -> tuple[bytes, str]:
+    """Level and message of the arbiter's diagnostics.
+
+    Args:
+        decision: of the newest tick; None: there was none yet.
+        faults: of the streams that measure the robot.
+    """
     if decision is None:
-        return WARN, "waiting for its first tick"
-    level = ERROR if decision.latched else WARN if decision.state is ControlState.HOLD else OK
-    return level, f"{decision.state}: {decision.reason}"
+        return WARN, "; ".join(["waiting for its first tick", *faults])
+    is_odd = bool(faults) or decision.state is ControlState.HOLD
+    level = ERROR if decision.latched else WARN if is_odd else OK
+    return level, "; ".join([f"{decision.state}: {decision.reason}", *faults])

@@ -20,6 +20,7 @@ from apo_core.errors import ObservationError
 from apo_core.ros.conversions import array_to_pose, state_from_msg, to_ns, to_stamp
 from apo_core.ros.qos import COMMANDS, LATCHED
 from apo_teleop.outputs.base import ArmOutput
+from apo_teleop.ros.input_watch import Arrival
 
 _MESSAGES = {
     "twist": TwistStamped,
@@ -99,6 +100,7 @@ class RobotStateSubscriber:
         self, node: Node, joints: StateSpec, qos: QoSProfile, output: ArmOutput, description_topic: str, lockstep: bool
     ):
         self._node, self._joints, self._output, self._lockstep = node, joints, output, lockstep
+        self.arrival: Arrival | None = None  # the newest message with a joint of the arm
         self._subscriptions = [node.create_subscription(JointState, joints.topic, self._on_joints, qos)]
         if description_topic:
             self._subscriptions.append(
@@ -119,7 +121,9 @@ class RobotStateSubscriber:
             values, fault = state_from_msg(message, self._joints), ""
         except ObservationError as error:
             values, fault = None, str(error)
-        self._output.on_joints(values, fault, measured_ns(self._node, to_ns(message.header.stamp), self._lockstep))
+        stamp_ns = to_ns(message.header.stamp)
+        self.arrival = Arrival(stamp_ns, time.monotonic_ns())
+        self._output.on_joints(values, fault, measured_ns(self._node, stamp_ns, self._lockstep))
 
     def _on_description(self, message: String) -> None:
         self._output.on_description(message.data)

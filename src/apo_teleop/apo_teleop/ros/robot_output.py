@@ -14,9 +14,11 @@ from apo_core.ros.qos import sensors
 from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.outputs.base import ArmOutput
 from apo_teleop.outputs.config import JOINT_OUTPUTS
+from apo_teleop.ros.input_watch import Arrival, MeasuredStream
 from apo_teleop.ros.robot_messages import RobotCommandPublisher, RobotStateSubscriber, measured_ns, stamp_of
 
 _LAST_COMMAND_S = 0.3
+_JOINTS = "joint_position"
 
 
 class RobotOutput:
@@ -58,10 +60,13 @@ class RobotOutput:
                 [robot.gripper_joint],
                 robot.trajectory_time_s,
             )
+        self.measured: dict[str, MeasuredStream] = {}  # what the output needs of the robot, beside its pose
         if kind in JOINT_OUTPUTS and output is not None:
+            joints = contract.state_spec(_JOINTS)
+            self.measured = {_JOINTS: MeasuredStream(joints.topic, joints.type)}
             self._state = RobotStateSubscriber(
                 node,
-                contract.state_spec("joint_position"),
+                joints,
                 sensors(config.sensor_reliability),
                 output,
                 "" if robot.urdf_file else robot.robot_description_topic,
@@ -72,6 +77,12 @@ class RobotOutput:
     def topics(self) -> tuple[str, ...]:
         """Topics that this node alone may publish on."""
         return tuple(part.topic for part in (self._arm, self._gripper) if part is not None)
+
+    @property
+    def arrivals(self) -> dict[str, Arrival]:
+        """The newest message of each of `measured`."""
+        arrival = self._state.arrival if self._state is not None else None
+        return {} if arrival is None else {_JOINTS: arrival}
 
     def restart(self) -> None:
         """Control begins (again)."""
