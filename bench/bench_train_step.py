@@ -28,7 +28,8 @@ from apo_trainer.data.batches import Batcher
 from apo_trainer.data.features import FeatureSettings
 from apo_trainer.data.mismatched import MismatchedActions
 from apo_trainer.data.samples import Sample
-from apo_trainer.optimisation.trainer import Trainer, learning_rate
+from apo_trainer.optimisation.learning_rates import learning_rate
+from apo_trainer.optimisation.trainer import Trainer
 from apo_vla.lora.adapter import lora_parameters
 from apo_vla.lora.shape import LoraShape
 from apo_vla.policy import Prepared

@@ -160,14 +160,19 @@ class Harness:
             return bool(self._relay.get_subscription_count() and self.node.count_publishers(RELAY_OUT))
         return bool(self._operator.get_subscription_count() and self.commands)
 
+    def stop(self, process: subprocess.Popen) -> None:
+        """Ends a process that was started here."""
+        self._children.remove(process)
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
     def close(self) -> None:
         """Ends the processes."""
-        for child in self._children:
-            child.send_signal(signal.SIGINT)
-            try:
-                child.wait(10)
-            except subprocess.TimeoutExpired:
-                child.kill()
+        for child in list(self._children):
+            self.stop(child)
         self.executor.shutdown()
         self.node.destroy_node()
         rclpy.try_shutdown()

@@ -45,6 +45,7 @@ class ArbiterNode(LifecycleBase):
     def __init__(self) -> None:
         super().__init__("arbiter")
         self._config = declare(self, ArbiterConfig)
+        self.realtime_priority = self._config.realtime_priority
         self._with_info = not event_driven(self)  # as the executor was chosen, whatever use_sim_time becomes later
         self._arbiter: Arbiter | None = None
         self._loop: ControlLoop  # while the node is active

@@ -22,6 +22,7 @@ from apo_core.errors import ApoError
 from apo_core.ros.environment import check_environment
 from apo_core.ros.parameters import warn_of_unknown
 from apo_core.system.parent_death import end_with_parent_if_asked
+from apo_core.system.scheduling import raise_priority
 
 try:
     from rclpy.experimental import EventsExecutor
@@ -70,7 +71,7 @@ def run(factory: Callable[[], Node], args: list[str] | None = None, events: bool
 
     A lifecycle node with the parameter `autostart` true is configured and activated at once; an active one is
     deactivated at the end, while it can still publish its last command, also when a callback raised. A node may have
-    `close()`, called after that, to join its threads.
+    `close()`, called after that, to join its threads. One with `realtime_priority` gets it (`raise_priority`).
 
     Args:
         factory: makes the node.
@@ -94,6 +95,8 @@ def run(factory: Callable[[], Node], args: list[str] | None = None, events: bool
         warn_of_unknown(node)
         executor = executor_for(node, events)
         executor.add_node(node)
+        if priority := getattr(node, "realtime_priority", 0):
+            node.get_logger().info(f"scheduling: {raise_priority(priority)}")
         if isinstance(node, LifecycleNode) and node.get_parameter("autostart").value:
             for transition in (node.trigger_configure, node.trigger_activate):
                 if transition() != TransitionCallbackReturn.SUCCESS:

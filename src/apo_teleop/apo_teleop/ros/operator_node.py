@@ -38,6 +38,7 @@ class OperatorNode(Node):
         super().__init__(NODE_NAME)
         self._device = device
         self._config = declare(self, TeleopConfig)
+        self.realtime_priority = self._config.realtime_priority
         self._contract = load_contract(self._config.contract_file)
         if self._contract.action.size != SIZE:
             fault = f"action has {self._contract.action.size} values, devices give {SIZE}"

@@ -1,0 +1,74 @@
+"""Takeovers while a training and a simulation keep every core busy, beside those on the quiet machine.
+
+The process here stands for device and arm: it has the priority that a driver has. Quiet and busy spells take turns, and
+so do arbiters with and without `realtime_priority`, so that all see the same machine.
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from control_harness import Harness, cpu_seconds
+from figure import Figure
+from takeovers import await_moment, takeover_ms
+
+from apo_core.system.scheduling import raise_priority
+from apo_teleop.arbiter.config import ArbiterConfig
+
+TAKEOVERS, SPELLS, RATE_HZ = 100, 4, 20.0
+BUSY_CPU_S = 1.0  # of each program before it counts as running
+LOADS = ("training_load.py", "simulation_load.py")
+
+
+def spell(harness: Harness, rng: random.Random) -> list[float]:
+    """Milliseconds of some takeovers in a row."""
+    values = []
+    for _ in range(TAKEOVERS):
+        await_moment(harness, rng.uniform(0, 0.8 / RATE_HZ))
+        values.append(takeover_ms(harness, relay=False))
+    return values
+
+
+def start_loads() -> list[subprocess.Popen]:
+    """One training as the trainer node starts it and one simulation, for each two cores."""
+    here = Path(__file__).parent
+    return [subprocess.Popen([sys.executable, str(here / name)], stdout=subprocess.DEVNULL) for name in LOADS]
+
+
+def measured(priority: int, busy: bool, rng: random.Random) -> list[float]:
+    """A spell with an arbiter of its own."""
+    harness, loads = Harness(RATE_HZ, RATE_HZ), start_loads() if busy else []
+    try:
+        harness.start_arbiter(hand_back_s=0.05, realtime_priority=priority)
+        harness.until(lambda: harness.connected(False), "the arbiter")
+        harness.until(lambda: all(cpu_seconds(load) > BUSY_CPU_S for load in loads), "the load")
+        return spell(harness, rng)
+    finally:
+        for load in loads:
+            load.kill()
+            load.wait()
+        harness.close()
+
+
+def main() -> None:
+    priority = ArbiterConfig().realtime_priority
+    print(f"device and arm: {raise_priority(priority + 1)}")
+    rng = random.Random(0)
+    found: dict[tuple[int, bool], list[float]] = {}
+    for _ in range(SPELLS):
+        for setting in ((priority, False), (priority, True), (0, True)):
+            found.setdefault(setting, []).extend(measured(*setting, rng))
+    for (with_priority, busy), values in found.items():
+        p50, p99 = np.percentile(values, [50, 99])
+        print(f"priority {with_priority}, {'busy' if busy else 'quiet'}: p50 {p50:.2f} ms, p99 {p99:.2f} ms")
+    quiet, loaded = (float(np.percentile(found[priority, busy], 99)) for busy in (False, True))
+    ratio = loaded / quiet
+    Figure("takeover_p99_under_load_ratio", ratio, "", 3.0, True, SPELLS * TAKEOVERS, quiet, ratio).emit()
+
+
+if __name__ == "__main__":
+    main()
