@@ -20,13 +20,14 @@ class ControlSource(enum.StrEnum):
 class OperatorEvent(enum.StrEnum):
     """Events of an operator device, as in apo_interfaces/OperatorCommand.
 
-    The arbiter acts on the first four, the recorder on the others.
+    The arbiter acts on the first five, the recorder on the others.
     """
 
     GRIPPER_TOGGLE = "gripper_toggle"
     HAND_BACK = "hand_back"
     ESTOP = "estop"
     CLEAR = "clear"
+    PRESENT = "present"  # an operator is at the device: a button without another role
     START = "start"
     SUCCESS = "success"
     FAILURE = "failure"

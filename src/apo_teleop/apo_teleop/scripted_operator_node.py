@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from apo_core.errors import ConfigError, ObservationError
 from apo_core.ros.conversions import pose_to_array, state_from_msg, to_ns
 from apo_core.ros.qos import COMMANDS
 from apo_core.tasks.expert import ExpertInput
+from apo_core.types import OperatorEvent
 from apo_interfaces.msg import TaskStatus
 from apo_teleop.devices.config import SCRIPTED
 from apo_teleop.devices.scripted_operator import ScriptedInput, ScriptedOperator, see_objects
@@ -58,7 +60,10 @@ class ScriptedOperatorNode(OperatorNode):
         except ObservationError as error:
             self.get_logger().error(f"tick not answered: {error}", throttle_duration_sec=5.0)
             return
-        self.publish(self._operator.step(tick), stamp_ns)
+        sample = self._operator.step(tick)
+        if self._operator.enabled:  # it watches, whether or not it ever moves
+            sample = dataclasses.replace(sample, events=(OperatorEvent.PRESENT, *sample.events))
+        self.publish(sample, stamp_ns)
 
     def _tick(self, stamp_ns: int, parts: dict[str, Any]) -> ScriptedInput:
         hand = pose_to_array(parts["pose"].pose).astype(float)

@@ -58,6 +58,11 @@ class TeleopNode(OperatorNode):
         """See OperatorNode."""
         return self._reader.summary
 
+    @property
+    def is_used(self) -> bool:
+        """See OperatorNode."""
+        return self._reader.used
+
     def enable(self, enabled: bool) -> None:
         """See OperatorNode."""
         self._reader.enable(enabled)

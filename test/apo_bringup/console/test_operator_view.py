@@ -76,6 +76,15 @@ def test_what_a_person_must_clear_is_shown_once(screen, plain):
     assert screen.getvalue() == "ESTOP: estop, until cleared\n"
 
 
+def test_a_device_that_nobody_has_used_is_asked_for_once(screen, plain):
+    for _ in range(3):
+        plain.show_device("spacemouse", True, False, REST, ["present"])
+        plain.show_control("HOLD", "operator_unused", False)
+    assert screen.getvalue() == (
+        "spacemouse: connected\nHOLD: operator_unused: move the operator's device or press a button of it once\n"
+    )
+
+
 def test_a_rejected_key_shows_why_and_an_accepted_one_its_message(screen, plain):
     plain.show_answer("success", False, "no episode is running")
     plain.show_answer("start", True, "")

@@ -1,5 +1,6 @@
 """The operator's memory: in control, hand-back, gripper."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,18 @@ def test_a_missing_device_matters_where_an_operator_is_required():
     assert OperatorAuthority(ArbiterConfig(), CONTRACT).evaluate(0, inputs, EXECUTED) == {}
     required = OperatorAuthority(ArbiterConfig(operator_required=True), CONTRACT)
     assert set(required.evaluate(0, inputs, EXECUTED)) == {Reason.OPERATOR_ABSENT}
+
+
+def test_a_device_that_comes_deflected_counts_once_it_is_let_go_of():
+    operator = OperatorAuthority(ArbiterConfig(operator_required=True), CONTRACT)
+    held = OperatorInput(0, 0, True, True, UP)
+    for _ in range(3):
+        operator.observe(held, 0)
+        assert not operator.is_used  # a stick that is worn out rests deflected
+    operator.observe(dataclasses.replace(held, active=False), 0)
+    assert operator.is_used
+    operator.observe(dataclasses.replace(held, connected=False), 0)
+    assert not operator.is_used
 
 
 def test_values_in_another_frame_give_no_control():

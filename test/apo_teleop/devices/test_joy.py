@@ -83,6 +83,22 @@ def test_a_button_that_is_down_at_first_does_nothing_but_stop():
     assert stick.sent(MS, REST, [1, 1, 1, 1]).events == ()
 
 
+def test_a_button_without_a_role_reports_that_somebody_is_there():
+    assert Joystick("spacenav").ready().sent(11 * SECOND, REST, [0, 0, 1]).events == ("present",)
+
+
+def test_a_stream_that_stops_at_rest_is_gone_until_its_next_message():
+    stick = Joystick().ready()
+    stick.sent(10 * SECOND + 50 * MS, REST, [0, 0, 0])
+    stick.sent(11 * SECOND, REST, [0, 0, 0])
+    assert stick.device.poll(12 * SECOND) is None
+    lost = stick.device.poll(12 * SECOND + MS)
+    assert not lost.connected
+    assert stick.device.problem == "silent for 1.00 s while at rest (its autorepeat rate must be above 0)"
+    assert stick.device.poll(16 * SECOND) is None
+    assert stick.sent(16 * SECOND + MS, REST).connected
+
+
 @pytest.mark.parametrize(
     ("axes", "other", "reason"),
     [

@@ -14,6 +14,7 @@ def test_it_answers_every_tick(cell, start):
     samples = [cell.answer(tick) for tick in range(20, 42)]
     assert [sample.active for sample in samples] == [False] * 20 + [True] * 2
     assert {sample.device for sample in samples} == {"scripted"}
+    assert {tuple(sample.events) for sample in samples} == {("present",)}  # it is at hand though it rests
 
 
 def test_a_contract_without_the_gripper_width_ends_it(ros_domain, tmp_path):

@@ -22,6 +22,7 @@ HELP = (
     "t start an episode   y success   n failure   x discard   z undo last\n"
     "b hand back   0 EMERGENCY STOP   c clear   ? this help   Ctrl-C end"
 )
+_UNUSED = "operator_unused"  # the arbiter's reason
 _NAMES = ("vx", "vy", "vz", "wx", "wy", "wz")
 
 
@@ -48,6 +49,8 @@ class OperatorView:
             self._device = (device, connected)
             self._console.note(f"{device}: {'connected' if connected else 'not connected'}")
         for event in events:
+            if event == OperatorEvent.PRESENT:
+                continue
             self._console.note(f"button: {event}")
         motion = "  ".join(f"{name} {value:+.2f}" for name, value in zip(_NAMES, values, strict=False))
         self._motion = f"{'moves' if active else 'rests'}  {motion}  (m/s, rad/s)"
@@ -56,6 +59,8 @@ class OperatorView:
     def show_control(self, state: str, reason: str, latched: bool) -> None:
         """A state of the arbiter; fields as in ControlStatus."""
         before, self._control = self._control, (state, reason, latched)
+        if reason == _UNUSED and self._control != before:
+            self._console.note(f"{state}: {reason}: move the operator's device or press a button of it once")
         if latched and self._control != before:
             self._console.note(f"{state}: {reason}, until cleared")
         self._update()

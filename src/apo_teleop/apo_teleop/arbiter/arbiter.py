@@ -81,6 +81,7 @@ class Arbiter:
 
     def on_operator_sample(self, sample: OperatorInput) -> bool:
         """Receives a sample; returns whether it must lead to a command at once instead of at the next tick."""
+        self._operator.observe(sample, sample.receive_ns)
         if self._may_drive() and sample.connected and not acts(sample):
             self._operator.rested()
         if OperatorEvent.ESTOP in sample.events:
@@ -100,6 +101,7 @@ class Arbiter:
         elapsed_s = self._elapsed_s(inputs.steady_ns)
         self._now_ns, self._steady_ns = now_ns, inputs.steady_ns
         self._operator.values = None
+        self._operator.observe(inputs.operator, inputs.steady_ns)
         self._latch.update_latch(now_ns, inputs)
         if went_back or self._paused or not self._may_drive():
             self._end_control(now_ns)

@@ -41,7 +41,11 @@ class ArbiterConfig:
     operator_stale_s: float = parameter(
         0.3, "s without a sample of an operator in control after which it counts as lost", low=0.01, high=10.0
     )
-    operator_required: bool = parameter(False, "true: the policy drives only while an operator device is connected")
+    operator_required: bool = parameter(
+        False,
+        "true: the policy drives only while an operator device is connected that was moved, or had a button pressed, "
+        "since the start and since it was lost",
+    )
     policy_silent_s: float = parameter(
         0.5, "s without a chunk message after which the policy counts as lost", low=0.01, high=3600.0
     )

@@ -15,6 +15,8 @@ from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.arbiter.types import ArbiterInputs, OperatorInput, Reason
 from apo_teleop.arbiter.watchdogs import Found, seconds
 
+USE_THE_DEVICE = "move the operator's device or press a button of it once"  # for people, of OPERATOR_UNUSED
+
 
 class OperatorAuthority:
     """Memory of one operator: in control from the first motion until control goes back or is taken away.
@@ -30,6 +32,8 @@ class OperatorAuthority:
         self._stale_ns = round(config.operator_stale_s * 1e9)
         self._rest_ns = config.hand_back_s * 1e9 if config.hand_back == "rest" else math.inf
         self.in_control = False
+        self.is_used = False  # the device has been moved or let go of, or a button pressed, since it came
+        self._was_active: bool | None = None  # at its last sample; None: it is not there
         self.motion_rejected = False  # the operator acts, but may not take control
         self.values: list[float] | None = None  # (A,) the operator's action in this tick
         self.has_gripped = False  # whether an executed action of the operator has ever commanded the gripper
@@ -50,6 +54,15 @@ class OperatorAuthority:
     def rested(self) -> None:
         """The device is at rest."""
         self._must_rest = False
+
+    def observe(self, sample: OperatorInput | None, steady_ns: int) -> None:
+        """Notes whether somebody uses the device, in every state: one that never changes may have nobody at it."""
+        if sample is None or not self._is_there(sample, steady_ns):
+            self.is_used, self._was_active = False, None
+            return
+        moved = self._was_active is not None and sample.active != self._was_active
+        self.is_used |= moved or bool(sample.events)
+        self._was_active = sample.active
 
     def hand_back(self) -> bool:
         """Control goes back as soon as the device rests; whether the operator is in control."""
@@ -74,15 +87,16 @@ class OperatorAuthority:
             found[Reason.OPERATOR_LATE] = ""
         connected = sample is not None and sample.connected
         quiet_ns = inputs.steady_ns - sample.receive_ns if sample is not None else 0
-        recent = sample is not None and quiet_ns <= self._stale_ns
         if self.in_control and not connected:
             found[Reason.DEVICE_LOST] = ""
-        if self.in_control and not recent:
+        if self.in_control and quiet_ns > self._stale_ns:
             found[Reason.OPERATOR_STALE] = seconds(quiet_ns, "silent")
-        if sample is None or not (connected and recent):
+        if sample is None or not self._is_there(sample, inputs.steady_ns):
             if self._required:
                 found[Reason.OPERATOR_ABSENT] = ""
             return found
+        if self._required and not self.is_used:
+            found[Reason.OPERATOR_UNUSED] = USE_THE_DEVICE
         if not acts(sample):
             self.rested()
         elif self._must_rest:
@@ -102,6 +116,9 @@ class OperatorAuthority:
                 found[Reason.OPERATOR_REST] = ""
                 self.values = self._rest(executed)
         return found
+
+    def _is_there(self, sample: OperatorInput, steady_ns: int) -> bool:
+        return sample.connected and steady_ns - sample.receive_ns <= self._stale_ns
 
     def _evaluate_motion(self, now_ns: int, sample: OperatorInput, executed: Sequence[float]) -> Found:
         fault = _values_fault(sample, self._contract.action.size) or frame_fault(sample.frame_id, self._contract)

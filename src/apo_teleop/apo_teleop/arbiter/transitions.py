@@ -92,6 +92,12 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(Reason.OPERATOR_MOTION, _HUMAN, "the device is deflected or its gripper button was pressed"),
     Transition(Reason.OPERATOR_REST, _HUMAN, "the operator in control rests and has not handed back"),
     Transition(Reason.OPERATOR_ABSENT, _HOLD, "operator_required, and no device is connected"),
+    Transition(
+        Reason.OPERATOR_UNUSED,
+        _HOLD,
+        "operator_required, and the connected device was neither moved nor a button of it pressed since the start, or "
+        "since it was lost",
+    ),
     # faults of the policy end by themselves
     Transition(Reason.ADAPTER_UNKNOWN, _HOLD, "the policy node has not announced the chunk's adapter"),
     Transition(Reason.POLICY_LATE, _HOLD, "lockstep: the policy has not answered the tick in time"),

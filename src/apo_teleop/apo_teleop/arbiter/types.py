@@ -51,6 +51,7 @@ class Reason(enum.StrEnum):
     OPERATOR_NOT_AT_REST = "operator_not_at_rest"
     OPERATOR_LATE = "operator_late"
     OPERATOR_ABSENT = "operator_absent"
+    OPERATOR_UNUSED = "operator_unused"
     ADAPTER_UNKNOWN = "adapter_unknown"
     POLICY_LATE = "policy_late"
     NO_CHUNK = "no_chunk"

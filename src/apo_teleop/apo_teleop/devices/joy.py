@@ -32,6 +32,12 @@ class JoyConfig:
     joy_stale_s: float = parameter(
         0.2, "s after which a deflected joystick that sends nothing is lost, and a stamp is too old", low=0.01, high=5.0
     )
+    joy_gone_s: float = parameter(
+        1.0,
+        "s of silence at rest after which a joystick that had repeated its messages is lost",
+        low=0.1,
+        high=60.0,
+    )
     joy_ahead_s: float = parameter(0.1, "s that a stamp may lie ahead of this node's clock", low=0.0, high=5.0)
 
     def __post_init__(self) -> None:
@@ -75,8 +81,8 @@ class _Message:
 class JoyDevice:
     """Checks each message and keeps the newest. `put` and `publishers` may be used from another thread.
 
-    A rejected message disconnects the device, as silence while deflected and a second publisher do: the
-    operator's action is then unknown, but an emergency stop always counts. It comes back with the next good message,
+    A rejected message disconnects the device, as silence and a second publisher do: the operator's action is then
+    unknown, but an emergency stop always counts. It comes back with the next good message,
     and moves once it has been at rest.
 
     Args:
@@ -96,6 +102,7 @@ class JoyDevice:
         self.publishers = 1  # on the topic
         self._profile = profiles.get(self.preset.name, self.preset.size)
         self._stale_ns, self._ahead_ns = round(config.joy_stale_s * 1e9), round(config.joy_ahead_s * 1e9)
+        self._gone_ns = round(config.joy_gone_s * 1e9)
         self._queue: deque[_Message] = deque(maxlen=_QUEUE)
         self._gate = RestGate(rest, max(_SETTLE_NS, self.preset.rest_ns))
         self._last: _Message | None = None  # None: not connected
@@ -104,6 +111,7 @@ class JoyDevice:
         self._deflected_ns: int | None = None
         self._held = self._was_open = False
         self._gone_reported = False
+        self._repeats = False  # what it sends, also at rest
         self._lost_by = ""
 
     def put(self, stamp_ns: int, ros_ns: int, steady_ns: int, axes: Sequence[float], buttons: Sequence[int]) -> None:
@@ -140,7 +148,8 @@ class JoyDevice:
             self._lose("publishers", f"{self.publishers} publishers on {self.preset.topic}")
         if self._last is not None and self._is_stale(self._last, now_ns):
             silent_s = (now_ns - self._last.receive_ns) * 1e-9
-            self._lose("silent", f"silent for {silent_s:.2f} s while deflected (its autorepeat rate must be above 0)")
+            how = "deflected" if self._is_driving() else "at rest"
+            self._lose("silent", f"silent for {silent_s:.2f} s while {how} (its autorepeat rate must be above 0)")
         if self._last is None:
             reported, self._gone_reported = self._gone_reported, True
             return None if reported and not events else disconnected(now_ns, events)
@@ -168,13 +177,17 @@ class JoyDevice:
 
     def _take(self, message: _Message) -> list[OperatorEvent]:
         """Keeps a good message; returns the roles of the buttons pressed by it."""
-        first, self._last, self._gone_reported = self._last is None, message, False
+        before, self._last, self._gone_reported = self._last, message, False
+        first = before is None
+        # a publisher that sends the same again repeats; one that sends changes alone may be silent at rest
+        if before is not None and (before.axes, before.buttons) == (message.axes, message.buttons):
+            self._repeats |= message.receive_ns - before.receive_ns <= self._gone_ns
         pressed = []
         # spacenav_node sends a button only when it changes: one that is missing is as before
         for index, value in enumerate(message.buttons):
-            role = self._profile.roles.get(str(index))
+            role = self._profile.role(str(index))
             is_pressed = value and not self._buttons.get(index)
-            if is_pressed and role is not None and (not first or role is OperatorEvent.ESTOP):
+            if is_pressed and (not first or role is OperatorEvent.ESTOP):
                 pressed.append(role)
             self._buttons[index] = int(bool(value))
         self._axes = self._profile.axes.apply(message.axes, self._buttons)
@@ -195,8 +208,11 @@ class JoyDevice:
         self._gate.reset()
 
     def _is_stale(self, last: _Message, now_ns: int) -> bool:
-        driving = self._held or self._gate.is_deflected(self._axes)
-        return driving and now_ns - last.receive_ns > self._stale_ns
+        silent_ns = now_ns - last.receive_ns
+        return silent_ns > self._stale_ns if self._is_driving() else self._repeats and silent_ns > self._gone_ns
+
+    def _is_driving(self) -> bool:
+        return self._held or self._gate.is_deflected(self._axes)
 
     def _sample(
         self, last: _Message, now_ns: int, events: tuple[OperatorEvent, ...], news: bool

@@ -115,6 +115,10 @@ class Profile:
     axes: AxisMap
     roles: Mapping[str, OperatorEvent]  # by button
 
+    def role(self, button: str) -> OperatorEvent:
+        """What a press of the button means; of one without a role only that somebody is there."""
+        return self.roles.get(button, OperatorEvent.PRESENT)
+
 
 class Profiles:
     """The lines of a ProfileConfig by name."""

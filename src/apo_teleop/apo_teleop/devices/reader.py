@@ -61,6 +61,7 @@ class DeviceReader:
         self._lock, self._stop, self._news = threading.Lock(), threading.Event(), threading.Event()
         self._failure = ""
         self.connected = False
+        self.used = False  # moved, or a button pressed, since it was connected
         self._thread = threading.Thread(target=self._run, name=f"read {device.name}", daemon=True)
 
     @property
@@ -114,7 +115,9 @@ class DeviceReader:
                 self._report(f"{self._device.name}: {', '.join(filter(None, words))}")
             with self._lock:
                 if sample is not None:
-                    self._publication.put(self._mapping.apply(sample))
+                    mapped = self._mapping.apply(sample)
+                    self.used = mapped.connected and (self.used or mapped.active or bool(mapped.events))
+                    self._publication.put(mapped)
                 due = self._publication.take(time.monotonic_ns()) if self._publish is not None else None
             if due is not None and self._publish is not None:
                 self._publish(due)

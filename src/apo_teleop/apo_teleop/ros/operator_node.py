@@ -54,6 +54,11 @@ class OperatorNode(Node):
         """Key and value for /diagnostics, `connected` and `problem` among them."""
         raise NotImplementedError
 
+    @property
+    def is_used(self) -> bool:
+        """Whether somebody has moved the device, or pressed a button of it, since it was connected."""
+        return True
+
     def enable(self, enabled: bool) -> None:
         """Whether the operator may act."""
         raise NotImplementedError
@@ -80,8 +85,10 @@ class OperatorNode(Node):
 
     def _publish_diagnostics(self) -> None:
         summary = self.summary
-        message = summary["problem"] or ("connected" if summary["connected"] == "true" else "not connected")
-        level = OK if message == "connected" else WARN
+        connected = summary["connected"] == "true"
+        unused = "" if self.is_used else ", neither moved nor a button pressed so far"
+        message = summary["problem"] or (f"connected{unused}" if connected else "not connected")
+        level = WARN if summary["problem"] or not connected else OK
         self._diagnostics_pub.publish(diagnostic_array(self, level, message, summary))
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:

@@ -68,6 +68,44 @@ def test_a_device_lost_under_the_policy_holds_only_where_required():
     rig = Rig(operator_required=True)
     assert rig.tick(operator={"connected": False}).reason == "operator_absent"
     assert rig.tick(operator=False).reason == "operator_absent"
+    assert rig.tick().reason == "operator_unused"
+    assert rig.tick(events=("present",)).source is ControlSource.POLICY
+    assert rig.tick().source is ControlSource.POLICY
+
+
+def test_a_required_device_that_only_publishes_zeros_is_no_operator():
+    rig = Rig(operator_required=True)
+    for _ in range(200):
+        decision = rig.tick()
+    assert (decision.state, decision.reason, decision.latched) == (ControlState.HOLD, "operator_unused", False)
+    assert decision.detail == "move the operator's device or press a button of it once"
+
+
+def test_a_required_operator_counts_from_a_motion_until_the_stream_stops():
+    rig = Rig(operator_required=True, hand_back_s=0.1)
+    assert rig.tick().reason == "operator_unused"
+    assert rig.tick(RIGHT).source is ControlSource.HUMAN
+    states = [rig.tick().state for _ in range(4)]
+    assert states == ["HUMAN", "POLICY", "POLICY", "POLICY"]
+    silent = {"receive_ns": rig.now}
+    reasons = [rig.tick(operator=silent).reason for _ in range(8)]
+    assert reasons == ["policy_in_control"] * 6 + ["operator_absent"] * 2
+    assert rig.tick().reason == "operator_unused"
+
+
+def test_a_device_used_before_enabling_counts():
+    rig = Rig(operator_required=True, start_enabled=False)
+    rig.tick(RIGHT)
+    rig.tick()
+    rig.arbiter.enable(True)
+    assert rig.tick().source is ControlSource.POLICY
+
+
+def test_a_button_between_two_ticks_counts():
+    rig = Rig(operator_required=True)
+    rig.tick()
+    rig.deflection, rig.events = None, ("hand_back",)
+    rig.arbiter.on_operator_sample(rig.inputs().operator)
     assert rig.tick().source is ControlSource.POLICY
 
 
