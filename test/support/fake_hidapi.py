@@ -12,22 +12,42 @@ class Hidapi:
     """The C functions of libhidapi that easyhid calls; a device is plugged in, gives reports, is pulled out."""
 
     def __init__(self):
-        self.interfaces = []  # ((vendor, product), (usage page, usage))
-        self.reports = []
+        self.interfaces = []  # ((vendor, product), (usage page, usage)); None: pulled out
+        self.reports = []  # of the interface `reporting`
+        self.reporting = 0
+        self.denied = set()  # interfaces that this user may not open
         self.opened = []  # index of the interface, each time
+        self.held = []  # those that are open now
         self._kept = []  # memory that C code would own
 
     def plug(self, ids, usages=(MULTI_AXIS,)):
         self.reports.clear()
-        self.interfaces = [(ids, usage) for usage in usages]
+        self.interfaces, self.reporting = [], 0
+        self.add(ids, usages)
+
+    def add(self, ids, usages=(MULTI_AXIS,)):
+        """Beside what is plugged in already."""
+        self.interfaces += [(ids, usage) for usage in usages]
 
     def unplug(self):
         self.interfaces = []
 
+    def pull(self, number):
+        """One interface alone."""
+        self.interfaces[number] = None
+
+    def report(self, number, *reports):
+        """From one interface; those before must have been read."""
+        assert not self.reports
+        self.reporting, self.reports = number, list(reports)
+
     def hid_enumerate(self, vendor, product):
         assert (vendor, product) == (0, 0)
         head = hid.ffi.NULL
-        for number, ((vendor_id, product_id), (page, usage)) in reversed(list(enumerate(self.interfaces))):
+        for number, interface in reversed(list(enumerate(self.interfaces))):
+            if interface is None:
+                continue
+            (vendor_id, product_id), (page, usage) = interface
             text = [hid.ffi.new("wchar_t[]", word) for word in ("3Dconnexion", "puck", "")]
             path = hid.ffi.new("char[]", b"/dev/hidraw%d" % number)
             info = hid.ffi.new(
@@ -52,8 +72,12 @@ class Hidapi:
         pass
 
     def hid_open_path(self, path):
-        self.opened.append(int(path.decode()[-1]))
-        return hid.ffi.cast("hid_device *", 1)
+        number = int(path.decode()[-1])
+        if number in self.denied:
+            return hid.ffi.NULL
+        self.opened.append(number)
+        self.held.append(number)
+        return hid.ffi.cast("hid_device *", number + 1)
 
     def hid_set_nonblocking(self, device, enable):
         assert enable
@@ -61,14 +85,15 @@ class Hidapi:
 
     def hid_read(self, device, data, length):
         """As hidraw: what waits first, then -1 if the device is gone, else 0; a report longer than asked for is cut."""
-        if not self.reports:
-            return 0 if self.interfaces else -1
+        number = int(hid.ffi.cast("intptr_t", device)) - 1
+        if not self.reports or number != self.reporting:
+            return 0 if number < len(self.interfaces) and self.interfaces[number] else -1
         report = self.reports.pop(0)[:length]
         hid.ffi.memmove(data, report, len(report))
         return len(report)
 
     def hid_close(self, device):
-        pass
+        self.held.remove(int(hid.ffi.cast("intptr_t", device)) - 1)
 
 
 @contextlib.contextmanager

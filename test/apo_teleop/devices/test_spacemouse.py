@@ -242,7 +242,7 @@ def test_of_several_interfaces_the_one_with_the_axes_is_opened(port):
     assert port.opened == [2]
     port.plug(RECEIVER, usages=((0, 0), (0, 0)))  # an old libhidapi does not report them
     assert SpaceMouse(PROFILES).poll(0).connected
-    assert port.opened == [2, 0]
+    assert port.opened == [2, 0, 1]
 
 
 def test_a_model_by_name(port):
