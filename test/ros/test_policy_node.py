@@ -306,6 +306,27 @@ def test_it_follows_its_store_and_revokes_its_chunk_at_the_end(ros_domain, tmp_p
     assert "Traceback" not in stderr
 
 
+def test_it_holds_while_a_camera_is_frozen_and_the_arm_moves(ros_domain, tmp_path, parameters):
+    process = start(ros_domain, tmp_path, {**parameters, "frozen_content": "hold"})
+    robot = Robot(ros_domain)
+    try:
+        robot.until(lambda: robot.found() or process.poll() is not None, "the node")
+        assert process.poll() is None, process.stderr.read()
+        answers = [robot.tick(x=0.01 * step) for step in range(12)]
+        robot.until(lambda: robot.diagnosis().startswith("frozen content: "), "the diagnosis of the cameras")
+        again = robot.tick(level=101)
+        robot.until(lambda: not robot.diagnosis().startswith("frozen content: "), "the diagnosis of new pictures")
+    finally:
+        process.kill()
+        process.communicate()
+        robot.close()
+
+    assert [bool(answer.fault) for answer in answers] == [False] * 10 + [True] * 2
+    start_of = "frozen content: topic agentview/image_raw ('agentview'): for 11 observations it shows a picture that is"
+    assert answers[10].fault.startswith(f"{start_of} 100 in every pixel while the arm moved 0.10 m; topic wrist/")
+    assert not again.fault and again.observation_stamp == again.header.stamp
+
+
 def test_a_checkpoint_of_another_contract_does_not_start(ros_domain, tmp_path, parameters, checkpoint, capfd):
     document = yaml.safe_load(CONTRACT_FILE.read_text())
     document["rate_hz"] = 10.0

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from apo_core.config.parameters import group, parameter
+from apo_core.content_watch import MOVED_M
 from apo_core.errors import AdapterError, CheckpointError, ConfigError
 from apo_core.tasks.specs import DEFAULT_TASK
 from apo_policy_node.inference.chunking import CHUNKINGS
@@ -49,6 +50,18 @@ class PolicyConfig:
     )
     help_chunks: int = parameter(
         3, "predictions in a row above help_entropy before help is requested", low=1, high=1000
+    )
+    frozen_content: str = parameter(
+        "warn",
+        "a camera, ee_pose, joint state or gripper whose content stays the same while the arm moves; warn: the policy "
+        "drives on; hold: the robot holds (content_frozen) until the content changes",
+        choices=("warn", "hold"),
+    )
+    frozen_m: float = parameter(
+        MOVED_M,
+        "m that the arm moves without new content before a stream counts as frozen; 0: never",
+        low=0.0,
+        high=10.0,
     )
     lockstep: bool = parameter(False, "simulated time waits for each command")
     command_wait_s: float = parameter(

@@ -16,6 +16,7 @@ from std_srvs.srv import Trigger
 
 from apo_core.adapters.signature import read_trusted_keys
 from apo_core.adapters.store import AdapterStore
+from apo_core.content_watch import FROZEN, ContentWatch
 from apo_core.contract.contract import load_contract
 from apo_core.observation_sync import ObservationSync
 from apo_core.ros.action_chunk import chunk_to_msg, fault_to_msg
@@ -88,6 +89,7 @@ class PolicyNode(LifecycleBase):
         """Starts to answer observations; earlier observations and predictions are dropped."""
         self._configured_server.clear()
         self._sync = ObservationSync(self._contract, self._config.instruction)
+        self._content = ContentWatch(self._contract, self._config.frozen_m)
         self._source = ObservationSubscriber(
             self, self._contract, sensors(self._config.sensor_reliability), self._on_sample
         )
@@ -126,14 +128,22 @@ class PolicyNode(LifecycleBase):
             return
         if self._source is not None:
             self._source.formed()
-        if self.is_active:
+        self._content.add(observation)
+        if not self.is_active:
+            return
+        frozen = "; ".join(self._content.faults()) if self._config.frozen_content == "hold" else ""
+        if not frozen:
             self._configured_server.observe(observation)
+            return
+        self._configured_server.clear()  # the chunk in force is of old content
+        self._configured_server.between(partial(self._publish_fault, observation.stamp_ns, FROZEN + frozen))
 
     def _on_command(self, message: ActionCommand) -> None:
         if self.is_active:
             # an unknown source is not the policy, like HOLD
             source = ControlSource.__members__.get(message.source, ControlSource.HOLD)
             self._configured_server.executed(to_ns(message.observation_stamp), source)
+            self._content.command(np.array(message.values, np.float32))
 
     async def _on_load_adapter(
         self, request: LoadAdapter.Request, response: LoadAdapter.Response
@@ -188,7 +198,17 @@ class PolicyNode(LifecycleBase):
         streams = "; ".join(self._source.faults())
         if streams:
             self.get_logger().warning(f"no observation: {streams}", throttle_duration_sec=10.0)
-        trouble = streams or server.fault or server.store_fault or wants_help or server.adapter_warning
+        frozen = "; ".join(self._content.faults())
+        if frozen:
+            self.get_logger().warning(f"{FROZEN}{frozen}", throttle_duration_sec=10.0)
+        trouble = (
+            streams
+            or (frozen and FROZEN + frozen)
+            or server.fault
+            or server.store_fault
+            or wants_help
+            or server.adapter_warning
+        )
         level = WARN if trouble else OK
         self._diagnostics_pub.publish(diagnostic_array(self, level, trouble or "serves", values))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apo_core.config.parameters import parameter
+from apo_core.content_watch import MOVED_M
 from apo_core.tasks.specs import DEFAULT_TASK
 from apo_episodes.hdf5.image_codec import COMPRESSIONS
 
@@ -40,6 +41,12 @@ class RecorderConfig:
         2.0, "s the end of an episode waits for the command that answers its last observation", low=0.0, high=60.0
     )
     auto: bool = parameter(False, "true: every trial of task/status is an episode; false: wait for ~/start_episode")
+    frozen_m: float = parameter(
+        MOVED_M,
+        "m that the arm moves without new content of a camera or joint state before the recorder warns; 0: never",
+        low=0.0,
+        high=10.0,
+    )
     buttons: bool = parameter(
         True, "true: the operator device's events start, success, failure, discard, undo_last act on the recorder"
     )

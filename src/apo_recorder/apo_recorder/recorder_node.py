@@ -15,6 +15,7 @@ from rclpy.task import Future
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
+from apo_core.content_watch import FROZEN
 from apo_core.contract.contract import load_contract
 from apo_core.errors import ConfigError, ObservationError
 from apo_core.ros.conversions import to_ns
@@ -107,6 +108,9 @@ class RecorderNode(LifecycleBase):
         values |= {f"rejected {why}": str(count) for why, count in rejections.items()}
         if streams := "; ".join(self._source.faults()):
             level, text = WARN, f"no observation: {streams}"
+            self.get_logger().warning(text, throttle_duration_sec=10.0)
+        if frozen := "; ".join(self._recording.frozen):
+            level, text = WARN, f"{FROZEN}{frozen}"
             self.get_logger().warning(text, throttle_duration_sec=10.0)
         if rejections:
             level, text = WARN, f"rejects steps: {'; '.join(rejections)}"

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from apo_core.content_watch import ContentWatch
 from apo_core.contract.contract import Contract
 from apo_core.observation_sync import ObservationSync
 from apo_core.types import EpisodeInfo, EpisodeKind, ExecutedCommand, OperatorEvent, Outcome, Step, TaskProgress
@@ -53,6 +54,7 @@ class Recording:
         self._config, self._contract, self._writer = config, contract, writer
         tolerance_ns = 0 if config.lockstep else round(config.pairing_tolerance_s * 1e9)
         self._sync = ObservationSync(contract)
+        self._content = ContentWatch(contract, config.frozen_m)
         self._clock = ClockSteps()
         self._out_of_order = 0
         self._alignment = CommandAlignment(tolerance_ns, round(config.observation_wait_s * 1e9), config.auto)
@@ -78,6 +80,7 @@ class Recording:
             return False
         if step := self._clock.add(observation.stamp_ns, now_ns):
             self._restart(step, now_ns)
+        self._content.add(observation)
         self._alignment.add_observation(observation)
         self.advance(now_ns)
         return True
@@ -94,6 +97,11 @@ class Recording:
     def clock_steps(self) -> int:
         """How often the ROS clock was set, by the stamps of the observations."""
         return self._clock.count
+
+    @property
+    def frozen(self) -> list[str]:
+        """A line for each stream whose content stays the same while the arm moves."""
+        return self._content.faults()
 
     def on_rejected(self, stream: str) -> None:
         """A message of this stream did not fit the contract."""
@@ -121,6 +129,7 @@ class Recording:
     def on_command(self, command: ExecutedCommand) -> None:
         """A command of the arbiter."""
         self._alignment.add_command(command)
+        self._content.command(command.action)
         self.advance(command.receive_ns)
 
     def on_progress(self, progress: TaskProgress, now_ns: int, utc: datetime) -> None:

@@ -61,7 +61,7 @@ class ScriptedOperatorNode(OperatorNode):
             self.get_logger().error(f"tick not answered: {error}", throttle_duration_sec=5.0)
             return
         sample = self._operator.step(tick)
-        if self._operator.enabled:  # it watches, whether or not it ever moves
+        if self._operator.enabled and tick.running:  # it watches, whether or not it ever moves
             sample = dataclasses.replace(sample, events=(OperatorEvent.PRESENT, *sample.events))
         self.publish(sample, stamp_ns)
 

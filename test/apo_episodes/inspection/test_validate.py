@@ -160,3 +160,28 @@ def test_optional_facts_that_cannot_be_are_faults(write, with_facts, name, value
         f[name][1] = value
     found = faults(path)
     assert any(fault.startswith(expected) and fault.endswith("1 step(s), the first is 1") for fault in found), found
+
+
+def moving(index, step, **content):
+    """The step of an arm that moves 10 mm in each; `content` replaces parts of its observation."""
+    pose = np.array([0.01 * index, 0.2, 0.3, 0, 0, 0.6, 0.8], np.float32)
+    images, state = content.get("images", step.observation.images), {**step.observation.state, "ee_pose": pose}
+    return changed_observation(step, images=images, state=state | content.get("state", {}))
+
+
+def test_a_frozen_camera_is_a_warning_with_its_steps(write):
+    frame = np.arange(72, dtype=np.uint8).reshape(4, 6, 3)
+    frozen = lambda index, step: moving(index, step, **({"images": {"front": frame}} if index >= 5 else {}))  # noqa: E731
+    result = validate(write("P" * 36, change=frozen))
+    assert result.faults == []
+    assert result.warnings == [
+        "content: camera 'front' shows the same picture while the arm moved 0.30 m: steps 5 .. 35"
+    ]
+    assert validate(write("P" * 36, episode_id="e2", change=moving)).warnings == []
+
+
+def test_a_pose_that_is_frozen_while_the_commands_move_is_a_warning(write):
+    action = np.array([0.1, 0, 0, 0, 0, 0, -1], np.float32)
+    path = write("P" * 30, change=lambda index, step: replace(step, executed_action=action))
+    expected = "content: state 'ee_pose' has not changed while the commands move it 0.29 m: steps 0 .. 29"
+    assert validate(path).warnings == validate(path, images=False).warnings == [expected]

@@ -89,3 +89,15 @@ def test_depth_compressed_and_arrays_come_from_the_contract(
     assert episode.state["tactile"][-1].tolist()[1:] == [0.5, -1.0]
     assert episode.state["wrench"].shape[1] == 6
     assert episode.streams["depth"]["received"] == 5
+
+
+def test_a_camera_that_is_frozen_while_the_arm_moves_is_named(launch, cell):
+    launch()
+    for tick in range(1, 20):
+        cell.observe(tick, image=np.full((4, 6, 3), tick, np.uint8))
+    for tick in range(20, 40):
+        cell.observe(tick, image=np.zeros((4, 6, 3), np.uint8))
+    cell.spin_until(lambda: cell.diagnosis.startswith("frozen content: "), "the diagnosis of the camera")
+    assert "topic front/image_raw ('front'): for 20 observations it shows a picture that is black" in cell.diagnosis
+    cell.observe(40)
+    cell.spin_until(lambda: cell.diagnosis == "records", "the diagnosis of a camera that works")

@@ -84,17 +84,17 @@ class Robot:
             and bool(self.statuses)
         )
 
-    def sense(self, gap: int = 1, level: int = 100) -> int:
-        """Publishes the observation `gap` ticks later; returns its stamp."""
+    def sense(self, gap: int = 1, level: int = 100, x: float = 0.0) -> int:
+        """Publishes the observation `gap` ticks later, with the hand at x [m]; returns its stamp."""
         self.stamp_ns += gap * PERIOD_NS
         stamp = to_stamp(self.stamp_ns)
         self.clock.publish(Clock(clock=stamp))
         pose = PoseStamped(pose=Pose())
         pose.header.stamp = stamp
-        pose.pose.orientation.w = 1.0
+        pose.pose.orientation.w, pose.pose.position.x = 1.0, x
         self.pose.publish(pose)
         names = CONTRACT.state_spec("joint_position").joints
-        joints = JointState(name=list(names), position=[0.1] * 7, velocity=[0.0] * 7)
+        joints = JointState(name=list(names), position=[0.1 + x] * 7, velocity=[x] * 7)
         gripper = JointState(name=["gripper_width"], position=[0.04])
         joints.header.stamp = gripper.header.stamp = stamp
         self.joints.publish(joints)
@@ -109,9 +109,9 @@ class Robot:
         self.stamp_ns += ticks * PERIOD_NS
         self.clock.publish(Clock(clock=to_stamp(self.stamp_ns)))
 
-    def tick(self, source: str = "POLICY", gap: int = 1, level: int = 100) -> ActionChunk:
+    def tick(self, source: str = "POLICY", gap: int = 1, level: int = 100, x: float = 0.0) -> ActionChunk:
         """One tick in lockstep: an observation, its chunk, the command of `source`."""
-        stamp_ns = self.sense(gap, level)
+        stamp_ns = self.sense(gap, level, x)
         self.until(lambda: self.chunks and to_ns(self.chunks[-1].header.stamp) == stamp_ns, f"a chunk for {stamp_ns}")
         command = ActionCommand(source=source, observation_stamp=to_stamp(stamp_ns))
         self.command.publish(command)

@@ -40,6 +40,7 @@ class Cell:
         self.operator = self.node.create_publisher(OperatorCommand, "operator/command", COMMANDS)
         self.publishers = [self._image, self._pose, self._gripper, self.command_pub, self._status, self.operator]
         self.diagnostics: dict[str, str] = {}
+        self.diagnosis = ""
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, COMMANDS)
         self.node.create_subscription(EpisodeEvent, "recorder/event", self.events.append, COMMANDS)
         self._start = self.node.create_client(StartEpisode, "recorder/start_episode")
@@ -48,6 +49,7 @@ class Cell:
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         self.diagnostics = {pair.key: pair.value for pair in message.status[0].values}
+        self.diagnosis = message.status[0].message
 
     def spin_until(self, condition: Callable[[], object], what: str = "what was waited for") -> None:
         spin_until(self._executor, condition, what, WAIT_S)
@@ -63,7 +65,7 @@ class Cell:
             )
         )
 
-    def observe(self, tick: int, width: float | None = None) -> None:
+    def observe(self, tick: int, width: float | None = None, image: np.ndarray | None = None) -> None:
         observation = self._observation(tick * PERIOD_NS)
         if width is not None:
             observation.state["width"][0] = width
@@ -73,7 +75,8 @@ class Cell:
         pose.header.stamp = gripper.header.stamp = stamp
         self._pose.publish(pose)
         self._gripper.publish(gripper)
-        self._image.publish(image_to_msg(observation.images["front"], tick * PERIOD_NS, "front"))
+        picture = observation.images["front"] if image is None else image
+        self._image.publish(image_to_msg(picture, tick * PERIOD_NS, "front"))
 
     def command(
         self, tick: int, source: ControlSource = POLICY, fill: float | None = None, stamp_ns: int | None = None

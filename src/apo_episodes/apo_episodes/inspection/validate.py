@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from pathlib import Path
 
 import numpy as np
 
+from apo_core.content_watch import ContentWatch, Frozen
 from apo_core.errors import EpisodeFormatError
 from apo_core.types import ControlSource, EpisodeKind, StepLabel
 from apo_episodes.episode import Episode
@@ -55,6 +57,8 @@ def validate(path: Path, images: bool = True) -> Validation:
             _images(episode, result)
         except EpisodeFormatError as error:
             result.faults.append(f"images: {str(error).removeprefix(f'{path}: ')}")
+    else:
+        _content(episode, [], result)
     return result
 
 
@@ -175,10 +179,34 @@ def _rejections(episode: Episode) -> Iterator[tuple[bool, str]]:
 
 
 def _images(episode: Episode, result: Validation) -> None:
-    dark = dict.fromkeys(episode.contract.image_names, 0)
-    for _, frames in frame_blocks(episode):
-        for name, values in frames.items():
-            dark[name] = dark.get(name, 0) + int((values.reshape(len(values), -1).max(axis=1) == 0).sum())
-    for name, count in dark.items():
-        if count:
-            result.warnings.append(f"images: camera '{name}' is black in {count} frame(s)")
+    dark, plain = (dict.fromkeys(episode.contract.image_names, 0) for _ in range(2))
+
+    def pictures() -> Iterator[dict[str, np.ndarray]]:
+        for _, frames in frame_blocks(episode):
+            for name, values in frames.items():
+                flat = values.reshape(len(values), -1)
+                dark[name] += int((flat.max(axis=1) == 0).sum())
+                plain[name] += int(((flat.max(axis=1) == flat.min(axis=1)) & (flat.max(axis=1) > 0)).sum())
+            for index in range(len(next(iter(frames.values()), ()))):
+                yield {name: values[index] for name, values in frames.items()}
+
+    _content(episode, pictures(), result)
+    for what, counts in (("black", dark), ("of one brightness", plain)):
+        for name, count in counts.items():
+            if count:
+                result.warnings.append(f"images: camera '{name}' is {what} in {count} frame(s)")
+
+
+def _content(episode: Episode, pictures: Iterable[dict[str, np.ndarray]], result: Validation) -> None:
+    """Streams that stay the same while the arm moves, with the steps. Without pictures only those of the state."""
+    watch = ContentWatch(episode.contract)
+    runs: dict[tuple[str, int], Frozen] = {}
+    stamps = episode.stamps_ns["observation"]
+    for step, images in zip(range(episode.num_steps), chain(pictures, repeat({})), strict=False):
+        state = {name: values[step] for name, values in episode.state.items()}
+        watch.add_parts(int(stamps[step]), images, state)
+        watch.command(episode.executed_actions[step])
+        runs |= {(each.name, each.first): each for each in watch.frozen()}
+    for (name, first), run in runs.items():
+        what = "camera" if name in episode.contract.image_names else "state"
+        result.warnings.append(f"content: {what} '{name}' {run.text}: steps {first} .. {run.last}")

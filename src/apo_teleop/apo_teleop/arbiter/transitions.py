@@ -103,6 +103,11 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(Reason.POLICY_LATE, _HOLD, "lockstep: the policy has not answered the tick in time"),
     Transition(Reason.NO_CHUNK, _HOLD, "the policy has sent nothing yet"),
     Transition(Reason.POLICY_SILENT, _HOLD, "the policy has sent nothing for policy_silent_s"),
+    Transition(
+        Reason.CONTENT_FROZEN,
+        _HOLD,
+        "the policy node, with frozen_content: hold, reports content that stays the same while the arm moves",
+    ),
     Transition(Reason.POLICY_FAULT, _HOLD, "the policy reports why it has no action"),
     Transition(Reason.CHUNK_MALFORMED, _HOLD, "the chunk's shape, period or frame is not that of the contract"),
     Transition(Reason.CHUNK_NON_FINITE, _HOLD, "the chunk has a value that is not finite"),

@@ -56,6 +56,7 @@ class Reason(enum.StrEnum):
     POLICY_LATE = "policy_late"
     NO_CHUNK = "no_chunk"
     POLICY_SILENT = "policy_silent"
+    CONTENT_FROZEN = "content_frozen"
     POLICY_FAULT = "policy_fault"
     CHUNK_MALFORMED = "chunk_malformed"
     CHUNK_NON_FINITE = "chunk_non_finite"

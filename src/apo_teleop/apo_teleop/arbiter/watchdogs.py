@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from apo_core.action_tokens import known_tokens
+from apo_core.content_watch import FROZEN
 from apo_core.contract.contract import Contract
 from apo_core.contract.frames import frame_fault
 from apo_core.contract.specs import LARGEST
@@ -90,7 +91,9 @@ class Watchdogs:
             found[Reason.POLICY_SILENT] = seconds(silent_ns, "silent")
         chunk = newest.chunk
         if chunk is None or newest.fault:
-            found[Reason.POLICY_FAULT] = newest.fault or "no chunk"
+            is_frozen = newest.fault.startswith(FROZEN)
+            reason = Reason.CONTENT_FROZEN if is_frozen else Reason.POLICY_FAULT
+            found[reason] = newest.fault.removeprefix(FROZEN) or "no chunk"
             return found
         if chunk.adapter_version not in inputs.adapters:
             found[Reason.ADAPTER_UNKNOWN] = f"adapter {chunk.adapter_version}"

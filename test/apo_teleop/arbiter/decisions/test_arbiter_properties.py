@@ -297,7 +297,8 @@ class FaultySession:
 
     def answer(self):
         if self.chance(0.03):
-            return self.loop.on_chunk(Header(self.now), None, "the camera is dark", self.steady)
+            fault = self.random.choice(("the camera is dark", "frozen content: topic front/image_raw"))
+            return self.loop.on_chunk(Header(self.now), None, fault, self.steady)
         rows = np.array([[self.random.uniform(-2, 2) for _ in range(7)] for _ in range(2)], np.float32)
         if self.chance(0.03):
             rows[self.random.randrange(2), self.random.randrange(7)] = self.random.choice((math.nan, math.inf))
