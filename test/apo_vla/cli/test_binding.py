@@ -128,6 +128,28 @@ def test_bind_needs_the_chunk_of_openvla_oft(oft_copy, robot, capsys):
     assert not (oft_copy / "deployment.yaml").exists()
 
 
+OFT = ["--chunk", "8", "--state", POSE, "--state", FINGERS]
+
+
+def test_bind_of_libero_takes_the_pictures_of_its_authors(oft_copy, robot):
+    (oft_copy / "deployment.yaml").unlink()
+    assert main(["bind", str(oft_copy), "--robot", str(robot), *OFT]) == 0
+    found = read_deployment(oft_copy)
+    assert (found.statistics_key, found.resampling, found.centre_crop) == (
+        "libero_spatial_no_noops",
+        "lanczos_jpeg",
+        True,
+    )
+
+
+def test_bind_of_libero_keeps_what_is_chosen(oft_copy, robot):
+    (oft_copy / "deployment.yaml").unlink()
+    choices = ["--set", "resampling=bicubic", "centre_crop=false"]
+    assert main(["bind", str(oft_copy), "--robot", str(robot), *OFT, *choices]) == 0
+    found = read_deployment(oft_copy)
+    assert (found.resampling, found.centre_crop) == ("bicubic", False)
+
+
 def test_bind_rejects_two_cameras_for_one_that_looks_through_one(openvla_copy, robot, tmp_path, capsys):
     (openvla_copy / "deployment.yaml").unlink()
     data = yaml.safe_load(robot.read_text())

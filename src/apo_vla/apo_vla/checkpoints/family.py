@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -47,6 +47,10 @@ class Family(ABC, Generic[D]):
     def facts(self, folder: Path, checkpoint: Checkpoint, deployment: D) -> CheckpointFacts:
         """What is to be reported of a loaded checkpoint."""
 
+    def deployment_notes(self, checkpoint: Checkpoint, deployment: D) -> list[str]:
+        """Where a deployment differs from what the checkpoint's files show of its training."""
+        return []
+
     def stand_in(self, folder: Path) -> tuple[D, str]:
         """A deployment with which a checkpoint without deployment.yaml can be inspected, and a note about it.
 
@@ -67,6 +71,18 @@ class Family(ABC, Generic[D]):
             CheckpointError: files of the checkpoint cannot be read.
         """
         return []
+
+    def proposals(self, folder: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Values for a deployment about to be written that the checkpoint's files show; those that are given win.
+
+        Args:
+            folder: of the checkpoint.
+            given: {parameter: value} that was chosen.
+
+        Raises:
+            CheckpointError: files of the checkpoint cannot be read.
+        """
+        return {}
 
     def data_range(self, folder: Path, deployment: D) -> DataRange | None:
         """Of the training data's actions in contract units; None where the deployment converts none."""

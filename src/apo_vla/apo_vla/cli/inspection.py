@@ -86,6 +86,7 @@ def inspect(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None)
     model, config = checkpoint.model, checkpoint.model.config
     facts = family.facts(folder, checkpoint, deployment)
     notes += facts.notes
+    notes += family.deployment_notes(checkpoint, deployment)
     if fault := model.capabilities.decoder_fault:
         notes.append(f"not served by the fast decoder (docs/how-to/serving.md): {fault}")
     parts: dict[str, int] = {}

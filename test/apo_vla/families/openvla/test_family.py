@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from apo_core.errors import CheckpointError
@@ -17,6 +19,21 @@ def test_facts_of_oft_name_its_head_and_state(oft_folder):
     facts = OpenVlaFamily().facts(oft_folder, load_checkpoint(oft_folder), deployment)
     assert facts.notes == ("continuous action head (action_head--*_checkpoint.pt)",)
     assert facts.state == deployment.state and len(facts.state) == 2
+
+
+def test_pictures_made_otherwise_than_libero_s_are_noted(oft_folder):
+    checkpoint, deployment = load_checkpoint(oft_folder), read_deployment(oft_folder)
+    differing = dataclasses.replace(deployment, resampling="bicubic", centre_crop=False)
+    notes = OpenVlaFamily().deployment_notes(checkpoint, differing)
+    assert [note.split(" (")[0] for note in notes] == ["resampling = 'bicubic'", "centre_crop = False"]
+    assert "'libero_spatial_no_noops' were trained and evaluated with 'lanczos_jpeg'" in notes[0]
+    equal = dataclasses.replace(deployment, resampling="lanczos_jpeg", centre_crop=True)
+    assert OpenVlaFamily().deployment_notes(checkpoint, equal) == []
+
+
+def test_pictures_of_other_data_are_not_noted(openvla_folder):
+    deployment = read_deployment(openvla_folder)
+    assert OpenVlaFamily().deployment_notes(load_checkpoint(openvla_folder), deployment) == []
 
 
 def test_a_stand_in_has_one_camera_and_the_first_statistics(openvla_copy):

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from apo_core.errors import CheckpointError, ObservationError
-from apo_vla.families.openvla.images import ImageSettings, crop, process, read_image_settings
+from apo_vla.families.openvla.images import ImageSettings, crop, process, read_image_settings, resize
 
 MEANS, STDS = ((0.5, 0.25, 0.0), (0.5, 0.5, 0.5)), ((0.25, 0.5, 1.0), (0.5, 0.5, 0.5))
 
@@ -39,12 +39,46 @@ def test_an_image_of_the_right_size_is_not_resampled():
 
 
 def test_a_crop_samples_corners_on_corners():
-    # tf.image.crop_and_resize at boxes of sqrt(0.9): sample i lies at (0.0257 + 0.9487 i / 4) * 4
+    # tf.image.crop_and_resize at boxes of sqrt(0.9): sample i lies at (0.0257 + 0.9487 i / 4) * 4, so 5.13, 52.57, ...
     ramp = np.repeat(np.array([0, 50, 100, 150, 200], np.uint8)[:, None], 5, axis=1)
     image = np.stack([ramp, ramp.T, ramp], axis=-1)
     found = crop(image)
-    assert found[:, 0, 0].tolist() == [5, 53, 100, 147, 195]
-    assert found[0, :, 1].tolist() == [5, 53, 100, 147, 195]
+    assert found[:, 0, 0].tolist() == [5, 52, 100, 147, 195]
+    assert found[0, :, 1].tolist() == [5, 52, 100, 147, 195]
+
+
+def test_a_crop_cuts_fractions_off_as_tensorflow_does():
+    # values of TensorFlow 2.21: convert_image_dtype, crop_and_resize, convert_image_dtype with saturate
+    found = crop((np.arange(192).reshape(8, 8, 3) * 83 % 256).astype(np.uint8))
+    assert found[0, :4].tolist() == [[72, 71, 154], [238, 65, 148], [231, 58, 141], [225, 53, 135]]
+    assert found[4, 5].tolist() == [229, 82, 165] and found[7, 7].tolist() == [82, 165, 202]
+
+
+@pytest.mark.parametrize("level", [0, 1, 127, 254, 255])
+def test_a_crop_keeps_the_level_of_an_even_image(level):
+    assert (crop(np.full((16, 16, 3), level, np.uint8)) == level).all()
+
+
+def gradient() -> np.ndarray:
+    y, x = np.mgrid[0:12, 0:12]
+    return np.stack([20 * x, 20 * y, 255 - 10 * (x + y)], -1).astype(np.uint8)
+
+
+def test_pictures_of_libero_are_resized_as_their_authors_do():
+    # values of TensorFlow 2.21: encode_jpeg, decode_image, resize with lanczos3 and antialias, round, clip
+    found = resize(gradient(), 8, "lanczos_jpeg")
+    assert found[0, :3].tolist() == [[4, 4, 228], [28, 5, 221], [60, 5, 206]]
+    assert found[5, 4].tolist() == [125, 156, 116]
+
+
+def test_pictures_of_libero_go_through_jpeg_at_any_size():
+    found = resize(gradient(), 12, "lanczos_jpeg")
+    assert found[0, :4].tolist() == [[0, 0, 226], [12, 1, 225], [32, 1, 218], [53, 1, 207]]
+
+
+def test_the_other_filters_do_not_go_through_jpeg():
+    for name in ("bicubic", "lanczos"):
+        np.testing.assert_array_equal(resize(gradient(), 12, name), gradient())
 
 
 def test_training_draws_the_crop_and_the_colours():

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import string
 from dataclasses import dataclass
+from typing import Any
 
 from apo_core.config.parameters import parameter
-from apo_vla.checkpoints.deployment import Deployment
-from apo_vla.families.openvla.images import RESAMPLING
+from apo_vla.checkpoints.deployment import DEPLOYMENT, Deployment
+from apo_vla.families.openvla.images import LANCZOS_JPEG, RESAMPLING
 from apo_vla.families.openvla.processor import PROMPT
+
+_LIBERO = "libero"
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,11 @@ class OpenVlaDeployment(Deployment):
     statistics_key: str = parameter("", "which training data's statistics; empty where there are only one's")
     normalisation: str = parameter("q99", "quantiles of the data, or its bounds", choices=("q99", "bounds"))
     centre_crop: bool = parameter(False, "True for a fine-tune that was trained with image augmentation")
-    resampling: str = parameter("bicubic", "filter that resizes camera images", choices=tuple(RESAMPLING))
+    resampling: str = parameter(
+        "bicubic",
+        "filter that resizes camera images; lanczos_jpeg for LIBERO and Bridge, whose pictures were stored as JPEG",
+        choices=RESAMPLING,
+    )
     prompt: str = parameter(PROMPT, "template of the prompt, with {instruction}")
     prompt_length: int = parameter(64, "tokens of a prompt at most", low=8, high=512)
     adapter: str = parameter("", "folder of a PEFT adapter that belongs to the base, merged when it is read")
@@ -29,6 +36,24 @@ class OpenVlaDeployment(Deployment):
         if not _is_template(self.prompt):
             faults.append(f"prompt = {self.prompt!r} must contain {{instruction}}, and no other braces")
         return faults
+
+
+def picture_proposals(statistics_key: str) -> dict[str, Any]:
+    """What the name of the training data shows about its pictures: {parameter: value} of the published checkpoints."""
+    return {"resampling": LANCZOS_JPEG, "centre_crop": True} if statistics_key.startswith(_LIBERO) else {}
+
+
+def picture_notes(statistics_key: str, deployment: OpenVlaDeployment) -> list[str]:
+    """What a deployment lacks of `picture_proposals`; another Lanczos filter is near enough to be no note."""
+    proposed = picture_proposals(statistics_key)
+    if "lanczos" in deployment.resampling:
+        proposed.pop("resampling", None)
+    return [
+        f"{name} = {getattr(deployment, name)!r} ({DEPLOYMENT}), the published checkpoints of {statistics_key!r} were "
+        f"trained and evaluated with {value!r}"
+        for name, value in proposed.items()
+        if getattr(deployment, name) != value
+    ]
 
 
 def _is_template(prompt: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from apo_vla.checkpoints.family import CheckpointFacts, Family
 from apo_vla.checkpoints.types import CONFIG, Checkpoint
 from apo_vla.families.openvla.checkpoint import load_openvla, read_openvla_folder
 from apo_vla.families.openvla.component_files import component_files
-from apo_vla.families.openvla.deployment import OpenVlaDeployment
+from apo_vla.families.openvla.deployment import OpenVlaDeployment, picture_notes, picture_proposals
 from apo_vla.families.openvla.oft import OpenVlaOft
 from apo_vla.families.openvla.statistics import PublishedStatistics, read_norm_stats, select
 from apo_vla.inputs.state_parts import size_faults
@@ -49,6 +49,10 @@ class OpenVlaFamily(Family[OpenVlaDeployment]):
         keys = tuple(sorted(_norm_stats(folder)))
         return CheckpointFacts(deployment.state, keys, cast(PublishedStatistics, checkpoint.statistics).key, notes)
 
+    def deployment_notes(self, checkpoint: Checkpoint, deployment: OpenVlaDeployment) -> list[str]:
+        """Pictures that are not made as those of LIBERO, where the statistics are of LIBERO."""
+        return picture_notes(cast(PublishedStatistics, checkpoint.statistics).key, deployment)
+
     def stand_in(self, folder: Path) -> tuple[OpenVlaDeployment, str]:
         """One camera, and the first statistics."""
         note = f"no {DEPLOYMENT}: one camera, chunk 1 and the first statistics stand in; `apo policy bind` writes one"
@@ -61,6 +65,12 @@ class OpenVlaFamily(Family[OpenVlaDeployment]):
         if not found or "chunk" in given:
             return []
         return [f"chunk is not given, and {found[0]} is OpenVLA-OFT's: --chunk N, 8 of LIBERO, 25 of ALOHA"]
+
+    def proposals(self, folder: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+        """How the pictures of LIBERO were made, where the statistics are of LIBERO."""
+        keys = list(_norm_stats(folder))
+        key = given.get("statistics_key") or (keys[0] if len(keys) == 1 else "")
+        return picture_proposals(str(key))
 
     def data_range(self, folder: Path, deployment: OpenVlaDeployment) -> DataRange:
         """Of the statistics that the deployment names."""

@@ -1,9 +1,8 @@
-"""Images of OpenVLA: PIL resize, centre crop of fine-tunes, one normalisation a vision tower. PIL and numpy only."""
+"""Images of OpenVLA: resize, centre crop of fine-tunes, one normalisation a vision tower. PIL and numpy only."""
 
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +10,13 @@ import numpy as np
 from PIL import Image
 
 from apo_core.errors import CheckpointError
+from apo_vla.families.openvla.tensorflow_jpeg import through_jpeg
 from apo_vla.inputs.image_processing import ColourJitter, change_colours, checked_image
 
 CROP_AREA = 0.9  # share of the area that fine-tunes with image augmentation were trained on
-RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
+_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
+LANCZOS_JPEG = "lanczos_jpeg"
+RESAMPLING = (*_FILTERS, LANCZOS_JPEG)
 JITTER = ColourJitter(0.2, 0.2, 0.2)  # of OpenVLA's fine-tuning
 PREPROCESSOR = "preprocessor_config.json"
 
@@ -27,7 +29,7 @@ class ImageSettings:
     means: tuple[tuple[float, ...], ...]  # three numbers of each tower, of values 0..1
     stds: tuple[tuple[float, ...], ...]
     centre_crop: bool
-    resampling: str = "bicubic"
+    resampling: str = "bicubic"  # one of RESAMPLING
 
 
 def read_image_settings(folder: Path, size: int, towers: int, centre_crop: bool, resampling: str) -> ImageSettings:
@@ -83,10 +85,7 @@ def process(image: np.ndarray, settings: ImageSettings, rng: np.random.Generator
         ObservationError: another shape or type.
     """
     image = checked_image(image)
-    size = (settings.size, settings.size)
-    pixels = image
-    if image.shape[:2] != size:
-        pixels = np.asarray(Image.fromarray(image).resize(size, RESAMPLING[settings.resampling]))
+    pixels = resize(image, settings.size, settings.resampling)
     if settings.centre_crop:
         pixels = crop(pixels, rng)
     if rng is not None:
@@ -99,6 +98,33 @@ def process(image: np.ndarray, settings: ImageSettings, rng: np.random.Generator
     return np.ascontiguousarray(np.concatenate(stacked, axis=-1).transpose(2, 0, 1))
 
 
+def resize(image: np.ndarray, size: int, resampling: str) -> np.ndarray:
+    """An image of the towers' size.
+
+    `lanczos_jpeg` is `resize_image` of OpenVLA's and OFT's evaluations on LIBERO and Bridge, which repeats what their
+    training data went through: a JPEG of TensorFlow's defaults, then TensorFlow's antialiased lanczos3, which rounds
+    once. The other filters are PIL's, which rounds after each axis, and leave an image of the right size as it is.
+
+    Args:
+        image: uint8 (H, W, 3).
+        size: pixels a side of the result.
+        resampling: one of RESAMPLING.
+
+    Returns:
+        uint8 (size, size, 3).
+    """
+    if resampling == LANCZOS_JPEG:
+        image = through_jpeg(image)
+    if image.shape[:2] == (size, size):
+        return image
+    if resampling != LANCZOS_JPEG:
+        return np.asarray(Image.fromarray(image).resize((size, size), _FILTERS[resampling]))
+    # PIL's float images keep the fractions between the two axes, as TensorFlow does
+    channels = [Image.fromarray(image[..., channel].astype(np.float32)) for channel in range(3)]
+    resized = np.stack([np.asarray(c.resize((size, size), Image.Resampling.LANCZOS)) for c in channels], axis=-1)
+    return np.clip(np.rint(resized), 0, 255).astype(np.uint8)
+
+
 def crop(image: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
     """A crop of 90 % of the area, as large as the image again: tf.image.crop_and_resize, corners on corners.
 
@@ -107,21 +133,24 @@ def crop(image: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarra
         rng: where its place is drawn from; None takes the centre.
 
     Returns:
-        uint8 (S, S, 3).
+        uint8 (S, S, 3): values of 0..1 times 255.5, cut off, as tf.image.convert_image_dtype makes bytes.
     """
-    side = math.sqrt(CROP_AREA)
-    top, left = (rng.uniform(0, 1 - side, 2)) if rng is not None else ((1 - side) / 2,) * 2
-    values = image.astype(np.float32)
-    values = _resample(_resample(values, top, side, 0), left, side, 1)
-    return np.clip(np.floor(values + np.float32(0.5)), 0, 255).astype(np.uint8)
+    # float32 all along: a byte is cut off, so that a last digit may decide on it
+    side = np.sqrt(np.float32(CROP_AREA))
+    top, left = rng.uniform(0, 1 - side, 2).astype(np.float32) if rng is not None else ((1 - side) / np.float32(2),) * 2
+    values = image.astype(np.float32) * np.float32(1 / 255)
+    values = _resample(_resample(values, left, side, 1), top, side, 0)
+    return np.clip(values * np.float32(255.5), 0, 255).astype(np.uint8)
 
 
-def _resample(values: np.ndarray, start: float, side: float, axis: int) -> np.ndarray:
+def _resample(values: np.ndarray, start: np.float32, side: np.float32, axis: int) -> np.ndarray:
     """Linear interpolation along one axis, at as many places from `start` to `start + side` (of 0..1)."""
-    count = values.shape[axis]
-    places = (start + side * np.arange(count) / (count - 1)) * (count - 1)
-    low = np.clip(np.floor(places).astype(int), 0, count - 2)
+    last = np.float32(values.shape[axis] - 1)
+    step = (start + side - start) * last / last
+    places = start * last + np.arange(values.shape[axis], dtype=np.float32) * step
+    low = np.floor(places)
     shape = [1, 1, 1]
-    shape[axis] = count
-    share = (places - low).astype(np.float32).reshape(shape)
-    return values.take(low, axis) * (1 - share) + values.take(low + 1, axis) * share
+    shape[axis] = -1
+    share = (places - low).reshape(shape)
+    before = values.take(low.astype(int), axis)
+    return before + (values.take(np.ceil(places).astype(int), axis) - before) * share
