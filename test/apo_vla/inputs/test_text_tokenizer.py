@@ -2,7 +2,7 @@ import pytest
 
 from apo_core.errors import CheckpointError
 from apo_vla.inputs.prompt import build_tokenizer
-from apo_vla.inputs.text_tokenizer import read_tokenizer
+from apo_vla.inputs.text_tokenizer import find_tokenizer, read_tokenizer
 
 
 @pytest.fixture
@@ -14,6 +14,24 @@ def path(tmp_path):
 
 def test_a_tokenizer_is_read(path):
     assert read_tokenizer(path).encode("lift the cube").tokens == ["lift", "the", "cube"]
+
+
+@pytest.mark.parametrize(
+    ("files", "name", "found"),
+    [
+        (["tokenizer.json"], "tokenizer.json", "tokenizer.json"),
+        (["tokenizer/tokenizer.json"], "tokenizer.json", "tokenizer/tokenizer.json"),
+        (["tokenizer.json", "tokenizer/tokenizer.json"], "tokenizer.json", "tokenizer.json"),
+        (["own/tokenizer.json"], "own", "own/tokenizer.json"),
+        ([], "tokenizer.json", "tokenizer.json"),
+        (["tokenizer/tokenizer.json"], "other.json", "other.json"),
+    ],
+)
+def test_a_tokenizer_is_found_where_lerobot_saves_it(tmp_path, files, name, found):
+    for file in files:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text("{}")
+    assert find_tokenizer(tmp_path, name) == tmp_path / found
 
 
 def test_the_largest_token_must_be_below_the_vocabulary(path):

@@ -64,7 +64,7 @@ class FastTokenizer:
 
 
 def read_fast_tokenizer(folder: Path) -> FastTokenizer:
-    """Reads tokenizer.json and processor_config.json.
+    """Reads processor_config.json and tokenizer.json, which may be in `bpe_tokenizer/`.
 
     Raises:
         CheckpointError: one is missing or unreadable.
@@ -75,8 +75,10 @@ def read_fast_tokenizer(folder: Path) -> FastTokenizer:
         scale, min_token = float(config["scale"]), int(config["min_token"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder}: no FAST tokenizer ({type(error).__name__}: {error})") from None
+    # transformers 5 saves the tokenizer of a processor in a folder of its own
+    path = next((path for path in (folder / TOKENIZER, folder / "bpe_tokenizer" / TOKENIZER) if path.exists()), folder)
     try:
-        bpe = Tokenizer.from_file(str(folder / TOKENIZER))
+        bpe = Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises plain Exception
         raise CheckpointError(f"{folder}: no FAST tokenizer ({type(error).__name__}: {error})") from None
     if not (scale > 0 and math.isfinite(scale)):

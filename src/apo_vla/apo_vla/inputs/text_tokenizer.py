@@ -8,6 +8,25 @@ from tokenizers import Tokenizer
 
 from apo_core.errors import CheckpointError
 
+TOKENIZER = "tokenizer.json"
+
+
+def find_tokenizer(folder: Path, name: str) -> Path:
+    """Where the tokenizer of a checkpoint is: `name`, a file or a folder with one, or `tokenizer/` as LeRobot saves it.
+
+    Args:
+        folder: of the checkpoint.
+        name: as deployed; the folder of LeRobot stands in for the file's usual name alone.
+
+    Returns:
+        A path, which is that of `name` where there is no file at all.
+    """
+    path = Path(folder) / name
+    if path.is_dir():
+        return path / TOKENIZER
+    saved = path.parent / "tokenizer" / TOKENIZER
+    return saved if name == TOKENIZER and not path.exists() and saved.exists() else path
+
 
 def read_tokenizer(path: Path, vocabulary: int | None = None) -> Tokenizer:
     """A tokenizer.json.

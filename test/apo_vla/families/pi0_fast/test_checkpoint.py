@@ -6,7 +6,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from apo_core.errors import CheckpointError
+from apo_core.errors import CheckpointError, ConfigError
 from apo_vla.families.pi0_fast.checkpoint import camera_faults, camera_features, camera_notes
 from apo_vla.families.pi0_fast.deployment import Pi0FastDeployment
 from apo_vla.loading import load_checkpoint
@@ -61,6 +61,23 @@ def test_a_head_trained_apart_from_the_embedding_is_kept(pi0_copy, changed):
     assert torch.equal(model.head_rows(), model.token_rows()) != changed
     if changed:
         assert torch.equal(model.lm_head.weight, head.float())
+
+
+def test_tokenizers_are_found_where_lerobot_and_transformers_5_save_them(pi0_copy):
+    for name, folder in (("tokenizer.json", "tokenizer"), ("action_tokenizer/tokenizer.json", "bpe_tokenizer")):
+        path = pi0_copy / name
+        (path.parent / folder).mkdir()
+        path.rename(path.parent / folder / "tokenizer.json")
+    checkpoint = load_checkpoint(pi0_copy)
+    assert checkpoint.tokenizer.encode("|", add_special_tokens=False).ids
+    assert checkpoint.model.config.fast.vocabulary > 1
+
+
+def test_openpi_s_black_image_is_no_camera():
+    three = {"input_features": {name: {"type": "VISUAL"} for name in ("base", "second", "wrist")}}
+    assert camera_notes(["a", "b"], three, [1])[0].endswith("for base, wrist; the model was also trained with second")
+    with pytest.raises(ConfigError, match="are 4, openpi takes 3"):
+        Pi0FastDeployment(cameras=("a", "b", "c", "d"), conventions="openpi")
 
 
 def test_a_missing_and_an_unexpected_tensor_are_named(pi0_copy):

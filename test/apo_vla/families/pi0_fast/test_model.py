@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import published_checkpoints as published
 import pytest
@@ -9,7 +11,7 @@ from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration
 from apo_core.errors import DecodeError, ObservationError
 from apo_core.types import Observation
 from apo_vla.families.pi0_fast.model import Pi0Fast
-from apo_vla.families.pi0_fast.processor import resize_with_padding
+from apo_vla.families.pi0_fast.processor import resize_by_pil, resize_with_padding
 from apo_vla.lora.adapter import LoraSettings, lora_state
 from apo_vla.policy import VlaPolicy
 
@@ -53,8 +55,22 @@ def test_golden_tokens(policy):
     np.testing.assert_allclose(log_probs[0], GOLDEN_LOG_PROBS, atol=2e-3)
 
 
-def test_logits_are_those_of_transformers_paligemma(policy):
+@pytest.fixture(scope="module")
+def openpi(pi0_folder, tmp_path_factory) -> VlaPolicy:
+    folder = shutil.copytree(pi0_folder, tmp_path_factory.mktemp("openpi") / "pi0")
+    deploy(folder, conventions="openpi")
+    return VlaPolicy.load(folder, lora=None)
+
+
+@pytest.mark.parametrize("conventions", ["lerobot", "openpi"])
+def test_logits_are_those_of_transformers_paligemma(request, policy, conventions):
+    policy = request.getfixturevalue("openpi") if conventions == "openpi" else policy
     ready, model = batch(policy, seen()), policy.model
+    images = ready.images[0]
+    if conventions == "openpi":
+        # openpi's policies give its FAST model three images, and mask none of them
+        views = [resize_by_pil(seen().images[name], 28) for name in ("agentview", "wrist")]
+        images = torch.from_numpy(np.stack([*views, np.full((3, 28, 28), -1.0, np.float32)]))
     tokens = torch.tensor([[3, 77, 5, policy.config.bins - 1]])
     prompt = ready.prompt_ids[0][ready.prompt_ids[0] != 0]
     ids = [257152 - 1 - 128 - 3, 257152 - 1 - 128 - 77, 257152 - 1 - 128 - 5]
@@ -63,17 +79,20 @@ def test_logits_are_those_of_transformers_paligemma(policy):
     reference.model.load_state_dict(model.paligemma.state_dict())
     reference.lm_head.weight = reference.model.language_model.embed_tokens.weight
     image_id = model.paligemma.config.image_token_id
-    sequence = torch.cat([torch.full((8,), image_id), text])[None]
+    sequence = torch.cat([torch.full((4 * len(images),), image_id), text])[None]
     suffix = len(policy.config.intro) + len(ids)
     types = torch.zeros_like(sequence)
     types[:, -suffix:] = 1
+    places = torch.arange(sequence.shape[1])
+    if conventions == "openpi":
+        places[-suffix:] += 1
     with torch.no_grad():
         logits = reference(
             input_ids=sequence,
-            pixel_values=ready.images[0],
+            pixel_values=images,
             token_type_ids=types,
             attention_mask=torch.ones_like(sequence),
-            position_ids=torch.arange(sequence.shape[1])[None],
+            position_ids=places[None],
         ).logits[0, -4:]
         found = model.action_logits(policy.features(ready), ready.prompt_ids, tokens)[0]
     codes = [257152 - 1 - 128 - t for t in range(policy.config.bins - 1)]
@@ -117,6 +136,36 @@ def test_openpi_lower_cases_has_one_bos_and_decodes_one_position_higher(pi0_copy
     known = torch.ones(1, 6, dtype=torch.bool)
     assert policy.model._positions(known, 4).tolist() == [[0, 1, 2, 3, 4, 5]]
     assert openpi.model._positions(known, 4).tolist() == [[0, 1, 2, 3, 5, 6]]
+
+
+@pytest.mark.parametrize(
+    ("conventions", "cameras", "black"),
+    [
+        ("lerobot", ["agentview", "wrist"], []),
+        ("openpi", ["agentview", "wrist"], [2]),
+        ("openpi", ["agentview"], [1, 2]),
+        ("openpi_droid", ["agentview", "wrist"], [1]),
+        ("openpi_droid", ["agentview"], [1, 2]),
+    ],
+)
+def test_openpi_s_model_sees_three_images(pi0_copy, conventions, cameras, black):
+    deploy(pi0_copy, conventions=conventions, cameras=cameras)
+    images = batch(VlaPolicy.load(pi0_copy, lora=None), seen()).images[0]
+    assert len(images) == len(cameras) + len(black)
+    assert [place for place, image in enumerate(images) if bool((image == -1).all())] == black
+
+
+def test_openpi_widens_ranges_by_its_epsilon(policy, openpi):
+    # openpi: (x - q01) / (q99 - q01 + 1e-6) * 2 - 1, and back
+    state = {"ee_pose": POSE, "gripper_width": np.array([0.02], np.float32)}
+    data = published.OFT_STATISTICS["libero_spatial_no_noops"]["proprio"]
+    values = np.array([*(policy.processor.state(state) + 1) / 2], np.float64)
+    q01, q99 = np.array(data["q01"]), np.array(data["q99"])
+    wanted = values * (q99 - q01) / (q99 - q01 + 1e-6) * 2 - 1
+    np.testing.assert_allclose(openpi.processor.state(state), wanted, atol=1e-6)
+    found = openpi.processor._codec.denormalise(np.ones((1, 7)))[0]
+    action = published.NORM_STATS["bridge_orig"]["action"]["q99"]
+    np.testing.assert_allclose(found[0], 20 * (action[0] + 1e-6), rtol=1e-6)
 
 
 def test_tokens_become_actions_in_contract_units(policy):

@@ -1,7 +1,7 @@
 """Reads a pi0-FAST checkpoint in LeRobot's layout.
 
-Its files: config.json, model.safetensors, policy_preprocessor.json with its statistics; and two tokenizers that LeRobot
-keeps elsewhere: PaliGemma's tokenizer.json and a folder with the FAST tokenizer.
+Its files: config.json, model.safetensors, policy_preprocessor.json with its statistics; PaliGemma's tokenizer.json and
+a folder with the FAST tokenizer, which older versions of LeRobot keep elsewhere.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from apo_vla.checkpoints.weight_files import WeightFiles
 from apo_vla.families.pi0_fast.deployment import Pi0FastDeployment
 from apo_vla.families.pi0_fast.model import Pi0Fast, Pi0FastConfig
 from apo_vla.families.pi0_fast.statistics import LeRobotStatistics, read_lerobot_statistics
-from apo_vla.inputs.text_tokenizer import read_tokenizer
+from apo_vla.inputs.text_tokenizer import find_tokenizer, read_tokenizer
 
 _PREFIX = re.compile(r"^(model\.)?paligemma_with_expert\.paligemma\.")
 _TEXT, _VISION = "model.language_model.", "model.vision_tower.vision_model."
@@ -42,7 +42,7 @@ def load_pi0_fast(folder: Path, device: str, dtype: torch.dtype | None, deployme
     paligemma = _paligemma_config(weights)
     statistics = read_lerobot_statistics(folder, deployment)
     fast = read_fast_tokenizer(folder / deployment.action_tokenizer)
-    tokenizer = read_tokenizer(folder / deployment.text_tokenizer, paligemma.text_config.vocab_size)
+    tokenizer = read_tokenizer(find_tokenizer(folder, deployment.text_tokenizer), paligemma.text_config.vocab_size)
     config = _config(folder, settings, deployment, statistics, tokenizer, fast, paligemma)
     # buffers are not in the files; on the meta device the rotary ones would stay empty
     with init_empty_weights(include_buffers=False):
@@ -66,7 +66,7 @@ def camera_features(settings: Mapping) -> list[str]:
 
 
 def camera_faults(deployment: Pi0FastDeployment, settings: Mapping) -> list[str]:
-    """No cameras, or more than the model takes; with fewer it sees less than in training, as in LeRobot."""
+    """No cameras, or more than the model takes; with fewer it sees less than in training, or black with openpi."""
     features = camera_features(settings)
     if not deployment.cameras:
         return ["cameras is empty"]
@@ -78,10 +78,18 @@ def camera_faults(deployment: Pi0FastDeployment, settings: Mapping) -> list[str]
     return []
 
 
-def camera_notes(cameras: Sequence[str], settings: Mapping) -> list[str]:
-    """Images of the training that the model does not receive."""
+def camera_notes(cameras: Sequence[str], settings: Mapping, black: Sequence[int] = ()) -> list[str]:
+    """Images of the training that the model does not receive.
+
+    Args:
+        cameras: contract names, in the model's order.
+        settings: of config.json.
+        black: places of the black images among the model's.
+    """
     features = camera_features(settings)
-    given, unseen = features[: len(cameras)], features[len(cameras) :]
+    pictured = [name for place, name in enumerate(features) if place not in black]
+    given = pictured[: len(cameras)]
+    unseen = [name for name in features if name not in given]
     if not unseen:
         return []
     return [
@@ -186,7 +194,8 @@ def _config(
         intro=tuple(tokenizer.encode("Action: ", add_special_tokens=False).ids),
         end_id=end[-1] if end else -1,
         action_end=VOCABULARY - 1 - number("fast_skip_tokens", 128),
-        openpi=deployment.conventions == "openpi",
+        openpi=deployment.openpi,
+        black_images=deployment.black_places,
         fast=fast,
     )
     faults = camera_faults(deployment, settings)

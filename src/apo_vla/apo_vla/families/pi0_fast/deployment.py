@@ -7,11 +7,39 @@ from dataclasses import dataclass
 from apo_core.config.parameters import parameter
 from apo_vla.checkpoints.deployment import Deployment
 
+_OPENPI_IMAGES = 3  # that openpi's pi0-FAST takes; where a robot has fewer cameras, the others are black
+_DROID_BLACK = 1  # place of the black image between the two cameras of DROID
+
 
 @dataclass(frozen=True)
 class Pi0FastDeployment(Deployment):
     """See `Deployment`; what only pi0-FAST's checkpoints leave open. `chunk` is 1 or the checkpoint's own."""
 
-    conventions: str = parameter("lerobot", "of a pi0-FAST checkpoint", choices=("lerobot", "openpi"))
-    text_tokenizer: str = parameter("tokenizer.json", "pi0-FAST: file of PaliGemma's tokenizer")
+    conventions: str = parameter(
+        "lerobot",
+        "of a pi0-FAST checkpoint; openpi_droid has the black image between the two cameras, openpi behind them",
+        choices=("lerobot", "openpi", "openpi_droid"),
+    )
+    text_tokenizer: str = parameter("tokenizer.json", "pi0-FAST: file of PaliGemma's tokenizer, or a folder with it")
     action_tokenizer: str = parameter("action_tokenizer", "pi0-FAST: folder of the FAST tokenizer")
+
+    @property
+    def openpi(self) -> bool:
+        """Whether openpi's conventions hold, not LeRobot's."""
+        return self.conventions != "lerobot"
+
+    @property
+    def black_places(self) -> tuple[int, ...]:
+        """Places, from 0, of the black images among the model's; LeRobot has none."""
+        if not self.openpi:
+            return ()
+        if self.conventions == "openpi_droid" and len(self.cameras) == _OPENPI_IMAGES - 1:
+            return (_DROID_BLACK,)
+        return tuple(range(len(self.cameras), _OPENPI_IMAGES))
+
+    def faults(self) -> list[str]:
+        """See `Deployment.faults`."""
+        faults = super().faults()
+        if self.openpi and len(self.cameras) > _OPENPI_IMAGES:
+            faults.append(f"cameras = {list(self.cameras)} are {len(self.cameras)}, openpi takes {_OPENPI_IMAGES}")
+        return faults

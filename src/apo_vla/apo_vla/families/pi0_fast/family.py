@@ -31,7 +31,8 @@ class Pi0FastFamily(Family[Pi0FastDeployment]):
 
     def facts(self, folder: Path, checkpoint: Checkpoint, deployment: Pi0FastDeployment) -> CheckpointFacts:
         """Images of the training that the model does not get."""
-        notes = tuple(camera_notes(checkpoint.model.config.cameras, _settings(folder)))
+        config = checkpoint.model.config
+        notes = tuple(camera_notes(config.cameras, _settings(folder), deployment.black_places))
         return CheckpointFacts(deployment.state, notes=notes)
 
     def binding_faults(self, folder: Path, deployment: Pi0FastDeployment, given: Collection[str]) -> list[str]:

@@ -39,6 +39,7 @@ class Pi0FastConfig:
     action_end: int  # PaliGemma's token of FAST token 0; the others count down from it
     openpi: bool  # openpi's conventions instead of LeRobot's
     fast: FastTokenizer
+    black_images: tuple[int, ...] = ()  # places of the black images among the model's
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -78,7 +79,16 @@ class Pi0Fast(nn.Module):
         """Padded images, state in the prompt, FAST tokens."""
         c = self.config
         return Pi0FastProcessor(
-            c.views, c.image_size, c.prompt_length, c.chunk, c.action_size, c.openpi, tokenizer, c.fast, statistics
+            c.views,
+            c.image_size,
+            c.prompt_length,
+            c.chunk,
+            c.action_size,
+            c.openpi,
+            tokenizer,
+            c.fast,
+            statistics,
+            c.black_images,
         )
 
     def features(self, images: torch.Tensor, state: torch.Tensor) -> torch.Tensor:

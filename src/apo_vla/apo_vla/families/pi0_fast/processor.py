@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from PIL import Image
 from tokenizers import Tokenizer
 from torch.nn import functional as F
 
@@ -27,10 +28,11 @@ class Pi0FastProcessor:
         image_size: pixels a side.
         prompt_length: tokens of every prompt; a shorter one is padded on the left.
         chunk, action_size: of what FAST decodes to.
-        openpi: openpi's conventions: lower case and no second BOS.
+        openpi: openpi's conventions: lower case, no second BOS, pictures resized by PIL.
         tokenizer: PaliGemma's.
         fast: of the actions.
         statistics: of the training data.
+        black_images: places of black images among those of the cameras; the model sees them, as openpi's FAST does.
     """
 
     def __init__(
@@ -44,15 +46,21 @@ class Pi0FastProcessor:
         tokenizer: Tokenizer,
         fast: FastTokenizer,
         statistics: Statistics,
+        black_images: Sequence[int] = (),
     ):
         self._views, self._image_size, self._prompt_length = views, image_size, prompt_length
         self._chunk, self._action_size, self._openpi = chunk, action_size, openpi
         self._tokenizer, self._fast, self._statistics = tokenizer, fast, statistics
+        self._black_images = sorted(black_images)
         self._codec = statistics.codec(256)
 
     def images(self, views: Mapping[str, np.ndarray], rng: np.random.Generator | None) -> np.ndarray:
-        """Float32 (cameras, 3, S, S) in -1..1."""
-        return np.stack([resize_with_padding(p, self._image_size, rng) for p in self._views.take(views)])
+        """Float32 (cameras and black images, 3, S, S) in -1..1."""
+        resize = resize_by_pil if self._openpi else resize_with_padding
+        pictures = [resize(picture, self._image_size, rng) for picture in self._views.take(views)]
+        for place in self._black_images:
+            pictures.insert(place, np.full((3, self._image_size, self._image_size), -1, np.float32))
+        return np.stack(pictures)
 
     def state(self, state: Mapping[str, np.ndarray]) -> np.ndarray:
         """Float32 (n,), normalised."""
@@ -89,7 +97,7 @@ class Pi0FastProcessor:
 
 
 def resize_with_padding(image: np.ndarray, size: int, rng: np.random.Generator | None = None) -> np.ndarray:
-    """An image resized without distortion, centred on black, as openpi and LeRobot do.
+    """An image resized without distortion, centred on black, as LeRobot does.
 
     Args:
         image: uint8 (H, W, 3) rgb, or (H, W, 1) grey.
@@ -106,10 +114,29 @@ def resize_with_padding(image: np.ndarray, size: int, rng: np.random.Generator |
     if rng is not None:
         image = change_colours(image, ColourJitter(), rng)
     values = torch.from_numpy(image.astype(np.float32) / np.float32(255)).permute(2, 0, 1)[None]
-    ratio = max(image.shape[0], image.shape[1]) / size
-    height, width = int(image.shape[0] / ratio), int(image.shape[1] / ratio)
+    height, width = _fitting(image, size)
     if (height, width) != image.shape[:2]:
         values = F.interpolate(values, (height, width), mode="bilinear", align_corners=False).clamp(0, 1)
     top, left = (size - height) // 2, (size - width) // 2
     values = F.pad(values, (left, size - width - left, top, size - height - top))
     return (values[0] * 2 - 1).numpy()
+
+
+def resize_by_pil(image: np.ndarray, size: int, rng: np.random.Generator | None = None) -> np.ndarray:
+    """See `resize_with_padding`; as openpi does, by PIL's bilinear filter, which averages over what it shrinks."""
+    image = checked_image(image)
+    if rng is not None:
+        image = change_colours(image, ColourJitter(), rng)
+    height, width = _fitting(image, size)
+    if (height, width) != image.shape[:2]:
+        image = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+    top, left = (size - height) // 2, (size - width) // 2
+    padded = np.zeros((size, size, 3), np.uint8)
+    padded[top : top + height, left : left + width] = image
+    return padded.transpose(2, 0, 1).astype(np.float32) / np.float32(255) * 2 - 1
+
+
+def _fitting(image: np.ndarray, size: int) -> tuple[int, int]:
+    """Height and width of an image (H, W, C) that fits a square."""
+    ratio = max(image.shape[0], image.shape[1]) / size
+    return int(image.shape[0] / ratio), int(image.shape[1] / ratio)

@@ -23,6 +23,7 @@ PREPROCESSOR = "policy_preprocessor.json"
 _STEP = "normalizer_processor"
 _RANGES = {"QUANTILES": ("q01", "q99"), "QUANTILE10": ("q10", "q90"), "MIN_MAX": ("min", "max")}
 _TINY = 1e-8  # LeRobot's eps
+_OPENPI_TINY = 1e-6  # that openpi adds to every range, and to a deviation
 _NO_TRAINING = "a pi0-FAST policy serves only: training on recorded actions takes a policy of bins (OpenVLA, small VLA)"
 
 
@@ -100,8 +101,9 @@ def read_lerobot_statistics(folder: Path, deployment: Pi0FastDeployment) -> LeRo
         raise CheckpointError(f"{path}: has no step {_STEP!r}") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}: {error})") from None
-    action = _range(tensors, "action", modes.get("ACTION"), path)
-    state = _range(tensors, "observation.state", modes.get("STATE"), path)
+    wider = _OPENPI_TINY if deployment.openpi else 0.0
+    action = _range(tensors, "action", modes.get("ACTION"), path, wider)
+    state = _range(tensors, "observation.state", modes.get("STATE"), path, wider)
     for name in ("action_scale", "action_offset"):
         values = getattr(deployment, name)
         if values and len(values) != len(action[0]):
@@ -121,7 +123,7 @@ def read_lerobot_statistics(folder: Path, deployment: Pi0FastDeployment) -> LeRo
 
 
 def _range(
-    tensors: Mapping[str, np.ndarray], key: str, mode: str | None, path: Path
+    tensors: Mapping[str, np.ndarray], key: str, mode: str | None, path: Path, wider: float
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """What maps to -1 and to 1."""
     names = ("mean", "std") if mode == "MEAN_STD" else _RANGES.get(str(mode))
@@ -135,4 +137,6 @@ def _range(
     low, high = (first - second, first + second) if mode == "MEAN_STD" else (first, second)
     if low.shape != high.shape or not np.isfinite([*low, *high]).all() or (low > high).any():
         raise CheckpointError(f"{path}: {key} {low.tolist()}..{high.tolist()} must be finite, low below high")
-    return tuple(low.tolist()), tuple(high.tolist())
+    if wider and mode == "MEAN_STD":
+        low = low - wider
+    return tuple(low.tolist()), tuple((high + wider).tolist())
