@@ -83,7 +83,7 @@ def test_every_requirement_is_pinned_once(role):
 def test_every_imported_distribution_is_a_requirement_and_the_reverse():
     installed = {name: role for role in ROLES if role not in ("dev", "docs", "ros") for name in requirements(role)}
     ros = {name.removeprefix("ros-").replace("-", "_") for name in requirements("ros")}
-    ros |= {"ament_index_python", "launch", "launch_ros", "rcl_interfaces"}
+    ros |= {"ament_index_python", "control_msgs", "launch", "launch_ros", "rcl_interfaces"}
     own = {package.name for package in (ROOT / "src").iterdir()}
     modules = {name for package in PACKAGES for name in imported_distributions(package)} - own - ros
     used = {DISTRIBUTIONS.get(name, name).lower() for name in modules}

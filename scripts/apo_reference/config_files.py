@@ -23,6 +23,8 @@ from apo_teleop.devices.mapping import MappingConfig
 from apo_teleop.devices.profiles import ProfileConfig
 from apo_teleop.devices.scripted_operator import ScriptedConfig
 from apo_teleop.outputs.config import OutputConfig
+from apo_teleop.outputs.gripper_goals import GripperActionConfig
+from apo_teleop.outputs.tip_pose import TipPoseConfig
 from apo_trainer.config import TrainerConfig, TrainingConfig
 from apo_vla.lora.shape import LoraShape
 from apo_vla.serving.settings import ServingSettings
@@ -126,6 +128,12 @@ FILES = (
         },
     ),
     ConfigFile(
+        "gripper_action",
+        "/**/gripper_action",
+        f"Positions of the arbiter as goals of a gripper that has only an action. {_PARAMS}",
+        (Section(GripperActionConfig),),
+    ),
+    ConfigFile(
         "policy",
         "/**/policy",
         f"The policy node. {_PARAMS}",
@@ -180,6 +188,12 @@ FILES = (
             "gamepad: 0": _PAD,
             "xpad: 0": _PAD,
         },
+    ),
+    ConfigFile(
+        "tip_pose",
+        "/**/tip_pose",
+        f"The tip's pose from the joint states, for arms whose drivers publish none. {_PARAMS}",
+        (Section(TipPoseConfig),),
     ),
     ConfigFile(
         "trainer",

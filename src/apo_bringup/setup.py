@@ -1,3 +1,4 @@
+import os
 from glob import glob
 
 from setuptools import find_packages, setup
@@ -12,10 +13,10 @@ setup(
         ("share/ament_index/resource_index/packages", ["resource/apo_bringup"]),
         ("share/apo_bringup", ["package.xml"]),
         ("share/apo_bringup/launch", sorted(glob("launch/*.launch.py"))),
-        ("share/apo_bringup/config", sorted(glob("config/*"))),
+        ("share/apo_bringup/config", sorted(filter(os.path.isfile, glob("config/*")))),
         *(
-            (f"share/apo_bringup/models/{folder.split('/')[-1]}", sorted(glob(f"{folder}/*")))
-            for folder in sorted(glob("models/*"))
+            (f"share/apo_bringup/{folder}", sorted(glob(f"{folder}/*")))
+            for folder in sorted([*glob("config/arms/*"), *glob("models/*")])
         ),
     ],
     install_requires=["setuptools"],

@@ -19,6 +19,8 @@ setup(
         "console_scripts": [
             "teleop_node = apo_teleop.teleop_node:main",
             "arbiter_node = apo_teleop.arbiter_node:main",
+            "gripper_action_node = apo_teleop.gripper_action_node:main",
+            "tip_pose_node = apo_teleop.tip_pose_node:main",
         ],
     },
 )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from apo_bringup.stack import nodes
+from apo_bringup.stack.arms import arm_set
 from apo_bringup.stack.options import OPTIONS, check_contract, chosen_paths, start_parameters
 from apo_core.config import parameters as configuration
 from apo_core.errors import ApoError, ConfigError
@@ -82,27 +83,28 @@ def _up(arguments: argparse.Namespace) -> int:
     check_environment(os.environ)
     data_dir = Path(arguments.data_dir).resolve()
     wanted = arguments.nodes or [e.name for e in nodes.NODES if arguments.sim or not e.is_simulation]
-    names = [entry.name for entry in nodes.NODES]
-    faults = [f"no node {name!r}; the nodes are {', '.join(names)}" for name in wanted if name not in names]
+    known = nodes.names()
+    faults = [f"no node {name!r}; the nodes are {', '.join(known)}" for name in wanted if name not in known]
     if faults:
         raise ConfigError("apo up", faults)
-    entries = [nodes.node(name) for name in wanted]
-    check_contract(entries, arguments.robot, arguments.params_file, arguments.namespace, sim=arguments.sim)
+    arm, namespace = arm_set(arguments.arm, sim=arguments.sim), arguments.namespace
+    entries = arm.companions([nodes.node(name) for name in wanted], namespace)
+    robot = arguments.robot or arm.contract
+    params_files = [file for file in (arm.parameters, arguments.params_file) if file]
+    check_contract(entries, robot, arguments.params_file, namespace, sim=arguments.sim)
     given = {"checkpoint_dir": arguments.checkpoint_dir, "expert_dir": arguments.expert_dir}
-    paths = chosen_paths(data_dir, {"contract_file": arguments.robot, **given})
+    paths = chosen_paths(data_dir, {"contract_file": robot, **given})
     made = []
     for entry in entries:
         parameters = start_parameters(
-            entry, paths, sim=arguments.sim, use_sim_time=arguments.sim, device=arguments.operator
+            entry, paths, sim=arguments.sim, use_sim_time=arguments.sim, device=arguments.operator, urdf=arm.urdf
         )
         if parameters.get("device") == "keyboard":
             if not sys.stdin.isatty():
                 raise ConfigError("apo up", ["--operator keyboard needs a terminal to read keys from"])
             # nodes run in a session of their own, which has no terminal
             parameters["keyboard_terminal"] = os.ttyname(sys.stdin.fileno())
-        command = nodes.command_line(
-            entry, parameters, namespace=arguments.namespace, params_file=arguments.params_file
-        )
+        command = nodes.command_line(entry, parameters, namespace=namespace, params_files=params_files)
         made.append(Program(entry.name, command, nodes.environment_for_nodes()))
     for name in nodes.foreign_sections(arguments.params_file) if arguments.params_file else ():
         print(f"apo up: {arguments.params_file}: section {name!r} is for no node of apo", file=sys.stderr)

@@ -15,6 +15,7 @@ from apo_bringup.stack import nodes
 from apo_core.config import parameters as configuration
 from apo_core.errors import ConfigError
 
+EVERY = (*nodes.NODES, *nodes.COMPANIONS)
 CONFIG_CLASSES = {
     "sim_bridge": ["apo_sim_bridge.config.SimBridgeConfig"],
     "policy": ["apo_policy_node.config.PolicyConfig"],
@@ -22,6 +23,8 @@ CONFIG_CLASSES = {
     "teleop": ["apo_teleop.devices.config.TeleopConfig"],
     "recorder": ["apo_recorder.config.RecorderConfig"],
     "trainer": ["apo_trainer.config.TrainerConfig"],
+    "gripper_action": ["apo_teleop.outputs.gripper_goals.GripperActionConfig"],
+    "tip_pose": ["apo_teleop.outputs.tip_pose.TipPoseConfig"],
 }
 
 # prints the parameters that a node was given
@@ -48,7 +51,7 @@ def known_parameters(name: str) -> set[str]:
     return known
 
 
-@pytest.mark.parametrize("entry", nodes.NODES, ids=lambda e: e.name)
+@pytest.mark.parametrize("entry", EVERY, ids=lambda e: e.name)
 def test_every_node_is_installed_and_its_file_has_its_parameters(entry):
     assert os.access(nodes.executable_path(entry), os.X_OK)
     file = nodes.share_dir() / "config" / entry.config_file
@@ -56,11 +59,12 @@ def test_every_node_is_installed_and_its_file_has_its_parameters(entry):
     assert set(values) - {"use_sim_time"} <= known_parameters(entry.name)
 
 
-@pytest.mark.parametrize("entry", nodes.NODES, ids=lambda e: e.name)
+@pytest.mark.parametrize("entry", EVERY, ids=lambda e: e.name)
 def test_parameters_in_the_table_are_those_of_the_node(entry):
     assert set(entry.path_parameters) <= known_parameters(entry.name)
     assert set(entry.path_parameters) <= set(nodes.default_paths(Path("/data")))
     assert entry.has_lockstep == ("lockstep" in known_parameters(entry.name))
+    assert entry.reads_urdf == ("urdf_file" in known_parameters(entry.name))
 
 
 def test_nodes_started_one_by_one_meet_in_the_same_folders():
@@ -80,7 +84,7 @@ def test_later_sources_win_on_the_command_line(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump({"/**/policy": {"ros__parameters": {"auto": True}}}))
     command = nodes.command_line(
-        nodes.node("recorder"), {"auto": False, "episode_dir": "/e"}, namespace="arm1", params_file=str(file)
+        nodes.node("recorder"), {"auto": False, "episode_dir": "/e"}, namespace="arm1", params_files=[str(file)]
     )
     text = " ".join(command)
     assert "-r __ns:=/arm1" in text
@@ -105,7 +109,7 @@ def test_a_parameter_file_wins_over_shipped_and_given_values(tmp_path, monkeypat
     content = {"ros__parameters": {"auto": False, "queue_steps": 9}}
     file.write_text(yaml.safe_dump({"arm1": {"recorder": content}} if section == "nested" else {section: content}))
     given = {"auto": True, "episode_dir": "/e"}
-    arguments = nodes.command_line(nodes.node("recorder"), given, namespace=namespace, params_file=str(file))[1:]
+    arguments = nodes.command_line(nodes.node("recorder"), given, namespace=namespace, params_files=[str(file)])[1:]
     found = parameters_of(arguments)
     assert (found["auto"], found["queue_steps"], found["episode_dir"]) == (False, 9, "/e")
 
@@ -114,7 +118,7 @@ def test_a_section_of_another_namespace_takes_nothing_away(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump({"/arm2/recorder": {"ros__parameters": {"auto": False}}}))
     for namespace in ("", "arm1"):
-        command = nodes.command_line(nodes.node("recorder"), {"auto": True}, namespace=namespace, params_file=str(file))
+        command = nodes.command_line(nodes.node("recorder"), {"auto": True}, namespace=namespace, params_files=[str(file)])
         assert "auto:=true" in command
 
 
@@ -124,7 +128,7 @@ def test_a_parameter_file_that_cannot_be_read_is_named(tmp_path):
         if text is not None:
             file.write_text(text)
         with pytest.raises(ConfigError, match=r"mine\.yaml"):
-            nodes.command_line(nodes.node("recorder"), {}, params_file=str(file))
+            nodes.command_line(nodes.node("recorder"), {}, params_files=[str(file)])
 
 
 def test_a_value_of_another_type_than_the_shipped_one_is_rejected(tmp_path):
@@ -132,7 +136,7 @@ def test_a_value_of_another_type_than_the_shipped_one_is_rejected(tmp_path):
     wrong = {"compile": "yes_please", "replan_steps": 2.5, "help_entropy": 3, "instruction": 5}
     file.write_text(yaml.safe_dump({"/**/policy": {"ros__parameters": wrong}}))
     with pytest.raises(ConfigError) as caught:
-        nodes.command_line(nodes.node("policy"), {}, params_file=str(file))
+        nodes.command_line(nodes.node("policy"), {}, params_files=[str(file)])
     assert caught.value.source == str(file)
     assert caught.value.faults == [
         "compile = 'yes_please' must be of type bool, as in config/policy.yaml",
@@ -146,7 +150,7 @@ def test_a_value_of_another_type_than_the_shipped_one_is_rejected(tmp_path):
 def test_a_value_of_the_type_of_the_shipped_one_is_taken(tmp_path, text):
     file = tmp_path / "mine.yaml"
     file.write_text(f"/**/policy: {{ros__parameters: {{{text}}}}}")
-    assert str(file) in nodes.command_line(nodes.node("policy"), {}, params_file=str(file))
+    assert str(file) in nodes.command_line(nodes.node("policy"), {}, params_files=[str(file)])
 
 
 TEXTS = ["1e3", "true", "007", "a: b", "", "~", "[1]", 'it\'s "quoted"', "back\\slash", "two\nlines", "lift # 3; é"]

@@ -17,6 +17,7 @@ from apo_teleop.outputs.config import OutputConfig
         ({"gripper_topic": ""}, "gripper_topic = '' must name"),
         ({"gripper_topic": "cartesian_command"}, "gripper_topic = 'cartesian_command' must differ"),
         ({"gripper_joint": ""}, "gripper_joint = '' must name"),
+        ({"gripper_joint": "left,"}, "gripper_joint = 'left,' must name each joint"),
         ({"gripper_closed_m": 0.08}, "gripper_closed_m = 0.08 must differ from gripper_open_m"),
         ({"output": "joint_velocity", "tip_link": "t"}, "base_link = '' must name a link"),
         (

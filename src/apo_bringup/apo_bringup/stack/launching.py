@@ -5,43 +5,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from apo_bringup.stack import nodes
+from apo_bringup.stack import gazebo, nodes
+from apo_bringup.stack.arms import arm_set
 from apo_bringup.stack.options import OPTIONS, check_contract, chosen_paths, start_parameters
 
 
-def _overrides(context: LaunchContext, entry: nodes.NodeEntry) -> dict[str, object]:
+def _make(context: LaunchContext, names: Sequence[str]) -> list[Node]:
     def get(name: str) -> str:
         return LaunchConfiguration(name).perform(context)
 
-    given = {name: get(name) for name in ("checkpoint_dir", "adapter_dir", "expert_dir")}
-    paths = chosen_paths(Path(get("data_dir")), {"contract_file": get("robot"), **given})
-    return start_parameters(
-        entry,
-        paths,
-        sim=get("sim").lower() == "true",
-        use_sim_time=(get("use_sim_time") or get("sim")).lower() == "true",
-        device=get("operator"),
-    )
-
-
-def _make(context: LaunchContext, names: Sequence[str]) -> list[Node]:
-    simulated = LaunchConfiguration("sim").perform(context).lower() == "true"
-    params_file = LaunchConfiguration("params_file").perform(context)
-    namespace = LaunchConfiguration("namespace").perform(context)
+    simulated = (get("sim") or str(not get("arm"))).lower() == "true"
+    arm, namespace = arm_set(get("arm"), sim=simulated), get("namespace")
+    robot, params_files = get("robot") or arm.contract, [file for file in (arm.parameters, get("params_file")) if file]
     entries = [entry for entry in map(nodes.node, names) if simulated or not entry.is_simulation]
-    robot = LaunchConfiguration("robot").perform(context)
-    check_contract(entries, robot, params_file, namespace, sim=simulated)
+    entries = arm.companions(entries, namespace)
+    check_contract(entries, robot, get("params_file"), namespace, sim=simulated)
+    given = {name: get(name) for name in ("checkpoint_dir", "adapter_dir", "expert_dir")}
+    paths = chosen_paths(Path(get("data_dir")), {"contract_file": robot, **given})
     made = []
     for entry in entries:
-        given = nodes.without_set(_overrides(context, entry), params_file, entry, namespace)
-        parameters: list[object] = [str(nodes.share_dir() / "config" / entry.config_file), given]
-        if params_file:
-            parameters.append(str(Path(params_file).resolve()))
+        values = start_parameters(
+            entry,
+            paths,
+            sim=simulated,
+            use_sim_time=(get("use_sim_time") or str(simulated)).lower() == "true",
+            device=get("operator"),
+            urdf=arm.urdf,
+        )
+        parameters: list[object] = [str(nodes.share_dir() / "config" / entry.config_file)]
+        parameters += [nodes.without_set(values, params_files, entry, namespace)]
+        parameters += [str(Path(file).resolve()) for file in params_files]
         made.append(
             Node(
                 package=entry.package,
@@ -51,7 +51,7 @@ def _make(context: LaunchContext, names: Sequence[str]) -> list[Node]:
                 parameters=parameters,
                 additional_env=nodes.environment_for_nodes(),
                 output="screen",
-                respawn=LaunchConfiguration("respawn").perform(context) == "true",
+                respawn=get("respawn") == "true",
                 respawn_delay=1.0,
             )
         )
@@ -69,3 +69,34 @@ def describe(*names: str) -> LaunchDescription:
         for option in OPTIONS
     ]
     return LaunchDescription([*declared, OpaqueFunction(function=_make, args=[names])])
+
+
+def _make_gazebo(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    gazebo.check_installed()
+    gui = LaunchConfiguration("gui").perform(context).lower() == "true"
+    source = Path(get_package_share_directory("ros_gz_sim")) / "launch" / "gz_sim.launch.py"
+    arguments = {"gz_args": gazebo.server_arguments(gui=gui), "on_exit_shutdown": "true"}
+    server = IncludeLaunchDescription(PythonLaunchDescriptionSource(str(source)), launch_arguments=arguments.items())
+    beside = [
+        Node(
+            package=node.package,
+            executable=node.executable,
+            namespace=LaunchConfiguration("namespace").perform(context),
+            arguments=list(node.arguments),
+            parameters=[node.parameters] if node.parameters else [],
+            output="screen",
+        )
+        for node in gazebo.nodes()
+    ]
+    return [server, *beside]
+
+
+def describe_gazebo() -> LaunchDescription:
+    """Arguments and processes of gazebo.launch.py."""
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument("gui", default_value="true", description="false: no window, the server alone"),
+            DeclareLaunchArgument("namespace", default_value="", description="ROS namespace of the bridge's topics"),
+            OpaqueFunction(function=_make_gazebo),
+        ]
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ class NodeEntry:
     path_parameters: tuple[str, ...] = ("contract_file",)  # parameters that `default_paths` fills
     is_simulation: bool = False  # in place of a robot: the source of simulated time
     has_lockstep: bool = True  # has the parameter `lockstep`
+    reads_urdf: bool = False  # has the parameter `urdf_file`
 
     @property
     def config_file(self) -> str:
@@ -37,7 +38,7 @@ class NodeEntry:
 NODES = (
     NodeEntry("sim_bridge", "apo_sim_bridge", "sim_bridge_node", is_simulation=True),
     NodeEntry("policy", "apo_policy_node", "policy_node", ("contract_file", "checkpoint_dir", "adapter_dir")),
-    NodeEntry("arbiter", "apo_teleop", "arbiter_node"),
+    NodeEntry("arbiter", "apo_teleop", "arbiter_node", reads_urdf=True),
     NodeEntry("teleop", "apo_teleop", "teleop_node"),
     NodeEntry("recorder", "apo_recorder", "recorder_node", ("contract_file", "episode_dir")),
     NodeEntry(
@@ -49,6 +50,11 @@ NODES = (
     ),
 )
 
+# beside the arbiter of an arm that needs them (`stack/arms.py`); started by name on other arms
+COMPANIONS = (
+    NodeEntry("tip_pose", "apo_teleop", "tip_pose_node", has_lockstep=False, reads_urdf=True),
+    NodeEntry("gripper_action", "apo_teleop", "gripper_action_node", (), has_lockstep=False),
+)
 
 # what lets the loop run by itself where nothing can be harmed: trials follow each other, each is an episode
 SIMULATED = {
@@ -64,10 +70,15 @@ def node(name: str) -> NodeEntry:
     Raises:
         KeyError: no such node; the message lists them.
     """
-    for entry in NODES:
+    for entry in (*NODES, *COMPANIONS):
         if entry.name == name:
             return entry
-    raise KeyError(f"no node '{name}'; the nodes are {', '.join(entry.name for entry in NODES)}")
+    raise KeyError(f"no node '{name}'; the nodes are {', '.join(names())}")
+
+
+def names() -> list[str]:
+    """Of every node that can be started."""
+    return [entry.name for entry in (*NODES, *COMPANIONS)]
 
 
 def share_dir() -> Path:
@@ -127,21 +138,22 @@ def yaml_text(value: object) -> str:
 
 
 def without_set(
-    parameters: Mapping[str, object], params_file: str, entry: NodeEntry, namespace: str
+    parameters: Mapping[str, object], params_files: Sequence[str], entry: NodeEntry, namespace: str
 ) -> dict[str, object]:
-    """`parameters` without those that the file sets for the node.
+    """`parameters` without those that one of the files sets for the node.
 
     rcl ranks sections by the place where their name came first, not by the order of the files: a value given by
     itself, whose section is `/**`, would win over the section `/**/<node>` of a later file.
 
     Raises:
-        ConfigError: the file cannot be read, or has a value of another type than the shipped one.
+        ConfigError: a file cannot be read, or has a value of another type than the shipped one.
     """
-    if not params_file:
-        return dict(parameters)
-    theirs = ros_parameters(Path(params_file), entry.name, namespace) or {}
-    _check_types(theirs, entry, params_file)
-    return {name: value for name, value in parameters.items() if name not in theirs}
+    left = dict(parameters)
+    for file in params_files:
+        theirs = ros_parameters(Path(file), entry.name, namespace) or {}
+        _check_types(theirs, entry, file)
+        left = {name: value for name, value in left.items() if name not in theirs}
+    return left
 
 
 def foreign_sections(params_file: str) -> list[str]:
@@ -150,7 +162,7 @@ def foreign_sections(params_file: str) -> list[str]:
     Raises:
         ConfigError: the file cannot be read.
     """
-    known = {"**", *(entry.name for entry in NODES)}
+    known = {"**", *names()}
     return [name for name in sections(Path(params_file)) if name.rpartition("/")[2] not in known]
 
 
@@ -194,19 +206,19 @@ def command_line(
     parameters: Mapping[str, object],
     *,
     namespace: str = "",
-    params_file: str = "",
+    params_files: Sequence[str] = (),
 ) -> list[str]:
-    """Program and arguments of a node; later sources win: its config file, `parameters`, `params_file`.
+    """Program and arguments of a node; later sources win: its config file, `parameters`, then each of `params_files`.
 
     Raises:
         ConfigError: see `without_set` and `namespace_arguments`.
     """
     command = [str(executable_path(entry)), "--ros-args", *namespace_arguments(namespace)]
     command += ["--params-file", str(share_dir() / "config" / entry.config_file)]
-    for name, value in without_set(parameters, params_file, entry, namespace).items():
+    for name, value in without_set(parameters, params_files, entry, namespace).items():
         command += ["-p", f"{name}:={yaml_text(value)}"]
-    if params_file:
-        command += ["--params-file", os.path.abspath(params_file)]
+    for file in params_files:
+        command += ["--params-file", os.path.abspath(file)]
     return command
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from apo_bringup.stack import nodes
+from apo_bringup.stack.arms import ARMS
 from apo_core.config.parameters import ros_parameters
 from apo_core.errors import ConfigError
 from apo_core.tasks.specs import DEFAULT_TASK
@@ -27,11 +28,20 @@ class StartOption:
 
 OPTIONS = (
     StartOption(
-        "sim", "start the simulation; false: a real robot publishes the topics of the contract, given as robot", "true"
+        "sim",
+        "start the simulation; false: a robot publishes the topics of the contract, given as arm or robot; empty: true "
+        "where no arm is given",
+    ),
+    StartOption(
+        "arm",
+        f"ready set of an arm, contract and parameters, of config/arms: {', '.join(ARMS)}",
+        flag="arm",
+        choices=ARMS,
     ),
     StartOption(
         "robot",
-        "contract file of the robot: topics, shapes, units, limits; not needed with the simulation",
+        "contract file of the robot: topics, shapes, units, limits; wins over that of arm; not needed with the "
+        "simulation",
         flag="robot",
     ),
     StartOption("params_file", "ROS parameter file; wins over config/ and the other arguments", flag="params-file"),
@@ -87,11 +97,18 @@ def check_contract(
     lacking = [e.name for e in entries if "contract_file" in e.path_parameters and not is_set(e)]
     if lacking:
         fault = f"no contract for {', '.join(lacking)}: name the robot's, --robot FILE (robot:=FILE of launch files)"
+        fault += f", or a ready arm, --arm {'|'.join(ARMS)} (arm:=...)"
         raise ConfigError("start", [f"{fault}, or start with --sim (sim:=true); docs/how-to/real_arm.md"])
 
 
 def start_parameters(
-    entry: nodes.NodeEntry, paths: Mapping[str, str], *, sim: bool, use_sim_time: bool, device: str
+    entry: nodes.NodeEntry,
+    paths: Mapping[str, str],
+    *,
+    sim: bool,
+    use_sim_time: bool,
+    device: str,
+    urdf: str = "",
 ) -> dict[str, object]:
     """What a node is given beside its parameter files.
 
@@ -101,6 +118,7 @@ def start_parameters(
         sim: the robot is simulated.
         use_sim_time: time comes from /clock, for all but the simulation itself.
         device: of the operator; empty: that of the parameter files.
+        urdf: file of the arm; empty: that of the parameter files.
     """
     values: dict[str, object] = {name: paths[name] for name in entry.path_parameters}
     values["use_sim_time"] = use_sim_time and not entry.is_simulation
@@ -108,4 +126,6 @@ def start_parameters(
         values |= nodes.SIMULATED.get(entry.name, {})
     if entry.name == "teleop" and device:
         values["device"] = device
+    if entry.reads_urdf and urdf:
+        values["urdf_file"] = urdf
     return values

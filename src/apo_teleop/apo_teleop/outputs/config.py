@@ -35,7 +35,11 @@ class OutputConfig:
         "joint_trajectory", "message that the gripper receives; position: Float64MultiArray", choices=GRIPPER_OUTPUTS
     )
     gripper_topic: str = parameter("gripper_command", "topic of the gripper's controller")
-    gripper_joint: str = parameter("gripper_width", "joint_trajectory: name of the gripper's joint")
+    gripper_joint: str = parameter(
+        "gripper_width",
+        "joint_trajectory: name of the gripper's joint; of two fingers both, joined by a comma: each receives the same "
+        "position",
+    )
     gripper_open_m: float = parameter(0.08, "m, position of the open gripper", low=-1.0, high=1.0)
     gripper_closed_m: float = parameter(0.0, "m, position of the closed gripper", low=-1.0, high=1.0)
     trajectory_time_s: float = parameter(
@@ -86,6 +90,11 @@ class OutputConfig:
         0.05, "joint outputs: damping of the inverse in a singularity", low=1e-4, high=1.0
     )
 
+    @property
+    def gripper_joints(self) -> tuple[str, ...]:
+        """The names in `gripper_joint`."""
+        return tuple(name.strip() for name in self.gripper_joint.split(","))
+
     def __post_init__(self) -> None:
         faults = []
         moves, grips = self.output != "none", self.gripper_output != "none"
@@ -99,8 +108,10 @@ class OutputConfig:
                 faults.append(f"{name} = {topic!r} {topic_fault(topic)}")
         if moves and grips and self.output_topic == self.gripper_topic != "":
             faults.append(f"gripper_topic = {self.gripper_topic!r} must differ from output_topic")
-        if self.gripper_output == "joint_trajectory" and not self.gripper_joint:
-            faults.append("gripper_joint = '' must name the joint of gripper_output = 'joint_trajectory'")
+        if self.gripper_output == "joint_trajectory" and not all(self.gripper_joints):
+            faults.append(
+                f"gripper_joint = {self.gripper_joint!r} must name each joint of gripper_output = 'joint_trajectory'"
+            )
         if self.gripper_open_m == self.gripper_closed_m:
             faults.append(f"gripper_closed_m = {self.gripper_closed_m} must differ from gripper_open_m")
         if self.output in JOINT_OUTPUTS:

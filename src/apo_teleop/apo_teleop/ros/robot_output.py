@@ -57,7 +57,7 @@ class RobotOutput:
                 robot.gripper_output,
                 robot.gripper_topic,
                 frame,
-                [robot.gripper_joint],
+                robot.gripper_joints,
                 robot.trajectory_time_s,
             )
         self.measured: dict[str, MeasuredStream] = {}  # what the output needs of the robot, beside its pose
@@ -134,8 +134,9 @@ class RobotOutput:
     def grip(self, values: np.ndarray, observation_ns: int) -> None:
         """Sends the gripper one command; arguments as of `move`."""
         if self._gripper is not None:
-            position = np.array([self._gripper_position(values[GRIPPER])])
-            self._gripper.publish(position, self._stamp(self._config.gripper_output, observation_ns))
+            count = len(self._config.gripper_joints) if self._config.gripper_output == "joint_trajectory" else 1
+            positions = np.full(count, self._gripper_position(values[GRIPPER]))
+            self._gripper.publish(positions, self._stamp(self._config.gripper_output, observation_ns))
 
     def _stamp(self, kind: str, observation_ns: int) -> Time:
         policy = self._config.output_stamp
