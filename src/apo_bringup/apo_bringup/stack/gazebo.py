@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 from apo_bringup.stack.arms import arms_dir
-from apo_core.errors import ConfigError
+from apo_core.errors import ApoError
 
 WORLD, MODEL = "apo", "panda"  # names of the world in world.sdf and of the arm in it
 PACKAGES = ("ros_gz_sim", "ros_gz_bridge")
@@ -38,12 +38,12 @@ def check_installed(has: Callable[[str], bool] = is_installed) -> None:
     """Rejects a start without Gazebo.
 
     Raises:
-        ConfigError: one line that names the missing packages and how they are installed.
+        ApoError: one line that names the missing packages and how they are installed.
     """
     missing = [package for package in PACKAGES if not has(package)]
     if missing:
         install = f"sudo apt-get install ros-{os.environ.get('ROS_DISTRO') or 'jazzy'}-ros-gz"
-        raise ConfigError("gazebo.launch.py", [f"{', '.join(missing)} not installed: {install}"])
+        raise ApoError(f"gazebo.launch.py: {', '.join(missing)} not installed: {install}")
 
 
 def server_arguments(*, gui: bool) -> str:
