@@ -1,4 +1,4 @@
-"""World, arm and bridge of config/arms/gazebo: valid, physical, of the Panda's kinematics, and as their contract has it."""
+"""World, arm and bridge of config/arms/gazebo: valid, physical, with the Panda's kinematics, as their contract has it."""
 
 import ctypes
 import ctypes.util
@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import yaml
 
-mujoco = pytest.importorskip("mujoco", reason="MuJoCo is missing: run 'make setup'")
+pytest.importorskip("mujoco", reason="MuJoCo is missing: run 'make setup'")
 
+import mujoco
 from arm_chains import GAZEBO, PANDA_JOINTS, PANDA_LINKS, PANDA_READY
 from mujoco_arm import MujocoArm, load, plugin_values
 
@@ -178,10 +179,11 @@ def test_the_tip_is_where_the_published_parameters_have_it(positions, place):
 def test_the_reach_covers_the_workspace():
     shoulder, wrist_to_tip = np.array([0, 0, 0.333]), np.hypot(0.088, FLANGE_M + TIP_M)
     reach = 0.316 + 0.384 + wrist_to_tip
-    corners = np.array(np.meshgrid(*zip(CONTRACT.limits.workspace_low, CONTRACT.limits.workspace_high))).reshape(3, 8)
-    assert np.linalg.norm(corners.T - shoulder, axis=1).max() < reach
+    low, high = np.array(CONTRACT.limits.workspace_low), np.array(CONTRACT.limits.workspace_high)
+    farthest = np.maximum(np.abs(low - shoulder), np.abs(high - shoulder))
+    assert np.linalg.norm(farthest) < reach
     start = ARM.at(PANDA_READY).position
-    assert np.all(start > CONTRACT.limits.workspace_low) and np.all(start < CONTRACT.limits.workspace_high)
+    assert np.all(start > low) and np.all(start < high)
 
 
 def test_the_arm_starts_ready_and_rests_there():
@@ -225,9 +227,7 @@ def test_the_agent_sees_the_table_in_the_workspace_and_the_start():
 def test_the_wrist_camera_sees_the_tip():
     mount = next(joint for joint in URDF.iter("joint") if joint.get("name") == "wrist_camera_joint").find("origin")
     place, axes = np.array(numbers(mount.get("xyz"))), rotation(numbers(mount.get("rpy")))
-    tip, fingers = pixel([0, 0, TIP_M], place, axes, sensor_of("wrist")), []
-    for side in (-1, 1):
-        fingers.append(pixel([0, side * 0.04, TIP_M], place, axes, sensor_of("wrist")))
+    tip, *fingers = (pixel([0, y, TIP_M], place, axes, sensor_of("wrist")) for y in (0, -0.04, 0.04))
     assert np.all((tip > 0) & (tip < 224)) and tip[0] == pytest.approx(112)
     assert fingers[0][0] > 112 > fingers[1][0] and np.all((np.array(fingers) > 0) & (np.array(fingers) < 224))
 

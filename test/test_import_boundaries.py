@@ -102,7 +102,16 @@ PARTS = {
 
 ROS = {
     *("rclpy", "launch", "launch_ros", "apo_interfaces", "builtin_interfaces", "diagnostic_msgs", "geometry_msgs"),
-    *("control_msgs", "lifecycle_msgs", "rcl_interfaces", "rosgraph_msgs", "sensor_msgs", "std_msgs", "std_srvs", "trajectory_msgs"),
+    *(
+        "control_msgs",
+        "lifecycle_msgs",
+        "rcl_interfaces",
+        "rosgraph_msgs",
+        "sensor_msgs",
+        "std_msgs",
+        "std_srvs",
+        "trajectory_msgs",
+    ),
 }
 TORCH = {"torch", "transformers", "peft", "accelerate"}
 HDF5 = {"h5py", "hdf5plugin"}

@@ -35,7 +35,9 @@ class MujocoArm:
         self._data = mujoco.MjData(self._model)
         self.joints = [self._model.joint(i).name for i in range(self._model.njnt)]
         gains, limits, starts = map(plugin_values, ("position_p_gain", "position_cmd_max", "initial_position"))
-        self._gain, self._limit, self.target = (np.array([part[j] for j in self.joints]) for part in (gains, limits, starts))
+        self._gain, self._limit, self.target = (
+            np.array([part[j] for j in self.joints]) for part in (gains, limits, starts)
+        )
         self._data.qpos[:] = self.target
         self.largest_torque = np.zeros(len(self.joints))  # share of the limit
 

@@ -118,7 +118,9 @@ def test_a_section_of_another_namespace_takes_nothing_away(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump({"/arm2/recorder": {"ros__parameters": {"auto": False}}}))
     for namespace in ("", "arm1"):
-        command = nodes.command_line(nodes.node("recorder"), {"auto": True}, namespace=namespace, params_files=[str(file)])
+        command = nodes.command_line(
+            nodes.node("recorder"), {"auto": True}, namespace=namespace, params_files=[str(file)]
+        )
         assert "auto:=true" in command
 
 

@@ -10,7 +10,14 @@ TENTH = 100_000_000  # ns
 def test_the_first_position_and_each_that_differs_becomes_a_goal():
     goals = GripperGoals(CONFIG)
     stream = [0.04, 0.04, 0.0395, 0.0, 0.0, 0.04]
-    assert [goals.goal(position, i * 3 * TENTH) for i, position in enumerate(stream)] == [0.04, None, None, 0.0, None, 0.04]
+    assert [goals.goal(position, i * 3 * TENTH) for i, position in enumerate(stream)] == [
+        0.04,
+        None,
+        None,
+        0.0,
+        None,
+        0.04,
+    ]
 
 
 def test_a_change_too_soon_becomes_a_goal_later():

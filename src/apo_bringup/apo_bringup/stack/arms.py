@@ -48,6 +48,4 @@ def arm_set(name: str, *, sim: bool) -> ArmSet:
         raise ConfigError("start", [f"arm {name!r} is in place of the simulation: leave out --sim (sim:=true)"])
     folder = arms_dir() / name
     urdf = folder / "arm.urdf"
-    return ArmSet(
-        str(folder / "contract.yaml"), str(folder / "parameters.yaml"), str(urdf) if urdf.is_file() else ""
-    )
+    return ArmSet(str(folder / "contract.yaml"), str(folder / "parameters.yaml"), str(urdf) if urdf.is_file() else "")

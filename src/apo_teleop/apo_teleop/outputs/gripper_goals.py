@@ -15,7 +15,9 @@ class GripperActionConfig:
     """Parameters of the node gripper_action. Raises ConfigError with every fault found."""
 
     action: str = parameter("gripper_cmd", "action of the gripper, of type control_msgs/action/GripperCommand")
-    command_topic: str = parameter("gripper/position", "Float64MultiArray of one position; gripper_topic of the arbiter")
+    command_topic: str = parameter(
+        "gripper/position", "Float64MultiArray of one position; gripper_topic of the arbiter"
+    )
     largest_effort: float = parameter(20.0, "N (N m), max_effort of a goal", low=0.0, high=1000.0)
     smallest_change: float = parameter(
         0.002, "m (rad) by which a position must differ from that of the last goal to become one", low=1e-6, high=1.0

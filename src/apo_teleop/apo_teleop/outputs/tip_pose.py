@@ -14,7 +14,6 @@ from apo_core.contract.topic_names import topic_fault
 from apo_core.errors import ConfigError, ObservationError
 from apo_teleop.outputs.kinematics import Arm
 
-
 _LINKS = ("base_link", "tip_link")
 
 
@@ -38,10 +37,9 @@ class TipPoseConfig:
         faults = []
         if not self.urdf_file and not self.robot_description_topic:
             faults.append("urdf_file = '' and robot_description_topic = '': one of them must name the URDF")
-        if self.robot_description_topic and topic_fault(self.robot_description_topic):
-            faults.append(
-                f"robot_description_topic = {self.robot_description_topic!r} {topic_fault(self.robot_description_topic)}"
-            )
+        topic = self.robot_description_topic
+        if topic and topic_fault(topic):
+            faults.append(f"robot_description_topic = {topic!r} {topic_fault(topic)}")
         if faults:
             raise ConfigError("config/tip_pose.yaml", faults)
 
@@ -106,7 +104,6 @@ class TipPose:
             raise
         except Exception as error:  # the description is somebody else's
             raise ConfigError(source, [f"cannot be used: {type(error).__name__}: {error}"]) from error
-
 
 
 def _state(contract: Contract, name: str, field: str) -> StateSpec:
