@@ -1,4 +1,4 @@
-"""World, arm and bridge of config/arms/gazebo: valid, physical, with the Panda's kinematics, as their contract has it."""
+"""World, arm and bridge of config/arms/gazebo: valid, physical, of Panda kinematics, as their contract has it."""
 
 import ctypes
 import ctypes.util

@@ -15,7 +15,7 @@ from launch_ros.actions import Node
 from launch_ros.utilities import evaluate_parameters
 
 from apo_bringup.stack import nodes
-from apo_core.errors import ConfigError
+from apo_core.errors import ApoError, ConfigError
 
 LAUNCH = Path(__file__).resolve().parents[3] / "launch"
 STARTS = {
@@ -27,7 +27,8 @@ STARTS = {
     "hitl": ["sim_bridge", "policy", "arbiter", "teleop", "recorder", "trainer"],
 }
 ARGUMENTS = {
-    "sim": "true",
+    "sim": "",
+    "arm": "",
     "robot": "",
     "params_file": "",
     "checkpoint_dir": "",
@@ -80,7 +81,7 @@ def description(name: str):
 
 
 def test_every_launch_file_is_covered():
-    assert {p.name.removesuffix(".launch.py") for p in LAUNCH.glob("*.launch.py")} == set(STARTS)
+    assert {p.name.removesuffix(".launch.py") for p in LAUNCH.glob("*.launch.py")} == {*STARTS, "gazebo"}
 
 
 @pytest.mark.parametrize("name", STARTS)
@@ -147,6 +148,41 @@ def test_on_a_robot_nothing_moves_by_itself_and_time_is_the_clocks():
 def test_on_a_robot_the_contract_must_be_given():
     with pytest.raises(ConfigError, match="no contract for teleop, arbiter"):
         Launched("teleop", sim="false")
+
+
+@pytest.mark.parametrize(
+    ("arm", "beside"),
+    [("franka", ["gripper_action"]), ("ur5e", ["tip_pose", "gripper_action"]), ("gazebo", ["tip_pose"])],
+)
+def test_one_argument_starts_an_arm_and_what_it_needs(arm, beside):
+    launched = Launched("teleop", arm=arm)
+    assert list(launched.nodes) == ["teleop", "arbiter", *beside]
+    folder = nodes.share_dir() / "config" / "arms" / arm
+    for name in launched.nodes:
+        assert launched.parameter_files(name)[-1] == str((folder / "parameters.yaml").resolve())
+        assert launched.parameters(name)["use_sim_time"] is False
+    assert launched.parameters("arbiter")["contract_file"] == str((folder / "contract.yaml").resolve())
+    assert ("urdf_file" in launched.parameters("arbiter")) == (arm == "gazebo")
+
+
+def test_files_of_a_persons_own_win_over_those_of_the_arm(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump({"/**/arbiter": {"ros__parameters": {"output": "none"}}}))
+    launched = Launched("teleop", arm="ur5e", robot="/robot.yaml", params_file=str(file))
+    assert launched.parameter_files("arbiter")[-1] == str(file)
+    assert launched.parameters("arbiter")["contract_file"] == "/robot.yaml"
+
+
+def test_an_arm_is_in_place_of_the_simulation():
+    with pytest.raises(ConfigError, match="arm 'ur5e' is in place of the simulation"):
+        Launched("teleop", arm="ur5e", sim="true")
+
+
+def test_without_gazebo_its_launch_file_ends_with_a_line():
+    with pytest.raises(
+        ApoError, match=r"ros_gz_sim, ros_gz_bridge not installed: sudo apt-get install ros-\w+-ros-gz$"
+    ):
+        Launched("gazebo")
 
 
 def test_given_folders_win_over_those_below_the_data_folder():

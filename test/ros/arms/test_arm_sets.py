@@ -100,7 +100,7 @@ def ready(driver: Driver) -> None:
 
 
 @each_arm
-def test_an_operator_moves_the_arm_and_it_stops(name, driver, start):
+def test_an_operator_moves_the_arm_stops_it_and_grips(name, driver, start):
     arm = start(name)
     limits, start_at = load_contract(arm.contract).limits, driver.tip
     ready(driver)
@@ -116,12 +116,6 @@ def test_an_operator_moves_the_arm_and_it_stops(name, driver, start):
     speeds = [np.linalg.norm(c.values[:3]) for c in driver.commands]
     assert max(speeds) <= limits.linear_speed and max(speeds) == pytest.approx(0.08, abs=1e-6)
     assert not driver.rejected, driver.rejected[:1]
-
-
-@each_arm
-def test_the_gripper_opens_and_closes(name, driver, start):
-    start(name)
-    ready(driver)
     opened, closed = OPEN_CLOSED[name]
     for value, place in ((1.0, closed), (-1.0, opened)):
         driver.values, expected = np.array([0, 0, 0.01, 0, 0, 0, value]), pytest.approx(place)
@@ -134,14 +128,13 @@ def test_the_arm_stays_in_the_box_and_slower_than_its_limit(name, driver, start)
     arm = start(name)
     limits = load_contract(arm.contract).limits
     ready(driver)
-    driver.values = np.array([0, 0, -1.0, 0, 0, 0, 0])  # beyond the limit
-    driver.until_source("HUMAN")
-    driver.spin_until(lambda: driver.tip[2] < limits.workspace_low[2] + 0.02, "the floor of the box")
+    driver.values = np.array([0, 1.0, 0, 0, 0, 0, 0])  # beyond the limit of speed
+    driver.spin_until(lambda: driver.tip[1] > limits.workspace_high[1] - 0.02, "a face of the box")
     driver.until_rest()
-    assert driver.tip[2] > limits.workspace_low[2] - 0.005
+    assert driver.tip[1] < limits.workspace_high[1] + 0.005
     assert max(np.linalg.norm(c.values[:3]) for c in driver.commands) <= limits.linear_speed * (1 + 1e-6)
-    driver.values = np.array([0, 0, 0.1, 0, 0, 0, 0])
-    driver.spin_until(lambda: driver.tip[2] > limits.workspace_low[2] + 0.05, "motion back up")
+    driver.values = np.array([0, -0.1, 0, 0, 0, 0, 0])
+    driver.spin_until(lambda: driver.tip[1] < limits.workspace_high[1] - 0.05, "motion back")
 
 
 @each_arm

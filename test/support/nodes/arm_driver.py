@@ -21,7 +21,7 @@ from apo_core.ros.qos import COMMANDS, LATCHED
 from apo_interfaces.msg import ActionCommand, OperatorCommand
 from apo_teleop.outputs.kinematics import Arm
 
-WAIT_S = 60.0  # limit of a wait for something that will come
+WAIT_S = 90.0  # limit of a wait for something that will come
 RATE_HZ = 60.0  # of the reports
 SYSTEM_DEFAULT = QoSProfile(depth=10)
 
