@@ -8,6 +8,7 @@ pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' or sourc
 
 WAIT_S = 60.0  # limit of a wait for something that will come
 PROGRAM = """
+import ctypes
 import sys
 import rclpy
 from apo_core.ros.lifecycle import LifecycleBase
@@ -32,6 +33,11 @@ class Failing(LifecycleBase):
         super().trigger_deactivate()
         if "broken" in sys.argv:
             raise RuntimeError("the second error")
+
+    def destroy_node(self):
+        super().destroy_node()
+        if "blocked" in sys.argv:
+            ctypes.PyDLL(None).pause()  # holds Python's lock, as rclpy does while it calls the middleware
 
 
 raise SystemExit(run(Failing, events="events" in sys.argv))
@@ -64,6 +70,14 @@ def test_failure_of_the_deactivation_is_logged_and_hides_nothing(next_domain):
     assert done.returncode == 1
     assert "RuntimeError: the second error" in done.stderr
     assert done.stderr.rstrip().endswith("ValueError: the first error")
+
+
+def test_a_node_that_blocks_in_the_middleware_ends_with_its_stacks(next_domain):
+    done = end_of(next_domain(), "blocked")
+    assert done.stdout.splitlines() == ["safe command True", "closed"]
+    assert done.returncode == 1
+    assert "Timeout (0:00:10)!" in done.stderr
+    assert 'in destroy_node' in done.stderr and "in _destroy" in done.stderr
 
 
 def test_a_domain_that_no_node_can_use_is_an_error_in_a_line():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import signal
 import sys
@@ -31,6 +32,7 @@ except ImportError:
 
 CONFIGURATION_FAULT = 2  # exit status: starting again would end the same way
 FLUSH_TIMEOUT_S = 0.5  # a subscriber that was killed never acknowledges
+DESTROY_TIMEOUT_S = 10.0  # of the node in the middleware: it takes milliseconds, or it is blocked for ever
 
 
 def _deactivate(node: Node) -> None:
@@ -48,6 +50,23 @@ def _wait_for_subscribers(node: Node) -> None:
     with contextlib.suppress(Exception):  # a middleware without acknowledgements
         for publisher in node.publishers:
             publisher.wait_for_all_acked(Duration(seconds=max(0.0, due - time.monotonic())))
+
+
+def _destroy(node: Node | None, executor: Executor | None) -> None:
+    """Takes node and context out of the middleware.
+
+    Fast DDS can deadlock there (eProsima/Fast-DDS issue 6502) with Python's lock held: only the thread of faulthandler
+    can still act. It then writes every stack to stderr and ends the process with status 1.
+    """
+    faulthandler.dump_traceback_later(DESTROY_TIMEOUT_S, exit=True)
+    try:
+        if node is not None:
+            node.destroy_node()
+        if executor is not None:
+            executor.shutdown(timeout_sec=1.0)
+        rclpy.try_shutdown()
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def event_driven(node: Node) -> bool:
@@ -71,7 +90,8 @@ def run(factory: Callable[[], Node], args: list[str] | None = None, events: bool
 
     A lifecycle node with the parameter `autostart` true is configured and activated at once; an active one is
     deactivated at the end, while it can still publish its last command, also when a callback raised. A node may have
-    `close()`, called after that, to join its threads. One with `realtime_priority` gets it (`raise_priority`).
+    `close()`, called after that, to join its threads. A middleware that then blocks for DESTROY_TIMEOUT_S ends the
+    process with status 1. One with `realtime_priority` gets it (`raise_priority`).
 
     Args:
         factory: makes the node.
@@ -116,8 +136,5 @@ def run(factory: Callable[[], Node], args: list[str] | None = None, events: bool
             if close is not None:
                 close()
             _wait_for_subscribers(node)
-            node.destroy_node()
-        if executor is not None:
-            executor.shutdown(timeout_sec=1.0)
-        rclpy.try_shutdown()
+        _destroy(node, executor)
     return status
