@@ -47,8 +47,12 @@ def killed_after(steps: int, spin_s: float, *arguments) -> int:
     send.close()
     tick = 0
     while tick < steps:
-        assert receive.poll(WAIT_S)
-        tick = receive.recv()
+        assert receive.poll(WAIT_S), f"no step after {tick} within {WAIT_S} s"
+        try:
+            tick = receive.recv()
+        except EOFError:
+            process.join(WAIT_S)
+            pytest.fail(f"the recorder ended by itself with status {process.exitcode} after step {tick}")
     until = time.perf_counter() + spin_s
     while time.perf_counter() < until:  # not always in the same line of the recorder
         pass
