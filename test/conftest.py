@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hang_guard import *  # noqa: F403 (hooks of pytest)
 from hypothesis import HealthCheck, settings
 from small_contract import contract_data
 
@@ -24,6 +25,7 @@ os.environ.update(
     ROS_AUTOMATIC_DISCOVERY_RANGE="SYSTEM_DEFAULT",
     FASTRTPS_DEFAULT_PROFILES_FILE=_PROFILE,
     FASTDDS_DEFAULT_PROFILES_FILE=_PROFILE,
+    APO_END_WITH_PARENT="1",  # no node outlives a test process that is killed
 )
 
 # before any test imports MuJoCo, which takes its GL library then and keeps it; rendering raises if there is none

@@ -8,39 +8,20 @@ import time
 
 import numpy as np
 import pytest
+from recording_program import STEPS_PER_S, record
 
 from apo_core.errors import EpisodeFormatError
-from apo_core.types import EpisodeOutcome, Outcome
 from apo_episodes.reader import list_episodes, read_episode, verify_checksums
 from apo_episodes.recovery import list_partial, recover_episode
-from apo_recorder.episode_state import DropCounts, EpisodeEnd
-from apo_recorder.writer_thread import EpisodeWriterThread
 
-KILLS, STEPS_PER_EPISODE, STEPS_PER_S = 50, 25, 10
+KILLS, STEPS_PER_EPISODE, EPISODES = 50, 25, 8
 WAIT_S = 30.0
-END = EpisodeEnd(EpisodeOutcome(Outcome.SUCCESS, "over", True, False), "over", 0, DropCounts())
-
-
-def record(directory, contract, make_info, make_step, reported) -> None:
-    """Records one episode after the other and reports each step that was handed over, until it is killed."""
-    writer = EpisodeWriterThread(directory, contract, "zstd", 1000)
-    tick = 0
-    while True:
-        if tick % STEPS_PER_EPISODE == 0:
-            if tick:
-                writer.end(END)
-            writer.begin(make_info(f"e{tick // STEPS_PER_EPISODE:03d}"))
-        tick += 1
-        writer.append(make_step(tick))
-        reported.send(tick)
-        # a disk that keeps up with the robot: a second of steps at most is not written, one of which is in work
-        while writer.waiting_steps >= STEPS_PER_S - 1:
-            os.sched_yield()
 
 
 def killed_after(steps: int, spin_s: float, *arguments) -> int:
     """Kills a recorder that has handed over so many steps; returns the last one it reported."""
-    context = multiprocessing.get_context("fork")
+    # from a process without threads: a fork of this one would inherit the locks that its other threads hold
+    context = multiprocessing.get_context("forkserver")
     receive, send = context.Pipe(duplex=False)
     process = context.Process(target=record, args=(*arguments, send))
     process.start()
@@ -66,14 +47,15 @@ def killed_after(steps: int, spin_s: float, *arguments) -> int:
     return tick
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_kill_at_random_moments(tmp_path, small_contract, make_info, make_step):
     rng = random.Random(7)
+    steps_made = [make_step(tick) for tick in range(1, STEPS_PER_EPISODE * EPISODES + 1)]
+    infos = [make_info(f"e{index:03d}") for index in range(EPISODES)]
     recovered = published = 0
     for kill in range(KILLS):
         directory = tmp_path / str(kill)
         steps = rng.randint(1, 3 * STEPS_PER_EPISODE)
-        reported = killed_after(steps, rng.uniform(0, 0.01), directory, small_contract, make_info, make_step)
+        reported = killed_after(steps, rng.uniform(0, 0.01), directory, small_contract, infos, steps_made)
         whole = list_episodes(directory)
         published += len(whole)
         for journal in list_partial(directory):
@@ -87,7 +69,7 @@ def test_kill_at_random_moments(tmp_path, small_contract, make_info, make_step):
         for path in sorted(set(whole)):
             episode = read_episode(path)
             assert verify_checksums(path) == []
-            step = make_step(int(episode.ticks[-1]))
+            step = steps_made[int(episode.ticks[-1]) - 1]
             np.testing.assert_array_equal(episode.images["front"][-1], step.observation.images["front"])
             ticks += episode.ticks.tolist()
         assert ticks == list(range(1, len(ticks) + 1))

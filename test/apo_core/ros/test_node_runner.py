@@ -77,7 +77,7 @@ def test_a_node_that_blocks_in_the_middleware_ends_with_its_stacks(next_domain):
     assert done.stdout.splitlines() == ["safe command True", "closed"]
     assert done.returncode == 1
     assert "Timeout (0:00:10)!" in done.stderr
-    assert 'in destroy_node' in done.stderr and "in _destroy" in done.stderr
+    assert "in destroy_node" in done.stderr and "in _destroy" in done.stderr
 
 
 def test_a_domain_that_no_node_can_use_is_an_error_in_a_line():
