@@ -94,6 +94,7 @@ PARTS = {
     "apo_experiments": {"base_policy": {""}, "compare": {""}, "": set()},
     "apo_bringup": {
         "stack": set(),
+        "chaos": {"stack"},
         "console": {"stack"},
         "session": {"stack"},
         "": {"stack", "console", "session"},

@@ -158,6 +158,10 @@ COMMANDS = {
     "evaluate": Command(
         "measure a policy alone on seeds of the simulation, base policy or adapter", "apo_experiments.evaluate"
     ),
+    "chaos": Command(
+        "the stack in simulation under a seeded schedule of faults, with a report of what held",
+        "apo_bringup.chaos.chaos",
+    ),
     "sessions": Command("the reports of several demo runs as one table", "apo_bringup.session.summary"),
     "policy": Command(
         "describe a policy's checkpoint and its needs; bind a published one to a robot", "apo_vla.cli.cli"

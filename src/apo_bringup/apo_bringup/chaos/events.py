@@ -1,0 +1,120 @@
+"""What is observed of the running stack, as values with a time. Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+NANOSECONDS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something at a time of the system clock: sending for commands, arrival beside the arbiter for its inputs."""
+
+    t: int  # ns
+
+
+@dataclass(frozen=True, slots=True)
+class Command(Event):
+    """A command of the arbiter."""
+
+    tick: int
+    values: tuple[float, ...]
+    source: str
+    reason: str
+    stamp: int  # ns, ROS time
+    observation: int
+    chunk: int
+
+
+@dataclass(frozen=True, slots=True)
+class RobotTwist(Event):
+    """What the arm receives."""
+
+    observation: int
+    twist: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pose(Event):
+    """The end effector's position arrived."""
+
+    position: tuple[float, ...]
+    foreign: bool = False  # sent by a fault
+
+
+@dataclass(frozen=True, slots=True)
+class Operator(Event):
+    """A sample of the operator arrived."""
+
+    acts: bool  # connected and active
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk(Event):
+    """An answer of the policy arrived."""
+
+    usable: bool  # no fault, all values finite
+
+
+@dataclass(frozen=True, slots=True)
+class Estop(Event):
+    """A stop was requested (true), or has been cleared (false)."""
+
+    stop: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Publishers(Event):
+    """Number of publishers of a topic that may have one only."""
+
+    topic: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arbiter(Event):
+    """The arbiter's process: whether it can run, and who it is."""
+
+    pid: int  # 0: there is none
+    runs: bool  # false: there is none, or it is stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Starved(Event):
+    """The arbiter was ready to run and got no processor, since the last such event."""
+
+    ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Now(Event):
+    """Time goes on, and nothing else has happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class News(Event):
+    """Anything else, for the runner."""
+
+    what: str  # alive, status, episode, adapter, trainer, injected, answer
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+_TYPES = {kind.__name__: kind for kind in (Command, RobotTwist, Pose, Operator, Chunk, Estop, Publishers, News)}
+
+
+def encode(event: Event) -> str:
+    """One line of JSON."""
+    values = [getattr(event, spec.name) for spec in fields(event)]
+    return json.dumps([type(event).__name__, *values], separators=(",", ":"))
+
+
+def decode(line: str) -> Event | None:
+    """The event of a line; None for a line that is none."""
+    try:
+        name, *values = json.loads(line)
+        return _TYPES[name](*(tuple(value) if isinstance(value, list) else value for value in values))
+    except (ValueError, KeyError, TypeError):
+        return None

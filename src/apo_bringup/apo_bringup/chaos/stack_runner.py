@@ -1,0 +1,183 @@
+"""The stack under test: `apo up` as a user types it, one for each machine, its output, and the witness."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from apo_bringup.chaos.events import Event, decode
+from apo_bringup.chaos.machine.processes import nodes_below
+from apo_bringup.chaos.schedule import NODES
+from apo_bringup.stack import nodes
+from apo_core.system.parent_death import end_with_parent
+
+_SET_PIPE_SIZE, _PIPE_BYTES = 1031, 4096  # F_SETPIPE_SZ; a small pipe is soon full
+_END_S = 40.0
+_end_with_this_process = partial(end_with_parent, signal.SIGINT)
+
+# short trials with an operator in most of them, and short training runs
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "sim_bridge": {"horizon": 70, "auto_reset_delay_s": 0.5},
+    "teleop": {"takeover_step": 25, "stall_steps": 10, "min_drive_steps": 10},
+    "trainer": {
+        "every_n_episodes": 6,
+        "steps": 2,
+        "warmup_steps": 0,
+        "batch_size": 4,
+        "held_out_samples": 4,
+        "gate_min_samples": 0,
+        "gate_undesirable_samples": 1000,
+        "gate_l1_tolerance": 1000.0,
+        "gate_rise_nats": -1000.0,
+        "gate_fall_nats": -1000.0,
+        "gate_edge_rise": 1.0,
+        "threads": 1,
+        "gate_own_success_nats": -100000.0,
+        "resume_every_steps": 0,
+        "niceness": 15,
+    },
+    "policy": {"torch_threads": 1},
+}
+
+
+class Output:
+    """What `apo up` prints, into a file; can stop reading.
+
+    Args:
+        stream: the end of the pipe to read from.
+        log: file that receives it.
+    """
+
+    def __init__(self, stream: Any, log: Path):
+        fcntl.fcntl(stream, _SET_PIPE_SIZE, _PIPE_BYTES)
+        self.reads = threading.Event()
+        self.reads.set()
+        self._thread = threading.Thread(target=self._run, args=(stream, log), daemon=True)
+        self._thread.start()
+
+    def _run(self, stream: Any, log: Path) -> None:
+        with log.open("ab") as file:
+            while data := os.read(stream.fileno(), 65536):
+                file.write(data)
+                file.flush()
+                self.reads.wait()
+
+
+class StackRunner:
+    """Starts and ends the stack and the witness.
+
+    Args:
+        output: folder of the run; the nodes write into `data` below it.
+        machines: node -> command that runs a program on its machine; nodes that are missing run here.
+        environment: of all processes.
+    """
+
+    def __init__(self, output: Path, machines: Mapping[str, Sequence[str]], environment: Mapping[str, str]):
+        self.data, self.outputs = output / "data", []
+        self.events: queue.Queue[Event] = queue.Queue()
+        self._output, self._machines, self._environment = output, machines, dict(environment)
+        self._programs = {name: str(nodes.executable_path(nodes.node(name))) for name in NODES}
+        self._ups: list[subprocess.Popen] = []
+        self._witness: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        """Starts every machine's nodes, and the witness beside the arbiter."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        (self._output / "log").mkdir(exist_ok=True)
+        file = self._output / "parameters.yaml"
+        file.write_text(yaml.safe_dump({f"/**/{name}": {"ros__parameters": v} for name, v in PARAMETERS.items()}))
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for name in NODES:
+            groups.setdefault(tuple(self._machines.get(name, ())), []).append(name)
+        apo = [sys.executable, "-c", "import sys; from apo_bringup.cli import main; sys.exit(main())"]
+        for prefix, names in groups.items():
+            options = ["--sim", "--operator", "scripted", "--data-dir", str(self.data), "--params-file", str(file)]
+            options += ["--expert-dir", str(self._output / "no_expert")]
+            up = subprocess.Popen(
+                [*prefix, *apo, "up", *options, *names],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                start_new_session=True,
+                preexec_fn=_end_with_this_process,
+            )
+            self._ups.append(up)
+            self.outputs.append(Output(up.stdout, self._output / "log" / f"{'_'.join(names)}.log"))
+        self._witness = subprocess.Popen(
+            [*self._machines.get("arbiter", ()), sys.executable, "-m", "apo_bringup.chaos.witness_node"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=(self._output / "log" / "witness.log").open("w"),
+            env=self._environment,
+            text=True,
+            start_new_session=True,
+        )
+        threading.Thread(target=self._read, args=(self._witness.stdout,), daemon=True).start()
+
+    def _read(self, stream: Any) -> None:
+        for line in stream:
+            event = decode(line)
+            if event is not None:
+                self.events.put(event)
+
+    def ask(self, request: Mapping[str, Any]) -> None:
+        """Sends the witness a request.
+
+        Raises:
+            RuntimeError: it has ended.
+        """
+        if self._witness is None or self._witness.stdin is None or self._witness.poll() is not None:
+            raise RuntimeError(f"the witness has ended, see {self._output / 'log' / 'witness.log'}")
+        self._witness.stdin.write(json.dumps(request) + "\n")
+        self._witness.stdin.flush()
+
+    @property
+    def ended(self) -> bool:
+        """Whether some `apo up` has ended, or the witness."""
+        processes = [*self._ups, *([self._witness] if self._witness else [])]
+        return any(process.poll() is not None for process in processes)
+
+    def pids(self) -> dict[str, int]:
+        """Node -> its process; those that do not run are missing."""
+        found: dict[str, int] = {}
+        for up in self._ups:
+            found |= nodes_below(up.pid, self._programs)
+        return found
+
+    def stop(self) -> list[str]:
+        """Ends everything as Ctrl-C does; returns what did not end by itself."""
+        for output in self.outputs:
+            output.reads.set()
+        left = []
+        for up in self._ups:
+            if up.poll() is None:
+                up.send_signal(signal.SIGINT)
+        until = time.monotonic() + _END_S
+        for up in self._ups:
+            try:
+                up.wait(max(0.1, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                left.append(f"apo up (process {up.pid}) did not end within {_END_S:.0f} s")
+                os.killpg(up.pid, signal.SIGKILL)
+        if self._witness is not None and self._witness.stdin is not None:
+            if self._witness.poll() is None:
+                self._witness.stdin.close()
+            try:
+                self._witness.wait(10.0)
+            except subprocess.TimeoutExpired:
+                self._witness.kill()
+        return left
