@@ -142,6 +142,23 @@ def test_a_step_of_the_clock_breaks_the_episode_off_and_the_next_is_whole(make_r
     assert rig.writer.ends[1].drops == DropCounts()
 
 
+def test_a_command_whose_stamp_goes_back_breaks_the_episode_off(make_rig):
+    rig = make_rig(lockstep=False)
+    rig.begin()
+    for tick in (501, 502):
+        rig.tick(tick)
+    rig.observe(503)
+    rig.command(503, stamp_ns=2 * TICK)  # the arbiter's clock alone was set back
+    (end,) = rig.writer.ends
+    assert (end.outcome.outcome, end.outcome.reason) == (Outcome.UNLABELED, "clock_set_back")
+    assert rig.ticks() == [[501, 502]]
+    rig.begin()
+    for tick in (504, 505):
+        rig.tick(tick)
+    rig.recording.request_end(Outcome.SUCCESS, "done", 505 * TICK)
+    assert rig.ticks()[1] == [504, 505]
+
+
 def test_stop_without_an_episode_does_nothing(make_rig):
     rig = make_rig()
     rig.recording.stop("recorder_stopped", 0)

@@ -270,6 +270,20 @@ def test_a_run_without_data_fails_with_the_reason(client, start, tmp_path):
     assert failed.adapter_version == 0
 
 
+def test_runs_that_end_differently_follow_each_other(client, start, tmp_path):
+    episodes = tmp_path / "episodes"
+    shutil.copytree(EPISODES, episodes)
+    process = start(episode_dir=str(episodes))
+    client.request()
+    assert client.until_state(TrainerStatus.PUBLISHED, TrainerStatus.FAILED).state == TrainerStatus.PUBLISHED
+    shutil.rmtree(episodes)
+    client.request()
+    failed = client.until_state(TrainerStatus.FAILED)
+    assert "no sample to train on" in failed.message
+    assert client.call_cancel().message == "no run is training"
+    assert process.poll() is None
+
+
 def test_the_end_of_the_node_stops_the_run_and_publishes_nothing(client, start, tmp_path):
     process = start(steps=1_000_000)
     client.request()

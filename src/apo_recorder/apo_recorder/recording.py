@@ -15,7 +15,7 @@ from apo_core.contract.contract import Contract
 from apo_core.observation_sync import ObservationSync
 from apo_core.types import EpisodeInfo, EpisodeKind, ExecutedCommand, OperatorEvent, Outcome, Step, TaskProgress
 from apo_recorder.alignment import CommandAlignment, Pairing
-from apo_recorder.clock_steps import ClockSteps
+from apo_recorder.clock_steps import SET_BACK, ClockSteps
 from apo_recorder.config import RecorderConfig
 from apo_recorder.episode_state import DropCounts, EpisodeEnd, EpisodeState, Phase
 from apo_recorder.requests import AutoEpisodes, AutoStart, episode_id, parse_tags
@@ -56,6 +56,9 @@ class Recording:
         self._sync = ObservationSync(contract)
         self._content = ContentWatch(contract, config.frozen_m)
         self._clock = ClockSteps()
+        self._command_ns = (
+            -1
+        )  # stamp of the newest command; the arbiter's clock may step where the observations' does not
         self._out_of_order = 0
         self._alignment = CommandAlignment(tolerance_ns, round(config.observation_wait_s * 1e9), config.auto)
         self._state = EpisodeState(len(contract.images), round(config.end_wait_s * 1e9))
@@ -92,6 +95,7 @@ class Recording:
             self._complete(now_ns, _END_OF_TIME_NS)
         self._recent.clear()
         self._alignment.restart()
+        self._command_ns = -1
 
     @property
     def clock_steps(self) -> int:
@@ -127,7 +131,10 @@ class Recording:
         return ""
 
     def on_command(self, command: ExecutedCommand) -> None:
-        """A command of the arbiter."""
+        """A command of the arbiter; one whose stamp goes back ends the episode before it."""
+        if command.stamp_ns < self._command_ns:
+            self._restart(SET_BACK, command.receive_ns)
+        self._command_ns = command.stamp_ns
         self._alignment.add_command(command)
         self._content.command(command.action)
         self.advance(command.receive_ns)

@@ -138,8 +138,12 @@ class TrainerNode(Node):
         process.join()
         self._process = None
         status = of_result(process.run_id, result, self._latest.step, self._latest.steps)
-        log = self.get_logger().error if status.state == TrainerState.FAILED else self.get_logger().info
-        log(f"run {process.run_id}: {result['state']}: {result['message']}")
+        text = f"run {process.run_id}: {result['state']}: {result['message']}"
+        # rclpy allows one severity for each line of code
+        if status.state == TrainerState.FAILED:
+            self.get_logger().error(text)
+        else:
+            self.get_logger().info(text)
         self._publish_status(status)
 
     def _publish_status(self, status: RunStatus) -> None:

@@ -123,7 +123,7 @@ def test_a_gap_without_a_processor_is_none():
     assert violations(stream(range(1, 5)) + hungry) == []
 
 
-def test_a_stopped_arbiter_has_no_gap_and_one_that_goes_on_may_need_a_moment():
+def test_a_stopped_arbiter_has_no_gap():
     stopped, resumed = Arbiter(START + 4 * PERIOD, 77, False), Arbiter(START + 100 * PERIOD, 77, True)
     after = dataclasses.replace(command(101), tick=5)
     assert violations([*stream(range(1, 5)), stopped, resumed, *inputs(101), after]) == []

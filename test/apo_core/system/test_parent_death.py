@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from apo_core.system.parent_death import END_WITH_PARENT
+from apo_core.system.parent_death import END_WITH_PARENT, STARTED_BY
 
 CHILD = """
 import ctypes, signal, time
@@ -38,3 +38,29 @@ def test_a_child_ends_with_its_killed_parent():
         parent.kill()
         # the child holds the pipe as well: it ends with both
         assert parent.communicate(timeout=30)[0] == b""
+
+
+def test_a_child_whose_parent_has_ended_before_it_asks_ends():
+    # the parent ends at once; only then does the child go on
+    waiting = f"import sys; sys.stdin.read()\n{CHILD}"
+    parent = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', sys.argv[1]])"
+    made = subprocess.Popen(
+        ["/bin/sh", "-c", 'APO_STARTED_BY=$$ "$0" -c "$1" "$2"; exit', sys.executable, parent, waiting],
+        env={**os.environ, END_WITH_PARENT: "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with made:
+        made.wait(30)
+        output, errors = made.communicate("", timeout=30)
+    assert (output, errors) == ("", "the process that started this one has ended\n")
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_a_parent_and_its_parent_count_as_the_one_that_started(levels):
+    command = [sys.executable, "-c", CHILD] if levels == 1 else [sys.executable, "-c", PARENT, CHILD]
+    environment = {**os.environ, END_WITH_PARENT: "1", STARTED_BY: str(os.getpid())}
+    child = subprocess.run(command, env=environment, capture_output=True, check=True, timeout=60)
+    assert int(child.stdout) == signal.SIGINT

@@ -40,7 +40,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "held_out_samples": 4,
         "gate_min_samples": 0,
         "gate_undesirable_samples": 1000,
-        "gate_l1_tolerance": 1000.0,
+        "gate_l1_tolerance": 100.0,
         "gate_rise_nats": -1000.0,
         "gate_fall_nats": -1000.0,
         "gate_edge_rise": 1.0,

@@ -23,7 +23,7 @@ from xmlrpc.client import Fault, ServerProxy
 from supervisor.xmlrpc import SupervisorTransport
 
 from apo_core.ros.node_runner import CONFIGURATION_FAULT
-from apo_core.system.parent_death import END_WITH_PARENT, end_with_parent
+from apo_core.system.parent_death import END_WITH_PARENT, STARTED_BY, end_with_parent
 
 STOP_WAIT_S = 15  # SIGINT first; SIGKILL after this
 # A fault of the configuration, or of RMW_IMPLEMENTATION (rcl's status): a node would end the same way again.
@@ -123,7 +123,7 @@ def configuration(
         "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
     }
     for program in programs:
-        environment = {END_WITH_PARENT: "1", **program.environment}
+        environment = {END_WITH_PARENT: "1", STARTED_BY: str(os.getpid()), **program.environment}
         config[f"program:{program.name}"] = {
             "command": escape(" ".join(map(_word, program.command))),
             "environment": escape(",".join(f'{key}="{value}"' for key, value in environment.items())),

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from apo_core.system.parent_death import END_WITH_PARENT
+from apo_core.system.parent_death import END_WITH_PARENT, STARTED_BY
 from apo_trainer.config import TrainerConfig, write_config
 from apo_trainer.states import RunState
 
@@ -51,7 +51,7 @@ class TrainingProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, END_WITH_PARENT: "1", "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, END_WITH_PARENT: "1", STARTED_BY: str(os.getpid()), "PYTHONUNBUFFERED": "1"},
             )
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._reader = threading.Thread(
