@@ -11,9 +11,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-# before rclpy is imported: away from whatever else runs on this machine
+from apo_core.ros.environment import transport_environment
+
+# before rclpy is imported: away from whatever else runs on this machine, on the transport of the arbiter
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+os.environ.update(transport_environment(os.environ, has_images=False))
 
 import numpy as np
 import rclpy

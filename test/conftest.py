@@ -15,11 +15,12 @@ from hypothesis import HealthCheck, settings
 from small_contract import contract_data
 
 from apo_core.contract.contract import Contract, contract_from_dict
+from apo_core.system.shared_memory import remove_dead_segments
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, Observation, Step
 from apo_sim_bridge.sim.rendering import prepare_backend
 
 # before rclpy is imported; child processes inherit it. LOCALHOST would add shared memory to what the profile names.
-_PROFILE = str(Path(__file__).parent / "support" / "fastdds_udp_loopback.xml")
+_PROFILE = str(Path(__file__).parents[1] / "config" / "fastdds_loopback_udp.xml")
 os.environ.update(
     RMW_IMPLEMENTATION="rmw_fastrtps_cpp",
     ROS_AUTOMATIC_DISCOVERY_RANGE="SYSTEM_DEFAULT",
@@ -36,23 +37,15 @@ with contextlib.suppress(RuntimeError):
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
-_SHARED_MEMORY = Path("/dev/shm")
 _DOMAINS_OF_A_RUN = 20
 _RTPS_PORT_BASE, _RTPS_PORTS_OF_A_DOMAIN = 7400, 250
 
 
 @pytest.fixture(scope="session", autouse=True)
 def dead_segments_removed() -> Iterator[None]:
-    """Frees what Fast DDS cannot: a node that a test kills leaves 16 MB of shared memory behind."""
+    """Frees what Fast DDS cannot: a node with shared memory that a test kills leaves 16 MB behind."""
     yield
-    for lock in _SHARED_MEMORY.glob("fastrtps_*_el"):
-        try:
-            with lock.open() as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # its owner lives, or has removed it
-            continue
-        for path in (lock.with_name(lock.name.removesuffix("_el")), lock):
-            path.unlink(missing_ok=True)
+    remove_dead_segments()
 
 
 def _next_empty(ids: Iterator[int]) -> int:

@@ -2,17 +2,18 @@
 
     source scripts/env.sh && python bench/middleware/killed_peers.py --transport udp --kills 2000 --seed 1
 
-Three kinds of process receive 640 x 480 images and small status messages and publish them at 20 Hz: peers, which are
-killed with SIGKILL; survivors that make and destroy their nodes for ever, as a test run does; and two steady ones with
-one node each, as arbiter and teleop are. A process that ends without having been killed is a crash. One without
-progress for --hang seconds is a hang: its Python stacks go to stderr (with --gdb its native ones as well), and another
-takes its place. Processes are forked from this one, which has imported rclpy and never starts it: that takes
-milliseconds.
+Three kinds of process receive 640 x 480 images (at 5 Hz of a camera, to spare the processor) and small status messages
+(at 20 Hz) and publish them: peers, which are killed with SIGKILL; survivors that make and destroy their nodes for ever,
+as a test run does; and two steady ones with one node each, as arbiter and teleop are. A process that ends without
+having been killed is a crash. One without progress for --hang seconds is a hang: its Python stacks go to stderr (with
+--gdb its native ones as well), and another takes its place. Processes are forked from this one, which has imported
+rclpy and never starts it: that takes milliseconds.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import faulthandler
 import fcntl
@@ -34,7 +35,7 @@ from transports import TRANSPORTS
 
 _FORK = multiprocessing.get_context("fork")
 _SHARED_MEMORY = Path("/dev/shm")
-_PERIOD_S = 0.05
+_PERIOD_S, _PERIODS_OF_AN_IMAGE = 0.05, 4
 _PEER_LIFE_S = 2.0  # longest until a peer is killed: most have met the others by then
 _NODE_LIFE_S, _CONTEXT_LIFE_S = 2.0, 10.0  # longest; killed peers are given up 5 s after their end
 _CAMERAS = 0.2  # share of the nodes that publish images
@@ -119,12 +120,13 @@ class Program:
         node.create_subscription(TaskStatus, "task/status", self._receiver(), COMMANDS)
         executor = SingleThreadedExecutor(context=context)
         executor.add_node(node)
-        end, due, sends_images = time.monotonic() + seconds, 0.0, self._random.random() < _CAMERAS
+        end, due, sent, is_camera = time.monotonic() + seconds, 0.0, 0, self._random.random() < _CAMERAS
         while time.monotonic() < end:
             if time.monotonic() >= due:
                 due = time.monotonic() + _PERIOD_S
                 statuses.publish(status)
-                if sends_images:
+                sent += 1
+                if is_camera and sent % _PERIODS_OF_AN_IMAGE == 0:
                     images.publish(image)
             executor.spin_once(timeout_sec=_POLL_S)
             self._progress.value += 1
@@ -175,8 +177,9 @@ class Watched:
         """Writes what every thread is doing to stderr."""
         os.kill(self.process.pid, signal.SIGUSR1)
         if native:
-            command = ["gdb", "-p", str(self.process.pid), "-batch", "-ex", "thread apply all bt"]
-            subprocess.run(command, stdout=sys.stderr, stderr=subprocess.DEVNULL, timeout=120, check=False)
+            command = ["gdb", "-p", str(self.process.pid), "-batch", "-ex", "thread apply all bt 30"]
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                subprocess.run(command, stdout=sys.stderr, stderr=subprocess.DEVNULL, timeout=300, check=False)
 
     def kill(self) -> None:
         """SIGKILL, and waits for the end."""

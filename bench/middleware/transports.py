@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-UDP = ROOT / "test" / "support" / "fastdds_udp_loopback.xml"
+UDP = ROOT / "config" / "fastdds_loopback_udp.xml"
 SHARED_MEMORY = ROOT / "config" / "fastdds_loopback.xml"
 
 

@@ -45,7 +45,7 @@ def test_every_node_of_the_table_is_started_with_its_configuration():
         assert program.command[0] == str(nodes.executable_path(entry))
         file = program.command[program.command.index("--params-file") + 1]
         assert file == str(nodes.share_dir() / "config" / f"{entry.name}.yaml")
-        assert program.environment == nodes.environment_for_nodes()
+        assert program.environment == nodes.environment_for_node(nodes.node(program.name))
 
 
 def test_parameters_in_lockstep():

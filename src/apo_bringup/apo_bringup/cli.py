@@ -105,7 +105,7 @@ def _up(arguments: argparse.Namespace) -> int:
             # nodes run in a session of their own, which has no terminal
             parameters["keyboard_terminal"] = os.ttyname(sys.stdin.fileno())
         command = nodes.command_line(entry, parameters, namespace=namespace, params_files=params_files)
-        made.append(Program(entry.name, command, nodes.environment_for_nodes()))
+        made.append(Program(entry.name, command, nodes.environment_for_node(entry)))
     for name in nodes.foreign_sections(arguments.params_file) if arguments.params_file else ():
         print(f"apo up: {arguments.params_file}: section {name!r} is for no node of apo", file=sys.stderr)
     with kept_terminal(sys.stdin):
@@ -121,9 +121,10 @@ def _add_operator_options(operator: argparse.ArgumentParser) -> None:
 
 def _operator(arguments: argparse.Namespace) -> int:
     from apo_bringup.console.operator_node import operate
-    from apo_core.ros.environment import check_environment
+    from apo_core.ros.environment import check_environment, transport_environment
 
     check_environment(os.environ)
+    os.environ.update(transport_environment(os.environ, has_images=False))
     start = {name: getattr(arguments, name) for name in ("task", "instruction", "operator_name")}
     return operate(arguments.namespace, start)
 

@@ -60,7 +60,7 @@ def programs(config: SessionConfig, run_dir: Path, mode: str, checkpoint_dir: Pa
         if entry.has_lockstep:
             parameters["lockstep"] = lockstep
         parameters |= special.get(entry.name, {})
-        made.append(Program(entry.name, nodes.command_line(entry, parameters), nodes.environment_for_nodes()))
+        made.append(Program(entry.name, nodes.command_line(entry, parameters), nodes.environment_for_node(entry)))
     return made
 
 

@@ -189,3 +189,21 @@ def test_texts_and_numbers_reach_a_node_through_the_command_line(monkeypatch, ne
 def test_an_unknown_node_lists_the_known_ones():
     with pytest.raises(KeyError, match="no node 'camera'; the nodes are sim_bridge, policy, arbiter"):
         nodes.node("camera")
+
+
+def test_only_processes_with_images_use_shared_memory(monkeypatch):
+    config = Path(__file__).resolve().parents[3] / "config"
+    for variable in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
+        monkeypatch.setenv(variable, str(config / "fastdds_loopback.xml"))
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    made = {entry.name: nodes.environment_for_node(entry) for entry in nodes.NODES}
+    assert {environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] for environment in made.values()} == {"SYSTEM_DEFAULT"}
+    profiles = {name: Path(environment["FASTDDS_DEFAULT_PROFILES_FILE"]).stem for name, environment in made.items()}
+    assert profiles == {
+        "sim_bridge": "fastdds_loopback",
+        "policy": "fastdds_loopback",
+        "arbiter": "fastdds_loopback_udp",
+        "teleop": "fastdds_loopback_udp",
+        "recorder": "fastdds_loopback",
+        "trainer": "fastdds_loopback_udp",
+    }

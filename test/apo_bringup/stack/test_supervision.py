@@ -145,6 +145,28 @@ def test_a_crash_is_started_again_and_the_end_of_all_ends_the_runner(tmp_path):
     assert tried.read_text() == "xx"
 
 
+def test_a_program_that_does_not_end_is_killed_and_logged(tmp_path):
+    blocked = (
+        "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); print('ready', flush=True)\n"
+        "while True: signal.pause()"
+    )
+    script = (
+        "from pathlib import Path; from apo_bringup.stack.supervision import Program, run_in_foreground; "
+        f"program = Program('blocked', [{sys.executable!r}, '-c', {blocked!r}], {{}}); "
+        f"run_in_foreground([program], Path({str(tmp_path / 'log')!r}), stop_wait_s=1)"
+    )
+    output_file = tmp_path / "output.txt"
+    with output_file.open("w") as output:
+        runner = subprocess.Popen([sys.executable, "-c", script], stdout=output)
+    try:
+        wait_for(lambda: "ready" in output_file.read_text().splitlines(), "the start")
+    finally:
+        runner.send_signal(signal.SIGTERM)
+        runner.wait(WAIT_S)
+    (line,) = (line for line in output_file.read_text().splitlines() if "with SIGKILL" in line)
+    assert "WARN killing 'blocked'" in line
+
+
 def test_several_runners_share_a_folder_of_logs(tmp_path):
     script = (
         "import sys; from pathlib import Path; from apo_bringup.stack.supervision import Program, run_in_foreground; "

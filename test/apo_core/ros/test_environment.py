@@ -1,7 +1,10 @@
+from pathlib import Path
+from xml.etree import ElementTree
+
 import pytest
 
 from apo_core.errors import ConfigError
-from apo_core.ros.environment import check_environment
+from apo_core.ros.environment import check_environment, transport_environment
 
 
 @pytest.mark.parametrize("environment", [{}, {"ROS_DOMAIN_ID": ""}, {"ROS_DOMAIN_ID": "0"}, {"ROS_DOMAIN_ID": "232"}])
@@ -13,3 +16,56 @@ def test_a_usable_domain_passes(environment):
 def test_a_domain_that_no_node_can_use_is_named(text):
     with pytest.raises(ConfigError, match=rf"ROS_DOMAIN_ID = '{text}' must be a whole number of 0 .. 232"):
         check_environment({"ROS_DOMAIN_ID": text})
+
+
+CONFIG = Path(__file__).resolve().parents[3] / "config"
+NAMES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+
+
+def settings(profile: Path, discovery_range: str) -> dict[str, str]:
+    return {**dict.fromkeys(NAMES, str(profile)), "ROS_AUTOMATIC_DISCOVERY_RANGE": discovery_range}
+
+
+def transports(profile: Path) -> list[str]:
+    """Types of the transports that the participants of a profile use."""
+    root = ElementTree.parse(profile).getroot()
+    space = {"d": "http://www.eprosima.com"}
+    assert root.findtext(".//d:useBuiltinTransports", namespaces=space) == "false"
+    types = {
+        one.findtext("d:transport_id", namespaces=space): one.findtext("d:type", namespaces=space)
+        for one in root.findall(".//d:transport_descriptor", space)
+    }
+    return [types[used.text] for used in root.findall(".//d:userTransports/d:transport_id", space)]
+
+
+@pytest.mark.parametrize(("given", "range_of_it"), [("LOCALHOST", "SYSTEM_DEFAULT"), ("OFF", "OFF")])
+def test_a_process_without_images_has_no_shared_memory(given, range_of_it):
+    environment = settings(CONFIG / "fastdds_loopback.xml", given)
+    made = environment | transport_environment(environment, has_images=False)
+    assert made == settings(CONFIG / "fastdds_loopback_udp.xml", range_of_it)
+    assert transports(Path(made[NAMES[0]])) == ["UDPv4"]
+
+
+def test_a_process_with_images_has_shared_memory_once():
+    environment = settings(CONFIG / "fastdds_loopback.xml", "LOCALHOST")
+    made = environment | transport_environment(environment, has_images=True)
+    assert made == settings(CONFIG / "fastdds_loopback.xml", "SYSTEM_DEFAULT")
+    assert transports(Path(made[NAMES[0]])) == ["SHM", "UDPv4"]
+
+
+def test_several_machines_keep_their_range():
+    environment = settings(CONFIG / "fastdds_network.xml", "SUBNET")
+    made = environment | transport_environment(environment, has_images=False)
+    assert made == settings(CONFIG / "fastdds_network_udp.xml", "SUBNET")
+    assert transports(Path(made[NAMES[0]])) == ["UDPv4"]
+    assert environment | transport_environment(environment, has_images=True) == environment
+
+
+def test_a_profile_of_the_user_stays(tmp_path):
+    mine = tmp_path / "fastdds_loopback.xml"
+    mine.write_text("<profiles/>")
+    for environment in ({}, settings(CONFIG / "mine.xml", "LOCALHOST"), settings(mine, "LOCALHOST")):
+        assert transport_environment(environment, has_images=False) == {}
+    # of every process of a test run, which kills many
+    udp = settings(CONFIG / "fastdds_loopback_udp.xml", "SYSTEM_DEFAULT")
+    assert udp | transport_environment(udp, has_images=True) == udp

@@ -49,7 +49,7 @@ def _make(context: LaunchContext, names: Sequence[str]) -> list[Node]:
                 name=entry.name,
                 namespace=namespace,
                 parameters=parameters,
-                additional_env=nodes.environment_for_nodes(),
+                additional_env=nodes.environment_for_node(entry),
                 output="screen",
                 respawn=get("respawn") == "true",
                 respawn_delay=1.0,

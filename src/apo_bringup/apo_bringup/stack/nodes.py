@@ -13,6 +13,7 @@ from ament_index_python.packages import get_package_prefix, get_package_share_di
 
 from apo_core.config.parameters import ros_parameters, sections
 from apo_core.errors import ConfigError
+from apo_core.ros.environment import transport_environment
 from apo_core.tasks.specs import DEFAULT_TASK, TASKS
 
 _NAMESPACE = re.compile(r"([A-Za-z_]\w*(/[A-Za-z_]\w*)*)?", re.ASCII)
@@ -29,6 +30,7 @@ class NodeEntry:
     is_simulation: bool = False  # in place of a robot: the source of simulated time
     has_lockstep: bool = True  # has the parameter `lockstep`
     reads_urdf: bool = False  # has the parameter `urdf_file`
+    has_images: bool = False  # sends or receives them: in shared memory, since UDP loses frames of cameras
 
     @property
     def config_file(self) -> str:
@@ -36,11 +38,13 @@ class NodeEntry:
 
 
 NODES = (
-    NodeEntry("sim_bridge", "apo_sim_bridge", "sim_bridge_node", is_simulation=True),
-    NodeEntry("policy", "apo_policy_node", "policy_node", ("contract_file", "checkpoint_dir", "adapter_dir")),
+    NodeEntry("sim_bridge", "apo_sim_bridge", "sim_bridge_node", is_simulation=True, has_images=True),
+    NodeEntry(
+        "policy", "apo_policy_node", "policy_node", ("contract_file", "checkpoint_dir", "adapter_dir"), has_images=True
+    ),
     NodeEntry("arbiter", "apo_teleop", "arbiter_node", reads_urdf=True),
     NodeEntry("teleop", "apo_teleop", "teleop_node"),
-    NodeEntry("recorder", "apo_recorder", "recorder_node", ("contract_file", "episode_dir")),
+    NodeEntry("recorder", "apo_recorder", "recorder_node", ("contract_file", "episode_dir"), has_images=True),
     NodeEntry(
         "trainer",
         "apo_trainer",
@@ -222,11 +226,12 @@ def command_line(
     return command
 
 
-def environment_for_nodes() -> dict[str, str]:
-    """What node processes need besides the inherited environment."""
+def environment_for_node(entry: NodeEntry) -> dict[str, str]:
+    """What the process of a node needs besides the inherited environment."""
     return {
         "PYTHONUNBUFFERED": "1",
         "RCUTILS_COLORIZED_OUTPUT": os.environ.get("RCUTILS_COLORIZED_OUTPUT", "0"),
         # threads that spin while they wait would starve the other nodes of a small machine
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+        **transport_environment(os.environ, has_images=entry.has_images),
     }

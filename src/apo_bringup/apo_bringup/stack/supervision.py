@@ -24,11 +24,13 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from apo_core.ros.node_runner import CONFIGURATION_FAULT
 from apo_core.system.parent_death import END_WITH_PARENT, STARTED_BY, end_with_parent
+from apo_core.system.shared_memory import remove_dead_segments
 
 STOP_WAIT_S = 15  # SIGINT first; SIGKILL after this
 # A fault of the configuration, or of RMW_IMPLEMENTATION (rcl's status): a node would end the same way again.
 _NOT_AGAIN = (0, CONFIGURATION_FAULT, 102)
 _POLL_S = 0.5
+_SWEEP_S = 60.0  # between two looks for shared memory of killed nodes
 _USER = "apo"
 _end_with_this_process = partial(end_with_parent, signal.SIGTERM)
 
@@ -88,7 +90,14 @@ def _word(text: str) -> str:
 
 
 def configuration(
-    programs: Sequence[Program], log_dir: Path, runtime_dir: Path, *, control: Control, restart: bool, echo: bool
+    programs: Sequence[Program],
+    log_dir: Path,
+    runtime_dir: Path,
+    *,
+    control: Control,
+    restart: bool,
+    echo: bool,
+    stop_wait_s: int = STOP_WAIT_S,
 ) -> configparser.RawConfigParser:
     """The supervisord configuration.
 
@@ -99,6 +108,7 @@ def configuration(
         control: of the supervisord.
         restart: start a program again when it ends with an error.
         echo: write to the terminal instead of to files.
+        stop_wait_s: a program that runs so long after SIGINT is killed, which supervisord logs.
     """
 
     def escape(text: str) -> str:
@@ -133,7 +143,7 @@ def configuration(
             "startsecs": "1" if restart else "0",
             "startretries": "3",
             "stopsignal": "INT",
-            "stopwaitsecs": str(STOP_WAIT_S),
+            "stopwaitsecs": str(stop_wait_s),
             "stopasgroup": "false",
             "killasgroup": "true",
             "redirect_stderr": "true",
@@ -202,6 +212,7 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        remove_dead_segments()
         shutil.rmtree(self._runtime_dir, ignore_errors=True)
 
 
@@ -222,11 +233,12 @@ class _EndedPrograms:
         return bool(states) and all(state.is_over for state in states)
 
 
-def run_in_foreground(programs: Sequence[Program], log_dir: Path) -> int:
+def run_in_foreground(programs: Sequence[Program], log_dir: Path, stop_wait_s: int = STOP_WAIT_S) -> int:
     """Runs programs on this terminal until Ctrl-C, starting again what fails; returns the exit status.
 
     A program that ends because of its configuration is not started again. Once none is left, the status is the largest
-    of theirs.
+    of theirs. A program that runs `stop_wait_s` after SIGINT is killed. What killed nodes leave in shared memory is
+    removed.
     """
     log_dir = log_dir.resolve()
     log_dir.mkdir(parents=True, exist_ok=True)
@@ -235,7 +247,9 @@ def run_in_foreground(programs: Sequence[Program], log_dir: Path) -> int:
     config_file = runtime_dir / "supervisord.conf"
     with config_file.open("w") as stream:
         control = Control(runtime_dir / "supervisor.sock")
-        configuration(programs, log_dir, runtime_dir, control=control, restart=True, echo=True).write(stream)
+        configuration(
+            programs, log_dir, runtime_dir, control=control, restart=True, echo=True, stop_wait_s=stop_wait_s
+        ).write(stream)
     # supervisord opens stdout once more for the programs' output: in a file, each would overwrite the other
     fcntl.fcntl(1, fcntl.F_SETFL, fcntl.fcntl(1, fcntl.F_GETFL) | os.O_APPEND)
     process = subprocess.Popen(
@@ -245,7 +259,7 @@ def run_in_foreground(programs: Sequence[Program], log_dir: Path) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _: stop_signals.append(received))
     ended = _EndedPrograms(lambda text: print(f"apo up: {text}", file=sys.stderr, flush=True))
-    status, is_stopping, asked_s = 0, False, time.monotonic()
+    status, is_stopping, asked_s, swept_s = 0, False, time.monotonic(), -_SWEEP_S
     try:
         while process.poll() is None:
             if stop_signals:
@@ -258,7 +272,11 @@ def run_in_foreground(programs: Sequence[Program], log_dir: Path) -> int:
                     status = max(1 if state.state == "FATAL" else state.exit_status for state in states)
                     is_stopping = True
                     process.terminate()
+            if time.monotonic() - swept_s >= _SWEEP_S:
+                swept_s = time.monotonic()
+                remove_dead_segments()
             time.sleep(0.1)
     finally:
+        remove_dead_segments()
         shutil.rmtree(runtime_dir, ignore_errors=True)
     return status or process.returncode

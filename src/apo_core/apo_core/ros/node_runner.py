@@ -55,7 +55,7 @@ def _wait_for_subscribers(node: Node) -> None:
 def _destroy(node: Node | None, executor: Executor | None) -> None:
     """Takes node and context out of the middleware.
 
-    Fast DDS can deadlock there (eProsima/Fast-DDS issue 6502) with Python's lock held: only the thread of faulthandler
+    Fast DDS can deadlock there, with Python's lock held: only the thread of faulthandler
     can still act. It then writes every stack to stderr and ends the process with status 1.
     """
     faulthandler.dump_traceback_later(DESTROY_TIMEOUT_S, exit=True)
