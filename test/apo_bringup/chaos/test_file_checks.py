@@ -1,9 +1,11 @@
 """Recorded steps against what was observed, and published files."""
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 
 from apo_bringup.chaos.events import Command, RobotTwist
@@ -18,7 +20,9 @@ def path(tmp_path, small_contract, make_info, make_step) -> Path:
     """An episode of four steps, the last two driven by the operator."""
     writer = EpisodeWriter(tmp_path, make_info(), small_contract, "zstd")
     for tick, source in enumerate(["POLICY", "POLICY", "HUMAN", "HUMAN"], 1):
-        writer.append(make_step(tick, ControlSource(source)))
+        step = make_step(tick, ControlSource(source))
+        step.observation.state["ee_pose"][3:] = np.array([0.0, 0.0, 0.0, 1.0])  # a quaternion
+        writer.append(step)
     return writer.finish(EpisodeOutcome(Outcome.SUCCESS, "t", True, False))
 
 
@@ -39,7 +43,7 @@ def seen(path) -> list[Command]:
     ]
 
 
-def judged(path: Path, commands: list[Command], twists: list[RobotTwist] = []) -> tuple[list[str], Counter]:  # noqa: B006
+def judged(path: Path, commands: list[Command], twists: tuple[RobotTwist, ...] = ()) -> tuple[list[str], Counter]:
     observed, counts = Observed(), Counter()
     for event in [*commands, *twists]:
         observed.on_event(event)
@@ -53,26 +57,22 @@ def test_an_episode_of_what_was_seen_is_good(path, seen):
 
 
 def test_a_step_of_another_source_is_reported(path, seen):
-    import dataclasses
-
     changed = [*seen[:2], dataclasses.replace(seen[2], source="POLICY"), seen[3]]
     assert judged(path, changed)[0] == ["recorded_source: e1.h5: step 2 is HUMAN, the command of tick 3 was POLICY"]
 
 
 def test_a_step_with_other_values_is_reported(path, seen):
-    import dataclasses
-
     changed = [dataclasses.replace(seen[0], values=(0.5,) * 7), *seen[1:]]
     (found,) = judged(path, changed)[0]
     assert found.startswith("recorded_source: e1.h5: step 0 executed [0.001")
 
 
 def test_a_step_that_did_not_reach_the_arm_is_reported(path, seen):
-    (found,) = judged(path, seen, [RobotTwist(0, seen[1].observation, (0.5,) * 6)])[0]
+    (found,) = judged(path, seen, (RobotTwist(0, seen[1].observation, (0.5,) * 6),))[0]
     assert "step 1 executed" in found
     assert "the arm received [(0.5" in found
     good = RobotTwist(0, seen[1].observation, seen[1].values[:6])
-    assert judged(path, seen, [good])[0] == []
+    assert judged(path, seen, (good,))[0] == []
 
 
 def test_steps_that_nobody_saw_are_counted(path, seen):

@@ -123,6 +123,7 @@ class Invariants:
             if event.pid != before:
                 self._arrived.clear()
                 self._operator.clear()
+                self._double.clear()  # a publisher of before that is not yet forgotten here is unknown to it
                 self._pose = self._unusable_since = self._estop_since = None
         elif isinstance(event, Estop):
             self._estop_since = (self._estop_since or event.t) if event.stop else None

@@ -87,15 +87,17 @@ class RunRecord:
     seconds: float = 0.0
     stopped: str = ""  # why the run ended early
 
-    def add(self, violation: Violation) -> None:
-        """Takes a violation; it counts for the newest fault."""
+    def add(self, violation: Violation) -> bool:
+        """Takes a violation, which counts for the newest fault; returns whether it is listed."""
         fault = self.faults[-1].planned if self.faults else None
         kind, index = (fault.kind, fault.index) if fault else ("none", -1)
         self.counts[kind, violation.invariant] += 1
         same = [v for v in self.violations if (v["fault"], v["invariant"]) == (index, violation.invariant)]
-        if len(same) < _LISTED:
-            listed = {"fault": index, "what": fault.text if fault else "before the first fault"}
-            self.violations.append({**listed, **asdict(violation)})
+        if len(same) >= _LISTED:
+            return False
+        listed = {"fault": index, "what": fault.text if fault else "before the first fault"}
+        self.violations.append({**listed, **asdict(violation)})
+        return True
 
     @property
     def failed(self) -> bool:

@@ -195,8 +195,7 @@ class Runner:
             self._observed.on_event(event)
         elif isinstance(event, News):
             self._on_news(event)
-        for violation in self._invariants.on_event(event):
-            self._record.add(violation)
+        self._judge(event)
 
     def _on_news(self, event: News) -> None:
         if event.what in ("episode", "trainer", "adapter"):
@@ -204,11 +203,12 @@ class Runner:
             if state not in ("RUNNING", "IDLE"):
                 self._record.outcomes[f"{event.what} {str(state)[:20]}"] += 1
         elif event.what == "answer" and event.data["success"]:
-            self._invariants_event(Estop(event.t, event.data["service"] == "arbiter/estop"))
+            self._judge(Estop(event.t, event.data["service"] == "arbiter/estop"))
 
-    def _invariants_event(self, event: Event) -> None:
+    def _judge(self, event: Event) -> None:
         for violation in self._invariants.on_event(event):
-            self._record.add(violation)
+            if self._record.add(violation):
+                self._note(f"     VIOLATION {violation.invariant}: {violation.text}")
 
     def _violation(self, name: str, text: str) -> None:
         self._record.add(Violation(time.time_ns(), name, text))

@@ -107,11 +107,20 @@ class WitnessNode(Node):
         self._subscribe(ControlStatus, "control/status", self._on_status)
         self._subscribe(TrainerStatus, "trainer/status", self._on_trainer)
         self._subscribe(DiagnosticArray, "/diagnostics", self._on_diagnostics)
+        # of its own in the network too: a participant cannot send another type on a topic that it subscribes to
+        self._foreign_context = rclpy.Context()
+        rclpy.init(context=self._foreign_context)
+        self._foreign = rclpy.create_node("foreign", context=self._foreign_context)
         self._clients_of = {name: self.create_client(Trigger, name) for name in _SERVICES}
         steady = RosClock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_PERIOD_S, self._on_timer, clock=steady)
         self.create_timer(_COUNT_S, self._count_publishers, clock=steady)
         threading.Thread(target=self._read, daemon=True).start()
+
+    def close(self) -> None:
+        """Ends what sends for faults."""
+        self._foreign.destroy_node()
+        self._foreign_context.try_shutdown()
 
     def _subscribe(self, kind: type, topic: str, handle: Callable[[Any, dict], None]) -> None:
         self.create_subscription(kind, topic, lambda message, info: handle(message, info), self._qos(topic))
@@ -232,7 +241,7 @@ class WitnessNode(Node):
         self._stop()
         rng, topic, style = random.Random(request["seed"]), request["topic"], request["style"]
         kind = Float64 if style == "wrong_type" else _TYPES[topic]
-        self._publisher = self.create_publisher(kind, topic, self._qos(topic))
+        self._publisher = self._foreign.create_publisher(kind, topic, self._qos(topic))
         self._end_s = time.monotonic() + request["duration_s"]
         if topic == "/clock":
             self._fault = _ClockFault(self._publisher, style, rng, lambda: self._time_ns)
@@ -241,7 +250,7 @@ class WitnessNode(Node):
 
     def _stop(self) -> None:
         if self._publisher is not None:
-            self.destroy_publisher(self._publisher)
+            self._foreign.destroy_publisher(self._publisher)
             self._report(News(time.time_ns(), "injected", {}))
         self._publisher = self._fault = None
 

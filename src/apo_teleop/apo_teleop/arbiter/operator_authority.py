@@ -94,6 +94,8 @@ class OperatorAuthority:
         if sample is None or not self._is_there(sample, inputs.steady_ns):
             if self._required:
                 found[Reason.OPERATOR_ABSENT] = ""
+            if connected and sample is not None and acts(sample) and self._must_rest:
+                found[Reason.OPERATOR_NOT_AT_REST] = ""  # silence is no rest
             return found
         if self._required and not self.is_used:
             found[Reason.OPERATOR_UNUSED] = USE_THE_DEVICE

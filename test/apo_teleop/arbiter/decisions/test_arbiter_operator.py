@@ -196,3 +196,24 @@ def test_rejected_motion_is_urgent_only_once():
     assert rig.arbiter.on_operator_sample(broken)
     rig.tick(np.full(7, np.nan, np.float32))
     assert not rig.arbiter.on_operator_sample(broken)
+
+
+def test_a_deflected_device_that_pauses_was_not_let_go_of():
+    rig = Rig()
+    rig.arbiter.estop()
+    rig.tick(RIGHT)
+    rig.arbiter.clear()
+    assert rig.tick(RIGHT).reason == "operator_not_at_rest"
+    sent = rig.now
+    silent = [rig.tick(RIGHT, operator={"receive_ns": sent, "stamp_ns": sent}).reason for _ in range(20)]
+    assert set(silent) == {"operator_not_at_rest"}
+    assert rig.tick().source == ControlSource.POLICY
+
+
+def test_a_resting_device_that_pauses_leaves_the_policy_in_control():
+    rig = Rig()
+    rig.tick()
+    sent = rig.now
+    assert {rig.tick(operator={"receive_ns": sent, "stamp_ns": sent}).source for _ in range(20)} == {
+        ControlSource.POLICY
+    }
