@@ -2,7 +2,7 @@
 
 import pytest
 
-from apo_bringup.chaos.events import Command, Estop, News, Pose, decode, encode
+from apo_bringup.chaos.events import Command, Estop, InOrder, News, Now, Pose, decode, encode
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,14 @@ def test_the_line_of_an_event_is_known():
 @pytest.mark.parametrize("line", ["", "x", "[]", "{}", '["Pose"]', '["Unknown",1]', "[1, 2]"])
 def test_a_line_that_is_no_event_is_none(line):
     assert decode(line) is None
+
+
+def test_events_come_out_in_the_order_of_their_times():
+    second, order = 1_000_000_000, InOrder(1.0)
+    assert list(order.add(Now(5 * second))) == []
+    assert list(order.add(Now(4 * second))) == [Now(4 * second)]
+    assert list(order.add(Now(int(5.5 * second)))) == []
+    assert list(order.add(Now(7 * second))) == [Now(5 * second), Now(int(5.5 * second))]
+    assert list(order.add(Now(6 * second))) == [Now(6 * second)]
+    assert list(order.rest()) == [Now(7 * second)]
+    assert list(order.rest()) == []

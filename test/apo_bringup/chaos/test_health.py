@@ -33,7 +33,7 @@ def test_what_is_missing_is_named():
 
 
 def test_hold_and_a_fault_of_the_policy_are_no_signs():
-    events = signs(5) + [Chunk(9, False), Command(9, 2, (0.0,) * 7, "HOLD", "r", 1, 1, 1)]
+    events = [*signs(5), Chunk(9, False), Command(9, 2, (0.0,) * 7, "HOLD", "r", 1, 1, 1)]
     missing = health(events).missing(6, NODES)
     assert "an action of the policy" in missing
     assert "a command of policy or operator" in missing

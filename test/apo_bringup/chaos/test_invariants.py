@@ -81,21 +81,21 @@ def test_a_good_stream_violates_nothing():
     ],
 )
 def test_a_command_beyond_its_limits_is_reported(values):
-    events = stream(range(1, 5)) + [*inputs(5), command(5, values=values)]
+    events = [*stream(range(1, 5)), *inputs(5), command(5, values=values)]
     assert "within_limits" in violations(events)
 
 
 def test_fastest_allowed_commands_violate_nothing():
     fast = (0.57735, 0.57735, 0.57735, 5.7735, 5.7735, 5.7735, 1.0)
-    assert violations(stream(range(1, 5)) + [*inputs(5), command(5, values=fast)]) == []
+    assert violations([*stream(range(1, 5)), *inputs(5), command(5, values=fast)]) == []
 
 
 def test_a_change_beyond_the_acceleration_is_reported():
     slow = dataclasses.replace(CONTRACT, limits=dataclasses.replace(CONTRACT.limits, linear_acceleration=2.0))
     judge = Invariants(slow)
-    for event in [*started(), *inputs(1), command(1, values=(0.1,) + REST[1:])]:
+    for event in [*started(), *inputs(1), command(1, values=(0.1, *REST[1:]))]:
         assert list(judge.on_event(event)) == []
-    (found,) = judge.on_event(command(2, values=(0.3,) + REST[1:]))
+    (found,) = judge.on_event(command(2, values=(0.3, *REST[1:])))
     assert found.invariant == "within_limits"
     assert "linear speed changes by 0.2" in found.text
 
@@ -103,7 +103,7 @@ def test_a_change_beyond_the_acceleration_is_reported():
 def test_a_command_further_out_of_the_workspace_is_reported():
     def outside(n: int, speed: float) -> list[Event]:
         t = START + n * PERIOD - 10 * MS
-        return [Pose(t, (0.42, 0.0, 1.0)), Operator(t, False), Chunk(t, True), command(n, values=(speed,) + REST[1:])]
+        return [Pose(t, (0.42, 0.0, 1.0)), Operator(t, False), Chunk(t, True), command(n, values=(speed, *REST[1:]))]
 
     assert violations(started() + outside(1, 0.05)) == ["within_limits"]
     assert violations(started() + outside(1, -0.05)) == []
@@ -115,7 +115,7 @@ def test_a_gap_between_commands_is_reported():
 
 
 def test_a_gap_in_which_messages_were_lost_on_their_way_is_none():
-    assert violations(stream(range(1, 5)) + [*inputs(20), command(20)]) == []
+    assert violations([*stream(range(1, 5)), *inputs(20), command(20)]) == []
 
 
 def test_a_gap_without_a_processor_is_none():
@@ -191,14 +191,14 @@ def test_motion_on_an_unusable_answer_of_the_policy_is_reported():
 @pytest.mark.parametrize("what", ["observation", "chunk"])
 def test_motion_on_what_is_too_old_by_its_stamp_is_reported(what, age_ms):
     old = command(5, **{what: AHEAD + 5 * PERIOD - age_ms * MS})
-    assert violations(stream(range(1, 5)) + [*inputs(5), old]) == ["hold_in_time"]
+    assert violations([*stream(range(1, 5)), *inputs(5), old]) == ["hold_in_time"]
 
 
 def test_motion_when_time_goes_back_is_reported():
     back = command(5, stamp=AHEAD, observation=AHEAD - PERIOD, chunk=AHEAD - PERIOD)
-    assert violations(stream(range(1, 5)) + [*inputs(5), back]) == ["hold_in_time"]
+    assert violations([*stream(range(1, 5)), *inputs(5), back]) == ["hold_in_time"]
     held = dataclasses.replace(back, source="HOLD")
-    assert violations(stream(range(1, 5)) + [*inputs(5), held]) == []
+    assert violations([*stream(range(1, 5)), *inputs(5), held]) == []
 
 
 def test_policy_while_the_operator_moves_is_reported():

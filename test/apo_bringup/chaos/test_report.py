@@ -28,8 +28,13 @@ def test_counts_are_for_each_fault_and_invariant():
     record.checked["no_gap"] = 50
     report = record.as_dict()
     assert report["kinds"]["kill"] == {
-        **{"planned": 1, "applied": 1, "recovered": 1, "clears": 1},
-        **{"recovery_median_s": 2.0, "recovery_max_s": 2.0, "violations": {"no_gap": 1}},
+        "planned": 1,
+        "applied": 1,
+        "recovered": 1,
+        "clears": 1,
+        "recovery_median_s": 2.0,
+        "recovery_max_s": 2.0,
+        "violations": {"no_gap": 1},
     }
     assert report["kinds"]["stop"]["recovered"] == 0
     assert report["kinds"]["stop"]["violations"] == {"no_gap": 1, "goes_on": 1}

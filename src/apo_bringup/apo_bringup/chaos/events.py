@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -118,3 +120,31 @@ def decode(line: str) -> Event | None:
         return _TYPES[name](*(tuple(value) if isinstance(value, list) else value for value in values))
     except (ValueError, KeyError, TypeError):
         return None
+
+
+class InOrder:
+    """Puts events into the order of their times, for an observer that is behind with some topics more than with others.
+
+    Args:
+        delay_s: an event is given out once one that is so much younger has come.
+    """
+
+    def __init__(self, delay_s: float):
+        self._delay_ns = round(delay_s * NANOSECONDS)
+        self._waiting: list[tuple[int, int, Event]] = []
+        self._count = self._newest = 0
+
+    def add(self, event: Event) -> Iterator[Event]:
+        """Takes an event; yields those whose turn it is."""
+        self._count += 1
+        heapq.heappush(self._waiting, (event.t, self._count, event))
+        self._newest = max(self._newest, event.t)
+        while self._waiting[0][0] <= self._newest - self._delay_ns:
+            yield heapq.heappop(self._waiting)[2]
+            if not self._waiting:
+                return
+
+    def rest(self) -> Iterator[Event]:
+        """Yields all that wait."""
+        while self._waiting:
+            yield heapq.heappop(self._waiting)[2]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from apo_bringup.chaos.events import Arbiter, Command, Estop, Event, News, Now, RobotTwist, Starved
+from apo_bringup.chaos.events import Arbiter, Command, Estop, Event, InOrder, News, Now, RobotTwist, Starved
 from apo_bringup.chaos.faults import Surroundings, make_fault
 from apo_bringup.chaos.file_checks import Observed, check_episode, check_store
 from apo_bringup.chaos.health import Health
@@ -19,6 +19,7 @@ from apo_bringup.chaos.schedule import PlannedFault
 
 GOES_ON, NO_CODE = "goes_on", "no_foreign_code"
 _SAMPLE_S, _MEMORY_S, _CLEAR_S, _LOOK_S = 0.03, 5.0, 1.0, 1.0
+_ORDER_S = 1.5  # the witness is behind by less
 
 
 class Sampler:
@@ -84,7 +85,7 @@ class Runner:
     ):
         self._around, self._invariants, self._record = around, invariants, record
         self._recovery_s, self._note, self._stop = recovery_s, note, stop
-        self._health, self._observed = Health(), Observed()
+        self._health, self._observed, self._in_order = Health(), Observed(), InOrder(_ORDER_S)
         self._sampler: Sampler | None = None
 
     def run(self, schedule: Sequence[PlannedFault], start_s: float, until_s: float) -> None:
@@ -119,6 +120,7 @@ class Runner:
             left = self._around.stack.stop()
             self._record.seconds = time.monotonic() - begun
         self._take_events(0.0)
+        self._judge(Now(time.time_ns()), last=True)
         for text in left:
             self._violation(GOES_ON, text)
         self._check_files()
@@ -205,10 +207,12 @@ class Runner:
         elif event.what == "answer" and event.data["success"]:
             self._judge(Estop(event.t, event.data["service"] == "arbiter/estop"))
 
-    def _judge(self, event: Event) -> None:
-        for violation in self._invariants.on_event(event):
-            if self._record.add(violation):
-                self._note(f"     VIOLATION {violation.invariant}: {violation.text}")
+    def _judge(self, event: Event, last: bool = False) -> None:
+        """Judges the events whose turn it is; with `last` all that wait."""
+        for due in [*self._in_order.add(event), *(self._in_order.rest() if last else ())]:
+            for violation in self._invariants.on_event(due):
+                if self._record.add(violation):
+                    self._note(f"     VIOLATION {violation.invariant}: {violation.text}")
 
     def _violation(self, name: str, text: str) -> None:
         self._record.add(Violation(time.time_ns(), name, text))
