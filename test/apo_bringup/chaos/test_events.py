@@ -19,7 +19,7 @@ def test_an_event_survives_its_line(event):
 
 
 def test_the_line_of_an_event_is_known():
-    assert encode(Pose(7, (0.0, 0.5, 1.0))) == '["Pose",7,[0.0,0.5,1.0],false]'
+    assert encode(Pose(7, (0.0, 0.5, 1.0))) == '["Pose",7,[0.0,0.5,1.0],false,0]'
 
 
 @pytest.mark.parametrize("line", ["", "x", "[]", "{}", '["Pose"]', '["Unknown",1]', "[1, 2]"])

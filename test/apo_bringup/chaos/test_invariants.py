@@ -40,7 +40,8 @@ def command(n: int, source: str = "POLICY", values: tuple[float, ...] = REST, la
 def inputs(n: int, acts: bool = False) -> list[Event]:
     """What arrives 10 ms before tick n."""
     t = START + n * PERIOD - 10 * MS
-    return [Pose(t, (0.0, 0.0, 1.0)), Operator(t, acts), Chunk(t, True)]
+    stamp = AHEAD + n * PERIOD
+    return [Pose(t, (0.0, 0.0, 1.0), False, stamp), Operator(t, acts), Chunk(t, True, stamp)]
 
 
 def started() -> list[Event]:
@@ -137,14 +138,21 @@ def test_silence_of_a_running_arbiter_is_reported_once():
     assert violations([*stream(range(1, 5)), dead, Now(end + 5000 * MS)]) == []
 
 
-def without(kind: type, since: int, source: str) -> list[Event]:
-    """A stream in which one kind of input ends."""
+def without(kind: type, since: int, source: str, known: bool = True) -> list[Event]:
+    """A stream in which one kind of input ends; `known`: the commands name none that has not been seen."""
 
     def change(n: int) -> list[Event]:
         kept = [event for event in inputs(n, acts=source == "HUMAN") if n < since or not isinstance(event, kind)]
-        return [*kept, command(n, source)]
+        newest = AHEAD + (min(n, since - 1) if known else n) * PERIOD
+        # young by their stamps, as where time stands still
+        return [*kept, command(n, source, stamp=newest + PERIOD, observation=newest, chunk=newest)]
 
     return stream(range(1, since + 20), change)
+
+
+@pytest.mark.parametrize("kind", [Pose, Chunk])
+def test_an_input_that_the_observer_alone_lacks_is_no_violation(kind):
+    assert violations(without(kind, 10, "POLICY", known=False)) == []
 
 
 @pytest.mark.parametrize(

@@ -45,11 +45,12 @@ class Pose(Event):
 
     position: tuple[float, ...]
     foreign: bool = False  # sent by a fault
+    stamp: int = 0  # ns, ROS time
 
 
 @dataclass(frozen=True, slots=True)
 class Operator(Event):
-    """A sample of the operator arrived."""
+    """A sample of the operator was sent."""
 
     acts: bool  # connected and active
 
@@ -59,6 +60,7 @@ class Chunk(Event):
     """An answer of the policy arrived."""
 
     usable: bool  # no fault, all values finite
+    observation: int = 0  # ns, ROS time of the observation behind it
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,9 @@ class News(Event):
     data: dict[str, Any] = field(default_factory=dict)
 
 
-_TYPES = {kind.__name__: kind for kind in (Command, RobotTwist, Pose, Operator, Chunk, Estop, Publishers, News)}
+_TYPES: dict[str, Any] = {
+    kind.__name__: kind for kind in (Command, RobotTwist, Pose, Operator, Chunk, Estop, Publishers, News)
+}
 
 
 def encode(event: Event) -> str:
@@ -117,7 +121,8 @@ def decode(line: str) -> Event | None:
     """The event of a line; None for a line that is none."""
     try:
         name, *values = json.loads(line)
-        return _TYPES[name](*(tuple(value) if isinstance(value, list) else value for value in values))
+        event: Event = _TYPES[name](*(tuple(value) if isinstance(value, list) else value for value in values))
+        return event
     except (ValueError, KeyError, TypeError):
         return None
 

@@ -103,6 +103,7 @@ class Invariants:
         self._gap_reported = False
         self._pose: Pose | None = None
         self._arrived: dict[type, int] = {}  # kind of input -> newest arrival
+        self._stamps: dict[type, int] = {}  # kind of input -> newest stamp
         self._unusable_since: int | None = None
         self._estop_since: int | None = None
         self._double: dict[str, int] = {}  # topic -> since when it has a second publisher
@@ -122,6 +123,7 @@ class Invariants:
             # what an arbiter does not know yet it cannot react to
             if event.pid != before:
                 self._arrived.clear()
+                self._stamps.clear()
                 self._operator.clear()
                 self._double.clear()  # a publisher of before that is not yet forgotten here is unknown to it
                 self._pose = self._unusable_since = self._estop_since = None
@@ -140,9 +142,11 @@ class Invariants:
         if isinstance(event, Operator):
             self._operator.append(event)
         elif isinstance(event, Chunk):
+            self._stamps[Chunk] = max(event.observation, self._stamps.get(Chunk, 0))
             self._unusable_since = None if event.usable else (self._unusable_since or event.t)
-        elif not event.foreign:
-            self._pose = event
+        else:
+            self._stamps[Pose] = max(event.stamp, self._stamps.get(Pose, 0))
+            self._pose = self._pose if event.foreign else event
 
     def _command(self, command: Command) -> Iterator[Violation]:
         last = self._last
@@ -228,7 +232,10 @@ class Invariants:
         for topic, since in self._double.items():
             if is_due(since, times.publisher_check_s):
                 yield f"{topic} has had two publishers for {(command.t - since) / 1e9:.2f} s"
-        if is_due(self._arrived.get(Pose), self._contract.max_age_s):
+        # a stamp that has not been seen here proves that the arbiter has received more than the observer
+        if command.observation <= self._stamps.get(Pose, command.observation) and is_due(
+            self._arrived.get(Pose), self._contract.max_age_s
+        ):
             yield f"no ee_pose for {(command.t - self._arrived[Pose]) / 1e9:.2f} s"
         if command.stamp - command.observation > max_age_ns:
             yield f"its observation is {(command.stamp - command.observation) / 1e9:.2f} s old"
@@ -238,7 +245,9 @@ class Invariants:
             yield f"no sample of the operator for {(command.t - self._arrived[Operator]) / 1e9:.2f} s"
         if command.source != POLICY:
             return
-        if is_due(self._arrived.get(Chunk), times.policy_silent_s):
+        if command.chunk <= self._stamps.get(Chunk, command.chunk) and is_due(
+            self._arrived.get(Chunk), times.policy_silent_s
+        ):
             yield f"no answer of the policy for {(command.t - self._arrived[Chunk]) / 1e9:.2f} s"
         if is_due(self._unusable_since):
             yield "the policy's answer is a fault or not finite"

@@ -109,6 +109,8 @@ class Runner:
                 if self._stop() or time.monotonic() > until_s:
                     break
                 failures = 0 if self._one(planned) else failures + 1
+                if self._stop():
+                    break
                 if failures > 1 or self._around.stack.ended:
                     self._record.stopped = f"the loop has ended at fault {planned.index}, {planned.text}"
                     break
@@ -117,10 +119,11 @@ class Runner:
             self._take_events(2.0)
         finally:
             self._sampler.close()
+            self._judge(Arbiter(time.time_ns(), 0, False))  # what ends it from here on is no fault
             left = self._around.stack.stop()
             self._record.seconds = time.monotonic() - begun
         self._take_events(0.0)
-        self._judge(Now(time.time_ns()), last=True)
+        self._judge(Arbiter(time.time_ns(), 0, False), last=True)
         for text in left:
             self._violation(GOES_ON, text)
         self._check_files()
@@ -145,6 +148,8 @@ class Runner:
             self._sampler.halted = False
         ended_ns = time.time_ns()
         record.recovery_s = self._wait_for_loop(ended_ns, self._recovery_s, record)
+        if record.recovery_s is None and self._stop():
+            return False
         self._record.checked[GOES_ON] += 1
         if record.recovery_s is None:
             self._violation(GOES_ON, f"{self._recovery_s:.0f} s after it, {self._missing(ended_ns)}")

@@ -153,20 +153,21 @@ class WitnessNode(Node):
         self._report(RobotTwist(info["source_timestamp"], to_ns(message.header.stamp), twist))
 
     def _on_pose(self, message: PoseStamped, info: dict) -> None:
-        p, foreign = message.pose.position, to_ns(message.header.stamp) in self._sent
+        p, stamp = message.pose.position, to_ns(message.header.stamp)
+        foreign = stamp in self._sent
         if not foreign:
             self._newest["ee_pose"] = message
-        self._report(Pose(info["received_timestamp"], (p.x, p.y, p.z), foreign))
+        self._report(Pose(info["received_timestamp"], (p.x, p.y, p.z), foreign, stamp))
 
     def _on_operator(self, message: OperatorCommand, info: dict) -> None:
         self._newest["operator/command"] = message
-        self._report(Operator(info["received_timestamp"], bool(message.connected and message.active)))
+        self._report(Operator(info["source_timestamp"], bool(message.connected and message.active)))
 
     def _on_chunk(self, message: ActionChunk, info: dict) -> None:
         usable = not message.fault and len(message.values) > 0 and all(map(math.isfinite, message.values))
         if usable:
             self._newest["policy/chunk"] = message
-        self._report(Chunk(info["received_timestamp"], usable))
+        self._report(Chunk(info["received_timestamp"], usable, to_ns(message.observation_stamp)))
 
     def _on_estop(self, message: Bool, info: dict) -> None:
         if message.data:
