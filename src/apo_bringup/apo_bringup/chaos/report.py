@@ -154,7 +154,7 @@ def _cell(value: float | None, form: str = ".1f") -> str:
 
 def format_report(report: Mapping[str, Any]) -> str:
     """The report for people: a table of faults, one of invariants, one of memory."""
-    rows = [("fault", "applied", "recovered", "median s", "max s", "cleared", "violations")]
+    rows: list[tuple[str, ...]] = [("fault", "applied", "recovered", "median s", "max s", "cleared", "violations")]
     for kind, row in sorted(report["kinds"].items()):
         times = (_cell(row["recovery_median_s"]), _cell(row["recovery_max_s"]))
         counts = (f"{row['applied']}/{row['planned']}", str(row["recovered"]))

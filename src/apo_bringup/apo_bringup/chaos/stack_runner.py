@@ -86,7 +86,8 @@ class StackRunner:
     """
 
     def __init__(self, output: Path, machines: Mapping[str, Sequence[str]], environment: Mapping[str, str]):
-        self.data, self.outputs = output / "data", []
+        self.data = output / "data"
+        self.outputs: list[Output] = []
         self.events: queue.Queue[Event] = queue.Queue()
         self._output, self._machines, self._environment = output, machines, dict(environment)
         self._programs = {name: str(nodes.executable_path(nodes.node(name))) for name in NODES}
