@@ -120,7 +120,7 @@ def test_a_gap_in_which_messages_were_lost_on_their_way_is_none():
 
 
 def test_a_gap_without_a_processor_is_none():
-    hungry = [Starved(START + 5 * PERIOD, 200 * MS), *inputs(5), command(5, late_ms=260)]
+    hungry = [Starved(START + 4 * PERIOD, 200 * MS, START + 9 * PERIOD), *inputs(5), command(5, late_ms=260)]
     assert violations(stream(range(1, 5)) + hungry) == []
 
 

@@ -88,9 +88,10 @@ class Arbiter(Event):
 
 @dataclass(frozen=True, slots=True)
 class Starved(Event):
-    """The arbiter was ready to run and got no processor, since the last such event."""
+    """The arbiter was ready to run and got no processor, for so long of the time from `t` to `until`."""
 
     ns: int
+    until: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,13 +68,13 @@ class Watched:
                 self.runs_since = event.t
             self.pid = event.pid
         elif isinstance(event, Starved) and event.ns > 0:
-            self._starved.append((event.t, event.ns))
+            self._starved.append((event.until, event.ns))
             while self._starved[0][0] < event.t - _KEPT_NS:
                 self._starved.popleft()
 
     def starved_ns(self, since: int) -> int:
         """Time that the arbiter waited for a processor since then."""
-        return sum(ns for t, ns in self._starved if t >= since)
+        return sum(ns for until, ns in self._starved if until > since)
 
     def is_due(self, since: int, limit_s: float, now: int) -> bool:
         """Whether the arbiter has had `limit_s` of its own since a condition began to hold."""
