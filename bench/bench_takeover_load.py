@@ -21,7 +21,7 @@ from apo_teleop.arbiter.config import ArbiterConfig
 
 TAKEOVERS, SPELLS, RATE_HZ = 100, 4, 20.0
 BUSY_CPU_S = 1.0  # of each program before it counts as running
-LOADS = ("training_load.py", "simulation_load.py")
+LOADS = ("loads.training", "loads.simulation")
 
 
 def spell(harness: Harness, rng: random.Random) -> list[float]:
@@ -34,9 +34,9 @@ def spell(harness: Harness, rng: random.Random) -> list[float]:
 
 
 def start_loads() -> list[subprocess.Popen]:
-    """One training as the trainer node starts it and one simulation, for each two cores."""
+    """One training as the trainer node starts it, and one simulation."""
     here = Path(__file__).parent
-    return [subprocess.Popen([sys.executable, str(here / name)], stdout=subprocess.DEVNULL) for name in LOADS]
+    return [subprocess.Popen([sys.executable, "-m", name], stdout=subprocess.DEVNULL, cwd=here) for name in LOADS]
 
 
 def measured(priority: int, busy: bool, rng: random.Random) -> list[float]:

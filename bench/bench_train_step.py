@@ -1,4 +1,4 @@
-"""An optimizer step of the trainer beside a naive one (naive_step.py): time, peak memory, and the same loss.
+"""An optimizer step of the trainer beside a naive one (train_step/naive_step.py): time, peak memory, and the same loss.
 
 Both start from the same weights and take the same batches through the same number of steps; the benchmark fails where
 their losses differ. The trainer's features and reference log-probabilities are cached, as they are after an epoch.
@@ -17,8 +17,8 @@ from pathlib import Path
 
 import torch
 from figure import Figure
-from naive_step import NaiveBatch, NaiveStep
-from train_step_setup import data, policy
+from train_step.naive_step import NaiveBatch, NaiveStep
+from train_step.train_step_setup import data, policy
 
 from apo_core.types import Observation
 from apo_episodes.labeling import LabelRule

@@ -1,7 +1,7 @@
 """The stages of a run: imitation of desirable steps with some layers of the adapter, then the method with the others.
 
 Vision that misjudges where things are gets its gradient from imitation; preference moves the likelihood of actions that
-the policy can tell apart already. One adapter holds both.
+the policy distinguishes already. One adapter holds both.
 """
 
 from __future__ import annotations

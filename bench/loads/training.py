@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from train_step_setup import data, policy
+from train_step.train_step_setup import data, policy
 
 from apo_core.system.parent_death import end_with_parent
 from apo_episodes.labeling import LabelRule
