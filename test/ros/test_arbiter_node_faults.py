@@ -112,6 +112,32 @@ def test_an_emergency_stop_pressed_before_the_start_holds(cell, start_arbiter):
     cell.until_state("POLICY", "policy_in_control")
 
 
+def test_a_stop_holds_until_the_publisher_that_sent_it_withdraws_it(cell, start_arbiter):
+    start_arbiter(start_enabled=True)
+    cell.until_state("POLICY", "policy_in_control")
+    button, other = (cell.node.create_publisher(Bool, "estop", COMMANDS) for _ in range(2))
+    connected = lambda: button.get_subscription_count() and other.get_subscription_count()  # noqa: E731
+    cell.spin_until(connected, "the arbiter's subscription to the stop", flow=True)
+    button.publish(Bool(data=True))
+    cell.until_state("ESTOP", "estop")
+    cell.node.create_timer(0.05, lambda: other.publish(Bool(data=False)))
+    seen = len(cell.commands)
+    cell.spin_until(lambda: len(cell.commands) > seen + 60, "three seconds of ticks", flow=True)
+    assert not cell.call("clear").success
+    assert {command.reason for command in cell.commands[seen:]} == {"estop"}
+    button.publish(Bool(data=False))
+    cell.spin_until(lambda: cell.call("clear").message == "cleared estop", "the clearing", flow=True)
+    cell.until_state("POLICY", "policy_in_control")
+    button.publish(Bool(data=True))
+    cell.until_state("ESTOP", "estop")
+    # its publisher is gone, the other sends false: the stop stays until a person clears it
+    cell.node.destroy_publisher(button)
+    seen = len(cell.commands)
+    cell.spin_until(lambda: len(cell.commands) > seen + 60, "three seconds of ticks", flow=True)
+    assert {command.reason for command in cell.commands[seen:]} == {"estop"}
+    cell.spin_until(lambda: cell.call("clear").message == "cleared estop", "the clearing", flow=True)
+
+
 def test_an_adapter_nobody_announced_does_not_drive(cell, start_arbiter):
     start_arbiter(start_enabled=True)
     cell.until_state("POLICY", "policy_in_control")

@@ -29,6 +29,7 @@ from apo_teleop.outputs.factory import make_output
 from apo_teleop.ros.any_qos import subscribe_any_qos
 from apo_teleop.ros.arbiter_inputs import ArbiterSubscriptions
 from apo_teleop.ros.arbiter_messages import command_to_msg, health_of, shadow_of, status_to_msg
+from apo_teleop.ros.estop_reader import open_estop_reader
 from apo_teleop.ros.input_watch import InputWatch
 from apo_teleop.ros.robot_output import RobotOutput
 
@@ -59,6 +60,7 @@ class ArbiterNode(LifecycleBase):
         self.create_service(Trigger, "~/estop", self._on_estop_service)
         self.create_service(Trigger, "~/hand_back", self._on_hand_back)
         subscribe_any_qos(self, Bool, _ESTOP, self._on_estop)  # whether or not the arbiter is active
+        self._estop_reader = open_estop_reader(self, self.resolve_topic_name(_ESTOP))
 
     def configure(self) -> None:
         self._contract = load_contract(self._config.contract_file)
@@ -111,7 +113,18 @@ class ArbiterNode(LifecycleBase):
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
 
+    def close(self) -> None:
+        """Ends the reader of the emergency stop."""
+        if self._estop_reader is not None:
+            self._estop_reader.close()
+
+    def _read_estop(self) -> None:
+        """Who requests a stop; the message itself, which may come before, has led to the stop at once."""
+        for publisher, number, stop in self._estop_reader.read() if self._estop_reader is not None else ():
+            self._estop.on_identified(publisher, number, stop)
+
     def _on_estop(self, message: Bool) -> None:
+        self._read_estop()
         if self.is_active:
             self._publish_between(self._loop.on_estop(message.data, self._now_ns(), time.monotonic_ns()))
             return
@@ -125,6 +138,7 @@ class ArbiterNode(LifecycleBase):
             callback()
 
     def _on_timer(self) -> None:
+        self._read_estop()
         self._publish(self._loop.on_timer(self._now_ns(), time.monotonic_ns()))
 
     def _publish_between(self, decision: Decision | None) -> None:
@@ -177,6 +191,8 @@ class ArbiterNode(LifecycleBase):
         topics = [*self._inputs.topics, self._command_pub.topic_name, *map(self.resolve_topic_name, others)]
         self._loop.on_duplicate(next((topic for topic in topics if self.count_publishers(topic) > 1), ""))
         self._estop.count(self.count_publishers(self.resolve_topic_name(_ESTOP)))
+        if self._estop_reader is not None and self._estop.present(self._estop_reader.publishers()):
+            self.get_logger().warning("a publisher of estop is gone that requests a stop: clear ends the stop")
 
     def _publish_diagnostics(self) -> None:
         faults = self._watch.faults(self._inputs.arrivals | self._robot.arrivals)

@@ -1,4 +1,4 @@
-"""Publishers of the emergency stop topic, which do not identify themselves."""
+"""Publishers of the emergency stop topic, identified by the middleware or not."""
 
 from apo_teleop.arbiter.estop import EstopSignal
 
@@ -45,3 +45,43 @@ def test_one_that_is_gone_no_longer_holds():
     assert signal.held(1)
     signal.count(0)
     assert not signal.held(1)
+
+
+ONE, OTHER = b"one", b"other"
+
+
+def test_a_true_holds_until_the_same_publisher_sends_false():
+    signal = EstopSignal()
+    signal.count(2)
+    signal.on_message(True, 0)
+    signal.on_identified(ONE, 1, True)
+    for number in range(1, 100):
+        signal.on_message(False, number * SECOND)
+        signal.on_identified(OTHER, number, False)
+        assert signal.held(number * SECOND)
+    signal.on_identified(ONE, 2, False)
+    assert not signal.held(100 * SECOND)
+
+
+def test_a_message_that_comes_again_after_newer_ones_changes_nothing():
+    signal = EstopSignal()
+    for number, stop in ((1, True), (2, False), (1, True)):
+        signal.on_identified(ONE, number, stop)
+    assert not signal.held(SECOND)
+
+
+def test_a_true_counts_before_its_publisher_is_known():
+    signal = EstopSignal()
+    signal.on_identified(OTHER, 1, False)
+    signal.on_message(True, SECOND)
+    assert signal.held(SECOND)
+    assert not signal.held(2 * SECOND)
+
+
+def test_a_publisher_that_is_gone_with_its_stop_is_reported_once():
+    signal = EstopSignal()
+    signal.on_identified(ONE, 1, True)
+    signal.on_identified(OTHER, 1, False)
+    assert not signal.present({ONE, OTHER})
+    assert signal.present({OTHER})
+    assert not signal.held(0) and not signal.present({OTHER})
