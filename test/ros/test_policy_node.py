@@ -21,7 +21,8 @@ from small_policy import plain_statistics, random_adapter, random_model  # noqa:
 from apo_core.adapters.store import AdapterStore  # noqa: E402
 from apo_core.ros.conversions import image_to_msg, to_ns  # noqa: E402
 from apo_core.ros.node_runner import run  # noqa: E402
-from apo_interfaces.msg import ActionDoubt  # noqa: E402
+from apo_core.ros.qos import COMMANDS  # noqa: E402
+from apo_interfaces.msg import ActionChunk, ActionDoubt  # noqa: E402
 from apo_interfaces.srv import LoadAdapter  # noqa: E402
 from apo_policy_node.policy_node import PolicyNode  # noqa: E402
 from apo_vla.families.small_vla.checkpoint import save_checkpoint  # noqa: E402
@@ -274,6 +275,14 @@ def test_topics_that_keep_it_from_observations_are_named(robot):
     assert "topic ee_pose ('ee_pose'): no message for" in robot.diagnosis()
     robot.tick(gap=20)
     robot.until(lambda: "no message for" not in robot.diagnosis(), "the diagnosis of an observation")
+
+
+def test_a_second_policy_node_is_named(robot):
+    second = robot.node.create_publisher(ActionChunk, "policy/chunk", COMMANDS)
+    robot.until(lambda: robot.diagnosis().startswith("2 nodes publish /policy/chunk"), "the diagnosis of the second")
+    assert "(/policy, /robot): end one, or give one stack another ROS_DOMAIN_ID or --namespace" in robot.diagnosis()
+    robot.node.destroy_publisher(second)
+    robot.until(lambda: "nodes publish" not in robot.diagnosis(), "the diagnosis of one policy node")
 
 
 def test_it_follows_its_store_and_revokes_its_chunk_at_the_end(ros_domain, tmp_path, parameters, publish, store):

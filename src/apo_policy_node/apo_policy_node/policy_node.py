@@ -21,12 +21,13 @@ from apo_core.contract.contract import load_contract
 from apo_core.observation_sync import ObservationSync
 from apo_core.ros.action_chunk import chunk_to_msg, fault_to_msg
 from apo_core.ros.conversions import to_ns
-from apo_core.ros.diagnostics import OK, WARN, diagnostic_array
+from apo_core.ros.diagnostics import ERROR, OK, WARN, diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.node_runner import run
 from apo_core.ros.observation_subscriber import ObservationSubscriber
 from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, LATCHED, sensors
+from apo_core.ros.second_stack import second_publisher
 from apo_core.types import ControlSource
 from apo_interfaces.msg import ActionChunk, ActionCommand, ActionDoubt, AdapterStatus
 from apo_interfaces.srv import LoadAdapter
@@ -201,15 +202,19 @@ class PolicyNode(LifecycleBase):
         frozen = "; ".join(self._content.faults())
         if frozen:
             self.get_logger().warning(f"{FROZEN}{frozen}", throttle_duration_sec=10.0)
+        second = second_publisher(self, "policy/chunk")
+        if second:
+            self.get_logger().error(second, throttle_duration_sec=10.0)
         trouble = (
-            streams
+            second
+            or streams
             or (frozen and FROZEN + frozen)
             or server.fault
             or server.store_fault
             or wants_help
             or server.adapter_warning
         )
-        level = WARN if trouble else OK
+        level = ERROR if second else WARN if trouble else OK
         self._diagnostics_pub.publish(diagnostic_array(self, level, trouble or "serves", values))
 
     def _publish(self, answer: Answer) -> None:

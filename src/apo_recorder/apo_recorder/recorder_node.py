@@ -19,12 +19,13 @@ from apo_core.content_watch import FROZEN
 from apo_core.contract.contract import load_contract
 from apo_core.errors import ConfigError, ObservationError
 from apo_core.ros.conversions import to_ns
-from apo_core.ros.diagnostics import OK, WARN, diagnostic_array
+from apo_core.ros.diagnostics import ERROR, OK, WARN, diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.node_runner import run
 from apo_core.ros.observation_subscriber import ObservationSubscriber
 from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, sensors
+from apo_core.ros.second_stack import second_publisher
 from apo_core.types import OperatorEvent
 from apo_interfaces.msg import ActionCommand, EpisodeEvent, OperatorCommand, TaskStatus
 from apo_interfaces.srv import EndEpisode, StartEpisode
@@ -93,6 +94,10 @@ class RecorderNode(LifecycleBase):
         if self._writer is not None:
             self._writer.close()
 
+    def _look_for_second(self) -> None:
+        """Two recorders, or the commands of two arbiters, make episodes that nobody can use."""
+        self._recording.rejection = second_publisher(self, "recorder/event", "command")
+
     def _on_timer(self) -> None:
         self._recording.advance(time.monotonic_ns())
 
@@ -115,6 +120,10 @@ class RecorderNode(LifecycleBase):
         if rejections:
             level, text = WARN, f"rejects steps: {'; '.join(rejections)}"
             self.get_logger().warning(text, throttle_duration_sec=5.0)
+        self._look_for_second()
+        if self._recording.rejection:
+            level, text = ERROR, f"begins no episode: {self._recording.rejection}"
+            self.get_logger().error(text, throttle_duration_sec=10.0)
         self._diagnostics_pub.publish(diagnostic_array(self, level, text, values))
 
     def _on_sample(self, stream: str, stamp_ns: int, value: np.ndarray) -> None:
@@ -143,6 +152,7 @@ class RecorderNode(LifecycleBase):
     async def _on_start(self, request: StartEpisode.Request, response: StartEpisode.Response) -> StartEpisode.Response:
         try:
             self._reject_unless_active()
+            self._look_for_second()
             texts = request.task, request.instruction, request.operator_name
             response.episode_id = self._recording.begin(*texts, request.seed, request.tags, datetime.now(UTC))
         except ValueError as error:

@@ -54,6 +54,7 @@ class Recording:
         self._config, self._contract, self._writer = config, contract, writer
         tolerance_ns = 0 if config.lockstep else round(config.pairing_tolerance_s * 1e9)
         self._sync = ObservationSync(contract)
+        self.rejection = ""  # why no episode may begin; empty: it may
         self._content = ContentWatch(contract, config.frozen_m)
         self._clock = ClockSteps()
         self._command_ns = (
@@ -150,7 +151,7 @@ class Recording:
         for action in self._auto.on_progress(progress):
             if isinstance(action, AutoStart):
                 self._complete(now_ns, progress.stamp_ns)
-                if not self.episode_id:
+                if not self.episode_id and not self.rejection:
                     self.begin("", "", "", action.seed, (), utc)
             else:
                 self._state.request_end(
@@ -161,8 +162,10 @@ class Recording:
         """Begins an episode and returns its id; empty texts are replaced by those of the configuration.
 
         Raises:
-            ValueError: an episode is running, or a tag is not "key=value".
+            ValueError: an episode is running, or a tag is not "key=value", or `rejection` is set.
         """
+        if self.rejection:
+            raise ValueError(self.rejection)
         config = self._config
         task = task or config.task
         info = EpisodeInfo(

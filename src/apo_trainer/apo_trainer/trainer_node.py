@@ -18,6 +18,7 @@ from apo_core.ros.diagnostics import ERROR, OK, WARN, diagnostic_array
 from apo_core.ros.node_runner import run
 from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, LATCHED
+from apo_core.ros.second_stack import second_publisher
 from apo_interfaces.msg import EpisodeEvent, TrainerStatus
 from apo_interfaces.srv import StartTraining
 from apo_trainer.config import TrainerConfig
@@ -167,6 +168,9 @@ class TrainerNode(Node):
         level, text = (WARN, fault) if fault else (OK, latest.state)
         if latest.state == TrainerState.FAILED:
             level, text = ERROR, latest.message
+        if second := second_publisher(self, "~/status"):
+            level, text = ERROR, second
+            self.get_logger().error(second, throttle_duration_sec=10.0)
         values = {
             **latest.summary(),
             "new_episodes": str(self._new_episodes.new),

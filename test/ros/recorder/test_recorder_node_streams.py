@@ -11,7 +11,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Float64MultiArray
 
 from apo_core.ros.conversions import to_stamp
-from apo_core.ros.qos import sensors
+from apo_core.ros.qos import COMMANDS, sensors
+from apo_interfaces.msg import EpisodeEvent
 
 SENSES = {
     "images": {
@@ -101,3 +102,19 @@ def test_a_camera_that_is_frozen_while_the_arm_moves_is_named(launch, cell):
     assert "topic front/image_raw ('front'): for 20 observations it shows a picture that is black" in cell.diagnosis
     cell.observe(40)
     cell.spin_until(lambda: cell.diagnosis == "records", "the diagnosis of a camera that works")
+
+
+def test_beside_a_second_recorder_no_episode_begins(launch, cell, ros_domain):
+    launch()
+    second = cell.node.create_publisher(EpisodeEvent, "recorder/event", COMMANDS)
+    cell.spin_until(lambda: "nodes publish" in cell.diagnosis, "the diagnosis of the second recorder")
+    expected = (
+        f"2 nodes publish /recorder/event in ROS domain {ros_domain} (/cell, /recorder): "
+        "end one, or give one stack another ROS_DOMAIN_ID or --namespace"
+    )
+    assert cell.diagnosis == f"begins no episode: {expected}"
+    answer = cell.start()
+    assert (answer.accepted, answer.message) == (False, expected)
+    cell.node.destroy_publisher(second)
+    cell.spin_until(lambda: cell.diagnosis == "records", "the diagnosis of one recorder")
+    assert cell.start().accepted
