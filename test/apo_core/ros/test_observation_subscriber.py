@@ -155,6 +155,23 @@ def test_stamps_far_from_the_clock_are_named(rig):
     assert line.startswith("topic ee_pose ('ee_pose'): its stamps are 100.0 s behind the ROS clock: synchronise")
 
 
+def test_joints_of_another_part_in_messages_of_their_own_are_no_fault(rig):
+    rig.node.receive("joints", JointState(header=header(1), name=["finger"], position=[0.04], velocity=[0.0]))
+    rig.node.receive("joints", JointState(header=header(1), name=["a", "b"], position=[1.0, 2.0], velocity=[3.0, 4.0]))
+    assert [stream for stream, *_ in rig.samples] == ["position", "velocity"]
+    assert (rig.rejected, rig.node.errors, rig.subscriber.rejected) == ([], [], 0)
+
+
+def test_joints_that_never_come_are_named_with_those_that_do(rig):
+    rig.node.publishers = {"joints": [publisher("sensor_msgs/msg/JointState", "reliable")]}
+    assert rig.subscriber.faults() == []
+    rig.node.receive("joints", JointState(header=header(1), name=["c", "d"], position=[1.0, 2.0], velocity=[3.0, 4.0]))
+    rig.node.now_ns += 4_000_000_000
+    (line,) = (line for line in rig.subscriber.faults() if "('position')" in line)
+    expected = "no message for 4 s; a message of the topic has the joints c, d, the contract has a, b"
+    assert line == f"topic joints ('position'): {expected}"
+
+
 def test_closing_ends_all_subscriptions(rig):
     rig.subscriber.close()
     rig.subscriber.close()

@@ -50,6 +50,7 @@ class ObservationSubscriber:
         self._specs: dict[str, ImageSpec | StateSpec] = {spec.name: spec for spec in contract.images}
         self._specs |= {spec.name: spec for spec in contract.state}
         self._watch = StreamWatch(tuple(self._specs), contract.tolerance_s)
+        self._other_joints: dict[str, str] = {}  # state key -> what came in place of its joints
         self._began_ns = time.monotonic_ns()
         self.rejected = 0  # messages that do not fit the contract
         by_topic: dict[tuple[str, str], list[StateSpec]] = {}
@@ -74,7 +75,10 @@ class ObservationSubscriber:
 
     def _line(self, name: str, fault: str) -> str:
         spec = self._specs[name]
-        return stream_line(self._node, name, spec.topic, spec.type, self._qos, fault)
+        hint = ""
+        if name in self._other_joints:
+            hint = f"{self._other_joints[name]}, the contract has {', '.join(getattr(spec, 'joints', ()))}"
+        return stream_line(self._node, name, spec.topic, spec.type, self._qos, fault, hint)
 
     def _now_ns(self) -> int:
         return self._node.get_clock().now().nanoseconds
@@ -99,6 +103,10 @@ class ObservationSubscriber:
         header = getattr(message, "header", None)
         stamp_ns = self._node.get_clock().now().nanoseconds if header is None else to_ns(header.stamp)
         for spec in specs:
+            # a robot may publish its gripper's joints on the same topic in messages of their own
+            if spec.joints and not set(spec.joints) & set(message.name):
+                self._other_joints[spec.name] = f"a message of the topic has the joints {', '.join(message.name)}"
+                continue
             try:
                 value = state_from_msg(message, spec)
             except ObservationError as error:

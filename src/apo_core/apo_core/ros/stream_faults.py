@@ -8,7 +8,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from apo_core.stream_watch import NO_MESSAGE, WARN_AFTER_NS
 
 
-def stream_line(node: Node, name: str, topic: str, kind: str, qos: QoSProfile, fault: str) -> str:
+def stream_line(node: Node, name: str, topic: str, kind: str, qos: QoSProfile, fault: str, hint: str = "") -> str:
     """A fault of a stream, with the reason in its publishers where no message arrives.
 
     Args:
@@ -18,8 +18,11 @@ def stream_line(node: Node, name: str, topic: str, kind: str, qos: QoSProfile, f
         kind: message type, "package/msg/Name".
         qos: of the subscription.
         fault: of `StreamWatch`.
+        hint: why no message arrives, where the publishers do not explain it.
     """
-    hints = _publisher_faults(node, topic, kind, qos) if fault.startswith(NO_MESSAGE) else []
+    hints = []
+    if fault.startswith(NO_MESSAGE):
+        hints = _publisher_faults(node, topic, kind, qos) or list(filter(None, [hint]))
     return f"topic {topic} ('{name}'): {'; '.join([fault, *hints])}"
 
 
