@@ -11,6 +11,7 @@ from apo_episodes.labeling import (
     LabelRule,
     derive_labels,
     intervention_share,
+    resting_steps,
     takeovers,
     undesirable_windows,
 )
@@ -353,3 +354,31 @@ def test_undesirable_steps_are_the_policy_steps_of_the_windows(episode, name, k,
     derived = derive_labels(sources(text), outcome, 20.0, rule, facts=facts)
     undesirable = {index for index, label in enumerate(derived) if label == StepLabel.UNDESIRABLE}
     assert undesirable == {index for index in inside if text[index] == "P"}
+
+
+def test_a_long_rest_of_the_operator_is_left_out_and_a_pause_is_kept():
+    resting = np.repeat([False, True, False, True], [7, 10, 4, 11])
+    facts, acted = StepFacts(resting=resting), sources("PP" + "H" * 30)
+
+    def text(rule, kind=EpisodeKind.INTERACTION):
+        labels = derive_labels(acted, Outcome.SUCCESS, 20.0, rule, kind, facts)
+        return "".join(LETTERS[label] for label in labels)
+
+    assert text(LabelRule(undesirable_steps=1)) == "du" + "c" * 19 + "." * 11
+    assert text(LabelRule(undesirable_steps=1, rest_steps=0)) == "du" + "c" * 5 + "." * 10 + "c" * 4 + "." * 11
+    assert text(LabelRule(undesirable_steps=1, rest_steps=11)) == "du" + "c" * 30
+    assert text(LabelRule(rest_steps=0), EpisodeKind.DEMONSTRATION)[2:] == "c" * 30
+
+
+def test_idle_hands_under_hand_back_by_button_are_no_corrections():
+    facts = StepFacts(resting=np.repeat([False, True], [20, 60]))
+    labels = derive_labels(sources("H" * 80), Outcome.SUCCESS, 20.0, LabelRule(), facts=facts)
+    assert (labels.count(StepLabel.CORRECTED), labels.count(StepLabel.UNUSED)) == (20, 60)
+
+
+def test_an_operator_at_rest_moves_neither_arm_nor_gripper():
+    still, moving = [0.0] * 6, [0.0, 0.1, 0, 0, 0, 0]
+    human = np.array([[*still, -1], [*moving, -1], [*still, 1], [*still, 1], [np.nan] * 7], np.float32)
+    executed = np.array([[*moving, -1], [*moving, -1], [*still, 1], [*still, 1], [*still, 1]], np.float32)
+    # the third step closes the gripper
+    assert resting_steps(sources("HHHH-"), human, executed).tolist() == [True, False, False, True, False]

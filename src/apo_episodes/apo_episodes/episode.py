@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from apo_core.contract.contract import Contract
-from apo_core.types import ControlSource, EpisodeInfo, EpisodeOutcome, StepLabel
+from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, StepLabel
 from apo_episodes.hdf5.schema import SCHEMA_MINOR, SCHEMA_VERSION
-from apo_episodes.labeling import LabelRule, derive_labels, intervention_share, takeovers, undesirable_windows
+from apo_episodes.labeling import (
+    LabelRule,
+    derive_labels,
+    intervention_share,
+    long_rests,
+    resting_steps,
+    takeovers,
+    undesirable_windows,
+)
 from apo_episodes.takeover_windows import StepFacts, Window
 
 
@@ -61,7 +69,19 @@ class Episode:
     @property
     def facts(self) -> StepFacts:
         """Facts for label rules, actions scaled to -1..1."""
-        return StepFacts.of(self.contract.action, self.policy_actions, self.human_actions, self.task_remaining)
+        facts = StepFacts.of(self.contract.action, self.policy_actions, self.human_actions, self.task_remaining)
+        return replace(facts, resting=self.resting)
+
+    @property
+    def resting(self) -> np.ndarray:
+        """Steps in which the operator in control lets go: bool (T,)."""
+        return resting_steps(self.sources, self.human_actions, self.executed_actions)
+
+    def rest_steps_left_out(self, rule: LabelRule) -> int:
+        """Human steps of a long rest, which `rule` does not take for corrections; none of a demonstration."""
+        if self.info.kind == EpisodeKind.DEMONSTRATION:
+            return 0
+        return sum(end - start for start, end in long_rests(self.resting, rule))
 
     def undesirable_windows(self, rule: LabelRule) -> list[Window]:
         """The window of undesirable steps before each takeover under `rule`."""

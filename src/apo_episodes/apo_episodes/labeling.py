@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from apo_core.actions import GRIPPER, SIZE, TWIST
 from apo_core.config.parameters import parameter
 from apo_core.errors import ConfigError
 from apo_core.types import ControlSource, EpisodeKind, Outcome, StepLabel
@@ -47,6 +48,14 @@ class LabelRule:
     )
     undesirable_max_steps: int = parameter(
         40, "stalled, disagreement: at most so many steps before a takeover", low=1, high=10000
+    )
+
+    rest_steps: int = parameter(
+        10,
+        "a rest of the operator in control, no motion and the gripper as it is, is left out where it is longer than so "
+        "many steps; shorter pauses are part of the correction",
+        low=0,
+        high=1_000_000,
     )
 
     def window(self, rate_hz: float) -> int:
@@ -156,8 +165,9 @@ def derive_labels(
 ) -> list[StepLabel]:
     """Labels of one episode, one a step.
 
-    A human step is CORRECTED, HOLD is UNUSED, and a policy step is UNDESIRABLE when it lies in the window before a
-    takeover (`undesirable_windows`), else DESIRABLE. The steps of a demonstration are all CORRECTED.
+    A human step is CORRECTED, unless it is part of a long rest (`rest_steps`): that and HOLD are UNUSED. A policy step
+    is UNDESIRABLE when it lies in the window before a takeover (`undesirable_windows`), else DESIRABLE. The steps of a
+    demonstration are all CORRECTED.
 
     Args:
         sources: who acted in each step (ControlSource).
@@ -173,6 +183,9 @@ def derive_labels(
         )
         for source in sources
     ]
+    if facts.resting is not None and kind != EpisodeKind.DEMONSTRATION:
+        for start, end in long_rests(facts.resting, rule):
+            labels[start:end] = [StepLabel.UNUSED] * (end - start)
     windows = [(w.start, w.end) for w in undesirable_windows(sources, rate_hz, rule, kind, facts)]
     if not windows and outcome == Outcome.FAILURE and kind != EpisodeKind.DEMONSTRATION:
         if rule.failure_rule == "leave_out":
@@ -184,6 +197,26 @@ def derive_labels(
             if labels[index] == StepLabel.DESIRABLE:
                 labels[index] = StepLabel.UNDESIRABLE
     return labels
+
+
+def resting_steps(sources: Sequence[str], human: np.ndarray, executed: np.ndarray) -> np.ndarray:
+    """Steps in which the operator in control lets go: bool (T,).
+
+    Args:
+        sources: who acted in each step (ControlSource).
+        human, executed: float32 (T, A), the operator's action (NaN: none) and the executed one.
+    """
+    driven = np.array([source == ControlSource.HUMAN for source in sources], bool)
+    if not len(driven) or human.shape[1] < SIZE:
+        return np.zeros(len(driven), bool)
+    before = np.concatenate([human[:1, GRIPPER], executed[:-1, GRIPPER]])
+    return driven & (human[:, TWIST] == 0).all(axis=1) & (human[:, GRIPPER] == before)
+
+
+def long_rests(resting: np.ndarray, rule: LabelRule) -> list[tuple[int, int]]:
+    """The rests [start, end) that the rule leaves out, from `resting_steps` (T,)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], resting, [False]]).astype(np.int8)))
+    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2) if end - start > rule.rest_steps]
 
 
 def intervention_share(sources: Sequence[str]) -> float:

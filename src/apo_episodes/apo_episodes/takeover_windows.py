@@ -19,6 +19,7 @@ class StepFacts:
     task_remaining: np.ndarray | None = None  # float32 (T,), path left to the goal in the task's unit; NaN: unknown
     policy_actions: np.ndarray | None = None  # float32 (T, A), -1..1; also while the operator drove; NaN: none
     human_actions: np.ndarray | None = None  # float32 (T, A), -1..1; NaN: none
+    resting: np.ndarray | None = None  # bool (T,), of `labeling.resting_steps`
 
     @classmethod
     def of(

@@ -53,6 +53,7 @@ def label_rule(of: argparse.ArgumentParser) -> None:
         ("stall_tolerance", float, "stalled: a gain above this is progress, unit of the task's remaining path"),
         ("disagreement_tolerance", float, "disagreement: mean difference above this is one, actions scaled to -1..1"),
         ("disagreement_steps", int, "disagreement: first steps of the intervention that show the operator's intent"),
+        ("rest_steps", int, "a rest of the operator in control is left out where it is longer than so many steps"),
         ("undesirable_max_steps", int, "stalled, disagreement: at most so many steps before a takeover"),
     ):
         default = getattr(rule, name)

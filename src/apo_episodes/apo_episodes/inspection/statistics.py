@@ -10,6 +10,7 @@ import numpy as np
 from apo_core.actions import normalised_dimensions
 from apo_core.errors import EpisodeToolError
 from apo_core.system.text_columns import align_columns
+from apo_core.types import ControlSource
 from apo_episodes.episode import Episode
 from apo_episodes.files import one_contract
 from apo_episodes.labeling import LabelRule
@@ -53,6 +54,11 @@ def statistics(episodes: Sequence[Episode], which: str = "executed", rule: Label
             part.name: {**_moments(np.concatenate([e.state[part.name] for e in episodes])[present]), "unit": part.unit}
             for part in contract.state
         },
+        "human_rest": {
+            "human_steps": sum(source == ControlSource.HUMAN for e in episodes for source in e.sources),
+            "steps": sum(int(e.resting.sum()) for e in episodes),
+            "left_out": sum(e.rest_steps_left_out(rule) for e in episodes),
+        },
         "undesirable_windows": window_statistics(
             [window for episode in episodes for window in episode.undesirable_windows(rule)], rule.undesirable_rule
         ),
@@ -82,6 +88,12 @@ def format_statistics(numbers: dict[str, Any]) -> str:
         dimensions += [(f"{key}[{i}]", part, i) for i in range(len(part["mean"]))]
     rows = [(name, *(f"{part[one][i]:.4g}" for one in head)) for name, part, i in dimensions]
     lines += align_columns([("", *head), *rows], left=1)
+    rest = numbers["human_rest"]
+    if rest["steps"]:
+        lines.append(
+            f"the operator rests in {rest['steps']} of {rest['human_steps']} steps in control; "
+            f"{rest['left_out']} of them are left out of the corrections"
+        )
     windows = numbers["undesirable_windows"]
     if windows["number"]:
         lines.append(

@@ -124,6 +124,7 @@ def describe(episode: Episode, rule: LabelRule) -> dict[str, Any]:
         "takeover_steps": list(episode.takeovers),
         "label_rule": {name: getattr(rule, name) for name in rule.__dataclass_fields__},
         "undesirable_windows": [{**asdict(w), "steps": w.steps} for w in episode.undesirable_windows(rule)],
+        "human_rest": {"steps": int(episode.resting.sum()), "left_out": episode.rest_steps_left_out(rule)},
         "labels": {str(label): labels.count(label) for label in StepLabel},
     }
 

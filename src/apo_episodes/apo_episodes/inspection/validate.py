@@ -167,7 +167,8 @@ def _labels(episode: Episode) -> Iterator[tuple[bool, str]]:
         wrong = sources != ControlSource.HUMAN
         if wrong.any():
             yield True, f"a demonstration is not driven by its expert: {_steps(wrong)}"
-    labels = np.array([str(label) for label in episode.labels(LabelRule())], dtype=object)
+    rule = LabelRule(rest_steps=episode.num_steps)  # a rest may be left out
+    labels = np.array([str(label) for label in episode.labels(rule)], dtype=object)
     wrong = (sources == ControlSource.HUMAN) & (labels != StepLabel.CORRECTED)
     if wrong.any():
         yield True, f"a human step is not labelled as a correction: {_steps(wrong)}"

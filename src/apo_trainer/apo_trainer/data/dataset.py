@@ -35,6 +35,7 @@ class TrainingData:
     rule: LabelRule = field(default_factory=LabelRule)  # that the steps are labelled by
     windows: tuple[Window, ...] = ()  # of undesirable steps, of all episodes
     k_fit: Mapping[str, Any] | None = None  # statistics of the windows that gave K; None: a fixed K
+    rest_steps_left_out: int = 0  # human steps that are no corrections, because the operator rested
 
     def known_contract(self) -> Contract:
         """The contract of the episodes. Raises TrainingDataError: there are none."""
@@ -64,6 +65,7 @@ class TrainingData:
             undesirable_windows=window_statistics(self.windows, self.rule.undesirable_rule),
             k_fit=self.k_fit,
             rejected=self.rejected,
+            rest_steps_left_out=self.rest_steps_left_out,
         )
 
 
@@ -131,6 +133,7 @@ def load_training_data(
         rule, k_fit = _fitted_rule(read, rule, k_from)
     episodes: dict[str, EpisodeData] = {}
     windows: list[Window] = []
+    rests = 0
     contract = None
     for episode in read:
         name = episode.info.episode_id
@@ -142,6 +145,7 @@ def load_training_data(
             rejected.append(RejectedEpisode.because(episode.path, error))
             continue
         windows += episode.undesirable_windows(rule)
+        rests += episode.rest_steps_left_out(rule)
         contract = episode.contract
     candidates = [e for e in episodes.values() if held_out_of == "all" or e.kind == EpisodeKind.INTERACTION]
     out = set(held_out_ids(candidates, held_out_share))
@@ -166,6 +170,7 @@ def load_training_data(
         instruction=next((e.instruction for e in reversed(episodes.values())), ""),
         rule=rule,
         windows=tuple(windows),
+        rest_steps_left_out=rests,
         k_fit=k_fit,
     )
 

@@ -29,6 +29,7 @@ class DataReport:
     undesirable_windows: Mapping[str, Any]  # of `window_statistics`
     k_fit: Mapping[str, Any] | None  # statistics of the windows that gave K; None: a fixed K
     rejected: tuple[RejectedEpisode, ...]
+    rest_steps_left_out: int = 0  # human steps that are no corrections, because the operator rested
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-serialisable."""
@@ -40,6 +41,7 @@ class DataReport:
             "train_episodes": self.train_episodes,
             "held_out_episodes": list(self.held_out_episodes),
             "label_rule": asdict(self.label_rule),
+            "rest_steps_left_out": self.rest_steps_left_out,
             "undesirable_windows": self.undesirable_windows,
             "k_fit": self.k_fit,
             "rejected_files": [{"path": str(item.path), "reason": item.reason} for item in self.rejected],

@@ -86,6 +86,8 @@ def _text(message: dict[str, Any]) -> str:
             for windows in (message.get("undesirable_windows"), message.get("k_fit"))
             if windows and windows["fallbacks"]
         ]
+        if rests := message.get("rest_steps_left_out"):
+            lines.append(f"note: {rests} steps of an operator at rest are no corrections (rest_steps)")
         tokens = message.get("policy_tokens")
         if tokens and tokens["disagreeing"]:
             lines.append(f"note: recorded tokens of {tokens['disagreeing']} policy steps mean another action: not used")
