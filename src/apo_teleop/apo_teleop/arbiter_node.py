@@ -68,9 +68,9 @@ class ArbiterNode(LifecycleBase):
         self._arbiter = Arbiter(self._config, self._contract)
         if stopped:
             self._arbiter.estop()  # only a person ends it
-        gripper = GripperScale(self._config.robot.gripper_open_m, self._config.robot.gripper_closed_m)
+        self._gripper = GripperScale(self._config.robot.gripper_open_m, self._config.robot.gripper_closed_m)
         output = make_output(self._config.robot, self._contract)
-        self._robot = RobotOutput(self, self._config, self._contract, output, gripper.position)
+        self._robot = RobotOutput(self, self._config, self._contract, output, self._gripper.position)
         for key in self._contract.limits.absent:
             self.get_logger().warning(f"{key} is not set in {self._contract.source}: no such limit applies")
 
@@ -84,7 +84,15 @@ class ArbiterNode(LifecycleBase):
         robot.restart()
         measured = sensors(config.sensor_reliability)
         self._inputs = ArbiterSubscriptions(
-            self, self._contract, measured, self._loop, self._publish, self._publish_between, self._with_info
+            self,
+            self._contract,
+            measured,
+            self._loop,
+            self._publish,
+            self._publish_between,
+            self._with_info,
+            # a simulation in lockstep gets every command, its gripper's too
+            None if config.lockstep else self._on_gripper,
         )
         self._watch = InputWatch(self, self._inputs.measured | robot.measured, measured, config.lockstep)
         self._stream_faults: list[str] = []
@@ -131,6 +139,10 @@ class ArbiterNode(LifecycleBase):
         self._estop.on_message(message.data, time.monotonic_ns())
         if message.data and self._arbiter is not None:
             self._arbiter.estop()
+
+    def _on_gripper(self, position: float) -> None:
+        if self._arbiter is not None:
+            self._arbiter.on_gripper(self._gripper.value(position))
 
     def _if_active(self, callback: Callable[[], None]) -> None:
         """A timer that ran out just before the deactivation destroyed it still calls."""

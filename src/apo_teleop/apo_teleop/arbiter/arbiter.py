@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from apo_core.actions import TWIST
+from apo_core.actions import CLOSED, OPEN, TWIST
 from apo_core.contract.contract import Contract
 from apo_core.errors import ConfigError
 from apo_core.types import ControlSource, OperatorEvent
@@ -74,6 +76,11 @@ class Arbiter:
     def hand_back(self) -> bool:
         """The operator gives control back as soon as the device rests; whether there is an operator in control."""
         return self._operator.hand_back()
+
+    def on_gripper(self, value: float) -> None:
+        """The gripper was measured, -1 open .. 1 closed: until it is commanded, the nearer end is what it holds."""
+        if not self.has_gripped and math.isfinite(value):
+            self._shaper.hold_gripper(CLOSED if value > 0 else OPEN)
 
     def pose_frame_fault(self, frame_id: str) -> str:
         """Why an end-effector pose in this frame must not count; empty if it may."""

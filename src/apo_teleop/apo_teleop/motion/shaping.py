@@ -74,7 +74,13 @@ class MotionShaper:
         self._source = ControlSource.HOLD
         self._blend: Blend | None = None
         self.executed = [0.0] * contract.action.size  # (A,) contract units
-        self.executed[GRIPPER] = min(max(OPEN, contract.action.low[GRIPPER]), contract.action.high[GRIPPER])
+        self._gripper_range = contract.action.low[GRIPPER], contract.action.high[GRIPPER]
+        self.hold_gripper(OPEN)
+
+    def hold_gripper(self, value: float) -> None:
+        """What the gripper holds, -1 open .. 1 closed, where it was not commanded."""
+        low, high = self._gripper_range
+        self.executed[GRIPPER] = min(max(value, low), high)
 
     def drive(
         self, wanted: Sequence[float], source: ControlSource, now_ns: int, elapsed_s: float

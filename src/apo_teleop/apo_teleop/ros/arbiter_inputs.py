@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped, TwistStamped
 from rclpy.qos import QoSProfile
+from sensor_msgs.msg import JointState
 
 from apo_core.contract.contract import Contract
 from apo_core.contract.frames import Header, UnnamedFrames
+from apo_core.contract.specs import StateSpec
+from apo_core.errors import ObservationError
 from apo_core.ros.action_chunk import chunk_from_msg
-from apo_core.ros.conversions import to_ns
+from apo_core.ros.conversions import state_from_msg, to_ns
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.qos import COMMANDS, LATCHED
 from apo_core.types import OperatorEvent
@@ -24,6 +29,8 @@ from apo_teleop.arbiter.types import Decision
 from apo_teleop.ros.input_watch import Arrival, MeasuredStream
 
 _POSE, _FEEDBACK = "ee_pose", "feedback"
+
+_GRIPPER = "gripper_width"  # state key of the contract
 
 
 class ArbiterSubscriptions:
@@ -38,6 +45,7 @@ class ArbiterSubscriptions:
         answer: called with the decision on a message that a tick waits for.
         interrupt: called with the decision on a message of the operator, which may be between two ticks.
         with_info: whether the executor can give callbacks the message info.
+        on_gripper: called with the measured position of the contract's gripper_width, m; None: it is not needed.
     """
 
     def __init__(
@@ -49,6 +57,7 @@ class ArbiterSubscriptions:
         answer: Callable[[Decision | None], None],
         interrupt: Callable[[Decision | None], None],
         with_info: bool,
+        on_gripper: Callable[[float], None] | None = None,
     ):
         self._node, self._loop, self._answer, self._interrupt = node, loop, answer, interrupt
         self._unnamed = UnnamedFrames(contract)
@@ -68,6 +77,17 @@ class ArbiterSubscriptions:
             wanted.append((TwistStamped, feedback.topic, self._on_feedback, measured))
             self.measured[_FEEDBACK] = MeasuredStream(feedback.topic, feedback.type)
         self._subscriptions = [node.create_subscription(*arguments) for arguments in wanted]
+        # arm and gripper may share a topic: several publishers of it are no fault
+        self._of_gripper = []
+        for spec in contract.state:
+            if (
+                on_gripper is not None
+                and spec.name == _GRIPPER
+                and spec.type == "sensor_msgs/msg/JointState"
+                and spec.size == 1
+            ):
+                take = partial(self._on_gripper, spec, on_gripper)
+                self._of_gripper.append(node.create_subscription(JointState, spec.topic, take, measured))
 
     @property
     def topics(self) -> list[str]:
@@ -76,7 +96,7 @@ class ArbiterSubscriptions:
 
     def close(self) -> None:
         """Ends the subscriptions."""
-        for subscription in self._subscriptions:
+        for subscription in (*self._subscriptions, *self._of_gripper):
             self._node.destroy_subscription(subscription)
 
     def _header(self, what: str, message: Any) -> Header:
@@ -98,6 +118,11 @@ class ArbiterSubscriptions:
         header = self._header(_POSE, message)
         self.arrivals[_POSE] = Arrival(header.stamp_ns, self.pose_steady_ns)
         self._answer(self._loop.on_pose(header, (p.x, p.y, p.z), (q.x, q.y, q.z, q.w), self.pose_steady_ns))
+
+    def _on_gripper(self, spec: StateSpec, take: Callable[[float], None], message: JointState) -> None:
+        if self._node.is_active:
+            with contextlib.suppress(ObservationError):  # policy and recorder report what does not fit
+                take(float(state_from_msg(message, spec)[0]))
 
     def _on_feedback(self, message: TwistStamped) -> None:
         if not self._node.is_active:

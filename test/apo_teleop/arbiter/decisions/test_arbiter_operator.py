@@ -10,6 +10,19 @@ from apo_core.types import ControlSource
 from apo_teleop.arbiter.types import ControlState, OperatorInput
 
 
+@pytest.mark.parametrize(("measured", "held"), [(-0.9, -1.0), (0.7, 1.0), (float("nan"), -1.0)])
+def test_before_a_command_the_gripper_is_where_it_is_measured(measured, held):
+    rig = Rig(start_enabled=False)
+    rig.arbiter.on_gripper(measured)
+    assert rig.tick().values[6] == held
+    rig.arbiter.enable(True)
+    rig.tick(policy=False)
+    assert rig.tick(RIGHT, policy=False).values[6] == held
+    assert rig.tick(events=("gripper_toggle",), policy=False).values[6] == -held
+    rig.arbiter.on_gripper(held)
+    assert rig.tick(RIGHT, policy=False).values[6] == -held
+
+
 def test_first_motion_takes_over_at_once_with_the_policy_in_shadow():
     rig = Rig()
     rig.tick()
