@@ -206,6 +206,28 @@ def test_same_seed_and_commands_give_the_same_bits(lockstep):
     assert lockstep.digest(other) != lockstep.digest(first[0])
 
 
+def test_lockstep_is_not_faster_than_its_largest_pace(next_domain, meet):
+    sessions = session(next_domain(), meet, lockstep=True, largest_pace=0.5)
+    arm = next(sessions)
+    before_s = time.monotonic()
+    stamps = arm.follow(arm.start(5))
+    # a lower limit, which no slow machine can miss: a tick of 50 ms takes 100 ms or more
+    assert time.monotonic() - before_s >= 2 * (stamps[-1] - stamps[0]) * 1e-9
+    assert len(stamps) == HORIZON + 1
+    assert next(sessions, None) is None
+
+
+def test_a_reset_forgets_an_answer_that_waits_for_its_time(next_domain, meet):
+    sessions = session(next_domain(), meet, lockstep=True, largest_pace=0.05)
+    arm = next(sessions)
+    arm.send(arm.start(5))
+    again = arm.start(6)
+    arm.send(again)
+    arm.steps_on(again)
+    assert arm.status(arm.complete()[-1]).step == 1
+    assert next(sessions, None) is None
+
+
 def test_trial_runs_to_its_horizon_and_waits_for_a_reset(lockstep):
     stamps = lockstep.follow(lockstep.start(5))
     assert np.diff(stamps).tolist() == [PERIOD_NS] * HORIZON

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from apo_bringup.stack import nodes
 from apo_bringup.stack.arms import arm_set
-from apo_bringup.stack.options import OPTIONS, check_contract, chosen_paths, start_parameters
+from apo_bringup.stack.options import OPTIONS, check_contract, chosen_paths, is_lockstep, start_parameters
 from apo_core.config import parameters as configuration
 from apo_core.errors import ApoError, ConfigError
+from apo_core.ros.environment import check_environment
 from apo_core.tasks.specs import TASKS
 
 
@@ -44,9 +45,7 @@ def _add_demo_options(demo: argparse.ArgumentParser) -> None:
 def _demo(arguments: argparse.Namespace) -> int:
     from apo_bringup.demo import run_demo
     from apo_bringup.session.plan import SessionConfig
-    from apo_core.ros.environment import check_environment
 
-    check_environment(os.environ)
     shipped = "session_quick.yaml" if arguments.quick else "session.yaml"
     file = Path(arguments.config or nodes.share_dir() / "config" / shipped)
     config = configuration.load(SessionConfig, file, "session", configuration.parse_overrides(arguments.set))
@@ -77,10 +76,8 @@ def _add_up_options(up: argparse.ArgumentParser) -> None:
 
 def _up(arguments: argparse.Namespace) -> int:
     from apo_bringup.stack.supervision import Program, run_in_foreground
-    from apo_core.ros.environment import check_environment
     from apo_core.system.terminal import kept_terminal
 
-    check_environment(os.environ)
     data_dir = Path(arguments.data_dir).resolve()
     wanted = arguments.nodes or [e.name for e in nodes.NODES if arguments.sim or not e.is_simulation]
     known = nodes.names()
@@ -94,10 +91,17 @@ def _up(arguments: argparse.Namespace) -> int:
     check_contract(entries, robot, arguments.params_file, namespace, sim=arguments.sim)
     given = {"checkpoint_dir": arguments.checkpoint_dir, "expert_dir": arguments.expert_dir}
     paths = chosen_paths(data_dir, {"contract_file": robot, **given})
+    lockstep = is_lockstep(entries, arguments.mode, sim=arguments.sim)
     made = []
     for entry in entries:
         parameters = start_parameters(
-            entry, paths, sim=arguments.sim, use_sim_time=arguments.sim, device=arguments.operator, urdf=arm.urdf
+            entry,
+            paths,
+            sim=arguments.sim,
+            use_sim_time=arguments.sim,
+            device=arguments.operator,
+            urdf=arm.urdf,
+            lockstep=lockstep,
         )
         if parameters.get("device") == "keyboard":
             if not sys.stdin.isatty():
@@ -121,9 +125,8 @@ def _add_operator_options(operator: argparse.ArgumentParser) -> None:
 
 def _operator(arguments: argparse.Namespace) -> int:
     from apo_bringup.console.operator_node import operate
-    from apo_core.ros.environment import check_environment, transport_environment
+    from apo_core.ros.environment import transport_environment
 
-    check_environment(os.environ)
     os.environ.update(transport_environment(os.environ, has_images=False))
     start = {name: getattr(arguments, name) for name in ("task", "instruction", "operator_name")}
     return operate(arguments.namespace, start)
@@ -194,6 +197,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if rest and not command.program:
         parser().error(f"unrecognized arguments: {' '.join(rest)}")
     try:
+        check_environment(os.environ)
         if command.run is not None:
             return command.run(arguments) or 0
         return importlib.import_module(command.program).main(rest) or 0

@@ -23,6 +23,12 @@ class SimBridgeConfig:
     lockstep: bool = parameter(
         False, "true: simulated time waits for the command of each tick; false: a wall timer at the contract's rate"
     )
+    largest_pace: float = parameter(
+        0.0,
+        "lockstep: simulated s a wall s at most, 1: real time, as `apo up` sets it; 0: as fast as commands come",
+        low=0.0,
+        high=1000.0,
+    )
     task: str = parameter(DEFAULT_TASK.name, "task to simulate", choices=tuple(TASKS))
     cameras: tuple[str, ...] = parameter(
         ("agentview=agentview", "wrist=robot0_eye_in_hand"), "image of the contract = camera of the simulation"

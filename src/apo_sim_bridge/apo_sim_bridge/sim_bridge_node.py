@@ -51,11 +51,17 @@ class SimBridgeNode(Node):
             GripperScale(GRIPPER_OPEN_M, GRIPPER_CLOSED_M),
             round(config.command_timeout_s * 1e9),
         )
+        self._shortest_tick_ns = round(contract.period_ns / config.largest_pace) if config.largest_pace else 0
         self._rejected = 0  # commands in a row
         self._frame = self._env.reset(config.seed)
         self._next_seed = config.seed
         self._idle_since_ns = time.monotonic_ns()
         self._published_ns: int | None = None  # time at which the current tick was published; None: it was not
+        self._tick_stamp_ns = -1  # of the current tick
+        self._tick_ns = 0  # steady time at which the current tick was published first
+        self._due_stamp_ns: int | None = None  # answered tick that waits for its time
+        self._due_timer = self.create_timer(1.0, self._on_due, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._due_timer.cancel()
         self._publisher = FramePublisher(self, contract, sensors(config.sensor_reliability))
         self.create_subscription(TwistStamped, config.command_topic, self._on_twist, COMMANDS)
         self.create_subscription(JointTrajectory, config.gripper_topic, self._on_gripper, COMMANDS)
@@ -82,6 +88,7 @@ class SimBridgeNode(Node):
         self._frame = self._env.reset(seed)
         self._trial.reset(seed, None if self._config.lockstep else time.time_ns())
         self._command.clear()
+        self._end_wait()
         self._next_seed = seed + 1
         self._published_ns = None
         self._publish_when_subscribed()
@@ -123,8 +130,26 @@ class SimBridgeNode(Node):
 
     def _answer(self, stamp_ns: int) -> None:
         """Lockstep: executes a tick once arm and gripper have answered it, even by rejected commands."""
-        if self._config.lockstep and self._command.answers(stamp_ns):
+        if not self._config.lockstep or self._due_stamp_ns == stamp_ns or not self._command.answers(stamp_ns):
+            return
+        left_ns = self._tick_ns + self._shortest_tick_ns - time.monotonic_ns()
+        if left_ns <= 0:
             self._step(stamp_ns, stamp_ns)
+            return
+        self._due_stamp_ns = stamp_ns
+        self._due_timer.timer_period_ns = left_ns
+        self._due_timer.reset()
+
+    def _on_due(self) -> None:
+        """Lockstep: executes a tick whose answer came before its time."""
+        stamp_ns = self._end_wait()
+        if stamp_ns is not None:
+            self._step(stamp_ns, stamp_ns)
+
+    def _end_wait(self) -> int | None:
+        self._due_timer.cancel()
+        stamp_ns, self._due_stamp_ns = self._due_stamp_ns, None
+        return stamp_ns
 
     def _on_timer(self) -> None:
         now_ns = time.monotonic_ns()
@@ -164,7 +189,10 @@ class SimBridgeNode(Node):
 
     def _publish(self) -> None:
         self._publisher.publish(self._frame, self._trial, task_remaining(self._config.task, self._frame))
-        self._published_ns = time.monotonic_ns()
+        now_ns = time.monotonic_ns()
+        if self._trial.stamp_ns != self._tick_stamp_ns:
+            self._tick_stamp_ns, self._tick_ns = self._trial.stamp_ns, now_ns
+        self._published_ns = now_ns
 
 
 def main() -> None:

@@ -14,11 +14,13 @@ from apo_core.ros.conversions import pose_to_array, state_from_msg, to_ns
 from apo_core.ros.qos import COMMANDS
 from apo_core.tasks.expert import ExpertInput
 from apo_core.types import OperatorEvent
-from apo_interfaces.msg import TaskStatus
+from apo_interfaces.msg import ControlStatus, TaskStatus
 from apo_teleop.devices.config import SCRIPTED
 from apo_teleop.devices.scripted_operator import ScriptedInput, ScriptedOperator, see_objects
 from apo_teleop.devices.scripted_tick_join import TickJoin
 from apo_teleop.ros.operator_node import OperatorNode
+
+_ESTOP = "ESTOP"  # of ControlStatus; who stopped the robot clears it
 
 
 class ScriptedOperatorNode(OperatorNode):
@@ -32,6 +34,8 @@ class ScriptedOperatorNode(OperatorNode):
             pose, self._gripper = (self._contract.state_spec(name) for name in ("ee_pose", "gripper_width"))
         except ObservationError as error:
             raise ConfigError(self._contract.source, [f"device = scripted: {error}"]) from None
+        self._is_latched = False
+        self.create_subscription(ControlStatus, "control/status", self._on_control, COMMANDS)
         self._join = TickJoin(("pose", "gripper", "objects", "status"))
         for kind, topic, name in (
             (PoseStamped, pose.topic, "pose"),
@@ -49,6 +53,9 @@ class ScriptedOperatorNode(OperatorNode):
     def enable(self, enabled: bool) -> None:
         """See OperatorNode."""
         self._operator.enabled = enabled
+
+    def _on_control(self, message: ControlStatus) -> None:
+        self._is_latched = message.latched and message.state != _ESTOP
 
     def _on_part(self, name: str, message: Any) -> None:
         stamp_ns = to_ns(message.header.stamp)
@@ -70,4 +77,4 @@ class ScriptedOperatorNode(OperatorNode):
         width = float(state_from_msg(parts["gripper"], self._gripper)[0])
         poses, status = [pose_to_array(pose).astype(float) for pose in parts["objects"].poses], parts["status"]
         state = ExpertInput(hand[:3], hand[3:], width, see_objects(self._config.scripted.task, poses))
-        return ScriptedInput(stamp_ns, state, status.trial, status.seed, status.step, status.running)
+        return ScriptedInput(stamp_ns, state, status.trial, status.seed, status.step, status.running, self._is_latched)

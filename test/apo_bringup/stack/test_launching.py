@@ -37,6 +37,7 @@ ARGUMENTS = {
     "data_dir": "runs/live",
     "use_sim_time": "",
     "operator": "",
+    "mode": "lockstep",
     "namespace": "",
     "respawn": "true",
 }

@@ -5,7 +5,8 @@ import pytest
 pytest.importorskip("ament_index_python", reason="ROS 2 is missing: run 'make setup' or source a ROS 2 installation")
 
 from apo_bringup.stack import nodes
-from apo_bringup.stack.options import OPERATOR_DEVICES, OPTIONS, chosen_paths, start_parameters
+from apo_bringup.stack.options import OPERATOR_DEVICES, OPTIONS, chosen_paths, is_lockstep, start_parameters
+from apo_core.errors import ConfigError
 
 PATHS = nodes.default_paths(Path("/data"))
 
@@ -48,3 +49,35 @@ def test_only_in_simulation_the_loop_runs_by_itself():
 def test_the_device_is_a_parameter_of_teleop_alone():
     assert parameters("teleop", device="joy")["device"] == "joy"
     assert "device" not in parameters("teleop") and "device" not in parameters("arbiter", device="joy")
+
+
+@pytest.mark.parametrize(
+    ("names", "mode", "sim", "wanted"),
+    [
+        ([entry.name for entry in nodes.NODES], "lockstep", True, True),
+        (["sim_bridge", "policy", "arbiter", "teleop"], "lockstep", True, True),
+        ([entry.name for entry in nodes.NODES], "realtime", True, False),
+        ([entry.name for entry in nodes.NODES], "lockstep", False, False),
+        (["sim_bridge", "arbiter", "teleop"], "lockstep", True, False),
+        (["sim_bridge"], "lockstep", True, False),
+    ],
+)
+def test_simulated_time_waits_for_nodes_that_start_together(names, mode, sim, wanted):
+    assert is_lockstep([nodes.node(name) for name in names], mode, sim=sim) is wanted
+
+
+def test_an_unknown_mode_is_rejected():
+    with pytest.raises(ConfigError, match="mode = 'fast' must be one of: lockstep, realtime"):
+        is_lockstep(nodes.NODES, "fast", sim=True)
+
+
+def test_lockstep_is_at_most_as_fast_as_real_time():
+    values = {
+        entry.name: start_parameters(entry, PATHS, sim=True, use_sim_time=True, device="", lockstep=True)
+        for entry in nodes.NODES
+    }
+    assert {name for name, chosen in values.items() if chosen.get("lockstep")} == {e.name for e in nodes.NODES} - {
+        "trainer"
+    }
+    assert values["sim_bridge"]["largest_pace"] == 1.0 and values["policy"]["replan_steps"] == 4
+    assert "lockstep" not in parameters("sim_bridge")

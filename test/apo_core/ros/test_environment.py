@@ -69,3 +69,59 @@ def test_a_profile_of_the_user_stays(tmp_path):
     # of every process of a test run, which kills many
     udp = settings(CONFIG / "fastdds_loopback_udp.xml", "SYSTEM_DEFAULT")
     assert udp | transport_environment(udp, has_images=True) == udp
+
+
+def faults(environment, middlewares=("rmw_fastrtps_cpp",)) -> str:
+    with pytest.raises(ConfigError) as error:
+        check_environment(environment, middlewares)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("RMW_IMPLEMENTATION", "rmw_zenoh_cpp", "is not installed; installed: rmw_fastrtps_cpp; unset it"),
+        ("FASTDDS_DEFAULT_PROFILES_FILE", "/absent.xml", "cannot be read (No such file or directory); unset it"),
+        ("FASTRTPS_DEFAULT_PROFILES_FILE", "/absent.xml", "cannot be read"),
+        ("ROS_AUTOMATIC_DISCOVERY_RANGE", "local", "must be one of: SUBNET, LOCALHOST, OFF, SYSTEM_DEFAULT"),
+        ("ROS_LOCALHOST_ONLY", "yes", "must be one of: 0, 1"),
+        ("OMP_NUM_THREADS", "abc", "must be a whole number of at least 1"),
+        ("MKL_NUM_THREADS", "0", "must be a whole number of at least 1"),
+        ("MUJOCO_GL", "vulkan", "must be one of: egl, osmesa, glfw, glx; unset it"),
+    ],
+)
+def test_a_variable_that_nothing_can_start_with_is_named_with_its_cure(name, value, text):
+    found = faults({name: value})
+    assert f"{name} = {value!r}" in found and text in found
+
+
+def test_all_faults_of_the_environment_are_reported_at_once():
+    found = faults({"ROS_DOMAIN_ID": "x", "RMW_IMPLEMENTATION": "rmw_none", "OMP_NUM_THREADS": "-1"})
+    assert all(name in found for name in ("ROS_DOMAIN_ID", "RMW_IMPLEMENTATION", "OMP_NUM_THREADS"))
+
+
+def test_profiles_must_be_xml(tmp_path):
+    path = tmp_path / "profiles.xml"
+    path.write_text("<dds>")
+    assert "is no XML" in faults({"FASTDDS_DEFAULT_PROFILES_FILE": str(path)})
+    path.write_text("<dds/>")
+    check_environment({"FASTDDS_DEFAULT_PROFILES_FILE": str(path)}, ())
+
+
+def test_two_gl_libraries_at_once_are_rejected():
+    assert "PYOPENGL_PLATFORM = 'osmesa' must be 'egl'" in faults({"MUJOCO_GL": "egl", "PYOPENGL_PLATFORM": "osmesa"})
+
+
+def test_usable_values_pass():
+    check_environment(
+        {
+            "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp",
+            "ROS_AUTOMATIC_DISCOVERY_RANGE": "OFF",
+            "ROS_LOCALHOST_ONLY": "1",
+            "OMP_NUM_THREADS": "4,2",
+            "MUJOCO_GL": "EGL",
+            "PYOPENGL_PLATFORM": "egl",
+        },
+        ("rmw_fastrtps_cpp",),
+    )
+    check_environment({"RMW_IMPLEMENTATION": "rmw_other"}, ())  # without a workspace nothing is known

@@ -291,3 +291,30 @@ def test_objects_go_by_the_names_of_their_task():
     assert list(see_objects("Stack", [pose, pose])) == ["cubeA", "cubeB"]
     with pytest.raises(ObservationError, match=r"has 1 poses, task Stack has \('cubeA', 'cubeB'\)"):
         see_objects("Stack", [pose])
+
+
+def latched_ticks(operator, count: int, first: int = 0) -> list:
+    state = World().state()
+    ticks = [ScriptedInput(i * PERIOD, state, 1, 5, i, True, latched=True) for i in range(first, first + count)]
+    return [operator.step(tick) for tick in ticks]
+
+
+def test_a_latched_fault_is_cleared_from_a_device_at_rest():
+    samples = latched_ticks(ScriptedOperator(ScriptedConfig(clear_s=0.2), PERIOD), 9)
+    assert [list(sample.events) for sample in samples] == [[], [], [], ["clear"]] * 2 + [[]]
+    assert not any(sample.active for sample in samples)
+
+
+def test_a_fault_that_latches_while_it_drives_ends_the_takeover():
+    world = World(takeover_step=1, reaction_s=0.0, reaction_spread=0.0)
+    while not world.tick().active:
+        pass
+    first = world.operator.step(ScriptedInput(world.stamp, world.state(), 1, 5, world.step, True, latched=True))
+    assert not first.active
+    after = world.operator.step(ScriptedInput(world.stamp + PERIOD, world.state(), 1, 5, world.step + 1, True))
+    assert not after.active
+
+
+def test_clear_s_of_0_leaves_a_fault_latched():
+    samples = latched_ticks(ScriptedOperator(ScriptedConfig(clear_s=0.0), PERIOD), 60)
+    assert not any(sample.events for sample in samples)

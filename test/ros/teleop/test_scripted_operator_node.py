@@ -2,10 +2,14 @@
 
 import subprocess
 
+import pytest
 import yaml
 from node_command import node_command
 from operator_cell import WAIT_S
 from small_contract import contract_data
+
+from apo_core.ros.qos import COMMANDS
+from apo_interfaces.msg import ControlStatus
 
 
 def test_it_answers_every_tick(cell, start):
@@ -15,6 +19,19 @@ def test_it_answers_every_tick(cell, start):
     assert [sample.active for sample in samples] == [False] * 20 + [True] * 2
     assert {sample.device for sample in samples} == {"scripted"}
     assert {tuple(sample.events) for sample in samples} == {("present",)}  # it is at hand though it rests
+
+
+@pytest.mark.parametrize(("state", "clears"), [("HOLD", True), ("ESTOP", False)])
+def test_it_clears_what_the_arbiter_has_latched_but_no_stop(cell, start, state, clears):
+    control = cell.node.create_publisher(ControlStatus, "control/status", COMMANDS)
+    start(cell.pose, cell.gripper, cell.objects, cell.status, control, device="scripted", clear_s=0.2)
+    seen = []
+    for tick in range(20, 32):
+        before = len(cell.statuses)
+        control.publish(ControlStatus(state=state, reason="operator_stale", latched=True))
+        cell.spin_until(lambda before=before: len(cell.statuses) > before, "the status")
+        seen += list(cell.answer(tick).events)
+    assert ("clear" in seen) == clears and set(seen) <= {"clear"}
 
 
 def test_a_contract_without_the_gripper_width_ends_it(ros_domain, tmp_path):

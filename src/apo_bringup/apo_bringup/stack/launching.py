@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
@@ -14,7 +15,10 @@ from launch_ros.actions import Node
 
 from apo_bringup.stack import gazebo, nodes
 from apo_bringup.stack.arms import arm_set
-from apo_bringup.stack.options import OPTIONS, check_contract, chosen_paths, start_parameters
+from apo_bringup.stack.options import OPTIONS, check_contract, chosen_paths, is_lockstep, start_parameters
+from apo_bringup.stack.restarting import OnExit, start_again
+
+_PAUSE_S = 1.0  # before a node that failed is started again
 
 
 def _make(context: LaunchContext, names: Sequence[str]) -> list[Node]:
@@ -27,6 +31,7 @@ def _make(context: LaunchContext, names: Sequence[str]) -> list[Node]:
     entries = [entry for entry in map(nodes.node, names) if simulated or not entry.is_simulation]
     entries = arm.companions(entries, namespace)
     check_contract(entries, robot, get("params_file"), namespace, sim=simulated)
+    lockstep, again = is_lockstep(entries, get("mode"), sim=simulated), get("respawn") == "true"
     given = {name: get(name) for name in ("checkpoint_dir", "adapter_dir", "expert_dir")}
     paths = chosen_paths(Path(get("data_dir")), {"contract_file": robot, **given})
     made = []
@@ -38,24 +43,27 @@ def _make(context: LaunchContext, names: Sequence[str]) -> list[Node]:
             use_sim_time=(get("use_sim_time") or str(simulated)).lower() == "true",
             device=get("operator"),
             urdf=arm.urdf,
+            lockstep=lockstep,
         )
         parameters: list[object] = [str(nodes.share_dir() / "config" / entry.config_file)]
         parameters += [nodes.without_set(values, params_files, entry, namespace)]
         parameters += [str(Path(file).resolve()) for file in params_files]
-        made.append(
-            Node(
-                package=entry.package,
-                executable=entry.executable,
-                name=entry.name,
-                namespace=namespace,
-                parameters=parameters,
-                additional_env=nodes.environment_for_node(entry),
-                output="screen",
-                respawn=get("respawn") == "true",
-                respawn_delay=1.0,
-            )
+        make = partial(
+            Node,
+            package=entry.package,
+            executable=entry.executable,
+            name=entry.name,
+            namespace=namespace,
+            parameters=parameters,
+            additional_env=nodes.environment_for_node(entry),
+            output="screen",
         )
+        made.append(start_again(partial(_with_on_exit, make), _PAUSE_S) if again else make())
     return made
+
+
+def _with_on_exit(make: Callable[..., Node], on_exit: OnExit) -> Node:
+    return make(on_exit=on_exit)
 
 
 def describe(*names: str) -> LaunchDescription:

@@ -12,6 +12,11 @@ from apo_core.config.parameters import ros_parameters
 from apo_core.errors import ConfigError
 from apo_core.tasks.specs import DEFAULT_TASK
 
+MODES = ("lockstep", "realtime")
+# simulated time waits for these in every tick; started apart from each other they run in real time
+_WAITED_FOR = {"sim_bridge", "policy", "arbiter", "teleop"}
+# simulated time is never ahead of the clock on the wall; where it waits for inference, a chunk is used longer
+_PACED: dict[str, dict[str, object]] = {"sim_bridge": {"largest_pace": 1.0}, "policy": {"replan_steps": 4}}
 OPERATOR_DEVICES = ("auto", "spacemouse", "joy", "keyboard", "scripted", "none")
 
 
@@ -63,6 +68,14 @@ OPTIONS = (
         flag="operator",
         choices=OPERATOR_DEVICES,
     ),
+    StartOption(
+        "mode",
+        "of the simulation: lockstep: simulated time waits for every command and is never faster than real time; "
+        "realtime: it does not wait",
+        "lockstep",
+        flag="mode",
+        choices=MODES,
+    ),
     StartOption("namespace", "ROS namespace of every node", flag="namespace"),
     StartOption("respawn", "start a node again when it ends with an error", default="true"),
 )
@@ -101,6 +114,17 @@ def check_contract(
         raise ConfigError("start", [f"{fault}, or start with --sim (sim:=true); docs/how-to/real_arm.md"])
 
 
+def is_lockstep(entries: Sequence[nodes.NodeEntry], mode: str, *, sim: bool) -> bool:
+    """Whether simulated time waits for the commands of the nodes that are started together.
+
+    Raises:
+        ConfigError: `mode` is none of MODES.
+    """
+    if mode not in MODES:
+        raise ConfigError("start", [f"mode = {mode!r} must be one of: {', '.join(MODES)}"])
+    return sim and mode == MODES[0] and {entry.name for entry in entries} >= _WAITED_FOR
+
+
 def start_parameters(
     entry: nodes.NodeEntry,
     paths: Mapping[str, str],
@@ -109,6 +133,7 @@ def start_parameters(
     use_sim_time: bool,
     device: str,
     urdf: str = "",
+    lockstep: bool = False,
 ) -> dict[str, object]:
     """What a node is given beside its parameter files.
 
@@ -119,11 +144,14 @@ def start_parameters(
         use_sim_time: time comes from /clock, for all but the simulation itself.
         device: of the operator; empty: that of the parameter files.
         urdf: file of the arm; empty: that of the parameter files.
+        lockstep: simulated time waits, at most as fast as real time.
     """
     values: dict[str, object] = {name: paths[name] for name in entry.path_parameters}
     values["use_sim_time"] = use_sim_time and not entry.is_simulation
     if sim:
         values |= nodes.SIMULATED.get(entry.name, {})
+    if lockstep and entry.has_lockstep:
+        values |= {"lockstep": True, **_PACED.get(entry.name, {})}
     if entry.name == "teleop" and device:
         values["device"] = device
     if entry.reads_urdf and urdf:

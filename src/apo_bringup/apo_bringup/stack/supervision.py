@@ -28,7 +28,7 @@ from apo_core.system.shared_memory import remove_dead_segments
 
 STOP_WAIT_S = 15  # SIGINT first; SIGKILL after this
 # A fault of the configuration, or of RMW_IMPLEMENTATION (rcl's status): a node would end the same way again.
-_NOT_AGAIN = (0, CONFIGURATION_FAULT, 102)
+NOT_AGAIN = (0, CONFIGURATION_FAULT, 102)
 _POLL_S = 0.5
 _SWEEP_S = 60.0  # between two looks for shared memory of killed nodes
 _USER = "apo"
@@ -56,7 +56,7 @@ class ProgramState:
     @property
     def is_over(self) -> bool:
         """Where programs are started again: this one is not."""
-        return self.state == "FATAL" or (self.state == "EXITED" and self.exit_status in _NOT_AGAIN)
+        return self.state == "FATAL" or (self.state == "EXITED" and self.exit_status in NOT_AGAIN)
 
     @property
     def is_dead(self) -> bool:
@@ -138,7 +138,7 @@ def configuration(
             "command": escape(" ".join(map(_word, program.command))),
             "environment": escape(",".join(f'{key}="{value}"' for key, value in environment.items())),
             "autorestart": "unexpected" if restart else "false",
-            "exitcodes": ",".join(map(str, _NOT_AGAIN)),
+            "exitcodes": ",".join(map(str, NOT_AGAIN)),
             # an end before is a failed start, whatever its status: a few more are tried, with pauses
             "startsecs": "1" if restart else "0",
             "startretries": "3",

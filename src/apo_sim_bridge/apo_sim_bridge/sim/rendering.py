@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from apo_core.errors import ApoError
+
 if TYPE_CHECKING:
     import mujoco
 
@@ -19,7 +21,12 @@ BACKENDS = {
     "egl": "apt install libegl1 libgl1-mesa-dri libgles2",
     "osmesa": "apt install libosmesa6",
 }
+_PROBED = "APO_MUJOCO_GL_WORKS"  # the library that a parent process has tried already
 _PROBE = "import mujoco; context = mujoco.GLContext(16, 16); context.make_current(); context.free()"
+
+
+class RenderingError(ApoError, RuntimeError):
+    """No GL library, or not the chosen one, can render here."""
 
 
 def _probe(backend: str) -> str:
@@ -42,7 +49,7 @@ def choose_backend(environment: Mapping[str, str], probe: Callable[[str], str] =
     """The value MUJOCO_GL should have: what the user set, else the first backend that works.
 
     Raises:
-        RuntimeError: none works; names the packages to install.
+        RenderingError: none works; names the packages to install.
     """
     if environment.get("MUJOCO_GL"):
         return environment["MUJOCO_GL"]
@@ -52,23 +59,29 @@ def choose_backend(environment: Mapping[str, str], probe: Callable[[str], str] =
         if not reason:
             return backend
         failures.append(f"  MUJOCO_GL={backend}: {reason} ({remedy})")
-    raise RuntimeError("MuJoCo cannot render without a display; install one of these:\n" + "\n".join(failures))
+    raise RenderingError("MuJoCo cannot render without a display; install one of these:\n" + "\n".join(failures))
 
 
-def prepare_backend() -> str:
+def prepare_backend(probe: Callable[[str], str] = _probe) -> str:
     """Sets MUJOCO_GL in this process; call it before anything imports mujoco. Returns the backend.
 
     Raises:
-        RuntimeError: mujoco is imported already with another GL library, or no backend works.
+        RenderingError: mujoco is imported already with another GL library, or no backend works, or not the chosen one.
     """
-    backend = choose_backend(os.environ)
+    is_chosen = bool(os.environ.get("MUJOCO_GL"))
+    backend = choose_backend(os.environ, probe)
     loaded = _loaded_backend(sys.modules)
     if loaded and loaded != backend:
-        raise RuntimeError(
+        raise RenderingError(
             f"mujoco was imported before SimEnv and has taken the GL library '{loaded}', not '{backend}'; "
             f"import SimEnv's user first, or set MUJOCO_GL={backend} for the whole process"
         )
-    os.environ["MUJOCO_GL"] = backend
+    if not loaded and is_chosen and os.environ.get(_PROBED) != backend and (reason := probe(backend)):
+        remedy = BACKENDS.get(backend, "needs a display")
+        raise RenderingError(f"MUJOCO_GL = {backend!r} cannot render: {reason} ({remedy}); unset it to take what works")
+    os.environ["MUJOCO_GL"] = os.environ[_PROBED] = backend
+    if backend in BACKENDS:
+        os.environ["PYOPENGL_PLATFORM"] = backend  # MuJoCo rejects another one
     return backend
 
 

@@ -62,6 +62,9 @@ class ScriptedConfig:
     lift_steps: int = parameter(2, "steps of carrying before handing back a grasped object", low=1, high=1000)
     resolved_m: float = parameter(0.05, "m of progress before handing back one that was held", low=0.0, high=10.0)
     max_hand_backs: int = parameter(1, "per trial; after them the operator finishes the task", low=0, high=100_000)
+    clear_s: float = parameter(
+        1.0, "s after which a fault that latched is cleared, never an emergency stop; 0: it is not", low=0.0, high=600.0
+    )
     noise_linear: float = parameter(0.03, "m/s, standard deviation of the hand's tremor per axis", low=0.0, high=1.0)
     noise_angular: float = parameter(0.1, "rad/s, the same of its rotation", low=0.0, high=10.0)
     operator_seed: int = parameter(0, "seed of the tremor and of the reaction times", low=0, high=2**53)
@@ -77,6 +80,7 @@ class ScriptedInput:
     seed: int  # of the trial
     step: int  # steps executed in the trial
     running: bool  # false: the trial is over
+    latched: bool = False  # the arbiter holds until a person clears a fault
 
 
 def see_objects(task: str, poses: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
@@ -117,7 +121,7 @@ class ScriptedOperator:
         self._rng = np.random.default_rng(config.operator_seed)
         self._mode = _Mode.WATCHING
         self._helped_late, self._hand_backs, self._needs = False, 0, 0
-        self._steps = self._carried = 0
+        self._steps = self._carried = self._latched_steps = 0
         self._width: float | None = None  # of the fingers in the last tick, m
         self._object: np.ndarray | None = None  # its grasp point in the last tick
         self._watch_from(np.inf)
@@ -142,6 +146,11 @@ class ScriptedOperator:
             self._rng = self._draws(tick, _TREMOR)
             self._mode, self._helped_late, self._hand_backs, self._needs = _Mode.WATCHING, False, 0, 0
             self._watch_from(np.inf)
+        if tick.latched:
+            self._mode = _Mode.WATCHING
+            self._watch_from(np.inf)
+            return resting((*events, OperatorEvent.CLEAR) if self._clears() else events)
+        self._latched_steps = 0
         if not tick.running:
             events = (OperatorEvent.HAND_BACK,) if self._mode is _Mode.DRIVING else events
             self._mode = _Mode.WATCHING
@@ -168,6 +177,14 @@ class ScriptedOperator:
         action[LINEAR] += self._rng.normal(0.0, self._config.noise_linear, 3).astype(np.float32)
         action[ANGULAR] += self._rng.normal(0.0, self._config.noise_angular, 3).astype(np.float32)
         return OperatorSample(True, True, action, events)
+
+    def _clears(self) -> bool:
+        """Whether the operator, who has let go of the device, clears now; again and again while it stays latched."""
+        self._latched_steps += 1
+        clears = 0 < self._config.clear_s * 1e9 <= self._latched_steps * self._period_ns
+        if clears:
+            self._latched_steps = 0
+        return clears
 
     def _is_new_trial(self, tick: ScriptedInput) -> bool:
         if self._last is None:
