@@ -99,3 +99,10 @@ def test_k_from_the_episodes_is_that_of_last_k(tmp_path):
     assert read_config(write(tmp_path, "k_from: stalled")).training.k_from == "stalled"
     with pytest.raises(ConfigError, match="k_from = 'stalled' needs undesirable_rule = 'last_k', not 'disagreement'"):
         read_config(write(tmp_path, "k_from: stalled\nundesirable_rule: disagreement"))
+
+
+def test_a_base_policy_that_is_not_in_the_folder_is_the_shipped_one(tmp_path, monkeypatch):
+    ament = pytest.importorskip("ament_index_python.packages", reason="no workspace is sourced: run 'make setup'")
+    monkeypatch.chdir(tmp_path)
+    assert read_config(SHIPPED).checkpoint_dir == ament.get_package_share_directory("apo_bringup") + "/models/lift_base"
+    assert read_config(SHIPPED, {"checkpoint_dir": "absent"}).checkpoint_dir == "absent"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apo_core.config.parameters import parameter
+from apo_core.system.shipped_files import shipped
 from apo_core.tasks.specs import DEFAULT_TASK, TASKS, fill_from_task
 from apo_experiments.rollouts import RolloutSettings
 
@@ -37,4 +38,6 @@ class EvaluationConfig:
     def rollout(self) -> RolloutSettings:
         """How an episode runs."""
         instruction = TASKS[self.task].instruction
-        return RolloutSettings(self.task, instruction, self.contract_file, self.horizon, self.success_hold_steps)
+        return RolloutSettings(
+            self.task, instruction, str(shipped(self.contract_file)), self.horizon, self.success_hold_steps
+        )

@@ -12,6 +12,7 @@ from typing import Any
 from apo_core.adapters.store import AdapterStore
 from apo_core.config.parameters import build, parameter_fields, parse_overrides, read_ros_parameters
 from apo_core.errors import AdapterError, ApoError
+from apo_core.system.shipped_files import shipped
 from apo_core.system.terminal import LiveLine
 from apo_core.tasks.specs import TASKS
 from apo_core.wilson import wilson_interval
@@ -78,8 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         named = {"evaluation_episodes": options.n, "evaluation_seed": options.seed, **parse_overrides(options.set)}
-        config = read_config(Path(options.config), {k: v for k, v in named.items() if v is not None})
-        checkpoint = options.checkpoint or TASKS[config.task].checkpoint_dir
+        config = read_config(shipped(options.config), {k: v for k, v in named.items() if v is not None})
+        checkpoint = options.checkpoint or str(shipped(TASKS[config.task].checkpoint_dir))
         adapter = choose_adapter(options.adapters, options.version)
         what = f"adapter {adapter.version} of {adapter.store}" if adapter else f"base policy {checkpoint}"
         print(f"{what}, seeds {config.seeds.start} .. {config.seeds.stop - 1}, task {config.task}", flush=True)

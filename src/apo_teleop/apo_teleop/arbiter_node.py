@@ -23,6 +23,7 @@ from apo_teleop.arbiter.arbiter import Arbiter
 from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.arbiter.control_loop import ControlLoop
 from apo_teleop.arbiter.estop import EstopSignal
+from apo_teleop.arbiter.transition_log import TransitionLog
 from apo_teleop.arbiter.types import Decision
 from apo_teleop.nonblocking_output import nonblocking_output
 from apo_teleop.outputs.factory import make_output
@@ -96,6 +97,7 @@ class ArbiterNode(LifecycleBase):
         )
         self._watch = InputWatch(self, self._inputs.measured | robot.measured, measured, config.lockstep)
         self._stream_faults: list[str] = []
+        self._transition_log = TransitionLog()
         self._ticker, *_ = self._tickers = [
             self.create_timer(
                 period_s, partial(self._if_active, callback), clock=Clock(clock_type=ClockType.STEADY_TIME)
@@ -190,11 +192,12 @@ class ArbiterNode(LifecycleBase):
             time.sleep(_SCHEDULING_YIELD_S)
 
     def _log(self, decision: Decision) -> None:
+        text = self._transition_log.on_change(decision, time.monotonic_ns())
         # rclpy allows one severity for each line of code
-        if decision.is_stop:
-            self.get_logger().warning(decision.text)
-        else:
-            self.get_logger().info(decision.text)
+        if text and decision.is_stop:
+            self.get_logger().warning(text)
+        elif text:
+            self.get_logger().info(text)
 
     def _count_publishers(self) -> None:
         # the images are the policy's input; joint states may come from several drivers; on the output this node is one
@@ -207,6 +210,8 @@ class ArbiterNode(LifecycleBase):
             self.get_logger().warning("a publisher of estop is gone that requests a stop: clear ends the stop")
 
     def _publish_diagnostics(self) -> None:
+        if counted := self._transition_log.counted(time.monotonic_ns()):
+            self.get_logger().warning(counted)
         faults = self._watch.faults(self._inputs.arrivals | self._robot.arrivals)
         for line in faults:
             if line.split(":")[0] not in {known.split(":")[0] for known in self._stream_faults}:

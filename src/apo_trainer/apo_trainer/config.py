@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import yaml
 
 from apo_core.config.parameters import group, load, parameter, parameter_values
 from apo_core.errors import ConfigError
+from apo_core.system.shipped_files import shipped
 from apo_core.tasks.specs import DEFAULT_TASK
 from apo_episodes.labeling import UNDESIRABLE_RULES, LabelRule
 from apo_vla.lora.shape import LoraShape
@@ -310,12 +311,13 @@ class TrainerConfig:
 
 
 def read_config(path: Path | str, overrides: dict[str, Any] | None = None) -> TrainerConfig:
-    """Reads the trainer's section of a ROS parameter file.
+    """Reads the trainer's section of a ROS parameter file; a checkpoint_dir that is not there may be a shipped one.
 
     Raises:
         ConfigError: every fault in it.
     """
-    return load(TrainerConfig, Path(path), "trainer", overrides)
+    config = load(TrainerConfig, Path(path), "trainer", overrides)
+    return replace(config, checkpoint_dir=str(shipped(config.checkpoint_dir)))
 
 
 def check_typed_folders(typed: Mapping[str, Path | str | None]) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from apo_core.config.parameters import parse_overrides
 from apo_core.errors import ApoError, ConfigError
 from apo_core.system.parent_death import end_with_parent_if_asked
+from apo_core.system.shipped_files import shipped
 from apo_trainer.config import METHOD_NAMES, check_typed_folders, read_config
 from apo_trainer.runs.files import RunFiles, run_id_at
 from apo_trainer.runs.reporter import RunReporter
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = ("checkpoint_dir", "episode_dir", "expert_dir", "adapter_dir", "steps", "method")
     try:
         overrides = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-        config = read_config(options.config, {**overrides, **parse_overrides(options.set)})
+        config = read_config(shipped(options.config), {**overrides, **parse_overrides(options.set)})
         check_typed_folders({"--episodes": options.episode_dir, "--expert": options.expert_dir})
         run_id = options.run_id or run_id_at(datetime.now(UTC))
         run_dir = Path(options.run_dir or Path(config.run_dir) / run_id)

@@ -15,6 +15,7 @@ import torch
 from apo_core.config.parameters import load, parameter, parse_overrides
 from apo_core.contract.contract import Contract, load_contract
 from apo_core.errors import ApoError, ConfigError
+from apo_core.system.shipped_files import shipped
 from apo_core.system.terminal import LiveLine
 from apo_core.tasks.specs import DEFAULT_TASK, TASKS, fill_from_task
 from apo_core.wilson import wilson_interval
@@ -125,7 +126,7 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
 
     line, noise = LiveLine(repeat_s=PROGRESS_S), NoiseBursts()
     torch.set_num_threads(config.threads)
-    contract = load_contract(config.contract_file)
+    contract = load_contract(shipped(config.contract_file))
     if not config.overwrite and (Path(config.output) / MANIFEST).exists():
         fault = f"output = {config.output} holds a checkpoint: name another folder, or set overwrite"
         raise ConfigError("base policy", [f"{fault} ({CONFIG_FILE})"])
@@ -242,7 +243,7 @@ def _evaluate(config: BasePolicyConfig, instruction: str, line: LiveLine) -> dic
         line.update(f"evaluation: {count} of {len(results)} succeeded, {config.evaluate} wanted, {left:.0f} s left")
 
     settings = RolloutSettings(
-        config.task, instruction, config.contract_file, config.horizon, config.success_hold_steps
+        config.task, instruction, str(shipped(config.contract_file)), config.horizon, config.success_hold_steps
     )
     seeds = range(config.evaluation_seed, config.evaluation_seed + config.evaluate)
     results = evaluate_policy(config.output, settings, seeds, report)
@@ -273,7 +274,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(argv)
     try:
-        config = load(BasePolicyConfig, Path(options.config), "base_policy", parse_overrides(options.set))
+        config = load(BasePolicyConfig, shipped(options.config), "base_policy", parse_overrides(options.set))
         manifest = make_base_policy(config)
     except (ApoError, OSError) as error:
         print(f"apo base-policy: {error}", file=sys.stderr)

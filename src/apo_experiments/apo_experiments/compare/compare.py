@@ -14,6 +14,7 @@ from typing import Any
 
 from apo_core.config.parameters import load, parameter_values, parse_overrides
 from apo_core.errors import ApoError, ConfigError
+from apo_core.system.shipped_files import shipped
 from apo_core.system.terminal import LiveLine
 from apo_episodes.reader import list_episodes
 from apo_experiments.compare.config import BASE, CompareConfig, check_episodes, trainer_configs
@@ -194,7 +195,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             "evaluation_seed": options.seed,
             "training_seeds": options.training_seeds,
         }
-        config = load(CompareConfig, Path(options.config), SECTION, {k: v for k, v in named.items() if v is not None})
+        config = load(
+            CompareConfig, shipped(options.config), SECTION, {k: v for k, v in named.items() if v is not None}
+        )
         config = config.with_methods(options.methods or config.methods)
         episodes = options.episodes or newest_run()
         paths = {

@@ -12,6 +12,7 @@ import yaml
 from apo_core.config.parameters import group, parameter, parameter_fields
 from apo_core.config.rcl_yaml import parse_yaml
 from apo_core.errors import ConfigError, EpisodeFormatError
+from apo_core.system.shipped_files import shipped
 from apo_episodes.reader import read_episode
 from apo_experiments.config import CONFIG_FILE, MAX_SEED, EvaluationConfig
 from apo_trainer.config import METHOD_NAMES, TrainerConfig, read_config
@@ -130,11 +131,12 @@ def trainer_configs(config: CompareConfig, typed: Mapping[str, Any]) -> dict[str
     Raises:
         ConfigError: every fault of the file and `typed`, or else of the settings.
     """
-    trainers, faults = {BASE: read_config(config.trainer_file, dict(typed))}, []
+    trainer_file = shipped(config.trainer_file)
+    trainers, faults = {BASE: read_config(trainer_file, dict(typed))}, []
     settings = parse_settings(config.method_settings)
     for method in config.methods:
         try:
-            trainers[method] = read_config(config.trainer_file, {**settings.get(method, {}), **typed})
+            trainers[method] = read_config(trainer_file, {**settings.get(method, {}), **typed})
         except ConfigError as error:
             faults += [f"method_settings: {method}: {fault} ({CONFIG_FILE})" for fault in error.faults]
     last = trainers[BASE].training.seed + config.training_seeds - 1
