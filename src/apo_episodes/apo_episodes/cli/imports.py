@@ -19,18 +19,20 @@ def add_import(tools: ToolParser) -> None:
     bring = tools.add(
         "import",
         import_,
-        "make episodes of robomimic or robosuite files",
+        "make episodes of robomimic, robosuite or LIBERO files",
         "OSC_POSE deltas in [-1, 1] become velocities: value x largest step x control rate. A state key is made of "
-        "observation keys: joined by commas, key[i], key[i:j], or a difference, e.g. "
-        "--state gripper_width='robot0_gripper_qpos[0]-robot0_gripper_qpos[1]'.",
+        "observation keys: joined by commas, key[i], key[i:j], a difference, or quaternion(key) of a rotation vector, "
+        "e.g. --state gripper_width='robot0_gripper_qpos[0]-robot0_gripper_qpos[1]'.",
     )
     bring.add_argument("path", metavar="FILE", help="HDF5 file with /data/demo_<i>/{actions, obs}")
     output_folder(bring)
-    bring.add_argument("--instruction", required=True, help="the task in words, e.g. 'lift the red cube'")
+    bring.add_argument(
+        "--instruction", default="", help="the task in words, e.g. 'lift the red cube' (default a LIBERO file's own)"
+    )
     bring.add_argument("--contract", default="config/contract.yaml", help="(default config/contract.yaml)")
     bring.add_argument("--state", action="append", default=[], metavar="KEY=MAPPING", help="repeat")
     bring.add_argument(
-        "--camera", action="append", default=[], metavar="NAME=KEY", help="(default <name>_image); repeat"
+        "--camera", action="append", default=[], metavar="NAME=KEY", help="(default <name>_image, or LIBERO's); repeat"
     )
     bring.add_argument("--task", default="", help="(default the file's env_name)")
     bring.add_argument("--operator", default="demonstrator", help="who drove")
@@ -67,7 +69,7 @@ def add_import(tools: ToolParser) -> None:
         action="append",
         default=[],
         metavar="NAME=HOW",
-        help="turn a camera's images: none, flip_vertical, mirror or rotate_180; repeat",
+        help="turn a camera's images: none, flip_vertical, mirror or rotate_180 (default of LIBERO the file's); repeat",
     )
     bring.add_argument("--resize", action="store_true", help="scale images to the contract's size")
     bring.add_argument("--clip", action="store_true", help="cut off actions beyond [-1, 1] instead of rejecting them")

@@ -9,6 +9,7 @@ OBS = {
     "robot0_eef_quat": np.array([[0, 0, 0, 1], [1, 0, 0, 0]], np.float64),
     "robot0_gripper_qpos": np.array([[0.04, -0.03], [0.01, -0.01]]),
     "scalar": np.array([7.0, 8.0]),
+    "turn": np.array([[0, 0, np.pi, 9], [0, -3 * np.pi, 0, 9]]),
 }
 
 
@@ -21,6 +22,7 @@ OBS = {
         ("robot0_eef_pos[1] , scalar", [[2, 7], [5, 8]]),
         ("robot0_gripper_qpos[0]-robot0_gripper_qpos[1]", [[0.07], [0.02]]),
         ("scalar - robot0_eef_pos[0]", [[6], [4]]),
+        ("scalar, quaternion(turn[0:3])", [[7, 0, 0, 1, 0], [8, 0, 1, 0, 0]]),
         (STATE["ee_pose"][1], [[1, 2, 3, 0, 0, 0, 1], [4, 5, 6, 1, 0, 0, 0]]),
     ],
 )
@@ -62,11 +64,18 @@ def test_a_turn_by_nothing_keeps_the_rotation_and_makes_it_canonical():
     np.testing.assert_allclose(turned[:, 3:], [[0, 0.6, 0, 0.8], [0, 1, 0, 0]], atol=1e-6)
 
 
+def test_a_quaternion_needs_three_columns():
+    with pytest.raises(EpisodeToolError, match=r"--state x=quaternion\(turn\): .* of \(2, 4\), expected \(T, 3\)"):
+        StateMapping("x", "quaternion(turn)").values(OBS.__getitem__)
+
+
 def test_the_keys_it_needs():
     assert StateMapping("x", "a[0]-b,c").keys == ("a", "b", "c")
 
 
-@pytest.mark.parametrize("text", ["", "a,", "a+b", "a[", "a[-1]", "a[1:]", "a-b-c", "a b"])
+@pytest.mark.parametrize(
+    "text", ["", "a,", "a+b", "a[", "a[-1]", "a[1:]", "a-b-c", "a b", "quaternion()", "quaternion(a-b)", "quaternion(a"]
+)
 def test_what_is_no_mapping_is_rejected(text):
     with pytest.raises(EpisodeToolError, match="--state x="):
         StateMapping("x", text)

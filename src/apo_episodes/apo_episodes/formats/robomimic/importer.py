@@ -1,4 +1,4 @@
-"""Demonstrations of robomimic and robosuite files as episode files.
+"""Demonstrations of robomimic, robosuite and LIBERO files as episode files.
 
 Layout: https://robomimic.github.io/docs/datasets/overview.html. Actions are OSC_POSE deltas in [-1, 1]; they become
 velocities: value x largest step of the controller [m, rad] x control rate [Hz].
@@ -22,8 +22,9 @@ from apo_core.errors import ApoError, EpisodeToolError, ObservationError
 from apo_core.orientation import ORIENTATIONS, oriented
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, Observation, Step
 from apo_episodes.files import new_folder
+from apo_episodes.formats.robomimic import libero
 from apo_episodes.formats.robomimic.facts import read_drivers, read_outcome
-from apo_episodes.formats.robomimic.mapping import CAMERAS, StateMapping, choose_mapping, turned_poses
+from apo_episodes.formats.robomimic.mapping import CAMERAS, STATE, StateMapping, choose_mapping, turned_poses
 from apo_episodes.writer import EpisodeWriter
 
 # robosuite's OSC_POSE: largest step of a tick
@@ -38,10 +39,10 @@ _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_.-]+")
 class RobomimicImport:
     """How to import; a None is read from the file, or robosuite's default where it has none."""
 
-    instruction: str
+    instruction: str  # that of a LIBERO file if empty
     created_utc: str  # ISO 8601, of the import
     state: Mapping[str, str] = field(default_factory=dict)  # {state key: mapping}, beyond mapping.STATE
-    cameras: Mapping[str, str] = field(default_factory=dict)  # {camera: observation key}; <camera>_image otherwise
+    cameras: Mapping[str, str] = field(default_factory=dict)  # {camera: observation key}, beyond mapping.CAMERAS
     task: str = ""  # the file's env_name if empty
     operator: str = "demonstrator"
     mask: str = ""  # filter key; every demonstration if empty
@@ -52,7 +53,7 @@ class RobomimicImport:
     # quaternion xyzw from the file's end-effector frame to the contract's, for every PoseStamped
     ee_rotation: tuple[float, ...] = (0.0, 0.0, 0.0, 1.0)
     gripper_sign: int = 1  # -1 where the file's gripper closes at -1
-    flip: bool = False  # images upside down, as robosuite renders them
+    flip: bool = False  # images upside down, as robosuite renders them; of LIBERO as the file states it
     orientation: Mapping[str, str] = field(default_factory=dict)  # {camera: one of ORIENTATIONS}, in place of `flip`
     resize: bool = False  # images of another size than the contract's
     clip: bool = False  # cut off actions beyond [-1, 1] instead of rejecting them
@@ -62,7 +63,8 @@ class RobomimicImport:
 def import_robomimic(path: Path, target: Path, contract: Contract, options: RobomimicImport) -> list[Path]:
     """Writes every demonstration as `<prefix>-<demo>.h5` into a new folder; returns the files.
 
-    One in which policy and operator took turns becomes an INTERACTION, see `read_drivers`.
+    One in which policy and operator took turns becomes an INTERACTION, see `read_drivers`. Where the file stores the
+    observation after an action in its row, as LIBERO's do, each action gets the row before, and the first has no step.
 
     Raises:
         EpisodeToolError: unreadable, observation keys missing (all are listed), sizes that do not fit the contract, a
@@ -89,15 +91,18 @@ class _Source:
         self._path, self._f, self._contract, self._options = path, f, contract, options
         if not isinstance(f.get("data"), h5py.Group):
             raise EpisodeToolError(f"{path}: has no group 'data', is not a robomimic or robosuite file")
-        self._check_names()
         self._is_export = "action_scale" in f["data"].attrs  # written by `export_robomimic`
         self._env = self._env_args()
         self.demos = self._demos()
         there = set(f[f"data/{self.demos[0]}"].get("obs", ()))
+        self._is_libero = not self._is_export and libero.is_libero(there)
+        self._instruction, self._orientation = self._stated()
+        self._check_names()
         own = {spec.name: spec.name for spec in contract.state if self._is_export and spec.name in there}
         given = {**own, **options.state}
-        self._states = [choose_mapping(spec.name, given.get(spec.name), there) for spec in contract.state]
-        names = {} if self._is_export else CAMERAS
+        usual = libero.STATE if self._is_libero else STATE
+        self._states = [choose_mapping(spec.name, given.get(spec.name), there, usual) for spec in contract.state]
+        names = {} if self._is_export else libero.CAMERAS if self._is_libero else CAMERAS
         self._cameras = {
             s.name: options.cameras.get(s.name, names.get(s.name, f"{s.name}_image")) for s in contract.images
         }
@@ -107,13 +112,25 @@ class _Source:
     def _fail(self, text: str) -> NoReturn:
         raise EpisodeToolError(f"{self._path}: {text}")
 
+    def _stated(self) -> tuple[str, str]:
+        """Instruction and orientation of the pictures, as asked for or as the file has them."""
+        options, attributes = self._options, self._f["data"].attrs
+        asked, flip = options.instruction.strip(), "flip_vertical" if options.flip else "none"
+        if not self._is_libero:
+            return asked, flip
+        try:
+            turns = {*options.orientation} >= {*self._contract.image_names} or options.flip
+            return asked or libero.instruction(attributes), flip if turns else libero.orientation(attributes)
+        except ValueError as error:
+            self._fail(str(error))
+
     def _env_args(self) -> dict[str, Any]:
         attrs = self._f["data"].attrs
         if "env_args" in attrs:
             return json.loads(attrs["env_args"])
         # robosuite's own collector
         info = json.loads(attrs["env_info"]) if "env_info" in attrs else {}
-        return {"env_name": attrs.get("env", ""), "env_kwargs": info}
+        return {"env_name": attrs.get("env", attrs.get("env_name", "")), "env_kwargs": info}
 
     def _demos(self) -> list[str]:
         demos = list(self._f["data"])
@@ -144,8 +161,8 @@ class _Source:
             for name, value in options.orientation.items()
             if value not in ORIENTATIONS
         ]
-        if not options.instruction.strip():
-            lines.append("--instruction must not be empty")
+        if not self._instruction:
+            lines.append("--instruction must not be empty, the file has none")
         if lines:
             self._fail("; ".join(lines))
 
@@ -167,6 +184,8 @@ class _Source:
                 self._fail(
                     "\n  - ".join([f"{demo} lacks, for the contract {self._contract.source}:", *lines]) + f"\n  {hint}"
                 )
+            if self._is_libero and (lines := libero.wrong_shapes(group, wanted, len(group["actions"]))):
+                self._fail("\n  - ".join([f"{demo} differs from LIBERO's layout:", *lines]))
 
     def _action_scale(self) -> np.ndarray:
         options, kwargs = self._options, self._env.get("env_kwargs") or {}
@@ -203,15 +222,19 @@ class _Source:
         contract, options, group = self._contract, self._options, self._f[f"data/{demo}"]
         actions = self._actions(demo, group)
         steps = len(actions)
+        lag = libero.observation_lag(group, steps) if self._is_libero else 0
+        if steps <= lag:
+            self._fail(f"{demo}: {steps} actions are too few, observations follow theirs by {lag}")
         state = {one.name: self._state(demo, one, group, steps) for one in self._states}
         images = {name: self._camera(demo, name, group[f"obs/{key}"], steps) for name, key in self._cameras.items()}
         kind, drivers = self._drivers(demo, group, steps)
+        actions, drivers = actions[lag:], drivers[lag:]
         requested = {name: self._requested(demo, name, group, actions) for name in ("policy_actions", "human_actions")}
         info = EpisodeInfo(
             episode_id=_NOT_IN_IDS.sub("_", f"{options.prefix or self._path.stem}-{demo}"),
             kind=kind,
             task=options.task or str(self._env.get("env_name", "")),
-            instruction=options.instruction,
+            instruction=self._instruction,
             seed=0,
             operator=options.operator,
             contract_json=contract.json,
@@ -229,7 +252,7 @@ class _Source:
                     stamp,
                     {name: self._fitted(name, frames[index]) for name, frames in images.items()},
                     {name: values[index] for name, values in state.items()},
-                    options.instruction,
+                    self._instruction,
                 )
                 by_policy, by_human = (_present(requested[name][index]) for name in ("policy_actions", "human_actions"))
                 by_policy = actions[index] if by_policy is None and driver == ControlSource.POLICY else by_policy
@@ -339,7 +362,7 @@ class _Source:
 
     def _fitted(self, name: str, image: np.ndarray) -> np.ndarray:
         spec = next(one for one in self._contract.images if one.name == name)
-        image = oriented(image, self._options.orientation.get(name, "flip_vertical" if self._options.flip else "none"))
+        image = oriented(image, self._options.orientation.get(name, self._orientation))
         if image.shape != spec.shape:
             import cv2
 
