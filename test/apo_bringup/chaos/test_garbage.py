@@ -70,4 +70,4 @@ def test_mangled_bytes_keep_the_header_of_their_encoding():
     made = [mangled(data, random.Random(seed)) for seed in range(50)]
     assert all(one[:4] == data[:4] for one in made)
     assert len({*made}) > 30
-    assert deserialize_message(data, ActionChunk) == sound_chunk()
+    assert serialize_message(deserialize_message(data, ActionChunk)) == data
