@@ -96,7 +96,6 @@ class ArbiterNode(LifecycleBase):
             None if config.lockstep else self._on_gripper,
         )
         self._watch = InputWatch(self, self._inputs.measured | robot.measured, measured, config.lockstep)
-        self._stream_faults: list[str] = []
         self._transition_log = TransitionLog()
         self._ticker, *_ = self._tickers = [
             self.create_timer(
@@ -213,10 +212,8 @@ class ArbiterNode(LifecycleBase):
         if counted := self._transition_log.counted(time.monotonic_ns()):
             self.get_logger().warning(counted)
         faults = self._watch.faults(self._inputs.arrivals | self._robot.arrivals)
-        for line in faults:
-            if line.split(":")[0] not in {known.split(":")[0] for known in self._stream_faults}:
-                self.get_logger().warning(line)
-        self._stream_faults = faults
+        for line in self._watch.begun(faults):
+            self.get_logger().warning(line)
         level, message = health_of(self._loop.record.decision, faults)
         summary = self._loop.summary(time.monotonic_ns()) | self._robot.summary()
         self._diagnostics_pub.publish(diagnostic_array(self, level, message, summary))

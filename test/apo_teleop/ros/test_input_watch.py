@@ -138,3 +138,16 @@ def test_stamps_of_lockstep_need_not_follow_the_clock(robot_of):
     robot.silent = {"ee_pose"}
     (line,) = robot.run(4)
     assert line == "topic ee_pose ('ee_pose'): no message for 4 s; nobody publishes it"
+
+
+def test_only_a_topic_that_was_sound_before_is_a_new_fault(robot_of):
+    robot = robot_of()
+    robot.silent = {"feedback"}
+    first = robot.run(4)
+    assert robot.watch.begun(first) == first and len(first) == 1
+    assert robot.watch.begun(robot.run(1)) == []
+    robot.silent = set()
+    assert robot.watch.begun(robot.run(1)) == []
+    robot.silent = {"feedback"}
+    again = robot.run(4)
+    assert robot.watch.begun(again) == again

@@ -43,7 +43,15 @@ class InputWatch:
         self._node, self._streams, self._qos, self._lockstep = node, dict(streams), qos, lockstep
         self._watch = StreamWatch(tuple(streams), _ANY_DISTANCE_S)
         self._counted: dict[str, Arrival] = {}
+        self._reported: set[str] = set()  # topics at fault at the last look
         self._began_ns = time.monotonic_ns()
+
+    def begun(self, faults: list[str]) -> list[str]:
+        """Those of a look's faults whose topic had none at the look before: what is worth a line in the log."""
+        topics = {line.split(":")[0]: line for line in faults}
+        new = [line for topic, line in topics.items() if topic not in self._reported]
+        self._reported = set(topics)
+        return new
 
     def faults(self, arrivals: Mapping[str, Arrival]) -> list[str]:
         """What is wrong; empty while every stream arrives with the time of now.
