@@ -57,9 +57,8 @@ class Recording:
         self.rejection = ""  # why no episode may begin; empty: it may
         self._content = ContentWatch(contract, config.frozen_m)
         self._clock = ClockSteps()
-        self._command_ns = (
-            -1
-        )  # stamp of the newest command; the arbiter's clock may step where the observations' does not
+        # stamp of the newest command; the arbiter's clock may step where the observations' does not
+        self._command_ns = -1
         self._out_of_order = 0
         self._alignment = CommandAlignment(tolerance_ns, round(config.observation_wait_s * 1e9), config.auto)
         self._state = EpisodeState(len(contract.images), round(config.end_wait_s * 1e9))
