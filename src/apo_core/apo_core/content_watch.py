@@ -225,6 +225,12 @@ class _Grip:
         return self._same if held_ns >= _GRIPPER_HELD_S * 1e9 else 0
 
 
+def frozen_text(watch: ContentWatch) -> str:
+    """The streams that are frozen now, in one line that begins with FROZEN; empty for none."""
+    faults = watch.faults()
+    return FROZEN + "; ".join(faults) if faults else ""
+
+
 def _is_of_arm(spec: StateSpec) -> bool:
     return spec.type == "sensor_msgs/msg/JointState" and len(spec.joints) >= _ARM_JOINTS
 

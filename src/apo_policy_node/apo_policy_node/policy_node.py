@@ -16,7 +16,7 @@ from std_srvs.srv import Trigger
 
 from apo_core.adapters.signature import read_trusted_keys
 from apo_core.adapters.store import AdapterStore
-from apo_core.content_watch import FROZEN, ContentWatch
+from apo_core.content_watch import ContentWatch, frozen_text
 from apo_core.contract.contract import load_contract
 from apo_core.observation_sync import ObservationSync
 from apo_core.ros.action_chunk import chunk_to_msg, fault_to_msg
@@ -130,14 +130,9 @@ class PolicyNode(LifecycleBase):
         if self._source is not None:
             self._source.formed()
         self._content.add(observation)
-        if not self.is_active:
-            return
-        frozen = "; ".join(self._content.faults()) if self._config.frozen_content == "hold" else ""
-        if not frozen:
-            self._configured_server.observe(observation)
-            return
-        self._configured_server.clear()  # the chunk in force is of old content
-        self._configured_server.between(partial(self._publish_fault, observation.stamp_ns, FROZEN + frozen))
+        if self.is_active:
+            fault = frozen_text(self._content) if self._config.frozen_content == "hold" else ""
+            self._configured_server.observe(observation, fault)
 
     def _on_command(self, message: ActionCommand) -> None:
         if self.is_active:
@@ -199,20 +194,14 @@ class PolicyNode(LifecycleBase):
         streams = "; ".join(self._source.faults())
         if streams:
             self.get_logger().warning(f"no observation: {streams}", throttle_duration_sec=10.0)
-        frozen = "; ".join(self._content.faults())
+        frozen = frozen_text(self._content)
         if frozen:
-            self.get_logger().warning(f"{FROZEN}{frozen}", throttle_duration_sec=10.0)
+            self.get_logger().warning(frozen, throttle_duration_sec=10.0)
         second = second_publisher(self, "policy/chunk")
         if second:
             self.get_logger().error(second, throttle_duration_sec=10.0)
         trouble = (
-            second
-            or streams
-            or (frozen and FROZEN + frozen)
-            or server.fault
-            or server.store_fault
-            or wants_help
-            or server.adapter_warning
+            second or streams or frozen or server.fault or server.store_fault or wants_help or server.adapter_warning
         )
         level = ERROR if second else WARN if trouble else OK
         self._diagnostics_pub.publish(diagnostic_array(self, level, trouble or "serves", values))

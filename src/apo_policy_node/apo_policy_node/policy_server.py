@@ -16,7 +16,7 @@ from apo_policy_node.adapters.reloader import AdapterReloader, ReloadResult, Rel
 from apo_policy_node.adapters.worker import ReloadWorker, Reply
 from apo_policy_node.config import PROMOTED, PolicyConfig
 from apo_policy_node.inference.chunking import make_chunking
-from apo_policy_node.inference.runner import Answer, PolicyRunner
+from apo_policy_node.inference.runner import Answer, Cause, PolicyRunner
 from apo_policy_node.inference.uncertainty import HelpRequest
 from apo_policy_node.inference.worker import InferenceWorker
 from apo_policy_node.startup_checks import check_policy, unit_warnings, warm_up
@@ -63,7 +63,7 @@ class PolicyServer:
         listeners: Listeners,
         now_ns: Callable[[], int],
     ):
-        self._policy = policy
+        self._policy, self._answer = policy, listeners.answer
         check_policy(policy, contract, config)
         for warning in unit_warnings(policy, contract):
             listeners.warning(f"units of the policy's actions: {warning}")
@@ -117,9 +117,19 @@ class PolicyServer:
         """Whether the policy requests help from its operator."""
         return self._inference.help_wanted
 
-    def observe(self, observation: Observation) -> None:
-        """Hands over an observation; it replaces one that still waits."""
-        self._inference.observe(observation)
+    def observe(self, observation: Observation, fault: str = "") -> None:
+        """Hands over an observation; it replaces one that still waits.
+
+        Args:
+            observation: the newest.
+            fault: why the policy must not act on it: the chunk in force is dropped too, and the fault is the answer.
+        """
+        if not fault:
+            self._inference.observe(observation)
+            return
+        self.clear()
+        answer = Answer(observation.stamp_ns, None, Cause.FAULT, fault)
+        self.between(lambda: self._answer(answer))
 
     def executed(self, observation_stamp_ns: int, source: ControlSource) -> None:
         """Records the command that answered an observation."""
