@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ARM = "cartesian_command"
 RELAY_IN, RELAY_OUT = "relay/in", "relay/out"
 WAIT_S = 30.0
-_POLL_S, _QUIET_S = 0.001, 0.1
+_LONGEST_WAIT_S = 0.1  # between looks at the processes under test
 _POSE = np.array([0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0])
 _MOTION = np.array([0.1, 0, 0, 0, 0, 0, -1], np.float32)
 _HORIZON = 16
@@ -74,6 +74,7 @@ class Harness:
         self._adapter = self.node.create_publisher(AdapterStatus, "policy/adapter_status", LATCHED)
         self._operator = self.node.create_publisher(OperatorCommand, "operator/command", COMMANDS)
         self._relay = self.node.create_publisher(OperatorCommand, RELAY_IN, COMMANDS)
+        self.deflected = False  # what the flow's samples of the device report
         self.commands: list[tuple[int, ActionCommand]] = []  # (steady ns of arrival, message)
         self.arm: list[tuple[int, TwistStamped]] = []  # commands to the arm
         self.relayed: list[tuple[int, OperatorCommand]] = []
@@ -84,7 +85,7 @@ class Harness:
 
     @staticmethod
     def _collect(into: list) -> Callable[[object], None]:
-        return lambda message: into.append((time.perf_counter_ns(), message))
+        return lambda message: into.append((time.monotonic_ns(), message))
 
     def start_arbiter(self, **parameters: object) -> subprocess.Popen:
         """The arbiter node as a process, enabled, in real time."""
@@ -106,18 +107,27 @@ class Harness:
         return process
 
     def until(self, condition: Callable[[], object], what: str, flow: bool = True) -> None:
-        """Spins, with the flow of inputs going on, until the condition holds."""
+        """Spins, with the flow of inputs going on, until the condition holds, which a message must bring about."""
         end = time.monotonic() + WAIT_S
         while not condition():
             if time.monotonic() > end:
                 raise RuntimeError(f"waited {WAIT_S} s for {what}")
-            for child in self._children:
-                if child.poll() is not None:
-                    raise RuntimeError(f"{child.args} ended with status {child.returncode}")
-            if flow:
-                self.flow()
-            # without a flow nothing is due: to wake up would take the processor from who is measured
-            self.executor.spin_once(timeout_sec=_POLL_S if flow else _QUIET_S)
+            self._spin(end, flow)
+
+    def run_until(self, steady_ns: int) -> None:
+        """Spins, with the flow of inputs going on, until the steady time `steady_ns`."""
+        while time.monotonic_ns() < steady_ns:
+            self._spin(steady_ns * 1e-9, flow=True)
+
+    def _spin(self, end: float, flow: bool) -> None:
+        """Handles what comes next. To wake up for nothing would take the processor from who is measured."""
+        for child in self._children:
+            if child.poll() is not None:
+                raise RuntimeError(f"{child.args} ended with status {child.returncode}")
+        if flow:
+            self.flow()
+            end = min(end, *self._due.values())
+        self.executor.spin_once(timeout_sec=min(max(end - time.monotonic(), 0.0), _LONGEST_WAIT_S))
 
     def flow(self) -> None:
         """Publishes the inputs that are due."""
@@ -135,7 +145,7 @@ class Harness:
         message = PoseStamped(pose=array_to_pose(_POSE))
         message.header.stamp = to_stamp(self._now_ns())
         self._pose.publish(message)
-        self._operator.publish(self.sample(active=False))
+        self._operator.publish(self.sample(self.deflected))
 
     def _send_chunk(self) -> None:
         now_ns = self._now_ns()
@@ -153,7 +163,7 @@ class Harness:
     def edge(self, relay: bool) -> int:
         """Publishes a deflection to the arbiter, or to the relay; returns the steady time of it in ns."""
         message = self.sample(active=True)
-        begin = time.perf_counter_ns()
+        begin = time.monotonic_ns()
         (self._relay if relay else self._operator).publish(message)
         return begin
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from control_harness import Harness
 
 
@@ -12,12 +10,17 @@ def await_moment(harness: Harness, offset_s: float) -> None:
     harness.until(lambda: harness.commands[-1][1].source == "POLICY", "the policy in control")
     count = len(harness.commands) + 1
     harness.until(lambda: len(harness.commands) >= count, "a tick")
-    deadline = harness.commands[-1][0] + offset_s * 1e9
-    harness.until(lambda: time.perf_counter_ns() >= deadline, "the moment")
+    harness.run_until(harness.commands[-1][0] + round(offset_s * 1e9))
 
 
-def takeover_ms(harness: Harness, relay: bool) -> float:
-    """Milliseconds from the edge to what came of it. No other input is published meanwhile."""
+def takeover_ms(harness: Harness, relay: bool, flow: bool = False) -> float:
+    """Milliseconds from the edge to what came of it.
+
+    Args:
+        harness: the robot and the operator.
+        relay: time the relay, not the arbiter.
+        flow: publish the other inputs meanwhile, and the deflected device's next samples.
+    """
     received = harness.relayed if relay else harness.arm
     seen = len(received)
     begin = harness.edge(relay)
@@ -28,5 +31,9 @@ def takeover_ms(harness: Harness, relay: bool) -> float:
         answers[:] = [at for at, message in received[seen:] if relay or message.twist.linear.x < 0]
         return bool(answers)
 
-    harness.until(answered, "the relayed message" if relay else "the operator's command", flow=False)
+    harness.deflected = True
+    harness.until(answered, "the relayed message" if relay else "the operator's command", flow)
+    harness.deflected = False
+    if not relay:  # it follows the arm's; without it the next takeover would find the policy's last one
+        harness.until(lambda: harness.commands[-1][1].source == "HUMAN", "the report of the operator's command", flow)
     return (answers[0] - begin) * 1e-6
