@@ -22,7 +22,7 @@ class ArbiterConfig:
         5.0, "lockstep: wall time a tick waits for policy and operator before it is HOLD", low=0.01, high=600.0
     )
     realtime_priority: int = parameter(
-        0,
+        20,
         "SCHED_FIFO priority of the arbiter's threads, so that no busy program delays a takeover; 0: none; the log "
         "names what is missing where it is not permitted",
         low=0,

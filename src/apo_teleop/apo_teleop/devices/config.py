@@ -27,7 +27,7 @@ class TeleopConfig:
         choices=(AUTO, SPACEMOUSE, JOY, KEYBOARD, SCRIPTED, NONE),
     )
     realtime_priority: int = parameter(
-        0, "SCHED_FIFO priority of the threads that read and publish the device; 0: none", low=0, high=99
+        20, "SCHED_FIFO priority of the threads that read and publish the device; 0: none", low=0, high=99
     )
     start_enabled: bool = parameter(True, "false: the operator never acts until ~/enable; an emergency stop counts")
     poll_hz: float = parameter(200.0, "reads of the device per second", low=1.0, high=1000.0)
