@@ -1,4 +1,4 @@
-"""The whole loop with every node its own process: `apo demo --quick` and what it leaves behind."""
+"""The whole loop with every node its own process: `apo demo --quick`, with fewer trials, and what it leaves behind."""
 
 import json
 import os
@@ -18,6 +18,7 @@ from apo_episodes.reader import list_episodes, read_episode
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 540
+FEWER = ("evaluation_episodes=2", "expert_episodes=4")
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
@@ -25,8 +26,9 @@ def start(domain: int, run_dir: Path, expert_dir: Path) -> subprocess.Popen:
     environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
     for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
         environment.pop(name, None)  # ./apo sets the product's own transports
+    folders = ["--output", str(run_dir), "--expert-dir", str(expert_dir)]
     return subprocess.Popen(
-        [str(ROOT / "apo"), "demo", "--quick", "--output", str(run_dir), "--expert-dir", str(expert_dir)],
+        [str(ROOT / "apo"), "demo", "--quick", *folders, "--set", *FEWER],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -154,7 +156,7 @@ def test_report_and_pictures_are_there(run):
 
 def test_expert_demonstrations_are_shared_between_runs(run, expert_dir):
     files = list_episodes(expert_dir)
-    assert len(files) == 8
+    assert len(files) == 4
     assert read_episode(files[0], images=False).info.kind == EpisodeKind.DEMONSTRATION
 
 
