@@ -186,13 +186,35 @@ def test_motion_with_a_second_publisher_is_reported():
     assert violations(stream(range(1, 19), change)) == []
 
 
+@pytest.mark.parametrize("counts", [(2,), (1, 2), (2, 1), (2, 1, 2)])
+@pytest.mark.parametrize("topic", ["command", "policy/chunk"])
+def test_a_publisher_that_died_before_the_arbiter_is_none_of_its_own(topic, counts):
+    restarted = Arbiter(START + 5 * PERIOD + 1, 78, True)
+    before = [Publishers(START + 3 * PERIOD, topic, 2)]
+    after = [Publishers(START + 6 * PERIOD + i * MS, topic, count) for i, count in enumerate(counts)]
+    go_on = [event for n in range(7, 40) for event in (*inputs(n), command(n))]
+    events = [*stream(range(1, 5)), *before, *inputs(5), command(5), restarted, *after, *go_on]
+    # one that comes after a count of one is alive
+    assert set(violations(events)) == ({"hold_in_time"} if counts[-2:] == (1, 2) else set())
+
+
 def test_motion_on_an_unusable_answer_of_the_policy_is_reported():
     def change(n: int) -> list[Event]:
         t = START + n * PERIOD - 10 * MS
-        return [Pose(t, (0.0, 0.0, 1.0)), Operator(t, False), Chunk(t, n < 5), command(n)]
+        stamp = AHEAD + n * PERIOD
+        return [Pose(t, (0.0, 0.0, 1.0)), Operator(t, False), Chunk(t, n < 5, stamp), command(n)]
 
     assert violations(stream(range(1, 10), change)) == ["hold_in_time"]
     assert violations(stream(range(1, 8), change)) == []
+
+
+def test_an_answer_that_only_the_arbiter_has_received_makes_motion_right():
+    def change(n: int) -> list[Event]:
+        t, stamp = START + n * PERIOD - 10 * MS, AHEAD + n * PERIOD
+        seen = [Chunk(t, n < 5, stamp)] if n < 6 else []
+        return [Pose(t, (0.0, 0.0, 1.0)), Operator(t, False), *seen, command(n)]
+
+    assert violations(stream(range(1, 10), change)) == []
 
 
 @pytest.mark.parametrize("age_ms", [501, 5000])

@@ -109,12 +109,28 @@ def test_a_demonstration_is_driven_by_its_expert(write):
             at(2, lambda s: changed_observation(s, images={"front": np.zeros((4, 6, 3), np.uint8)})),
             "images: camera 'front' is black in 1 frame(s)",
         ),
+        (
+            lambda i, s: replace(s, command_stamp_ns=s.observation.stamp_ns - 90_000_000),
+            "stamps: observation stamps lie after the command that answers them by up to 90 ms, as clocks that differ: "
+            "4 step(s), the first is 0",
+        ),
+        (
+            at(3, lambda s: replace(s, chunk_stamp_ns=s.command_stamp_ns + 90_000_000)),
+            "stamps: chunk stamps lie after the command by up to 90 ms, as clocks that differ: 1 step(s), the first is",
+        ),
     ],
 )
 def test_what_is_odd_but_no_fault_is_a_warning(write, change, expected):
     result = validate(write("PPPP", change=change))
     assert result.faults == []
     assert any(warning.startswith(expected) for warning in result.warnings), result.warnings
+
+
+def test_stamps_ahead_of_a_command_that_moved_nothing_are_no_fault(write):
+    change = at(3, lambda s: replace(changed_observation(s, stamp_ns=10**12), chunk_stamp_ns=10**12))
+    result = validate(write("PPPO", change=change))
+    assert result.faults == []
+    assert sum("lie after the command" in warning for warning in result.warnings) == 2
 
 
 def test_header_stamps_must_rise(write):

@@ -28,6 +28,7 @@ from apo_core.contract.contract import Contract
 HOLD, POLICY, HUMAN = "HOLD", "POLICY", "HUMAN"
 _ROUNDING = 1e-4  # share of a limit forgiven: commands are float32
 _KEPT_NS = 5 * NANOSECONDS  # starvation that is remembered
+_OWN = ("command", "cartesian_command")  # topics of the arbiter
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +105,11 @@ class Invariants:
         self._pose: Pose | None = None
         self._arrived: dict[type, int] = {}  # kind of input -> newest arrival
         self._stamps: dict[type, int] = {}  # kind of input -> newest stamp
+        self._answers: deque[int] = deque(maxlen=200)  # stamps that the policy has answered, newest last
         self._unusable_since: int | None = None
         self._estop_since: int | None = None
         self._double: dict[str, int] = {}  # topic -> since when it has a second publisher
+        self._inherited: set[str] = set()  # topics whose second publisher may be one that died before the arbiter began
         self._operator: deque[Operator] = deque(maxlen=100)
 
     def on_event(self, event: Event) -> Iterator[Violation]:
@@ -125,15 +128,17 @@ class Invariants:
                 self._arrived.clear()
                 self._stamps.clear()
                 self._operator.clear()
-                self._double.clear()  # a publisher of before that is not yet forgotten here is unknown to it
+                self._inherited.update(_OWN, self._double)
+                self._double.clear()
                 self._pose = self._unusable_since = self._estop_since = None
         elif isinstance(event, Estop):
             self._estop_since = (self._estop_since or event.t) if event.stop else None
         elif isinstance(event, Publishers):
-            if event.count > 1:
-                self._double.setdefault(event.topic, event.t)
-            else:
+            if event.count <= 1:
                 self._double.pop(event.topic, None)
+                self._inherited.discard(event.topic)
+            elif event.topic not in self._inherited:
+                self._double.setdefault(event.topic, event.t)
         elif isinstance(event, Operator | Chunk | Pose):
             self._input(event)
 
@@ -143,6 +148,7 @@ class Invariants:
             self._operator.append(event)
         elif isinstance(event, Chunk):
             self._stamps[Chunk] = max(event.observation, self._stamps.get(Chunk, 0))
+            self._answers.append(event.observation)
             self._unusable_since = None if event.usable else (self._unusable_since or event.t)
         else:
             self._stamps[Pose] = max(event.stamp, self._stamps.get(Pose, 0))
@@ -249,7 +255,7 @@ class Invariants:
             self._arrived.get(Chunk), times.policy_silent_s
         ):
             yield f"no answer of the policy for {(command.t - self._arrived[Chunk]) / 1e9:.2f} s"
-        if is_due(self._unusable_since):
+        if command.chunk in self._answers and is_due(self._unusable_since):
             yield "the policy's answer is a fault or not finite"
         if command.stamp - command.chunk > max_age_ns:
             yield f"its chunk's observation is {(command.stamp - command.chunk) / 1e9:.2f} s old"

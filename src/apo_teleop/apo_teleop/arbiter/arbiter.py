@@ -31,12 +31,14 @@ class Arbiter:
         contract: shapes, rate, age and motion limits.
 
     Raises:
-        ConfigError: HOLD would brake harder than the contract allows, or the contract's action is no twist.
+        ConfigError: HOLD would brake harder than the contract allows, stamps may lie further ahead than its max_age_s,
+            or its action is no twist.
     """
 
     def __init__(self, config: ArbiterConfig, contract: Contract):
         _check_units(contract)
         _check_braking(config, contract)
+        _check_tolerance(config, contract)
         self._start_enabled = config.start_enabled
         self._period_s = contract.period_ns * 1e-9
         self._operator = OperatorAuthority(config, contract)
@@ -244,6 +246,15 @@ def _check_units(contract: Contract) -> None:
     ]
     if faults:
         raise ConfigError(contract.source, faults)
+
+
+def _check_tolerance(config: ArbiterConfig, contract: Contract) -> None:
+    if config.future_tolerance_s > contract.max_age_s:
+        fault = (
+            f"future_tolerance_s = {config.future_tolerance_s} is above max_age_s = {contract.max_age_s} "
+            f"({contract.source}): episodes with such stamps are not valid"
+        )
+        raise ConfigError("config/arbiter.yaml", [fault])
 
 
 def _check_braking(config: ArbiterConfig, contract: Contract) -> None:

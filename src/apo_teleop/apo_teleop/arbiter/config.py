@@ -50,7 +50,10 @@ class ArbiterConfig:
         0.5, "s without a chunk message after which the policy counts as lost", low=0.01, high=3600.0
     )
     future_tolerance_s: float = parameter(
-        0.1, "s that a stamp may lie ahead of the arbiter's clock", low=0.0, high=10.0
+        0.1,
+        "s that a stamp may lie ahead of the arbiter's clock; at most max_age_s of the contract",
+        low=0.0,
+        high=10.0,
     )
     following_s: float = parameter(
         0.5,

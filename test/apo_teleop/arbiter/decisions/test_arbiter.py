@@ -175,6 +175,13 @@ def test_braking_harder_than_the_contract_allows_is_rejected():
     assert "angular_deceleration = 80.0 is above limits.angular_acceleration = 60.0 in " in str(caught.value)
 
 
+def test_stamps_further_ahead_than_an_observation_may_be_old_are_rejected():
+    contract = dataclasses.replace(CONTRACT, max_age_s=0.2)
+    with pytest.raises(ConfigError) as caught:
+        Arbiter(ArbiterConfig(future_tolerance_s=0.3), contract)
+    assert "future_tolerance_s = 0.3 is above max_age_s = 0.2 " in str(caught.value)
+
+
 def test_a_clock_that_goes_back_holds_and_ends_the_intervention():
     rig = Rig()
     rig.tick(RIGHT)
