@@ -24,7 +24,11 @@ PACKAGES = {
     "apo_recorder": {"apo_core", "apo_episodes"},
     "apo_sim_bridge": {"apo_core", "apo_episodes"},
     "apo_trainer": {"apo_core", "apo_episodes", "apo_vla"},
-    "apo_experiments": {"apo_core", "apo_episodes", "apo_vla", "apo_trainer", "apo_sim_bridge"},
+    "apo_experiments": {
+        *("apo_core", "apo_episodes", "apo_vla", "apo_trainer", "apo_sim_bridge"),
+        # the classes behind their nodes, for a loop in one process
+        *("apo_teleop", "apo_policy_node", "apo_recorder"),
+    },
     "apo_bringup": {"apo_core", "apo_episodes", "apo_trainer", "apo_sim_bridge"},
 }
 NODE_PACKAGES = {"apo_teleop", "apo_policy_node", "apo_recorder", "apo_sim_bridge", "apo_trainer"}
@@ -91,7 +95,7 @@ PARTS = {
         "service": {"", "data"},
         "": {"data", "runs", "service"},
     },
-    "apo_experiments": {"base_policy": {""}, "compare": {""}, "": set()},
+    "apo_experiments": {"base_policy": {""}, "compare": {""}, "loop": {""}, "": set()},
     "apo_bringup": {
         "stack": set(),
         "chaos": {"stack"},

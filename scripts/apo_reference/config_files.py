@@ -13,6 +13,7 @@ from apo_episodes.labeling import LabelRule
 from apo_experiments.base_policy.base_policy import BasePolicyConfig
 from apo_experiments.compare.config import CompareConfig
 from apo_experiments.config import EvaluationConfig
+from apo_experiments.loop.config import CollectConfig
 from apo_policy_node.config import PolicyConfig
 from apo_recorder.config import RecorderConfig
 from apo_sim_bridge.config import SimBridgeConfig
@@ -107,6 +108,12 @@ FILES = (
         "base_policy",
         "`apo base-policy`: scripted demonstrations, behaviour cloning of the small VLA, evaluation on held-out seeds.",
         (Section(BasePolicyConfig),),
+    ),
+    ConfigFile(
+        "collect",
+        "collect",
+        "`apo collect`: episodes of a policy with the scripted operator, without ROS.",
+        (Section(CollectConfig), Section(ScriptedConfig, "The scripted operator.")),
     ),
     ConfigFile(
         "compare",

@@ -155,6 +155,10 @@ COMMANDS = {
     "base-policy": Command(
         "make a base policy from scripted-expert demonstrations", "apo_experiments.base_policy.base_policy"
     ),
+    "collect": Command(
+        "record episodes of a policy with the scripted operator in simulation, without ROS",
+        "apo_experiments.loop.collect",
+    ),
     "train": Command("train an adapter from episode files, without ROS", "apo_trainer.train"),
     "compare": Command(
         "train each method from the same episodes and measure all on the same seeds", "apo_experiments.compare.compare"

@@ -2,14 +2,15 @@
 
 import pytest
 
-from apo_bringup.chaos.events import Command, Estop, InOrder, News, Now, Pose, decode, encode
+from apo_bringup.chaos.events import Command, Estop, ForeignPose, InOrder, News, Now, Pose, decode, encode
 
 
 @pytest.mark.parametrize(
     "event",
     [
         Command(5, 1, (0.5, -1.0), "POLICY", "policy_in_control", 10, 9, 8),
-        Pose(7, (0.0, 0.1, 1.0), True),
+        Pose(7, (0.0, 0.1, 1.0), 3),
+        ForeignPose(8, 3),
         Estop(9, True),
         News(3, "episode", {"event": "SAVED"}),
     ],
@@ -19,7 +20,7 @@ def test_an_event_survives_its_line(event):
 
 
 def test_the_line_of_an_event_is_known():
-    assert encode(Pose(7, (0.0, 0.5, 1.0))) == '["Pose",7,[0.0,0.5,1.0],false,0]'
+    assert encode(Pose(7, (0.0, 0.5, 1.0))) == '["Pose",7,[0.0,0.5,1.0],0]'
 
 
 @pytest.mark.parametrize("line", ["", "x", "[]", "{}", '["Pose"]', '["Unknown",1]', "[1, 2]"])

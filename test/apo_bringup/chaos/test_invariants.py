@@ -13,6 +13,7 @@ from apo_bringup.chaos.events import (
     Command,
     Estop,
     Event,
+    ForeignPose,
     Now,
     Operator,
     Pose,
@@ -41,7 +42,7 @@ def inputs(n: int, acts: bool = False) -> list[Event]:
     """What arrives 10 ms before tick n."""
     t = START + n * PERIOD - 10 * MS
     stamp = AHEAD + n * PERIOD
-    return [Pose(t, (0.0, 0.0, 1.0), False, stamp), Operator(t, acts), Chunk(t, True, stamp)]
+    return [Pose(t, (0.0, 0.0, 1.0), stamp), Operator(t, acts), Chunk(t, True, stamp)]
 
 
 def started() -> list[Event]:
@@ -108,6 +109,8 @@ def test_a_command_further_out_of_the_workspace_is_reported():
 
     assert violations(started() + outside(1, 0.05)) == ["within_limits"]
     assert violations(started() + outside(1, -0.05)) == []
+    foreign = [ForeignPose(START, 0), *outside(1, 0.05)]
+    assert violations(started() + foreign) == []
 
 
 def test_a_gap_between_commands_is_reported():

@@ -44,8 +44,14 @@ class Pose(Event):
     """The end effector's position arrived."""
 
     position: tuple[float, ...]
-    foreign: bool = False  # sent by a fault
     stamp: int = 0  # ns, ROS time
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignPose(Event):
+    """A fault sends a pose."""
+
+    stamp: int  # ns, ROS time
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +114,7 @@ class News(Event):
 
 
 _TYPES: dict[str, Any] = {
-    kind.__name__: kind for kind in (Command, RobotTwist, Pose, Operator, Chunk, Estop, Publishers, News)
+    kind.__name__: kind for kind in (Command, RobotTwist, Pose, ForeignPose, Operator, Chunk, Estop, Publishers, News)
 }
 
 

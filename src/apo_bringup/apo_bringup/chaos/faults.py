@@ -77,7 +77,7 @@ class Stop:
 
 
 class Send:
-    """Messages of the witness: garbage on a topic, another time on /clock, an emergency stop."""
+    """Messages of the injector: garbage on a topic, another time on /clock, an emergency stop."""
 
     def __init__(self, planned: PlannedFault, around: Surroundings):
         self._planned, self._stack = planned, around.stack
@@ -92,7 +92,7 @@ class Send:
         self._stack.ask({"do": "send", **sent})
 
     def undo(self) -> None:
-        """The witness ends it by itself."""
+        """The injector ends it by itself."""
 
 
 class Reader:

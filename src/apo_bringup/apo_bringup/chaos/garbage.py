@@ -20,6 +20,11 @@ _LARGE = 20_000  # items of a sequence that is too long
 FOREIGN = "chaos"  # reason of a command that a fault sends
 
 
+def is_usable(chunk: Any) -> bool:
+    """Whether an apo_interfaces/ActionChunk has actions, all finite, and no fault."""
+    return not chunk.fault and len(chunk.values) > 0 and all(map(math.isfinite, chunk.values))
+
+
 def extreme(kind: str, rng: random.Random) -> Any:
     """A value at or beyond what the type's users expect.
 

@@ -17,6 +17,7 @@ from apo_bringup.chaos.events import (
     Command,
     Estop,
     Event,
+    ForeignPose,
     Now,
     Operator,
     Pose,
@@ -103,6 +104,7 @@ class Invariants:
         self._last: Command | None = None
         self._gap_reported = False
         self._pose: Pose | None = None
+        self._foreign: set[int] = set()  # stamps of poses that faults sent
         self._arrived: dict[type, int] = {}  # kind of input -> newest arrival
         self._stamps: dict[type, int] = {}  # kind of input -> newest stamp
         self._answers: deque[int] = deque(maxlen=200)  # stamps that the policy has answered, newest last
@@ -139,6 +141,8 @@ class Invariants:
                 self._inherited.discard(event.topic)
             elif event.topic not in self._inherited:
                 self._double.setdefault(event.topic, event.t)
+        elif isinstance(event, ForeignPose):
+            self._foreign.add(event.stamp)
         elif isinstance(event, Operator | Chunk | Pose):
             self._input(event)
 
@@ -152,7 +156,7 @@ class Invariants:
             self._unusable_since = None if event.usable else (self._unusable_since or event.t)
         else:
             self._stamps[Pose] = max(event.stamp, self._stamps.get(Pose, 0))
-            self._pose = self._pose if event.foreign else event
+            self._pose = self._pose if event.stamp in self._foreign else event
 
     def _command(self, command: Command) -> Iterator[Violation]:
         last = self._last

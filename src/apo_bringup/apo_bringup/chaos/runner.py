@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -112,7 +113,8 @@ class Runner:
                 if self._stop():
                     break
                 if failures > 1 or self._around.stack.ended:
-                    self._record.stopped = f"the loop has ended at fault {planned.index}, {planned.text}"
+                    why = self._around.stack.ended or "two faults in a row were not recovered from"
+                    self._record.stopped = f"{why}, at fault {planned.index}, {planned.text}"
                     break
             while not self._stop() and not self._record.stopped and time.monotonic() < until_s < float("inf"):
                 self._take_events(1.0)
@@ -148,7 +150,7 @@ class Runner:
             self._sampler.halted = False
         ended_ns = time.time_ns()
         record.recovery_s = self._wait_for_loop(ended_ns, self._recovery_s, record)
-        if record.recovery_s is None and self._stop():
+        if record.recovery_s is None and (self._stop() or self._around.stack.ended):
             return False
         self._record.checked[GOES_ON] += 1
         if record.recovery_s is None:
@@ -178,7 +180,8 @@ class Runner:
             if self._health.latched and now - cleared > _CLEAR_S:
                 cleared = now
                 record.clears += 1
-                self._around.stack.ask({"do": "call", "service": "arbiter/clear"})
+                with contextlib.suppress(OSError):  # the next second's request goes to another injector
+                    self._around.stack.ask({"do": "call", "service": "arbiter/clear"})
             self._take_events(0.1)
         return time.monotonic() - begun
 

@@ -1,4 +1,4 @@
-"""The stack under test: `apo up` as a user types it, one for each machine, its output, and the witness."""
+"""The stack under test: `apo up` as a user types it, one for each machine, its output, the witness and the injector."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Output:
 
 
 class StackRunner:
-    """Starts and ends the stack and the witness.
+    """Starts and ends the stack, the witness and the injector.
 
     Args:
         output: folder of the run; the nodes write into `data` below it.
@@ -93,9 +93,10 @@ class StackRunner:
         self._programs = {name: str(nodes.executable_path(nodes.node(name))) for name in NODES}
         self._ups: list[subprocess.Popen] = []
         self._witness: subprocess.Popen | None = None
+        self._injector: subprocess.Popen | None = None
 
     def start(self) -> None:
-        """Starts every machine's nodes, and the witness beside the arbiter."""
+        """Starts every machine's nodes, and witness and injector beside the arbiter."""
         self.data.mkdir(parents=True, exist_ok=True)
         (self._output / "log").mkdir(exist_ok=True)
         file = self._output / "parameters.yaml"
@@ -105,7 +106,17 @@ class StackRunner:
             groups.setdefault(tuple(self._machines.get(name, ())), []).append(name)
         apo = [sys.executable, "-c", "import sys; from apo_bringup.cli import main; sys.exit(main())"]
         for prefix, names in groups.items():
-            options = ["--sim", "--operator", "scripted", "--data-dir", str(self.data), "--params-file", str(file)]
+            options = [
+                "--sim",
+                "--mode",
+                "realtime",
+                "--operator",
+                "scripted",
+                "--data-dir",
+                str(self.data),
+                "--params-file",
+                str(file),
+            ]
             options += ["--expert-dir", str(self._output / "no_expert")]
             up = subprocess.Popen(
                 [*prefix, *apo, "up", *options, *names],
@@ -118,16 +129,23 @@ class StackRunner:
             )
             self._ups.append(up)
             self.outputs.append(Output(up.stdout, self._output / "log" / f"{'_'.join(names)}.log"))
-        self._witness = subprocess.Popen(
-            [*self._machines.get("arbiter", ()), sys.executable, "-m", "apo_bringup.chaos.witness_node"],
+        self._witness, self._injector = self._start_beside_arbiter("witness"), self._start_beside_arbiter("injector")
+
+    def _start_beside_arbiter(self, name: str) -> subprocess.Popen:
+        process = subprocess.Popen(
+            [*self._machines.get("arbiter", ()), sys.executable, "-m", f"apo_bringup.chaos.{name}_node"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=(self._output / "log" / "witness.log").open("w"),
+            stderr=self._log(name).open("a"),
             env=self._environment,
             text=True,
             start_new_session=True,
         )
-        threading.Thread(target=self._read, args=(self._witness.stdout,), daemon=True).start()
+        threading.Thread(target=self._read, args=(process.stdout,), daemon=True).start()
+        return process
+
+    def _log(self, name: str) -> Path:
+        return self._output / "log" / f"{name}.log"
 
     def _read(self, stream: Any) -> None:
         for line in stream:
@@ -136,21 +154,27 @@ class StackRunner:
                 self.events.put(event)
 
     def ask(self, request: Mapping[str, Any]) -> None:
-        """Sends the witness a request.
+        """Sends the injector a request.
 
         Raises:
-            RuntimeError: it has ended.
+            OSError: it had ended; another one starts.
         """
-        if self._witness is None or self._witness.stdin is None or self._witness.poll() is not None:
-            raise RuntimeError(f"the witness has ended, see {self._output / 'log' / 'witness.log'}")
-        self._witness.stdin.write(json.dumps(request) + "\n")
-        self._witness.stdin.flush()
+        assert self._injector is not None
+        if self._injector.poll() is not None:
+            ended = _ending(self._injector)
+            self._injector = self._start_beside_arbiter("injector")
+            raise OSError(f"the injector had ended ({ended}), see {self._log('injector')}")
+        assert self._injector.stdin is not None
+        self._injector.stdin.write(json.dumps(request) + "\n")
+        self._injector.stdin.flush()
 
     @property
-    def ended(self) -> bool:
-        """Whether some `apo up` has ended, or the witness."""
-        processes = [*self._ups, *([self._witness] if self._witness else [])]
-        return any(process.poll() is not None for process in processes)
+    def ended(self) -> str:
+        """Which `apo up` has ended, or the witness, and how; empty: none."""
+        processes = {f"apo up (process {up.pid})": up for up in self._ups}
+        processes |= {"the witness": self._witness} if self._witness is not None else {}
+        found = [f"{name} has ended ({_ending(one)})" for name, one in processes.items() if one.poll() is not None]
+        return ", ".join(found)
 
     def pids(self) -> dict[str, int]:
         """Node -> its process; those that do not run are missing."""
@@ -174,11 +198,17 @@ class StackRunner:
             except subprocess.TimeoutExpired:
                 left.append(f"apo up (process {up.pid}) did not end within {_END_S:.0f} s")
                 os.killpg(up.pid, signal.SIGKILL)
-        if self._witness is not None and self._witness.stdin is not None:
-            if self._witness.poll() is None:
-                self._witness.stdin.close()
+        for process in filter(None, (self._injector, self._witness)):
+            if process.poll() is None and process.stdin is not None:
+                process.stdin.close()
             try:
-                self._witness.wait(10.0)
+                process.wait(10.0)
             except subprocess.TimeoutExpired:
-                self._witness.kill()
+                process.kill()
         return left
+
+
+def _ending(process: subprocess.Popen) -> str:
+    """`SIGSEGV`, or `status 1`."""
+    code = process.returncode
+    return signal.Signals(-code).name if code is not None and code < 0 else f"status {code}"
