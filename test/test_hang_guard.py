@@ -46,9 +46,11 @@ def run(folder: Path, options: list[str], **files: str) -> subprocess.CompletedP
         header = "import ctypes, os, signal, time\nimport pytest\n"
         (folder / f"test_{name}.py").write_text(header + text)
     command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), f"--rootdir={folder}"]
-    command += ["-p", "no:cacheprovider", "-o", "timeout=1", *options, str(folder)]
+    command += ["-p", "no:cacheprovider", "-p", "xdist.plugin", "-p", "pytest_timeout", "-o", "timeout=1"]
+    command += [*options, str(folder)]
     path = f"{ROOT / 'test' / 'support'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    environment = {**os.environ, "PYTHONPATH": path}
+    # each of the installed plugins takes its time to load, in every worker
+    environment = {**os.environ, "PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     return subprocess.run(
         command, capture_output=True, text=True, cwd=folder, env=environment, timeout=WAIT_S, check=False
     )
@@ -92,15 +94,15 @@ def test_a_worker_lost_while_it_collects_ends_the_run(tmp_path):
 
 def test_a_forked_child_ends_with_its_killed_worker(tmp_path):
     pid_file = tmp_path / "pid"
-    child = f"open({str(pid_file)!r}, 'w').write(str(os.getpid())), time.sleep(600)"
+    pid = f"os.symlink(str(os.getpid()), {str(pid_file)!r})"  # whole, or not there
     lost = (
         "def test_lost():\n    if os.fork() == 0:\n"
-        f"        {child}\n    while not os.path.exists({str(pid_file)!r}):\n        pass\n"
+        f"        {pid}\n        time.sleep(600)\n    while not os.path.islink({str(pid_file)!r}):\n        pass\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     run(tmp_path, options_of_make(), lost=lost)
     end = time.monotonic() + WAIT_S
-    while _runs(int(pid_file.read_text())):
+    while _runs(int(pid_file.readlink().name)):
         assert time.monotonic() < end, "the child outlived its parent"
 
 

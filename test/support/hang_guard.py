@@ -20,15 +20,25 @@ _LIMIT_S = pytest.StashKey[float]()
 _STDERR = pytest.StashKey[int]()
 
 
-def _end_with_the_run() -> None:
+_forking = 0  # process that makes a child
+
+
+def _before_fork() -> None:
+    global _forking
+    _forking = os.getpid()
+
+
+def _end_with_parent() -> None:
     end_with_parent(signal.SIGKILL)
+    if os.getppid() != _forking:  # it has ended before: the kernel sends no signal then
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before pytest captures stderr for the first test."""
     config.stash[_STDERR] = os.dup(2)
     # pytest-xdist notices the death of a worker by its pipe, which a forked child of it would keep open
-    os.register_at_fork(after_in_child=_end_with_the_run)
+    os.register_at_fork(before=_before_fork, after_in_child=_end_with_parent)
 
 
 def _watch(config: pytest.Config, limit_s: float) -> None:
