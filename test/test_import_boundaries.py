@@ -80,10 +80,11 @@ PARTS = {
     },
     "apo_recorder": {"ros": set(), "": {"ros"}},
     "apo_sim_bridge": {
-        "sim": set(),
+        "perturbation": set(),
+        "sim": {"perturbation"},
         "ros": {"", "sim"},
-        "demonstrations": {"", "sim"},
-        "": {"sim", "ros"},
+        "demonstrations": {"", "perturbation", "sim"},
+        "": {"perturbation", "sim", "ros"},
     },
     "apo_trainer": {
         "losses": set(),

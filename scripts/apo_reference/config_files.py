@@ -17,6 +17,7 @@ from apo_experiments.loop.config import CollectConfig
 from apo_policy_node.config import PolicyConfig
 from apo_recorder.config import RecorderConfig
 from apo_sim_bridge.config import SimBridgeConfig
+from apo_sim_bridge.perturbation.settings import PERTURBATION_GROUPS
 from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.devices.config import TeleopConfig
 from apo_teleop.devices.joy import JoyConfig
@@ -79,6 +80,7 @@ class ConfigFile:
         return f"config/{self.name}.yaml"
 
 
+_PERTURBATIONS = tuple(Section(config, title) for config, title in PERTURBATION_GROUPS.items())
 _PARAMS = "A params_file of your own overrides these values."
 _PREFERENCE_SETTINGS = (
     "batch_size=16 optimizer=adamw learning_rate=0.0005 lora_rank=8 lora_alpha=16.0 "
@@ -122,6 +124,7 @@ FILES = (
         (
             Section(CompareConfig),
             Section(EvaluationConfig, "How success is measured; `apo evaluate` reads these parameters too."),
+            *_PERTURBATIONS,
         ),
         values={
             "method_settings": (
@@ -155,14 +158,14 @@ FILES = (
         "session",
         "session",
         "`apo demo`: rounds of deployment with the operator, training and reload, then an evaluation without operator.",
-        (Section(SessionConfig),),
+        (Section(SessionConfig), *_PERTURBATIONS),
     ),
     ConfigFile(
         "session_quick",
         "session",
         "`apo demo --quick`: the same loop, short enough for continuous integration; it has too few episodes to "
         "evaluate a policy.",
-        (Section(SessionConfig),),
+        (Section(SessionConfig), *_PERTURBATIONS),
         values={
             "rounds": 1,
             "episodes_per_round": 6,
@@ -171,7 +174,12 @@ FILES = (
             "train_steps": 30,
         },
     ),
-    ConfigFile("sim_bridge", "/**/sim_bridge", f"The simulation bridge. {_PARAMS}", (Section(SimBridgeConfig),)),
+    ConfigFile(
+        "sim_bridge",
+        "/**/sim_bridge",
+        f"The simulation bridge. {_PARAMS}",
+        (Section(SimBridgeConfig), *_PERTURBATIONS),
+    ),
     ConfigFile(
         "teleop",
         "/**/teleop",

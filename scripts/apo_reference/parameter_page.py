@@ -58,7 +58,7 @@ def _type(annotation: Any) -> str:
 def _default(parameter: Parameter, file: ConfigFile) -> str:
     value = file.values.get(parameter.name, parameter.default)
     if isinstance(value, tuple):
-        lines = len(value) > 3 or any(" " in item for item in value)
+        lines = len(value) > 3 or any(" " in str(item) for item in value)
         return f"{len(value)} lines, see the file" if lines else ", ".join(f"`{item}`" for item in value)
     return "empty" if value == "" else f"`{scalar(value)}`"
 

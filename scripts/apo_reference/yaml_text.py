@@ -55,7 +55,7 @@ def _parameter(parameter: Parameter, file: ConfigFile) -> Iterator[str]:
         yield from _with_comment(f"{head} {scalar(value)}", text)
         return
     flow = f"{head} [{', '.join(map(scalar, value))}]"
-    if len(flow) <= _WIDTH and not any(" " in item for item in value):
+    if len(flow) <= _WIDTH and not any(" " in str(item) for item in value):
         yield from _with_comment(flow, text)
         return
     yield from _with_comment(head, text)

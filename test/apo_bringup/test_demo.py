@@ -18,6 +18,7 @@ from apo_episodes.inspection.view import write_contact_sheet
 from apo_episodes.labeling import LabelRule
 from apo_episodes.reader import read_episode
 from apo_episodes.writer import EpisodeWriter
+from apo_sim_bridge.perturbation.settings import Perturbation
 from apo_trainer.config import TrainerConfig, write_config
 
 CONFIG = SessionConfig(task="Stack", instruction="stack: it", horizon=80, train_steps=0, lockstep_replan_steps=5)
@@ -46,6 +47,13 @@ def test_every_node_of_the_table_is_started_with_its_configuration():
         file = program.command[program.command.index("--params-file") + 1]
         assert file == str(nodes.share_dir() / "config" / f"{entry.name}.yaml")
         assert program.environment == nodes.environment_for_node(nodes.node(program.name))
+
+
+def test_a_perturbation_reaches_the_simulation():
+    changed = {"distractors": 2, "light_intensity": (0.5, 1.0)}
+    bridge = by_name(SessionConfig(perturbation=build(Perturbation, changed, "session.yaml")))["sim_bridge"]
+    assert (bridge["distractors"], bridge["light_intensity"]) == (2, [0.5, 1.0])
+    assert "background" not in bridge
 
 
 def test_parameters_in_lockstep():

@@ -42,6 +42,19 @@ def test_the_program_measures_the_shipped_base_policy(tmp_path, monkeypatch, cap
     assert facts["outcomes"] == [[7, False, 12, "never closed the fingers"]] and facts["adapter"] == 0
 
 
+def test_the_program_measures_in_a_perturbed_setting(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    output = tmp_path / "outcomes.json"
+    perturbed = ["light_intensity=[0.4, 0.6]", "observation_delay_steps=[2, 2]"]
+    options = ["--n", "1", "--seed", "7", "--output", str(output), "--set", "horizon=6", "workers=1", *perturbed]
+    assert main(options) == 0
+    assert "task Lift, light_intensity (0.4, 0.6), observation_delay_steps (2, 2)" in capsys.readouterr().out
+    facts = json.loads(output.read_text())
+    assert facts["perturbation"] == {"light_intensity": [0.4, 0.6], "observation_delay_steps": [2, 2]}
+    assert main(["--set", "light_intensity=[2, 1]"]) == 2
+    assert "light_intensity = (2.0, 1.0) must be (low, high)" in capsys.readouterr().err
+
+
 def test_a_missing_adapter_ends_the_program_with_its_reason(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     assert main(["--adapters", str(tmp_path), "--version", "2"]) == 2

@@ -185,6 +185,15 @@ def test_auto_records_every_trial(make_rig):
     assert [(info.task, info.seed) for info in rig.writer.infos] == [("Stack", 1), ("Stack", 2)]
 
 
+def test_the_setting_of_the_simulation_is_a_tag(make_rig):
+    rig = make_rig(auto=True)
+    rig.progress(1, trial=1, running=True, perturbation='{"distractors": 2}')
+    rig.tick(1)
+    rig.progress(2, trial=1, running=False, perturbation='{"distractors": 2}')
+    rig.progress(3, trial=2, running=True)
+    assert [info.tags for info in rig.writer.infos] == [{"perturbation": '{"distractors": 2}'}, {}]
+
+
 def test_auto_separates_a_cut_off_trial_from_the_next(make_rig):
     rig = make_rig(auto=True)
     rig.tick(1)

@@ -7,6 +7,7 @@ from apo_core.config.parameters import load
 from apo_core.contract.contract import load_contract
 from apo_core.errors import ConfigError
 from apo_sim_bridge.config import SimBridgeConfig, sim_config
+from apo_sim_bridge.perturbation.settings import Perturbation, ScenePerturbation
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -21,8 +22,9 @@ def test_shipped_file_has_the_defaults():
 
 
 def test_simulation_follows_the_contract(contract):
-    config = sim_config(SimBridgeConfig(task="Stack", horizon=7, texture="wood_table"), contract)
-    assert (config.task, config.horizon, config.texture, config.rate_hz) == ("Stack", 7, "wood_table", 20.0)
+    wood = Perturbation(scene=ScenePerturbation(texture="wood_table"))
+    config = sim_config(SimBridgeConfig(task="Stack", horizon=7, perturbation=wood), contract)
+    assert (config.task, config.horizon, config.perturbation, config.rate_hz) == ("Stack", 7, wood, 20.0)
     assert (config.camera_height, config.camera_width) == (84, 84)
     assert config.cameras == {"agentview": "agentview", "wrist": "robot0_eye_in_hand"}
 
@@ -38,5 +40,6 @@ def test_every_misfit_is_listed(contract):
 
 
 def test_perturbation_out_of_reach_is_rejected(contract):
+    wide = Perturbation(scene=ScenePerturbation(position_range_scale=6.0))
     with pytest.raises(ConfigError, match="position_range_scale"):
-        sim_config(SimBridgeConfig(task="Stack", position_range_scale=6.0), contract)
+        sim_config(SimBridgeConfig(task="Stack", perturbation=wide), contract)

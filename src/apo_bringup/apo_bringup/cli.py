@@ -52,7 +52,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     spec = TASKS[config.task]
     config = dataclasses.replace(config, instruction=config.instruction or spec.instruction)
     run_dir = Path(arguments.output or Path("runs") / time.strftime("%Y%m%d_%H%M%S"))
-    expert_dir = Path(arguments.expert_dir or spec.expert_dir)
+    expert_dir = Path(arguments.expert_dir or f"{spec.expert_dir}{config.perturbation.still.suffix}")
     if run_dir.exists():
         raise ConfigError("apo demo", [f"--output {run_dir} exists already: name a new folder"])
     checkpoint = Path(arguments.checkpoint).resolve() if arguments.checkpoint else nodes.base_policy_dir(config.task)

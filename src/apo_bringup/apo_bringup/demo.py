@@ -42,7 +42,12 @@ def programs(config: SessionConfig, run_dir: Path, mode: str, checkpoint_dir: Pa
     replan = {"replan_steps": config.lockstep_replan_steps} if lockstep else {}
     special: dict[str, dict[str, Any]] = {
         # the session itself begins and ends trials and episodes, and enables the arbiter
-        "sim_bridge": {"task": config.task, "horizon": config.horizon, "auto_reset": False},
+        "sim_bridge": {
+            "task": config.task,
+            "horizon": config.horizon,
+            "auto_reset": False,
+            **config.perturbation.changes,
+        },
         "arbiter": {"start_enabled": False},
         "recorder": {"auto": False, "buttons": False},
         "policy": {"instruction": config.instruction, "auto_reload": False, **replan},
@@ -180,6 +185,7 @@ def run_demo(
             instruction=config.instruction,
             contract=contract,
             progress=progress,
+            perturbation=config.perturbation,
         )
         # the trainer takes a whole folder; this one holds what the session asked for, however many there are
         linked = Path(nodes.default_paths(run_dir)["expert_dir"])

@@ -65,6 +65,10 @@ class Purpose(enum.StrEnum):
     EVALUATION = "evaluation"  # policy alone on held-out seeds; never trained on
 
 
+# tag of an episode file: what the simulation changed of the task's usual setting, JSON {parameter: value}
+PERTURBATION = "perturbation"
+
+
 class EpisodeKind(enum.StrEnum):
     """What an episode file holds: a demonstration by an expert, or a deployed policy with its operator."""
 
@@ -143,6 +147,7 @@ class TaskProgress:
     truncated: bool
     last_observation_stamp_ns: int  # observation answered by the last executed command
     remaining: float | None = None  # what is left of the task, in its own unit; 0 nothing; None: unknown
+    perturbation: str = ""  # what a simulation changes of the task's usual setting; empty: nothing
 
 
 @dataclass(frozen=True, slots=True)

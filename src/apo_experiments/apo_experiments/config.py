@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from apo_core.config.parameters import parameter
+from apo_core.config.parameters import group, parameter
+from apo_core.errors import ConfigError
 from apo_core.system.shipped_files import shipped
 from apo_core.tasks.specs import DEFAULT_TASK, TASKS, fill_from_task
 from apo_experiments.rollouts import RolloutSettings
+from apo_sim_bridge.perturbation.settings import Perturbation
 
 CONFIG_FILE = "config/compare.yaml"  # one file for both programs, so that their success rates can be compared
 SECTION = "compare"
@@ -25,9 +27,12 @@ class EvaluationConfig:
     horizon: int = parameter(0, "steps of an evaluation episode; 0: the task's", low=0, high=100_000)
     success_hold_steps: int = parameter(0, "consecutive steps that must show success; 0: the task's", low=0, high=1000)
     workers: int = parameter(2, "simulations at a time", low=1, high=1024)
+    perturbation: Perturbation = group(Perturbation)
 
     def __post_init__(self) -> None:
         fill_from_task(self, "horizon", "success_hold_steps")
+        if faults := self.perturbation.faults(self.task):
+            raise ConfigError("evaluation", [f"{fault} ({CONFIG_FILE})" for fault in faults])
 
     @property
     def seeds(self) -> range:
@@ -39,5 +44,10 @@ class EvaluationConfig:
         """How an episode runs."""
         instruction = TASKS[self.task].instruction
         return RolloutSettings(
-            self.task, instruction, str(shipped(self.contract_file)), self.horizon, self.success_hold_steps
+            self.task,
+            instruction,
+            str(shipped(self.contract_file)),
+            self.horizon,
+            self.success_hold_steps,
+            self.perturbation,
         )

@@ -83,13 +83,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         checkpoint = options.checkpoint or str(shipped(TASKS[config.task].checkpoint_dir))
         adapter = choose_adapter(options.adapters, options.version)
         what = f"adapter {adapter.version} of {adapter.store}" if adapter else f"base policy {checkpoint}"
-        print(f"{what}, seeds {config.seeds.start} .. {config.seeds.stop - 1}, task {config.task}", flush=True)
+        changes = config.perturbation.changes
+        setting = "".join(f", {name} {value}" for name, value in changes.items())
+        seeds = f"seeds {config.seeds.start} .. {config.seeds.stop - 1}"
+        print(f"{what}, {seeds}, task {config.task}{setting}", flush=True)
         results = evaluate(config, checkpoint, adapter)
         if options.output:
             facts = {
                 "checkpoint": checkpoint,
                 "adapter": adapter.version if adapter else 0,
                 "task": config.task,
+                "perturbation": changes,
                 "outcomes": [[result.seed, result.success, result.steps, result.failure] for result in results],
             }
             Path(options.output).write_text(json.dumps(facts, indent=1) + "\n")

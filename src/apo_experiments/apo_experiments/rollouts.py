@@ -1,11 +1,11 @@
-"""Measures a policy in the simulation, without ROS: each chunk is executed whole before the next prediction."""
+"""Measures a policy in the simulation, without ROS, in its usual setting or a perturbed one."""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,10 @@ import numpy as np
 from apo_core.actions import ANGULAR, LINEAR, shortened
 from apo_core.contract.specs import Limits
 from apo_core.tasks.specs import TASKS
+from apo_experiments.chunk_driver import ChunkDriver, still
 from apo_experiments.failures import FailureKind, Instant, failure_kind, instant
+from apo_sim_bridge.perturbation.settings import Perturbation
+from apo_sim_bridge.perturbation.streams import CommandLink, FrameLink
 
 if TYPE_CHECKING:
     from apo_vla.policy import VlaPolicy
@@ -32,6 +35,7 @@ class RolloutSettings:
     contract_file: str
     horizon: int  # steps
     success_hold_steps: int  # consecutive steps that must show success
+    perturbation: Perturbation = field(default_factory=Perturbation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,32 +131,43 @@ def _run(job: tuple[str, Adapter | None, RolloutSettings, int]) -> RolloutResult
     from apo_core.contract.contract import load_contract
     from apo_sim_bridge.config import SimBridgeConfig, sim_config
     from apo_sim_bridge.demonstrations.files import frame_observation
-    from apo_sim_bridge.sim.env import SimEnv
+    from apo_sim_bridge.sim.env import SimEnv, SimFrame
     from apo_sim_bridge.sim.ground_truth import expert_input
 
     if _worker.get("key") != (checkpoint, adapter, settings):
         torch.set_num_threads(1)
         contract = load_contract(settings.contract_file)
-        bridge = SimBridgeConfig(task=settings.task, horizon=settings.horizon)
+        bridge = SimBridgeConfig(task=settings.task, horizon=settings.horizon, perturbation=settings.perturbation)
         _worker.update(
             key=(checkpoint, adapter, settings),
             contract=contract,
+            hold_steps=int(bridge.command_timeout_s * contract.rate_hz + 1e-9),
             policy=_load_policy(checkpoint, adapter),
             env=SimEnv(sim_config(bridge, contract)),
         )
     policy, env, contract = _worker["policy"], _worker["env"], _worker["contract"]
     spec, instants = TASKS[settings.task], list[Instant]()
-    frame, held, step = env.reset(seed), 0, 0
-    while step < settings.horizon:
-        chunk = policy.predict(frame_observation(frame, (step + 1) * contract.period_ns, settings.instruction))
-        for row, action in enumerate(chunk.values, start=1):
-            command = within_limits(action, contract.limits)
-            instants.append(instant(spec, expert_input(frame), command))
-            frame = env.step(command, render=row == len(chunk.values))  # images are seen once a chunk
-            step += 1
-            held = held + 1 if frame.success else 0
-            if held >= settings.success_hold_steps:
-                return RolloutResult(seed, True, step)
-            if step >= settings.horizon:
-                break
-    return RolloutResult(seed, False, step, failure_kind(spec, instants))
+    streams = settings.perturbation.streams
+    images = FrameLink[tuple[int, SimFrame]](streams, contract.image_names, seed) if streams.holds_frames_back else None
+    commands = CommandLink(streams, seed, still()) if streams.holds_commands_back else None
+
+    def predict(seen: tuple[int, SimFrame]) -> np.ndarray:
+        stamp_ns = (seen[0] + 1) * contract.period_ns
+        chunk = policy.predict(frame_observation(seen[1], stamp_ns, settings.instruction))
+        return np.stack([within_limits(action, contract.limits) for action in chunk.values])
+
+    driver, frame, held = ChunkDriver(predict, _worker["hold_steps"]), env.reset(seed), 0
+    for step in range(settings.horizon):
+        seen: tuple[int, SimFrame] | None = (step, frame)
+        if images is not None:
+            images.send((step, frame), step)
+            seen = images.newest_whole(step)
+        command = driver.command_without_observation() if seen is None else driver.command(seen[0], seen)
+        instants.append(instant(spec, expert_input(frame), command))
+        executed = command if commands is None else commands.through(command, step)
+        # without delays images are seen once a chunk
+        frame = env.step(executed, render=images is not None or driver.predicts_at(step + 1))
+        held = held + 1 if frame.success else 0
+        if held >= settings.success_hold_steps:
+            return RolloutResult(seed, True, step + 1)
+    return RolloutResult(seed, False, settings.horizon, failure_kind(spec, instants))

@@ -13,7 +13,16 @@ import numpy as np
 from apo_core.content_watch import ContentWatch
 from apo_core.contract.contract import Contract
 from apo_core.observation_sync import ObservationSync
-from apo_core.types import EpisodeInfo, EpisodeKind, ExecutedCommand, OperatorEvent, Outcome, Step, TaskProgress
+from apo_core.types import (
+    PERTURBATION,
+    EpisodeInfo,
+    EpisodeKind,
+    ExecutedCommand,
+    OperatorEvent,
+    Outcome,
+    Step,
+    TaskProgress,
+)
 from apo_recorder.alignment import CommandAlignment, Pairing
 from apo_recorder.clock_steps import SET_BACK, ClockSteps
 from apo_recorder.config import RecorderConfig
@@ -63,6 +72,7 @@ class Recording:
         self._alignment = CommandAlignment(tolerance_ns, round(config.observation_wait_s * 1e9), config.auto)
         self._state = EpisodeState(len(contract.images), round(config.end_wait_s * 1e9))
         self._auto = AutoEpisodes()
+        self._perturbation = ""  # of the newest task status
         rates = [(spec.name, spec.rate_hz) for spec in contract.images]
         rates += [(spec.name, spec.rate_hz) for spec in contract.state]
         self._counts = StreamCounts(dict(rates))
@@ -141,6 +151,7 @@ class Recording:
 
     def on_progress(self, progress: TaskProgress, now_ns: int, utc: datetime) -> None:
         """A message of task/status."""
+        self._perturbation = progress.perturbation
         if self._config.auto:
             self._follow(progress, now_ns, utc)
         self._alignment.add_status(progress.stamp_ns, progress.running, progress.remaining)
@@ -176,7 +187,7 @@ class Recording:
             operator=operator or config.operator_name,
             contract_json=self._contract.json,
             created_utc=utc.isoformat(timespec="microseconds"),
-            tags=parse_tags(tags),
+            tags={**({PERTURBATION: self._perturbation} if self._perturbation else {}), **parse_tags(tags)},
             pre_roll_steps=len(self._recent),
         )
         self._out_of_order = sum(self._sync.out_of_order.values())

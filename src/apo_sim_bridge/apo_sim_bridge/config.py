@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apo_core.actions import SIZE
-from apo_core.config.parameters import parameter
+from apo_core.config.parameters import group, parameter
 from apo_core.contract.contract import Contract
 from apo_core.errors import ConfigError
 from apo_core.tasks.specs import DEFAULT_TASK, TASKS, fill_from_task
-from apo_sim_bridge.sim.appearance import BACKGROUNDS, TEXTURES
+from apo_sim_bridge.perturbation.settings import Perturbation
 from apo_sim_bridge.sim.env import GRIPPER_CLOSED_M, GRIPPER_OPEN_M, SimConfig
 
 RENDERERS = ("auto", "egl", "osmesa")
@@ -60,16 +60,9 @@ class SimBridgeConfig:
     )
     auto_reset: bool = parameter(False, "start a trial by itself, each with the next seed; false: wait for ~/reset")
     auto_reset_delay_s: float = parameter(2.0, "wall time between trials with auto_reset", low=0.0, high=3600.0)
-    position_range_scale: float = parameter(
-        1.0,
-        "perturbation: share of the usual range of start positions; 0 fixes them; the task may have a lower limit",
-        low=0.0,
-        high=max(spec.max_position_range_scale for spec in TASKS.values()),
-    )
-    background: str = parameter("default", "perturbation: floor and walls", choices=tuple(BACKGROUNDS))
-    texture: str = parameter("default", "perturbation: table and object", choices=tuple(TEXTURES))
     renderer: str = parameter("auto", "GL library; auto takes MUJOCO_GL, else the first that works", choices=RENDERERS)
     sensor_reliability: str = parameter("reliable", "QoS of images and state", choices=("reliable", "best_effort"))
+    perturbation: Perturbation = group(Perturbation)
 
     def __post_init__(self) -> None:
         fill_from_task(self, "horizon", "success_hold_steps")
@@ -105,7 +98,5 @@ def sim_config(config: SimBridgeConfig, contract: Contract) -> SimConfig:
         cameras=cameras,
         rate_hz=contract.rate_hz,
         horizon=config.horizon,
-        position_range_scale=config.position_range_scale,
-        background=config.background,
-        texture=config.texture,
+        perturbation=config.perturbation,
     )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 
+import numpy as np
 from geometry_msgs.msg import TwistStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory
 
-from apo_core.actions import GripperScale
+from apo_core.actions import OPEN, TWIST, GripperScale
 from apo_core.contract.contract import load_contract
 from apo_core.errors import ConfigError
 from apo_core.ros.conversions import to_ns, trajectory_end, twist_to_array
@@ -19,7 +21,9 @@ from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, sensors
 from apo_interfaces.srv import ResetTask
 from apo_sim_bridge.config import SimBridgeConfig, sim_config
-from apo_sim_bridge.pending_command import PendingCommand
+from apo_sim_bridge.late_ticks import LateTicks, Tick
+from apo_sim_bridge.pending_command import Execution, PendingCommand
+from apo_sim_bridge.perturbation.streams import CommandLink
 from apo_sim_bridge.ros.frame_publisher import GRIPPER_JOINT, FramePublisher
 from apo_sim_bridge.sim.env import GRIPPER_CLOSED_M, GRIPPER_OPEN_M, SimEnv
 from apo_sim_bridge.sim.ground_truth import task_remaining
@@ -54,15 +58,20 @@ class SimBridgeNode(Node):
         self._shortest_tick_ns = round(contract.period_ns / config.largest_pace) if config.largest_pace else 0
         self._rejected = 0  # commands in a row
         self._frame = self._env.reset(config.seed)
+        self._commands = self._command_link(config.seed)
         self._next_seed = config.seed
         self._idle_since_ns = time.monotonic_ns()
         self._published_ns: int | None = None  # time at which the current tick was published; None: it was not
         self._tick_stamp_ns = -1  # of the current tick
         self._tick_ns = 0  # steady time at which the current tick was published first
-        self._due_stamp_ns: int | None = None  # answered tick that waits for its time
+        self._due_stamp_ns: int | None = None  # tick that waits for its time, answered or not to be
+        self._late = LateTicks(config.perturbation.streams, contract.image_names)
+        self._now = self._late.sense(self._frame, self._trial, math.nan)
+        self._shown: Tick | None = None  # lockstep: the tick that waits for its answer
         self._due_timer = self.create_timer(1.0, self._on_due, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._due_timer.cancel()
-        self._publisher = FramePublisher(self, contract, sensors(config.sensor_reliability))
+        qos = sensors(config.sensor_reliability)
+        self._publisher = FramePublisher(self, contract, qos, config.perturbation.text)
         self.create_subscription(TwistStamped, config.command_topic, self._on_twist, COMMANDS)
         self.create_subscription(JointTrajectory, config.gripper_topic, self._on_gripper, COMMANDS)
         self.create_service(ResetTask, "~/reset", self._on_reset)
@@ -88,7 +97,9 @@ class SimBridgeNode(Node):
         self._frame = self._env.reset(seed)
         self._trial.reset(seed, None if self._config.lockstep else time.time_ns())
         self._command.clear()
+        self._commands = self._command_link(seed)
         self._end_wait()
+        self._shown = None
         self._next_seed = seed + 1
         self._published_ns = None
         self._publish_when_subscribed()
@@ -98,7 +109,7 @@ class SimBridgeNode(Node):
         if not self._is_current(stamp_ns, self._config.command_topic):
             return
         # in lockstep no time goes by within a tick
-        received_ns = stamp_ns if self._config.lockstep else time.monotonic_ns()
+        received_ns = self._trial.stamp_ns if self._config.lockstep else time.monotonic_ns()
         twist = twist_to_array(message.twist)
         fault = self._command.put_twist(twist, message.header.frame_id, stamp_ns, received_ns)
         self._log_fault(self._config.command_topic, fault, "the arm stands still")
@@ -114,8 +125,12 @@ class SimBridgeNode(Node):
 
     def _is_current(self, stamp_ns: int, topic: str) -> bool:
         """Whether a command belongs to the tick, in real time to the trial; a few of the last trial are no fault."""
-        trial = self._trial
-        if trial.answers_this_tick(stamp_ns) if self._config.lockstep else trial.belongs(stamp_ns):
+        trial, shown = self._trial, self._shown
+        if self._config.lockstep:
+            is_current = trial.running and shown is not None and shown.trial.answers_this_tick(stamp_ns)
+        else:
+            is_current = trial.belongs(stamp_ns)
+        if is_current:
             self._rejected = 0
             return True
         self._rejected += trial.running
@@ -134,17 +149,20 @@ class SimBridgeNode(Node):
             return
         left_ns = self._tick_ns + self._shortest_tick_ns - time.monotonic_ns()
         if left_ns <= 0:
-            self._step(stamp_ns, stamp_ns)
+            self._step(self._trial.stamp_ns, stamp_ns)
             return
+        self._wait(stamp_ns, left_ns)
+
+    def _wait(self, stamp_ns: int, left_ns: int) -> None:
         self._due_stamp_ns = stamp_ns
-        self._due_timer.timer_period_ns = left_ns
+        self._due_timer.timer_period_ns = max(left_ns, 1)
         self._due_timer.reset()
 
     def _on_due(self) -> None:
-        """Lockstep: executes a tick whose answer came before its time."""
+        """Lockstep: executes a tick whose answer came before its time, or that has none."""
         stamp_ns = self._end_wait()
         if stamp_ns is not None:
-            self._step(stamp_ns, stamp_ns)
+            self._step(self._trial.stamp_ns, stamp_ns)
 
     def _end_wait(self) -> int | None:
         self._due_timer.cancel()
@@ -169,9 +187,12 @@ class SimBridgeNode(Node):
 
     def _step(self, now_ns: int, answered_ns: int = 0) -> None:
         """Executes the newest command; in lockstep even a rejected one answers `answered_ns`."""
-        execution = self._command.take(now_ns)
+        self._shown = None
+        newest = self._command.take(now_ns)
+        sent = Execution(newest.action, answered_ns or newest.observation_stamp_ns)
+        execution = self._commands.through(sent, self._trial.step) if self._commands else sent
         self._frame = self._env.step(execution.action)
-        self._trial.advance(self._frame.success, answered_ns or execution.observation_stamp_ns)
+        self._trial.advance(self._frame.success, execution.observation_stamp_ns)
         if not self._trial.running:
             self._idle_since_ns = time.monotonic_ns()
         self._publish()
@@ -188,11 +209,37 @@ class SimBridgeNode(Node):
             )
 
     def _publish(self) -> None:
-        self._publisher.publish(self._frame, self._trial, task_remaining(self._config.task, self._frame))
-        now_ns = time.monotonic_ns()
-        if self._trial.stamp_ns != self._tick_stamp_ns:
-            self._tick_stamp_ns, self._tick_ns = self._trial.stamp_ns, now_ns
-        self._published_ns = now_ns
+        """Publishes what arrives now: the tick at hand, or where frames come late an earlier one, or none."""
+        trial, is_new = self._trial, self._trial.stamp_ns != self._tick_stamp_ns
+        if is_new:
+            self._tick_stamp_ns, self._tick_ns = trial.stamp_ns, time.monotonic_ns()
+            self._now = self._late.sense(self._frame, trial, task_remaining(self._config.task, self._frame))
+        if self._config.lockstep:
+            self._publish_whole(is_new)
+        else:
+            images = self._late.images(self._now)
+            self._publisher.publish(self._frame, trial, self._now.remaining_m, with_images=images is None)
+            for tick, names in images or ():
+                for name in names:
+                    self._publisher.publish_image(name, tick.frame, tick.trial.stamp_ns)
+        self._published_ns = time.monotonic_ns()
+
+    def _publish_whole(self, is_new: bool) -> None:
+        tick = self._late.whole(self._now) if is_new else self._shown
+        if tick is None:  # nobody can answer it
+            self._publisher.publish_clock(self._trial.stamp_ns)
+            self._wait(0, self._tick_ns + self._shortest_tick_ns - time.monotonic_ns())
+            return
+        self._shown = tick
+        self._publisher.publish(tick.frame, tick.trial, tick.remaining_m, self._trial.stamp_ns)
+
+    def _command_link(self, seed: int) -> CommandLink[Execution] | None:
+        """The way of the commands of a trial to the arm; None: they are executed at once."""
+        streams = self._config.perturbation.streams
+        if not streams.holds_commands_back:
+            return None
+        still = Execution(np.append(np.zeros(TWIST.stop, np.float32), np.float32(OPEN)), 0)
+        return CommandLink(streams, seed, still)
 
 
 def main() -> None:

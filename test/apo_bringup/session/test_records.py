@@ -17,6 +17,7 @@ from apo_bringup.session.records import (
 )
 from apo_bringup.session.report import EpisodeRecord, ReloadRecord, SessionRecord, TrainingRecord
 from apo_core.types import Outcome, Purpose
+from apo_sim_bridge.perturbation.settings import Perturbation, ScenePerturbation
 
 TRIAL = Trial(Purpose.DEPLOYMENT, 1, 2, 10005, with_operator=True)
 
@@ -55,6 +56,11 @@ def test_a_recording_starts_with_task_seed_and_tags(with_operator, operator_name
         "seed": 10005,
         "tags": ["purpose=deployment", "round=1", "index=2"],
     }
+
+
+def test_a_perturbed_session_tags_its_recordings():
+    config = SessionConfig(perturbation=Perturbation(scene=ScenePerturbation(background="bricks")))
+    assert start_fields(config, TRIAL)["tags"][3:] == ['perturbation={"background": "bricks"}']
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 
 from apo_core.config.parameters import (
     build,
+    declared_faults,
     group,
     load,
     parameter,
@@ -64,6 +65,35 @@ def test_every_fault_is_listed():
 def test_wrong_types_are_rejected(values):
     with pytest.raises(ConfigError):
         build(Pump, values, "pump.yaml")
+
+
+@dataclass(frozen=True)
+class Range:
+    share: tuple[float, float] = parameter((0.0, 1.0), "from, to", low=0.0, high=2.0)
+
+
+@pytest.mark.parametrize(
+    ("share", "fault"),
+    [
+        ([0.5, 2.5], "share = (0.5, 2.5) is above its limit 2.0"),
+        ([-0.5, 1], "share = (-0.5, 1.0) is below its limit 0.0"),
+        ([0.5], "share = (0.5,) must hold 2 values"),
+        ([0.5, float("inf")], "share = (0.5, inf) must be finite"),
+        ([0.5, "wide"], "share = (0.5, 'wide') must hold values of type float"),
+    ],
+)
+def test_every_item_of_a_list_is_checked(share, fault):
+    with pytest.raises(ConfigError) as caught:
+        build(Range, {"share": share}, "pump.yaml")
+    assert fault in caught.value.faults
+
+
+def test_what_is_made_in_code_is_checked_by_its_declarations():
+    assert declared_faults(Pump()) == declared_faults(Range((0.0, 2.0))) == []
+    assert declared_faults(Pump(strokes=11, mode="loud")) == [
+        "strokes = 11 is above its limit 10",
+        "mode = 'loud' is not one of ['soft', 'hard']",
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,12 +27,19 @@ TRAINING = {
 
 
 @pytest.fixture
-def measured(monkeypatch):
+def settings_seen():
+    """How each measurement ran."""
+    return []
+
+
+@pytest.fixture
+def measured(monkeypatch, settings_seen):
     """Replaces the simulation: even seeds succeed, with an adapter all do. Keeps what was asked for."""
     calls = []
 
     def evaluate(checkpoint, settings, seeds, progress, workers, adapter):
         calls.append(adapter)
+        settings_seen.append(settings)
         results = [RolloutResult(seed, adapter is not None or seed % 2 == 0, 10) for seed in seeds]
         progress(results)
         return results
@@ -89,6 +96,18 @@ def test_a_second_run_keeps_what_is_done_and_adds_what_is_not(arguments, measure
     compare.main([*arguments, "--methods", "apo", "--steps", "3"])
     assert len(measured) == 4
     assert results()["apo"]["steps"] == 3
+
+
+def test_a_perturbation_is_of_the_measurement(arguments, measured, settings_seen, titles):
+    options = ["--methods", "apo", "--set", "undesirable_of=likely", "background=bricks", "frame_drop_probability=0.1"]
+    assert compare.main([*arguments, *options]) == 0
+    changed = {"background": "bricks", "frame_drop_probability": 0.1}
+    assert [settings.perturbation.changes for settings in settings_seen] == [changed] * 2
+    assert trained("apo")["undesirable_of"] == "likely"
+    assert titles[-1].endswith("background bricks, frame_drop_probability 0.1")
+    # another setting is measured anew
+    compare.main([*arguments, "--methods", "apo", "--set", "undesirable_of=likely"])
+    assert len(measured) == 4
 
 
 def test_methods_train_from_the_base_policy_on_all_undesirable_steps(arguments, measured):

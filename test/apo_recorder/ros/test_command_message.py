@@ -38,5 +38,10 @@ def test_what_is_left_is_unknown_unless_it_is_a_length(remaining):
     assert progress_from_msg(TaskStatus(remaining=remaining)).remaining is None
 
 
+def test_progress_holds_the_setting_of_the_simulation():
+    assert progress_from_msg(TaskStatus(perturbation='{"distractors": 2}')).perturbation == '{"distractors": 2}'
+    assert progress_from_msg(TaskStatus()).perturbation == ""
+
+
 def test_what_is_left_is_unknown_where_it_is_not_reported():
     assert progress_from_msg(TaskStatus()).remaining is None

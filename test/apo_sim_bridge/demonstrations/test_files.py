@@ -12,6 +12,7 @@ from apo_core.types import ControlSource, EpisodeKind, Outcome
 from apo_episodes.reader import read_episode
 from apo_sim_bridge.demonstrations.collect import NoiseBursts
 from apo_sim_bridge.demonstrations.files import demonstration_steps, ensure_demonstrations
+from apo_sim_bridge.perturbation.settings import Perturbation, ScenePerturbation, StreamPerturbation
 from apo_sim_bridge.sim.env import SimConfig, SimFrame
 from apo_sim_bridge.sim.ground_truth import expert_input
 
@@ -110,6 +111,24 @@ def test_files_are_made_once_and_completed_later(tmp_path):
     repeated = read_episode(again[0])
     np.testing.assert_array_equal(repeated.executed_actions, episode.executed_actions)
     np.testing.assert_array_equal(repeated.images["wrist"], episode.images["wrist"])
+
+
+def test_demonstrations_of_a_perturbed_setting_are_tagged(tmp_path):
+    setting = Perturbation(
+        scene=ScenePerturbation(background="bricks"), streams=StreamPerturbation(action_delay_steps=(3, 3))
+    )
+
+    def ensure(perturbation):
+        return ensure_demonstrations(
+            "Lift", tmp_path, 1, 7, None, contract=CONTRACT, workers=1, perturbation=perturbation
+        )
+
+    (path,) = ensure(setting)
+    info = read_episode(path).info
+    assert info.tags == {"perturbation": '{"background": "bricks"}'}
+    assert ensure(setting) == [path]
+    with pytest.raises(ConfigError, match=r"perturbation = None, but its episodes were made with .*bricks"):
+        ensure(Perturbation())
 
 
 def test_an_unknown_task_is_rejected(tmp_path):

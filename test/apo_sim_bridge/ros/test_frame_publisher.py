@@ -116,6 +116,29 @@ def test_task_status_is_that_of_the_trial(publisher, node, frame, trial):
     assert to_ns(status.last_observation_stamp) == 5_000_000_000
 
 
+def test_a_late_frame_keeps_its_stamp_and_time_goes_on(publisher, node, frame, trial):
+    publisher.publish(frame, trial, 0.25, 5_200_000_000)
+    messages = dict(node.published)
+    assert to_ns(messages.pop("/clock").clock) == 5_200_000_000
+    assert {to_ns(message.header.stamp) for message in messages.values()} == {5_050_000_000}
+
+
+def test_images_may_come_by_themselves(publisher, node, frame, trial):
+    publisher.publish(frame, trial, 0.25, with_images=False)
+    assert len(node.published) == 6 and not any("image" in topic for topic, _ in node.published)
+    publisher.publish_image("wrist", frame, 5_050_000_000)
+    topic, message = node.published[-1]
+    assert topic == "wrist/image_raw" and to_ns(message.header.stamp) == 5_050_000_000
+    publisher.publish_clock(5_100_000_000)
+    assert node.published[-1][0] == "/clock" and to_ns(node.published[-1][1].clock) == 5_100_000_000
+
+
+def test_the_setting_is_in_the_task_status(node, frame, trial):
+    perturbed = FramePublisher(node, load_contract("config/contract.yaml"), SENSORS, '{"distractors": 2}')
+    perturbed.publish(frame, trial, 0.25)
+    assert dict(node.published)["task/status"].perturbation == '{"distractors": 2}'
+
+
 def test_unknown_path_is_nan(publisher, node, frame, trial):
     publisher.publish(frame, trial, math.nan)
     assert math.isnan(dict(node.published)["task/status"].remaining)

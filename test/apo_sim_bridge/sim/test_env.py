@@ -7,13 +7,19 @@ import threading
 import numpy as np
 import pytest
 
+from apo_core.config.parameters import build
 from apo_core.errors import ConfigError
 from apo_core.tasks.expert import make_expert
 from apo_core.tasks.specs import TASKS
+from apo_sim_bridge.perturbation.settings import Perturbation
 from apo_sim_bridge.sim.env import SimConfig, SimEnv, controller_input
 from apo_sim_bridge.sim.ground_truth import expert_input
 
 STILL = np.array([0, 0, 0, 0, 0, 0, -1], np.float32)
+
+
+def perturbed(config=None, **changes) -> SimConfig:
+    return SimConfig(**(config or {}), perturbation=build(Perturbation, changes, "sim_bridge.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +169,7 @@ def test_experts_of_the_other_tasks(task, steps):
 
 def test_textures_change_the_picture_and_nothing_else(env):
     default = env.reset(0)
-    config = SimConfig(background="bricks", texture="wood_table_blue_object")
+    config = perturbed(background="bricks", texture="wood_table_blue_object")
     with SimEnv(config) as changed:
         frame = changed.reset(0)
     assert np.array_equal(frame.objects["cube"], default.objects["cube"])
@@ -173,8 +179,7 @@ def test_textures_change_the_picture_and_nothing_else(env):
 
 
 def test_position_range_scale_spreads_the_objects():
-    wide = SimConfig(position_range_scale=4.0, cameras={})
-    still = SimConfig(position_range_scale=0.0, cameras={})
+    wide, still = (perturbed({"cameras": {}}, position_range_scale=scale) for scale in (4.0, 0.0))
     with SimEnv(wide) as spread, SimEnv(still) as fixed:
         far = np.array([spread.reset(seed).objects["cube"][:2] for seed in range(10)])
         near = np.array([fixed.reset(seed).objects["cube"][:2] for seed in range(3)])
@@ -184,10 +189,13 @@ def test_position_range_scale_spreads_the_objects():
 
 def test_config_reports_every_fault_at_once():
     with pytest.raises(ConfigError) as caught:
-        SimConfig(task="Door", camera_height=8, rate_hz=30.0, horizon=0, background="moon", position_range_scale=-1.0)
-    for name in ("task", "camera_height", "rate_hz", "horizon", "background", "position_range_scale"):
+        SimConfig(task="Door", camera_height=8, rate_hz=30.0, horizon=0, cameras={"front": 3})
+    for name in ("task", "camera_height", "rate_hz", "horizon", "cameras"):
         assert name in str(caught.value)
-    assert len(caught.value.faults) == 6
+    assert len(caught.value.faults) == 5
+    with pytest.raises(ConfigError) as caught:
+        perturbed(background="moon", position_range_scale=-1.0)
+    assert len(caught.value.faults) == 2 and "background = 'moon'" in caught.value.faults[1]
 
 
 @pytest.mark.parametrize(
@@ -196,13 +204,26 @@ def test_config_reports_every_fault_at_once():
         ({"rate_hz": float("nan")}, "rate_hz"),
         ({"camera_width": True}, "camera_width"),
         ({"cameras": {"front": 3}}, "cameras"),
-        ({"position_range_scale": 7.0}, r"position_range_scale = 7.0 must be in \[0, 6.0\]"),
-        ({"texture": "silk"}, "texture"),
     ],
 )
 def test_config_rejects(change, match):
     with pytest.raises(ConfigError, match=match):
         SimConfig(**change)
+
+
+@pytest.mark.parametrize(
+    ("task", "change", "match"),
+    [
+        ("Lift", {"position_range_scale": 7.0}, "position_range_scale = 7.0 is above its limit 6.0"),
+        ("Stack", {"position_range_scale": 2.6}, r"position_range_scale = 2.6 must be in \[0, 2.5\]"),
+        ("Lift", {"texture": "silk"}, "texture"),
+        ("Lift", {"target_range_scale": 0.5}, "target_range_scale = 0.5 must be 0 for task 'Lift'"),
+        ("Lift", {"moved_cameras": ["front"], "camera_turn_range_rad": 0.1}, r"moved_cameras: \['front'\] are no"),
+    ],
+)
+def test_a_perturbation_that_does_not_fit_is_rejected(task, change, match):
+    with pytest.raises(ConfigError, match=match):
+        perturbed({"task": task}, **change)
 
 
 def test_unknown_camera_is_named():

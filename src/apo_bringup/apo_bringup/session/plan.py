@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from apo_core.config.parameters import parameter
+from apo_core.config.parameters import group, parameter
 from apo_core.errors import ConfigError
 from apo_core.tasks.specs import DEFAULT_TASK, TASKS, fill_from_task
 from apo_core.types import Purpose
 from apo_sim_bridge.demonstrations.files import TRIES_PER_EPISODE
+from apo_sim_bridge.perturbation.settings import Perturbation
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,11 @@ class SessionConfig:
     training_timeout_s: float = parameter(
         900.0, "wall time after which a training run counts as stuck", low=1.0, high=86400.0
     )
+    perturbation: Perturbation = group(Perturbation)
 
     def __post_init__(self) -> None:
         fill_from_task(self, "horizon")
-        faults = []
+        faults = self.perturbation.faults(self.task)
         ranges = [
             ("deployment_seed", self.first_deployment_seed, self._deployments),
             ("evaluation_seed", self.first_evaluation_seed, self.evaluation_episodes),

@@ -7,7 +7,7 @@ from typing import Any
 
 from apo_bringup.session.plan import SessionConfig, Trial
 from apo_bringup.session.report import EpisodeRecord, ReloadRecord, SessionRecord, TrainingRecord
-from apo_core.types import Outcome
+from apo_core.types import PERTURBATION, Outcome
 from apo_trainer.states import TrainerState
 
 TICKS_BEFORE_RELOAD = 5  # the robot must be moving when the adapter changes
@@ -35,7 +35,7 @@ def start_fields(config: SessionConfig, trial: Trial) -> dict[str, Any]:
         "instruction": config.instruction,
         "operator_name": "scripted" if trial.with_operator else "",
         "seed": trial.seed,
-        "tags": trial.tags(),
+        "tags": [*trial.tags(), *([f"{PERTURBATION}={changes}"] if (changes := config.perturbation.text) else [])],
     }
 
 

@@ -85,19 +85,28 @@ def _faults(spec: dataclasses.Field, value: Any, annotation: Any) -> list[str]:
         not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool)
     ):
         return [f"{name} = {value!r} must be of type {expected.__name__}"]
-    faults = []
-    element = typing.get_args(annotation)[:1] if expected is tuple else ()
-    if element and not all(isinstance(item, element) for item in value):
-        faults.append(f"{name} = {value!r} must hold values of type {element[0].__name__}")
-    if isinstance(value, float) and not math.isfinite(value):
+    faults, element = [], typing.get_args(annotation) if expected is tuple else ()
+    if element and element[-1] is not Ellipsis and len(value) != len(element):
+        faults.append(f"{name} = {value!r} must hold {len(element)} values")
+    if element and not all(isinstance(item, element[0]) for item in value):
+        return [*faults, f"{name} = {value!r} must hold values of type {element[0].__name__}"]
+    items = value if isinstance(value, tuple) else (value,)
+    if any(isinstance(item, float) and not math.isfinite(item) for item in items):
         faults.append(f"{name} = {value} must be finite")
-    if meta.get("low") is not None and value < meta["low"]:
+    if meta.get("low") is not None and any(item < meta["low"] for item in items):
         faults.append(f"{name} = {value} is below its limit {meta['low']}")
-    if meta.get("high") is not None and value > meta["high"]:
+    if meta.get("high") is not None and any(item > meta["high"] for item in items):
         faults.append(f"{name} = {value} is above its limit {meta['high']}")
     if meta.get("choices") and value not in meta["choices"]:
         faults.append(f"{name} = {value!r} is not one of {list(meta['choices'])}")
     return faults
+
+
+def declared_faults(config: Dataclass) -> list[str]:
+    """What the declarations rule out of a configuration that was made in code; each of its groups checks itself."""
+    hints = typing.get_type_hints(type(config))
+    own = [spec for spec in dataclasses.fields(config) if "group" not in spec.metadata]
+    return [fault for spec in own for fault in _faults(spec, getattr(config, spec.name), hints[spec.name])]
 
 
 def build(cls: type[T], values: dict[str, Any], source: str) -> T:

@@ -16,6 +16,16 @@ from apo_core.tasks.grasp_task import GraspTask, Objects
 
 
 @dataclass(frozen=True, slots=True)
+class MovableTarget:
+    """A fixed body of a task's model that a perturbation may place elsewhere at each reset."""
+
+    body: str  # in the model, a child of the world
+    low: tuple[float, float]  # x, y of its range in the world, m
+    high: tuple[float, float]
+    clearance: float  # between its middle and that of every object, m
+
+
+@dataclass(frozen=True, slots=True)
 class TaskSpec:
     """One task. Its placement ranges and its check of success are those of the simulation model."""
 
@@ -29,6 +39,7 @@ class TaskSpec:
     demonstration_steps: int  # control steps after which a demonstration without success has failed
     grasp: GraspTask  # what the expert does
     success_hold_steps: int = 5  # consecutive steps that must show success, unless a parameter gives another
+    target: MovableTarget | None = None  # None: the task has no fixed target
 
     @property
     def objects(self) -> tuple[str, ...]:
@@ -156,6 +167,7 @@ _ROWS = (
         recoloured={"SquareNut_brass-metal": "steel-scratched.png"},
         horizon=400,
         demonstration_steps=400,
+        target=MovableTarget("peg1", low=(0.12, 0.02), high=(0.23, 0.18), clearance=0.15),
         grasp=GraspTask(
             object_name="SquareNut",
             width=0.032,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from apo_core.config.parameters import load, parameter_values, parse_overrides
+from apo_core.config.parameters import load, parameter_fields, parameter_values, parse_overrides
 from apo_core.errors import ApoError, ConfigError
 from apo_core.system.shipped_files import shipped
 from apo_core.system.terminal import LiveLine
@@ -22,6 +22,7 @@ from apo_experiments.compare.result import MethodResult, TrainingResult
 from apo_experiments.compare.table import markdown, rows, write_figure
 from apo_experiments.config import CONFIG_FILE, SECTION
 from apo_experiments.rollouts import PROGRESS_S, Adapter, RolloutResult, evaluate_policy
+from apo_sim_bridge.perturbation.settings import Perturbation
 from apo_trainer.config import METHOD_NAMES, TrainerConfig, check_typed_folders
 from apo_trainer.data.episode_files import find_episodes
 from apo_trainer.runs.run import run
@@ -176,6 +177,7 @@ def _title(config: CompareConfig, trainers: Mapping[str, TrainerConfig]) -> str:
     steps = {trainers[name].training.steps for name in config.methods}
     each = [f"{max(steps)} training steps each"] if len(steps) == 1 and steps != {0} else []
     each += [f"{config.training_seeds} trainings each"] if config.training_seeds > 1 else []
+    each += [f"{name} {value}" for name, value in config.evaluation.perturbation.changes.items()]
     return ", ".join([config.evaluation.task, *each])
 
 
@@ -195,9 +197,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             "evaluation_seed": options.seed,
             "training_seeds": options.training_seeds,
         }
-        config = load(
-            CompareConfig, shipped(options.config), SECTION, {k: v for k, v in named.items() if v is not None}
-        )
+        typed = parse_overrides(options.set)
+        measured = {name: typed.pop(name) for name in list(typed) if name in parameter_fields(Perturbation)}
+        given = {**{k: v for k, v in named.items() if v is not None}, **measured}
+        config = load(CompareConfig, shipped(options.config), SECTION, given)
         config = config.with_methods(options.methods or config.methods)
         episodes = options.episodes or newest_run()
         paths = {
@@ -206,7 +209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "checkpoint_dir": options.checkpoint,
             "steps": options.steps,
         }
-        overrides = {**{k: v for k, v in paths.items() if v is not None}, **parse_overrides(options.set)}
+        overrides = {**{k: v for k, v in paths.items() if v is not None}, **typed}
         trainers = trainer_configs(config, overrides)
         check_typed_folders({"--episodes": options.episodes, "--expert": options.expert})
         data = f"episodes: {trainers[BASE].episode_dir}, demonstrations: {trainers[BASE].expert_dir}"
@@ -243,7 +246,7 @@ def _parser() -> argparse.ArgumentParser:
         action="extend",
         default=[],
         metavar="NAME=VALUE",
-        help="parameters of the trainer's file, of all methods",
+        help="parameters of the trainer's file, of all methods, and perturbations of the evaluation",
     )
     return parser
 

@@ -55,4 +55,5 @@ def progress_from_msg(message: TaskStatus) -> TaskProgress:
         truncated=message.truncated,
         last_observation_stamp_ns=to_ns(message.last_observation_stamp),
         remaining=message.remaining if is_known else None,
+        perturbation=message.perturbation,
     )

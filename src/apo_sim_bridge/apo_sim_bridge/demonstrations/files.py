@@ -22,11 +22,21 @@ from apo_core.errors import ApoError, ConfigError
 from apo_core.system.atomic_files import replace_file
 from apo_core.tasks.expert import make_expert
 from apo_core.tasks.specs import TASKS
-from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Observation, Outcome, Step
+from apo_core.types import (
+    PERTURBATION,
+    ControlSource,
+    EpisodeInfo,
+    EpisodeKind,
+    EpisodeOutcome,
+    Observation,
+    Outcome,
+    Step,
+)
 from apo_episodes.reader import list_episodes
 from apo_episodes.writer import EpisodeWriter
 from apo_sim_bridge.config import SimBridgeConfig, sim_config
 from apo_sim_bridge.demonstrations.collect import NoiseBursts, collect
+from apo_sim_bridge.perturbation.settings import Perturbation
 from apo_sim_bridge.sim.env import SimEnv, SimFrame
 from apo_sim_bridge.sim.ground_truth import task_remaining
 
@@ -61,6 +71,7 @@ def ensure_demonstrations(
     contract: Contract | None = None,
     progress: Callable[[str], None] | None = None,
     workers: int | None = None,
+    perturbation: Perturbation = Perturbation(),  # noqa: B008  frozen
 ) -> list[Path]:
     """Makes a directory hold successful demonstrations; existing episodes are kept, so a second call is quick.
 
@@ -76,6 +87,7 @@ def ensure_demonstrations(
         contract: of the episodes; config/contract.yaml if None.
         progress: takes a line of text a few times a second; prints if None.
         workers: processes; up to 2 if None.
+        perturbation: of the simulation, without its delays and losses; stored in each file's tags.
 
     Returns:
         Paths of the wanted number of files, by seed.
@@ -90,7 +102,7 @@ def ensure_demonstrations(
     contract = contract or load_contract("config/contract.yaml")
     instruction = instruction or TASKS[task].instruction
     report = progress or _printer()
-    ledger = _Ledger(directory, task, seed, noise, instruction, contract)
+    ledger = _Ledger(directory, task, seed, noise, instruction, contract, perturbation.still)
     if len(ledger.successes) < episodes:
         _collect_missing(ledger, episodes, report, workers or min(2, os.cpu_count() or 1))
     return [ledger.path(number) for number in ledger.successes[:episodes]]
@@ -119,7 +131,9 @@ class _Ledger:
         noise: NoiseBursts | None,
         instruction: str,
         contract: Contract,
+        perturbation: Perturbation,
     ):
+        self.perturbation = perturbation
         self.directory, self.task, self.noise, self.instruction = directory, task, noise, instruction
         self.contract, self._first = contract, seed
         self._file = directory / _LEDGER
@@ -131,6 +145,7 @@ class _Ledger:
             "contract_sha256": contract.sha256,
             "hold_steps": HOLD_STEPS,
             "max_steps": TASKS[task].demonstration_steps,
+            "perturbation": perturbation.text or None,
         }
         self._settings = settings
         self._failures: list[int] = []
@@ -187,6 +202,7 @@ class _Ledger:
                 operator=OPERATOR,
                 contract_json=self.contract.json,
                 created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+                tags={PERTURBATION: self.perturbation.text} if self.perturbation.text else {},
             )
             writer = EpisodeWriter(self.directory, info, self.contract)
             try:
@@ -239,7 +255,7 @@ def _collect_missing(ledger: _Ledger, episodes: int, report: Callable[[str], Non
 @contextmanager
 def _demonstrations(ledger: _Ledger, seeds: range, workers: int) -> Iterator:
     """Results in the order of the seeds; workers are processes of their own, since a GL context belongs to a thread."""
-    arguments = (ledger.task, ledger.noise, ledger.instruction, ledger.contract)
+    arguments = (ledger.task, ledger.noise, ledger.instruction, ledger.contract, ledger.perturbation)
     pool = get_context("spawn").Pool(workers, initializer=_start_worker, initargs=arguments)
     try:
         # a bounded look-ahead, so that at most a few episodes are simulated in vain
@@ -279,9 +295,11 @@ class _Ordered:
 _worker: dict = {}
 
 
-def _start_worker(task: str, noise: NoiseBursts | None, instruction: str, contract: Contract) -> None:
+def _start_worker(
+    task: str, noise: NoiseBursts | None, instruction: str, contract: Contract, perturbation: Perturbation
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
-    bridge = SimBridgeConfig(task=task, horizon=TASKS[task].demonstration_steps)
+    bridge = SimBridgeConfig(task=task, horizon=TASKS[task].demonstration_steps, perturbation=perturbation)
     _worker.update(
         config=sim_config(bridge, contract), task=task, noise=noise, instruction=instruction, contract=contract
     )

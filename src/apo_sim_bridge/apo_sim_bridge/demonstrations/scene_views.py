@@ -23,6 +23,7 @@ from apo_core.tasks.specs import TASKS
 from apo_sim_bridge.config import SimBridgeConfig, sim_config
 from apo_sim_bridge.demonstrations.collect import NoiseBursts, disturbed_actions
 from apo_sim_bridge.demonstrations.files import frame_state
+from apo_sim_bridge.perturbation.settings import Perturbation, ScenePerturbation
 from apo_sim_bridge.sim.env import SimEnv, SimFrame
 from apo_sim_bridge.sim.ground_truth import expert_input
 
@@ -186,9 +187,8 @@ _worker: dict = {}
 
 def _start_worker(settings: SceneViewSettings, contract: Contract) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
-    scene = SimBridgeConfig(
-        task=settings.task, horizon=_SCENE_STEPS, position_range_scale=settings.position_range_scale
-    )
+    wide = Perturbation(scene=ScenePerturbation(position_range_scale=settings.position_range_scale))
+    scene = SimBridgeConfig(task=settings.task, horizon=_SCENE_STEPS, perturbation=wide)
     _worker.update(settings=settings, config=sim_config(scene, contract))
 
 

@@ -27,9 +27,11 @@ class FramePublisher:
         node: owner of the publishers.
         contract: names and topics of the images, and the frame of poses.
         qos: of images and robot state.
+        perturbation: what the simulation changes, for task/status; empty: nothing.
     """
 
-    def __init__(self, node: Node, contract: Contract, qos: QoSProfile):
+    def __init__(self, node: Node, contract: Contract, qos: QoSProfile, perturbation: str = ""):
+        self._perturbation = perturbation
         self._frame_id = contract.frame_id
         self._images = {spec.name: node.create_publisher(Image, spec.topic, qos) for spec in contract.images}
         self._joints = node.create_publisher(JointState, "joint_states", qos)
@@ -44,24 +46,42 @@ class FramePublisher:
         """Whether a node receives `ee_pose`, as an arbiter does."""
         return self._pose.get_subscription_count() > 0
 
-    def publish(self, frame: SimFrame, trial: Trial, remaining_m: float) -> None:
+    def publish(
+        self,
+        frame: SimFrame,
+        trial: Trial,
+        remaining_m: float,
+        clock_ns: int | None = None,
+        *,
+        with_images: bool = True,
+    ) -> None:
         """Publishes a frame; /clock first, the task status last.
 
         Args:
             frame: rendered.
-            trial: its stamp is that of all messages.
+            trial: as it was at the frame; its stamp is that of all messages but /clock.
             remaining_m: path left to success [m]; NaN where it is unknown.
+            clock_ns: time now, if the frame comes late; None: its stamp.
+            with_images: False: the images come by `publish_image`.
         """
         header = Header(stamp=to_stamp(trial.stamp_ns), frame_id=self._frame_id)
-        self._clock.publish(Clock(clock=header.stamp))
+        self.publish_clock(trial.stamp_ns if clock_ns is None else clock_ns)
         self._joints.publish(joint_state(frame, header))
         self._gripper.publish(JointState(header=header, name=[GRIPPER_JOINT], position=[frame.gripper_width]))
         pose = array_to_pose(np.concatenate([frame.ee_position, frame.ee_quaternion]))
         self._pose.publish(PoseStamped(header=header, pose=pose))
         self._objects.publish(PoseArray(header=header, poses=[array_to_pose(pose) for pose in frame.objects.values()]))
-        for name, publisher in self._images.items():
-            publisher.publish(image_to_msg(frame.images[name], trial.stamp_ns, f"{name}_optical_frame"))
-        self._status.publish(task_status(trial, remaining_m, header))
+        for name in self._images if with_images else ():
+            self.publish_image(name, frame, trial.stamp_ns)
+        self._status.publish(task_status(trial, remaining_m, header, self._perturbation))
+
+    def publish_clock(self, stamp_ns: int) -> None:
+        """Publishes simulated time alone."""
+        self._clock.publish(Clock(clock=to_stamp(stamp_ns)))
+
+    def publish_image(self, name: str, frame: SimFrame, stamp_ns: int) -> None:
+        """Publishes one image of a frame, with the frame's own stamp."""
+        self._images[name].publish(image_to_msg(frame.images[name], stamp_ns, f"{name}_optical_frame"))
 
 
 def joint_state(frame: SimFrame, header: Header) -> JointState:
@@ -74,8 +94,8 @@ def joint_state(frame: SimFrame, header: Header) -> JointState:
     )
 
 
-def task_status(trial: Trial, remaining_m: float, header: Header) -> TaskStatus:
-    """State of the trial, with the path left to success [m]."""
+def task_status(trial: Trial, remaining_m: float, header: Header, perturbation: str = "") -> TaskStatus:
+    """State of the trial, with the path left to success [m] and what the simulation changes."""
     return TaskStatus(
         header=header,
         seed=trial.seed,
@@ -86,4 +106,5 @@ def task_status(trial: Trial, remaining_m: float, header: Header) -> TaskStatus:
         truncated=trial.truncated,
         running=trial.running,
         last_observation_stamp=to_stamp(trial.last_observation_stamp_ns),
+        perturbation=perturbation,
     )

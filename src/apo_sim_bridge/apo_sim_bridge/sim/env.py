@@ -8,7 +8,7 @@ import pkgutil
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,8 +16,14 @@ from apo_core.actions import TWIST
 from apo_core.errors import ConfigError
 from apo_core.rotations import canonical_quaternion
 from apo_core.tasks.specs import DEFAULT_TASK, TASKS
-from apo_sim_bridge.sim.appearance import BACKGROUNDS, TEXTURES, swap_textures, texture_files
+from apo_sim_bridge.perturbation.appearance import swap_textures, texture_files
+from apo_sim_bridge.perturbation.distractors import add_distractors
+from apo_sim_bridge.perturbation.model import ModelPerturber, is_needed
+from apo_sim_bridge.perturbation.settings import Perturbation
 from apo_sim_bridge.sim.rendering import FrameRenderer, prepare_backend
+
+if TYPE_CHECKING:
+    import mujoco
 
 GRIPPER_OPEN_M, GRIPPER_CLOSED_M = 0.08, 0.0  # between the fingers
 PHYSICS_STEP_S = 0.002  # robosuite's SIMULATION_TIMESTEP
@@ -38,15 +44,12 @@ class SimConfig:
     )
     rate_hz: float = 20.0  # control steps per second of simulated time
     horizon: int = DEFAULT_TASK.horizon  # steps after which frames are marked `truncated`; stepping on is allowed
-    position_range_scale: float = 1.0  # of robosuite's placement ranges; 0 fixes the objects, > 1 widens
-    background: str = "default"  # key of appearance.BACKGROUNDS
-    texture: str = "default"  # key of appearance.TEXTURES
+    perturbation: Perturbation = field(default_factory=Perturbation)  # delays and losses are not the simulation's
 
     def __post_init__(self) -> None:
         faults = []
-        for name, known in (("task", TASKS), ("background", BACKGROUNDS), ("texture", TEXTURES)):
-            if getattr(self, name) not in known:
-                faults.append(f"{name} = {getattr(self, name)!r} is not one of {list(known)}")
+        if self.task not in TASKS:
+            faults.append(f"task = {self.task!r} is not one of {list(TASKS)}")
         for name, low, high in (("camera_height", 16, 1024), ("camera_width", 16, 1024), ("horizon", 1, 100_000)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
@@ -58,11 +61,8 @@ class SimConfig:
         rate = self.rate_hz
         if not _is_number(rate) or not 1 <= rate <= 100 or not _whole_physics_steps(rate):
             faults.append(f"rate_hz = {rate!r} must be in [1, 100] and divide {1 / PHYSICS_STEP_S:g} physics steps/s")
-        scale, limit = self.position_range_scale, math.inf
         if self.task in TASKS:
-            limit = TASKS[self.task].max_position_range_scale
-        if not _is_number(scale) or not 0 <= scale <= limit:
-            faults.append(f"position_range_scale = {scale!r} must be in [0, {limit}] for task {self.task!r}")
+            faults += self.perturbation.faults(self.task, self.cameras)
         if faults:
             raise ConfigError("SimConfig (config/sim_bridge.yaml)", faults)
 
@@ -109,9 +109,10 @@ class SimEnv:
         # everything is read from the model below; robosuite's own observables cost time at every physics step
         self._env._observables.clear()
         self._samplers = _samplers(self._env.placement_initializer)
+        scale = config.perturbation.scene.position_range_scale
         for sampler in self._samplers:
-            sampler.x_range = _scaled(sampler.x_range, config.position_range_scale)
-            sampler.y_range = _scaled(sampler.y_range, config.position_range_scale)
+            sampler.x_range = _scaled(sampler.x_range, scale)
+            sampler.y_range = _scaled(sampler.y_range, scale)
         self._model, self._data = self._env.sim.model._model, self._env.sim.data._data
         robot = self._env.robots[0]
         self._joint_names = tuple(robot.robot_joints)
@@ -120,8 +121,22 @@ class SimEnv:
         self._ee_site = robot.eef_site_id["right"]
         self._bodies = {name: self._model.body(body).id for name, body in TASKS[config.task].bodies.items()}
         self._renderer = FrameRenderer(self._model, config.camera_height, config.camera_width, config.cameras)
+        self._perturber = None
+        if is_needed(config.perturbation):
+            spec = TASKS[config.task]
+            self._perturber = ModelPerturber(self._model, self._data, config.perturbation, spec, config.cameras)
         self._step = 0
         self._ready = False
+
+    @property
+    def model(self) -> mujoco.MjModel:
+        """What is simulated, to look at."""
+        return self._model
+
+    @property
+    def data(self) -> mujoco.MjData:
+        """Its state, to look at."""
+        return self._data
 
     def reset(self, seed: int) -> SimFrame:
         """Starts an episode; the frames that follow depend on config, seed and actions alone.
@@ -136,7 +151,12 @@ class SimEnv:
         self._env.rng = rng
         for sampler in self._samplers:
             sampler.rng = rng
-        self._env.reset()
+        if self._perturber is None:
+            self._env.reset()
+        else:
+            self._perturber.restore()
+            self._env.reset()
+            self._perturber.apply(seed)
         self._step = 0
         self._ready = True
         return self._frame()
@@ -242,12 +262,14 @@ def _make_robosuite(config: SimConfig) -> Any:
     except ImportError as error:
         raise RuntimeError(f"SimEnv needs robosuite: pip install robosuite==1.5.2 mujoco==3.3.7 ({error})") from error
 
-    files = texture_files(config.background, config.texture)
+    scene, bodies = config.perturbation.scene, TASKS[config.task].bodies.values()
+    files = texture_files(scene.background, scene.texture)
     base: Any = pkgutil.resolve_name(TASKS[config.task].model)
 
     class Environment(base):
         def edit_model_xml(self, xml_str: str) -> str:
-            return swap_textures(super().edit_model_xml(xml_str), files)
+            xml = swap_textures(super().edit_model_xml(xml_str), files, bodies)
+            return add_distractors(xml, scene.distractors)
 
     controller = robosuite.load_composite_controller_config(controller="BASIC", robot="Panda")
     limits = (ACTION_SCALE[TWIST] / config.rate_hz).tolist()

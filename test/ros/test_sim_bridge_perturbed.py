@@ -1,0 +1,142 @@
+"""The simulation bridge with late and lost frames and late commands, over DDS."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+
+# looked for, not imported: an import would take MuJoCo's default GL library for the whole test process
+if importlib.util.find_spec("robosuite") is None:
+    pytest.skip("robosuite is missing: run 'make setup'", allow_module_level=True)
+pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' or source a ROS 2 installation")
+
+from sim_bridge_cell import HORIZON, PERIOD_NS, WAIT_S, launch, session
+
+from apo_core.ros.conversions import to_ns
+from apo_sim_bridge.perturbation.settings import StreamPerturbation
+from apo_sim_bridge.perturbation.streams import FrameLink
+
+IMAGES = ("agentview/image_raw", "wrist/image_raw")
+LOSSY = {"frame_drop_probability": 0.4, "frame_drop_burst": [1, 2]}
+RISE = [0.0, 0.0, 0.3, 0.0, 0.0, 0.0, -1.0]
+
+
+def follow(arm, seed, command):
+    """Answers every tick of a trial; returns the stamps of those that were running, and that of the end."""
+    stamp = arm.start(seed)
+    stamps = [stamp]
+    while arm.status(stamp).running:
+        arm.send(stamp, command)
+        arm.spin_until(lambda: arm.complete()[-1] > stamps[-1])
+        stamp = arm.complete()[-1]
+        stamps.append(stamp)
+    return stamps[:-1], stamps[-1]
+
+
+def heights(arm, stamps):
+    return [arm.ticks[stamp]["ee_pose"].pose.position.z for stamp in stamps]
+
+
+def test_lockstep_shows_frames_late_with_their_own_stamps(next_domain, meet):
+    arms = session(next_domain(), meet, lockstep=True, observation_delay_steps=[3, 3])
+    arm = next(arms)
+    stamps, end = follow(arm, 3, RISE)
+    # the first frame is shown in step 3, and the last answer moves step 7
+    steps = [arm.status(stamp).step for stamp in stamps]
+    assert steps == list(range(HORIZON - 3)) and arm.status(end).step == HORIZON
+    assert np.diff(stamps).tolist() == [PERIOD_NS] * (HORIZON - 4)
+    for stamp in (*stamps, end):
+        assert {to_ns(message.header.stamp) for message in arm.ticks[stamp].values()} == {stamp}
+    # time goes on at once while frames are on their way
+    start = stamps[0]
+    assert [stamp for stamp in arm.clock if stamp >= start] == [start + i * PERIOD_NS for i in range(HORIZON + 1)]
+    # what the arm did before the first answer, it did without a command
+    rises = np.diff(heights(arm, stamps))
+    assert np.abs(rises[:3]).max() < 0.002 and rises[3] > 0.002
+    assert to_ns(arm.status(end).last_observation_stamp) == stamps[-1]
+    assert json.loads(arm.status(end).perturbation) == {"observation_delay_steps": [3, 3]}
+    assert next(arms, None) is None
+
+
+def test_lockstep_repeats_its_bits_with_lost_frames(next_domain, meet):
+    arms = session(next_domain(), meet, lockstep=True, **LOSSY, observation_delay_steps=[0, 2])
+    arm = next(arms)
+    runs = [follow(arm, 11, RISE) for _ in range(2)]
+    digests = [[arm.digest(stamp) for stamp in (*stamps, end)] for stamps, end in runs]
+    steps = [[arm.status(stamp).step for stamp in stamps] for stamps, _ in runs]
+    assert digests[0] == digests[1] and steps[0] == steps[1]
+    assert 0 < len(steps[0]) < HORIZON and len(set(steps[0])) == len(steps[0])
+    link = FrameLink(StreamPerturbation(**tuples(LOSSY), observation_delay_steps=(0, 2)), ("agentview", "wrist"), 11)
+    assert steps[0] == [step for step in whole_frames(link) if step is not None]
+    assert next(arms, None) is None
+
+
+def tuples(values):
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def whole_frames(link):
+    for step in range(HORIZON):
+        link.send(step, step)
+        yield link.newest_whole(step)
+
+
+def test_lockstep_delays_commands(next_domain, meet):
+    arms = session(next_domain(), meet, lockstep=True, action_delay_steps=[4, 4])
+    arm = next(arms)
+    stamps, end = follow(arm, 3, RISE)
+    assert len(stamps) == HORIZON
+    rises = np.diff(heights(arm, [*stamps, end]))
+    assert np.abs(rises[:4]).max() < 0.002 and rises[5] > 0.002
+    # the newest command that was executed answers the observation of four steps before
+    assert to_ns(arm.status(end).last_observation_stamp) == stamps[-5]
+    assert next(arms, None) is None
+
+
+def test_real_time_publishes_state_at_once_and_images_late(next_domain, meet):
+    arms = session(next_domain(), meet, lockstep=False, observation_delay_steps=[2, 2], horizon=30)
+    arm = next(arms)
+    order = []
+    arm.on_message = lambda topic, stamp: order.append((topic, stamp))
+    start = arm.start(3)
+    arm.spin_until(lambda: len([stamp for stamp in arm.complete() if stamp >= start]) >= 12)
+    running = [stamp for stamp in arm.complete() if stamp >= start and arm.status(stamp).running]
+    assert np.diff(running).tolist() == [PERIOD_NS] * (len(running) - 1)
+    late = [
+        order.index((image, stamp)) > order.index(("task/status", stamp + 2 * PERIOD_NS))
+        for stamp in running[2:8]
+        for image in IMAGES
+    ]
+    assert sum(late) >= len(late) - 2  # DDS keeps no order between topics
+    assert next(arms, None) is None
+
+
+def test_real_time_loses_images_and_nothing_else(next_domain, meet):
+    arms = session(next_domain(), meet, lockstep=False, **LOSSY, horizon=40)
+    arm = next(arms)
+    arm.start(5)
+    arm.spin_until(lambda: any(not arm.status(s).running and arm.status(s).step == 40 for s in arm.complete()))
+    trial = [stamp for stamp, parts in sorted(arm.ticks.items()) if has_step(parts, 1, 39)]
+    assert len(trial) == 39
+    link = FrameLink(StreamPerturbation(**tuples(LOSSY)), ("agentview", "wrist"), 5)
+    expected = []
+    for step in range(40):
+        link.send(step, step)
+        expected.append({f"{name}/image_raw" for _, names in link.arrived(step) for name in names})
+    for stamp in trial:
+        parts = arm.ticks[stamp]
+        assert {"joint_states", "gripper/joint_states", "ee_pose", "ground_truth/objects"} <= set(parts)
+        assert set(parts) & set(IMAGES) == expected[parts["task/status"].step]
+    assert next(arms, None) is None
+
+
+def has_step(parts, low, high):
+    status = parts.get("task/status")
+    return status is not None and status.trial == 1 and status.running and low <= status.step <= high
+
+
+def test_a_perturbation_that_does_not_fit_ends_the_process(next_domain, capfd):
+    process = launch(next_domain(), target_range_scale=0.5, light_intensity=[0.9, 0.1])
+    assert process.wait(WAIT_S) == 2
+    assert "light_intensity = (0.9, 0.1) must be (low, high)" in capfd.readouterr().err
