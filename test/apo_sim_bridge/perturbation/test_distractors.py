@@ -27,7 +27,7 @@ def test_they_lie_apart_and_away_from_the_task():
         laid = lay(seed)
         for index, one in enumerate(laid):
             assert np.linalg.norm(one.position - CUBE.centre) >= one.radius + CUBE.radius + 0.08
-            assert (one.position >= [-0.25, -0.32]).all() and (one.position <= [0.30, 0.32]).all()
+            assert (one.position >= [-0.22, -0.25]).all() and (one.position <= [0.18, 0.25]).all()
             for other in laid[:index]:
                 assert np.linalg.norm(one.position - other.position) >= one.radius + other.radius
 
@@ -53,7 +53,7 @@ def test_a_large_object_leaves_the_rest_of_the_table():
     frame = Circle(np.array([0.0, 0.0]), 0.134)
     laid = [one for seed in range(30) for one in lay(seed, 3, (frame,))]
     assert all(one.position is None or np.linalg.norm(one.position) >= 0.214 + one.radius for one in laid)
-    assert sum(one.position is not None for one in laid) > 80
+    assert sum(one.position is not None for one in laid) > 60
 
 
 @pytest.mark.parametrize(
