@@ -67,6 +67,16 @@ def test_a_demo_gets_its_plan_and_the_name_of_its_file(monkeypatch, tmp_path, ar
     assert (mode, checkpoint) == ("lockstep", nodes.share_dir() / "models" / "lift_base")
 
 
+def test_a_perturbed_demo_has_demonstrations_of_its_own(monkeypatch, tmp_path):
+    folders = []
+    monkeypatch.setattr("apo_bringup.demo.run_demo", lambda *given: folders.append(given[2].name) or 0)
+    monkeypatch.chdir(tmp_path)
+    for changed in ("background=bricks", "background=dark", "action_delay_steps=[1, 1]"):
+        assert main(["demo", "--output", "out", "--set", changed]) == 0
+    assert folders[0].startswith("lift_") and folders[1].startswith("lift_") and folders[0] != folders[1]
+    assert folders[2] == "lift"  # demonstrations have no delays
+
+
 def test_a_demo_of_a_task_without_base_policy_names_the_command_for_it(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["demo", "--output", "out", "--set", "task=Stack"]) == 2

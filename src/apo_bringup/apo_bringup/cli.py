@@ -32,7 +32,10 @@ def _add_demo_options(demo: argparse.ArgumentParser) -> None:
         help="any parameter of the session file",
     )
     demo.add_argument("--output", help="run folder (default runs/<time>)")
-    demo.add_argument("--expert-dir", help="expert demonstrations (default data/expert/<task>; made when missing)")
+    demo.add_argument(
+        "--expert-dir",
+        help="expert demonstrations (default data/expert/<task>, with a hash if perturbed; made when missing)",
+    )
     demo.add_argument(
         "--mode",
         choices=("lockstep", "realtime"),
