@@ -23,7 +23,7 @@ from apo_sim_bridge.sim.env import SimConfig, SimEnv
 SEED = 3
 SIZE = 168  # pixels of a picture
 COLUMNS = 5
-COLOURS = 192  # of the whole sheet, which keeps the file small
+COLOURS = 256  # of the whole sheet, which keeps the file small
 CAPTION = 16  # pixels
 STEPS = 60  # of the plot
 
@@ -85,7 +85,7 @@ def sheet() -> Image.Image:
         page.paste(Image.fromarray(picture(task, image, parameters)), (x, y + CAPTION))
         draw.text((x + 1, y + 2), text, fill="black", font_size=10)
         print(f"{index + 1} of {len(PICTURES)}: {text}", flush=True)
-    return page.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    return page.quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
 
 
 def stream_plot(path: Path) -> None:

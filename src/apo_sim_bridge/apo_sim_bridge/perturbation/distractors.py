@@ -98,8 +98,8 @@ def add_distractors(xml: str, count: int) -> str:
         inertia = " ".join(map(str, _LARGEST.inertia.tolist()))
         ElementTree.SubElement(body, "inertial", pos="0 0 0", mass=str(_LARGEST.mass), diaginertia=inertia)
         size = " ".join([str(MAX_HALF_SIZE)] * 3)
-        attributes = {"type": "box", "size": size, "group": "1", "condim": "4"}
-        ElementTree.SubElement(body, "geom", name=body_name(index), rgba="0.5 0.5 0.5 1", **attributes)
+        geom = ElementTree.SubElement(body, "geom", name=body_name(index), type="box", size=size)
+        geom.attrib.update(group="1", condim="4", rgba="0.5 0.5 0.5 1")
     return ElementTree.tostring(root, encoding="unicode")
 
 
