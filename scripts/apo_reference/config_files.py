@@ -115,7 +115,7 @@ FILES = (
         "collect",
         "collect",
         "`apo collect`: episodes of a policy with the scripted operator, without ROS.",
-        (Section(CollectConfig), Section(ScriptedConfig, "The scripted operator.")),
+        (Section(CollectConfig), Section(ScriptedConfig, "The scripted operator."), *_PERTURBATIONS),
     ),
     ConfigFile(
         "compare",

@@ -11,6 +11,7 @@ from apo_episodes.inspection.validate import validate
 from apo_episodes.reader import read_episode
 from apo_experiments.loop.simulated_loop import LoopSettings, SimulatedLoop, TrialFacts, episode_path, trial_facts
 from apo_experiments.rollouts import RolloutSettings
+from apo_sim_bridge.perturbation.settings import Perturbation, StreamPerturbation
 from apo_teleop.devices.scripted_operator import ScriptedConfig
 from apo_vla.lora.adapter import LoraSettings
 from apo_vla.serving.policy import load_for_serving
@@ -71,6 +72,19 @@ def test_without_a_need_the_operator_watches(policy, tmp_path):
     loop.close()
     assert set(read_episode(path).sources[1:]) == {ControlSource.POLICY}
     assert trial_facts(path) == TrialFacts(31, False, 24, 0, 0)
+
+
+def test_late_and_lost_frames_reach_the_nodes_as_they_do_in_the_bridge(policy, tmp_path):
+    delays = StreamPerturbation(observation_delay_steps=(2, 2), action_delay_steps=(1, 1), frame_drop_probability=0.1)
+    perturbation = Perturbation(streams=delays)
+    loop = SimulatedLoop(replace(SETTINGS, rollout=replace(ROLLOUT, perturbation=perturbation)), policy)
+    episode = read_episode(loop.run(31, tmp_path))
+    loop.close()
+    assert episode.info.tags["perturbation"] == perturbation.text
+    assert validate(episode.path).faults == []
+    # without images of its own a step has no observation, so no command
+    assert 10 < episode.num_steps < 22
+    assert set((episode.stamps_ns["observation"][1:] - episode.stamps_ns["observation"][:-1]) // 50_000_000) > {1}
 
 
 def test_an_episode_that_is_there_is_not_replaced(loop, tmp_path):

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apo_core.config.parameters import group, parameter
+from apo_core.errors import ConfigError
 from apo_core.system.shipped_files import shipped
 from apo_core.tasks.specs import TASKS
 from apo_episodes.hdf5.image_codec import COMPRESSIONS
 from apo_experiments.config import MAX_SEED
 from apo_experiments.loop.simulated_loop import LoopSettings
 from apo_experiments.rollouts import Adapter, RolloutSettings
+from apo_sim_bridge.perturbation.settings import Perturbation
 from apo_teleop.devices.scripted_operator import ScriptedConfig
 
 CONFIG_FILE = "config/collect.yaml"
@@ -30,6 +32,11 @@ class CollectConfig:
     replan_steps: int = parameter(4, "rows of a chunk executed before the next prediction", low=1, high=1000)
     image_compression: str = parameter("zstd", "codec of the images in the episode files", choices=COMPRESSIONS)
     workers: int = parameter(2, "simulations at a time", low=1, high=1024)
+    perturbation: Perturbation = group(Perturbation)
+
+    def __post_init__(self) -> None:
+        if faults := self.perturbation.faults(self.task):
+            raise ConfigError("collect", [f"{fault} ({CONFIG_FILE})" for fault in faults])
 
     @property
     def task(self) -> str:
@@ -55,6 +62,7 @@ class CollectConfig:
             str(shipped(self.contract_file)),
             self.horizon or spec.horizon,
             self.success_hold_steps or spec.success_hold_steps,
+            self.perturbation,
         )
         folder = checkpoint or str(shipped(spec.checkpoint_dir))
         return LoopSettings(rollout, self.operator, folder, adapter, self.replan_steps, self.image_compression)

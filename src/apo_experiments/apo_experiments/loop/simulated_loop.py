@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from apo_core.actions import GRIPPER, OPEN, TWIST, GripperScale
 from apo_core.contract.contract import Contract, load_contract
 from apo_core.contract.frames import Header
 from apo_core.served_policy import ServedPolicy
-from apo_core.types import ControlSource, ExecutedCommand, Outcome, TaskProgress
+from apo_core.types import ControlSource, ExecutedCommand, Observation, Outcome, TaskProgress
 from apo_episodes.reader import read_episode
 from apo_experiments.rollouts import Adapter, RolloutSettings
 from apo_policy_node.inference.runner import PolicyRunner
@@ -26,7 +27,10 @@ from apo_recorder.requests import episode_id
 from apo_recorder.writer_thread import EpisodeWriterThread, EventKind
 from apo_sim_bridge.config import SimBridgeConfig, sim_config
 from apo_sim_bridge.demonstrations.files import frame_observation
-from apo_sim_bridge.sim.env import SimEnv, SimFrame
+from apo_sim_bridge.late_ticks import LateTicks, Tick
+from apo_sim_bridge.pending_command import Execution, PendingCommand
+from apo_sim_bridge.perturbation.streams import CommandLink
+from apo_sim_bridge.sim.env import GRIPPER_CLOSED_M, GRIPPER_OPEN_M, SimEnv, SimFrame
 from apo_sim_bridge.sim.ground_truth import expert_input, task_remaining
 from apo_sim_bridge.trial import Trial, TrialRules
 from apo_teleop.arbiter.arbiter import Arbiter
@@ -91,8 +95,10 @@ class SimulatedLoop:
     def __init__(self, settings: LoopSettings, policy: ServedPolicy):
         self._settings, self._policy, rollout = settings, policy, settings.rollout
         self._contract = load_contract(rollout.contract_file)
-        bridge = SimBridgeConfig(task=rollout.task, horizon=rollout.horizon)
-        self._env = SimEnv(sim_config(bridge, self._contract))
+        self._bridge = SimBridgeConfig(
+            task=rollout.task, horizon=rollout.horizon, perturbation=rollout.perturbation, lockstep=True
+        )
+        self._env = SimEnv(sim_config(self._bridge, self._contract))
 
     def close(self) -> None:
         """Frees the simulation."""
@@ -109,13 +115,20 @@ class SimulatedLoop:
         rules = TrialRules(self._contract.period_ns, rollout.horizon, rollout.success_hold_steps)
         trial, frame = Trial(rules, 0), self._env.reset(seed)
         trial.reset(seed)
+        late = LateTicks(rollout.perturbation.streams, self._contract.image_names)
+        arm = _Arm(self._bridge, self._contract, seed)
         writer = EpisodeWriterThread(directory, self._contract, settings.image_compression, rollout.horizon + 1)
         try:
-            tick = _Tick(settings, self._contract, self._policy, writer)
-            while trial.running:
-                frame = self._env.step(tick.run(frame, trial))
-                trial.advance(frame.success, trial.stamp_ns)
-            tick.run(frame, trial)  # its command is not executed
+            nodes = _Nodes(settings, self._contract, self._policy, writer)
+            while True:
+                tick = late.whole(late.sense(frame, trial, task_remaining(rollout.task, frame)))
+                if tick is not None:
+                    arm.put(nodes.answer(tick), tick.trial.stamp_ns, trial.stamp_ns)
+                if not trial.running:
+                    break  # nothing executes the last command
+                execution = arm.take(trial)
+                frame = self._env.step(execution.action)
+                trial.advance(frame.success, execution.observation_stamp_ns)
         finally:
             writer.close()
         (end,) = [event for event in writer.events() if event.kind is not EventKind.STARTED]
@@ -124,12 +137,36 @@ class SimulatedLoop:
         return end.path
 
 
-class _Tick:
-    """Everything behind the nodes of one trial but the simulation."""
+class _Arm:
+    """What the bridge node does with the commands of one trial."""
+
+    def __init__(self, config: SimBridgeConfig, contract: Contract, seed: int):
+        self._gripper, self._frame_id = GripperScale(GRIPPER_OPEN_M, GRIPPER_CLOSED_M), contract.frame_id
+        timeout_ns, action = round(config.command_timeout_s * 1e9), contract.action
+        self._command = PendingCommand(action.low, action.high, self._frame_id, self._gripper, timeout_ns)
+        streams, still = config.perturbation.streams, np.append(np.zeros(TWIST.stop, np.float32), np.float32(OPEN))
+        self._link = CommandLink(streams, seed, Execution(still, 0)) if streams.holds_commands_back else None
+
+    def put(self, values: np.ndarray, stamp_ns: int, now_ns: int) -> None:
+        """A command (A,), contract units, that answers the observation of a stamp."""
+        twist = values[TWIST].astype(np.float64)
+        fault = self._command.put_twist(twist, self._frame_id, stamp_ns, now_ns)
+        fault = fault or self._command.put_gripper(self._gripper.position(float(values[GRIPPER])), stamp_ns)
+        if fault:  # the arbiter's limits are those of the bridge
+            raise RuntimeError(f"command {values.tolist()}: {fault}")
+
+    def take(self, trial: Trial) -> Execution:
+        """What is executed now."""
+        newest = self._command.take(trial.stamp_ns)
+        return self._link.through(newest, trial.step) if self._link is not None else newest
+
+
+class _Nodes:
+    """Everything behind the other nodes, for one trial."""
 
     def __init__(self, settings: LoopSettings, contract: Contract, policy: ServedPolicy, writer: EpisodeWriterThread):
         rollout, config = settings.rollout, ArbiterConfig(lockstep=True, start_enabled=True)
-        self._task, self._instruction, self._contract = rollout.task, rollout.instruction, contract
+        self._instruction, self._perturbation, self._contract = rollout.instruction, rollout.perturbation.text, contract
         self._runner = PolicyRunner(policy, contract, settings.replan_steps, time.perf_counter, lockstep=True)
         self._loop = ControlLoop(Arbiter(config, contract), config, contract, EstopSignal())
         self._loop.on_adapter((0, policy.adapter_version), 0)
@@ -139,21 +176,20 @@ class _Tick:
         )
         self._recording = Recording(recorder, contract, writer)
 
-    def run(self, frame: SimFrame, trial: Trial) -> np.ndarray:
-        """Records and answers a frame; returns the action (A,), contract units."""
-        stamp_ns, now = trial.stamp_ns, _created(trial.seed)
-        observation = frame_observation(frame, stamp_ns, self._instruction)
+    def answer(self, tick: Tick) -> np.ndarray:
+        """Records and answers a tick of the bridge; returns the action (A,), contract units."""
+        stamp_ns, now = tick.trial.stamp_ns, _created(tick.trial.seed)
+        observation = frame_observation(tick.frame, stamp_ns, self._instruction)
         for name, value in (*observation.images.items(), *observation.state.items()):
             self._recording.on_sample(name, stamp_ns, value, stamp_ns)
-        self._recording.on_progress(_progress(trial, task_remaining(self._task, frame)), stamp_ns, now)
-        decision = self._decide(frame, trial)
+        self._recording.on_progress(self._progress(tick), stamp_ns, now)
+        decision = self._decide(tick.frame, tick.trial, observation)
         self._recording.on_command(self._command(decision, stamp_ns))
         self._runner.executed(decision.source)
         return decision.values
 
-    def _decide(self, frame: SimFrame, trial: Trial) -> Decision:
+    def _decide(self, frame: SimFrame, trial: Trial, observation: Observation) -> Decision:
         stamp_ns, last = trial.stamp_ns, self._loop.record.decision
-        observation = frame_observation(frame, stamp_ns, self._instruction)
         latched = last is not None and last.latched and last.state is not ControlState.ESTOP
         seen = ScriptedInput(
             stamp_ns, expert_input(frame), trial.number, trial.seed, trial.step, trial.running, latched
@@ -167,6 +203,20 @@ class _Tick:
         decision = self._loop.on_chunk(header, answer.chunk, answer.fault, stamp_ns)
         assert decision is not None  # pose, operator and policy have this stamp
         return decision
+
+    def _progress(self, tick: Tick) -> TaskProgress:
+        trial = tick.trial
+        return TaskProgress(
+            stamp_ns=trial.stamp_ns,
+            trial=trial.number,
+            seed=trial.seed,
+            running=trial.running,
+            success=trial.success,
+            truncated=trial.truncated,
+            last_observation_stamp_ns=trial.last_observation_stamp_ns,
+            remaining=tick.remaining_m,
+            perturbation=self._perturbation,
+        )
 
     def _command(self, decision: Decision, stamp_ns: int) -> ExecutedCommand:
         return ExecutedCommand(
@@ -188,16 +238,3 @@ class _Tick:
 
 def _created(seed: int) -> datetime:
     return _EPOCH + timedelta(seconds=seed)
-
-
-def _progress(trial: Trial, remaining: float) -> TaskProgress:
-    return TaskProgress(
-        stamp_ns=trial.stamp_ns,
-        trial=trial.number,
-        seed=trial.seed,
-        running=trial.running,
-        success=trial.success,
-        truncated=trial.truncated,
-        last_observation_stamp_ns=trial.last_observation_stamp_ns,
-        remaining=remaining,
-    )
