@@ -96,7 +96,13 @@ PARTS = {
         "service": {"", "data"},
         "": {"data", "runs", "service"},
     },
-    "apo_experiments": {"base_policy": {""}, "compare": {""}, "loop": {""}, "": set()},
+    "apo_experiments": {
+        "base_policy": {""},
+        "compare": {""},
+        "loop": {""},
+        "reproduce": {"", "compare", "loop"},
+        "": set(),
+    },
     "apo_bringup": {
         "stack": set(),
         "chaos": {"stack"},

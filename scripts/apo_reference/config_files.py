@@ -14,6 +14,7 @@ from apo_experiments.base_policy.base_policy import BasePolicyConfig
 from apo_experiments.compare.config import CompareConfig
 from apo_experiments.config import EvaluationConfig
 from apo_experiments.loop.config import CollectConfig
+from apo_experiments.reproduce.config import ReproduceConfig
 from apo_policy_node.config import PolicyConfig
 from apo_recorder.config import RecorderConfig
 from apo_sim_bridge.config import SimBridgeConfig
@@ -154,6 +155,25 @@ FILES = (
         ),
     ),
     ConfigFile("recorder", "/**/recorder", f"The recorder. {_PARAMS}", (Section(RecorderConfig),)),
+    ConfigFile(
+        "reproduce_paper",
+        "reproduce",
+        "`apo reproduce --budget paper`: the paper's numbers of episodes, more trainings.",
+        (Section(ReproduceConfig),),
+        values={
+            "tasks": ("Coffee", "StackThree", "ThreePieceAssembly", "Square"),
+            "interactions": 50,
+            "demonstrations": 50,
+            "evaluation_episodes": 100,
+            "training_seeds": 3,
+        },
+    ),
+    ConfigFile(
+        "reproduce_small",
+        "reproduce",
+        "`apo reproduce`: what two cores do within an hour.",
+        (Section(ReproduceConfig),),
+    ),
     ConfigFile(
         "session",
         "session",

@@ -162,6 +162,10 @@ COMMANDS = {
         "record episodes of a policy with the scripted operator in simulation, without ROS",
         "apo_experiments.loop.collect",
     ),
+    "reproduce": Command(
+        "the paper's experiments in simulation: collect, train every method, measure, report",
+        "apo_experiments.reproduce.reproduce",
+    ),
     "train": Command("train an adapter from episode files, without ROS", "apo_trainer.train"),
     "compare": Command(
         "train each method from the same episodes and measure all on the same seeds", "apo_experiments.compare.compare"

@@ -28,6 +28,7 @@ class TrainingResult:
     steps: int = 0  # optimizer steps done
     notes: tuple[str, ...] = ()  # what the data lacked
     failure: str = ""  # why there is no policy to measure
+    adapter: int | None = None  # version in the training's store
 
     @property
     def n(self) -> int:
@@ -58,6 +59,7 @@ class TrainingResult:
             steps=result.steps,
             notes=result.notes,
             failure="" if result.state == RunState.PUBLISHED else result.message,
+            adapter=result.version,
         )
 
     def as_dict(self) -> dict[str, Any]:
