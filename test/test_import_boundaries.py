@@ -76,6 +76,7 @@ PARTS = {
     },
     "apo_recorder": {"ros": set(), "": {"ros"}},
     "apo_sim_bridge": {
+        "models": set(),
         "sim": set(),
         "ros": {"", "sim"},
         "demonstrations": {"", "sim"},

@@ -25,7 +25,8 @@ specs.TASKS["Raise"] = new
 from apo_bringup.session.plan import SessionConfig
 from apo_core.config.parameters import load
 from apo_core.contract.contract import load_contract
-from apo_core.tasks.expert import make_expert, progress
+from apo_core.tasks.course import progress
+from apo_core.tasks.expert import make_expert
 from apo_experiments.base_policy.base_policy import BasePolicyConfig
 from apo_experiments.compare.config import CompareConfig
 from apo_sim_bridge.config import SimBridgeConfig, sim_config

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from apo_core.tasks.expert import ExpertInput
+from apo_core.tasks.scene import ExpertInput
 from apo_core.tasks.specs import TASKS
 from apo_experiments.failures import FailureKind, Instant, count_text, failure_kind, instant
 

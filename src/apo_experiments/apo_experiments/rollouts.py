@@ -14,7 +14,8 @@ import numpy as np
 
 from apo_core.actions import ANGULAR, LINEAR, shortened
 from apo_core.contract.specs import Limits
-from apo_core.tasks.specs import TASKS
+from apo_core.tasks.course import furthest_stage
+from apo_core.tasks.specs import task_spec
 from apo_experiments.failures import FailureKind, Instant, failure_kind, instant
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class RolloutResult:
     success: bool
     steps: int
     failure: FailureKind | None = None  # of a trial without success
+    stage: str = ""  # the furthest one that the trial came to; "": none
 
 
 def evaluate_policy(
@@ -128,7 +130,7 @@ def _run(job: tuple[str, Adapter | None, RolloutSettings, int]) -> RolloutResult
     from apo_sim_bridge.config import SimBridgeConfig, sim_config
     from apo_sim_bridge.demonstrations.files import frame_observation
     from apo_sim_bridge.sim.env import SimEnv
-    from apo_sim_bridge.sim.ground_truth import expert_input
+    from apo_sim_bridge.sim.ground_truth import expert_input, task_stages
 
     if _worker.get("key") != (checkpoint, adapter, settings):
         torch.set_num_threads(1)
@@ -141,8 +143,8 @@ def _run(job: tuple[str, Adapter | None, RolloutSettings, int]) -> RolloutResult
             env=SimEnv(sim_config(bridge, contract)),
         )
     policy, env, contract = _worker["policy"], _worker["env"], _worker["contract"]
-    spec, instants = TASKS[settings.task], list[Instant]()
-    frame, held, step = env.reset(seed), 0, 0
+    spec, instants = task_spec(settings.task), list[Instant]()
+    frame, held, step, stages = env.reset(seed), 0, 0, list[dict[str, bool]]()
     while step < settings.horizon:
         chunk = policy.predict(frame_observation(frame, (step + 1) * contract.period_ns, settings.instruction))
         for row, action in enumerate(chunk.values, start=1):
@@ -150,9 +152,10 @@ def _run(job: tuple[str, Adapter | None, RolloutSettings, int]) -> RolloutResult
             instants.append(instant(spec, expert_input(frame), command))
             frame = env.step(command, render=row == len(chunk.values))  # images are seen once a chunk
             step += 1
+            stages.append(task_stages(settings.task, frame))
             held = held + 1 if frame.success else 0
             if held >= settings.success_hold_steps:
-                return RolloutResult(seed, True, step)
+                return RolloutResult(seed, True, step, stage=furthest_stage(stages))
             if step >= settings.horizon:
                 break
-    return RolloutResult(seed, False, step, failure_kind(spec, instants))
+    return RolloutResult(seed, False, step, failure_kind(spec, instants), furthest_stage(stages))

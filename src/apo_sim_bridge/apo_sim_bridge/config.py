@@ -8,7 +8,7 @@ from apo_core.actions import SIZE
 from apo_core.config.parameters import parameter
 from apo_core.contract.contract import Contract
 from apo_core.errors import ConfigError
-from apo_core.tasks.specs import DEFAULT_TASK, TASKS, fill_from_task
+from apo_core.tasks.specs import DEFAULT_TASK, TASKS, fill_from_task, task_names
 from apo_sim_bridge.sim.appearance import BACKGROUNDS, TEXTURES
 from apo_sim_bridge.sim.env import GRIPPER_CLOSED_M, GRIPPER_OPEN_M, SimConfig
 
@@ -29,7 +29,7 @@ class SimBridgeConfig:
         low=0.0,
         high=1000.0,
     )
-    task: str = parameter(DEFAULT_TASK.name, "task to simulate", choices=tuple(TASKS))
+    task: str = parameter(DEFAULT_TASK.name, "task to simulate", choices=task_names())
     cameras: tuple[str, ...] = parameter(
         ("agentview=agentview", "wrist=robot0_eye_in_hand"), "image of the contract = camera of the simulation"
     )
@@ -62,7 +62,7 @@ class SimBridgeConfig:
     auto_reset_delay_s: float = parameter(2.0, "wall time between trials with auto_reset", low=0.0, high=3600.0)
     position_range_scale: float = parameter(
         1.0,
-        "perturbation: share of the usual range of start positions; 0 fixes them; the task may have a lower limit",
+        "perturbation: share of the usual range of start positions; 0 fixes them; the task may have narrower limits",
         low=0.0,
         high=max(spec.max_position_range_scale for spec in TASKS.values()),
     )

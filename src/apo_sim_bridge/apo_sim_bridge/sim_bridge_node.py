@@ -22,7 +22,7 @@ from apo_sim_bridge.config import SimBridgeConfig, sim_config
 from apo_sim_bridge.pending_command import PendingCommand
 from apo_sim_bridge.ros.frame_publisher import GRIPPER_JOINT, FramePublisher
 from apo_sim_bridge.sim.env import GRIPPER_CLOSED_M, GRIPPER_OPEN_M, SimEnv
-from apo_sim_bridge.sim.ground_truth import task_remaining
+from apo_sim_bridge.sim.ground_truth import task_remaining, task_stages
 from apo_sim_bridge.trial import Trial, TrialRules
 
 REJECTIONS = 20  # commands in a row with a wrong stamp after which a warning is logged
@@ -188,7 +188,8 @@ class SimBridgeNode(Node):
             )
 
     def _publish(self) -> None:
-        self._publisher.publish(self._frame, self._trial, task_remaining(self._config.task, self._frame))
+        task, frame = self._config.task, self._frame
+        self._publisher.publish(frame, self._trial, task_remaining(task, frame), task_stages(task, frame))
         now_ns = time.monotonic_ns()
         if self._trial.stamp_ns != self._tick_stamp_ns:
             self._tick_stamp_ns, self._tick_ns = self._trial.stamp_ns, now_ns

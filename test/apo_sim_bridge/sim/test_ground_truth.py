@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from apo_core.tasks.expert import progress
+from apo_core.tasks.course import progress
 from apo_sim_bridge.sim.env import SimFrame
 from apo_sim_bridge.sim.ground_truth import expert_input, task_remaining
 

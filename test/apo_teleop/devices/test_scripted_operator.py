@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from apo_core.errors import ObservationError
-from apo_core.tasks.expert import ExpertInput, make_expert
+from apo_core.tasks.expert import make_expert
+from apo_core.tasks.scene import ExpertInput
 from apo_teleop.devices.scripted_operator import (
     ScriptedConfig,
     ScriptedInput,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from geometry_msgs.msg import PoseArray, PoseStamped
 from rclpy.node import Node
@@ -44,13 +46,14 @@ class FramePublisher:
         """Whether a node receives `ee_pose`, as an arbiter does."""
         return self._pose.get_subscription_count() > 0
 
-    def publish(self, frame: SimFrame, trial: Trial, remaining_m: float) -> None:
+    def publish(self, frame: SimFrame, trial: Trial, remaining_m: float, stages: Mapping[str, bool]) -> None:
         """Publishes a frame; /clock first, the task status last.
 
         Args:
             frame: rendered.
             trial: its stamp is that of all messages.
             remaining_m: path left to success [m]; NaN where it is unknown.
+            stages: of the task, in order, and whether each is reached.
         """
         header = Header(stamp=to_stamp(trial.stamp_ns), frame_id=self._frame_id)
         self._clock.publish(Clock(clock=header.stamp))
@@ -61,7 +64,7 @@ class FramePublisher:
         self._objects.publish(PoseArray(header=header, poses=[array_to_pose(pose) for pose in frame.objects.values()]))
         for name, publisher in self._images.items():
             publisher.publish(image_to_msg(frame.images[name], trial.stamp_ns, f"{name}_optical_frame"))
-        self._status.publish(task_status(trial, remaining_m, header))
+        self._status.publish(task_status(trial, remaining_m, stages, header))
 
 
 def joint_state(frame: SimFrame, header: Header) -> JointState:
@@ -74,14 +77,16 @@ def joint_state(frame: SimFrame, header: Header) -> JointState:
     )
 
 
-def task_status(trial: Trial, remaining_m: float, header: Header) -> TaskStatus:
-    """State of the trial, with the path left to success [m]."""
+def task_status(trial: Trial, remaining_m: float, stages: Mapping[str, bool], header: Header) -> TaskStatus:
+    """State of the trial, with the path left to success [m] and the stages reached."""
     return TaskStatus(
         header=header,
         seed=trial.seed,
         trial=trial.number,
         step=trial.step,
         remaining=remaining_m,
+        stages=list(stages),
+        stages_reached=list(stages.values()),
         success=trial.success,
         truncated=trial.truncated,
         running=trial.running,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import pkgutil
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +14,9 @@ import numpy as np
 from apo_core.actions import TWIST
 from apo_core.errors import ConfigError
 from apo_core.rotations import canonical_quaternion
-from apo_core.tasks.specs import DEFAULT_TASK, TASKS
+from apo_core.tasks.specs import DEFAULT_TASK, task_names, task_spec
 from apo_sim_bridge.sim.appearance import BACKGROUNDS, TEXTURES, swap_textures, texture_files
+from apo_sim_bridge.sim.model_class import is_mimicgen, model_class
 from apo_sim_bridge.sim.rendering import FrameRenderer, prepare_backend
 
 GRIPPER_OPEN_M, GRIPPER_CLOSED_M = 0.08, 0.0  # between the fingers
@@ -30,7 +30,7 @@ ACTION_TOLERANCE = 1e-3  # share of full scale forgiven for rounding
 class SimConfig:
     """What to simulate. Raises ConfigError with every fault found."""
 
-    task: str = DEFAULT_TASK.name  # key of tasks.specs.TASKS
+    task: str = DEFAULT_TASK.name  # name in tasks.specs
     camera_height: int = 84  # pixels
     camera_width: int = 84  # pixels
     cameras: Mapping[str, str] = field(  # published name -> robosuite camera
@@ -44,7 +44,7 @@ class SimConfig:
 
     def __post_init__(self) -> None:
         faults = []
-        for name, known in (("task", TASKS), ("background", BACKGROUNDS), ("texture", TEXTURES)):
+        for name, known in (("task", task_names()), ("background", BACKGROUNDS), ("texture", TEXTURES)):
             if getattr(self, name) not in known:
                 faults.append(f"{name} = {getattr(self, name)!r} is not one of {list(known)}")
         for name, low, high in (("camera_height", 16, 1024), ("camera_width", 16, 1024), ("horizon", 1, 100_000)):
@@ -58,11 +58,12 @@ class SimConfig:
         rate = self.rate_hz
         if not _is_number(rate) or not 1 <= rate <= 100 or not _whole_physics_steps(rate):
             faults.append(f"rate_hz = {rate!r} must be in [1, 100] and divide {1 / PHYSICS_STEP_S:g} physics steps/s")
-        scale, limit = self.position_range_scale, math.inf
-        if self.task in TASKS:
-            limit = TASKS[self.task].max_position_range_scale
-        if not _is_number(scale) or not 0 <= scale <= limit:
-            faults.append(f"position_range_scale = {scale!r} must be in [0, {limit}] for task {self.task!r}")
+        scale, least, limit = self.position_range_scale, 0.0, math.inf
+        if self.task in task_names():
+            spec = task_spec(self.task)
+            least, limit = spec.min_position_range_scale, spec.max_position_range_scale
+        if not _is_number(scale) or not least <= scale <= limit:
+            faults.append(f"position_range_scale = {scale!r} must be in [{least:g}, {limit}] for task {self.task!r}")
         if faults:
             raise ConfigError("SimConfig (config/sim_bridge.yaml)", faults)
 
@@ -118,7 +119,7 @@ class SimEnv:
         self._qpos, self._qvel = list(robot._ref_joint_pos_indexes), list(robot._ref_joint_vel_indexes)
         self._fingers = list(robot._ref_gripper_joint_pos_indexes["right"])
         self._ee_site = robot.eef_site_id["right"]
-        self._bodies = {name: self._model.body(body).id for name, body in TASKS[config.task].bodies.items()}
+        self._bodies = {name: self._model.body(body).id for name, body in task_spec(config.task).bodies.items()}
         self._renderer = FrameRenderer(self._model, config.camera_height, config.camera_width, config.cameras)
         self._step = 0
         self._ready = False
@@ -158,6 +159,11 @@ class SimEnv:
         self._env.step(controller_input(action))
         self._step += 1
         return self._frame(render)
+
+    def observe(self) -> SimFrame:
+        """The current instant, rendered, for one that was stepped to without images."""
+        self._check_thread()
+        return self._frame()
 
     def close(self) -> None:
         """Frees the renderer and the simulation; safe to call twice."""
@@ -243,7 +249,8 @@ def _make_robosuite(config: SimConfig) -> Any:
         raise RuntimeError(f"SimEnv needs robosuite: pip install robosuite==1.5.2 mujoco==3.3.7 ({error})") from error
 
     files = texture_files(config.background, config.texture)
-    base: Any = pkgutil.resolve_name(TASKS[config.task].model)
+    model = task_spec(config.task).model
+    base: Any = model_class(model)
 
     class Environment(base):
         def edit_model_xml(self, xml_str: str) -> str:
@@ -265,7 +272,8 @@ def _make_robosuite(config: SimConfig) -> Any:
         use_camera_obs=False,
         use_object_obs=False,
         renderer="mujoco",
-        seed=0,  # fixes what is drawn once per model, such as the size of Lift's cube
+        # fixes what is drawn once per model, such as the size of Lift's cube; mimicgen draws nothing and takes no seed
+        **({} if is_mimicgen(model) else {"seed": 0}),
     )
 
 
