@@ -45,16 +45,16 @@ def _mimicgen_class(name: str) -> Any:
 
 def _import_mimicgen(name: str) -> str:
     """Imports the package, which registers its environments; returns what it printed, such as a failed import."""
+    if importlib.util.find_spec(MIMICGEN) is None:
+        raise RuntimeError(f"the environment {name} needs the package mimicgen: {_CURE}")
     if importlib.util.find_spec(_OLD_BASE) is None:
         sys.modules.setdefault(_OLD_BASE, _stand_in())
     printed = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(printed):
+    with contextlib.redirect_stdout(printed):
+        try:
             importlib.import_module(MIMICGEN)
-    except ModuleNotFoundError as error:
-        if error.name != MIMICGEN:
+        except ImportError as error:
             raise RuntimeError(f"the package mimicgen cannot be imported: {error}") from error
-        raise RuntimeError(f"the environment {name} needs the package mimicgen: {_CURE}") from error
     return " ".join(printed.getvalue().split())
 
 
