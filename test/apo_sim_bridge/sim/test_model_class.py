@@ -13,7 +13,7 @@ from apo_sim_bridge.sim.model_class import model_class
 
 # The package as robosuite 1.5 meets it: it imports the base class of 1.4, passes its arguments, takes no seed, prints
 # a failed import, and has the same bodies.
-PACKAGE = '''
+PACKAGE = """
 try:
     from robosuite.environments.manipulation.single_arm_env import SingleArmEnv
     from robosuite.models.arenas import TableArena
@@ -83,7 +83,7 @@ try:
             self.model.worldbody.append(new_body(name="peg1", pos=[0.2, 0.1, 0.9]))
 except ImportError as error:
     print(f"WARNING: robosuite environments not imported... Got error: {error}")
-'''
+"""
 RUN = """
 import sys
 import numpy as np
