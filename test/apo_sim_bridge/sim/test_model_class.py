@@ -27,12 +27,13 @@ try:
 
     def composite(name, *inside):
         boxes = [BoxObject(name=each, size=[0.02, 0.02, 0.02], joints=None) for each in inside]
-        return CompositeBodyObject(name=name, objects=boxes, object_locations=[[0, 0, 0.05 * i] for i in range(len(boxes))])
+        places = [[0, 0, 0.05 * i] for i in range(len(boxes))]
+        return CompositeBodyObject(name=name, objects=boxes, object_locations=places)
 
     class Base(SingleArmEnv):
         def __init__(self, robots, controller_configs=None, initialization_noise="default", use_camera_obs=True,
-                     use_object_obs=True, has_renderer=False, has_offscreen_renderer=True, control_freq=20, horizon=1000,
-                     ignore_done=False, hard_reset=True, renderer="mujoco"):
+                     use_object_obs=True, has_renderer=False, has_offscreen_renderer=True, control_freq=20,
+                     horizon=1000, ignore_done=False, hard_reset=True, renderer="mujoco"):
             self.use_object_obs = use_object_obs
             super().__init__(robots=robots, mount_types="default", controller_configs=controller_configs,
                              initialization_noise=initialization_noise, use_camera_obs=use_camera_obs,

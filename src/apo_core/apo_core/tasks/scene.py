@@ -51,7 +51,7 @@ class Cone:
     def length(self, offset: np.ndarray) -> float:
         """Length [m] of the way to a goal at `offset` (3,) [m]: up or down to the cone, across, down."""
         sideways = float(np.linalg.norm(offset[:2]))
-        height = self.height(sideways)
+        height = 0.0 if self.is_inside(offset) else self.height(sideways)
         return sideways + abs(height + float(offset[2])) + height
 
     def velocity(self, offset: np.ndarray, least_height: float = 0.0) -> np.ndarray:

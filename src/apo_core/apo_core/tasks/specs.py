@@ -159,6 +159,7 @@ _NUT = GraspTask(
     place_symmetry=np.pi / 2,
     place_hover=0.11,
     place_slope=40.0,
+    place_inside=0.05,
 )
 
 _ROWS = (
@@ -231,7 +232,9 @@ _ROWS = (
         max_position_range_scale=1.8,
         recoloured=_RED_TO_BLUE,
         horizon=400,
-        demonstration_steps=400,
+        demonstration_steps=600,
+        patience=1.5,
+        noise_scale=0.5,
         parts=(
             _cube(
                 "cubeA",
@@ -260,7 +263,10 @@ _ROWS = (
         max_position_range_scale=1.0,
         recoloured=_RED_TO_BLUE,
         horizon=500,
-        demonstration_steps=500,
+        demonstration_steps=600,
+        patience=2.0,
+        noise_scale=0.5,
+        noise_releases=False,
         parts=(
             _piece(
                 "piece1",
@@ -296,7 +302,10 @@ _ROWS = (
         max_position_range_scale=1.5,
         recoloured={},
         horizon=400,
-        demonstration_steps=400,
+        demonstration_steps=500,
+        patience=1.5,
+        noise_scale=0.5,
+        noise_releases=False,
         parts=(
             GraspTask(
                 object_name="pod",
