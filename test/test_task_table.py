@@ -33,7 +33,7 @@ from apo_sim_bridge.config import SimBridgeConfig, sim_config
 from apo_sim_bridge.demonstrations.files import demonstration_steps
 from apo_sim_bridge.demonstrations.scene_views import view_targets
 from apo_sim_bridge.sim.env import SimEnv
-from apo_sim_bridge.sim.ground_truth import expert_input, task_remaining
+from apo_sim_bridge.sim.ground_truth import expert_input, task_remaining, task_stages
 from apo_teleop.devices.scripted_operator import ScriptedConfig, ScriptedInput, ScriptedOperator, see_objects
 
 for config, section in (
@@ -51,6 +51,7 @@ with SimEnv(sim_config(SimBridgeConfig(task="Raise"), contract)) as env:
     assert tuple(frame.objects) == new.objects
     make_expert("Raise").act(expert_input(frame))
     assert task_remaining("Raise", frame) == progress("Raise", expert_input(frame)) > 0
+    assert list(task_stages("Raise", frame)) == ["grasped", "lifted"]
     assert view_targets("Raise", frame).shape == (9,)
     steps = demonstration_steps(env, "Raise", 0, None, new.instruction, contract)
     assert steps[-1].observation.instruction == "raise it"

@@ -30,7 +30,6 @@ _INTEGRAL_LIMIT_M = 0.03
 _INWARD_REACH_M = 0.66  # from the arm's base, beyond which a lifted object moves inward at once
 _INWARD_SPEED = 0.15  # m/s
 _PERIOD_S = 0.05  # of the control steps, for the sum of errors
-_FALL_STEPS = 12  # without a closing lid, after which it is pressed
 
 
 class Phase(Enum):
@@ -40,7 +39,7 @@ class Phase(Enum):
     CLOSE = "close until the fingers stop on the object"
     CARRY = "lift, cross and lower the held object"
     RELEASE = "open where the object belongs"
-    RETREAT = "rise with open fingers; this part of the task is done"
+    RETREAT = "rise; this part of the task is done"
     PUSH = "close the fingers, go behind the lid and push it"
 
 
@@ -162,9 +161,9 @@ class Expert:
         return rotation_between(scene.approach_axis, scene.approach_goal)
 
     def _push(self, scene: LidScene) -> np.ndarray:
-        if self._phase is not Phase.PUSH:
-            self._begin(Phase.PUSH)
-        self._steps = self._steps + 1 if scene.is_falling else 0
+        after = Phase.RETREAT if scene.placed else Phase.PUSH
+        if self._phase is not after:
+            self._begin(after)
         angular = rotation_between(scene.approach_axis, scene.approach_goal) + np.array([0.0, 0.0, scene.hand_turn])
         return _action(scene.velocity(), ANGULAR_GAIN * angular, CLOSED)
 
