@@ -265,7 +265,7 @@ _ROWS = (
         horizon=500,
         demonstration_steps=600,
         patience=2.0,
-        noise_scale=0.5,
+        noise_scale=0.35,
         noise_releases=False,
         parts=(
             _piece(
