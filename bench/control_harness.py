@@ -99,7 +99,9 @@ class Harness:
 
     def start_relay(self) -> subprocess.Popen:
         """What rclpy costs at least: a node that publishes what it receives."""
-        return self._start([sys.executable, str(Path(__file__).with_name("relay.py")), RELAY_IN, RELAY_OUT])
+        return self._start(
+            [sys.executable, str(Path(__file__).parent / "middleware" / "relay.py"), RELAY_IN, RELAY_OUT]
+        )
 
     def _start(self, command: list[str]) -> subprocess.Popen:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)

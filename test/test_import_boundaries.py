@@ -80,6 +80,7 @@ PARTS = {
     },
     "apo_recorder": {"ros": set(), "": {"ros"}},
     "apo_sim_bridge": {
+        "models": set(),
         "perturbation": set(),
         "sim": {"perturbation"},
         "ros": {"", "sim"},

@@ -25,14 +25,15 @@ specs.TASKS["Raise"] = new
 from apo_bringup.session.plan import SessionConfig
 from apo_core.config.parameters import load
 from apo_core.contract.contract import load_contract
-from apo_core.tasks.expert import make_expert, progress
+from apo_core.tasks.course import progress
+from apo_core.tasks.expert import make_expert
 from apo_experiments.base_policy.base_policy import BasePolicyConfig
 from apo_experiments.compare.config import CompareConfig
 from apo_sim_bridge.config import SimBridgeConfig, sim_config
 from apo_sim_bridge.demonstrations.files import demonstration_steps
 from apo_sim_bridge.demonstrations.scene_views import view_targets
 from apo_sim_bridge.sim.env import SimEnv
-from apo_sim_bridge.sim.ground_truth import expert_input, task_remaining
+from apo_sim_bridge.sim.ground_truth import expert_input, task_remaining, task_stages
 from apo_teleop.devices.scripted_operator import ScriptedConfig, ScriptedInput, ScriptedOperator, see_objects
 
 for config, section in (
@@ -50,6 +51,7 @@ with SimEnv(sim_config(SimBridgeConfig(task="Raise"), contract)) as env:
     assert tuple(frame.objects) == new.objects
     make_expert("Raise").act(expert_input(frame))
     assert task_remaining("Raise", frame) == progress("Raise", expert_input(frame)) > 0
+    assert list(task_stages("Raise", frame)) == ["grasped", "lifted"]
     assert view_targets("Raise", frame).shape == (9,)
     steps = demonstration_steps(env, "Raise", 0, None, new.instruction, contract)
     assert steps[-1].observation.instruction == "raise it"

@@ -22,11 +22,13 @@ def takeovers() -> Path:
 
 @pytest.fixture
 def with_facts() -> Callable[..., Step]:
-    """A change for `write`: tokens of every second step, what is left of the task at all but the first."""
+    """A change for `write`: tokens of every second step, path left and stages of the task at all but the first."""
 
     def change(index, step):
         tokens = np.arange(index, index + 7) if index % 2 else None
-        return replace(step, policy_tokens=tokens, task_remaining=index / 8 if index else None)
+        stages = {"grasped": index > 1, "stacked": False} if index else None
+        remaining = index / 8 if index else None
+        return replace(step, policy_tokens=tokens, task_remaining=remaining, task_stages=stages)
 
     return change
 

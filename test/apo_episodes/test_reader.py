@@ -57,9 +57,10 @@ def test_what_is_written_is_read(write, make_step, make_info, compression):
 
 
 def with_facts(step):
-    """Tokens from the tick on but for tick 2, what is left of the task but for tick 3."""
+    """Tokens from the tick on but for tick 2, what is left of the task and its stages but for tick 3."""
     tokens = None if step.tick == 2 else np.arange(step.tick, step.tick + 7)
-    return replace(step, policy_tokens=tokens, task_remaining=None if step.tick == 3 else step.tick / 4)
+    known = {"task_remaining": step.tick / 4, "task_stages": {"grasped": step.tick > 1, "stacked": step.tick == 4}}
+    return replace(step, policy_tokens=tokens, **({} if step.tick == 3 else known))
 
 
 def test_optional_facts_are_read_as_they_were_written(write):
@@ -73,11 +74,15 @@ def test_optional_facts_are_read_as_they_were_written(write):
     remaining[2] = np.nan
     assert episode.task_remaining.dtype == np.float32
     np.testing.assert_array_equal(episode.task_remaining, remaining)
-    assert (episode.schema_version, episode.schema_minor) == (2, 1)
+    assert episode.stage_names == ("grasped", "stacked") and episode.task_stages.dtype == np.int8
+    assert episode.task_stages[:5].tolist() == [[0, 0], [1, 0], [-1, -1], [1, 1], [1, 0]]
+    assert episode.furthest_stage == "stacked"
+    assert (episode.stages_at(1), episode.stages_at(2)) == ({"grasped": True, "stacked": False}, None)
+    assert (episode.schema_version, episode.schema_minor) == (2, 2)
     assert verify_checksums(path) == []
 
 
-@pytest.mark.parametrize("name", ["action/policy_tokens", "task/remaining"])
+@pytest.mark.parametrize("name", ["action/policy_tokens", "task/remaining", "task/stages"])
 def test_checksums_cover_the_optional_facts(write, name):
     path = write(change=with_facts)
     with h5py.File(path, "r+") as f:
@@ -113,6 +118,8 @@ def test_a_file_of_version_1_reads_without_them():
     episode = read_episode(RECORDED, images=False)
     assert (episode.schema_version, episode.schema_minor) == (1, 0)
     assert episode.policy_tokens is None and episode.task_remaining is None
+    assert (episode.task_stages, episode.stage_names, episode.furthest_stage) == (None, (), "")
+    assert episode.stages_at(0) is None
 
 
 def test_frames_of_single_steps(write, make_step):

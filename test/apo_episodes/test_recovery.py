@@ -136,12 +136,14 @@ def test_optional_facts_are_recovered(tmp_path, small_contract, make_info, make_
     writer = EpisodeWriter(tmp_path, make_info(), small_contract)
     for tick in range(1, 31):
         facts = {"policy_tokens": np.arange(tick, tick + 7), "task_remaining": tick / 8} if tick % 2 else {}
+        facts["task_stages"] = {"grasped": tick > 5} if tick % 2 else None
         writer.append(replace(make_step(tick), **facts))
     writer.abandon()
     path = recover_episode(writer.partial_path)
     episode = read_episode(path)
     assert episode.policy_tokens[[0, 1, 28]].tolist() == [list(range(1, 8)), [-1] * 7, list(range(29, 36))]
     np.testing.assert_array_equal(episode.task_remaining[[0, 1, 28]], np.float32([1 / 8, np.nan, 29 / 8]))
+    assert (episode.stage_names, episode.task_stages[[0, 1, 28], 0].tolist()) == (("grasped",), [0, -1, 1])
     assert verify_checksums(path) == []
 
 

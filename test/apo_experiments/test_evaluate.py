@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from apo_core.errors import AdapterError, ConfigError
-from apo_experiments.evaluate import choose_adapter, main, read_config, summary
+from apo_experiments.evaluate import choose_adapter, main, read_config, stage_text, summary
 from apo_experiments.rollouts import RolloutResult
 
 ROOT = Path(__file__).parents[2]
@@ -31,15 +31,22 @@ def test_the_summary_has_rate_and_interval():
     assert summary(results) == "9 of 10 succeeded: 90.0%, 95 % interval 59.6% .. 98.2%"
 
 
+def test_the_stages_count_trials_that_came_to_them_or_further():
+    stages = ["", "grasped", "lifted", "lifted"]
+    results = [RolloutResult(seed, False, 50, stage=stage) for seed, stage in enumerate(stages)]
+    assert stage_text("Lift", results) == "stages reached: grasped 3, lifted 2"
+
+
 def test_the_program_measures_the_shipped_base_policy(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     output = tmp_path / "outcomes.json"
     options = ["--n", "1", "--seed", "7", "--output", str(output), "--set", "horizon=12", "workers=1"]
     assert main(options) == 0
     out = capsys.readouterr().out
+    assert "stages reached: grasped 0, lifted 0" in out
     assert "0 of 1 succeeded" in out and "failures: 1 never closed the fingers" in out
     facts = json.loads(output.read_text())
-    assert facts["outcomes"] == [[7, False, 12, "never closed the fingers"]] and facts["adapter"] == 0
+    assert facts["outcomes"] == [[7, False, 12, "never closed the fingers", ""]] and facts["adapter"] == 0
 
 
 def test_the_program_measures_in_a_perturbed_setting(tmp_path, monkeypatch, capsys):

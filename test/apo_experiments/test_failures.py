@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from apo_core.tasks.expert import ExpertInput
+from apo_core.tasks.scene import ExpertInput
 from apo_core.tasks.specs import TASKS
 from apo_experiments.failures import FailureKind, Instant, count_text, failure_kind, instant
 
@@ -32,6 +32,31 @@ def closing(distance_m, yaw_rad):
 )
 def test_the_end_and_the_last_closing_decide(steps, kind):
     assert failure_kind(LIFT, steps) is kind
+
+
+def at(part, held=False):
+    return Instant(0.004, 0.05, held=held, closing=held, part=part)
+
+
+@pytest.mark.parametrize(
+    ("task", "steps", "kind"),
+    [
+        ("StackThree", [at(0, held=True), at(1), at(1)], FailureKind.NEVER_CLOSED),
+        ("StackThree", [at(0), at(1, held=True)], FailureKind.UNFINISHED),
+        ("StackThree", [at(0, held=True), at(1), at(0)], FailureKind.UNDONE),
+        ("Coffee", [at(0, held=True), at(1)], FailureKind.NOT_PUSHED),
+    ],
+)
+def test_the_part_that_was_not_done_decides(task, steps, kind):
+    assert failure_kind(TASKS[task], steps) is kind
+
+
+def test_an_instant_is_of_the_first_part_that_is_not_done():
+    cubes = {"cubeA": (0.0, 0.0, 0.87), "cubeB": (0.0, 0.0, 0.825), "cubeC": (0.1, 0.0, 0.82)}
+    objects = {name: np.array([*place, 0.0, 0.0, 0.0, 1.0]) for name, place in cubes.items()}
+    down = np.array([np.sqrt(0.5), np.sqrt(0.5), 0.0, 0.0])
+    found = instant(TASKS["StackThree"], ExpertInput(np.array([0.1, 0.0, 0.92]), down, 0.08, objects), np.zeros(7))
+    assert (found.part, found.distance_m) == (1, pytest.approx(0.1))
 
 
 def test_an_instant_is_measured_from_the_poses():

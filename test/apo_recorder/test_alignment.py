@@ -95,10 +95,12 @@ def test_command_of_a_task_that_did_not_run_is_left_out(exact, make_observation,
 
 def test_what_is_left_of_the_task_is_that_of_the_observation(exact, make_observation, make_command):
     for tick, remaining in ((1, 0.5), (2, None), (3, 0.25)):
-        exact.add_status(tick * TICK, True, remaining)
+        exact.add_status(tick * TICK, True, remaining, {"grasped": tick == 2})
         exact.add_observation(make_observation(tick * TICK))
         exact.add_command(make_command(tick))
-    assert [pairing.task_remaining for pairing in exact.ready(3 * TICK)] == [0.5, None, 0.25]
+    pairings = exact.ready(3 * TICK)
+    assert [pairing.task_remaining for pairing in pairings] == [0.5, None, 0.25]
+    assert [pairing.task_stages["grasped"] for pairing in pairings] == [False, True, False]
 
 
 def test_remaining_is_unknown_without_a_status_of_the_observation(make_observation, make_command):
@@ -107,7 +109,8 @@ def test_remaining_is_unknown_without_a_status_of_the_observation(make_observati
     alignment.add_command(make_command(1))
     alignment.add_status(TICK - 1, True, 0.5)
     alignment.add_status(TICK + 1, True, 0.25)
-    assert [pairing.task_remaining for pairing in alignment.ready(TICK)] == [None]
+    (pairing,) = alignment.ready(TICK)
+    assert (pairing.task_remaining, pairing.task_stages) == (None, None)
 
 
 def test_a_status_that_comes_after_its_command_is_waited_for(exact, make_observation, make_command):

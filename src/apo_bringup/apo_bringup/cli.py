@@ -17,7 +17,7 @@ from apo_bringup.stack.options import OPTIONS, check_contract, chosen_paths, is_
 from apo_core.config import parameters as configuration
 from apo_core.errors import ApoError, ConfigError
 from apo_core.ros.environment import check_environment
-from apo_core.tasks.specs import TASKS
+from apo_core.tasks.specs import task_spec
 
 
 def _add_demo_options(demo: argparse.ArgumentParser) -> None:
@@ -52,7 +52,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     shipped = "session_quick.yaml" if arguments.quick else "session.yaml"
     file = Path(arguments.config or nodes.share_dir() / "config" / shipped)
     config = configuration.load(SessionConfig, file, "session", configuration.parse_overrides(arguments.set))
-    spec = TASKS[config.task]
+    spec = task_spec(config.task)
     config = dataclasses.replace(config, instruction=config.instruction or spec.instruction)
     run_dir = Path(arguments.output or Path("runs") / time.strftime("%Y%m%d_%H%M%S"))
     expert_dir = Path(arguments.expert_dir or f"{spec.expert_dir}{config.perturbation.still.suffix}")
@@ -173,6 +173,7 @@ COMMANDS = {
     "evaluate": Command(
         "measure a policy alone on seeds of the simulation, base policy or adapter", "apo_experiments.evaluate"
     ),
+    "expert": Command("measure the scripted expert of a task in simulation", "apo_experiments.expert"),
     "chaos": Command(
         "the stack in simulation under a seeded schedule of faults, with a report of what held",
         "apo_bringup.chaos.chaos",

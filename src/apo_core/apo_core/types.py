@@ -148,6 +148,7 @@ class TaskProgress:
     last_observation_stamp_ns: int  # observation answered by the last executed command
     remaining: float | None = None  # what is left of the task, in its own unit; 0 nothing; None: unknown
     perturbation: str = ""  # what a simulation changes of the task's usual setting; empty: nothing
+    stages: Mapping[str, bool] | None = None  # {stage of the task, in order: whether it is reached}; None: unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,7 @@ class Step:
     clipped: str = ""  # contract limits that changed the action, comma separated
     policy_tokens: np.ndarray | None = None  # int32 (A,), emitted by the policy for policy_action; None: unknown
     task_remaining: float | None = None  # what is left of the task at the observation, in its own unit; None: unknown
+    task_stages: Mapping[str, bool] | None = None  # {stage, in order: reached at the observation}; None: unknown
 
 
 @dataclass(frozen=True, slots=True)

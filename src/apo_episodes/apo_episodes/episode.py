@@ -53,6 +53,8 @@ class Episode:
     schema_minor: int = SCHEMA_MINOR
     policy_tokens: np.ndarray | None = None  # int32 (T, A), -1 where unknown; None: the file has none
     task_remaining: np.ndarray | None = None  # float32 (T,), unit of the task, NaN where unknown; None: as above
+    stage_names: tuple[str, ...] = ()  # of the task, in order; empty: the file has none
+    task_stages: np.ndarray | None = None  # int8 (T, S), 1 where a stage is reached, -1 where unknown; None: as above
 
     @property
     def num_steps(self) -> int:
@@ -61,6 +63,20 @@ class Episode:
     @cached_property
     def takeovers(self) -> list[int]:
         return takeovers(self.sources)
+
+    @property
+    def furthest_stage(self) -> str:
+        """Name of the last stage that was ever reached; "" for none."""
+        if self.task_stages is None:
+            return ""
+        reached = np.flatnonzero((self.task_stages == 1).any(axis=0))
+        return self.stage_names[reached[-1]] if len(reached) else ""
+
+    def stages_at(self, step: int) -> dict[str, bool] | None:
+        """{stage: whether it is reached} at a step; None where it is unknown."""
+        if self.task_stages is None or (self.task_stages[step] < 0).any():
+            return None
+        return dict(zip(self.stage_names, (self.task_stages[step] == 1).tolist(), strict=True))
 
     @property
     def intervention_share(self) -> float:

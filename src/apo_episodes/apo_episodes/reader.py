@@ -69,6 +69,8 @@ def _read(path: Path, f: h5py.File, with_images: bool) -> Episode:
             "rejections": json.loads(attrs.get("rejections", "{}")),
             "policy_tokens": checked.optional("action/policy_tokens", (steps, size), "i4"),
             "task_remaining": checked.optional("task/remaining", (steps,), "f4"),
+            "stage_names": (stage_names := tuple(map(str, json.loads(attrs.get("stages", "[]"))))),
+            "task_stages": checked.optional("task/stages", (steps, len(stage_names)), "i1"),
         }
     return Episode(
         path=path,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from apo_core.config.parameters import group, parameter
 from apo_core.errors import ConfigError
 from apo_core.system.shipped_files import shipped
-from apo_core.tasks.specs import DEFAULT_TASK, TASKS, fill_from_task
+from apo_core.tasks.specs import DEFAULT_TASK, fill_from_task, task_names, task_spec
 from apo_experiments.rollouts import RolloutSettings
 from apo_sim_bridge.perturbation.settings import Perturbation
 
@@ -20,7 +20,7 @@ MAX_SEED = 2**31 - 1
 class EvaluationConfig:
     """How the success of a policy is measured: one episode per seed."""
 
-    task: str = parameter(DEFAULT_TASK.name, "task of the simulation", choices=tuple(TASKS))
+    task: str = parameter(DEFAULT_TASK.name, "task of the simulation", choices=task_names())
     contract_file: str = parameter("config/contract.yaml", "the contract")
     evaluation_episodes: int = parameter(100, "episodes for the base policy and for each method", low=1, high=100_000)
     evaluation_seed: int = parameter(50_000, "seed of the first evaluation episode", low=0, high=MAX_SEED)
@@ -42,7 +42,7 @@ class EvaluationConfig:
     @property
     def rollout(self) -> RolloutSettings:
         """How an episode runs."""
-        instruction = TASKS[self.task].instruction
+        instruction = task_spec(self.task).instruction
         return RolloutSettings(
             self.task,
             instruction,

@@ -14,7 +14,8 @@ import numpy as np
 
 from apo_core.actions import ANGULAR, LINEAR, shortened
 from apo_core.contract.specs import Limits
-from apo_core.tasks.specs import TASKS
+from apo_core.tasks.course import furthest_stage
+from apo_core.tasks.specs import task_spec
 from apo_experiments.chunk_driver import ChunkDriver, still
 from apo_experiments.failures import FailureKind, Instant, failure_kind, instant
 from apo_sim_bridge.perturbation.settings import Perturbation
@@ -54,6 +55,7 @@ class RolloutResult:
     success: bool
     steps: int
     failure: FailureKind | None = None  # of a trial without success
+    stage: str = ""  # the furthest one that the trial came to; "": none
 
 
 def evaluate_policy(
@@ -132,7 +134,7 @@ def _run(job: tuple[str, Adapter | None, RolloutSettings, int]) -> RolloutResult
     from apo_sim_bridge.config import SimBridgeConfig, sim_config
     from apo_sim_bridge.demonstrations.files import frame_observation
     from apo_sim_bridge.sim.env import SimEnv, SimFrame
-    from apo_sim_bridge.sim.ground_truth import expert_input
+    from apo_sim_bridge.sim.ground_truth import expert_input, task_stages
 
     if _worker.get("key") != (checkpoint, adapter, settings):
         torch.set_num_threads(1)
@@ -146,7 +148,7 @@ def _run(job: tuple[str, Adapter | None, RolloutSettings, int]) -> RolloutResult
             env=SimEnv(sim_config(bridge, contract)),
         )
     policy, env, contract = _worker["policy"], _worker["env"], _worker["contract"]
-    spec, instants = TASKS[settings.task], list[Instant]()
+    spec, instants, stages = task_spec(settings.task), list[Instant](), list[dict[str, bool]]()
     streams = settings.perturbation.streams
     images = FrameLink[tuple[int, SimFrame]](streams, contract.image_names, seed) if streams.holds_frames_back else None
     commands = CommandLink(streams, seed, still()) if streams.holds_commands_back else None
@@ -167,7 +169,8 @@ def _run(job: tuple[str, Adapter | None, RolloutSettings, int]) -> RolloutResult
         executed = command if commands is None else commands.through(command, step)
         # without delays images are seen once a chunk
         frame = env.step(executed, render=images is not None or driver.predicts_at(step + 1))
+        stages.append(task_stages(settings.task, frame))
         held = held + 1 if frame.success else 0
         if held >= settings.success_hold_steps:
-            return RolloutResult(seed, True, step + 1)
-    return RolloutResult(seed, False, settings.horizon, failure_kind(spec, instants))
+            return RolloutResult(seed, True, step + 1, stage=furthest_stage(stages))
+    return RolloutResult(seed, False, settings.horizon, failure_kind(spec, instants), furthest_stage(stages))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from apo_core.types import ExecutedCommand, Observation
@@ -20,6 +21,15 @@ class Pairing:
     command: ExecutedCommand
     observation: Observation | None
     task_remaining: float | None = None  # of task/status at that observation; None: unknown
+    task_stages: Mapping[str, bool] | None = None  # the same
+
+
+@dataclass(frozen=True, slots=True)
+class _Status:
+    stamp_ns: int
+    running: bool
+    remaining: float | None = None
+    stages: Mapping[str, bool] | None = None
 
 
 class CommandAlignment:
@@ -40,7 +50,7 @@ class CommandAlignment:
         self._expects_status = expects_status
         self._commands: deque[ExecutedCommand] = deque()
         self._observations: deque[Observation] = deque(maxlen=_OBSERVATIONS)
-        self._statuses: deque[tuple[int, bool, float | None]] = deque(maxlen=_STATUSES)
+        self._statuses: deque[_Status] = deque(maxlen=_STATUSES)
 
     @property
     def oldest_receive_ns(self) -> int | None:
@@ -58,10 +68,16 @@ class CommandAlignment:
         if not self._observations or observation.stamp_ns > self._observations[-1].stamp_ns:
             self._observations.append(observation)
 
-    def add_status(self, stamp_ns: int, running: bool, remaining: float | None = None) -> None:
-        """Stores the task status of an observation: whether commands that answer it run, and what is left."""
-        if not self._statuses or stamp_ns > self._statuses[-1][0]:
-            self._statuses.append((stamp_ns, running, remaining))
+    def add_status(
+        self,
+        stamp_ns: int,
+        running: bool,
+        remaining: float | None = None,
+        stages: Mapping[str, bool] | None = None,
+    ) -> None:
+        """Stores the task status of an observation: whether commands that answer it run, what is left, its stages."""
+        if not self._statuses or stamp_ns > self._statuses[-1].stamp_ns:
+            self._statuses.append(_Status(stamp_ns, running, remaining, stages))
 
     def add_command(self, command: ExecutedCommand) -> None:
         """Stores a command."""
@@ -87,7 +103,8 @@ class CommandAlignment:
                 observation, is_final = self._observation_for(command.observation_stamp_ns)
                 if not is_final and not overdue:
                     break
-                pairings.append(Pairing(command, observation, self._remaining_at(observation)))
+                status = self._status_at(observation)
+                pairings.append(Pairing(command, observation, status.remaining, status.stages))
             self._commands.popleft()
         return pairings
 
@@ -95,19 +112,19 @@ class CommandAlignment:
         """Whether the task ran at that observation; None: not known yet."""
         if not self._statuses:
             return None if self._expects_status else True
-        if self._statuses[-1][0] < stamp_ns:
+        if self._statuses[-1].stamp_ns < stamp_ns:
             return None
-        index = bisect_right(self._statuses, stamp_ns, key=lambda status: status[0])
-        return self._statuses[index - 1][1] if index else True
+        index = bisect_right(self._statuses, stamp_ns, key=lambda status: status.stamp_ns)
+        return self._statuses[index - 1].running if index else True
 
-    def _remaining_at(self, observation: Observation | None) -> float | None:
-        """What is left of the task at an observation; None without a status of the same stamp."""
+    def _status_at(self, observation: Observation | None) -> _Status:
+        """The task at an observation; nothing is known without a status of the same stamp."""
+        unknown = _Status(0, running=True)
         if observation is None:
-            return None
-        index = bisect_right(self._statuses, observation.stamp_ns, key=lambda status: status[0])
-        if not index or self._statuses[index - 1][0] != observation.stamp_ns:
-            return None
-        return self._statuses[index - 1][2]
+            return unknown
+        index = bisect_right(self._statuses, observation.stamp_ns, key=lambda status: status.stamp_ns)
+        status = self._statuses[index - 1] if index else unknown
+        return status if status.stamp_ns == observation.stamp_ns else unknown
 
     def _observation_for(self, stamp_ns: int) -> tuple[Observation | None, bool]:
         """The best observation so far, and whether it is final."""

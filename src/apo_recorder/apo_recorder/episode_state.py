@@ -119,6 +119,7 @@ class EpisodeState:
             clipped=command.clipped,
             policy_tokens=command.policy_tokens,
             task_remaining=pairing.task_remaining,
+            task_stages=pairing.task_stages,
         )
 
     @property

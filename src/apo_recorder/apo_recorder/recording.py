@@ -154,7 +154,7 @@ class Recording:
         self._perturbation = progress.perturbation
         if self._config.auto:
             self._follow(progress, now_ns, utc)
-        self._alignment.add_status(progress.stamp_ns, progress.running, progress.remaining)
+        self._alignment.add_status(progress.stamp_ns, progress.running, progress.remaining, progress.stages)
         self.advance(now_ns)
 
     def _follow(self, progress: TaskProgress, now_ns: int, utc: datetime) -> None:

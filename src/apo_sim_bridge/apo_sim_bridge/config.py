@@ -8,7 +8,7 @@ from apo_core.actions import SIZE
 from apo_core.config.parameters import group, parameter
 from apo_core.contract.contract import Contract
 from apo_core.errors import ConfigError
-from apo_core.tasks.specs import DEFAULT_TASK, TASKS, fill_from_task
+from apo_core.tasks.specs import DEFAULT_TASK, fill_from_task, task_names
 from apo_sim_bridge.perturbation.settings import Perturbation
 from apo_sim_bridge.sim.env import GRIPPER_CLOSED_M, GRIPPER_OPEN_M, SimConfig
 
@@ -29,7 +29,7 @@ class SimBridgeConfig:
         low=0.0,
         high=1000.0,
     )
-    task: str = parameter(DEFAULT_TASK.name, "task to simulate", choices=tuple(TASKS))
+    task: str = parameter(DEFAULT_TASK.name, "task to simulate", choices=task_names())
     cameras: tuple[str, ...] = parameter(
         ("agentview=agentview", "wrist=robot0_eye_in_hand"), "image of the contract = camera of the simulation"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from apo_sim_bridge.perturbation.settings import StreamPerturbation
@@ -19,6 +19,7 @@ class Tick:
     frame: SimFrame
     trial: Trial  # as it was then
     remaining_m: float  # path left to success; NaN: unknown
+    stages: Mapping[str, bool]  # of the task, in order, and whether each is reached
 
 
 class LateTicks:
@@ -34,11 +35,11 @@ class LateTicks:
         self._link: FrameLink[Tick] | None = None
         self._trial = -1
 
-    def sense(self, frame: SimFrame, trial: Trial, remaining_m: float) -> Tick:
+    def sense(self, frame: SimFrame, trial: Trial, remaining_m: float, stages: Mapping[str, bool]) -> Tick:
         """The tick at hand; the images of a running trial go on their way."""
         if not self._streams.holds_frames_back:
-            return Tick(frame, trial, remaining_m)
-        tick = Tick(frame, copy.copy(trial), remaining_m)
+            return Tick(frame, trial, remaining_m, stages)
+        tick = Tick(frame, copy.copy(trial), remaining_m, stages)
         if trial.number != self._trial or self._link is None:
             self._link, self._trial = FrameLink(self._streams, self._cameras, trial.seed), trial.number
         if trial.running:

@@ -26,7 +26,7 @@ from apo_sim_bridge.pending_command import Execution, PendingCommand
 from apo_sim_bridge.perturbation.streams import CommandLink
 from apo_sim_bridge.ros.frame_publisher import GRIPPER_JOINT, FramePublisher
 from apo_sim_bridge.sim.env import GRIPPER_CLOSED_M, GRIPPER_OPEN_M, SimEnv
-from apo_sim_bridge.sim.ground_truth import task_remaining
+from apo_sim_bridge.sim.ground_truth import task_remaining, task_stages
 from apo_sim_bridge.trial import Trial, TrialRules
 
 REJECTIONS = 20  # commands in a row with a wrong stamp after which a warning is logged
@@ -66,7 +66,7 @@ class SimBridgeNode(Node):
         self._tick_ns = 0  # steady time at which the current tick was published first
         self._due_stamp_ns: int | None = None  # tick that waits for its time, answered or not to be
         self._late = LateTicks(config.perturbation.streams, contract.image_names)
-        self._now = self._late.sense(self._frame, self._trial, math.nan)
+        self._now = self._late.sense(self._frame, self._trial, math.nan, {})
         self._shown: Tick | None = None  # lockstep: the tick that waits for its answer
         self._due_timer = self.create_timer(1.0, self._on_due, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._due_timer.cancel()
@@ -213,12 +213,14 @@ class SimBridgeNode(Node):
         trial, is_new = self._trial, self._trial.stamp_ns != self._tick_stamp_ns
         if is_new:
             self._tick_stamp_ns, self._tick_ns = trial.stamp_ns, time.monotonic_ns()
-            self._now = self._late.sense(self._frame, trial, task_remaining(self._config.task, self._frame))
+            task, frame = self._config.task, self._frame
+            self._now = self._late.sense(frame, trial, task_remaining(task, frame), task_stages(task, frame))
         if self._config.lockstep:
             self._publish_whole(is_new)
         else:
             images = self._late.images(self._now)
-            self._publisher.publish(self._frame, trial, self._now.remaining_m, with_images=images is None)
+            now = self._now
+            self._publisher.publish(self._frame, trial, now.remaining_m, now.stages, with_images=images is None)
             for tick, names in images or ():
                 for name in names:
                     self._publisher.publish_image(name, tick.frame, tick.trial.stamp_ns)
@@ -231,7 +233,7 @@ class SimBridgeNode(Node):
             self._wait(0, self._tick_ns + self._shortest_tick_ns - time.monotonic_ns())
             return
         self._shown = tick
-        self._publisher.publish(tick.frame, tick.trial, tick.remaining_m, self._trial.stamp_ns)
+        self._publisher.publish(tick.frame, tick.trial, tick.remaining_m, tick.stages, self._trial.stamp_ns)
 
     def _command_link(self, seed: int) -> CommandLink[Execution] | None:
         """The way of the commands of a trial to the arm; None: they are executed at once."""

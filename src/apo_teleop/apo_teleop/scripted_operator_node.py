@@ -12,7 +12,7 @@ from sensor_msgs.msg import JointState
 from apo_core.errors import ConfigError, ObservationError
 from apo_core.ros.conversions import pose_to_array, state_from_msg, to_ns
 from apo_core.ros.qos import COMMANDS
-from apo_core.tasks.expert import ExpertInput
+from apo_core.tasks.scene import ExpertInput
 from apo_core.types import OperatorEvent
 from apo_interfaces.msg import ControlStatus, TaskStatus
 from apo_teleop.devices.config import SCRIPTED

@@ -5,7 +5,9 @@ import pytest
 
 from apo_core.actions import CLOSED, OPEN
 from apo_core.rotations import canonical_quaternion, matrix_from_quaternion, rotation_between, wrap_angle
-from apo_core.tasks.expert import ExpertInput, Phase, make_expert, progress
+from apo_core.tasks.course import progress
+from apo_core.tasks.expert import Phase, make_expert
+from apo_core.tasks.scene import ExpertInput
 
 DOWNWARD = np.array([np.sqrt(0.5), np.sqrt(0.5), 0.0, 0.0])  # fingers along y
 CUBE_Z = 0.82

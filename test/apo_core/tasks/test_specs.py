@@ -25,17 +25,18 @@ def test_rows_have_names_of_their_own():
 
 
 def test_the_grasp_uses_objects_of_the_task(spec):
-    assert spec.grasp.object_name in spec.objects
-    assert spec.grasp.obstacle in (None, *spec.objects)
     objects = {name: pose(0.1 * i, 0.0, 0.8) for i, name in enumerate(spec.objects)}
-    held = objects[spec.grasp.object_name]
-    assert spec.grasp.place(held, objects).shape == (3,)
-    assert spec.grasp.placed(held, objects) is False
+    for grasp in spec.grasps:
+        assert {grasp.object_name, *grasp.obstacles} <= set(spec.objects)
+        assert {grasp.fingers_of, grasp.place_object} <= {None, *spec.objects}
+        held = objects[grasp.object_name]
+        assert grasp.place(held, objects).shape == (3,)
+        assert grasp.placed(held, objects) is False
 
 
 def test_numbers_are_within_reason(spec):
     assert spec.max_position_range_scale >= 1.0 and 1 <= spec.horizon <= spec.demonstration_steps
-    assert 0.0 < spec.grasp.width < spec.grasp.open_width <= 0.08
+    assert all(0.0 < grasp.width < grasp.open_width <= 0.08 for grasp in spec.grasps)
 
 
 def test_a_stacked_cube_is_placed():

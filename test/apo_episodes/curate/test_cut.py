@@ -98,4 +98,5 @@ def test_optional_facts_survive_a_cut(write, with_facts, tmp_path):
     assert parts[0].policy_tokens is None and parts[0].task_remaining is None
     np.testing.assert_array_equal(np.concatenate([part.policy_tokens for part in parts[1:]]), whole.policy_tokens[1:])
     np.testing.assert_array_equal(np.concatenate([part.task_remaining for part in parts[1:]]), whole.task_remaining[1:])
+    np.testing.assert_array_equal(np.concatenate([part.task_stages for part in parts[1:]]), whole.task_stages[1:])
     assert all(verify_checksums(path) == [] and validate(path).faults == [] for path in paths)

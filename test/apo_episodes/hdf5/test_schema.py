@@ -58,7 +58,7 @@ def test_a_file_holds_the_datasets_of_the_schema(write, with_facts, compression)
 
 
 def test_unknown_optional_facts_have_no_dataset(write):
-    path = write("PH", change=lambda _, step: replace(step, policy_tokens=None, task_remaining=None))
+    path = write("PH", change=lambda _, step: replace(step, policy_tokens=None, task_remaining=None, task_stages=None))
     with h5py.File(path) as f:
         names = set(dataset_names(f))
     assert not names & {name for name, (_, meaning) in SCHEMA.items() if "optional" in meaning}

@@ -68,7 +68,7 @@ def test_it_finds_the_square_in_scenes_it_never_saw():
     steps = []
     trained = policy()
     decoder = {name: value.clone() for name, value in trained.model.language_model.state_dict().items()}
-    errors = pretrain_vision(trained, views(), SETTINGS, np.pi / 2, lambda step, loss, seconds: steps.append(step))
+    errors = pretrain_vision(trained, views(), SETTINGS, (np.pi / 2,), lambda step, loss, seconds: steps.append(step))
     # a guess of the middle is 33 mm off
     assert errors.sideways_mm < 8.0 and errors.frames == 40
     assert steps == list(range(1, 251))
@@ -79,13 +79,15 @@ def test_it_finds_the_square_in_scenes_it_never_saw():
 
 def test_it_finds_the_yaw():
     # a guess is 45 degrees off
-    assert pretrain_vision(policy(), bars(), SETTINGS, np.pi).yaw_deg < 8.0
+    assert pretrain_vision(policy(), bars(), SETTINGS, (np.pi,)).yaw_deg < 8.0
 
 
 def test_the_same_seed_gives_the_same_weights():
     settings = dataclasses.replace(SETTINGS, steps=5)
     first, second = policy(), policy()
-    assert pretrain_vision(first, views(), settings, np.pi / 2) == pretrain_vision(second, views(), settings, np.pi / 2)
+    assert pretrain_vision(first, views(), settings, (np.pi / 2,)) == pretrain_vision(
+        second, views(), settings, (np.pi / 2,)
+    )
     for one, other in zip(first.model.parameters(), second.model.parameters(), strict=True):
         assert torch.equal(one, other)
 
@@ -93,4 +95,4 @@ def test_the_same_seed_gives_the_same_weights():
 def test_a_loss_that_is_not_finite_stops_it():
     bad = dataclasses.replace(views(4, 5), targets=np.full((20, 9), np.nan, np.float32))
     with pytest.raises(ArithmeticError, match="vision_learning_rate"):
-        pretrain_vision(policy(), bad, SETTINGS, np.pi / 2)
+        pretrain_vision(policy(), bad, SETTINGS, (np.pi / 2,))

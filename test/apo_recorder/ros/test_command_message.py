@@ -45,3 +45,15 @@ def test_progress_holds_the_setting_of_the_simulation():
 
 def test_what_is_left_is_unknown_where_it_is_not_reported():
     assert progress_from_msg(TaskStatus()).remaining is None
+
+
+def test_progress_holds_the_stages_in_their_order():
+    message = TaskStatus(stages=["grasped", "lifted"], stages_reached=[True, False])
+    assert list(progress_from_msg(message).stages.items()) == [("grasped", True), ("lifted", False)]
+
+
+@pytest.mark.parametrize(
+    ("names", "reached"), [([], []), (["grasped"], []), ([], [True]), (["grasped", "grasped"], [True, True])]
+)
+def test_malformed_stages_are_unknown(names, reached):
+    assert progress_from_msg(TaskStatus(stages=names, stages_reached=reached)).stages is None

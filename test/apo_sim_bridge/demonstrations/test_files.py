@@ -7,7 +7,7 @@ import pytest
 
 from apo_core.contract.contract import load_contract
 from apo_core.errors import ConfigError
-from apo_core.tasks.expert import progress
+from apo_core.tasks.course import progress
 from apo_core.types import ControlSource, EpisodeKind, Outcome
 from apo_episodes.reader import read_episode
 from apo_sim_bridge.demonstrations.collect import NoiseBursts

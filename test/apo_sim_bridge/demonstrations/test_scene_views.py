@@ -44,7 +44,7 @@ def test_a_cube_repeats_every_quarter_turn():
 
 
 def test_a_task_without_an_expert_has_none():
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match="Juggle"):
         view_targets("Juggle", frame(0.0))
 
 

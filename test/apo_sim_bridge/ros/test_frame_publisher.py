@@ -15,6 +15,7 @@ from apo_sim_bridge.sim.env import SimFrame
 from apo_sim_bridge.trial import Trial, TrialRules
 
 SENSORS = sensors("reliable")
+STAGES = {"grasped": True, "stacked": False}
 
 
 class Node:
@@ -76,7 +77,7 @@ def trial():
 
 
 def test_clock_comes_first_and_task_status_last(publisher, node, frame, trial):
-    publisher.publish(frame, trial, 0.25)
+    publisher.publish(frame, trial, 0.25, STAGES)
     topics = [topic for topic, _ in node.published]
     assert topics[0] == "/clock" and topics[-1] == "task/status"
     assert sorted(topics) == sorted(node.qos) and len(topics) == 8
@@ -85,7 +86,7 @@ def test_clock_comes_first_and_task_status_last(publisher, node, frame, trial):
 
 
 def test_all_messages_have_the_stamp_of_the_trial(publisher, node, frame, trial):
-    publisher.publish(frame, trial, 0.25)
+    publisher.publish(frame, trial, 0.25, STAGES)
     messages = dict(node.published)
     assert to_ns(messages.pop("/clock").clock) == trial.stamp_ns == 5_050_000_000
     assert {to_ns(message.header.stamp) for message in messages.values()} == {trial.stamp_ns}
@@ -95,7 +96,7 @@ def test_all_messages_have_the_stamp_of_the_trial(publisher, node, frame, trial)
 
 
 def test_a_frame_is_published_as_it_is(publisher, node, frame, trial):
-    publisher.publish(frame, trial, 0.25)
+    publisher.publish(frame, trial, 0.25, STAGES)
     messages = dict(node.published)
     assert bytes(messages["wrist/image_raw"].data) == frame.images["wrist"].tobytes()
     joints = messages["joint_states"]
@@ -109,11 +110,12 @@ def test_a_frame_is_published_as_it_is(publisher, node, frame, trial):
 
 
 def test_task_status_is_that_of_the_trial(publisher, node, frame, trial):
-    publisher.publish(frame, trial, 0.25)
+    publisher.publish(frame, trial, 0.25, STAGES)
     status = dict(node.published)["task/status"]
     assert (status.seed, status.trial, status.step, status.remaining) == (7, 1, 1, 0.25)
     assert (status.running, status.success, status.truncated) == (True, False, False)
     assert to_ns(status.last_observation_stamp) == 5_000_000_000
+    assert (list(status.stages), list(status.stages_reached)) == (["grasped", "stacked"], [True, False])
 
 
 def test_a_late_frame_keeps_its_stamp_and_time_goes_on(publisher, node, frame, trial):
@@ -140,7 +142,7 @@ def test_the_setting_is_in_the_task_status(node, frame, trial):
 
 
 def test_unknown_path_is_nan(publisher, node, frame, trial):
-    publisher.publish(frame, trial, math.nan)
+    publisher.publish(frame, trial, math.nan, {})
     assert math.isnan(dict(node.published)["task/status"].remaining)
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from apo_core.tasks.expert import progress
+from apo_core.tasks.course import progress
 from apo_sim_bridge.sim.env import SimFrame
-from apo_sim_bridge.sim.ground_truth import expert_input, task_remaining
+from apo_sim_bridge.sim.ground_truth import expert_input, task_remaining, task_stages
 
 CUBE = np.array([0.1, 0.0, 0.83, 0.0, 0.0, 0.0, 1.0])
 FRAME = SimFrame(
@@ -36,3 +36,7 @@ def test_path_left_is_the_progress_of_the_expert():
 def test_unknown_task_is_an_error():
     with pytest.raises(ValueError, match="task = 'Wipe' is not one of"):
         task_remaining("Wipe", FRAME)
+
+
+def test_stages_are_those_of_the_frame():
+    assert task_stages("Lift", FRAME) == {"grasped": False, "lifted": False}

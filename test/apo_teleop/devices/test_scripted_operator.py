@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from apo_core.errors import ObservationError
-from apo_core.tasks.expert import ExpertInput, make_expert
+from apo_core.tasks.expert import make_expert
+from apo_core.tasks.scene import ExpertInput
 from apo_teleop.devices.scripted_operator import (
     ScriptedConfig,
     ScriptedInput,
@@ -291,6 +292,55 @@ def test_objects_go_by_the_names_of_their_task():
     assert list(see_objects("Stack", [pose, pose])) == ["cubeA", "cubeB"]
     with pytest.raises(ObservationError, match=r"has 1 poses, task Stack has \('cubeA', 'cubeB'\)"):
         see_objects("Stack", [pose])
+
+
+STACK = {"cubeA": (0.0, 0.1, 0.82), "cubeB": (0.05, -0.05, 0.825), "cubeC": (-0.1, 0.0, 0.82)}
+A_ON_B = {**STACK, "cubeA": (0.05, -0.05, 0.87)}
+
+
+def watch_stack(instants, **config):
+    """Whether the operator drives, per (places of the cubes, hand) of StackThree; the fingers are open."""
+    settings = {**QUIET, "reaction_s": 0.0, "takeover_step": 0, **config}
+    operator = ScriptedOperator(ScriptedConfig(task="StackThree", **settings), PERIOD)
+    active = []
+    for index, (places, hand) in enumerate(instants):
+        objects = {name: np.array([*place, 0.0, 0.0, 0.0, 1.0]) for name, place in places.items()}
+        state = ExpertInput(np.array(hand), DOWN, 0.08, objects)
+        active.append(operator.step(ScriptedInput(index * PERIOD, state, 1, 5, index, True)).active)
+    return active
+
+
+def test_a_policy_that_undoes_a_part_is_taken_over():
+    towards_c = [(A_ON_B, (0.05 - 0.03 * i, -0.05, 0.98)) for i in range(4)]
+    fallen = [({**A_ON_B, "cubeA": (0.12, -0.05, 0.82)}, (-0.07, -0.05, 0.98))] * 4
+    assert watch_stack([*towards_c, *fallen]) == [False] * 6 + [True] * 2
+
+
+def test_the_next_part_has_its_own_steps_until_a_late_takeover():
+    # 1.5 times as patient as the parameter: 15 steps to grasp the first cube, 15 more for the second one
+    to_a = [(STACK, (0.0, 0.1 - 0.01 * (12 - i), 0.98)) for i in range(12)]
+    to_c = [(A_ON_B, (0.05 - 0.005 * i, -0.05, 0.98)) for i in range(20)]
+    active = watch_stack([*to_a, *to_c], takeover_step=10)
+    assert active == [False] * 27 + [True] * 5
+
+
+def lid_state(angle_deg, hand):
+    turn, half = np.deg2rad(-30.0) / 2, np.deg2rad(angle_deg) / 2
+    yaw = np.array([0.0, 0.0, np.sin(turn), np.cos(turn)])
+    tilt = np.array([np.cos(turn) * np.sin(half), np.sin(turn) * np.sin(half), np.sin(turn) * np.cos(half)])
+    objects = {
+        "pod": np.array([0.053, -0.0082, 0.981, 0.0, 0.0, 0.0, 1.0]),
+        "machine": np.array([0.0, -0.1, 0.9105, *yaw]),
+        "lid": np.array([0.03, -0.048, 1.0165, *tilt, np.cos(turn) * np.cos(half)]),
+    }
+    return ExpertInput(np.array(hand), DOWN, 0.0, objects)
+
+
+def test_closed_fingers_that_push_a_lid_are_no_misgrasp_but_may_stall():
+    operator = ScriptedOperator(ScriptedConfig(task="Coffee", **{**QUIET, "reaction_s": 0.0}), PERIOD)
+    state = lid_state(120.0, (0.03, -0.05, 1.15))
+    ticks = [ScriptedInput(i * PERIOD, state, 1, 5, i, True) for i in range(17)]
+    assert [operator.step(tick).active for tick in ticks] == [False] * 16 + [True]
 
 
 def latched_ticks(operator, count: int, first: int = 0) -> list:

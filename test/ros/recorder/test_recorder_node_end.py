@@ -96,6 +96,7 @@ def test_auto_turns_every_trial_into_an_episode(launch, cell, episodes):
             cell.tick(tick)  # the answer to the last observation is not executed any more
             facts = {"success": over and success, "truncated": over and not success}
             facts["remaining"] = math.nan if tick == 11 else tick / 8
+            facts |= {"stages": ["grasped", "stacked"], "stages_reached": [tick % 20 > 10, False]}
             last = to_stamp((tick - 1) * PERIOD_NS)
             cell.status(tick, trial, not over, last_observation_stamp=last, **facts)
     cell.spin_until(lambda: [event.event for event in cell.events].count("SAVED") == 2)
@@ -103,6 +104,8 @@ def test_auto_turns_every_trial_into_an_episode(launch, cell, episodes):
     assert first.ticks.tolist() == [10, 11, 12] and second.ticks.tolist() == [30, 31, 32]
     np.testing.assert_array_equal(first.task_remaining, [10 / 8, np.nan, 12 / 8])
     assert second.task_remaining.tolist() == [30 / 8, 31 / 8, 32 / 8]
+    assert first.stage_names == second.stage_names == ("grasped", "stacked")
+    assert first.task_stages.tolist() == second.task_stages.tolist() == [[0, 0], [1, 0], [1, 0]]
     assert first.outcome == EpisodeOutcome(Outcome.SUCCESS, "task_success", terminated=True, truncated=False)
     assert second.outcome == EpisodeOutcome(Outcome.FAILURE, "step_limit", terminated=False, truncated=True)
     assert (first.info.task, first.info.seed, second.info.seed) == ("Stack", 61, 62)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from apo_core.config.parameters import group, parameter
 from apo_core.errors import ConfigError
-from apo_core.tasks.specs import DEFAULT_TASK, TASKS, fill_from_task
+from apo_core.tasks.specs import DEFAULT_TASK, fill_from_task, task_names
 from apo_core.types import Purpose
 from apo_sim_bridge.demonstrations.files import TRIES_PER_EPISODE
 from apo_sim_bridge.perturbation.settings import Perturbation
@@ -17,7 +17,7 @@ from apo_sim_bridge.perturbation.settings import Perturbation
 class SessionConfig:
     """Parameters of `apo demo` (config/session.yaml)."""
 
-    task: str = parameter(DEFAULT_TASK.name, "task of the simulation", choices=tuple(TASKS))
+    task: str = parameter(DEFAULT_TASK.name, "task of the simulation", choices=task_names())
     instruction: str = parameter("", "instruction given to the policy; empty: the usual one of the task")
     rounds: int = parameter(3, "deploy-train-reload rounds", low=1, high=1000)
     episodes_per_round: int = parameter(12, "deployment episodes a round", low=1, high=10000)

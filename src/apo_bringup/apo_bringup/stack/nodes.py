@@ -14,7 +14,7 @@ from ament_index_python.packages import get_package_prefix, get_package_share_di
 from apo_core.config.parameters import ros_parameters, sections
 from apo_core.errors import ConfigError
 from apo_core.ros.environment import transport_environment
-from apo_core.tasks.specs import DEFAULT_TASK, TASKS
+from apo_core.tasks.specs import DEFAULT_TASK, task_spec
 
 _NAMESPACE = re.compile(r"([A-Za-z_]\w*(/[A-Za-z_]\w*)*)?", re.ASCII)
 
@@ -108,7 +108,7 @@ def base_policy_dir(task: str) -> Path:
     Raises:
         ConfigError: neither exists.
     """
-    name = TASKS[task].checkpoint_dir
+    name = task_spec(task).checkpoint_dir
     folders = [share_dir() / name, Path.cwd() / name]
     found = next((folder for folder in folders if folder.is_dir()), None)
     if found is None:

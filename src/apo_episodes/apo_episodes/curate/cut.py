@@ -110,4 +110,5 @@ def iterate_steps(episode: Episode) -> Iterator[Step]:
                 clipped=episode.clipped[index] if episode.clipped else "",
                 policy_tokens=None if tokens is None else tokens[index],
                 task_remaining=None if remaining is None else float(remaining[index]),
+                task_stages=episode.stages_at(index),
             )

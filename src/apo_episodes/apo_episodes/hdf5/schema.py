@@ -6,7 +6,7 @@ from apo_core.types import ControlSource
 
 SCHEMA_NAME = "apo.episode"
 SCHEMA_VERSION = 2
-SCHEMA_MINOR = 1  # a reader of version 2 reads every minor
+SCHEMA_MINOR = 2  # a reader of version 2 reads every minor
 # dataset -> (dtype, meaning); T steps, A action dimensions, N bytes. Images and state follow the contract.
 SCHEMA = {
     "observation/images/<camera>": ("image", "(T, H, W, C) uint8 rgb or grey, uint16 depth"),
@@ -29,6 +29,10 @@ SCHEMA = {
     "control/chunk_stamp_ns": ("int64", "(T,) observation behind action/policy; 0 without one"),
     "control/receive_ns": ("int64", "(T,) steady clock of the recorder on arrival"),
     "task/remaining": ("float32", "(T,) since 2.1, optional: what is left of the task, in its own unit; NaN unknown"),
+    "task/stages": (
+        "int8",
+        "(T, S) since 2.2, optional: 1 where a stage of `stages` is reached; -1 unknown",
+    ),
 }
 MAX_STEPS = 10_000_000
 SOURCES = {source.value: code for code, source in enumerate(ControlSource)}

@@ -27,7 +27,7 @@ from apo_episodes.hdf5.image_codec import PackedFrame, dataset_options, is_jpeg,
 from apo_episodes.hdf5.schema import SCHEMA_MINOR, SCHEMA_NAME, SCHEMA_VERSION, SOURCES
 
 ROWS_PER_FLUSH = 20
-_TOKENS, _REMAINING = "action/policy_tokens", "task/remaining"
+_TOKENS, _REMAINING, _STAGES = "action/policy_tokens", "task/remaining", "task/stages"
 
 
 def step_row(step: Step, contract: Contract) -> dict[str, object]:
@@ -58,6 +58,8 @@ def step_row(step: Step, contract: Contract) -> dict[str, object]:
         row[_TOKENS] = tokens
     if step.task_remaining is not None and 0 <= step.task_remaining < math.inf:
         row[_REMAINING] = float(step.task_remaining)
+    if step.task_stages:
+        row[_STAGES] = {name: bool(reached) for name, reached in step.task_stages.items()}
     return row
 
 
@@ -84,6 +86,7 @@ class Hdf5Writer:
         self._texts: dict[str, list[bytes]] = {"control/reason": [], "control/clipped": []}  # written at the end
         # of every step, None where unknown; written at the end if any is known
         self._optional: dict[str, list[object]] = {_TOKENS: [], _REMAINING: []}
+        self._stages: list[dict[str, bool] | None] = []  # the same
         self._unknown: dict[str, np.ndarray] = {
             _TOKENS: np.full(contract.action.size, -1, np.int32),
             _REMAINING: np.array(np.nan, np.float32),
@@ -184,6 +187,7 @@ class Hdf5Writer:
             texts += [row.pop(name).encode() for row in self._rows]
         for name, values in self._optional.items():
             values += [row.pop(name, None) for row in self._rows]
+        self._stages += [row.pop(_STAGES, None) for row in self._rows]
         for name in self._rows[0]:
             self._extend(name, start, np.array([row[name] for row in self._rows], self._datasets[name].dtype))
         self._rows.clear()
@@ -225,6 +229,7 @@ class Hdf5Writer:
             options = {"maxshape": (None,), "chunks": (256,), "compression": "gzip", "compression_opts": 1}
             self._file.create_dataset(name, data=values.astype(kind), **options)
         self._write_optional()
+        self._write_stages()
         self._attributes(
             outcome=outcome.outcome.value,
             outcome_reason=outcome.reason,
@@ -256,6 +261,18 @@ class Hdf5Writer:
             column = np.array([unknown if value is None else value for value in values], unknown.dtype)
             chunks = (256, *unknown.shape)
             self._file.create_dataset(name, data=column, maxshape=(None, *unknown.shape), chunks=chunks)
+
+    def _write_stages(self) -> None:
+        """The stages of the first step that has any; a step with others is unknown."""
+        steps = self._stages[: self._steps]
+        names = next((list(stages) for stages in steps if stages), None)
+        if names is None:
+            return
+        unknown = [-1] * len(names)
+        rows = [list(stages.values()) if stages and list(stages) == names else unknown for stages in steps]
+        column = np.array(rows, np.int8)
+        self._file.create_dataset(_STAGES, data=column, maxshape=(None, len(names)), chunks=(256, len(names)))
+        self._attributes(stages=json.dumps(names))
 
     def close(self) -> None:
         """Closes the file as it is."""

@@ -121,6 +121,7 @@ def describe(episode: Episode, rule: LabelRule) -> dict[str, Any]:
         "reasons": dict(Counter(episode.reasons).most_common()),
         "policy_token_steps": int((tokens >= 0).all(axis=1).sum()) if tokens is not None else 0,
         "task_remaining": {"first": known[0], "last": known[-1], "steps": len(known)} if known else {},
+        "furthest_stage": episode.furthest_stage,
         "takeover_steps": list(episode.takeovers),
         "label_rule": {name: getattr(rule, name) for name in rule.__dataclass_fields__},
         "undesirable_windows": [{**asdict(w), "steps": w.steps} for w in episode.undesirable_windows(rule)],

@@ -77,6 +77,10 @@ def _finite(episode: Episode) -> Iterator[tuple[bool, str]]:
         wrong = np.isinf(values).any(axis=1) | (np.isnan(values).any(axis=1) & ~np.isnan(values).all(axis=1))
         if wrong.any():
             yield True, f"action/{name} is neither finite nor absent (NaN in every dimension): {_steps(wrong)}"
+    if episode.task_stages is not None:
+        wrong = ~np.isin(episode.task_stages, (-1, 0, 1)).all(axis=1)
+        if wrong.any():
+            yield True, f"task/stages is neither unknown (-1) nor 0 or 1: {_steps(wrong)}"
     if episode.task_remaining is not None:
         wrong = np.isinf(episode.task_remaining) | (episode.task_remaining < 0)
         if wrong.any():

@@ -17,7 +17,7 @@ from apo_core.contract.contract import Contract, load_contract
 from apo_core.errors import ApoError, ConfigError
 from apo_core.system.shipped_files import shipped
 from apo_core.system.terminal import LiveLine
-from apo_core.tasks.specs import DEFAULT_TASK, TASKS, fill_from_task
+from apo_core.tasks.specs import DEFAULT_TASK, fill_from_task, task_names, task_spec
 from apo_core.wilson import wilson_interval
 from apo_episodes.reader import read_episode
 from apo_experiments.base_policy.behaviour_cloning import (
@@ -44,7 +44,7 @@ VIEWS_FILE = "scene_views.npz"  # beside the demonstrations
 class BasePolicyConfig:
     """Everything the base policy depends on."""
 
-    task: str = parameter(DEFAULT_TASK.name, "task of the simulation", choices=tuple(TASKS))
+    task: str = parameter(DEFAULT_TASK.name, "task of the simulation", choices=task_names())
     contract_file: str = parameter("config/contract.yaml", "the contract")
     demonstrations: str = parameter("data/base_policy", "folder with a folder of demonstrations for each task")
     output: str = parameter("", "checkpoint folder to write; empty: `models/<task>_base`")
@@ -106,7 +106,7 @@ class BasePolicyConfig:
 
     def __post_init__(self) -> None:
         fill_from_task(self, "horizon", "success_hold_steps")
-        object.__setattr__(self, "output", self.output or TASKS[self.task].checkpoint_dir)
+        object.__setattr__(self, "output", self.output or task_spec(self.task).checkpoint_dir)
         if 0 < self.vision_scenes < FEWEST_SCENES:
             fault = (
                 f"vision_scenes = {self.vision_scenes} must be 0 or at least {FEWEST_SCENES}, to have one to measure on"
@@ -121,7 +121,7 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
         ApoError: a fault in the settings, the data or the simulation.
         OSError: a folder cannot be written to.
     """
-    from apo_sim_bridge.demonstrations.collect import NoiseBursts
+    from apo_sim_bridge.demonstrations.collect import NoiseBursts, scaled_noise
     from apo_sim_bridge.demonstrations.files import ensure_demonstrations
 
     line, noise = LiveLine(repeat_s=PROGRESS_S), NoiseBursts()
@@ -131,7 +131,7 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
         fault = f"output = {config.output} holds a checkpoint: name another folder, or set overwrite"
         raise ConfigError("base policy", [f"{fault} ({CONFIG_FILE})"])
     Path(config.output).mkdir(parents=True, exist_ok=True)  # fails early where it cannot be written before training
-    folder = Path(config.demonstrations) / TASKS[config.task].folder
+    folder = Path(config.demonstrations) / task_spec(config.task).folder
     wanted = config.episodes + config.held_out_episodes
     paths = ensure_demonstrations(
         config.task, folder, wanted, config.episode_seed, noise, contract=contract, progress=line.update
@@ -185,9 +185,9 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "made_by": "apo base-policy",
         "task": config.task,
-        "instruction": TASKS[config.task].instruction,
+        "instruction": task_spec(config.task).instruction,
         "recipe": recipe,
-        "noise": dataclasses.asdict(noise),
+        "noise": dataclasses.asdict(scaled_noise(noise, config.task)),
         "frames": data.num_frames,
         "vision": vision,
         "final_loss_nats": round(smoothed[-1], 4),
@@ -200,7 +200,7 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
     statistics = statistics_of(data, contract.sha256)
     save_checkpoint(Path(config.output), small_vla(policy), policy.tokenizer, statistics, facts)
     if config.evaluate:
-        facts["evaluation"] = _evaluate(config, TASKS[config.task].instruction, line)
+        facts["evaluation"] = _evaluate(config, task_spec(config.task).instruction, line)
         write_manifest(Path(config.output), facts)
     return read_manifest(Path(config.output))
 
@@ -214,7 +214,7 @@ def _pretrain_vision(
     config: BasePolicyConfig, policy: VlaPolicy, contract: Contract, folder: Path, line: LiveLine
 ) -> dict[str, Any]:
     """Trains the image encoders on random scenes; returns the errors that are left on scenes not trained on."""
-    from apo_sim_bridge.demonstrations.scene_views import SceneViewSettings, ensure_scene_views
+    from apo_sim_bridge.demonstrations.scene_views import SceneViewSettings, ensure_scene_views, view_symmetries
 
     scenes = SceneViewSettings(config.task, config.vision_scenes, config.vision_seed, config.cameras, config.state_keys)
     views = ensure_scene_views(scenes, folder / VIEWS_FILE, contract, line.update)
@@ -227,7 +227,7 @@ def _pretrain_vision(
     settings = OptimizerSettings(
         config.vision_steps, config.vision_batch_size, config.vision_learning_rate, *_shared(config)
     )
-    errors = pretrain_vision(policy, views, settings, TASKS[config.task].grasp.grasp_symmetry, report)
+    errors = pretrain_vision(policy, views, settings, view_symmetries(config.task), report)
     line.note(
         f"vision: {errors.sideways_mm:.1f} mm sideways, {errors.height_mm:.1f} mm in height, {errors.yaw_deg:.0f} deg"
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from apo_sim_bridge.demonstrations.scene_views import SceneViews
 
 _INSTRUCTION = "look"  # vision reads no instruction, but an observation has one
+_VALUES = 9  # of each part of a task in `SceneViews.targets`
 _HELD_OUT_EVERY = 10  # scenes
 FEWEST_SCENES = _HELD_OUT_EVERY  # with fewer none would be held out
 _BETA = 0.1  # of the smooth L1 loss: of positions in `SceneViews.position_unit`, and of the yaw's cosine and sine
@@ -39,7 +40,7 @@ class VisionErrors:
     """Median errors on scenes that were not trained on."""
 
     frames: int
-    sideways_mm: float  # of the way to the grasp, horizontally
+    sideways_mm: float  # of the ways to the grasps, horizontally
     height_mm: float
     yaw_deg: float  # of the grasp
 
@@ -48,7 +49,7 @@ def pretrain_vision(
     policy: VlaPolicy,
     views: SceneViews,
     settings: OptimizerSettings,
-    symmetry: float,
+    symmetries: Sequence[float],
     progress: Callable[[int, float, float], None] | None = None,
 ) -> VisionErrors:
     """Trains the image encoders of `policy.model` in place; the same seed and thread count give the same weights.
@@ -57,7 +58,7 @@ def pretrain_vision(
         policy: a small VLA without an adapter.
         views: of its cameras and state.
         settings: how.
-        symmetry: rad of yaw after which the grasp repeats.
+        symmetries: rad of yaw after which the grasp repeats, of each part of the task.
         progress: takes steps done, loss, seconds spent.
 
     Raises:
@@ -86,13 +87,13 @@ def pretrain_vision(
         if progress is not None:
             progress(step + 1, loss.item(), time.monotonic() - started)
     model.eval()
-    return _errors(policy, head, views, test, symmetry)
+    return _errors(policy, head, views, test, symmetries)
 
 
 def _predict(
     policy: VlaPolicy, head: nn.Linear, views: SceneViews, indices: np.ndarray, rng: np.random.Generator | None
 ) -> Tensor:
-    """Targets (B, 9) as the head reads them from the tokens of all cameras and the state; `rng` augments."""
+    """Targets (B, 9 P) as the head reads them from the tokens of all cameras and the state; `rng` augments."""
     batch = policy.prepare(
         [{name: images[i] for name, images in views.images.items()} for i in indices],
         [{key: values[i] for key, values in views.states.items()} for i in indices],
@@ -105,6 +106,7 @@ def _predict(
 
 
 def _loss(found: Tensor, wanted: Tensor) -> Tensor:
+    found, wanted = found.reshape(-1, _VALUES), wanted.reshape(-1, _VALUES)  # a row for each part
     ways = F.smooth_l1_loss(found[:, :6], wanted[:, :6], beta=_BETA)
     yaw = F.smooth_l1_loss(found[:, 6:8], wanted[:, 6:8], beta=_BETA)
     held = F.binary_cross_entropy_with_logits(found[:, 8], wanted[:, 8])
@@ -112,16 +114,18 @@ def _loss(found: Tensor, wanted: Tensor) -> Tensor:
 
 
 def _errors(
-    policy: VlaPolicy, head: nn.Linear, views: SceneViews, indices: np.ndarray, symmetry: float
+    policy: VlaPolicy, head: nn.Linear, views: SceneViews, indices: np.ndarray, symmetries: Sequence[float]
 ) -> VisionErrors:
     with torch.no_grad():
         parts = [_predict(policy, head, views, indices[i : i + 64], None) for i in range(0, len(indices), 64)]
-    found, wanted = torch.cat(parts).numpy(), views.targets[indices]
-    ways = np.abs(found[:, :3] - wanted[:, :3]) * views.position_unit * 1e3
-    turns = np.angle(np.exp(1j * (np.arctan2(found[:, 7], found[:, 6]) - np.arctan2(wanted[:, 7], wanted[:, 6]))))
+    shape = (len(indices), len(symmetries), _VALUES)
+    found, wanted = torch.cat(parts).numpy().reshape(shape), views.targets[indices].reshape(shape)
+    ways = np.abs(found[..., :3] - wanted[..., :3]) * views.position_unit * 1e3
+    angles = np.arctan2(found[..., 7], found[..., 6]) - np.arctan2(wanted[..., 7], wanted[..., 6])
+    turns = np.angle(np.exp(1j * angles)) * np.asarray(symmetries) / (2 * np.pi)
     return VisionErrors(
         frames=len(indices),
-        sideways_mm=float(np.median(np.hypot(ways[:, 0], ways[:, 1]))),
-        height_mm=float(np.median(ways[:, 2])),
-        yaw_deg=float(np.median(np.degrees(np.abs(turns) * symmetry / (2 * np.pi)))),
+        sideways_mm=float(np.median(np.hypot(ways[..., 0], ways[..., 1]))),
+        height_mm=float(np.median(ways[..., 2])),
+        yaw_deg=float(np.median(np.degrees(np.abs(turns)))),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from apo_core.config.parameters import group, parameter
 from apo_core.errors import ConfigError
 from apo_core.system.shipped_files import shipped
-from apo_core.tasks.specs import TASKS
+from apo_core.tasks.specs import task_spec
 from apo_episodes.hdf5.image_codec import COMPRESSIONS
 from apo_experiments.config import MAX_SEED
 from apo_experiments.loop.simulated_loop import LoopSettings
@@ -55,7 +55,7 @@ class CollectConfig:
             checkpoint: folder of the base policy; empty: the task's.
             adapter: that drives; None: the base policy.
         """
-        spec = TASKS[self.task]
+        spec = task_spec(self.task)
         rollout = RolloutSettings(
             self.task,
             spec.instruction,

@@ -31,7 +31,7 @@ from apo_sim_bridge.late_ticks import LateTicks, Tick
 from apo_sim_bridge.pending_command import Execution, PendingCommand
 from apo_sim_bridge.perturbation.streams import CommandLink
 from apo_sim_bridge.sim.env import GRIPPER_CLOSED_M, GRIPPER_OPEN_M, SimEnv, SimFrame
-from apo_sim_bridge.sim.ground_truth import expert_input, task_remaining
+from apo_sim_bridge.sim.ground_truth import expert_input, task_remaining, task_stages
 from apo_sim_bridge.trial import Trial, TrialRules
 from apo_teleop.arbiter.arbiter import Arbiter
 from apo_teleop.arbiter.config import ArbiterConfig
@@ -121,7 +121,8 @@ class SimulatedLoop:
         try:
             nodes = _Nodes(settings, self._contract, self._policy, writer)
             while True:
-                tick = late.whole(late.sense(frame, trial, task_remaining(rollout.task, frame)))
+                left, stages = task_remaining(rollout.task, frame), task_stages(rollout.task, frame)
+                tick = late.whole(late.sense(frame, trial, left, stages))
                 if tick is not None:
                     arm.put(nodes.answer(tick), tick.trial.stamp_ns, trial.stamp_ns)
                 if not trial.running:
@@ -216,6 +217,7 @@ class _Nodes:
             last_observation_stamp_ns=trial.last_observation_stamp_ns,
             remaining=tick.remaining_m,
             perturbation=self._perturbation,
+            stages=tick.stages,
         )
 
     def _command(self, decision: Decision, stamp_ns: int) -> ExecutedCommand:

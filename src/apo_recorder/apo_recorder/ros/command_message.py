@@ -56,4 +56,13 @@ def progress_from_msg(message: TaskStatus) -> TaskProgress:
         last_observation_stamp_ns=to_ns(message.last_observation_stamp),
         remaining=message.remaining if is_known else None,
         perturbation=message.perturbation,
+        stages=_stages(message),
     )
+
+
+def _stages(message: TaskStatus) -> dict[str, bool] | None:
+    """The stages of a message; malformed ones are unknown."""
+    names, reached = list(message.stages), [bool(value) for value in message.stages_reached]
+    if not names or len(names) != len(reached) or len(set(names)) != len(names):
+        return None
+    return dict(zip(names, reached, strict=True))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from apo_core.actions import GRIPPER, OPEN, TWIST
 from apo_core.errors import ConfigError
-from apo_core.tasks.expert import ExpertInput
+from apo_core.tasks.scene import ExpertInput
+from apo_core.tasks.specs import task_spec
 from apo_sim_bridge.sim.env import ACTION_SCALE, SimConfig, SimFrame
 from apo_sim_bridge.sim.ground_truth import expert_input
 
@@ -62,6 +63,17 @@ class NoiseBursts:
             faults.append(f"min_steps = {self.min_steps}, max_steps = {self.max_steps}: must be 1 <= min <= max")
         if faults:
             raise ConfigError("NoiseBursts", faults)
+
+
+def scaled_noise(noise: NoiseBursts, task: str) -> NoiseBursts:
+    """The noise that a task's expert recovers from. Raises ValueError for an unknown task."""
+    spec = task_spec(task)
+    return replace(
+        noise,
+        linear_speed=noise.linear_speed * spec.noise_scale,
+        angular_speed=noise.angular_speed * spec.noise_scale,
+        release_probability=noise.release_probability if spec.noise_releases else 0.0,
+    )
 
 
 @dataclass(frozen=True, slots=True)

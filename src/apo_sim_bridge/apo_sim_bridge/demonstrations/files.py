@@ -21,7 +21,7 @@ from apo_core.contract.contract import Contract, load_contract
 from apo_core.errors import ApoError, ConfigError
 from apo_core.system.atomic_files import replace_file
 from apo_core.tasks.expert import make_expert
-from apo_core.tasks.specs import TASKS
+from apo_core.tasks.specs import task_names, task_spec
 from apo_core.types import (
     PERTURBATION,
     ControlSource,
@@ -35,10 +35,10 @@ from apo_core.types import (
 from apo_episodes.reader import list_episodes
 from apo_episodes.writer import EpisodeWriter
 from apo_sim_bridge.config import SimBridgeConfig, sim_config
-from apo_sim_bridge.demonstrations.collect import NoiseBursts, collect
+from apo_sim_bridge.demonstrations.collect import NoiseBursts, collect, scaled_noise
 from apo_sim_bridge.perturbation.settings import Perturbation
 from apo_sim_bridge.sim.env import SimEnv, SimFrame
-from apo_sim_bridge.sim.ground_truth import task_remaining
+from apo_sim_bridge.sim.ground_truth import task_remaining, task_stages
 
 OPERATOR = "scripted_expert"
 HOLD_STEPS = 6  # after the first success, so that the data shows what to do then
@@ -78,11 +78,11 @@ def ensure_demonstrations(
     The episodes are the first `episodes` successes of the seeds `seed`, `seed` + 1, ...: the same on every machine.
 
     Args:
-        task: key of TASKS.
+        task: name in tasks.specs.
         directory: of the episode files.
         episodes: wanted number.
         seed: first one.
-        noise: bursts in the executed action; the recorded human action stays the expert's.
+        noise: bursts in the executed action, scaled by the task; the recorded human action stays the expert's.
         instruction: of the episodes; the task's own if None.
         contract: of the episodes; config/contract.yaml if None.
         progress: takes a line of text a few times a second; prints if None.
@@ -96,11 +96,11 @@ def ensure_demonstrations(
         ConfigError: an unknown task, or a directory made with other settings.
         ApoError: the expert fails too often, or a simulation died.
     """
-    if task not in TASKS:
-        raise ConfigError("demonstrations", [f"task = {task!r} is not one of {list(TASKS)}"])
-    directory = Path(directory)
+    if task not in task_names():
+        raise ConfigError("demonstrations", [f"task = {task!r} is not one of {list(task_names())}"])
+    directory, noise = Path(directory), noise and scaled_noise(noise, task)
     contract = contract or load_contract("config/contract.yaml")
-    instruction = instruction or TASKS[task].instruction
+    instruction = instruction or task_spec(task).instruction
     report = progress or _printer()
     ledger = _Ledger(directory, task, seed, noise, instruction, contract, perturbation.still)
     if len(ledger.successes) < episodes:
@@ -144,7 +144,7 @@ class _Ledger:
             "instruction": instruction,
             "contract_sha256": contract.sha256,
             "hold_steps": HOLD_STEPS,
-            "max_steps": TASKS[task].demonstration_steps,
+            "max_steps": task_spec(task).demonstration_steps,
             "perturbation": perturbation.text or None,
         }
         self._settings = settings
@@ -186,7 +186,7 @@ class _Ledger:
         return number
 
     def path(self, number: int) -> Path:
-        return self.directory / f"{self.task}-{number:08d}.h5"
+        return self.directory / f"{task_spec(self.task).file_name}-{number:08d}.h5"
 
     def add(self, number: int, steps: list[Step] | None) -> None:
         """Records the result of a seed: its steps, or None for a failure."""
@@ -299,7 +299,7 @@ def _start_worker(
     task: str, noise: NoiseBursts | None, instruction: str, contract: Contract, perturbation: Perturbation
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
-    bridge = SimBridgeConfig(task=task, horizon=TASKS[task].demonstration_steps, perturbation=perturbation)
+    bridge = SimBridgeConfig(task=task, horizon=task_spec(task).demonstration_steps, perturbation=perturbation)
     _worker.update(
         config=sim_config(bridge, contract), task=task, noise=noise, instruction=instruction, contract=contract
     )
@@ -323,7 +323,7 @@ def demonstration_steps(
 ) -> list[Step] | None:
     """One demonstration as recorded steps, stamps starting at one period; None if it did not end in success."""
     steps, last = [], None
-    course = collect(env, make_expert(task), seed, noise, TASKS[task].demonstration_steps, HOLD_STEPS)
+    course = collect(env, make_expert(task), seed, noise, task_spec(task).demonstration_steps, HOLD_STEPS)
     for index, one in enumerate(course):
         stamp = (index + 1) * contract.period_ns
         last = one.next_frame
@@ -341,6 +341,7 @@ def demonstration_steps(
                 chunk_stamp_ns=0,
                 receive_ns=stamp,
                 task_remaining=task_remaining(task, one.frame),
+                task_stages=task_stages(task, one.frame),
             )
         )
     return steps if last is not None and last.success else None

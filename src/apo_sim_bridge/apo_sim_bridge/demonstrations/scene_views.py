@@ -18,10 +18,14 @@ from apo_core.contract.contract import Contract
 from apo_core.errors import ApoError
 from apo_core.rotations import rotated
 from apo_core.system.atomic_files import replacing
-from apo_core.tasks.expert import ExpertInput, Scene, make_expert
-from apo_core.tasks.specs import TASKS
+from apo_core.tasks.course import scene_of
+from apo_core.tasks.expert import make_expert
+from apo_core.tasks.lid import LidScene
+from apo_core.tasks.scene import ExpertInput, Scene
+from apo_core.tasks.specs import task_spec
+from apo_core.tasks.subtasks import GraspTask
 from apo_sim_bridge.config import SimBridgeConfig, sim_config
-from apo_sim_bridge.demonstrations.collect import NoiseBursts, disturbed_actions
+from apo_sim_bridge.demonstrations.collect import NoiseBursts, disturbed_actions, scaled_noise
 from apo_sim_bridge.demonstrations.files import frame_state
 from apo_sim_bridge.perturbation.settings import Perturbation, ScenePerturbation
 from apo_sim_bridge.sim.env import SimEnv, SimFrame
@@ -57,22 +61,39 @@ class SceneViews:
 
     images: dict[str, np.ndarray]  # {camera: uint8 (N, H, W, 3)}
     states: dict[str, np.ndarray]  # {state key: float32 (N, n)}
-    targets: np.ndarray  # float32 (N, 9), of `view_targets`
+    targets: np.ndarray  # float32 (N, 9 P), of `view_targets`
     scenes: np.ndarray  # int64 (N,) seed of the scene
     position_unit: float = POSITION_UNIT  # m
 
 
 def view_targets(task: str, frame: SimFrame) -> np.ndarray:
-    """Where the hand has to go, float32 (9,): to the grasp xyz, object to its place xyz, yaw as cos and sin, held.
+    """Where the hand has to go, float32 (9 P,) for the P parts of a task, 9 values each.
 
-    Positions are in POSITION_UNIT; a full turn of the yaw is one period of the grasp's symmetry. Raises KeyError for an
-    unknown task.
+    Of a grasp: to the grasp xyz, object to its place xyz, yaw as cos and sin, held. Positions are in POSITION_UNIT; a
+    full turn of the yaw is one period of the grasp's symmetry. Of a lid: to where the fingers push it xyz, its angle
+    [rad] and two zeros, cos and sin of twice the turn along the hinge, shut.
+
+    Raises:
+        ValueError: unknown task.
     """
-    grasp = TASKS[task].grasp
-    scene = Scene(grasp, expert_input(frame))
-    turns = 2 * np.pi / grasp.grasp_symmetry * (scene.object_yaw - scene.hand_yaw)
-    ways = np.concatenate([scene.to_grasp, scene.to_place]) / POSITION_UNIT
-    return np.array([*ways, np.cos(turns), np.sin(turns), scene.held], dtype=np.float32)
+    state = expert_input(frame)
+    scenes = [scene_of(part, state) for part in task_spec(task).parts]
+    return np.concatenate([_targets(scene) for scene in scenes]).astype(np.float32)
+
+
+def view_symmetries(task: str) -> tuple[float, ...]:
+    """Period [rad] of the yaw of each part in `view_targets`. Raises ValueError for an unknown task."""
+    return tuple(part.grasp_symmetry if isinstance(part, GraspTask) else np.pi for part in task_spec(task).parts)
+
+
+def _targets(scene: Scene | LidScene) -> np.ndarray:
+    if isinstance(scene, LidScene):
+        turns, ways, is_done = 2 * scene.hand_turn, [*scene.way / POSITION_UNIT, scene.angle, 0.0, 0.0], scene.placed
+    else:
+        turns = 2 * np.pi / scene.task.grasp_symmetry * (scene.object_yaw - scene.hand_yaw)
+        ways = [*scene.to_grasp / POSITION_UNIT, *scene.to_place / POSITION_UNIT]
+        is_done = scene.held
+    return np.array([*ways, np.cos(turns), np.sin(turns), is_done])
 
 
 def ensure_scene_views(
@@ -119,16 +140,21 @@ def scene_views(env: SimEnv, settings: SceneViewSettings, seed: int) -> SceneVie
     """Every second picture of one scene, in which a badly disturbed expert moves, often to a wrong yaw."""
     rng = np.random.default_rng([seed, _DRIFT_STREAM])
     drift, drift_steps = rng.normal(0.0, _DRIFT), rng.integers(0, _MAX_DRIFT_STEPS)
-    grasp = TASKS[settings.task].grasp
+    spec = task_spec(settings.task)
     mistaken = rng.random() < settings.mistaken_share
-    yaw_error = rng.uniform(-0.5, 0.5) * grasp.grasp_symmetry if mistaken else 0.0
+    yaw_error = rng.uniform(-0.5, 0.5) if mistaken else 0.0
     expert, frame = make_expert(settings.task), env.reset(seed)
-    disturb = disturbed_actions(_NOISE, seed)
+    disturb = disturbed_actions(scaled_noise(_NOISE, settings.task), seed)
     frames = []
+    # the later parts of a task are seen in scenes that begin on the way to its end
+    for _ in range(rng.integers(spec.horizon // 2) if len(spec.parts) > 1 else 0):
+        frame = env.step(expert.act(expert_input(frame)), render=False)
+    if not frame.images:
+        frame = env.observe()
     for step in range(_SCENE_STEPS):
         if step % _EVERY == 0:
             frames.append(frame)
-        action = disturb(expert.act(_turned(expert_input(frame), grasp.object_name, yaw_error)))
+        action = disturb(expert.act(_turned(expert_input(frame), spec.grasps, yaw_error)))
         if step < drift_steps:
             action = np.append(drift, -1.0).clip(-1.0, 1.0).astype(np.float32)
         frame = env.step(action, (step + 1) % _EVERY == 0)
@@ -141,11 +167,14 @@ def scene_views(env: SimEnv, settings: SceneViewSettings, seed: int) -> SceneVie
     )
 
 
-def _turned(state: ExpertInput, name: str, yaw: float) -> ExpertInput:
-    """What an expert sees that takes the object's yaw for another, `yaw` rad further."""
-    pose = state.objects[name]
-    turned = np.concatenate([pose[:3], rotated(pose[3:], np.array([0.0, 0.0, yaw]))])
-    return dataclasses.replace(state, objects={**state.objects, name: turned})
+def _turned(state: ExpertInput, grasps: Sequence[GraspTask], share: float) -> ExpertInput:
+    """What an expert sees that takes the objects' yaw for another, `share` of a grasp's symmetry further."""
+    objects = dict(state.objects)
+    for grasp in grasps:
+        pose = objects[grasp.object_name]
+        turn = np.array([0.0, 0.0, share * grasp.grasp_symmetry])
+        objects[grasp.object_name] = np.concatenate([pose[:3], rotated(pose[3:], turn)])
+    return dataclasses.replace(state, objects=objects)
 
 
 def _join(parts: Sequence[SceneViews], settings: SceneViewSettings) -> SceneViews:
@@ -187,7 +216,8 @@ _worker: dict = {}
 
 def _start_worker(settings: SceneViewSettings, contract: Contract) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
-    wide = Perturbation(scene=ScenePerturbation(position_range_scale=settings.position_range_scale))
+    widest = min(settings.position_range_scale, task_spec(settings.task).max_position_range_scale)
+    wide = Perturbation(scene=ScenePerturbation(position_range_scale=widest))
     scene = SimBridgeConfig(task=settings.task, horizon=_SCENE_STEPS, perturbation=wide)
     _worker.update(settings=settings, config=sim_config(scene, contract))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from apo_core.config.parameters import Dataclass, declared_faults, group, parameter, parameter_values
 from apo_core.errors import ConfigError
-from apo_core.tasks.specs import TASKS
+from apo_core.tasks.specs import TASKS, task_spec
 from apo_sim_bridge.perturbation.appearance import BACKGROUNDS, TEXTURES
 
 MAX_DISTRACTORS = 5
@@ -27,7 +27,7 @@ class ScenePerturbation:
 
     position_range_scale: float = parameter(
         1.0,
-        "share of the usual range of start positions; 0 fixes them; the task may have a lower limit",
+        "share of the usual range of start positions; 0 fixes them; the task may have narrower limits",
         low=0.0,
         high=max(spec.max_position_range_scale for spec in TASKS.values()),
     )
@@ -186,10 +186,14 @@ class Perturbation:
 
     def faults(self, task: str, images: Collection[str] | None = None) -> list[str]:
         """What does not fit a task of TASKS, and the images of a contract where they are known."""
-        spec, found = TASKS[task], []
-        scale, limit = self.scene.position_range_scale, spec.max_position_range_scale
-        if scale > limit:
-            found.append(f"position_range_scale = {scale!r} must be in [0, {limit}] for task {task!r}")
+        spec, found = task_spec(task), []
+        scale, least, limit = (
+            self.scene.position_range_scale,
+            spec.min_position_range_scale,
+            spec.max_position_range_scale,
+        )
+        if not least <= scale <= limit:
+            found.append(f"position_range_scale = {scale!r} must be in [{least:g}, {limit}] for task {task!r}")
         if self.scene.target_range_scale and spec.target is None:
             found.append(
                 f"target_range_scale = {self.scene.target_range_scale!r} must be 0 for task {task!r}, which has no "

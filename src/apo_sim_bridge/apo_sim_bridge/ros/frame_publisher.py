@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from geometry_msgs.msg import PoseArray, PoseStamped
 from rclpy.node import Node
@@ -51,6 +53,7 @@ class FramePublisher:
         frame: SimFrame,
         trial: Trial,
         remaining_m: float,
+        stages: Mapping[str, bool],
         clock_ns: int | None = None,
         *,
         with_images: bool = True,
@@ -61,6 +64,7 @@ class FramePublisher:
             frame: rendered.
             trial: as it was at the frame; its stamp is that of all messages but /clock.
             remaining_m: path left to success [m]; NaN where it is unknown.
+            stages: of the task, in order, and whether each is reached.
             clock_ns: time now, if the frame comes late; None: its stamp.
             with_images: False: the images come by `publish_image`.
         """
@@ -73,7 +77,7 @@ class FramePublisher:
         self._objects.publish(PoseArray(header=header, poses=[array_to_pose(pose) for pose in frame.objects.values()]))
         for name in self._images if with_images else ():
             self.publish_image(name, frame, trial.stamp_ns)
-        self._status.publish(task_status(trial, remaining_m, header, self._perturbation))
+        self._status.publish(task_status(trial, remaining_m, stages, header, self._perturbation))
 
     def publish_clock(self, stamp_ns: int) -> None:
         """Publishes simulated time alone."""
@@ -94,14 +98,18 @@ def joint_state(frame: SimFrame, header: Header) -> JointState:
     )
 
 
-def task_status(trial: Trial, remaining_m: float, header: Header, perturbation: str = "") -> TaskStatus:
-    """State of the trial, with the path left to success [m] and what the simulation changes."""
+def task_status(
+    trial: Trial, remaining_m: float, stages: Mapping[str, bool], header: Header, perturbation: str = ""
+) -> TaskStatus:
+    """State of the trial, with the path left to success [m], the stages reached and what the simulation changes."""
     return TaskStatus(
         header=header,
         seed=trial.seed,
         trial=trial.number,
         step=trial.step,
         remaining=remaining_m,
+        stages=list(stages),
+        stages_reached=list(stages.values()),
         success=trial.success,
         truncated=trial.truncated,
         running=trial.running,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import pkgutil
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,11 +14,12 @@ import numpy as np
 from apo_core.actions import TWIST
 from apo_core.errors import ConfigError
 from apo_core.rotations import canonical_quaternion
-from apo_core.tasks.specs import DEFAULT_TASK, TASKS
+from apo_core.tasks.specs import DEFAULT_TASK, task_names, task_spec
 from apo_sim_bridge.perturbation.appearance import swap_textures, texture_files
 from apo_sim_bridge.perturbation.distractors import add_distractors
 from apo_sim_bridge.perturbation.model import ModelPerturber, is_needed
 from apo_sim_bridge.perturbation.settings import Perturbation
+from apo_sim_bridge.sim.model_class import is_mimicgen, model_class
 from apo_sim_bridge.sim.rendering import FrameRenderer, prepare_backend
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ ACTION_TOLERANCE = 1e-3  # share of full scale forgiven for rounding
 class SimConfig:
     """What to simulate. Raises ConfigError with every fault found."""
 
-    task: str = DEFAULT_TASK.name  # key of tasks.specs.TASKS
+    task: str = DEFAULT_TASK.name  # name in tasks.specs
     camera_height: int = 84  # pixels
     camera_width: int = 84  # pixels
     cameras: Mapping[str, str] = field(  # published name -> robosuite camera
@@ -48,8 +48,8 @@ class SimConfig:
 
     def __post_init__(self) -> None:
         faults = []
-        if self.task not in TASKS:
-            faults.append(f"task = {self.task!r} is not one of {list(TASKS)}")
+        if self.task not in task_names():
+            faults.append(f"task = {self.task!r} is not one of {list(task_names())}")
         for name, low, high in (("camera_height", 16, 1024), ("camera_width", 16, 1024), ("horizon", 1, 100_000)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
@@ -61,7 +61,7 @@ class SimConfig:
         rate = self.rate_hz
         if not _is_number(rate) or not 1 <= rate <= 100 or not _whole_physics_steps(rate):
             faults.append(f"rate_hz = {rate!r} must be in [1, 100] and divide {1 / PHYSICS_STEP_S:g} physics steps/s")
-        if self.task in TASKS:
+        if self.task in task_names():
             faults += self.perturbation.faults(self.task, self.cameras)
         if faults:
             raise ConfigError("SimConfig (config/sim_bridge.yaml)", faults)
@@ -119,11 +119,11 @@ class SimEnv:
         self._qpos, self._qvel = list(robot._ref_joint_pos_indexes), list(robot._ref_joint_vel_indexes)
         self._fingers = list(robot._ref_gripper_joint_pos_indexes["right"])
         self._ee_site = robot.eef_site_id["right"]
-        self._bodies = {name: self._model.body(body).id for name, body in TASKS[config.task].bodies.items()}
+        self._bodies = {name: self._model.body(body).id for name, body in task_spec(config.task).bodies.items()}
         self._renderer = FrameRenderer(self._model, config.camera_height, config.camera_width, config.cameras)
         self._perturber = None
         if is_needed(config.perturbation):
-            spec = TASKS[config.task]
+            spec = task_spec(config.task)
             self._perturber = ModelPerturber(self._model, self._data, config.perturbation, spec, config.cameras)
         self._step = 0
         self._ready = False
@@ -178,6 +178,11 @@ class SimEnv:
         self._env.step(controller_input(action))
         self._step += 1
         return self._frame(render)
+
+    def observe(self) -> SimFrame:
+        """The current instant, rendered, for one that was stepped to without images."""
+        self._check_thread()
+        return self._frame()
 
     def close(self) -> None:
         """Frees the renderer and the simulation; safe to call twice."""
@@ -262,9 +267,10 @@ def _make_robosuite(config: SimConfig) -> Any:
     except ImportError as error:
         raise RuntimeError(f"SimEnv needs robosuite: pip install robosuite==1.5.2 mujoco==3.3.7 ({error})") from error
 
-    scene, bodies = config.perturbation.scene, TASKS[config.task].bodies.values()
+    scene, spec = config.perturbation.scene, task_spec(config.task)
+    bodies, model = spec.bodies.values(), spec.model
     files = texture_files(scene.background, scene.texture)
-    base: Any = pkgutil.resolve_name(TASKS[config.task].model)
+    base: Any = model_class(model)
 
     class Environment(base):
         def edit_model_xml(self, xml_str: str) -> str:
@@ -287,7 +293,8 @@ def _make_robosuite(config: SimConfig) -> Any:
         use_camera_obs=False,
         use_object_obs=False,
         renderer="mujoco",
-        seed=0,  # fixes what is drawn once per model, such as the size of Lift's cube
+        # fixes what is drawn once per model, such as the size of Lift's cube; mimicgen draws nothing and takes no seed
+        **({} if is_mimicgen(model) else {"seed": 0}),
     )
 
 

@@ -1,7 +1,7 @@
 """A simulated operator for simulation and CI: watches the task, takes over where a person would, drives, hands back.
 
-It sees a policy that stalls, one that strays and one that closes its fingers beside the object. It moves a reaction
-time later. Each takeover draws that time from a log-normal distribution:
+It sees a policy that stalls, one that strays, drops or undoes what was done, and one that closes its fingers beside
+the object. It moves a reaction time later. Each takeover draws that time from a log-normal distribution:
 
 - Median: an alert driver who expects the signal brakes after 0.70 to 0.75 s, the foot's way to the pedal included
   (Green 2000, "How Long Does It Take to Stop?", Transportation Human Factors 2(3), 195-216). A hand that lies on its
@@ -24,8 +24,10 @@ import numpy as np
 from apo_core.actions import ANGULAR, LINEAR, SIZE
 from apo_core.config.parameters import parameter
 from apo_core.errors import ObservationError
-from apo_core.tasks.expert import ExpertInput, Phase, Scene, make_expert, progress
-from apo_core.tasks.specs import DEFAULT_TASK, TASKS
+from apo_core.tasks.course import current_part, progress, scene_of
+from apo_core.tasks.expert import Phase, make_expert
+from apo_core.tasks.scene import ExpertInput, Scene
+from apo_core.tasks.specs import DEFAULT_TASK, task_names, task_spec
 from apo_core.types import OperatorEvent
 from apo_teleop.devices.mapping import OperatorSample
 
@@ -40,7 +42,7 @@ _TREMOR, _REACTION = 2, 3  # keep the draws apart from each other and from what 
 class ScriptedConfig:
     """How the simulated operator behaves. Steps are control ticks."""
 
-    task: str = parameter(DEFAULT_TASK.name, "task that the operator can finish", choices=tuple(TASKS))
+    task: str = parameter(DEFAULT_TASK.name, "task that the operator can finish", choices=task_names())
     stall_m: float = parameter(0.004, "m of path that counts as progress", low=0.0, high=1.0)
     stall_steps: int = parameter(16, "steps without progress after which the policy has stalled", low=1, high=100_000)
     # ten recorded trials that a policy finished alone lost up to 48 mm of path, but 40 mm for two steps at most
@@ -50,7 +52,10 @@ class ScriptedConfig:
         3, "steps that fingers stay closed without the object, away from a grasp; 0: not watched", low=0, high=100_000
     )
     takeover_step: int = parameter(
-        60, "step of a trial at which an empty hand is helped; 0: never", low=0, high=100_000
+        60,
+        "steps, times the task's patience, after which a hand that has not grasped the next object is helped; 0: never",
+        low=0,
+        high=100_000,
     )
     reaction_s: float = parameter(
         0.45, "median s between seeing the need and moving; log-normal, drawn for each takeover", low=0.0, high=60.0
@@ -61,7 +66,7 @@ class ScriptedConfig:
     min_drive_steps: int = parameter(10, "steps at least before handing back", low=1, high=100_000)
     lift_steps: int = parameter(2, "steps of carrying before handing back a grasped object", low=1, high=1000)
     resolved_m: float = parameter(0.05, "m of progress before handing back one that was held", low=0.0, high=10.0)
-    max_hand_backs: int = parameter(1, "per trial; after them the operator finishes the task", low=0, high=100_000)
+    max_hand_backs: int = parameter(1, "per part of the task; after them the operator finishes it", low=0, high=100_000)
     clear_s: float = parameter(
         1.0, "s after which a fault that latched is cleared, never an emergency stop; 0: it is not", low=0.0, high=600.0
     )
@@ -87,13 +92,13 @@ def see_objects(task: str, poses: Sequence[np.ndarray]) -> dict[str, np.ndarray]
     """Pose (7,) of each object of a task.
 
     Args:
-        task: key of TASKS.
+        task: name in tasks.specs.
         poses: of ground_truth/objects, each (7,): m, quaternion x y z w.
 
     Raises:
         ObservationError: there is another number of them.
     """
-    names = TASKS[task].objects
+    names = task_spec(task).objects
     if len(poses) != len(names):
         raise ObservationError(f"ground_truth/objects has {len(poses)} poses, task {task} has {names}")
     return dict(zip(names, poses, strict=True))
@@ -116,11 +121,14 @@ class ScriptedOperator:
     def __init__(self, config: ScriptedConfig, period_ns: int):
         self.enabled = True  # false: rests; the gap in time makes the operator start anew afterwards
         self._config, self._period_ns = config, period_ns
+        spec = task_spec(config.task)
+        self._parts, self._late_steps = spec.parts, round(config.takeover_step * spec.patience)
         self._expert = make_expert(config.task)
         self._last: ScriptedInput | None = None
         self._rng = np.random.default_rng(config.operator_seed)
         self._mode = _Mode.WATCHING
-        self._helped_late, self._hand_backs, self._needs = False, 0, 0
+        self._needs = 0
+        self._begin_part(0, 0)
         self._steps = self._carried = self._latched_steps = 0
         self._width: float | None = None  # of the fingers in the last tick, m
         self._object: np.ndarray | None = None  # its grasp point in the last tick
@@ -144,7 +152,8 @@ class ScriptedOperator:
         if is_new:
             events = (OperatorEvent.HAND_BACK,) if self._mode is _Mode.DRIVING else ()
             self._rng = self._draws(tick, _TREMOR)
-            self._mode, self._helped_late, self._hand_backs, self._needs = _Mode.WATCHING, False, 0, 0
+            self._mode, self._needs = _Mode.WATCHING, 0
+            self._begin_part(0, 0)
             self._watch_from(np.inf)
         if tick.latched:
             self._mode = _Mode.WATCHING
@@ -156,6 +165,7 @@ class ScriptedOperator:
             self._mode = _Mode.WATCHING
             self._watch_from(np.inf)
             return resting(events)
+        self._follow_part(tick)
         left = progress(self._config.task, tick.state)
         if self._mode is _Mode.WATCHING and self._sees_need(tick, left):
             self._mode, self._steps, self._reaction_steps = _Mode.REACTING, 0, self._draw_reaction(tick)
@@ -167,7 +177,7 @@ class ScriptedOperator:
         if self._mode is not _Mode.DRIVING:
             return resting(events)
         action = self._expert.act(tick.state)
-        self._carried = self._carried + 1 if self._expert.phase is Phase.CARRY else 0
+        self._carried = self._carried + 1 if self._expert.phase in (Phase.CARRY, Phase.PUSH) else 0
         if self._is_resolved(left):
             self._mode = _Mode.WATCHING
             self._hand_backs += 1
@@ -192,6 +202,20 @@ class ScriptedOperator:
         gap_ns = tick.stamp_ns - self._last.stamp_ns
         return gap_ns < 0 or gap_ns > _NEW_TRIAL_PERIODS * self._period_ns or tick.trial != self._last.trial
 
+    def _begin_part(self, part: int, step: int) -> None:
+        """A part of the task begins that the trial has not come to before."""
+        self._part = self._furthest_part = part
+        self._part_step, self._helped_late, self._hand_backs = step, False, 0
+
+    def _follow_part(self, tick: ScriptedInput) -> None:
+        part = current_part(self._parts, tick.state)
+        if part == self._part:
+            return
+        self._object, self._untouched = None, part > self._part  # one that comes undone does not by itself
+        self._part = part
+        if part > self._furthest_part:
+            self._begin_part(part, tick.step)
+
     def _watch_from(self, left: float) -> None:
         self._best, self._since_best, self._strayed = left, 0, 0
         self._width, self._is_shut, self._misgrasped = None, False, 0
@@ -208,11 +232,14 @@ class ScriptedOperator:
         return round(reaction_s * 1e9 / self._period_ns)
 
     def _sees_need(self, tick: ScriptedInput, left: float) -> bool:
-        scene = Scene(TASKS[self._config.task].grasp, tick.state)
-        self._watch_fingers(scene)
-        if self._settles(scene):
-            self._best, self._since_best = left, 0
-        if left < self._best - self._config.stall_m:
+        scene = scene_of(self._parts[self._part], tick.state)
+        settles = False
+        if isinstance(scene, Scene):
+            self._watch_fingers(scene)
+            settles = self._settles(scene)
+        else:
+            self._width, self._is_shut, self._misgrasped = None, False, 0  # closed fingers push
+        if settles or left < self._best - self._config.stall_m:
             self._best, self._since_best = left, 0
         else:
             self._since_best += 1
@@ -223,8 +250,8 @@ class ScriptedOperator:
             return True
         if 0 < self._config.misgrasp_steps <= self._misgrasped:
             return True
-        late = 0 < self._config.takeover_step <= tick.step and not self._helped_late
-        return late and not scene.held
+        late = 0 < self._late_steps <= tick.step - self._part_step and not self._helped_late
+        return late and isinstance(scene, Scene) and not scene.held
 
     def _settles(self, scene: Scene) -> bool:
         """Whether the object moves though the hand has been far from it, as one that falls when a trial starts."""
@@ -248,7 +275,7 @@ class ScriptedOperator:
 
     def _take_over(self, tick: ScriptedInput, left: float) -> None:
         self._mode, self._steps, self._carried = _Mode.DRIVING, 0, 0
-        self._helped_late = tick.step >= self._config.takeover_step
+        self._helped_late = tick.step - self._part_step >= self._late_steps
         self._held_before, self._left_before = self._holds(tick.state), left
         self._expert.reset()
 
@@ -264,7 +291,7 @@ class ScriptedOperator:
         return self._carried >= self._config.lift_steps
 
     def _holds(self, state: ExpertInput) -> bool:
-        return Scene(TASKS[self._config.task].grasp, state).held
+        return scene_of(self._parts[self._part], state).held
 
 
 def resting(events: tuple[OperatorEvent, ...] = ()) -> OperatorSample:
