@@ -67,7 +67,9 @@ class Episode:
     @property
     def furthest_stage(self) -> str:
         """Name of the last stage that was ever reached; "" for none."""
-        reached = [] if self.task_stages is None else np.flatnonzero((self.task_stages == 1).any(axis=0))
+        if self.task_stages is None:
+            return ""
+        reached = np.flatnonzero((self.task_stages == 1).any(axis=0))
         return self.stage_names[reached[-1]] if len(reached) else ""
 
     def stages_at(self, step: int) -> dict[str, bool] | None:
