@@ -40,7 +40,7 @@ def course(late, trial):
     """Step -> step of the tick that is shown then."""
     shown = {}
     while True:
-        now = late.sense(frame(trial.step), trial, math.nan)
+        now = late.sense(frame(trial.step), trial, math.nan, {})
         tick = late.whole(now)
         shown[trial.step] = None if tick is None else tick.frame.step
         if not trial.running:
@@ -51,7 +51,7 @@ def course(late, trial):
 def test_without_perturbation_each_tick_is_shown_at_once(trial):
     late = LateTicks(StreamPerturbation(), ("wrist",))
     assert course(late, trial) == {step: step for step in range(7)}
-    assert late.sense(frame(6), trial, 0.5).trial is trial
+    assert late.sense(frame(6), trial, 0.5, {}).trial is trial
 
 
 def test_late_ticks_are_shown_as_they_were_and_the_end_at_once(trial):
@@ -59,10 +59,10 @@ def test_late_ticks_are_shown_as_they_were_and_the_end_at_once(trial):
     start_ns = trial.stamp_ns
     assert course(late, trial) == {0: None, 1: None, 2: None, 3: None, 4: 0, 5: 1, 6: 6}
     trial.reset(8)
-    late.sense(frame(0), trial, 0.5)
+    late.sense(frame(0), trial, 0.5, {})
     for _ in range(4):
         trial.advance(False)
-        now = late.sense(frame(trial.step), trial, 0.1)
+        now = late.sense(frame(trial.step), trial, 0.1, {})
     tick = late.whole(now)
     assert (tick.frame.step, tick.trial.step, tick.remaining_m) == (0, 0, 0.5)
     assert tick.trial.stamp_ns > start_ns and tick.trial.stamp_ns == trial.stamp_ns - 4 * PERIOD_NS
@@ -71,7 +71,7 @@ def test_late_ticks_are_shown_as_they_were_and_the_end_at_once(trial):
 def test_a_new_trial_forgets_what_is_on_its_way(trial):
     late = LateTicks(StreamPerturbation(observation_delay_steps=(2, 2)), ("wrist",))
     for _ in range(3):
-        late.sense(frame(trial.step), trial, 0.0)
+        late.sense(frame(trial.step), trial, 0.0, {})
         trial.advance(False)
     trial.reset(8)
     assert list(course(late, trial).values()) == [None, None, 0, 1, 2, 3, 6]
@@ -79,11 +79,11 @@ def test_a_new_trial_forgets_what_is_on_its_way(trial):
 
 def test_images_come_late_in_real_time(trial):
     late = LateTicks(StreamPerturbation(observation_delay_steps=(1, 1)), ("wrist", "agentview"))
-    first = late.sense(frame(0), trial, 0.0)
+    first = late.sense(frame(0), trial, 0.0, {})
     assert late.images(first) == []
     trial.advance(False)
-    ((tick, cameras),) = late.images(late.sense(frame(1), trial, 0.0))
+    ((tick, cameras),) = late.images(late.sense(frame(1), trial, 0.0, {}))
     assert tick is first and cameras == ("wrist", "agentview")
     while trial.running:
         trial.advance(False)
-    assert late.images(late.sense(frame(6), trial, 0.0)) is None
+    assert late.images(late.sense(frame(6), trial, 0.0, {})) is None

@@ -119,14 +119,14 @@ def test_task_status_is_that_of_the_trial(publisher, node, frame, trial):
 
 
 def test_a_late_frame_keeps_its_stamp_and_time_goes_on(publisher, node, frame, trial):
-    publisher.publish(frame, trial, 0.25, 5_200_000_000)
+    publisher.publish(frame, trial, 0.25, STAGES, 5_200_000_000)
     messages = dict(node.published)
     assert to_ns(messages.pop("/clock").clock) == 5_200_000_000
     assert {to_ns(message.header.stamp) for message in messages.values()} == {5_050_000_000}
 
 
 def test_images_may_come_by_themselves(publisher, node, frame, trial):
-    publisher.publish(frame, trial, 0.25, with_images=False)
+    publisher.publish(frame, trial, 0.25, STAGES, with_images=False)
     assert len(node.published) == 6 and not any("image" in topic for topic, _ in node.published)
     publisher.publish_image("wrist", frame, 5_050_000_000)
     topic, message = node.published[-1]
@@ -137,7 +137,7 @@ def test_images_may_come_by_themselves(publisher, node, frame, trial):
 
 def test_the_setting_is_in_the_task_status(node, frame, trial):
     perturbed = FramePublisher(node, load_contract("config/contract.yaml"), SENSORS, '{"distractors": 2}')
-    perturbed.publish(frame, trial, 0.25)
+    perturbed.publish(frame, trial, 0.25, STAGES)
     assert dict(node.published)["task/status"].perturbation == '{"distractors": 2}'
 
 
