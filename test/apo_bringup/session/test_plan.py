@@ -9,7 +9,7 @@ from apo_bringup.session.plan import (
     evaluation_trials,
     reload_trial,
 )
-from apo_core.config.parameters import load, read_ros_parameters
+from apo_core.config.parameters import load, parameter_fields, read_ros_parameters
 from apo_core.errors import ConfigError
 from apo_core.types import Purpose
 
@@ -55,9 +55,9 @@ def test_overlapping_seeds_are_rejected_because_held_out_would_be_seen():
 @pytest.mark.parametrize("file", ["session.yaml", "session_quick.yaml"])
 def test_every_parameter_stands_in_the_file_with_a_comment(file):
     lines = (CONFIG_DIR / file).read_text().splitlines()
-    assert set(read_ros_parameters(CONFIG_DIR / file, "session")) == {f.name for f in dataclasses.fields(SessionConfig)}
-    for spec in dataclasses.fields(SessionConfig):
-        (number,) = (i for i, line in enumerate(lines) if line.strip().startswith(f"{spec.name}:"))
+    assert set(read_ros_parameters(CONFIG_DIR / file, "session")) == set(parameter_fields(SessionConfig))
+    for name in parameter_fields(SessionConfig):
+        (number,) = (i for i, line in enumerate(lines) if line.strip().startswith(f"{name}:"))
         assert "#" in lines[number] or lines[number - 1].strip().startswith("#")
 
 

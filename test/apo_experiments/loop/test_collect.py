@@ -42,7 +42,7 @@ def test_a_repeated_command_makes_what_is_missing_to_the_bit(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--set", "reaction_s=-1"], "reaction_s = -1 is below its limit 0.0"),
+        (["--set", "reaction_s=-1"], "reaction_s = -1.0 is below its limit 0.0"),
         (["--task", "Fly"], "task = 'Fly' is not one of"),
         (["--adapters", "none"], "none"),
         (["--version", "3"], "--version 3 needs --adapters"),

@@ -66,7 +66,7 @@ def test_what_is_made_in_code_is_checked_too(make, fault):
 @pytest.mark.parametrize(
     ("task", "values", "fault"),
     [
-        ("Stack", {"position_range_scale": 3.0}, r"position_range_scale = 3.0 must be in \[0, 2.5\] for task 'Stack'"),
+        ("Stack", {"position_range_scale": 3.0}, r"position_range_scale = 3.0 must be in \[0.6, 2.5\] for task "),
         ("Lift", {"target_range_scale": 0.5}, "target_range_scale = 0.5 must be 0 for task 'Lift'"),
         ("Lift", {"moved_cameras": ["front"], "camera_offset_range_m": 0.1}, r"moved_cameras: \['front'\] are"),
     ],

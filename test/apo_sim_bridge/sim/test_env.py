@@ -238,7 +238,7 @@ def test_config_rejects(change, match):
     ("task", "change", "match"),
     [
         ("Lift", {"position_range_scale": 7.0}, "position_range_scale = 7.0 is above its limit 6.0"),
-        ("Stack", {"position_range_scale": 2.6}, r"position_range_scale = 2.6 must be in \[0, 2.5\]"),
+        ("Stack", {"position_range_scale": 2.6}, r"position_range_scale = 2.6 must be in \[0.6, 2.5\]"),
         ("Lift", {"texture": "silk"}, "texture"),
         ("Lift", {"target_range_scale": 0.5}, "target_range_scale = 0.5 must be 0 for task 'Lift'"),
         ("Lift", {"moved_cameras": ["front"], "camera_turn_range_rad": 0.1}, r"moved_cameras: \['front'\] are no"),

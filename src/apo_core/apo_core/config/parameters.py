@@ -90,13 +90,13 @@ def _faults(spec: dataclasses.Field, value: Any, annotation: Any) -> list[str]:
         faults.append(f"{name} = {value!r} must hold {len(element)} values")
     if element and not all(isinstance(item, element[0]) for item in value):
         return [*faults, f"{name} = {value!r} must hold values of type {element[0].__name__}"]
-    items = value if isinstance(value, tuple) else (value,)
+    items, shown = (value, list(value)) if isinstance(value, tuple) else ((value,), value)
     if any(isinstance(item, float) and not math.isfinite(item) for item in items):
-        faults.append(f"{name} = {value} must be finite")
+        faults.append(f"{name} = {shown} must be finite")
     if meta.get("low") is not None and any(item < meta["low"] for item in items):
-        faults.append(f"{name} = {value} is below its limit {meta['low']}")
+        faults.append(f"{name} = {shown} is below its limit {meta['low']}")
     if meta.get("high") is not None and any(item > meta["high"] for item in items):
-        faults.append(f"{name} = {value} is above its limit {meta['high']}")
+        faults.append(f"{name} = {shown} is above its limit {meta['high']}")
     if meta.get("choices") and value not in meta["choices"]:
         faults.append(f"{name} = {value!r} is not one of {list(meta['choices'])}")
     return faults

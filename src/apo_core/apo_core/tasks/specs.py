@@ -8,7 +8,7 @@ are the same tasks in the environments of the package mimicgen, which a user ins
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,10 @@ class TaskSpec:
     noise_releases: bool = True  # whether that noise opens the fingers; without it nothing falls that cannot be grasped
     success_hold_steps: int = 5  # consecutive steps that must show success, unless a parameter gives another
     target: MovableTarget | None = None  # None: the task has no fixed target
+    # perturbation of the paper's new setting, or one of ours
+    perturbed: Mapping[str, Any] = field(default_factory=lambda: {"background": "grey"})
+    published: Mapping[str, float] = field(default_factory=dict)  # method -> % in the paper's table 1
+    published_perturbed: Mapping[str, float] = field(default_factory=dict)  # the same in its new setting
 
     @property
     def objects(self) -> tuple[str, ...]:
@@ -237,6 +241,9 @@ _ROWS = (
         demonstration_steps=400,
         parts=(_NUT,),
         target=_PEG,
+        perturbed={"target_range_scale": 1.0},
+        published={"base": 28, "dagger": 28, "dpo": 22, "kto": 32, "apo": 32},
+        published_perturbed={"base": 12, "kto": 20, "apo": 26},
     ),
     TaskSpec(
         name="StackThree",
@@ -268,6 +275,8 @@ _ROWS = (
                 stages=("grasped C", "C on A"),
             ),
         ),
+        published={"base": 46, "dagger": 50, "dpo": 46, "kto": 52, "apo": 54},
+        published_perturbed={"base": 42, "kto": 46, "apo": 46},
     ),
     TaskSpec(
         name="ThreePieceAssembly",
@@ -308,6 +317,9 @@ _ROWS = (
                 place_inside=0.055,
             ),
         ),
+        perturbed={"texture": "wood_objects"},
+        published={"base": 44, "dagger": 36, "dpo": 28, "kto": 46, "apo": 46},
+        published_perturbed={"base": 10, "kto": 6, "apo": 12},
     ),
     TaskSpec(
         name="Coffee",
@@ -345,6 +357,7 @@ _ROWS = (
             ),
             PushTask(object_name="machine", lid_name="lid", hinge=(0.0, 0.0605, 0.106)),
         ),
+        published={"base": 44, "dagger": 42, "dpo": 52, "kto": 48, "apo": 60},
     ),
 )
 TASKS: dict[str, TaskSpec] = {row.name: row for row in _ROWS}

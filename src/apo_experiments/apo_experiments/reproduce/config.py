@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from apo_core.config.parameters import parameter
 from apo_core.errors import ConfigError
-from apo_core.tasks.specs import TASKS
+from apo_core.tasks.specs import DEFAULT_TASK, TASKS
 from apo_experiments.config import MAX_SEED
 from apo_trainer.config import METHOD_NAMES
 
@@ -23,7 +23,7 @@ def config_file(budget: str) -> str:
 class ReproduceConfig:
     """What is collected, trained and measured. How each method trains is in `compare_file`."""
 
-    tasks: tuple[str, ...] = parameter(("Lift",), f"tasks, of {', '.join(TASKS)}")
+    tasks: tuple[str, ...] = parameter((DEFAULT_TASK.name,), f"tasks, of {', '.join(TASKS)}")
     methods: tuple[str, ...] = parameter(
         ("dagger", "sirius", "dpo", "tpo", "kto", "apo", "apo_plus"), "methods beside the base policy"
     )

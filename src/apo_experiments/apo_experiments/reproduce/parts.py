@@ -9,23 +9,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from apo_core.config.parameters import build
 from apo_core.errors import ApoError
-from apo_core.tasks.specs import TASKS
+from apo_core.tasks.specs import task_spec
 from apo_experiments.compare.config import BASE
 from apo_experiments.reproduce.jobs import Job
 from apo_experiments.reproduce.study import Study
 from apo_experiments.rollouts import Adapter
-from apo_sim_bridge.perturbation.settings import Perturbation, ScenePerturbation
+from apo_sim_bridge.perturbation.settings import Perturbation
 from apo_trainer.runs.run import run
 
 USUAL = Perturbation()
-# the paper's, where the task is one of its own; others get the background's
-PERTURBATIONS: dict[str, Perturbation] = {
-    "Square": Perturbation(scene=ScenePerturbation(target_range_scale=1.0)),
-    "StackThree": Perturbation(scene=ScenePerturbation(background="grey")),
-    "ThreePieceAssembly": Perturbation(scene=ScenePerturbation(texture="wood_objects")),
-}
-OTHER_TASKS = Perturbation(scene=ScenePerturbation(background="grey"))
 # name of a row -> what it changes of the trainings of `apo`; without adaptive weights it is `kto`
 ABLATIONS: dict[str, Mapping[str, Any]] = {
     "K = 5": {"undesirable_steps": 5},
@@ -62,13 +56,13 @@ class Table1:
         """Those of every task, in order."""
         study, config = self._study, self._study.config
         for task in config.tasks:
-            folder = study.output / self.name / TASKS[task].folder
+            folder = study.output / self.name / task_spec(task).folder
             seeds = range(config.interaction_seed, config.interaction_seed + config.interactions)
             yield from data_jobs(study, f"{self.name}/{task}", task, folder, seeds, config.demonstrations, USUAL)
             yield Job(
                 f"{self.name}/{task}/compare",
                 partial(self._compare, task, folder),
-                TASKS[task].horizon,
+                task_spec(task).horizon,
                 evaluated=config.evaluation_episodes * (1 + len(config.methods) * config.training_seeds),
                 train_steps=_train_steps(study, task, config.methods),
             )
@@ -92,7 +86,7 @@ class Perturbed:
         """Those of every task, in order."""
         study, config = self._study, self._study.config
         for task in config.tasks:
-            folder, setting = study.output / self.name / TASKS[task].folder, perturbation_of(task)
+            folder, setting = study.output / self.name / task_spec(task).folder, perturbation_of(task)
             seeds = range(config.interaction_seed, config.interaction_seed + config.perturbed_interactions)
             name = f"{self.name}/{task}"
             yield from data_jobs(study, name, task, folder, seeds, config.perturbed_demonstrations, setting)
@@ -100,14 +94,14 @@ class Perturbed:
             yield Job(
                 f"{name}/compare",
                 partial(self._compare, task, folder, setting),
-                TASKS[task].horizon,
+                task_spec(task).horizon,
                 evaluated=config.evaluation_episodes * (1 + rows),
                 train_steps=_train_steps(study, task, config.methods),
             )
             yield Job(
                 f"{name}/original",
                 partial(self._measure_original, task, folder),
-                TASKS[task].horizon,
+                task_spec(task).horizon,
                 evaluated=config.evaluation_episodes * (1 + rows),
             )
 
@@ -148,13 +142,13 @@ class Ablations:
                 yield Job(
                     f"{self.name}/{task}/{row}",
                     partial(self._compare, task, number, changes),
-                    TASKS[task].horizon,
+                    task_spec(task).horizon,
                     evaluated=config.evaluation_episodes * config.training_seeds,
                     train_steps=_train_steps(study, task, ("apo",)),
                 )
 
     def _compare(self, task: str, number: int, changes: Mapping[str, Any]) -> None:
-        study, folder = self._study, TASKS[task].folder
+        study, folder = self._study, task_spec(task).folder
         data, made = study.output / Table1.name / folder, study.output / self.name / folder / str(number)
         base = Path(BASE) / "evaluation.json"
         (made / base).parent.mkdir(parents=True, exist_ok=True)
@@ -174,7 +168,7 @@ class Lifelong:
         """Those of every task, in order."""
         study, config = self._study, self._study.config
         for task in config.tasks:
-            folder, horizon = study.output / self.name / TASKS[task].folder, TASKS[task].horizon
+            folder, horizon = study.output / self.name / task_spec(task).folder, task_spec(task).horizon
             yield Job(
                 f"{self.name}/{task}/demonstrations",
                 partial(_demonstrate, study, task, folder, config.demonstrations, USUAL),
@@ -194,7 +188,7 @@ class Lifelong:
 
     def _round(self, task: str, method: str, number: int) -> None:
         study, config = self._study, self._study.config
-        shared = study.output / self.name / TASKS[task].folder
+        shared = study.output / self.name / task_spec(task).folder
         folder = shared / (method or BASE)
         file = folder / f"round_{number}.json"
         if file.exists():
@@ -265,14 +259,14 @@ def read_round(file: Path) -> Round:
 
 def perturbation_of(task: str) -> Perturbation:
     """The new setting of a task."""
-    return PERTURBATIONS.get(task, OTHER_TASKS)
+    return build(Perturbation, dict(task_spec(task).perturbed), "the table of tasks")
 
 
 def data_jobs(
     study: Study, name: str, task: str, folder: Path, seeds: range, demonstrations: int, setting: Perturbation
 ) -> Iterator[Job]:
     """Demonstrations and interactions, into `demonstrations` and `episodes` of a folder."""
-    horizon = TASKS[task].horizon
+    horizon = task_spec(task).horizon
     yield Job(
         f"{name}/demonstrations",
         partial(_demonstrate, study, task, folder, demonstrations, setting),

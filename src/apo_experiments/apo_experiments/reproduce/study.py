@@ -14,7 +14,7 @@ from apo_core.contract.contract import load_contract
 from apo_core.errors import ConfigError
 from apo_core.system.shipped_files import shipped
 from apo_core.system.terminal import LiveLine
-from apo_core.tasks.specs import TASKS
+from apo_core.tasks.specs import task_spec
 from apo_experiments.compare.compare import compare
 from apo_experiments.compare.config import CompareConfig, trainer_configs
 from apo_experiments.compare.result import MethodResult
@@ -52,7 +52,7 @@ class Study:
 
     def checkpoint(self, task: str) -> str:
         """Folder of a task's base policy."""
-        return str(shipped(TASKS[task].checkpoint_dir))
+        return str(shipped(task_spec(task).checkpoint_dir))
 
     def comparison(self, task: str, perturbation: Perturbation, methods: tuple[str, ...]) -> CompareConfig:
         """How methods are compared on a task."""

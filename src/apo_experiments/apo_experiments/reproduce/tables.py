@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from apo_core.tasks.specs import TASKS
+from apo_core.tasks.specs import task_spec
 from apo_core.wilson import wilson_interval
 from apo_experiments.compare.config import BASE
 from apo_experiments.compare.result import MethodResult, TrainingResult, paired
@@ -60,7 +60,7 @@ def tables(config: ReproduceConfig, output: Path) -> list[Table]:
     """Those whose results are there, in the order of the parts."""
     found = []
     for task in config.tasks:
-        folder = TASKS[task].folder
+        folder = task_spec(task).folder
         found += _table_1(output / Table1.name / folder, task)
         found += _perturbed(output / Perturbed.name / folder, task)
         found += _ablations(output, folder, task)
@@ -98,7 +98,7 @@ def _percent(value: float | None) -> str:
 _HEAD = ("method", "success (95 %)", "n", "each training", "against base", "paper")
 
 
-def _rows(results: Sequence[MethodResult], published: dict[str, float]) -> tuple[tuple[str, ...], ...]:
+def _rows(results: Sequence[MethodResult], published: Mapping[str, float]) -> tuple[tuple[str, ...], ...]:
     base = results[0]
     return tuple(
         (
@@ -113,7 +113,7 @@ def _rows(results: Sequence[MethodResult], published: dict[str, float]) -> tuple
     )
 
 
-def _bars(results: Sequence[MethodResult], published: dict[str, float]) -> tuple:
+def _bars(results: Sequence[MethodResult], published: Mapping[str, float]) -> tuple:
     return tuple(
         (r.method, 100 * r.rate, 100 * r.interval[0], 100 * r.interval[1], published.get(r.method))
         for r in results
@@ -140,7 +140,7 @@ def _table_1(folder: Path, task: str) -> list[Table]:
     results = _read(folder / "results")
     if not results:
         return []
-    published = {method: values[task] for method, values in paper.TABLE_1.items() if task in values}
+    published = task_spec(task).published
     title = f"Table 1, {task}"
     return [Table(title, _HEAD, _rows(results, published), _cost(folder), _bars(results, published))]
 
@@ -150,7 +150,7 @@ def _perturbed(folder: Path, task: str) -> list[Table]:
     if not results:
         return []
     setting = ", ".join(f"{name} {value}" for name, value in perturbation_of(task).changes.items())
-    published = paper.PERTURBED.get(task, {})
+    published = task_spec(task).published_perturbed
     found = [
         Table(
             f"Perturbed, {task}: {setting}",
@@ -222,5 +222,5 @@ def _lifelong(folder: Path, task: str, config: ReproduceConfig) -> list[Table]:
         return []
     head = ("method", "round", "driven by the operator", "takeovers", "success with operator", "alone after it (95 %)")
     shares = ", ".join(f"{share} %" for share in paper.LIFELONG_SHARES)
-    note = f"The paper's share of the operator on Coffee, by update: {shares}."
+    note = f"The paper's share of the operator, by update: {shares}."
     return [Table(f"Lifelong, {task}", head, tuple(rows), (note,))]
