@@ -75,10 +75,10 @@ class Range:
 @pytest.mark.parametrize(
     ("share", "fault"),
     [
-        ([0.5, 2.5], "share = (0.5, 2.5) is above its limit 2.0"),
-        ([-0.5, 1], "share = (-0.5, 1.0) is below its limit 0.0"),
+        ([0.5, 2.5], "share = [0.5, 2.5] is above its limit 2.0"),
+        ([-0.5, 1], "share = [-0.5, 1.0] is below its limit 0.0"),
         ([0.5], "share = (0.5,) must hold 2 values"),
-        ([0.5, float("inf")], "share = (0.5, inf) must be finite"),
+        ([0.5, float("inf")], "share = [0.5, inf] must be finite"),
         ([0.5, "wide"], "share = (0.5, 'wide') must hold values of type float"),
     ],
 )

@@ -59,11 +59,11 @@ class Simulation:
 
     def collect(self, settings, seeds, folder, workers, progress):
         """Takeovers in every episode."""
-        self._add(
-            "collect", settings.rollout.perturbation, settings.adapter.version if settings.adapter else 0, len(seeds)
-        )
+        version = settings.adapter.version if settings.adapter else 0
+        self._add("collect", settings.rollout.perturbation, version, len(seeds))
         for seed in seeds:
-            self._write(f"e{seed}", "PPPPPHHH", directory=folder)
+            if not (folder / f"e{seed}.h5").exists():
+                self._write(f"e{seed}", "PPPPPHHH", directory=folder)
         return [TrialFacts(seed, True, 8, 3, 1) for seed in seeds]
 
     def demonstrate(self, task, folder, count, seed, perturbation, **_):

@@ -42,7 +42,7 @@ def test_every_fault_of_every_group_is_listed():
     assert caught.value.source == "sim_bridge.yaml"
     assert caught.value.faults == [
         "distractors = 6 is above its limit 5",
-        "mass_scale = (0.0, 1.0) is below its limit 0.1",
+        "mass_scale = [0.0, 1.0] is below its limit 0.1",
         "frame_drop_probability = 1.5 is above its limit 1.0",
     ]
 
