@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 import numpy as np
 
@@ -19,6 +16,7 @@ from apo_core.system.terminal import LiveLine
 from apo_core.tasks.course import furthest_stage
 from apo_core.tasks.specs import task_names, task_spec
 from apo_core.wilson import wilson_interval
+from apo_experiments.processes import results_of
 
 FIRST_SEED = 300_000
 PROGRESS_S = 10.0  # between lines of progress where there is no terminal
@@ -56,16 +54,12 @@ def measure_expert(
     Raises:
         ApoError: a simulation cannot start.
     """
-    pool = get_context("spawn").Pool(workers or min(2, os.cpu_count() or 1), initializer=_ignore_interrupt)
     results: list[ExpertTrial] = []
-    try:
-        for result in pool.imap(_run, [(task, seed, noisy, contract) for seed in seeds]):
+    with results_of(_run, [(task, seed, noisy, contract) for seed in seeds], workers) as found:
+        for result in found:
             results.append(result)
             if progress is not None:
                 progress(results)
-    finally:
-        pool.terminate()
-        pool.join()
     return results
 
 
@@ -92,10 +86,6 @@ def failure_lines(results: Sequence[ExpertTrial]) -> list[str]:
     if outside:
         lines.append(f"{outside} commands leave the workspace (workspace_low, workspace_high of the contract)")
     return lines
-
-
-def _ignore_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
 
 
 _worker: dict = {}

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +15,7 @@ from apo_core.tasks.course import furthest_stage
 from apo_core.tasks.specs import task_spec
 from apo_experiments.chunk_driver import ChunkDriver, still
 from apo_experiments.failures import FailureKind, Instant, failure_kind, instant
+from apo_experiments.processes import results_of
 from apo_sim_bridge.perturbation.settings import Perturbation
 from apo_sim_bridge.perturbation.streams import CommandLink, FrameLink
 
@@ -82,17 +80,12 @@ def evaluate_policy(
         CheckpointError, AdapterError, ConfigError, RuntimeError: from a worker, about checkpoint, adapter, contract or
             simulation.
     """
-    context = get_context("spawn")
-    pool = context.Pool(workers or min(2, os.cpu_count() or 1), initializer=_ignore_interrupt)
     results: list[RolloutResult] = []
-    try:
-        for result in pool.imap(_run, [(str(checkpoint), adapter, settings, seed) for seed in seeds]):
+    with results_of(_run, [(str(checkpoint), adapter, settings, seed) for seed in seeds], workers) as found:
+        for result in found:
             results.append(result)
             if progress is not None:
                 progress(results)
-    finally:
-        pool.terminate()
-        pool.join()
     return results
 
 
@@ -102,10 +95,6 @@ def within_limits(action: np.ndarray, limits: Limits) -> np.ndarray:
     for part, limit in ((LINEAR, limits.linear_speed), (ANGULAR, limits.angular_speed)):
         scaled[part], _ = shortened(scaled[part], limit)
     return np.array(scaled, np.float32)
-
-
-def _ignore_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
 
 
 _worker: dict = {}

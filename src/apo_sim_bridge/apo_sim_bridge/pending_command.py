@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from apo_core.actions import GRIPPER, OPEN, TWIST, GripperScale
+from apo_sim_bridge.perturbation.settings import StreamPerturbation
+from apo_sim_bridge.perturbation.streams import CommandLink
 
 ROUNDING = 1e-3  # share of a limit's span that a value may lie outside
 
@@ -86,3 +88,16 @@ class PendingCommand:
         if np.any(values < low - slack) or np.any(values > high + slack):
             return f"{values.tolist()} is outside {low.tolist()} .. {high.tolist()} (action in config/contract.yaml)"
         return ""
+
+
+def command_link(streams: StreamPerturbation, seed: int) -> CommandLink[Execution] | None:
+    """The way of the commands of a trial to the arm; None: they are executed at once.
+
+    Args:
+        streams: delays.
+        seed: of the trial.
+    """
+    if not streams.holds_commands_back:
+        return None
+    still = Execution(np.append(np.zeros(TWIST.stop, np.float32), np.float32(OPEN)), 0)
+    return CommandLink(streams, seed, still)

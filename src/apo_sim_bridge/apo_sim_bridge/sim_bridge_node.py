@@ -6,13 +6,12 @@ import math
 import os
 import time
 
-import numpy as np
 from geometry_msgs.msg import TwistStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory
 
-from apo_core.actions import OPEN, TWIST, GripperScale
+from apo_core.actions import GripperScale
 from apo_core.contract.contract import load_contract
 from apo_core.errors import ConfigError
 from apo_core.ros.conversions import to_ns, trajectory_end, twist_to_array
@@ -22,8 +21,7 @@ from apo_core.ros.qos import COMMANDS, sensors
 from apo_interfaces.srv import ResetTask
 from apo_sim_bridge.config import SimBridgeConfig, sim_config
 from apo_sim_bridge.late_ticks import LateTicks, Tick
-from apo_sim_bridge.pending_command import Execution, PendingCommand
-from apo_sim_bridge.perturbation.streams import CommandLink
+from apo_sim_bridge.pending_command import Execution, PendingCommand, command_link
 from apo_sim_bridge.ros.frame_publisher import GRIPPER_JOINT, FramePublisher
 from apo_sim_bridge.sim.env import GRIPPER_CLOSED_M, GRIPPER_OPEN_M, SimEnv
 from apo_sim_bridge.sim.ground_truth import task_remaining, task_stages
@@ -58,7 +56,7 @@ class SimBridgeNode(Node):
         self._shortest_tick_ns = round(contract.period_ns / config.largest_pace) if config.largest_pace else 0
         self._rejected = 0  # commands in a row
         self._frame = self._env.reset(config.seed)
-        self._commands = self._command_link(config.seed)
+        self._commands = command_link(config.perturbation.streams, config.seed)
         self._next_seed = config.seed
         self._idle_since_ns = time.monotonic_ns()
         self._published_ns: int | None = None  # time at which the current tick was published; None: it was not
@@ -97,7 +95,7 @@ class SimBridgeNode(Node):
         self._frame = self._env.reset(seed)
         self._trial.reset(seed, None if self._config.lockstep else time.time_ns())
         self._command.clear()
-        self._commands = self._command_link(seed)
+        self._commands = command_link(self._config.perturbation.streams, seed)
         self._end_wait()
         self._shown = None
         self._next_seed = seed + 1
@@ -234,14 +232,6 @@ class SimBridgeNode(Node):
             return
         self._shown = tick
         self._publisher.publish(tick.frame, tick.trial, tick.remaining_m, tick.stages, self._trial.stamp_ns)
-
-    def _command_link(self, seed: int) -> CommandLink[Execution] | None:
-        """The way of the commands of a trial to the arm; None: they are executed at once."""
-        streams = self._config.perturbation.streams
-        if not streams.holds_commands_back:
-            return None
-        still = Execution(np.append(np.zeros(TWIST.stop, np.float32), np.float32(OPEN)), 0)
-        return CommandLink(streams, seed, still)
 
 
 def main() -> None:

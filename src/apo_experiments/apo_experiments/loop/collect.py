@@ -6,11 +6,9 @@ A repeated command keeps the episodes that are there, so it also goes on after a
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from multiprocessing import get_context
 from pathlib import Path
 
 from apo_core.config.parameters import load, parse_overrides
@@ -21,6 +19,7 @@ from apo_core.system.terminal import LiveLine
 from apo_experiments.evaluate import choose_adapter
 from apo_experiments.loop.config import CONFIG_FILE, SECTION, CollectConfig
 from apo_experiments.loop.simulated_loop import LoopSettings, SimulatedLoop, TrialFacts, episode_path, trial_facts
+from apo_experiments.processes import results_of
 from apo_experiments.rollouts import PROGRESS_S
 
 _UNFINISHED = ".partial"  # folder of the files that a crash left, beside the episodes
@@ -51,14 +50,10 @@ def collect(
     for seed in missing:
         for rest in (directory / _UNFINISHED).glob(f"{paths[seed].stem}.*"):
             rest.unlink()
-    pool = get_context("spawn").Pool(min(workers, len(missing)) or 1, initializer=_ignore_interrupt)
-    try:
-        for done, _ in enumerate(pool.imap(_run, [(settings, seed, directory) for seed in missing]), start=1):
+    with results_of(_run, [(settings, seed, directory) for seed in missing], workers) as made:
+        for done, _ in enumerate(made, start=1):
             if progress is not None:
                 progress(done, len(missing))
-    finally:
-        pool.terminate()
-        pool.join()
     return [trial_facts(path) for path in paths.values()]
 
 
@@ -70,10 +65,6 @@ def summary(facts: Sequence[TrialFacts], period_s: float) -> str:
         f"{len(facts)} episodes: {successes} succeeded, {takeovers} takeovers, driven by the operator "
         f"{human / max(steps, 1):.0%} ({human * period_s:.0f} s)"
     )
-
-
-def _ignore_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
 
 
 _worker: dict = {}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from apo_core.actions import GRIPPER, OPEN, TWIST, GripperScale
+from apo_core.actions import GRIPPER, TWIST, GripperScale
 from apo_core.contract.contract import Contract, load_contract
 from apo_core.contract.frames import Header
 from apo_core.served_policy import ServedPolicy
@@ -28,8 +28,7 @@ from apo_recorder.writer_thread import EpisodeWriterThread, EventKind
 from apo_sim_bridge.config import SimBridgeConfig, sim_config
 from apo_sim_bridge.demonstrations.files import frame_observation
 from apo_sim_bridge.late_ticks import LateTicks, Tick
-from apo_sim_bridge.pending_command import Execution, PendingCommand
-from apo_sim_bridge.perturbation.streams import CommandLink
+from apo_sim_bridge.pending_command import Execution, PendingCommand, command_link
 from apo_sim_bridge.sim.env import GRIPPER_CLOSED_M, GRIPPER_OPEN_M, SimEnv, SimFrame
 from apo_sim_bridge.sim.ground_truth import expert_input, task_remaining, task_stages
 from apo_sim_bridge.trial import Trial, TrialRules
@@ -145,8 +144,7 @@ class _Arm:
         self._gripper, self._frame_id = GripperScale(GRIPPER_OPEN_M, GRIPPER_CLOSED_M), contract.frame_id
         timeout_ns, action = round(config.command_timeout_s * 1e9), contract.action
         self._command = PendingCommand(action.low, action.high, self._frame_id, self._gripper, timeout_ns)
-        streams, still = config.perturbation.streams, np.append(np.zeros(TWIST.stop, np.float32), np.float32(OPEN))
-        self._link = CommandLink(streams, seed, Execution(still, 0)) if streams.holds_commands_back else None
+        self._link = command_link(config.perturbation.streams, seed)
 
     def put(self, values: np.ndarray, stamp_ns: int, now_ns: int) -> None:
         """A command (A,), contract units, that answers the observation of a stamp."""
