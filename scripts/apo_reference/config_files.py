@@ -171,7 +171,7 @@ FILES = (
     ConfigFile(
         "reproduce_small",
         "reproduce",
-        "`apo reproduce`: what two cores do within an hour.",
+        "`apo reproduce`: fewer episodes, one training of each method.",
         (Section(ReproduceConfig),),
     ),
     ConfigFile(
