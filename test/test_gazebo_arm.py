@@ -18,6 +18,8 @@ from mujoco_arm import MujocoArm, load, plugin_values
 
 from apo_core.config.parameters import read_ros_parameters
 from apo_core.contract.contract import load_contract
+from apo_teleop.outputs.config import OutputConfig
+from apo_teleop.outputs.factory import make_output
 from apo_teleop.outputs.kinematics import Arm
 
 CONTRACT = load_contract(GAZEBO / "contract.yaml")
@@ -201,6 +203,28 @@ def test_torque_of_the_plugins_is_that_of_the_joints():
     largest, smallest = plugin_values("position_cmd_max"), plugin_values("position_cmd_min")
     assert largest == {name: float(limits[name].get("effort")) for name in limits}
     assert smallest == {name: -value for name, value in largest.items()}
+
+
+def test_the_arm_follows_an_operator_within_its_torque():
+    written = read_ros_parameters(GAZEBO / "parameters.yaml", "arbiter")
+    config = OutputConfig(**{name: value for name, value in written.items() if name in OutputConfig.__slots__})
+    output = make_output(config, CONTRACT)
+    output.on_description((GAZEBO / "arm.urdf").read_text())
+    arm, now_ns, passed = MujocoArm(), CONTRACT.period_ns, []
+    order = [arm.joints.index(name) for name in PANDA_JOINTS]
+    for twist, ticks in (((0.1, 0.1, -0.1, 0, 0, 0.5), 30), ((-0.05, -0.2, 0.1, 0, 0.3, 0), 30), ((0,) * 6, 20)):
+        for _ in range(ticks):
+            posture = ARM.at(arm.positions[order])
+            output.on_pose(posture.position, posture.quaternion, now_ns)
+            output.on_joints(arm.positions[order], "", now_ns)
+            arm.set_targets(PANDA_JOINTS, output.command(np.array(twist, float), now_ns))
+            now_ns += CONTRACT.period_ns
+            passed.append(posture.position)
+            while arm.time_s < now_ns * 1e-9:
+                arm.step()
+    np.testing.assert_allclose(arm.positions, arm.target, atol=1e-3)
+    assert np.ptp(passed, axis=0).min() > 0.05
+    assert 0.1 < np.max(arm.largest_torque) < 1.0
 
 
 @pytest.mark.parametrize("name", ["agentview", "wrist"])

@@ -51,6 +51,11 @@ class MujocoArm:
         """(n,) rad/s (m/s)."""
         return self._data.qvel.copy()
 
+    @property
+    def time_s(self) -> float:
+        """Simulated time."""
+        return float(self._data.time)
+
     def set_targets(self, names: list[str], positions: list[float]) -> None:
         """A point of a joint trajectory; the plugin takes it at once."""
         for name, position in zip(names, positions, strict=True):

@@ -150,16 +150,3 @@ def test_old_joint_states_hold_the_arm(name, driver, start):
     driver.spin_until(lambda: len(driver.points) > held + 5, "messages of the hold")
     assert np.ptp(driver.points[held + 2 :], axis=0).max() == 0.0
     assert driver.commands[-1].reason in ("output_blocked", "observation_stale", "operator_at_rest", "waiting")
-
-
-def test_the_simulated_arm_needs_no_more_than_its_torque(ros, start):
-    driver = gazebo_driver()
-    start("gazebo")
-    ready(driver)
-    for values in ([0.1, 0.1, -0.1, 0, 0, 0.5, 0], [-0.05, -0.2, 0.1, 0, 0.3, 0, 0]):
-        driver.values, seen = np.array(values, float), len(driver.points)
-        driver.spin_until(lambda: len(driver.points) > seen + 30, "motion")  # noqa: B023
-    driver.values = np.zeros(7)
-    driver.until_rest()
-    assert np.max(driver.motion.arm.largest_torque) < 1.0
-    driver.node.destroy_node()

@@ -24,6 +24,7 @@ from apo_teleop.outputs.kinematics import Arm
 WAIT_S = 90.0  # limit of a wait for something that will come
 RATE_HZ = 60.0  # of the reports
 SYSTEM_DEFAULT = QoSProfile(depth=10)
+EVERY = QoSProfile(depth=10_000)  # a pause of this process loses no point
 
 
 class Motion(Protocol):
@@ -124,7 +125,7 @@ class Driver:
         self.rejected: list[str] = []
         self.gripper: list = []
         self.commands: list[ActionCommand] = []
-        self.node.create_subscription(JointTrajectory, command_topic, self._on_trajectory, SYSTEM_DEFAULT)
+        self.node.create_subscription(JointTrajectory, command_topic, self._on_trajectory, EVERY)
         self.node.create_subscription(gripper[1], gripper[0], self._on_gripper, SYSTEM_DEFAULT)
         self.node.create_subscription(ActionCommand, "command", self.commands.append, COMMANDS)
         self.values = np.zeros(7)  # of the operator's device; zero: at rest
