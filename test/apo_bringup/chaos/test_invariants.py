@@ -34,7 +34,8 @@ REST = (0.0,) * 6 + (-1.0,)
 def command(n: int, source: str = "POLICY", values: tuple[float, ...] = REST, late_ms: int = 0, **changes) -> Command:
     """Command of tick n, sent in time."""
     stamp = AHEAD + n * PERIOD
-    made = Command(START + n * PERIOD + late_ms * MS, n, values, source, "r", stamp, stamp - PERIOD, stamp - PERIOD)
+    stamps = (stamp, stamp - PERIOD, stamp - PERIOD, stamp)
+    made = Command(START + n * PERIOD + late_ms * MS, n, values, source, "r", *stamps)
     return dataclasses.replace(made, **changes)
 
 
@@ -42,7 +43,7 @@ def inputs(n: int, acts: bool = False) -> list[Event]:
     """What arrives 10 ms before tick n."""
     t = START + n * PERIOD - 10 * MS
     stamp = AHEAD + n * PERIOD
-    return [Pose(t, (0.0, 0.0, 1.0), stamp), Operator(t, acts), Chunk(t, True, stamp)]
+    return [Pose(t, (0.0, 0.0, 1.0), stamp), Operator(t, acts, stamp), Chunk(t, True, stamp)]
 
 
 def started() -> list[Event]:
@@ -148,14 +149,14 @@ def without(kind: type, since: int, source: str, known: bool = True) -> list[Eve
         kept = [event for event in inputs(n, acts=source == "HUMAN") if n < since or not isinstance(event, kind)]
         newest = AHEAD + (min(n, since - 1) if known else n) * PERIOD
         # young by their stamps, as where time stands still
-        return [*kept, command(n, source, stamp=newest + PERIOD, observation=newest, chunk=newest)]
+        return [*kept, command(n, source, stamp=newest + PERIOD, observation=newest, chunk=newest, operator=newest)]
 
     return stream(range(1, since + 20), change)
 
 
-@pytest.mark.parametrize("kind", [Pose, Chunk])
-def test_an_input_that_the_observer_alone_lacks_is_no_violation(kind):
-    assert violations(without(kind, 10, "POLICY", known=False)) == []
+@pytest.mark.parametrize(("kind", "source"), [(Pose, "POLICY"), (Chunk, "POLICY"), (Operator, "HUMAN")])
+def test_an_input_that_the_observer_alone_lacks_is_no_violation(kind, source):
+    assert violations(without(kind, 10, source, known=False)) == []
 
 
 @pytest.mark.parametrize(
@@ -236,8 +237,25 @@ def test_motion_when_time_goes_back_is_reported():
 
 def test_policy_while_the_operator_moves_is_reported():
     moves = [event for n in range(5, 9) for event in (*inputs(n, acts=True), command(n))]
-    # the operator moves from 10 ms before tick 5; more than 100 ms later is tick 7
-    assert violations(stream(range(1, 5)) + moves) == ["operator_first"] * 2
+    # the arbiter knows it from tick 5 on; more than 100 ms later is tick 8
+    assert violations(stream(range(1, 5)) + moves) == ["operator_first"]
+
+
+def test_what_has_not_reached_the_arbiter_is_its_fault_after_a_second():
+    known = AHEAD + 4 * PERIOD
+    moves = [event for n in range(5, 30) for event in (*inputs(n, acts=True), command(n, operator=known))]
+    # the operator moves from 10 ms before tick 5; more than 1000 ms later is tick 25
+    assert violations(stream(range(1, 5)) + moves) == ["operator_first"] * 5
+    never = [event for n in range(5, 30) for event in (*inputs(n, acts=True), command(n, operator=0))]
+    assert violations(stream(range(1, 5)) + never) == ["operator_first"] * 5
+    # received late: HUMAN follows at once
+    received = [*inputs(20, acts=True), command(20, "HUMAN")]
+    assert violations(stream(range(1, 5)) + moves[: 4 * 15] + received) == []
+
+
+def test_a_sample_that_the_observer_has_not_received_proves_nothing():
+    ahead = [event for n in range(5, 30) for event in (*inputs(n, acts=True), command(n, operator=AHEAD * 2))]
+    assert violations(stream(range(1, 5)) + ahead) == []
 
 
 def test_policy_after_the_operator_was_lost_or_rests_is_good():

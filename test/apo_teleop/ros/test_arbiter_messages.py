@@ -34,6 +34,7 @@ def decided(source=ControlSource.HUMAN, policy_values=POLICY_ROW, takeover=False
         adapter_version=4,
         clipped=("limits.linear_speed", "limits.step.vx"),
         policy_tokens=None if policy_values is None else TOKENS,
+        operator_stamp_ns=7_500_000_004,
     )
 
 
@@ -42,6 +43,7 @@ def test_a_command_names_its_cause():
     assert (message.tick, message.source, message.reason) == (12, "HUMAN", "operator_motion")
     assert (to_ns(message.header.stamp), message.header.frame_id) == (8_000_000_003, "base")
     assert (to_ns(message.observation_stamp), to_ns(message.chunk_stamp)) == (7_000_000_001, 6_000_000_002)
+    assert to_ns(message.operator_stamp) == 7_500_000_004
     assert (message.adapter_version, message.clipped) == (4, "limits.linear_speed,limits.step.vx")
     for field, values in (("values", HUMAN_ROW), ("human_values", HUMAN_ROW), ("policy_values", POLICY_ROW)):
         np.testing.assert_array_equal(getattr(message, field), values)
@@ -54,10 +56,11 @@ def test_the_shadow_has_the_policys_action_and_the_same_stamps():
     np.testing.assert_array_equal(shadow.values, POLICY_ROW)
     assert list(shadow.policy_tokens) == TOKENS.tolist()
     assert (shadow.source, shadow.tick, shadow.adapter_version, shadow.clipped) == ("POLICY", 12, 4, "")
-    assert (shadow.header, shadow.observation_stamp, shadow.chunk_stamp) == (
+    assert (shadow.header, shadow.observation_stamp, shadow.chunk_stamp, shadow.operator_stamp) == (
         command.header,
         command.observation_stamp,
         command.chunk_stamp,
+        command.operator_stamp,
     )
     assert not shadow.human_values
     np.testing.assert_array_equal(command.values, HUMAN_ROW)

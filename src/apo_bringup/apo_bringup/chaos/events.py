@@ -29,6 +29,7 @@ class Command(Event):
     stamp: int  # ns, ROS time
     observation: int
     chunk: int
+    operator: int = 0  # ns, ROS time of the operator's newest sample that the arbiter knows; 0: none
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Operator(Event):
     """A sample of the operator was sent."""
 
     acts: bool  # connected and active
+    stamp: int = 0  # ns, ROS time
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from rclpy.clock import Clock as RosClock
 from rclpy.clock import ClockType
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.serialization import serialize_message
+from rclpy.serialization import deserialize_message, serialize_message
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, Float64
@@ -176,7 +176,11 @@ class InjectorNode(Node):
             return
         message = self._sound(topic)
         if style == "raw":
-            self._publisher.publish(garbage.mangled(serialize_message(message), rng))
+            if topic == "command":
+                message.reason = garbage.FOREIGN
+            data = garbage.mangled(serialize_message(message), rng)
+            if topic != "command" or not _is_anothers_command(data):
+                self._publisher.publish(data)
             return
         if style == "extreme":
             garbage.fill(message, rng)
@@ -225,6 +229,14 @@ class _ClockFault:
         elif self._style == "jitter":
             time_ns = self._now() + round(self._rng.uniform(-0.4, 0.4) * 1e9)
         self._publisher.publish(Clock(clock=to_stamp(max(0, time_ns))))
+
+
+def _is_anothers_command(data: bytes) -> bool:
+    """Whether it reads as a command that a witness would take for the arbiter's."""
+    try:
+        return bool(deserialize_message(data, ActionCommand).reason != garbage.FOREIGN)
+    except Exception:  # whatever the middleware raises for bytes that are no message
+        return False
 
 
 def _qos(topic: str) -> Any:

@@ -9,6 +9,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from apo_bringup.chaos.events import (
     NANOSECONDS,
@@ -50,7 +51,8 @@ class Times:
     publisher_check_s: float = 0.5
     hold_s: float = 0.2  # HOLD this long after it must hold
     gap_s: float = 0.2  # between two commands
-    yield_s: float = 0.1  # never POLICY so long after the operator moves
+    yield_s: float = 0.1  # never POLICY so long after the arbiter knows that the operator moves
+    receive_s: float = 1.0  # the arbiter has received what the operator sent so long ago
 
 
 @dataclass(slots=True)
@@ -112,7 +114,8 @@ class Invariants:
         self._estop_since: int | None = None
         self._double: dict[str, int] = {}  # topic -> since when it has a second publisher
         self._inherited: set[str] = set()  # topics whose second publisher may be one that died before the arbiter began
-        self._operator: deque[Operator] = deque(maxlen=100)
+        self._operator: deque[Operator] = deque(maxlen=400)
+        self._moves_since: int | None = None  # first of the newest commands that know a moving operator
 
     def on_event(self, event: Event) -> Iterator[Violation]:
         """Takes an event; yields what it shows to be violated."""
@@ -132,7 +135,7 @@ class Invariants:
                 self._operator.clear()
                 self._inherited.update(_OWN, self._double)
                 self._double.clear()
-                self._pose = self._unusable_since = self._estop_since = None
+                self._pose = self._unusable_since = self._estop_since = self._moves_since = None
         elif isinstance(event, Estop):
             self._estop_since = (self._estop_since or event.t) if event.stop else None
         elif isinstance(event, Publishers):
@@ -149,6 +152,7 @@ class Invariants:
     def _input(self, event: Operator | Chunk | Pose) -> None:
         self._arrived[type(event)] = event.t
         if isinstance(event, Operator):
+            self._stamps[Operator] = max(event.stamp, self._stamps.get(Operator, 0))
             self._operator.append(event)
         elif isinstance(event, Chunk):
             self._stamps[Chunk] = max(event.observation, self._stamps.get(Chunk, 0))
@@ -251,7 +255,11 @@ class Invariants:
             yield f"its observation is {(command.stamp - command.observation) / 1e9:.2f} s old"
         if last is not None and command.tick == last.tick + 1 and command.stamp < last.stamp:
             yield f"time went back by {(last.stamp - command.stamp) / 1e9:.3f} s"
-        if command.source == HUMAN and is_due(self._arrived.get(Operator), times.operator_stale_s):
+        if (
+            command.source == HUMAN
+            and command.operator <= self._stamps.get(Operator, command.operator)
+            and is_due(self._arrived.get(Operator), times.operator_stale_s)
+        ):
             yield f"no sample of the operator for {(command.t - self._arrived[Operator]) / 1e9:.2f} s"
         if command.source != POLICY:
             return
@@ -265,18 +273,20 @@ class Invariants:
             yield f"its chunk's observation is {(command.stamp - command.chunk) / 1e9:.2f} s old"
 
     def _operator_first(self, command: Command) -> Iterator[str]:
+        samples = self._operator
+        known = next((n for n in range(len(samples) - 1, -1, -1) if samples[n].stamp == command.operator), None)
+        # a stamp that has not been seen here is of a sample that is on its way to the observer
+        if known is None or not samples[known].acts:
+            self._moves_since = None
+        elif self._moves_since is None:
+            self._moves_since = command.t
         if command.source != POLICY:
             return
-        since = None
-        for sample in reversed(self._operator):
-            if sample.t > command.t:
-                continue
-            if not sample.acts:
-                break
-            since = sample.t
-        newest = next((sample.t for sample in reversed(self._operator) if sample.t <= command.t), 0)
-        # a sample that is followed by none soon counts as lost
-        if since is None or command.t - newest > (self._times.operator_stale_s - 0.05) * NANOSECONDS:
+        if self._moves_since is not None and self._watched.is_due(self._moves_since, self._times.yield_s, command.t):
+            yield f"it has known for {(command.t - self._moves_since) / 1e9:.2f} s that the operator moves"
+        first = 0 if command.operator == 0 else known
+        if first is None:
             return
-        if self._watched.is_due(since, self._times.yield_s, command.t):
-            yield f"the operator has moved for {(command.t - since) / 1e9:.2f} s"
+        missed = next((sample for sample in islice(samples, first, None) if sample.acts), None)
+        if missed is not None and self._watched.is_due(missed.t, self._times.receive_s, command.t):
+            yield f"the operator has moved for {(command.t - missed.t) / 1e9:.2f} s"

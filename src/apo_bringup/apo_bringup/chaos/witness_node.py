@@ -84,9 +84,9 @@ class WitnessNode(Node):
         if message.reason == garbage.FOREIGN:
             return
         values = tuple(map(float, message.values))
-        stamps = (to_ns(stamp) for stamp in (message.header.stamp, message.observation_stamp, message.chunk_stamp))
+        stamps = (message.header.stamp, message.observation_stamp, message.chunk_stamp, message.operator_stamp)
         sent_ns = info["source_timestamp"]
-        self._report(Command(sent_ns, message.tick, values, message.source, message.reason, *stamps))
+        self._report(Command(sent_ns, message.tick, values, message.source, message.reason, *map(to_ns, stamps)))
 
     def _on_twist(self, message: TwistStamped, info: dict) -> None:
         twist = tuple(map(float, twist_to_array(message.twist)))
@@ -97,7 +97,8 @@ class WitnessNode(Node):
         self._report(Pose(info["received_timestamp"], (p.x, p.y, p.z), to_ns(message.header.stamp)))
 
     def _on_operator(self, message: OperatorCommand, info: dict) -> None:
-        self._report(Operator(info["source_timestamp"], bool(message.connected and message.active)))
+        acts, stamp_ns = bool(message.connected and message.active), to_ns(message.header.stamp)
+        self._report(Operator(info["source_timestamp"], acts, stamp_ns))
 
     def _on_chunk(self, message: ActionChunk, info: dict) -> None:
         usable = garbage.is_usable(message)

@@ -233,6 +233,7 @@ class Arbiter:
             adapter_version=self._adapter_version,
             clipped=clipped,
             policy_tokens=None if row is None else row.tokens,
+            operator_stamp_ns=0 if inputs.operator is None else inputs.operator.stamp_ns,
         )
 
 

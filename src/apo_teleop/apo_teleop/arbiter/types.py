@@ -145,6 +145,7 @@ class Decision:
     adapter_version: int  # adapter behind policy_values
     clipped: tuple[str, ...]  # contract keys of the limits that changed the action
     policy_tokens: np.ndarray | None = None  # int32 (A,), emitted by the policy for policy_values; None: unknown
+    operator_stamp_ns: int = 0  # newest sample of the operator's device; 0 without one
 
     @property
     def text(self) -> str:

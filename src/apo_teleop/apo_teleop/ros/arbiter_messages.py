@@ -27,6 +27,7 @@ def command_to_msg(decision: Decision, tick: int, now_ns: int, frame_id: str) ->
         policy_values=to_floats(decision.policy_values),
         policy_tokens=to_ints(decision.policy_tokens),
         human_values=to_floats(decision.human_values),
+        operator_stamp=to_stamp(decision.operator_stamp_ns),
         adapter_version=decision.adapter_version,
         clipped=",".join(decision.clipped),
     )
@@ -48,6 +49,7 @@ def shadow_of(command: ActionCommand) -> ActionCommand | None:
         chunk_stamp=command.chunk_stamp,
         policy_values=command.policy_values,
         policy_tokens=command.policy_tokens,
+        operator_stamp=command.operator_stamp,
         adapter_version=command.adapter_version,
     )
 

@@ -142,6 +142,7 @@ class MessageMaker:
             "policy_values": present(episode.policy_actions[index]),
             "policy_tokens": np.zeros(0, np.int32) if tokens is None else tokens,
             "human_values": present(episode.human_actions[index]),
+            "operator_stamp": self._time(0),  # not recorded
             "adapter_version": int(episode.adapter_versions[index]),
             "clipped": episode.clipped[index] if episode.clipped else "",
         }
