@@ -160,7 +160,7 @@ def test_expert_takes_over_after_a_random_policy(env):
         ("Stack", 1, 150),
         ("NutAssemblySquare", 1, 250),
         ("Square", 1, 250),
-        ("StackThree", 300_000, 250),
+        ("StackThree", 1, 250),
         ("ThreePieceAssembly", 1, 350),
         ("Coffee", 1, 300),
     ],

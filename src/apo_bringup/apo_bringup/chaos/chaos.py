@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import os
+import shutil
 import signal
 import sys
 import time
@@ -102,7 +103,8 @@ def _run(
     environment, machines = dict(os.environ), {}
     if net is not None:
         profile = output / "fastdds.xml"
-        profile.write_text(network.PROFILE)
+        # without shared memory, which namespaces have in common; of another name, so that no node takes one with it
+        shutil.copyfile(nodes.share_dir() / "config" / "fastdds_network_udp.xml", profile)
         environment |= {
             name: str(profile) for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
         }

@@ -13,7 +13,8 @@ from apo_core.tasks.subtasks import GraspTask
 LINEAR_GAIN = 14.0  # 1/s
 CONE_TOLERANCE = 0.006  # m sideways at which the descent may reach the goal
 CONE_SLOPE = 4.0  # m of height kept above the object per m sideways beyond the tolerance
-OBSTACLE_DISTANCE = 0.12  # m between the centres of two objects beyond which the fingers fit in between
+FINGER_REACH = 0.05  # m between the middle of the open hand and a finger
+CLEARANCE = 0.07  # m between a finger and the centre of an obstacle beyond which it comes down freely
 NOMINAL_YAW = np.pi / 2  # rad, finger axis of the arm at rest
 MAX_YAW = np.deg2rad(100)  # rad to either side of NOMINAL_YAW that the wrist reaches
 YAW_TOLERANCE = 0.12  # rad
@@ -91,7 +92,7 @@ class Scene:
         self.placed = task.placed(pose, state.objects)
         self.grasp_cone = Cone(task.grasp_hover, CONE_SLOPE)
         self.place_cone = Cone(task.place_hover, task.place_slope, task.place_cone, task.place_inside)
-        self.obstacle_yaws = _obstacle_yaws(pose, state.objects, task)
+        self._obstacles = [state.objects[name][:2] - pose[:2] for name in task.obstacles]
         self.near = bool(np.linalg.norm(self.to_grasp[:2]) < 0.025 and abs(self.to_grasp[2]) < 0.025)
         self.held = bool(self.near and abs(state.gripper_width - task.width) < task.width_margin)
 
@@ -113,12 +114,15 @@ class Scene:
             choices.sort(key=lambda yaw: abs(yaw - wrist_yaw))
         else:
             choices.sort(key=lambda yaw: abs(yaw - self.hand_yaw))
-            # fingers across the line between two objects come down beside the obstacle
-            choices.sort(
-                key=lambda yaw: max((abs(np.cos(yaw + NOMINAL_YAW - way)) for way in self.obstacle_yaws), default=0.0)
-            )
+            choices.sort(key=self._clearance, reverse=True)
         # not wrapped: the way through half a turn from rest is beyond the wrist's limit
         return choices[0] - self.hand_yaw
+
+    def _clearance(self, yaw: float) -> float:
+        """Least distance [m] of a finger to the centre of an obstacle when it comes down turned by `yaw` from rest."""
+        way = FINGER_REACH * np.array([np.cos(yaw + NOMINAL_YAW), np.sin(yaw + NOMINAL_YAW)])
+        apart = [float(np.linalg.norm(to - side * way)) for to in self._obstacles for side in (-1, 1)]
+        return min([CLEARANCE, *apart])
 
     @property
     def place_yaw(self) -> float:
@@ -160,9 +164,3 @@ def _axis_yaw(rotation: np.ndarray, task: GraspTask) -> float:
         # of a cube lying on any face, the most horizontal axis
         axis = rotation[:, np.argmin(np.abs(rotation[2]))]
     return float(np.arctan2(axis[1], axis[0]))
-
-
-def _obstacle_yaws(pose: np.ndarray, objects: Mapping[str, np.ndarray], task: GraspTask) -> list[float]:
-    """Directions [rad] from the object to the obstacles that are too near for the fingers to fit in between."""
-    offsets = [objects[name][:2] - pose[:2] for name in task.obstacles]
-    return [float(np.arctan2(way[1], way[0])) for way in offsets if np.linalg.norm(way) < OBSTACLE_DISTANCE]

@@ -24,29 +24,6 @@ _TUNSETIFF, _TAP_WITHOUT_INFO = 0x400454CA, 0x0002 | 0x1000
 _FRAME = 65536
 _MTU = 9000
 _QUEUE = 20_000  # frames that wait for their time; a switch drops what is more
-# Nodes on different machines must not find each other in shared memory, which namespaces have in common.
-PROFILE = """<?xml version="1.0" encoding="UTF-8"?>
-<profiles xmlns="http://www.eprosima.com">
-  <transport_descriptors>
-    <transport_descriptor><transport_id>udp</transport_id><type>UDPv4</type></transport_descriptor>
-  </transport_descriptors>
-  <participant profile_name="chaos" is_default_profile="true">
-    <rtps>
-      <userTransports><transport_id>udp</transport_id></userTransports>
-      <useBuiltinTransports>false</useBuiltinTransports>
-      <builtin>
-        <discovery_config>
-          <leaseDuration><sec>5</sec></leaseDuration>
-          <leaseAnnouncement><sec>0</sec><nanosec>200000000</nanosec></leaseAnnouncement>
-          <initialAnnouncements>
-            <count>10</count><period><sec>0</sec><nanosec>50000000</nanosec></period>
-          </initialAnnouncements>
-        </discovery_config>
-      </builtin>
-    </rtps>
-  </participant>
-</profiles>
-"""
 
 
 def missing() -> str:
