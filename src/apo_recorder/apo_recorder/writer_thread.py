@@ -19,6 +19,7 @@ from apo_core.types import ControlSource, EpisodeInfo, Outcome, Step
 from apo_episodes.labeling import intervention_share, takeovers
 from apo_episodes.writer import EpisodeWriter
 from apo_recorder.episode_state import EpisodeEnd
+from apo_recorder.step_checks import step_fault
 
 WriterFactory = Callable[[Path, EpisodeInfo, Contract, str, int], EpisodeWriter]
 UNDONE = ".discarded"  # folder of undone episodes
@@ -216,10 +217,14 @@ class EpisodeWriterThread:
         episode = self._episode
         if episode is None:
             return
+        fault = step_fault(step, self._contract, episode.stamps_ns[-1] if episode.stamps_ns else 0)
         try:
-            episode.file.append(step)
+            if not fault:
+                episode.file.append(step)
         except ObservationError as error:
-            episode.rejections[_NUMBERS.sub("", str(error))] += 1
+            fault = _NUMBERS.sub("", str(error))
+        if fault:
+            episode.rejections[fault] += 1
             self.rejections = dict(episode.rejections)
             return
         episode.stamps_ns.append(step.observation.stamp_ns)
