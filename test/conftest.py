@@ -27,10 +27,6 @@ os.environ.update(
     FASTRTPS_DEFAULT_PROFILES_FILE=_PROFILE,
     FASTDDS_DEFAULT_PROFILES_FILE=_PROFILE,
     APO_END_WITH_PARENT="1",  # no node outlives a test process that is killed
-    # files run side by side: threads that wait for each other's processor cost more than they give
-    OMP_NUM_THREADS="1",
-    OPENBLAS_NUM_THREADS="1",
-    OMP_WAIT_POLICY="PASSIVE",
 )
 
 # before any test imports MuJoCo, which takes its GL library then and keeps it; rendering raises if there is none

@@ -20,7 +20,7 @@ from apo_episodes.writer import EpisodeWriter
 
 OLD = Path(__file__).parents[1] / "data" / "takeovers" / "lift-10003.h5"  # schema version 1
 DONE = EpisodeOutcome(Outcome.SUCCESS, "t", True, False)
-FILES, WAIT_S = 200, 250.0
+FILES, WAIT_S = 300, 250.0
 _READ = """
 import faulthandler, pathlib, sys
 import numpy as np

@@ -181,6 +181,23 @@ def test_misfitting_step_is_a_loss_of_its_own(make_writer, make_info, make_step)
     assert read_episode(saved.path).rejections == {why: 1}
 
 
+def test_steps_that_no_arbiter_sends_are_losses_with_their_reason(make_writer, make_info, make_step):
+    writer = make_writer()
+    writer.begin(make_info())
+    writer.append(make_step(5))
+    foreign = make_step(6)
+    writer.append(dataclasses.replace(foreign, executed_action=foreign.executed_action + 100.0))
+    writer.append(make_step(4))
+    writer.append(make_step(7))
+    writer.end(end())
+    saved = finish(writer)[EventKind.SAVED]
+    assert (saved.steps, saved.counts["steps_dropped"]) == (2, 2)
+    assert read_episode(saved.path).rejections == {
+        "the executed 'a' is outside of -1.0 .. 1.0 m/s, which the arbiter keeps to": 1,
+        "its observation is older than that of the step before": 1,
+    }
+
+
 def test_the_end_of_an_episode_of_rejected_steps_alone_has_the_reason(make_writer, make_info, make_step):
     writer = make_writer()
     writer.begin(make_info())

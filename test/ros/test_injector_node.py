@@ -49,11 +49,10 @@ def test_every_command_of_a_fault_names_the_fault(injector, style):
     publisher.publish(ActionCommand(values=[0.1] * 7, source="POLICY", reason="policy_in_control"))
     until(lambda: received, "command of the test's own")
     received.clear()
-    for seed in range(60):
-        request = {"do": "begin", "seed": seed, "topic": "command", "style": style, "duration_s": 0.1}
-        injector.stdin.write(json.dumps(request) + "\n")
-    injector.stdin.write(json.dumps({**request, "style": "mutated", "duration_s": 2.0}) + "\n")
+    request = {"do": "begin", "seed": 1, "topic": "command", "style": style, "duration_s": 4.0}
+    injector.stdin.write(json.dumps(request) + "\n")
     injector.stdin.flush()
-    until(lambda: len(received) >= 20, "commands of the fault")
+    # of mangled messages few are still commands
+    until(lambda: len(received) >= (3 if style == "raw" else 20), "commands of the fault")
     assert {message.reason for message in received} == {"chaos"}
     node.destroy_node()

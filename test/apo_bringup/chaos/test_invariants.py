@@ -161,8 +161,8 @@ def test_an_input_that_the_observer_alone_lacks_is_no_violation(kind, source):
 
 @pytest.mark.parametrize(
     ("kind", "source", "count"),
-    # the last input comes 10 ms before tick 9; due 900 ms later, the operator's 700 ms; the last tick is 29
-    [(Pose, "POLICY", 3), (Pose, "HUMAN", 3), (Operator, "HUMAN", 7), (Chunk, "POLICY", 3)],
+    # the last input comes 10 ms before tick 9; due 700 ms later, the operator's 500 ms; the last tick is 29
+    [(Pose, "POLICY", 7), (Pose, "HUMAN", 7), (Operator, "HUMAN", 11), (Chunk, "POLICY", 7)],
 )
 def test_motion_after_an_input_has_ended_is_reported(kind, source, count):
     assert violations(without(kind, 10, source)) == ["hold_in_time"] * count
@@ -186,9 +186,8 @@ def test_motion_with_a_second_publisher_is_reported():
         second = [Publishers(START + 5 * PERIOD, "policy/chunk", 2)] if n == 5 else []
         return [*second, *inputs(n), command(n)]
 
-    # due 1700 ms after tick 5
-    assert violations(stream(range(1, 41), change)) == ["hold_in_time"]
-    assert violations(stream(range(1, 40), change)) == []
+    assert violations(stream(range(1, 21), change)) == ["hold_in_time"]
+    assert violations(stream(range(1, 19), change)) == []
 
 
 @pytest.mark.parametrize("counts", [(2,), (1, 2), (2, 1), (2, 1, 2)])
@@ -197,7 +196,7 @@ def test_a_publisher_that_died_before_the_arbiter_is_none_of_its_own(topic, coun
     restarted = Arbiter(START + 5 * PERIOD + 1, 78, True)
     before = [Publishers(START + 3 * PERIOD, topic, 2)]
     after = [Publishers(START + 6 * PERIOD + i * MS, topic, count) for i, count in enumerate(counts)]
-    go_on = [event for n in range(7, 60) for event in (*inputs(n), command(n))]
+    go_on = [event for n in range(7, 40) for event in (*inputs(n), command(n))]
     events = [*stream(range(1, 5)), *before, *inputs(5), command(5), restarted, *after, *go_on]
     # one that comes after a count of one is alive
     assert set(violations(events)) == ({"hold_in_time"} if counts[-2:] == (1, 2) else set())
@@ -242,16 +241,16 @@ def test_policy_while_the_operator_moves_is_reported():
     assert violations(stream(range(1, 5)) + moves) == ["operator_first"]
 
 
-def test_what_has_not_reached_the_arbiter_is_its_fault_after_a_second():
+def test_what_has_not_reached_the_arbiter_soon_is_reported():
     known = AHEAD + 4 * PERIOD
     moves = [event for n in range(5, 30) for event in (*inputs(n, acts=True), command(n, operator=known))]
-    # the operator moves from 10 ms before tick 5; more than 1000 ms later is tick 25
-    assert violations(stream(range(1, 5)) + moves) == ["operator_first"] * 5
+    # the operator moves from 10 ms before tick 5; more than 300 ms later is tick 11
+    assert violations(stream(range(1, 5)) + moves) == ["operator_first"] * 19
     never = [event for n in range(5, 30) for event in (*inputs(n, acts=True), command(n, operator=0))]
-    assert violations(stream(range(1, 5)) + never) == ["operator_first"] * 5
+    assert violations(stream(range(1, 5)) + never) == ["operator_first"] * 19
     # received late: HUMAN follows at once
-    received = [*inputs(20, acts=True), command(20, "HUMAN")]
-    assert violations(stream(range(1, 5)) + moves[: 4 * 15] + received) == []
+    received = [*inputs(11, acts=True), command(11, "HUMAN")]
+    assert violations(stream(range(1, 5)) + moves[: 4 * 6] + received) == []
 
 
 def test_a_sample_that_the_observer_has_not_received_proves_nothing():

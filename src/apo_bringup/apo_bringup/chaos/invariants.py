@@ -52,8 +52,7 @@ class Times:
     hold_s: float = 0.2  # HOLD this long after it must hold
     gap_s: float = 0.2  # between two commands
     yield_s: float = 0.1  # never POLICY so long after the arbiter knows that the operator moves
-    repeat_s: float = 0.2  # the arbiter may receive a message so much later than the observer, who got it unrepeated
-    receive_s: float = 1.0  # the arbiter has received, or discovered, what has been in the network for so long
+    receive_s: float = 0.3  # the arbiter has received what the operator sent so long ago
 
 
 @dataclass(slots=True)
@@ -245,11 +244,11 @@ class Invariants:
         if is_due(self._estop_since):
             yield "an emergency stop is requested"
         for topic, since in self._double.items():
-            if is_due(since, times.publisher_check_s + times.receive_s):
+            if is_due(since, times.publisher_check_s):
                 yield f"{topic} has had two publishers for {(command.t - since) / 1e9:.2f} s"
         # a stamp that has not been seen here proves that the arbiter has received more than the observer
         if command.observation <= self._stamps.get(Pose, command.observation) and is_due(
-            self._arrived.get(Pose), self._contract.max_age_s + times.repeat_s
+            self._arrived.get(Pose), self._contract.max_age_s
         ):
             yield f"no ee_pose for {(command.t - self._arrived[Pose]) / 1e9:.2f} s"
         if command.stamp - command.observation > max_age_ns:
@@ -259,13 +258,13 @@ class Invariants:
         if (
             command.source == HUMAN
             and command.operator <= self._stamps.get(Operator, command.operator)
-            and is_due(self._arrived.get(Operator), times.operator_stale_s + times.repeat_s)
+            and is_due(self._arrived.get(Operator), times.operator_stale_s)
         ):
             yield f"no sample of the operator for {(command.t - self._arrived[Operator]) / 1e9:.2f} s"
         if command.source != POLICY:
             return
         if command.chunk <= self._stamps.get(Chunk, command.chunk) and is_due(
-            self._arrived.get(Chunk), times.policy_silent_s + times.repeat_s
+            self._arrived.get(Chunk), times.policy_silent_s
         ):
             yield f"no answer of the policy for {(command.t - self._arrived[Chunk]) / 1e9:.2f} s"
         if command.chunk in self._answers and is_due(self._unusable_since):
