@@ -20,7 +20,8 @@ import numpy as np
 import rclpy
 from std_msgs.msg import Header
 
-from apo_bringup.chaos.machine.network import Line, Network, missing
+from apo_bringup.chaos.machine.network import Network, missing
+from apo_bringup.chaos.machine.switch import Line
 from apo_core.ros.conversions import to_ns, to_stamp
 from apo_core.ros.qos import COMMANDS
 

@@ -13,7 +13,8 @@ from typing import Protocol
 
 from apo_bringup.chaos import hostile_files
 from apo_bringup.chaos.machine.disk import Disk
-from apo_bringup.chaos.machine.network import Line, Network
+from apo_bringup.chaos.machine.network import Network
+from apo_bringup.chaos.machine.switch import Line
 from apo_bringup.chaos.schedule import PlannedFault
 from apo_bringup.chaos.stack_runner import StackRunner
 

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from apo_bringup.chaos.machine.network import Line, Network, missing
+from apo_bringup.chaos.machine.network import Network, missing
+from apo_bringup.chaos.machine.switch import Line
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"network namespaces need {missing()}")
 
