@@ -186,8 +186,19 @@ def test_motion_with_a_second_publisher_is_reported():
         second = [Publishers(START + 5 * PERIOD, "policy/chunk", 2)] if n == 5 else []
         return [*second, *inputs(n), command(n)]
 
-    assert violations(stream(range(1, 21), change)) == ["hold_in_time"]
-    assert violations(stream(range(1, 19), change)) == []
+    # 0.5 s to count, 0.2 s to hold, 0.5 s in which the observer may see the end of it later
+    assert violations(stream(range(1, 32), change)) == ["hold_in_time"]
+    assert violations(stream(range(1, 30), change)) == []
+
+
+@pytest.mark.parametrize(("gone", "wanted"), [(28, []), (34, ["hold_in_time"])])
+def test_the_arbiter_may_see_first_that_a_second_publisher_has_gone(gone, wanted):
+    def change(n: int) -> list[Event]:
+        counts = [Publishers(START + n * PERIOD, "policy/chunk", 2 if n == 5 else 1)] if n in (5, gone) else []
+        moves = n in (1, 2, 3, 4, 21) or n >= gone
+        return [*counts, *inputs(n), command(n) if moves else command(n, source="HOLD")]
+
+    assert violations(stream(range(1, 50), change)) == wanted
 
 
 @pytest.mark.parametrize("counts", [(2,), (1, 2), (2, 1), (2, 1, 2)])
@@ -251,6 +262,13 @@ def test_what_has_not_reached_the_arbiter_soon_is_reported():
     # received late: HUMAN follows at once
     received = [*inputs(11, acts=True), command(11, "HUMAN")]
     assert violations(stream(range(1, 5)) + moves[: 4 * 6] + received) == []
+
+
+def test_a_sample_that_a_fault_stamped_zero_is_one_as_others():
+    moved = [event for n in range(5, 10) for event in (*inputs(n, acts=True), command(n, "HUMAN"))]
+    still = [event for n in range(10, 30) for event in (*inputs(n), command(n))]
+    empty = [*inputs(30), Operator(START + 30 * PERIOD - 5 * MS, False, 0), command(30, operator=0)]
+    assert violations(stream(range(1, 5)) + moved + still + empty) == []
 
 
 def test_a_sample_that_the_observer_has_not_received_proves_nothing():

@@ -53,6 +53,7 @@ class Times:
     gap_s: float = 0.2  # between two commands
     yield_s: float = 0.1  # never POLICY so long after the arbiter knows that the operator moves
     receive_s: float = 0.3  # the arbiter has received what the operator sent so long ago
+    gone_s: float = 0.5  # the observer may see this later than the arbiter that a publisher has gone
 
 
 @dataclass(slots=True)
@@ -88,6 +89,10 @@ class Watched:
         return now - start - self.starved_ns(start) > limit_s * NANOSECONDS
 
 
+def _violation(command: Command, name: str, text: str) -> Violation:
+    return Violation(command.t, name, f"tick {command.tick}, {command.source} {command.reason}: {text}")
+
+
 class Invariants:
     """All invariants of the command stream.
 
@@ -113,6 +118,9 @@ class Invariants:
         self._unusable_since: int | None = None
         self._estop_since: int | None = None
         self._double: dict[str, int] = {}  # topic -> since when it has a second publisher
+        self._suspects: deque[tuple[Command, str, int]] = (
+            deque()
+        )  # in spite of a second publisher of a topic since then
         self._inherited: set[str] = set()  # topics whose second publisher may be one that died before the arbiter began
         self._operator: deque[Operator] = deque(maxlen=400)
         self._moves_since: int | None = None  # first of the newest commands that know a moving operator
@@ -148,6 +156,15 @@ class Invariants:
             self._foreign.add(event.stamp)
         elif isinstance(event, Operator | Chunk | Pose):
             self._input(event)
+        yield from self._confirmed(event.t)
+
+    def _confirmed(self, now: int) -> Iterator[Violation]:
+        """Commands in spite of a second publisher that is still there a while later."""
+        self._suspects = deque(suspect for suspect in self._suspects if self._double.get(suspect[1]) == suspect[2])
+        while self._suspects and now - self._suspects[0][0].t > self._times.gone_s * NANOSECONDS:
+            command, topic, since = self._suspects.popleft()
+            text = f"{topic} has had two publishers for {(command.t - since) / 1e9:.2f} s"
+            yield _violation(command, "hold_in_time", text)
 
     def _input(self, event: Operator | Chunk | Pose) -> None:
         self._arrived[type(event)] = event.t
@@ -172,7 +189,7 @@ class Invariants:
         ):
             self.checked[name] += 1
             for text in check:
-                yield Violation(command.t, name, f"tick {command.tick}, {command.source} {command.reason}: {text}")
+                yield _violation(command, name, text)
         self._last, self._gap_reported = command, False
 
     def _limits(self, command: Command, last: Command | None) -> Iterator[str]:
@@ -245,7 +262,7 @@ class Invariants:
             yield "an emergency stop is requested"
         for topic, since in self._double.items():
             if is_due(since, times.publisher_check_s):
-                yield f"{topic} has had two publishers for {(command.t - since) / 1e9:.2f} s"
+                self._suspects.append((command, topic, since))
         # a stamp that has not been seen here proves that the arbiter has received more than the observer
         if command.observation <= self._stamps.get(Pose, command.observation) and is_due(
             self._arrived.get(Pose), self._contract.max_age_s
@@ -284,7 +301,8 @@ class Invariants:
             return
         if self._moves_since is not None and self._watched.is_due(self._moves_since, self._times.yield_s, command.t):
             yield f"it has known for {(command.t - self._moves_since) / 1e9:.2f} s that the operator moves"
-        first = 0 if command.operator == 0 else known
+        # without any sample it has missed all; one that a fault stamped 0 is a sample as others are
+        first = 0 if command.operator == 0 and known is None else known
         if first is None:
             return
         missed = next((sample for sample in islice(samples, first, None) if sample.acts), None)
