@@ -11,6 +11,7 @@ import numpy as np
 
 from apo_core.contract.contract import Contract
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, StepLabel
+from apo_episodes.annotation import Annotation
 from apo_episodes.hdf5.schema import SCHEMA_MINOR, SCHEMA_VERSION
 from apo_episodes.labeling import (
     LabelRule,
@@ -55,6 +56,8 @@ class Episode:
     task_remaining: np.ndarray | None = None  # float32 (T,), unit of the task, NaN where unknown; None: as above
     stage_names: tuple[str, ...] = ()  # of the task, in order; empty: the file has none
     task_stages: np.ndarray | None = None  # int8 (T, S), 1 where a stage is reached, -1 where unknown; None: as above
+    annotation: Annotation | None = None  # of a person, in force; its outcome is that of `outcome`
+    recorded_outcome: EpisodeOutcome | None = None  # of the file, where an annotation has another
 
     @property
     def num_steps(self) -> int:

@@ -5,24 +5,32 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, EpisodeOutcome, Outcome
+from apo_episodes.annotation import read_annotations
 from apo_episodes.episode import Episode
 from apo_episodes.hdf5.checked_file import CameraFrames, open_episode, read_head
 from apo_episodes.hdf5.checksums import IMAGES, attributes_checksum, dataset_names, frames_checksum, values_checksum
 
 
 def read_episode(path: Path | str, images: bool = True) -> Episode:
-    """Reads and checks an episode file.
+    """Reads and checks an episode file; an outcome that a person decided on later takes the place of the recorded one.
 
     Raises:
-        EpisodeFormatError: not an episode, truncated, newer schema, or inconsistent with its contract.
+        EpisodeFormatError: not an episode, truncated, newer schema, or inconsistent with its contract; or its
+            annotation is damaged.
     """
-    return open_episode(Path(path), lambda path, f: _read(path, f, images))
+    episode = open_episode(Path(path), lambda path, f: _read(path, f, images))
+    annotation = next(iter(read_annotations(path, episode.info.episode_id)[-1:]), None)
+    if annotation is None or not annotation.outcome:
+        return episode
+    outcome = replace(episode.outcome, outcome=Outcome(annotation.outcome), reason=f"annotated: {annotation.note}")
+    return replace(episode, outcome=outcome, recorded_outcome=episode.outcome, annotation=annotation)
 
 
 def _read(path: Path, f: h5py.File, with_images: bool) -> Episode:

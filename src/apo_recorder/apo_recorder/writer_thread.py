@@ -13,16 +13,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from apo_core.contract.contract import Contract
-from apo_core.errors import ObservationError
-from apo_core.system.atomic_files import move
+from apo_core.errors import EpisodeToolError, ObservationError
 from apo_core.types import ControlSource, EpisodeInfo, Outcome, Step
+from apo_episodes.discarded import discard
 from apo_episodes.labeling import intervention_share, takeovers
 from apo_episodes.writer import EpisodeWriter
 from apo_recorder.episode_state import EpisodeEnd
 from apo_recorder.step_checks import step_fault
 
 WriterFactory = Callable[[Path, EpisodeInfo, Contract, str, int], EpisodeWriter]
-UNDONE = ".discarded"  # folder of undone episodes
 _NUMBERS = re.compile(r":? ?\[[^\]]*\]")  # of an error, which differ from step to step
 
 
@@ -202,11 +201,9 @@ class EpisodeWriterThread:
             self._report(WriterEvent(EventKind.FAILED, "", reason="no episode was saved yet", is_undo=True))
             return
         path = self._saved[-1]
-        kept = path.parent / UNDONE / path.name
         try:
-            kept.parent.mkdir(exist_ok=True)
-            move(path, kept)
-        except OSError as error:
+            kept = discard(path)
+        except (OSError, EpisodeToolError) as error:
             self._report(WriterEvent(EventKind.FAILED, path.stem, reason=f"cannot be moved: {error}", is_undo=True))
             return
         self._saved.pop()

@@ -64,6 +64,18 @@ def parser() -> argparse.ArgumentParser:
     )
     relabel.add_argument("--output", metavar="FILE", help="label file to be made (JSON)")
 
+    annotate = tools.add(
+        "annotate",
+        commands.annotate,
+        "correct the outcome of episodes",
+        "Writes <id>.annotation.json beside the file, which stays as it was recorded; every reader then sees the "
+        "corrected outcome. Decisions are kept; --outcome RECORDED makes the recorded one count again.",
+        [paths],
+    )
+    annotate.add_argument("--outcome", required=True, choices=("SUCCESS", "FAILURE", "UNLABELED", "RECORDED"))
+    annotate.add_argument("--note", default="", help="why")
+    annotate.add_argument("--author", default="", help="who decides (default: the user's name)")
+
     split = tools.add(
         "split",
         commands.split,

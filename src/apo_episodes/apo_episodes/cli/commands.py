@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import sys
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from apo_core.errors import ApoError, EpisodeFormatError, EpisodeToolError
 from apo_core.system.text_columns import align_columns
+from apo_episodes import annotation
 from apo_episodes.cli.options import episodes_of, pairs, rule_of
 from apo_episodes.curate.cut import cut_episode
 from apo_episodes.curate.datasets import write_folder, write_folders
@@ -98,6 +101,17 @@ def relabel(arguments: argparse.Namespace) -> int:
     head = ("episode", *(label.lower() for label in total))
     rows = [(name, *map(str, numbers.values())) for name, numbers in [*counts.items(), ("total", total)]]
     print("\n".join(align_columns([head, *rows], left=1)))
+    return 0
+
+
+def annotate(arguments: argparse.Namespace) -> int:
+    """Prints the outcome that holds now of each episode."""
+    outcome = "" if arguments.outcome == "RECORDED" else arguments.outcome
+    now = datetime.now(UTC).isoformat()
+    decision = annotation.Annotation(outcome, arguments.note, arguments.author or getpass.getuser(), now)
+    for episode in episodes_of(arguments):
+        annotation.annotate(episode.path, episode.info.episode_id, decision)
+        print(f"{episode.info.episode_id}  {read_episode(episode.path, images=False).outcome.outcome}")
     return 0
 
 

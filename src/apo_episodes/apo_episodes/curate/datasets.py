@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from apo_core.errors import EpisodeToolError
+from apo_episodes.annotation import annotation_path
 from apo_episodes.episode import Episode
 from apo_episodes.files import new_folder, one_contract, unique_ids
 
@@ -46,6 +47,8 @@ def write_folders(parts: Mapping[str, Sequence[Episode]], target: Path, link: bo
             for episode in episodes:
                 place = Path(name) / f"{episode.info.episode_id}.h5"
                 _copy(episode.path, folder / place, link)
+                if annotation_path(episode.path).exists():
+                    _copy(annotation_path(episode.path), annotation_path(folder / place), link=False)
                 written.setdefault(name, []).append(Path(target) / place)
     return written
 
