@@ -12,7 +12,9 @@ from sensor_msgs.msg import Joy
 from apo_core.ros.conversions import to_ns
 from apo_core.ros.node_runner import run
 from apo_core.ros.parameters import declare
-from apo_teleop.devices.config import JOY, KEYBOARD, NONE, SCRIPTED, TeleopConfig, choose_device
+from apo_core.ros.qos import COMMANDS
+from apo_interfaces.msg import DeviceSample
+from apo_teleop.devices.config import BROWSER, JOY, KEYBOARD, NONE, SCRIPTED, TeleopConfig, choose_device
 from apo_teleop.devices.device import Device
 from apo_teleop.devices.joy import JoyDevice
 from apo_teleop.devices.keyboard import Keyboard
@@ -20,6 +22,8 @@ from apo_teleop.devices.mapping import AxisMapping, OperatorSample
 from apo_teleop.devices.profiles import Profiles
 from apo_teleop.devices.publication import OperatorPublication
 from apo_teleop.devices.reader import DeviceReader, NoDevice
+from apo_teleop.devices.remote import TOPIC as REMOTE_TOPIC
+from apo_teleop.devices.remote import RemoteDevice
 from apo_teleop.devices.spacemouse import SpaceMouse, is_attached
 from apo_teleop.ros.operator_node import NODE_NAME, OperatorNode
 from apo_teleop.scripted_operator_node import ScriptedOperatorNode
@@ -31,7 +35,7 @@ class TeleopNode(OperatorNode):
     """Publishes samples of one device that a thread reads: each change and a heartbeat, or one sample per tick.
 
     Args:
-        device: which one; spacemouse, joy, keyboard or none.
+        device: which one; spacemouse, joy, keyboard, browser or none.
     """
 
     def __init__(self, device: str):
@@ -44,7 +48,12 @@ class TeleopNode(OperatorNode):
         source, mapping, period_s = self._open(), AxisMapping(config.mapping), 1.0 / config.poll_hz
         self._reader = DeviceReader(source, mapping, publication, period_s, publish, self.get_logger().info)
         if isinstance(source, JoyDevice):
-            self._subscribe_to(source)
+            topic = self.subscribe(Joy, source.preset.topic, partial(self._on_joy, source)).topic_name
+            self.every(_PUBLISHER_CHECK_S, partial(self._count_publishers, source, topic))
+        elif isinstance(source, RemoteDevice):
+            callback = partial(self._on_remote, source)
+            topic = self.create_subscription(DeviceSample, REMOTE_TOPIC, callback, COMMANDS).topic_name
+            self.every(_PUBLISHER_CHECK_S, partial(self._count_publishers, source, topic))
         if config.lockstep:
             self.subscribe(PoseStamped, self._contract.state_spec("ee_pose").topic, self._on_tick)
         self._reader.start()
@@ -73,21 +82,26 @@ class TeleopNode(OperatorNode):
             return Keyboard(config.keyboard_terminal, config.key_tap_s, config.key_repeat_s)
         if self._device == JOY:
             return JoyDevice(config.joy, self._profiles, rest)
+        if self._device == BROWSER:
+            return RemoteDevice(config.remote, rest)
         if self._device == NONE:
             return NoDevice()
         stale_s = config.spacemouse_stale_s
         return SpaceMouse(self._profiles, config.spacemouse_model, config.reconnect_s, stale_s, rest)
 
-    def _subscribe_to(self, joy: JoyDevice) -> None:
-        topic = self.subscribe(Joy, joy.preset.topic, partial(self._on_joy, joy)).topic_name
-        self.every(_PUBLISHER_CHECK_S, partial(self._count_publishers, joy, topic))
-
-    def _count_publishers(self, joy: JoyDevice, topic: str) -> None:
-        joy.publishers = self.count_publishers(topic)
+    def _count_publishers(self, source: JoyDevice | RemoteDevice, topic: str) -> None:
+        source.publishers = self.count_publishers(topic)
 
     def _on_joy(self, joy: JoyDevice, message: Joy) -> None:
         now_ns = self.get_clock().now().nanoseconds
         joy.put(to_ns(message.header.stamp), now_ns, time.monotonic_ns(), message.axes, message.buttons)
+        self._reader.wake()
+
+    def _on_remote(self, remote: RemoteDevice, message: DeviceSample) -> None:
+        age_ns = self.get_clock().now().nanoseconds - to_ns(message.header.stamp)
+        axes, events = list(message.axes), list(message.events)
+        steady_ns = time.monotonic_ns()
+        remote.put(age_ns, steady_ns, message.holder, message.connected, axes, events, message.held)
         self._reader.wake()
 
     def _on_tick(self, message: PoseStamped) -> None:

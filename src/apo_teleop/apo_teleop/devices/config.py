@@ -9,9 +9,11 @@ from apo_core.config.parameters import group, parameter
 from apo_teleop.devices.joy import JoyConfig
 from apo_teleop.devices.mapping import MappingConfig
 from apo_teleop.devices.profiles import ProfileConfig
+from apo_teleop.devices.remote import RemoteConfig
 from apo_teleop.devices.scripted_operator import ScriptedConfig
 
-SPACEMOUSE, JOY, KEYBOARD, SCRIPTED, NONE, AUTO = "spacemouse", "joy", "keyboard", "scripted", "none", "auto"
+SPACEMOUSE, JOY, KEYBOARD, BROWSER = "spacemouse", "joy", "keyboard", "browser"
+SCRIPTED, NONE, AUTO = "scripted", "none", "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,8 @@ class TeleopConfig:
     device: str = parameter(
         AUTO,
         "auto: a SpaceMouse if one is attached, else the joystick topic if it has a publisher, else the scripted "
-        "operator in simulation, else wait for a SpaceMouse",
-        choices=(AUTO, SPACEMOUSE, JOY, KEYBOARD, SCRIPTED, NONE),
+        "operator in simulation, else wait for a SpaceMouse; browser: who holds the lease in the console",
+        choices=(AUTO, SPACEMOUSE, JOY, KEYBOARD, BROWSER, SCRIPTED, NONE),
     )
     realtime_priority: int = parameter(
         20, "SCHED_FIFO priority of the threads that read and publish the device; 0: none", low=0, high=99
@@ -51,6 +53,7 @@ class TeleopConfig:
     )
     mapping: MappingConfig = group(MappingConfig)
     joy: JoyConfig = group(JoyConfig)
+    remote: RemoteConfig = group(RemoteConfig)
     profiles: ProfileConfig = group(ProfileConfig)
     scripted: ScriptedConfig = group(ScriptedConfig)
 
