@@ -4,4 +4,4 @@ from apo_bringup.stack.launching import describe
 
 
 def generate_launch_description():
-    return describe("sim_bridge", "policy", "arbiter", "teleop", "recorder", "trainer")
+    return describe("sim_bridge", "policy", "arbiter", "teleop", "recorder", "trainer", "console")

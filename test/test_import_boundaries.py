@@ -21,6 +21,7 @@ PACKAGES = {
     "apo_vla": {"apo_core"},
     "apo_teleop": {"apo_core"},
     "apo_policy_node": {"apo_core", "apo_vla"},
+    "apo_console": {"apo_core", "apo_episodes"},
     "apo_recorder": {"apo_core", "apo_episodes"},
     "apo_sim_bridge": {"apo_core", "apo_episodes"},
     "apo_trainer": {"apo_core", "apo_episodes", "apo_vla"},
@@ -31,7 +32,7 @@ PACKAGES = {
     },
     "apo_bringup": {"apo_core", "apo_episodes", "apo_trainer", "apo_sim_bridge"},
 }
-NODE_PACKAGES = {"apo_teleop", "apo_policy_node", "apo_recorder", "apo_sim_bridge", "apo_trainer"}
+NODE_PACKAGES = {"apo_console", "apo_teleop", "apo_policy_node", "apo_recorder", "apo_sim_bridge", "apo_trainer"}
 
 # package -> part -> other parts of the package that it imports; "" is the package's own folder, and a part covers the
 # folders below it
@@ -77,6 +78,13 @@ PARTS = {
         "adapters": set(),
         "ros": {"inference", "adapters"},
         "": {"inference", "adapters", "ros"},
+    },
+    "apo_console": {
+        "view": set(),
+        "library": {"", "view"},
+        "server": {"", "library"},
+        "ros": {"server", "view"},
+        "": {"library", "server", "ros"},
     },
     "apo_recorder": {"ros": set(), "": {"ros"}},
     "apo_sim_bridge": {
@@ -136,6 +144,7 @@ MAY_USE = {
     "apo_vla": TORCH,
     "apo_teleop": {"mujoco"},  # kinematics of a robot description
     "apo_policy_node": {"torch"},
+    "apo_console": set(),
     "apo_recorder": set(),
     "apo_sim_bridge": SIMULATION,
     "apo_trainer": {"torch", "accelerate"},

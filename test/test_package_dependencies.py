@@ -20,10 +20,13 @@ KEYS = {
 PIP = {"hdf5plugin", "pyspacemouse", "supervisor", "zstandard"}
 PIP |= {"accelerate", "cryptography", "peft", "safetensors", "scipy", "tensorboardX", "tokenizers", "torch"}
 PIP |= {"mujoco", "pyarrow", "robosuite", "rosbags", "rerun", "transformers"}
+PIP |= {"starlette", "uvicorn"}
 # what apo_core brings to all that depend on it
 CORE = {"numpy", "yaml"}
 # started by name: nodes by the launch files, programs by the command line
-STARTED = {"apo_bringup": {"apo_experiments", "apo_policy_node", "apo_recorder", "apo_teleop", "apo_vla"}}
+STARTED = {
+    "apo_bringup": {"apo_console", "apo_experiments", "apo_policy_node", "apo_recorder", "apo_teleop", "apo_vla"}
+}
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)

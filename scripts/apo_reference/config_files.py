@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apo_bringup.session.plan import SessionConfig
+from apo_console.config import ConsoleConfig
 from apo_episodes.labeling import LabelRule
 from apo_experiments.base_policy.base_policy import BasePolicyConfig
 from apo_experiments.compare.config import CompareConfig
@@ -24,6 +25,7 @@ from apo_teleop.devices.config import TeleopConfig
 from apo_teleop.devices.joy import JoyConfig
 from apo_teleop.devices.mapping import MappingConfig
 from apo_teleop.devices.profiles import ProfileConfig
+from apo_teleop.devices.remote import RemoteConfig
 from apo_teleop.devices.scripted_operator import ScriptedConfig
 from apo_teleop.outputs.config import OutputConfig
 from apo_teleop.outputs.gripper_goals import GripperActionConfig
@@ -139,6 +141,12 @@ FILES = (
         },
     ),
     ConfigFile(
+        "console",
+        "/**/console",
+        f"The console in the browser. {_PARAMS}",
+        (Section(ConsoleConfig), Section(LabelRule, "Rule of the labels that it shows, as in config/trainer.yaml.")),
+    ),
+    ConfigFile(
         "gripper_action",
         "/**/gripper_action",
         f"Positions of the arbiter as goals of a gripper that has only an action. {_PARAMS}",
@@ -213,6 +221,7 @@ FILES = (
                 "Axes follow REP 103: x forward, y left, z up. A SpaceMouse reports x right, y towards the person, z "
                 "down, and rx ry rz about them.",
             ),
+            Section(RemoteConfig, "A browser; the console sends what it does."),
             Section(ScriptedConfig, "The scripted operator. Steps are control ticks."),
         ),
         notes={

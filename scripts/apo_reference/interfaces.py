@@ -112,7 +112,7 @@ class _Module:
     def _role(function: str, kind: str) -> str:
         if "/srv/" in kind:
             return SERVES if function == "create_service" else CALLS
-        return PUBLISHES if function == "create_publisher" else SUBSCRIBES
+        return PUBLISHES if function in ("create_publisher", "_publisher") else SUBSCRIBES
 
     @staticmethod
     def _qos(kind: str, parts: Sequence[ast.expr]) -> str:

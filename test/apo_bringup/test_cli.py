@@ -166,7 +166,7 @@ def started(monkeypatch, *arguments):
 
 def test_up_starts_all_nodes_but_the_simulation(monkeypatch, tmp_path):
     programs = started(monkeypatch, "--robot", "/robot.yaml", "--data-dir", str(tmp_path))
-    assert list(programs) == ["policy", "arbiter", "teleop", "recorder", "trainer"]
+    assert list(programs) == ["policy", "arbiter", "teleop", "recorder", "trainer", "console"]
     assert "use_sim_time:=false" in programs["arbiter"] and "device:=" not in programs["teleop"]
     assert f'expert_dir:="{Path("data/expert/lift").resolve()}"' in programs["trainer"]
 

@@ -83,14 +83,24 @@ def test_parameters_in_lockstep():
             "every_n_episodes": 0,
             "seed": 0,
         },
+        "console": {
+            "contract_file": contract,
+            "episode_dir": "/run/episodes",
+            "adapter_dir": "/run/adapters",
+            "run_dir": "/run/training",
+            "export_dir": "/run/exports",
+            "tls_dir": "/run/tls",
+            "address_file": "/run/console_address",
+            "use_sim_time": True,
+        },
     }
 
 
 def test_in_realtime_the_policy_replans_as_configured():
     made = by_name(mode="realtime")
-    assert {name: values["lockstep"] for name, values in made.items() if name != "trainer"} == dict.fromkeys(
-        ("sim_bridge", "policy", "arbiter", "teleop", "recorder"), False
-    )
+    assert {
+        name: values["lockstep"] for name, values in made.items() if name not in ("trainer", "console")
+    } == dict.fromkeys(("sim_bridge", "policy", "arbiter", "teleop", "recorder"), False)
     assert "replan_steps" not in made["policy"]
 
 

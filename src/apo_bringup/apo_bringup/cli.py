@@ -63,8 +63,10 @@ def _demo(arguments: argparse.Namespace) -> int:
     return run_demo(config, run_dir.resolve(), expert_dir.resolve(), arguments.mode, checkpoint, config_file)
 
 
-def _add_up_options(up: argparse.ArgumentParser) -> None:
-    up.add_argument("nodes", nargs="*", help=f"which nodes (default all): {', '.join(e.name for e in nodes.NODES)}")
+def _add_up_options(up: argparse.ArgumentParser, *, with_nodes: bool = True) -> None:
+    if with_nodes:
+        every = ", ".join(entry.name for entry in nodes.NODES)
+        up.add_argument("nodes", nargs="*", help=f"which nodes (default all): {every}")
     up.add_argument("--sim", action="store_true", help="with the simulation, on simulated time")
     for option in OPTIONS:
         if option.flag:
@@ -119,6 +121,15 @@ def _up(arguments: argparse.Namespace) -> int:
         return run_in_foreground(made, data_dir / "log")
 
 
+def _add_console_options(console: argparse.ArgumentParser) -> None:
+    _add_up_options(console, with_nodes=False)
+
+
+def _console(arguments: argparse.Namespace) -> int:
+    arguments.nodes = ["console"]
+    return _up(arguments)
+
+
 def _add_operator_options(operator: argparse.ArgumentParser) -> None:
     operator.add_argument("--namespace", default="", help="ROS namespace of the nodes")
     for name, what in (("task", "task"), ("instruction", "instruction"), ("operator-name", "operator's name")):
@@ -150,8 +161,13 @@ COMMANDS = {
     "up": Command(
         "start the nodes and keep them running (as `ros2 launch` does)", add_options=_add_up_options, run=_up
     ),
+    "console": Command(
+        "the operator's console in the browser, alone (`up` starts it with the other nodes)",
+        add_options=_add_console_options,
+        run=_console,
+    ),
     "operator": Command(
-        "the operator's console (beside `up`): state of the stack, keys",
+        "the operator's console in the terminal (beside `up`): state of the stack, keys",
         add_options=_add_operator_options,
         run=_operator,
     ),

@@ -163,6 +163,8 @@ def run_demo(
     from apo_sim_bridge.demonstrations.files import ensure_demonstrations
 
     console, started = LiveLine(), time.monotonic()
+    address = Path(nodes.default_paths(run_dir)["address_file"])
+    noted: list[str] = []
     watch = Watch(lambda: supervisor.dead(), time.monotonic)
     watch.install()
     contract = load_contract(nodes.default_paths(run_dir)["contract_file"])
@@ -172,9 +174,15 @@ def run_demo(
     supervisor = Supervisor(programs(config, run_dir, mode, checkpoint_dir), run_dir / "log")
     made: list[SessionNode] = []
 
+    def update(text: str) -> None:
+        if not noted and address.is_file():
+            noted.append(address.read_text().strip())
+            console.note(f"console: {noted[0]}")
+        console.update(text)
+
     def progress(text: str) -> None:
         watch.check()
-        console.update(text)
+        update(text)
 
     def prepare() -> None:
         files = ensure_demonstrations(
@@ -202,7 +210,7 @@ def run_demo(
         return made[0]
 
     try:
-        final = conduct(config, record, prepare, connect, console.note, console.update)
+        final = conduct(config, record, prepare, connect, console.note, update)
     finally:
         # before the nodes end: while participants leave, Fast DDS can deadlock in a destructor (Fast-DDS issue 6502)
         try:

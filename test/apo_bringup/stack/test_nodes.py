@@ -23,6 +23,7 @@ CONFIG_CLASSES = {
     "teleop": ["apo_teleop.devices.config.TeleopConfig"],
     "recorder": ["apo_recorder.config.RecorderConfig"],
     "trainer": ["apo_trainer.config.TrainerConfig"],
+    "console": ["apo_console.config.ConsoleConfig"],
     "gripper_action": ["apo_teleop.outputs.gripper_goals.GripperActionConfig"],
     "tip_pose": ["apo_teleop.outputs.tip_pose.TipPoseConfig"],
 }
@@ -206,4 +207,5 @@ def test_only_processes_with_images_use_shared_memory(monkeypatch):
         "teleop": "fastdds_loopback_udp",
         "recorder": "fastdds_loopback",
         "trainer": "fastdds_loopback_udp",
+        "console": "fastdds_loopback",
     }

@@ -52,6 +52,14 @@ NODES = (
         ("checkpoint_dir", "adapter_dir", "episode_dir", "expert_dir", "run_dir"),
         has_lockstep=False,
     ),
+    NodeEntry(
+        "console",
+        "apo_console",
+        "console_node",
+        ("contract_file", "episode_dir", "adapter_dir", "run_dir", "export_dir", "tls_dir", "address_file"),
+        has_lockstep=False,
+        has_images=True,
+    ),
 )
 
 # beside the arbiter of an arm that needs them (`stack/arms.py`); started by name on other arms
@@ -99,6 +107,9 @@ def default_paths(data_dir: Path) -> dict[str, str]:
         "episode_dir": str(data_dir / "episodes"),
         "expert_dir": str(data_dir / "expert"),
         "run_dir": str(data_dir / "training"),
+        "export_dir": str(data_dir / "exports"),
+        "tls_dir": str(data_dir / "tls"),
+        "address_file": str(data_dir / "console_address"),
     }
 
 

@@ -17,7 +17,7 @@ MODES = ("lockstep", "realtime")
 _WAITED_FOR = {"sim_bridge", "policy", "arbiter", "teleop"}
 # simulated time is never ahead of the clock on the wall; where it waits for inference, a chunk is used longer
 _PACED: dict[str, dict[str, object]] = {"sim_bridge": {"largest_pace": 1.0}, "policy": {"replan_steps": 4}}
-OPERATOR_DEVICES = ("auto", "spacemouse", "joy", "keyboard", "scripted", "none")
+OPERATOR_DEVICES = ("auto", "spacemouse", "joy", "keyboard", "browser", "scripted", "none")
 
 
 @dataclass(frozen=True, slots=True)

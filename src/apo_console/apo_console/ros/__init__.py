@@ -1,0 +1,1 @@
+"""ROS adapters of the console: the topics and services of one robot."""
