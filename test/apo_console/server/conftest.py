@@ -1,22 +1,18 @@
 """A served page with robots of the test's own."""
 
-import contextlib
-import json
 from concurrent.futures import Future
 
 import pytest
 
 pytest.importorskip("starlette", reason="starlette is missing: run 'make setup'")
 
-from websockets.sync.client import connect
+from console_page import TOKEN, Page
 
 from apo_console.server.access import Access
 from apo_console.server.app import make_app
 from apo_console.server.hub import Hub
 from apo_console.server.robots import Answer
 from apo_console.server.server_thread import ServerThread, bound_socket
-
-TOKEN = "a token of the test"
 
 
 class FakeRobots:
@@ -50,49 +46,6 @@ class FakeRobots:
         else:
             future.set_result(answer)
         return future
-
-
-class Page:
-    """A page without a browser."""
-
-    def __init__(self, port, name="", token=TOKEN, origin=None):
-        headers = {"Cookie": f"apo_console_{port}={token}"}
-        origin = f"http://127.0.0.1:{port}" if origin is None else origin
-        address = f"ws://127.0.0.1:{port}/live?name={name}"
-        self._open = contextlib.ExitStack()
-        made = connect(address, origin=origin, additional_headers=headers, max_size=None)
-        self.socket = self._open.enter_context(made)
-        self._count = 0
-
-    def send(self, message):
-        self.socket.send(message)
-
-    def until(self, condition, answers_pings=True):
-        """The first message that the condition holds for; texts are decoded."""
-        while True:
-            message = self.socket.recv(timeout=20)
-            if isinstance(message, bytes) and message[0] == 5 and answers_pings:
-                self.send(b"\x02" + message[1:])
-            content = json.loads(message) if isinstance(message, str) else message
-            if condition(content):
-                return content
-
-    def state(self, condition=lambda content: True):
-        return self.until(lambda content: isinstance(content, dict) and "robots" in content and condition(content))
-
-    def measured(self):
-        """Waits until its round trip is known."""
-        self.state(lambda content: content["you"]["round_trip_ms"] is not None)
-        return self
-
-    def request(self, action, robot=0, **fields):
-        self._count += 1
-        self.send(json.dumps({"number": self._count, "robot": robot, "action": action, **fields}))
-        number = self._count
-        return self.until(lambda content: isinstance(content, dict) and content.get("answer") == number)
-
-    def close(self):
-        self._open.close()
 
 
 @pytest.fixture
