@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from control_harness import Harness, cpu_seconds
+from control.harness import Harness, cpu_seconds
 from figure import Figure
 
 RATE_HZ = 100.0

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from control_harness import ROOT, cpu_seconds  # first: it picks the DDS domain
+from control.harness import ROOT, cpu_seconds  # first: it picks the DDS domain
 
 # ruff: isort: split
 import numpy as np

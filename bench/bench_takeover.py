@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 
 import numpy as np
-from control_harness import Harness
+from control.harness import Harness
+from control.takeovers import await_moment, takeover_ms
 from figure import Figure
-from takeovers import await_moment, takeover_ms
 
 TAKEOVERS = 1000
 RATE_HZ = 20.0

@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from control_harness import Harness, cpu_seconds
+from control.harness import Harness, cpu_seconds
+from control.takeovers import await_moment, takeover_ms
 from figure import Figure
-from takeovers import await_moment, takeover_ms
 
 from apo_core.system.scheduling import raise_priority
 

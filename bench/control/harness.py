@@ -31,7 +31,7 @@ from apo_core.ros.qos import COMMANDS, LATCHED, sensors
 from apo_core.types import ActionChunk as CoreChunk
 from apo_interfaces.msg import ActionChunk, ActionCommand, AdapterStatus, OperatorCommand
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ARM = "cartesian_command"
 RELAY_IN, RELAY_OUT = "relay/in", "relay/out"
 WAIT_S = 30.0
@@ -100,7 +100,7 @@ class Harness:
     def start_relay(self) -> subprocess.Popen:
         """What rclpy costs at least: a node that publishes what it receives."""
         return self._start(
-            [sys.executable, str(Path(__file__).parent / "middleware" / "relay.py"), RELAY_IN, RELAY_OUT]
+            [sys.executable, str(Path(__file__).parents[1] / "middleware" / "relay.py"), RELAY_IN, RELAY_OUT]
         )
 
     def _start(self, command: list[str]) -> subprocess.Popen:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from control_harness import Harness
+from control.harness import Harness
 
 
 def await_moment(harness: Harness, offset_s: float) -> None:
