@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from apo_core.ros.environment import transport_environment
@@ -41,10 +41,15 @@ _MOTION = np.array([0.1, 0, 0, 0, 0, 0, -1], np.float32)
 _HORIZON = 16
 
 
-def contract_at(rate_hz: float, folder: Path) -> Path:
-    """The shipped contract at another rate."""
+def contract_at(rate_hz: float, folder: Path, cameras: Mapping[str, tuple[int, int]] | None = None) -> Path:
+    """The shipped contract at another rate, and with other cameras."""
     values = yaml.safe_load((ROOT / "config" / "contract.yaml").read_text())
     values["rate_hz"] = rate_hz
+    if cameras is not None:
+        values["images"] = {
+            name: {"topic": f"{name}/image_raw", "height": height, "width": width, "encoding": "rgb8"}
+            for name, (height, width) in cameras.items()
+        }
     path = folder / "contract.yaml"
     path.write_text(yaml.safe_dump(values))
     return path
@@ -56,11 +61,20 @@ class Harness:
     Args:
         rate_hz: of control ticks, poses and resting operator samples.
         chunk_hz: of the policy's chunks.
+        with_operator: send samples of the operator; false: another node does.
+        cameras: of the contract, {name: (height, width)}; None: those of the shipped one.
     """
 
-    def __init__(self, rate_hz: float, chunk_hz: float):
+    def __init__(
+        self,
+        rate_hz: float,
+        chunk_hz: float,
+        with_operator: bool = True,
+        cameras: Mapping[str, tuple[int, int]] | None = None,
+    ):
         self._folder = tempfile.TemporaryDirectory()
-        self.contract_file = contract_at(rate_hz, Path(self._folder.name))
+        self.folder = Path(self._folder.name)
+        self.contract_file = contract_at(rate_hz, self.folder, cameras)
         self.contract = load_contract(self.contract_file)
         self._periods = {"tick": 1 / rate_hz, "chunk": 1 / chunk_hz}
         self._due = dict.fromkeys(self._periods, 0.0)
@@ -72,7 +86,9 @@ class Harness:
         self._pose = self.node.create_publisher(PoseStamped, "ee_pose", sensors("reliable"))
         self._chunk = self.node.create_publisher(ActionChunk, "policy/chunk", COMMANDS)
         self._adapter = self.node.create_publisher(AdapterStatus, "policy/adapter_status", LATCHED)
-        self._operator = self.node.create_publisher(OperatorCommand, "operator/command", COMMANDS)
+        self._operator = (
+            self.node.create_publisher(OperatorCommand, "operator/command", COMMANDS) if with_operator else None
+        )
         self._relay = self.node.create_publisher(OperatorCommand, RELAY_IN, COMMANDS)
         self.deflected = False  # what the flow's samples of the device report
         self.commands: list[tuple[int, ActionCommand]] = []  # (steady ns of arrival, message)
@@ -96,6 +112,11 @@ class Harness:
             for part in ("-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}")
         ]
         return self._start([sys.executable, "-m", "apo_teleop.arbiter_node", "--ros-args", *arguments])
+
+    def start_node(self, module: str, **parameters: object) -> subprocess.Popen:
+        """A node of another module as a process; values are YAML."""
+        arguments = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
+        return self._start([sys.executable, "-m", module, "--ros-args", *arguments])
 
     def start_relay(self) -> subprocess.Popen:
         """What rclpy costs at least: a node that publishes what it receives."""
@@ -147,7 +168,8 @@ class Harness:
         message = PoseStamped(pose=array_to_pose(_POSE))
         message.header.stamp = to_stamp(self._now_ns())
         self._pose.publish(message)
-        self._operator.publish(self.sample(self.deflected))
+        if self._operator is not None:
+            self._operator.publish(self.sample(self.deflected))
 
     def _send_chunk(self) -> None:
         now_ns = self._now_ns()
@@ -166,14 +188,16 @@ class Harness:
         """Publishes a deflection to the arbiter, or to the relay; returns the steady time of it in ns."""
         message = self.sample(active=True)
         begin = time.monotonic_ns()
-        (self._relay if relay else self._operator).publish(message)
+        publisher = self._relay if relay else self._operator
+        assert publisher is not None
+        publisher.publish(message)
         return begin
 
     def connected(self, relay: bool) -> bool:
         """Whether the process under test is there and has subscribed."""
         if relay:
             return bool(self._relay.get_subscription_count() and self.node.count_publishers(RELAY_OUT))
-        return bool(self._operator.get_subscription_count() and self.commands)
+        return bool((self._operator is None or self._operator.get_subscription_count()) and self.commands)
 
     def stop(self, process: subprocess.Popen) -> None:
         """Ends a process that was started here."""
