@@ -17,6 +17,9 @@ import numpy as np
 from control.harness import Harness, cpu_seconds  # first: it picks the DDS domain
 from control.takeovers import await_moment, takeover_ms
 from figure import SKIPPED, Figure
+from std_srvs.srv import Trigger
+
+from apo_core.system.scheduling import raise_priority
 
 try:
     from playwright.sync_api import Page, sync_playwright
@@ -50,13 +53,20 @@ class Bench:
         source = Path(__file__).parent / "console" / "cameras.py"
         self.cameras = subprocess.Popen([sys.executable, str(source), str(harness.contract_file), str(CAMERA_HZ)])
         self._browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        viewers = harness.folder / "chromium"
+        viewers.write_text(f'#!/bin/sh\nexec nice -n 19 {CHROMIUM} "$@"\n')
+        viewers.chmod(0o755)
+        # other people's browsers are on other machines: here they get what is left
+        self._viewers = playwright.chromium.launch(executable_path=viewers, args=["--no-sandbox"])
         harness.until(lambda: harness.connected(relay=False), "the arbiter")
         harness.until(lambda: address.is_file() and address.read_text().endswith("\n"), "the console")
         self.address = address.read_text().strip()
 
-    def open(self) -> Page:
-        """A page that shows pictures, in a window of its own."""
-        page = self._browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    def open(self, viewer: bool = False) -> Page:
+        """A page that shows pictures, in a window of its own; a viewer's has the lowest priority."""
+        page = (
+            (self._viewers if viewer else self._browser).new_context(viewport={"width": 1280, "height": 900}).new_page()
+        )
         page.goto(self.address)
         self.wait(page, "window.apo !== undefined && window.apo.cameras.painted.length > 10", "pictures")
         return page
@@ -65,9 +75,18 @@ class Bench:
         """Until an expression of the page is true."""
         self.harness.until(lambda: page.evaluate(expression), what)
 
+    def clear(self) -> None:
+        """Ends the faults of the pauses in which a page was opened: the robot of the harness stood still."""
+        client = self.harness.node.create_client(Trigger, "arbiter/clear")
+        self.harness.until(client.service_is_ready, "the arbiter's services")
+        future = client.call_async(Trigger.Request())
+        self.harness.until(future.done, "clear")
+        self.harness.until(lambda: self.harness.commands[-1][1].source == "POLICY", "the policy in control")
+
     def close(self) -> None:
         """Ends everything."""
         self._browser.close()
+        self._viewers.close()
         self.cameras.send_signal(signal.SIGINT)
         self.cameras.wait(10)
         self.harness.close()
@@ -81,7 +100,7 @@ def key_ms(bench: Bench, page: Page) -> float:
     # the page's clock is this machine's; commands of the operator go backwards, those of the policy forwards
     begin = page.evaluate(
         """() => {
-          document.dispatchEvent(new KeyboardEvent("keydown", { key: "s", bubbles: true }));
+          document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "s", bubbles: true }));
           return Date.now();
         }"""
     )
@@ -91,7 +110,7 @@ def key_ms(bench: Bench, page: Page) -> float:
         return [at for at, message in harness.arm[seen:] if message.twist.linear.x < 0]
 
     harness.until(answers, "the operator's command")
-    page.evaluate("document.dispatchEvent(new KeyboardEvent('keyup', { key: 's', bubbles: true }))")
+    page.evaluate("document.body.dispatchEvent(new KeyboardEvent('keyup', { key: 's', bubbles: true }))")
     return (answers()[0] + offset_ns) * 1e-6 - begin
 
 
@@ -138,14 +157,17 @@ def main() -> None:
         by_key = keys(playwright)
         bench = Bench(playwright, with_operator=True)
         try:
+            raise_priority(15)  # what measures must not wait for what it measures beside
             alone = takeovers(bench)
             page = bench.open()
             bench.harness.run_until(time.monotonic_ns() + round(SECONDS * 1e9))
             ages = glass_age_ms([page])
-            pages = [page] + [bench.open() for _ in range(VIEWERS - 1)]
+            page.close()
+            pages = [bench.open(viewer=True) for _ in range(VIEWERS)]
             before, began = cpu_seconds(bench.console), time.monotonic()
             bench.harness.run_until(time.monotonic_ns() + round(SECONDS * 1e9))
             processors = (cpu_seconds(bench.console) - before) / (time.monotonic() - began)
+            bench.clear()
             watched = takeovers(bench)
             print(
                 f"age of the pictures with {VIEWERS} pages: p50 {np.median(glass_age_ms(pages)):.1f} ms",
