@@ -272,3 +272,10 @@ def test_other_files_are_rejected(tmp_path, content):
 def test_missing_file_is_the_same_error(tmp_path):
     with pytest.raises(EpisodeFormatError):
         read_episode(tmp_path / "absent.h5")
+
+
+def test_frames_of_one_camera_are_read_alone(takeovers):
+    path = takeovers / "lift-10003.h5"
+    every, one = read_frames(path, [0, 5]), read_frames(path, [0, 5], ["wrist"])
+    assert list(one) == ["wrist"] and sorted(every) == ["agentview", "wrist"]
+    np.testing.assert_array_equal(one["wrist"], every["wrist"])

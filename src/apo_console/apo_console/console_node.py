@@ -53,6 +53,7 @@ class ConsoleNode(Node):
         self._links: list[RobotLink] = []
         self._hub: Hub | None = None
         self._reading, self._changing = ThreadPoolExecutor(2, "console read"), ThreadPoolExecutor(1, "console change")
+        self._exporting = ThreadPoolExecutor(1, "console export")  # may take an hour: a rollback must not wait for it
         self._libraries = [_library(config, namespace) for namespace in config.robots]
         self._cameras = CameraEncoder(config.jpeg_quality, config.picture_width, self._is_watched, self._offer)
         for index, namespace in enumerate(config.robots):
@@ -94,6 +95,7 @@ class ConsoleNode(Node):
         self._cameras.close()
         self._reading.shutdown(cancel_futures=True)
         self._changing.shutdown(cancel_futures=True)
+        self._exporting.shutdown(cancel_futures=True)
 
     def count(self) -> int:
         """See Robots."""
@@ -120,7 +122,8 @@ class ConsoleNode(Node):
     def perform(self, robot: int, action: str, fields: dict[str, Any], viewer: str) -> Future[Answer]:
         """See Robots."""
         if action in ACTIONS:
-            return self._changing.submit(self._change, robot, action, fields, viewer)
+            threads = self._exporting if action == "export" else self._changing
+            return threads.submit(self._change, robot, action, fields, viewer)
         return self._links[robot].perform(action, fields)
 
     def _change(self, robot: int, action: str, fields: dict[str, Any], viewer: str) -> Answer:

@@ -107,8 +107,13 @@ def _read(path: Path, f: h5py.File, with_images: bool) -> Episode:
     )
 
 
-def read_frames(path: Path | str, steps: Sequence[int]) -> dict[str, np.ndarray]:
+def read_frames(path: Path | str, steps: Sequence[int], cameras: Sequence[str] = ()) -> dict[str, np.ndarray]:
     """Images of some steps, {camera: (n, H, W, C)}; see types.Observation.
+
+    Args:
+        path: the file.
+        steps: which.
+        cameras: which; all of them when empty, and those that the file has.
 
     Raises:
         EpisodeFormatError: unreadable, or a step beyond the end.
@@ -116,7 +121,8 @@ def read_frames(path: Path | str, steps: Sequence[int]) -> dict[str, np.ndarray]
 
     def read(path: Path, f: h5py.File) -> dict[str, np.ndarray]:
         checked, _, count, contract = read_head(path, f)
-        return {spec.name: CameraFrames(checked, spec, count).read(steps) for spec in contract.images}
+        chosen = [spec for spec in contract.images if not cameras or spec.name in cameras]
+        return {spec.name: CameraFrames(checked, spec, count).read(steps) for spec in chosen}
 
     return open_episode(Path(path), read)
 

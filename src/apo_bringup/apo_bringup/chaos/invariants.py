@@ -118,9 +118,8 @@ class Invariants:
         self._unusable_since: int | None = None
         self._estop_since: int | None = None
         self._double: dict[str, int] = {}  # topic -> since when it has a second publisher
-        self._suspects: deque[tuple[Command, str, int]] = (
-            deque()
-        )  # in spite of a second publisher of a topic since then
+        # commands in spite of a second publisher of a topic, and since when there is one
+        self._suspects: deque[tuple[Command, str, int]] = deque()
         self._inherited: set[str] = set()  # topics whose second publisher may be one that died before the arbiter began
         self._operator: deque[Operator] = deque(maxlen=400)
         self._moves_since: int | None = None  # first of the newest commands that know a moving operator

@@ -121,12 +121,13 @@ class EpisodeLibrary:
             EpisodeFormatError: not readable.
         """
         path = self.path(episode_id)
-        steps = read_episode(path, images=False).num_steps
+        episode = read_episode(path, images=False)
+        if camera not in episode.contract.image_names:
+            raise EpisodeToolError(f"camera {camera[:80]!r} is not one of {sorted(episode.contract.image_names)}")
+        steps = episode.num_steps
         if not 0 <= start < steps or count < 1:
             raise EpisodeToolError(f"steps {start} to {start + count} are not in 0..{steps - 1}")
-        frames = read_frames(path, range(start, min(start + min(count, _MAX_FRAMES), steps)))
-        if camera not in frames:
-            raise EpisodeToolError(f"camera {camera[:80]!r} is not one of {sorted(frames)}")
+        frames = read_frames(path, range(start, min(start + min(count, _MAX_FRAMES), steps)), (camera,))
         pictures = [encode(frame, self._quality, self._width) for frame in frames[camera]]
         return b"".join(struct.pack("<I", len(picture)) + picture for picture in pictures)
 
