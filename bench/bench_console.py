@@ -10,7 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -96,20 +98,26 @@ def key_ms(bench: Bench, page: Page) -> float:
     """From a key event in the page to the arm's command here."""
     harness = bench.harness
     harness.until(lambda: harness.commands[-1][1].source == "POLICY", "the policy in control")
-    seen = len(harness.arm)
-    # the page's clock is this machine's; commands of the operator go backwards, those of the policy forwards
-    begin = page.evaluate(
-        """() => {
-          document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "s", bubbles: true }));
-          return Date.now();
-        }"""
-    )
-    offset_ns = time.time_ns() - time.monotonic_ns()
+    seen, is_pressed = len(harness.arm), threading.Event()
 
+    # commands of the operator go backwards, those of the policy forwards
     def answers() -> list[int]:
         return [at for at, message in harness.arm[seen:] if message.twist.linear.x < 0]
 
-    harness.until(answers, "the operator's command")
+    # the command may arrive before Playwright returns from the page
+    with ThreadPoolExecutor(1) as receiver:
+        received = receiver.submit(harness.until, lambda: is_pressed.is_set() and answers(), "the operator's command")
+        # the page's clock is this machine's
+        begin = page.evaluate(
+            """() => {
+              const now = performance.timeOrigin + performance.now();
+              document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "s", bubbles: true }));
+              return now;
+            }"""
+        )
+        offset_ns = time.time_ns() - time.monotonic_ns()
+        is_pressed.set()
+        received.result()
     page.evaluate("document.body.dispatchEvent(new KeyboardEvent('keyup', { key: 's', bubbles: true }))")
     return (answers()[0] + offset_ns) * 1e-6 - begin
 

@@ -84,6 +84,7 @@ PARTS = {
         "library": {"", "view"},
         "server": {"", "library"},
         "ros": {"server", "view"},
+        "viewers": set(),
         "": {"library", "server", "ros"},
     },
     "apo_recorder": {"ros": set(), "": {"ros"}},

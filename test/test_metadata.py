@@ -16,7 +16,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # module -> distribution, where the two differ
 DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python", "yaml": "pyyaml", "rerun": "rerun-sdk"}
 # imported by name, or needed by a requirement at run time
-NOT_IMPORTED = {"numba", "playwright", "rerun-sdk", "rosbags", "websockets"}
+NOT_IMPORTED = {"foxglove-sdk", "numba", "playwright", "rerun-sdk", "rosbags", "websockets"}
 _READ = """
 import json, sys, setuptools
 from distutils.core import run_setup

@@ -10,6 +10,7 @@ from typing import Any
 
 from apo_bringup.session.plan import SessionConfig
 from apo_console.config import ConsoleConfig
+from apo_console.viewers.config import FoxgloveConfig, RerunConfig
 from apo_episodes.labeling import LabelRule
 from apo_experiments.base_policy.base_policy import BasePolicyConfig
 from apo_experiments.compare.config import CompareConfig
@@ -147,6 +148,12 @@ FILES = (
         (Section(ConsoleConfig), Section(LabelRule, "Rule of the labels that it shows, as in config/trainer.yaml.")),
     ),
     ConfigFile(
+        "foxglove",
+        "/**/foxglove",
+        f"The topics for Foxglove (`apo foxglove`). {_PARAMS}",
+        (Section(FoxgloveConfig),),
+    ),
+    ConfigFile(
         "gripper_action",
         "/**/gripper_action",
         f"Positions of the arbiter as goals of a gripper that has only an action. {_PARAMS}",
@@ -161,6 +168,9 @@ FILES = (
             Section(LoraShape, "Shape of the adapters, the same in config/trainer.yaml."),
             Section(ServingSettings, "How the model computes."),
         ),
+    ),
+    ConfigFile(
+        "rerun", "/**/rerun", f"The topics for the rerun viewer (`apo rerun`). {_PARAMS}", (Section(RerunConfig),)
     ),
     ConfigFile("recorder", "/**/recorder", f"The recorder. {_PARAMS}", (Section(RecorderConfig),)),
     ConfigFile(

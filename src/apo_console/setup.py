@@ -19,6 +19,8 @@ setup(
     entry_points={
         "console_scripts": [
             "console_node = apo_console.console_node:main",
+            "foxglove_node = apo_console.viewers.foxglove_node:main",
+            "rerun_node = apo_console.viewers.rerun_node:main",
         ],
     },
 )

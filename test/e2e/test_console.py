@@ -10,6 +10,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import h5py
 import pytest
 
 sync_api = pytest.importorskip(
@@ -99,8 +100,10 @@ def test_pictures_of_every_camera_arrive_and_change(page):
     page.until(f"window.apo.cameras.painted.length > {first} + 4")
     colours = page.page.evaluate(
         """() => [...document.querySelectorAll("#cameras canvas")].map((canvas) => {
-          const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-          return new Set(data).size;
+          const copy = Object.assign(document.createElement("canvas"), { width: canvas.width, height: canvas.height });
+          const context = copy.getContext("2d");
+          context.drawImage(canvas, 0, 0);
+          return new Set(context.getImageData(0, 0, copy.width, copy.height).data).size;
         })"""
     )
     assert len(colours) == 2 and min(colours) > 20, "a picture of one colour"
@@ -258,6 +261,45 @@ def test_a_spacemouse_moves_the_arm(open_page, stack):
     stack.next_command(lambda c: c.source == "HUMAN" and c.values[0] > 0, "motion forward")
     page.page.evaluate("window.pushed = 0")
     stack.next_command(lambda c: c.source != "HUMAN" or not any(c.values[:6]), "rest")
+
+
+def test_a_pad_on_the_screen_moves_the_arm(page, stack):
+    page.takes_the_lease()
+    page.page.locator("#pad-plane").scroll_into_view_if_needed()
+    box = page.page.locator("#pad-plane").bounding_box()
+    middle, top = box["x"] + box["width"] / 2, box["y"] + 5
+    page.page.mouse.move(middle, box["y"] + box["height"] / 2)
+    page.page.mouse.down()
+    page.page.mouse.move(middle, top)
+    stack.next_command(lambda c: c.source == "HUMAN" and c.values[0] > 0, "motion forward")
+    page.page.mouse.up()
+    stack.next_command(lambda c: c.source != "HUMAN" or not any(c.values[:6]), "rest")
+
+
+def test_a_verdict_after_the_end_corrects_the_episode_that_ended(page, stack):
+    page.until("document.getElementById('verdict').textContent === 'ends this episode'")
+    seen = len(stack.episodes)
+    page.page.keyboard.press("y")
+    saved = until(lambda: next((e for e in stack.episodes[seen:] if e.event == "SAVED"), None), "saved episode")
+    page.until("document.getElementById('verdict').textContent === 'corrects the episode above'")
+    recorded = Path(saved.path).read_bytes()
+    page.page.keyboard.press("n")
+    until(lambda: read_episode(saved.path, images=False).annotation, "annotation")
+    assert read_episode(saved.path, images=False).outcome.outcome is Outcome.FAILURE
+    assert Path(saved.path).read_bytes() == recorded
+
+
+def test_chosen_episodes_are_exported(page, stack):
+    path = until(lambda: next(iter(list_episodes(stack.data / "episodes")), None), "episode")
+    page.page.keyboard.press("2")
+    page.until(f"document.querySelector('[data-id=\"{path.stem}\"]') !== null")
+    page.page.locator(f'[data-id="{path.stem}"] input[type=checkbox]').check()
+    page.page.locator("#export-format").select_option("robomimic")
+    page.page.locator("#export").click()
+    exported = until(lambda: next((stack.data / "exports").glob("*_robomimic.hdf5"), None), "exported file")
+    page.until("!document.getElementById('export').disabled")
+    with h5py.File(exported) as file:
+        assert list(file["data"]) == ["demo_0"]
 
 
 def test_an_episode_is_played_judged_discarded_and_restored(page, stack):

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from apo_bringup.stack import nodes
@@ -97,8 +98,10 @@ def _up(arguments: argparse.Namespace) -> int:
     given = {"checkpoint_dir": arguments.checkpoint_dir, "expert_dir": arguments.expert_dir}
     paths = chosen_paths(data_dir, {"contract_file": robot, **given})
     lockstep = is_lockstep(entries, arguments.mode, sim=arguments.sim)
+    settings = configuration.parse_overrides(getattr(arguments, "set", []))
     made = []
     for entry in entries:
+        nodes.check_settings(entry, settings)
         parameters = start_parameters(
             entry,
             paths,
@@ -108,6 +111,7 @@ def _up(arguments: argparse.Namespace) -> int:
             urdf=arm.urdf,
             lockstep=lockstep,
         )
+        parameters |= settings
         if parameters.get("device") == "keyboard":
             if not sys.stdin.isatty():
                 raise ConfigError("apo up", ["--operator keyboard needs a terminal to read keys from"])
@@ -121,12 +125,20 @@ def _up(arguments: argparse.Namespace) -> int:
         return run_in_foreground(made, data_dir / "log")
 
 
-def _add_console_options(console: argparse.ArgumentParser) -> None:
-    _add_up_options(console, with_nodes=False)
+def _add_node_options(parser: argparse.ArgumentParser) -> None:
+    _add_up_options(parser, with_nodes=False)
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help="parameters of the node, those of its file in config/",
+    )
 
 
-def _console(arguments: argparse.Namespace) -> int:
-    arguments.nodes = ["console"]
+def _one_node(name: str, arguments: argparse.Namespace) -> int:
+    arguments.nodes = [name]
     return _up(arguments)
 
 
@@ -163,8 +175,18 @@ COMMANDS = {
     ),
     "console": Command(
         "the operator's console in the browser, alone (`up` starts it with the other nodes)",
-        add_options=_add_console_options,
-        run=_console,
+        add_options=_add_node_options,
+        run=partial(_one_node, "console"),
+    ),
+    "foxglove": Command(
+        "the topics for Foxglove, beside `up`; needs foxglove-sdk (requirements/view.in)",
+        add_options=_add_node_options,
+        run=partial(_one_node, "foxglove"),
+    ),
+    "rerun": Command(
+        "the topics for the rerun viewer, beside `up`; needs rerun-sdk (requirements/view.in)",
+        add_options=_add_node_options,
+        run=partial(_one_node, "rerun"),
     ),
     "operator": Command(
         "the operator's console in the terminal (beside `up`): state of the stack, keys",

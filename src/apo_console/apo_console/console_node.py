@@ -93,6 +93,9 @@ class ConsoleNode(Node):
         """Lets go of every robot and ends the threads."""
         self._server.close()
         self._cameras.close()
+        self._exporting.shutdown(wait=False, cancel_futures=True)
+        for library in self._libraries:
+            library.close()
         self._reading.shutdown(cancel_futures=True)
         self._changing.shutdown(cancel_futures=True)
         self._exporting.shutdown(cancel_futures=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,9 +16,9 @@ from apo_core.contract.contract import Contract
 from apo_core.errors import EpisodeFormatError, EpisodeToolError
 from apo_core.system.atomic_files import move, sync
 from apo_episodes.episode import Episode
+from apo_episodes.names import is_file_name
 from apo_episodes.reader import list_episodes, read_episode, read_frames
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 BLOCK_BYTES = 32 * 2**20  # of images in memory at a time
 
 
@@ -87,7 +86,7 @@ def unique_ids(episodes: Sequence[Episode]) -> None:
     """Raises EpisodeToolError when two files hold an episode of the same id, or an id is not a valid file name."""
     known: dict[str, Path] = {}
     for episode in episodes:
-        if not _ID.fullmatch(episode.info.episode_id):
+        if not is_file_name(episode.info.episode_id):
             raise EpisodeToolError(f"{episode.path}: episode_id = {episode.info.episode_id!r} is not a valid file name")
         other = known.setdefault(episode.info.episode_id, episode.path)
         if other != episode.path:

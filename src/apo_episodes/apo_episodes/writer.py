@@ -7,7 +7,6 @@ disk the file moves to `<directory>/<id>.h5`, so a file in the directory is alwa
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
@@ -22,8 +21,8 @@ from apo_core.types import EpisodeInfo, EpisodeOutcome, Step
 from apo_episodes.hdf5.image_codec import COMPRESSIONS, PackedFrame, pack
 from apo_episodes.hdf5.writer import Hdf5Writer, step_row
 from apo_episodes.journal import SUFFIX, JournalWriter
+from apo_episodes.names import is_file_name
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _SYNC_NS = 500_000_000  # a power failure loses at most this much
 _PARALLEL_BYTES = 1 << 17  # a smaller frame is packed faster than handed to another thread
 
@@ -56,7 +55,7 @@ class EpisodeWriter:
         jpeg_quality: int = 95,
     ):
         faults = []
-        if not _ID.fullmatch(info.episode_id):
+        if not is_file_name(info.episode_id):
             faults.append(f"episode_id = {info.episode_id!r} must be letters, digits, '_', '-', '.', at most 128")
         if compression not in COMPRESSIONS:
             choices = ", ".join(COMPRESSIONS)

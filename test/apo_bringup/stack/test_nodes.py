@@ -15,7 +15,7 @@ from apo_bringup.stack import nodes
 from apo_core.config import parameters as configuration
 from apo_core.errors import ConfigError
 
-EVERY = (*nodes.NODES, *nodes.COMPANIONS)
+EVERY = (*nodes.NODES, *nodes.COMPANIONS, *nodes.VIEWERS)
 CONFIG_CLASSES = {
     "sim_bridge": ["apo_sim_bridge.config.SimBridgeConfig"],
     "policy": ["apo_policy_node.config.PolicyConfig"],
@@ -24,6 +24,8 @@ CONFIG_CLASSES = {
     "recorder": ["apo_recorder.config.RecorderConfig"],
     "trainer": ["apo_trainer.config.TrainerConfig"],
     "console": ["apo_console.config.ConsoleConfig"],
+    "foxglove": ["apo_console.viewers.config.FoxgloveConfig"],
+    "rerun": ["apo_console.viewers.config.RerunConfig"],
     "gripper_action": ["apo_teleop.outputs.gripper_goals.GripperActionConfig"],
     "tip_pose": ["apo_teleop.outputs.tip_pose.TipPoseConfig"],
 }

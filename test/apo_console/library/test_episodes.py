@@ -1,5 +1,6 @@
 """The list of episodes, an episode in detail, and the changes of a person."""
 
+import shutil
 import struct
 
 import cv2
@@ -182,3 +183,19 @@ def test_a_damaged_episode_has_no_details(library, episode_dir):
     (episode_dir / "lift-10005.h5").write_bytes(b"no episode")
     with pytest.raises(EpisodeFormatError):
         library.details("lift-10005")
+
+
+def test_an_export_ends_with_the_console(library, tmp_path):
+    library.close()
+    with pytest.raises(EpisodeToolError):
+        library.export(["lift-10003", "lift-10009"], "robomimic", "mine")
+    assert list((tmp_path / "exports").iterdir()) == []
+
+
+def test_pictures_follow_a_file_that_is_replaced(library, episode_dir):
+    assert library.frames("lift-10003", "agentview", 0, 1)
+    target = episode_dir / "lift-10003.h5"
+    shutil.copy(episode_dir / "lift-10009.h5", target)
+    steps = read_episode(target, images=False).num_steps
+    with pytest.raises(EpisodeToolError, match=f"not in 0..{steps - 1}"):
+        library.frames("lift-10003", "agentview", steps, 1)

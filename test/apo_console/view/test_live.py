@@ -63,7 +63,9 @@ def test_the_worst_problem_of_a_node_is_shown_until_it_is_gone(live):
     assert live.state(10.1)["alarm"]["text"] == "policy: no checkpoint"
     assert live.state(10.1)["problems"] == ["policy: no checkpoint", "recorder: loses data"]
     live.on_diagnostics(10.2, "policy", 0, "serves")
-    assert live.state(10.3)["alarm"]["text"] == "recorder: loses data"
+    assert live.state(10.3)["problems"] == ["recorder: loses data"]
+    live.on_status(11.3, "POLICY", "policy_in_control", False, ticks_missed=2, takeover_latency_p50_ms=math.nan)
+    assert live.state(11.4)["alarm"]["text"] == "recorder: loses data"
     assert live.state(15.3)["problems"] == []
 
 

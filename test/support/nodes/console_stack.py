@@ -109,7 +109,9 @@ class Page:
     """The page as a person uses it."""
 
     def __init__(self, browser, address: str, init: str = ""):
-        self.context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
+        size = {"width": 1280, "height": 900}
+        # the certificates of tests are self-signed
+        self.context = browser.new_context(viewport=size, color_scheme="light", ignore_https_errors=True)
         self.page = self.context.new_page()
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))

@@ -68,6 +68,19 @@ COMPANIONS = (
     NodeEntry("gripper_action", "apo_teleop", "gripper_action_node", (), has_lockstep=False),
 )
 
+# streams for the viewers that people have; started by name
+VIEWERS = (
+    NodeEntry(
+        "foxglove",
+        "apo_console",
+        "foxglove_node",
+        ("contract_file", "layout_file"),
+        has_lockstep=False,
+        has_images=True,
+    ),
+    NodeEntry("rerun", "apo_console", "rerun_node", has_lockstep=False, has_images=True),
+)
+
 # what lets the loop run by itself where nothing can be harmed: trials follow each other, each is an episode
 SIMULATED = {
     "sim_bridge": {"auto_reset": True},
@@ -82,7 +95,7 @@ def node(name: str) -> NodeEntry:
     Raises:
         KeyError: no such node; the message lists them.
     """
-    for entry in (*NODES, *COMPANIONS):
+    for entry in (*NODES, *COMPANIONS, *VIEWERS):
         if entry.name == name:
             return entry
     raise KeyError(f"no node '{name}'; the nodes are {', '.join(names())}")
@@ -90,7 +103,7 @@ def node(name: str) -> NodeEntry:
 
 def names() -> list[str]:
     """Of every node that can be started."""
-    return [entry.name for entry in (*NODES, *COMPANIONS)]
+    return [entry.name for entry in (*NODES, *COMPANIONS, *VIEWERS)]
 
 
 def share_dir() -> Path:
@@ -110,6 +123,7 @@ def default_paths(data_dir: Path) -> dict[str, str]:
         "export_dir": str(data_dir / "exports"),
         "tls_dir": str(data_dir / "tls"),
         "address_file": str(data_dir / "console_address"),
+        "layout_file": str(data_dir / "foxglove_layout.json"),
     }
 
 
@@ -191,6 +205,23 @@ def _check_types(theirs: Mapping[str, object], entry: NodeEntry, params_file: st
     ]
     if faults:
         raise ConfigError(params_file, faults)
+
+
+def check_settings(entry: NodeEntry, settings: Mapping[str, object]) -> None:
+    """Rejects values of the command line that are for no parameter of the node, or of another type.
+
+    Raises:
+        ConfigError: all of them.
+    """
+    shipped = ros_parameters(share_dir() / "config" / entry.config_file, entry.name) or {}
+    faults = [
+        f"--set {name}: {entry.name} has no such parameter (config/{entry.config_file})"
+        for name in settings
+        if name not in shipped
+    ]
+    if faults:
+        raise ConfigError("command line", faults)
+    _check_types(settings, entry, "command line")
 
 
 def _same_type(value: object, shipped: object) -> bool:

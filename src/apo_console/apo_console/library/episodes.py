@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import signal
 import struct
 import subprocess
 import sys
@@ -18,9 +18,9 @@ from apo_core.types import Outcome
 from apo_episodes.annotation import Annotation, annotate, annotation_path, read_annotations
 from apo_episodes.discarded import FOLDER, discard, list_discarded, restore
 from apo_episodes.labeling import LabelRule
+from apo_episodes.names import is_file_name
 from apo_episodes.reader import list_episodes, read_episode, read_frames
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 _MAX_FRAMES = 64  # of one answer
 RECORDED = "RECORDED"  # in place of an outcome: the recorded one counts again
 EXPORT_FORMATS = {"lerobot": "", "robomimic": ".hdf5", "apo": "", "mcap": ""}  # name -> suffix of what is made
@@ -50,6 +50,9 @@ class EpisodeLibrary:
         self._directory, self._rule, self._exports = Path(directory), rule, Path(export_dir)
         self._quality, self._width, self._read_s = quality, largest_width, read_s
         self._known: dict[Path, tuple[_Key, dict[str, Any]]] = {}
+        self._played: tuple[Path, _Key, int, tuple[str, ...]] | None = None  # the episode that frames came from last
+        self._exporting: subprocess.Popen[str] | None = None
+        self._is_closed = False
 
     def rows(self) -> dict[str, Any]:
         """`{rows, unread}`: the newest episode first; `unread` files were left for the next call.
@@ -89,7 +92,7 @@ class EpisodeLibrary:
         Raises:
             EpisodeToolError: there is none, or it is not a valid name.
         """
-        if not _ID.fullmatch(episode_id):
+        if not is_file_name(episode_id):
             raise EpisodeToolError(f"{episode_id[:80]!r} is not the name of an episode")
         for folder in (self._directory, self._directory / FOLDER):
             path = folder / f"{episode_id}.h5"
@@ -121,15 +124,23 @@ class EpisodeLibrary:
             EpisodeFormatError: not readable.
         """
         path = self.path(episode_id)
-        episode = read_episode(path, images=False)
-        if camera not in episode.contract.image_names:
-            raise EpisodeToolError(f"camera {camera[:80]!r} is not one of {sorted(episode.contract.image_names)}")
-        steps = episode.num_steps
+        steps, cameras = self._size(path)
+        if camera not in cameras:
+            raise EpisodeToolError(f"camera {camera[:80]!r} is not one of {sorted(cameras)}")
         if not 0 <= start < steps or count < 1:
             raise EpisodeToolError(f"steps {start} to {start + count} are not in 0..{steps - 1}")
         frames = read_frames(path, range(start, min(start + min(count, _MAX_FRAMES), steps)), (camera,))
         pictures = [encode(frame, self._quality, self._width) for frame in frames[camera]]
         return b"".join(struct.pack("<I", len(picture)) + picture for picture in pictures)
+
+    def _size(self, path: Path) -> tuple[int, tuple[str, ...]]:
+        """Steps and cameras of an episode; read once while it is played."""
+        key, played = _key(path), self._played
+        if played is not None and played[:2] == (path, key):
+            return played[2:]
+        episode = read_episode(path, images=False)
+        self._played = path, key, episode.num_steps, tuple(episode.contract.image_names)
+        return self._played[2:]
 
     def annotate(self, episode_id: str, outcome: str, note: str, author: str, now_utc: str) -> str:
         """Corrects the outcome; `RECORDED` goes back to the recorded one. Returns what was done.
@@ -188,10 +199,21 @@ class EpisodeLibrary:
         program = "import os, sys; os.nice(10); from apo_episodes.cli.cli import main; sys.exit(main())"
         paths = [str(self.path(episode_id)) for episode_id in episode_ids]
         command = [sys.executable, "-c", program, "export", form, *paths, "--output", str(target)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise EpisodeToolError(done.stderr.strip()[-500:] or f"the export ended with {done.returncode}")
-        return done.stdout.strip().splitlines()[-1]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            self._exporting = process
+            if self._is_closed:
+                self.close()
+            output, errors = process.communicate()
+        self._exporting = None
+        if process.returncode:
+            raise EpisodeToolError(errors.strip()[-500:] or f"the export ended with {process.returncode}")
+        return output.strip().splitlines()[-1]
+
+    def close(self) -> None:
+        """Ends an export that runs, which leaves nothing behind, and each that begins later; from any thread."""
+        self._is_closed, process = True, self._exporting
+        if process is not None:
+            process.send_signal(signal.SIGINT)
 
 
 def _key(path: Path) -> _Key:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ from apo_console.view.learning import curves, family
 from apo_core.adapters.manifest import policy_name
 from apo_core.adapters.store import AdapterStore
 from apo_core.errors import AdapterError, ApoError
+from apo_episodes.names import is_file_name
 
-_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 _RUNS = 50  # newest that are listed
 _MAX_BYTES = 16 << 20  # of a file of a run
 _OF_RESULT = ("state", "version", "parent", "method", "steps", "planned_steps", "seconds", "message", "notes")
@@ -82,7 +81,7 @@ class LearningLibrary:
             ApoError: no such run.
         """
         folder = self._runs / run_id
-        if not _RUN.fullmatch(run_id) or not (folder / "run.json").is_file():
+        if not is_file_name(run_id) or not (folder / "run.json").is_file():
             raise ApoError(f"run {run_id[:80]!r} is not in {self._runs}")
         try:
             with open(folder / "metrics.jsonl", "rb") as file:

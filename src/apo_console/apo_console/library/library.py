@@ -55,6 +55,10 @@ class Library:
         """See `LearningLibrary.metrics`."""
         return self._learning.metrics(run_id)
 
+    def close(self) -> None:
+        """Ends an export that runs."""
+        self._episodes.close()
+
     def perform(self, action: str, fields: dict[str, Any], author: str) -> str:
         """One of ACTIONS of `protocol.ACTIONS`; returns what was done.
 

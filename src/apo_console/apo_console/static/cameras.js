@@ -47,8 +47,8 @@ export class Cameras {
           view.canvas.height = bitmap.height;
           view.canvas.style.aspectRatio = `${bitmap.width} / ${bitmap.height}`;
         }
-        view.canvas.getContext("2d").drawImage(bitmap, 0, 0);
-        bitmap.close();
+        // takes the picture as it is, where a 2D context would draw a copy
+        view.canvas.getContext("bitmaprenderer").transferFromImageBitmap(bitmap);
         view.last = performance.now();
         view.times.push(view.last);
         this.painted.push({ camera, stamp, at: Date.now() });

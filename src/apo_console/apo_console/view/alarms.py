@@ -95,3 +95,41 @@ def alarm(signs: Signs, silent_limit_s: float = 0.5) -> Alarm:
     if signs.problems:
         return Alarm(WARNING, signs.problems[0], "")
     return Alarm(NOTICE if action else OK, text, action)
+
+
+class SteadyAlarm:
+    """What the bar shows of alarms that come and go, so that a person can read it. Pure; steady time is passed in, s.
+
+    An ALARM shows at once. Anything else that is more urgent than what shows must have been there for `rise_s`, in
+    pieces too; anything as urgent or less, for `fall_s` without a break.
+    """
+
+    def __init__(self, rise_s: float = 0.3, fall_s: float = 1.0):
+        self._rise_s, self._fall_s = rise_s, fall_s
+        self._shown: Alarm | None = None
+        self._next: Alarm | None = None
+        self._next_since_s = self._last_s = self._raised_s = 0.0
+
+    def update(self, now_s: float, found: Alarm) -> Alarm:
+        """What shows now, given what is found now."""
+        passed_s, self._last_s = now_s - self._last_s, now_s
+        shown = self._shown
+        if shown is None or found.level == ALARM or found == shown:
+            if shown is None or found != shown:
+                self._raised_s = 0.0
+            self._shown, self._next = found, None
+            self._raised_s = max(0.0, self._raised_s - passed_s / 4)
+            return found
+        if found != self._next:
+            if self._next is None or found.level != self._next.level:
+                passed_s = 0.0  # it has just begun
+            self._next, self._next_since_s = found, now_s
+        if found.level > shown.level:
+            self._raised_s += passed_s
+            is_due = self._raised_s >= self._rise_s
+        else:
+            is_due = now_s - self._next_since_s >= self._fall_s
+        if is_due:
+            self._shown, self._next, self._raised_s = found, None, 0.0
+            return found
+        return shown

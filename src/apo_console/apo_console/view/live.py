@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from apo_console.view.alarms import Signs, alarm
+from apo_console.view.alarms import Signs, SteadyAlarm, alarm
 from apo_console.view.timeline import Timeline
 
 _OLD_S = 5.0  # a problem of a node that has not reported for so long is forgotten
@@ -45,6 +45,7 @@ class Live:
     _task: dict[str, Any] = field(default_factory=dict)
     _device: dict[str, Any] = field(default_factory=dict)
     _nodes: dict[str, Node] = field(default_factory=dict)
+    _alarm: SteadyAlarm = field(default_factory=SteadyAlarm)
 
     def on_status(self, now_s: float, state: str, reason: str, latched: bool, **figures: float) -> None:
         """A status of the arbiter; `figures` as in apo_interfaces/ControlStatus."""
@@ -106,7 +107,7 @@ class Live:
         if self._device.get("name") == "browser" and not self._device["connected"]:
             found.pop("teleop", None)  # that nobody drives in a browser is no problem; a page shows who does
         problems = [f"{name}: {node.text}" for name, node in sorted(found.items(), key=lambda item: -item[1].level)]
-        shown = alarm(
+        found_now = alarm(
             Signs(
                 silent_s,
                 str(self._status.get("state", "")),
@@ -116,6 +117,7 @@ class Live:
                 tuple(problems),
             )
         )
+        shown = self._alarm.update(now_s, found_now)
         return {
             "name": self.name,
             "cameras": list(self.cameras),

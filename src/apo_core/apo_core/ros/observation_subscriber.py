@@ -20,8 +20,8 @@ from apo_core.ros.stream_faults import clock_fault, stream_line
 from apo_core.stream_watch import StreamWatch
 
 
-def _message_class(kind: str) -> type:
-    """Class of a type that the contract allows, "package/msg/Name"."""
+def message_class(kind: str) -> type:
+    """Class of a message type, "package/msg/Name". Raises ImportError or AttributeError where it is not installed."""
     package, _, name = kind.split("/")
     return getattr(import_module(f"{package}.msg"), name)
 
@@ -59,7 +59,7 @@ class ObservationSubscriber:
         callbacks = [(spec.type, spec.topic, partial(self._on_image, spec)) for spec in contract.images]
         callbacks += [(kind, topic, partial(self._on_state, specs)) for (topic, kind), specs in by_topic.items()]
         self._subscriptions = [
-            node.create_subscription(_message_class(kind), topic, callback, qos) for kind, topic, callback in callbacks
+            node.create_subscription(message_class(kind), topic, callback, qos) for kind, topic, callback in callbacks
         ]
 
     def formed(self) -> None:
