@@ -49,7 +49,10 @@ REMEDIES: dict[str, tuple[str, str]] = {
     "chunk_stale": ("The policy's action is too old.", "Check the load of the policy's machine."),
     "chunk_exhausted": ("The policy's action has ended before the next came.", "Check the load of its machine."),
 }
-_CALM = ("policy_in_control", "operator_motion", "awaiting_fresh_chunk", "policy_late", "operator_late", "operator_unknown")
+_CALM = (
+    *("policy_in_control", "operator_motion", "awaiting_fresh_chunk"),
+    *("policy_late", "operator_late", "operator_unknown"),
+)
 OK, NOTICE, WARNING, ALARM = 0, 1, 2, 3
 
 
