@@ -45,6 +45,13 @@ class ConsoleConfig:
     max_viewers: int = parameter(20, "pages that may be open at once", low=1, high=1000)
     jpeg_quality: int = parameter(80, "of the camera pictures on the page", low=1, high=100)
     picture_width: int = parameter(640, "pixels; wider pictures are shrunk", low=16, high=4096)
+    input_priority: int = parameter(
+        10,
+        "SCHED_FIFO priority of the thread that the operator's input passes through, below those of arbiter and "
+        "teleop; 0: none",
+        low=0,
+        high=99,
+    )
     sensor_reliability: str = parameter("reliable", "QoS of the cameras", choices=("reliable", "best_effort"))
 
     def __post_init__(self) -> None:

@@ -69,3 +69,20 @@ def test_without_any_permission_the_report_names_the_limit():
         "in /etc/security/limits.conf"
     )
     assert threads == [f"0 0 {own}"] * 3
+
+
+@pytest.mark.skipif(not permitted(), reason="SCHED_FIFO 20 is not permitted: set rtprio in limits.conf, or be root")
+def test_a_thread_that_is_named_is_raised_alone():
+    program = """
+import os, threading
+from apo_core.system.scheduling import raise_priority
+found = []
+def raised():
+    found.append(raise_priority(20, [threading.get_native_id()]))
+    found.append(os.sched_getscheduler(0) & 7)
+thread = threading.Thread(target=raised)
+thread.start(); thread.join()
+print(found, os.sched_getscheduler(0) & 7)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == f"['SCHED_FIFO 20', {os.SCHED_FIFO}] 0\n"

@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from apo_core.errors import ConfigError
+from apo_core.system.scheduling import raise_priority
 
 _START_S, _STOP_S = 30.0, 5.0
 
@@ -46,11 +47,19 @@ class ServerThread:
         listener: see `bound_socket`.
         tls: certificate and key; None: http.
         largest_message: bytes of a message of a page that are read at all.
+        priority: SCHED_FIFO priority of the thread, which the operator's input passes through; 0: none.
     """
 
     def __init__(
-        self, app: ASGIApp, listener: socket.socket, tls: tuple[Path, Path] | None = None, largest_message: int = 65536
+        self,
+        app: ASGIApp,
+        listener: socket.socket,
+        tls: tuple[Path, Path] | None = None,
+        largest_message: int = 65536,
+        priority: int = 0,
     ):
+        self._priority = priority
+        self.scheduling = ""  # what holds, for people; once it has started
         certificate, key = tls or (None, None)
         config = uvicorn.Config(
             app,
@@ -75,6 +84,7 @@ class ServerThread:
         self._thread = threading.Thread(target=self._run, name="console server", daemon=True)
 
     def _run(self) -> None:
+        self.scheduling = raise_priority(self._priority, [threading.get_native_id()])
         self._server.run([self._listener])
 
     def start(self) -> None:
