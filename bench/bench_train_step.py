@@ -30,6 +30,7 @@ from apo_trainer.data.mismatched import MismatchedActions
 from apo_trainer.data.samples import Sample
 from apo_trainer.optimisation.learning_rates import learning_rate
 from apo_trainer.optimisation.trainer import Trainer
+from apo_vla.likelihood.settings import LikelihoodSettings
 from apo_vla.lora.adapter import lora_parameters
 from apo_vla.lora.shape import LoraShape
 from apo_vla.policy import Prepared
@@ -43,7 +44,7 @@ CONFIG = TrainingConfig(
     method="apo",
     prefix_noise=0.0,
     prefix_jitter=0.0,
-    action_tolerance=0.0,
+    likelihood=LikelihoodSettings(action_tolerance=0.0),
     lora=LoraShape(lora_rank=8, lora_alpha=16.0),
     batch_size=BATCH,
     kl_pairs=BATCH // 2,

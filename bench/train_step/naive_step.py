@@ -52,8 +52,12 @@ class NaiveStep:
     def step(self, rate: float, data: NaiveBatch) -> float:
         """One optimizer step; its loss."""
         batch, rows = data.batch, list(data.batch.others.rows)
-        own = data.inputs, batch.tokens, batch.mask
-        other = Prepared(*(tensor[rows] for tensor in data.inputs)), batch.others.tokens, batch.others.mask
+        own = data.inputs, batch.targets.outputs, batch.targets.mask
+        other = (
+            Prepared(*(tensor[rows] for tensor in data.inputs)),
+            batch.others.targets.outputs,
+            batch.others.targets.mask,
+        )
         with torch.no_grad():
             other_logps, _ = self._score(*other)
             current = [p.clone() for p in self._parameters]
@@ -63,8 +67,8 @@ class NaiveStep:
             torch._foreach_copy_(self._parameters, current)
         logps, best = self._score(*own)
         z0 = (other_logps - other_ref_logps).mean().clamp(min=0)
-        error = (self._centres[best] - batch.actions).abs() * batch.mask
-        l1 = error.sum(-1) / batch.mask.sum(-1)
+        error = (self._centres[best] - batch.targets.actions).abs() * batch.targets.mask
+        l1 = error.sum(-1) / batch.targets.mask.sum(-1)
         shares = l1 / l1.sum() * len(l1)
         weights = torch.where(batch.desirable, 1 - torch.exp(-shares), torch.exp(-shares))
         ratio = torch.where(batch.desirable, logps - ref_logps - z0, z0 - logps + ref_logps)

@@ -9,7 +9,7 @@ import torch
 
 from apo_vla.checkpoints.family import CheckpointFacts, Family
 from apo_vla.checkpoints.types import Checkpoint
-from apo_vla.families.small_vla.checkpoint import load_small_vla
+from apo_vla.families.small_vla.checkpoint import load_small
 from apo_vla.families.small_vla.model import FAMILY, SmallVlaConfig
 
 
@@ -20,7 +20,7 @@ class SmallVlaFamily(Family[None]):
 
     def load(self, folder: Path, device: str, dtype: torch.dtype | None, deployment: None) -> Checkpoint:
         """Reads a checkpoint to the CPU, whatever the device."""
-        return load_small_vla(folder, dtype)
+        return load_small(folder, dtype)
 
     def facts(self, folder: Path, checkpoint: Checkpoint, deployment: None) -> CheckpointFacts:
         """The state that it was trained with."""
