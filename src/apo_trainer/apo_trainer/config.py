@@ -27,6 +27,7 @@ METHOD_CLASSES = {
     "apo_reference_compat": "apo_released.ApoReferenceCompat",
     "kto": "kto.Kto",
     "dpo": "dpo.Dpo",
+    "rpro": "rpro.Rpro",
     "tpo": "tpo.Tpo",
     "dagger": "dagger.Dagger",
     "sirius": "sirius.Sirius",
@@ -110,6 +111,12 @@ class TrainingConfig:
         "part of the undesirable share given to what the policy would have done where the operator drove (apo, kto)",
         low=0.0,
         high=1.0,
+    )
+    rpro_alpha: float = parameter(
+        1.0,
+        "rpro: weight of the proximal term, which holds both actions near the reference",
+        low=0.0,
+        high=1e3,
     )
     negative_noise: float = parameter(
         0.3,

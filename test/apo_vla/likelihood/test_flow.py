@@ -60,7 +60,7 @@ def test_the_action_that_the_flow_ends_in_has_no_error():
     assert found.edges.item() == pytest.approx(2 / 6)  # -1 and 1
 
 
-def test_the_error_grows_with_the_square_of_the_distance_and_the_mask_counts():
+def test_the_error_grows_with_the_square_of_the_distance():
     near, far = np.add(ACTION, 0.1), np.add(ACTION, 0.2)
     mask = [True, True, True, True, False, False]
     found = likelihood().scores(
@@ -81,7 +81,7 @@ def test_draws_are_those_of_the_seed_and_begin_with_pure_noise():
     assert (time[0, 1:].diff() > 0).all()  # one of each stratum
 
 
-def test_other_actions_are_scored_without_gradient_as_if_they_were_the_rows_own():
+def test_other_actions_are_scored_like_own_ones_without_gradient():
     own, other = np.add(ACTION, 0.1), np.add(ACTION, 0.3)
     features = torch.tensor([ACTION, ACTION])[:, None].requires_grad_()
     others = Others((1,), targets([other], seeds=[1]))

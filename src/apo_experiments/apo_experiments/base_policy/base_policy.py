@@ -32,8 +32,8 @@ from apo_experiments.base_policy.optimizer import OptimizerSettings
 from apo_experiments.base_policy.vision_pretraining import FEWEST_SCENES, pretrain_vision
 from apo_experiments.rollouts import PROGRESS_S, RolloutResult, RolloutSettings, evaluate_policy
 from apo_vla.checkpoints.types import MANIFEST, read_manifest, write_manifest
-from apo_vla.families.small_flow.model import SmallFlowConfig
 from apo_vla.families.small_vla.checkpoint import save_checkpoint
+from apo_vla.families.small_vla.flow import SmallFlowConfig
 from apo_vla.families.small_vla.model import SmallVlaConfig
 from apo_vla.families.small_vla.shape import SmallShape
 from apo_vla.policy import VlaPolicy

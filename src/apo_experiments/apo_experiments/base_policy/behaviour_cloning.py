@@ -23,7 +23,7 @@ from apo_experiments.base_policy.optimizer import Optimizer, OptimizerSettings, 
 from apo_trainer.data.episode_data import chunk_rows, disturbed_steps
 from apo_trainer.data.prefix_noise import PrefixNoise
 from apo_vla.checkpoints.statistics import DatasetStatistics, compute_statistics
-from apo_vla.families.small_flow.model import SmallFlow, SmallFlowConfig
+from apo_vla.families.small_vla.flow import SmallFlow, SmallFlowConfig
 from apo_vla.families.small_vla.model import SmallVla, SmallVlaConfig
 from apo_vla.families.small_vla.shape import SmallShape
 from apo_vla.inputs.prompt import build_tokenizer

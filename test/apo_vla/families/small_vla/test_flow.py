@@ -8,8 +8,8 @@ from apo_core.contract.contract import load_contract
 from apo_core.errors import CheckpointError
 from apo_core.types import Observation
 from apo_vla.checkpoints.statistics import compute_statistics
-from apo_vla.families.small_flow.model import SmallFlow, SmallFlowConfig
 from apo_vla.families.small_vla.checkpoint import save_checkpoint
+from apo_vla.families.small_vla.flow import SmallFlow, SmallFlowConfig
 from apo_vla.inputs.prompt import build_tokenizer
 from apo_vla.likelihood.flow import sample
 from apo_vla.lora.adapter import LoraSettings, lora_parameters, reaches_features

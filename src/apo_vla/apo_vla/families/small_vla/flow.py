@@ -21,8 +21,8 @@ from transformers import LlamaConfig, LlamaModel
 from apo_vla.actions.classes import ActionClasses
 from apo_vla.actions.codec import ActionCodec
 from apo_vla.decoding.prefix_cache import PrefixCache, cache_prefix, expert_states
-from apo_vla.families.small_flow.processor import SmallFlowProcessor
 from apo_vla.families.small_vla.encoders import ImageEncoder
+from apo_vla.families.small_vla.processor import SmallFlowProcessor
 from apo_vla.families.small_vla.shape import SmallShape
 from apo_vla.likelihood.flow import FlowLikelihood, sample
 from apo_vla.likelihood.settings import LikelihoodSettings
