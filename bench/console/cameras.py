@@ -30,7 +30,7 @@ def main() -> None:
         nonlocal count
         count += 1
         for publisher, spec in publishers:
-            picture = cv2.cvtColor(ramp[spec.name] + np.uint8(count), cv2.COLOR_GRAY2RGB)
+            picture = cv2.cvtColor(ramp[spec.name] + np.uint8(count % 256), cv2.COLOR_GRAY2RGB)
             publisher.publish(image_to_msg(picture, time.time_ns(), spec.name))
 
     node.create_timer(1.0 / rate_hz, send)

@@ -156,11 +156,11 @@ def test_the_episode_tools_get_their_arguments_in_order(tmp_path, capsys):
     assert capsys.readouterr().err == f"apo episodes ls: {tmp_path / 'none'}: does not exist\n"
 
 
-def started(monkeypatch, *arguments):
-    """The programs that `apo up` runs, by name."""
+def started(monkeypatch, *arguments, command="up"):
+    """The programs that `apo up`, or another command, runs, by name."""
     runs = []
     monkeypatch.setattr("apo_bringup.stack.supervision.run_in_foreground", lambda made, _: runs.append(made) or 0)
-    assert main(["up", *arguments]) == 0
+    assert main([command, *arguments]) == 0
     return {program.name: " ".join(program.command) for program in runs[0]}
 
 
@@ -169,6 +169,21 @@ def test_up_starts_all_nodes_but_the_simulation(monkeypatch, tmp_path):
     assert list(programs) == ["policy", "arbiter", "teleop", "recorder", "trainer", "console"]
     assert "use_sim_time:=false" in programs["arbiter"] and "device:=" not in programs["teleop"]
     assert f'expert_dir:="{Path("data/expert/lift").resolve()}"' in programs["trainer"]
+
+
+@pytest.mark.parametrize("name", ["console", "foxglove", "rerun"])
+def test_one_node_starts_alone_with_its_own_parameters(monkeypatch, tmp_path, name):
+    options = ("--sim", "--data-dir", str(tmp_path), "--set", "port=8799", "sensor_reliability=best_effort")
+    programs = started(monkeypatch, *options, command=name)
+    assert list(programs) == [name]
+    assert "port:=8799" in programs[name] and 'sensor_reliability:="best_effort"' in programs[name]
+
+
+def test_a_parameter_that_the_node_lacks_is_rejected(tmp_path, capsys):
+    assert main(["foxglove", "--sim", "--data-dir", str(tmp_path), "--set", "ports=8799"]) == 2
+    assert "--set ports: foxglove has no such parameter (config/foxglove.yaml)" in capsys.readouterr().err
+    assert main(["foxglove", "--sim", "--data-dir", str(tmp_path), "--set", "port=high"]) == 2
+    assert "port = 'high' must be of type int, as in config/foxglove.yaml" in capsys.readouterr().err
 
 
 def test_up_on_a_robot_needs_its_contract(monkeypatch, tmp_path, capsys):

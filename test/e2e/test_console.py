@@ -296,7 +296,7 @@ def test_chosen_episodes_are_exported(page, stack):
     page.page.locator(f'[data-id="{path.stem}"] input[type=checkbox]').check()
     page.page.locator("#export-format").select_option("robomimic")
     page.page.locator("#export").click()
-    exported = until(lambda: next((stack.data / "exports").glob("*_robomimic.hdf5"), None), "exported file")
+    exported = until(lambda: next((stack.data / "exports").glob("[0-9]*_robomimic.hdf5"), None), "exported file")
     page.until("!document.getElementById('export').disabled")
     with h5py.File(exported) as file:
         assert list(file["data"]) == ["demo_0"]

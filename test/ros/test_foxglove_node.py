@@ -1,5 +1,6 @@
 """The Foxglove stream as a process over DDS, read by a client of its WebSocket protocol."""
 
+import contextlib
 import json
 import struct
 import subprocess
@@ -28,7 +29,9 @@ class Viewer:
     """A client of the protocol foxglove.sdk.v1."""
 
     def __init__(self, address):
-        self._socket = connect(address, subprotocols=["foxglove.sdk.v1"], open_timeout=WAIT_S)
+        self._connection = contextlib.ExitStack()
+        asked = connect(address, subprotocols=["foxglove.sdk.v1"], open_timeout=WAIT_S)
+        self._socket = self._connection.enter_context(asked)
         self.channels, self.info, self.messages = {}, {}, []
 
     def read(self):
@@ -64,7 +67,7 @@ class Viewer:
         return [store.deserialize_cdr(data, channel["schemaName"]) for data in found]
 
     def close(self):
-        self._socket.close()
+        self._connection.close()
 
 
 class Robot:
@@ -164,4 +167,4 @@ def test_a_port_that_is_taken_ends_the_node_with_its_name(ros, server):
         node_command("apo_console.viewers.foxglove_node", given), capture_output=True, text=True, timeout=WAIT_S
     )
     assert done.returncode == 2
-    assert f"config/foxglove.yaml: host = '127.0.0.1', port = {port}" in done.stderr
+    assert "config/foxglove.yaml" in done.stderr and f"host = '127.0.0.1', port = {port}" in done.stderr

@@ -204,6 +204,7 @@ class ArbiterNode(LifecycleBase):
         # counting applies no remapping
         topics = [*self._inputs.topics, self._command_pub.topic_name, *map(self.resolve_topic_name, others)]
         self._loop.on_duplicate(next((topic for topic in topics if self.count_publishers(topic) > 1), ""))
+        self._loop.on_operator_publishers(self.count_publishers(self._inputs.operator_topic))
         self._estop.count(self.count_publishers(self.resolve_topic_name(_ESTOP)))
         if self._estop_reader is not None and self._estop.present(self._estop_reader.publishers()):
             self.get_logger().warning("a publisher of estop is gone that requests a stop: clear ends the stop")

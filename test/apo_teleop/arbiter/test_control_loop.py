@@ -23,7 +23,7 @@ REST, MOTION = np.zeros(7, np.float32), np.array([0, 0.2, 0, 0, 0, 0, 0], np.flo
 
 
 def make(**config):
-    settings = ArbiterConfig(**{"start_enabled": True, **config})
+    settings = ArbiterConfig(**{"start_enabled": True, "operator_search_s": 0.0, **config})
     loop = ControlLoop(Arbiter(settings, CONTRACT), settings, CONTRACT, EstopSignal())
     loop.on_adapter((2,), 0)
     return loop
@@ -73,6 +73,49 @@ def test_in_real_time_a_takeover_comes_at_once():
     assert operator(loop, now + 20 * MS, now + 20 * MS, active=True) is None
     assert operator(loop, now + 30 * MS, now + 30 * MS, connected=False).reason == "device_lost"
     assert operator(loop, now + 40 * MS, now + 40 * MS, events=("estop",)).reason == "estop"
+
+
+def ready(now, **config):
+    """A loop whose policy could drive, with no sample of an operator."""
+    loop = make(**config)
+    loop.on_pose(Header(now), POSITION, UPRIGHT, now)
+    loop.on_chunk(Header(now), chunk(now), "", now)
+    return loop
+
+
+def test_after_the_start_the_policy_waits_for_an_operator_to_be_found():
+    now = 1000 * MS
+    loop = ready(now, operator_search_s=0.1)
+    for _ in range(2):
+        decision = loop.on_timer(now, now)
+        assert (decision.source, decision.reason, decision.latched) == (ControlSource.HOLD, "operator_unknown", False)
+        now += PERIOD
+    assert loop.on_timer(now, now).source is ControlSource.POLICY
+
+
+def test_a_sample_of_a_device_at_rest_ends_the_search():
+    now = 1000 * MS
+    loop = ready(now, operator_search_s=60.0)
+    assert loop.on_timer(now, now).reason == "operator_unknown"
+    operator(loop, now, now)
+    assert loop.on_timer(now + PERIOD, now + PERIOD).source is ControlSource.POLICY
+
+
+def test_an_operator_who_moves_the_device_is_found_moving():
+    now = 1000 * MS
+    loop = ready(now, operator_search_s=60.0)
+    assert loop.on_timer(now, now).reason == "operator_unknown"
+    operator(loop, now, now, active=True)
+    assert loop.on_timer(now + PERIOD, now + PERIOD).reason == "operator_not_at_rest"
+
+
+def test_a_device_that_is_published_is_waited_for():
+    now = 1000 * MS
+    loop = ready(now)
+    loop.on_operator_publishers(1)
+    assert loop.on_timer(now, now).reason == "operator_unknown"
+    loop.on_operator_publishers(0)
+    assert loop.on_timer(now + PERIOD, now + PERIOD).source is ControlSource.POLICY
 
 
 def test_a_late_timer_counts_missed_ticks():
@@ -209,7 +252,7 @@ def test_the_age_of_the_feedback_is_reported():
 
 
 def test_an_output_that_cannot_move_the_robot_holds_until_it_can():
-    settings, faults = ArbiterConfig(start_enabled=True), ["joint state is 0.200 s old"]
+    settings, faults = ArbiterConfig(start_enabled=True, operator_search_s=0.0), ["joint state is 0.200 s old"]
     loop = ControlLoop(
         Arbiter(settings, CONTRACT), settings, CONTRACT, EstopSignal(), lambda clock_ns: faults[0] if faults else ""
     )

@@ -77,6 +77,7 @@ class Cell:
         self.active = False
         self.connected = True
         self.policy_publishes = True
+        self.operator_publishes = True
         self.period_s: float | None = None  # instead of the contract's
 
     def spin_until(self, condition: Callable[[], bool], what: str, flow: bool = False) -> None:
@@ -131,7 +132,8 @@ class Cell:
         self.send_pose(now)
         if self.policy_publishes:
             self.send_chunk(now)
-        self.send_operator(now)
+        if self.operator_publishes:
+            self.send_operator(now)
 
     def send_pose(self, stamp_ns: int) -> None:
         message = PoseStamped(pose=array_to_pose(POSE))

@@ -33,6 +33,7 @@ REMEDIES: dict[str, tuple[str, str]] = {
     "operator_delayed": ("The operator's samples come late.", "Check the line of the device."),
     "operator_not_at_rest": ("The operator's device is deflected.", "Let go of it once."),
     "operator_late": ("The operator's sample of this tick is late.", ""),
+    "operator_unknown": ("Waits for a first sample of the operator's device.", ""),
     "operator_absent": ("No operator's device is connected.", "Connect it, or take the lease in Drive."),
     "operator_unused": ("Nobody has used the operator's device yet.", "Move it, or press a button of it once."),
     "adapter_unknown": ("The policy's adapter is not announced.", "Wait, or restart the policy node."),
@@ -48,7 +49,10 @@ REMEDIES: dict[str, tuple[str, str]] = {
     "chunk_stale": ("The policy's action is too old.", "Check the load of the policy's machine."),
     "chunk_exhausted": ("The policy's action has ended before the next came.", "Check the load of its machine."),
 }
-_CALM = ("policy_in_control", "operator_motion", "awaiting_fresh_chunk", "policy_late", "operator_late")
+_CALM = (
+    *("policy_in_control", "operator_motion", "awaiting_fresh_chunk"),
+    *("policy_late", "operator_late", "operator_unknown"),
+)
 OK, NOTICE, WARNING, ALARM = 0, 1, 2, 3
 
 

@@ -56,7 +56,7 @@ class FoxgloveNode(Node):
         logging.getLogger("foxglove").setLevel(logging.WARNING)
         self._qos = {COMMAND_STREAM: COMMANDS, LATCHED_STREAM: LATCHED}
         self._sensors = sensors(config.sensor_reliability)
-        context = foxglove.Context()
+        self._channels = context = foxglove.Context()  # its channels end with it
         namespace = self.get_namespace()
         self._routes = []
         for stream in streams(contract):

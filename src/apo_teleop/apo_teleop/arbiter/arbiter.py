@@ -183,6 +183,8 @@ class Arbiter:
             found[Reason.CLOCK_JUMP] = ""
         if inputs.duplicate:
             found[Reason.MULTIPLE_PUBLISHERS] = inputs.duplicate
+        if inputs.operator_expected:
+            found[Reason.OPERATOR_UNKNOWN] = ""
         if inputs.output_fault:
             found[Reason.OUTPUT_BLOCKED] = inputs.output_fault
         return found

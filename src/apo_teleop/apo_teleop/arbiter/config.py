@@ -41,6 +41,13 @@ class ArbiterConfig:
     operator_stale_s: float = parameter(
         0.3, "s without a sample of an operator in control after which it counts as lost", low=0.01, high=10.0
     )
+    operator_search_s: float = parameter(
+        2.0,
+        "s after the start in which the policy waits for a first sample of the operator's device, who may be moving "
+        "it; it waits on while a node publishes them",
+        low=0.0,
+        high=60.0,
+    )
     operator_required: bool = parameter(
         False,
         "true: the policy drives only while an operator device is connected that was moved, or had a button pressed, "

@@ -60,6 +60,8 @@ class ControlLoop:
         self._inputs = LatestInputs()
         self._gate = LockstepGate(round(config.lockstep_deadline_s * 1e9))
         self._cadence = TimerCadence(contract.period_ns)
+        self._search_ns, self._began_ns = round(config.operator_search_s * 1e9), -1
+        self._operator_publishers = 0
 
     @property
     def ticks_missed(self) -> int:
@@ -77,6 +79,10 @@ class ControlLoop:
     def on_duplicate(self, topic: str) -> None:
         """Which input has more than one publisher; empty: none."""
         self._inputs.duplicate = topic
+
+    def on_operator_publishers(self, count: int) -> None:
+        """How many nodes publish samples of the operator's device."""
+        self._operator_publishers = count
 
     def on_estop(self, stop: bool, now_ns: int, steady_ns: int) -> Decision | None:
         """A message of the emergency stop topic; a stop is decided at once."""
@@ -152,6 +158,7 @@ class ControlLoop:
     def tick(self, now_ns: int, steady_ns: int) -> Decision:
         """Real time: decides now."""
         self._cadence.tick(steady_ns)
+        self._inputs.operator_expected = self._expects_operator(steady_ns)
         return self._step(now_ns, steady_ns, self._estop.held(steady_ns))
 
     def stop(self, now_ns: int, steady_ns: int) -> Decision:
@@ -164,6 +171,17 @@ class ControlLoop:
         """Key and value for /diagnostics."""
         pose = self._inputs.pose
         return self.record.summary(pose.stamp_ns if self._lockstep and pose else steady_ns, self.ticks_missed)
+
+    def _expects_operator(self, steady_ns: int) -> bool:
+        """Whether the operator may be moving a device that this arbiter has not discovered yet, as after a restart.
+
+        In lockstep every tick waits for the operator.
+        """
+        if self._began_ns < 0:
+            self._began_ns = steady_ns
+        if self._inputs.operator is not None:
+            return False
+        return self._operator_publishers > 0 or steady_ns - self._began_ns < self._search_ns
 
     def _arrival(self, header: Header, steady_ns: int) -> int:
         return header.stamp_ns if self._lockstep else steady_ns

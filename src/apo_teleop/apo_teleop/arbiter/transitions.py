@@ -78,6 +78,12 @@ TRANSITIONS: tuple[Transition, ...] = (
     # the operator comes before the policy
     Transition(Reason.OPERATOR_LATE, _HOLD, "lockstep: the operator has not answered the tick in time"),
     Transition(
+        Reason.OPERATOR_UNKNOWN,
+        _HOLD,
+        "no sample of a device has arrived since the start, and a node publishes them or operator_search_s has not "
+        "passed",
+    ),
+    Transition(
         Reason.STANDBY_OPERATOR_INVALID,
         _HOLD,
         "an operator not in control sends values of wrong length, not finite or in another frame",

@@ -77,6 +77,7 @@ class ArbiterSubscriptions:
             wanted.append((TwistStamped, feedback.topic, self._on_feedback, measured))
             self.measured[_FEEDBACK] = MeasuredStream(feedback.topic, feedback.type)
         self._subscriptions = [node.create_subscription(*arguments) for arguments in wanted]
+        (self._operator,) = (one for one in self._subscriptions if one.msg_type is OperatorCommand)
         # arm and gripper may share a topic: several publishers of it are no fault
         self._of_gripper = []
         for spec in contract.state:
@@ -93,6 +94,11 @@ class ArbiterSubscriptions:
     def topics(self) -> list[str]:
         """Full names of the subscribed topics."""
         return [subscription.topic_name for subscription in self._subscriptions]
+
+    @property
+    def operator_topic(self) -> str:
+        """Full name of the topic of the operator's device."""
+        return self._operator.topic_name
 
     def close(self) -> None:
         """Ends the subscriptions."""
