@@ -73,7 +73,7 @@ class Both:
     def batch(self, step: int) -> NaiveBatch:
         """What the naive step gets; images are ready in memory."""
         draws = self._sampler.batch(step)
-        observations = [_observation(self._samples[draw.index]) for draw in draws]
+        observations = [observation(self._samples[draw.index]) for draw in draws]
         parts = [self._policy.prepare([o.images], [o.state], o.instruction) for o in observations]
         return NaiveBatch(
             Prepared(*(torch.cat(tensors) for tensors in zip(*parts, strict=True))),
@@ -81,7 +81,8 @@ class Both:
         )
 
 
-def _observation(sample: Sample) -> Observation:
+def observation(sample: Sample) -> Observation:
+    """What the policy saw, with its images."""
     frames = read_frames(sample.episode.path, [sample.step])
     return sample.observation({name: images[0] for name, images in frames.items()})
 
