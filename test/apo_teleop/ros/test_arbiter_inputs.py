@@ -27,7 +27,7 @@ class Node:
 
     def create_subscription(self, kind, topic, callback, qos):
         self.callbacks[topic] = callback
-        return SimpleNamespace(topic_name=f"/{topic}")
+        return SimpleNamespace(topic_name=f"/{topic}", msg_type=kind)
 
     def destroy_subscription(self, subscription):
         del self.callbacks[subscription.topic_name[1:]]

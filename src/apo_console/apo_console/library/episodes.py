@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import struct
 import subprocess
 import sys
@@ -196,7 +195,10 @@ class EpisodeLibrary:
         self._exports.mkdir(parents=True, exist_ok=True)
         target = self._exports / f"{name}_{form}{EXPORT_FORMATS[form]}"
         # a program of its own: an export of an hour must not hold the lists up
-        program = "import os, sys; os.nice(10); from apo_episodes.cli.cli import main; sys.exit(main())"
+        program = (
+            "import os, signal, sys; os.nice(10); signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)); "
+            "from apo_episodes.cli.cli import main; sys.exit(main())"
+        )
         paths = [str(self.path(episode_id)) for episode_id in episode_ids]
         command = [sys.executable, "-c", program, "export", form, *paths, "--output", str(target)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -213,7 +215,7 @@ class EpisodeLibrary:
         """Ends an export that runs, which leaves nothing behind, and each that begins later; from any thread."""
         self._is_closed, process = True, self._exporting
         if process is not None:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
 
 
 def _key(path: Path) -> _Key:
