@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from train_step.naive_step import NaiveBatch
+from train_step.naive_step import NaiveBatch, naive_loss, optimize
 
 from apo_trainer.config import TrainingConfig
 from apo_vla.families.small_vla.flow import SmallFlow
@@ -49,20 +49,10 @@ class NaiveFlowStep:
             other_ref_logps, _ = self._score(*other)
             torch._foreach_copy_(self._parameters, current)
         logps, chosen = self._score(*own)
-        z0 = (other_logps - other_ref_logps).mean().clamp(min=0)
         error = (chosen.detach() - batch.targets.actions).abs() * batch.targets.mask
-        l1 = error.sum(-1) / batch.targets.mask.sum(-1)
-        shares = l1 / l1.sum() * len(l1)
-        weights = torch.where(batch.desirable, 1 - torch.exp(-shares), torch.exp(-shares))
-        ratio = torch.where(batch.desirable, logps - ref_logps - z0, z0 - logps + ref_logps)
-        loss = (weights * (1 - torch.sigmoid(self._config.beta * ratio))).mean()
-        self._optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self._parameters, self._config.max_grad_norm)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        self._optimizer.step()
-        return loss.item()
+        scores = logps, ref_logps, other_logps, other_ref_logps
+        loss = naive_loss(batch, scores, error, self._config.beta)
+        return optimize(loss, self._optimizer, self._parameters, self._config.max_grad_norm, rate)
 
     def _score(self, inputs: Prepared, targets: Targets) -> tuple[Tensor, Tensor]:
         """Scores (n,) of actions (n, L), and the actions that the policy would choose."""

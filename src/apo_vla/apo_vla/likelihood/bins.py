@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,22 +12,7 @@ from apo_vla.actions.codec import ActionCodec
 from apo_vla.likelihood.action_tolerance import action_scores
 from apo_vla.likelihood.edge_tokens import EdgeTokens
 from apo_vla.likelihood.settings import LikelihoodSettings
-from apo_vla.likelihood.types import Encoded, Pass, Scores, Targets
-
-
-class BinModel(Protocol):
-    """What this likelihood uses of a model."""
-
-    def completion_logits(
-        self,
-        features: Tensor,
-        prompt_ids: Tensor,
-        action_tokens: Tensor,
-        rows: Sequence[int] = (),
-        other_tokens: Tensor | None = None,
-        checkpointing: bool = False,
-    ) -> tuple[Tensor, Tensor]:
-        """See `apo_vla.model.VlaModel`."""
+from apo_vla.likelihood.types import CompletingModel, Encoded, Pass, Scores, Targets
 
 
 class BinLikelihood:
@@ -67,7 +51,7 @@ class BinLikelihood:
             tokens.reshape(len(chunks), mask.shape[1] * self._codec.size), np.repeat(mask, self._codec.size, axis=1)
         )
 
-    def scores(self, model: BinModel, seen: Pass, targets: Targets) -> Scores:
+    def scores(self, model: CompletingModel, seen: Pass, targets: Targets) -> Scores:
         """One pass for the rows and the other actions."""
         others = seen.others
         logits, other_logits = model.completion_logits(

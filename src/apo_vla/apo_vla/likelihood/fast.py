@@ -7,7 +7,6 @@ counts, as openpi's loader does at the end of an episode.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,24 +15,9 @@ from torch import Tensor
 from apo_core.errors import DecodeError
 from apo_vla.actions.codec import ActionCodec
 from apo_vla.actions.fast_tokenizer import FastTokenizer
-from apo_vla.likelihood.types import Encoded, Pass, Scores, Targets
+from apo_vla.likelihood.types import CompletingModel, Encoded, Pass, Scores, Targets
 
 _UNDECODABLE = 1.0  # error of a chunk whose likeliest tokens are no action: that of the middle of the range
-
-
-class FastModel(Protocol):
-    """What this likelihood uses of a model."""
-
-    def completion_logits(
-        self,
-        features: Tensor,
-        prompt_ids: Tensor,
-        action_tokens: Tensor,
-        rows: Sequence[int] = (),
-        other_tokens: Tensor | None = None,
-        checkpointing: bool = False,
-    ) -> tuple[Tensor, Tensor]:
-        """See `apo_vla.model.VlaModel`."""
 
 
 class FastLikelihood:
@@ -73,7 +57,7 @@ class FastLikelihood:
     def _tokens(self, chunk: np.ndarray) -> np.ndarray:
         return np.append(self._fast.encode(self._codec.normalise(chunk)), self._fast.vocabulary)
 
-    def scores(self, model: FastModel, seen: Pass, targets: Targets) -> Scores:
+    def scores(self, model: CompletingModel, seen: Pass, targets: Targets) -> Scores:
         """One pass for the rows, one for the other actions."""
         others = seen.others
         logits, other_logits = model.completion_logits(

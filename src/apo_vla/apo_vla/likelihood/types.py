@@ -66,6 +66,21 @@ class Pass:
     others: Others = field(default_factory=Others)
 
 
+class CompletingModel(Protocol):
+    """What the likelihoods of tokens use of a model."""
+
+    def completion_logits(
+        self,
+        features: Tensor,
+        prompt_ids: Tensor,
+        action_tokens: Tensor,
+        rows: Sequence[int] = (),
+        other_tokens: Tensor | None = None,
+        checkpointing: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """See `apo_vla.model.TokenModel`."""
+
+
 class ActionLikelihood(Protocol):
     """Scores actions under a policy."""
 
