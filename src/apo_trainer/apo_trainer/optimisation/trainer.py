@@ -20,6 +20,7 @@ from apo_trainer.data.mismatched import MismatchedActions
 from apo_trainer.data.prefix_noise import PrefixNoise
 from apo_trainer.data.sampler import Draw
 from apo_trainer.data.samples import SampleClass
+from apo_trainer.data.scorable import with_scorable
 from apo_trainer.evaluation.forward import ForwardPass
 from apo_trainer.evaluation.gate import Verdict, evaluate, limits_of
 from apo_trainer.evaluation.held_out import DesirableError, HeldOut, held_out
@@ -32,7 +33,6 @@ from apo_trainer.optimisation.distributed import Processes
 from apo_trainer.optimisation.guard import Guard
 from apo_trainer.optimisation.likely_steps import token_logps, with_likely
 from apo_trainer.optimisation.optimizers import make_optimizer
-from apo_trainer.optimisation.scorable import with_scorable
 from apo_trainer.optimisation.step_count import planned_steps
 from apo_trainer.optimisation.step_metrics import StepMetrics, step_metrics
 from apo_trainer.optimisation.training_stages import TrainingStages

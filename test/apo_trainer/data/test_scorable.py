@@ -3,7 +3,7 @@
 import pytest
 
 from apo_trainer.data.samples import TrainingDataError
-from apo_trainer.optimisation.scorable import with_scorable
+from apo_trainer.data.scorable import with_scorable
 
 
 class Likelihood:
