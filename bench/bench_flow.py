@@ -1,4 +1,5 @@
-"""A flow head: sampling beside a loop that computes the prefix in every step, and training beside a naive step.
+"""A flow head: sampling beside a loop that computes the prefix in every step, pictures included, and training beside a
+naive step.
 
 Both pairs compute the same: the benchmark fails where actions or losses differ.
 """
@@ -48,24 +49,26 @@ CONFIG = TrainingConfig(
 
 
 def sampling() -> None:
-    """A chunk from the features of an observation."""
+    """A chunk from the pictures of an observation."""
     policy = flow_policy(ROWS)
     model, shape = policy.model, policy.config
     generator = torch.Generator().manual_seed(0)
     times: dict[str, list[float]] = {"cached": [], "naive": []}
     with torch.inference_mode():
         images = torch.randn(1, 1, 3, 256, 256, generator=generator)
-        features = model.features(images, torch.zeros(1, shape.state_size))
+        state = torch.zeros(1, shape.state_size)
         prompt = torch.zeros(1, 16, dtype=torch.int64)
         noise = torch.randn(1, ROWS, shape.action_size, generator=generator)
         for turn in range(SAMPLES + 2):
             began = time.perf_counter()
-            cached = sample(model, model.prefix_cache(features, prompt), noise, shape.flow_steps)
+            cache = model.prefix_cache(model.features(images, state), prompt)
+            cached = sample(model, cache, noise, shape.flow_steps)
             between = time.perf_counter()
             naive = noise
             for step in range(shape.flow_steps):
                 at = noise.new_full((1, 1), 1.0 - step / shape.flow_steps)
-                velocity = model.velocity(model.prefix_cache(features, prompt), naive[:, None], at)[:, 0]
+                cache = model.prefix_cache(model.features(images, state), prompt)
+                velocity = model.velocity(cache, naive[:, None], at)[:, 0]
                 naive = naive - velocity / shape.flow_steps
             ended = time.perf_counter()
             if not torch.allclose(cached, naive, atol=1e-5):

@@ -126,6 +126,8 @@ class SmallFlow(nn.Module):
 def _llama(config: SmallFlowConfig, vocabulary: int, length: int) -> LlamaConfig:
     return LlamaConfig(
         vocab_size=vocabulary,
+        bos_token_id=None,
+        eos_token_id=None,
         hidden_size=config.hidden,
         intermediate_size=config.mlp,
         num_hidden_layers=config.layers,
