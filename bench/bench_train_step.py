@@ -30,6 +30,7 @@ from apo_trainer.data.mismatched import MismatchedActions
 from apo_trainer.data.samples import Sample
 from apo_trainer.optimisation.learning_rates import learning_rate
 from apo_trainer.optimisation.trainer import Trainer
+from apo_vla.likelihood.settings import LikelihoodSettings
 from apo_vla.lora.adapter import lora_parameters
 from apo_vla.lora.shape import LoraShape
 from apo_vla.policy import Prepared
@@ -43,7 +44,7 @@ CONFIG = TrainingConfig(
     method="apo",
     prefix_noise=0.0,
     prefix_jitter=0.0,
-    action_tolerance=0.0,
+    likelihood=LikelihoodSettings(action_tolerance=0.0),
     lora=LoraShape(lora_rank=8, lora_alpha=16.0),
     batch_size=BATCH,
     kl_pairs=BATCH // 2,
@@ -72,7 +73,7 @@ class Both:
     def batch(self, step: int) -> NaiveBatch:
         """What the naive step gets; images are ready in memory."""
         draws = self._sampler.batch(step)
-        observations = [_observation(self._samples[draw.index]) for draw in draws]
+        observations = [observation(self._samples[draw.index]) for draw in draws]
         parts = [self._policy.prepare([o.images], [o.state], o.instruction) for o in observations]
         return NaiveBatch(
             Prepared(*(torch.cat(tensors) for tensors in zip(*parts, strict=True))),
@@ -80,7 +81,8 @@ class Both:
         )
 
 
-def _observation(sample: Sample) -> Observation:
+def observation(sample: Sample) -> Observation:
+    """What the policy saw, with its images."""
     frames = read_frames(sample.episode.path, [sample.step])
     return sample.observation({name: images[0] for name, images in frames.items()})
 

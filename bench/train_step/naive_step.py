@@ -52,8 +52,12 @@ class NaiveStep:
     def step(self, rate: float, data: NaiveBatch) -> float:
         """One optimizer step; its loss."""
         batch, rows = data.batch, list(data.batch.others.rows)
-        own = data.inputs, batch.tokens, batch.mask
-        other = Prepared(*(tensor[rows] for tensor in data.inputs)), batch.others.tokens, batch.others.mask
+        own = data.inputs, batch.targets.outputs, batch.targets.mask
+        other = (
+            Prepared(*(tensor[rows] for tensor in data.inputs)),
+            batch.others.targets.outputs,
+            batch.others.targets.mask,
+        )
         with torch.no_grad():
             other_logps, _ = self._score(*other)
             current = [p.clone() for p in self._parameters]
@@ -62,20 +66,10 @@ class NaiveStep:
             other_ref_logps, _ = self._score(*other)
             torch._foreach_copy_(self._parameters, current)
         logps, best = self._score(*own)
-        z0 = (other_logps - other_ref_logps).mean().clamp(min=0)
-        error = (self._centres[best] - batch.actions).abs() * batch.mask
-        l1 = error.sum(-1) / batch.mask.sum(-1)
-        shares = l1 / l1.sum() * len(l1)
-        weights = torch.where(batch.desirable, 1 - torch.exp(-shares), torch.exp(-shares))
-        ratio = torch.where(batch.desirable, logps - ref_logps - z0, z0 - logps + ref_logps)
-        loss = (weights * (1 - torch.sigmoid(self._config.beta * ratio))).mean()
-        self._optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self._parameters, self._config.max_grad_norm)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        self._optimizer.step()
-        return loss.item()
+        error = (self._centres[best] - batch.targets.actions).abs() * batch.targets.mask
+        scores = logps, ref_logps, other_logps, other_ref_logps
+        loss = naive_loss(batch, scores, error, self._config.beta)
+        return optimize(loss, self._optimizer, self._parameters, self._config.max_grad_norm, rate)
 
     def _score(self, inputs: Prepared, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities (n,) of action tokens (n, L), and the likeliest bins (n, L)."""
@@ -91,3 +85,34 @@ class NaiveStep:
         logps = logps[:, -tokens.shape[1] :, first:]
         chosen = logps.gather(-1, tokens[..., None])[..., 0] - logps.logsumexp(-1)
         return (chosen * mask).sum(-1), logps.argmax(-1)
+
+
+def naive_loss(batch: Batch, scores: tuple[Tensor, Tensor, Tensor, Tensor], error: Tensor, beta: float) -> Tensor:
+    """The loss of APO.
+
+    Args:
+        batch: B rows.
+        scores: of policy and reference (B,), and of both for the mismatched actions (R,).
+        error: (B, L), 0 where masked.
+        beta: of the KTO value.
+    """
+    logps, ref_logps, other_logps, other_ref_logps = scores
+    z0 = (other_logps - other_ref_logps).mean().clamp(min=0)
+    l1 = error.sum(-1) / batch.targets.mask.sum(-1)
+    shares = l1 / l1.sum() * len(l1)
+    weights = torch.where(batch.desirable, 1 - torch.exp(-shares), torch.exp(-shares))
+    ratio = torch.where(batch.desirable, logps - ref_logps - z0, z0 - logps + ref_logps)
+    return (weights * (1 - torch.sigmoid(beta * ratio))).mean()
+
+
+def optimize(
+    loss: Tensor, optimizer: torch.optim.Optimizer, parameters: list[Tensor], max_grad_norm: float, rate: float
+) -> float:
+    """One optimizer step; returns the loss."""
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(parameters, max_grad_norm)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
+    return loss.item()

@@ -1,8 +1,9 @@
-"""Episodes and a policy of OpenVLA's shape, but small, for the benchmark of the training step."""
+"""Episodes, and policies of OpenVLA's and pi0's shape, but small, for the benchmarks of the training step."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from apo_episodes.writer import EpisodeWriter
 from apo_trainer.config import TrainingConfig
 from apo_trainer.data.dataset import TrainingData, load_training_data
 from apo_vla.checkpoints.statistics import DatasetStatistics
+from apo_vla.families.small_vla.flow import SmallFlow, SmallFlowConfig
 from apo_vla.families.small_vla.model import SmallVla, SmallVlaConfig
 from apo_vla.inputs.prompt import build_tokenizer
 from apo_vla.policy import VlaPolicy
@@ -59,8 +61,8 @@ def contract() -> Contract:
     )
 
 
-def data(folder: Path, config: TrainingConfig) -> TrainingData:
-    """Episodes of noise, with takeovers, as training data; nothing is held out."""
+def data(folder: Path, config: TrainingConfig, rows: int = 1) -> TrainingData:
+    """Episodes of noise, with takeovers, as training data in chunks of `rows`; nothing is held out."""
     own, rng = contract(), np.random.default_rng(0)
     for number in range(EPISODES):
         info = EpisodeInfo(
@@ -99,21 +101,38 @@ def data(folder: Path, config: TrainingConfig) -> TrainingData:
                 )
             )
         writer.finish(EpisodeOutcome(Outcome.SUCCESS, "bench", True, False))
-    return load_training_data(sorted(folder.glob("*.h5")), config.label_rule, 1, 0.0, own.sha256)
+    return load_training_data(sorted(folder.glob("*.h5")), config.label_rule, rows, 0.0, own.sha256)
 
 
 def policy(vocabulary: int) -> VlaPolicy:
     """Six layers of width 192; tokens: 257 of the observation, 16 of the prompt, 7 of the action. Always the same."""
-    config = SmallVlaConfig(
-        cameras=("front",),
-        state_keys=("ee_pose",),
-        state_size=7,
-        chunk=1,
-        image_size=SIZE,
-        prompt_length=16,
-        prompt_vocabulary=vocabulary - 256,
-        layers=6,
-    )
+    shape = _shape(1, vocabulary - 256)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return _policy(SmallVla(SmallVlaConfig(**shape)))
+
+
+def flow_policy(rows: int) -> VlaPolicy:
+    """The same observation and prompt, and a flow head with chunks of `rows`; sampled in 10 steps."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return _policy(SmallFlow(SmallFlowConfig(**_shape(rows, 64), flow_steps=10)))
+
+
+def _shape(rows: int, prompt_vocabulary: int) -> dict[str, Any]:
+    return {
+        "cameras": ("front",),
+        "state_keys": ("ee_pose",),
+        "state_size": 7,
+        "chunk": rows,
+        "image_size": SIZE,
+        "prompt_length": 16,
+        "prompt_vocabulary": prompt_vocabulary,
+        "layers": 6,
+    }
+
+
+def _policy(model: SmallVla | SmallFlow) -> VlaPolicy:
     statistics = DatasetStatistics(
         action_q01=(-1.0,) * 7,
         action_q99=(1.0,) * 7,
@@ -125,7 +144,4 @@ def policy(vocabulary: int) -> VlaPolicy:
         num_frames=1,
         contract_sha256=contract().sha256,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = SmallVla(config)
     return VlaPolicy(model, build_tokenizer([INSTRUCTION]), statistics)

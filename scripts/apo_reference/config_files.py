@@ -32,6 +32,7 @@ from apo_teleop.outputs.config import OutputConfig
 from apo_teleop.outputs.gripper_goals import GripperActionConfig
 from apo_teleop.outputs.tip_pose import TipPoseConfig
 from apo_trainer.config import TrainerConfig, TrainingConfig
+from apo_vla.likelihood.settings import LikelihoodSettings
 from apo_vla.lora.shape import LoraShape
 from apo_vla.serving.settings import ServingSettings
 
@@ -256,6 +257,7 @@ FILES = (
         (
             Section(TrainingConfig, "What an adapter depends on beside its data; hashed into its manifest."),
             Section(LabelRule, "How recorded steps become labels; hashed too."),
+            Section(LikelihoodSettings, "How actions are scored; hashed too."),
             Section(LoraShape, "Shape of the adapter, the same in config/policy.yaml; hashed too."),
             Section(TrainerConfig, "Paths (relative to the working directory), and how much of the machine to use."),
         ),

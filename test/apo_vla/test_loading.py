@@ -30,7 +30,9 @@ def test_a_config_names_its_family(tmp_path, family):
 
 def test_an_unknown_family_is_rejected_with_those_known(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"family": "pi0"}))
-    with pytest.raises(CheckpointError, match="unknown family 'pi0'; known: apo_small_vla, openvla, pi0_fast"):
+    with pytest.raises(
+        CheckpointError, match="unknown family 'pi0'; known: apo_small_vla, apo_small_flow, openvla, pi0_fast"
+    ):
         load_checkpoint(tmp_path)
 
 

@@ -17,6 +17,7 @@ from apo_core.errors import ConfigError
 from apo_core.system.shipped_files import shipped
 from apo_core.tasks.specs import DEFAULT_TASK
 from apo_episodes.labeling import UNDESIRABLE_RULES, LabelRule
+from apo_vla.likelihood.settings import LikelihoodSettings
 from apo_vla.lora.shape import LoraShape
 
 # method -> its module and class in apo_trainer.methods; text, so that reading a configuration imports no torch
@@ -26,6 +27,7 @@ METHOD_CLASSES = {
     "apo_reference_compat": "apo_released.ApoReferenceCompat",
     "kto": "kto.Kto",
     "dpo": "dpo.Dpo",
+    "rpro": "rpro.Rpro",
     "tpo": "tpo.Tpo",
     "dagger": "dagger.Dagger",
     "sirius": "sirius.Sirius",
@@ -110,6 +112,12 @@ class TrainingConfig:
         low=0.0,
         high=1.0,
     )
+    rpro_alpha: float = parameter(
+        1.0,
+        "rpro: weight of the proximal term, which holds both actions near the reference",
+        low=0.0,
+        high=1e3,
+    )
     negative_noise: float = parameter(
         0.3,
         "dpo: spread of a synthetic negative action around the recorded one, normalised action units",
@@ -136,6 +144,7 @@ class TrainingConfig:
         50, "likely: the most likely so many stay, whatever their log-probability", low=0, high=1_000_000
     )
     lora: LoraShape = group(LoraShape)
+    likelihood: LikelihoodSettings = group(LikelihoodSettings)
     lora_dropout: float = parameter(0.0, "dropout in front of the adapter", low=0.0, high=0.9)
     nll_weight: float = parameter(
         -1.0,
@@ -164,13 +173,6 @@ class TrainingConfig:
     )
     prefix_jitter: float = parameter(
         4.0, "spread of the noise on the others of these tokens, bins", low=0.0, high=1000.0
-    )
-    action_tolerance: float = parameter(
-        2.0,
-        "bins off at which an action still counts 0.6 of the recorded one in its probability; 0: only bins of one "
-        "value are one action; policies of bins",
-        low=0.0,
-        high=1000.0,
     )
     ema_decay: float = parameter(
         0.9,

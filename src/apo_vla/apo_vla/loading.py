@@ -15,10 +15,11 @@ from apo_vla.checkpoints.family import Family
 from apo_vla.checkpoints.types import CONFIG, Checkpoint, read_family_name
 from apo_vla.families.openvla.family import OpenVlaFamily
 from apo_vla.families.pi0_fast.family import Pi0FastFamily
-from apo_vla.families.small_vla.family import SmallVlaFamily
+from apo_vla.families.small_vla.family import SmallFlowFamily, SmallVlaFamily
 
 FAMILIES: tuple[Family, ...] = (
     SmallVlaFamily(),
+    SmallFlowFamily(),
     OpenVlaFamily(),
     Pi0FastFamily(),
 )

@@ -13,6 +13,8 @@ from tokenizers import Tokenizer
 from apo_vla.actions.classes import ActionClasses
 from apo_vla.actions.codec import ActionCodec
 from apo_vla.decoding.static import StaticDecoder
+from apo_vla.likelihood.settings import LikelihoodSettings
+from apo_vla.likelihood.types import ActionLikelihood
 
 
 class Statistics(Protocol):
@@ -104,9 +106,24 @@ class VlaModel(Protocol):
     def make_processor(self, tokenizer: Tokenizer, statistics: Statistics) -> Processor:
         """The family's preparation of inputs and reading of outputs."""
 
+    def make_likelihood(
+        self, codec: ActionCodec, settings: LikelihoodSettings, device: torch.device | str
+    ) -> ActionLikelihood:
+        """How actions are scored under this model; `codec` is that of the statistics."""
+
     def features(self, images: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
         """Everything before the language model, (B, N, d): may be kept while the base model and, where an adapter
         reaches it (`lora.reaches_features`), the adapter stay."""
+
+    def generate(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Greedy tokens int64 (B, L) and float32 log-probabilities (B, L), nats.
+
+        A continuous head returns float32 normalised actions and zeros.
+        """
+
+
+class TokenModel(VlaModel, Protocol):
+    """A model that puts actions out as tokens."""
 
     def action_logits(
         self, features: torch.Tensor, prompt_ids: torch.Tensor, action_tokens: torch.Tensor
@@ -134,11 +151,8 @@ class VlaModel(Protocol):
             float32 (B, L, bins) and (R, L, bins).
         """
 
-    def generate(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Greedy tokens (B, L) and float32 log-probabilities (B, L), nats."""
 
-
-class DecodingModel(VlaModel, Protocol):
+class DecodingModel(TokenModel, Protocol):
     """A model with `capabilities.decodes_tokens`."""
 
     decoder: StaticDecoder  # of its language model

@@ -17,6 +17,8 @@ from apo_core.errors import AdapterError, ObservationError
 from apo_core.types import ActionChunk, Observation
 from apo_vla.actions.classes import ActionClasses
 from apo_vla.actions.codec import ActionCodec
+from apo_vla.likelihood.settings import LikelihoodSettings
+from apo_vla.likelihood.types import ActionLikelihood
 from apo_vla.loading import load_checkpoint
 from apo_vla.lora.adapter import LoraSettings, Staged, attach_lora, second_slot, stage, swap, zero
 from apo_vla.model import Statistics, VlaModel
@@ -110,6 +112,11 @@ class VlaPolicy:
         """Of the training data's actions; None where they had the units of the contract."""
         return self.codec.data_range if self.statistics.converts_units else None
 
+    def likelihood(self, settings: LikelihoodSettings | None = None) -> ActionLikelihood:
+        """How actions are scored under this policy; without settings, by its own bins alone."""
+        settings = settings or LikelihoodSettings(action_tolerance=0.0)
+        return self.model.make_likelihood(self.codec, settings, self.device)
+
     @property
     def state_size(self) -> int:
         """Numbers of state that the model reads."""
@@ -185,7 +192,7 @@ class VlaPolicy:
             values=self.processor.actions(tokens[0]),
             log_probs=self.processor.row_log_probs(log_probs[0]),
             adapter_version=version,
-            tokens=tokens[0] if self.codec.one_token_a_value else None,
+            tokens=tokens[0] if self.codec.one_token_a_value and tokens.dtype == np.int64 else None,
         )
 
     def stage(self, tensors: Mapping[str, np.ndarray]) -> Staged:

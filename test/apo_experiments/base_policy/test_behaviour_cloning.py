@@ -22,7 +22,7 @@ from apo_experiments.base_policy.behaviour_cloning import (
     train,
 )
 from apo_experiments.base_policy.optimizer import OptimizerSettings
-from apo_trainer.losses.action_tolerance import TolerantActions
+from apo_vla.likelihood.action_tolerance import TolerantActions
 
 TINY = small_config(image_channels=(8, 8, 16), hidden=32, mlp=64)
 OPTIMIZER = OptimizerSettings(

@@ -19,9 +19,9 @@ TASK = "Lift"  # of the episodes of the fixtures
     [
         (
             "sarsa steps=3",
-            "'sarsa' is none of apo, apo_plus, apo_reference_compat, kto, dpo, tpo, dagger, sirius, bc, sft",
+            "'sarsa' is none of apo, apo_plus, apo_reference_compat, kto, dpo, rpro, tpo, dagger, sirius, bc, sft",
         ),
-        ("", "'' is none of apo, apo_plus, apo_reference_compat, kto, dpo, tpo, dagger, sirius, bc, sft"),
+        ("", "'' is none of apo, apo_plus, apo_reference_compat, kto, dpo, rpro, tpo, dagger, sirius, bc, sft"),
         ("kto steps=3", "'kto steps=3' is the second text of kto; write one a method"),
         ("apo", "'apo' has no NAME=VALUE"),
         ("apo steps", "apo: 'steps' must be NAME=VALUE"),
@@ -106,7 +106,7 @@ def test_wrong_methods_are_all_named():
     with pytest.raises(ConfigError) as caught:
         CompareConfig(methods=("apo", "sarsa", "apo"), against="sarsa")
     assert caught.value.faults == [
-        "methods: 'sarsa' is none of apo, apo_plus, apo_reference_compat, kto, dpo, tpo, dagger, sirius, bc, sft "
+        "methods: 'sarsa' is none of apo, apo_plus, apo_reference_compat, kto, dpo, rpro, tpo, dagger, sirius, bc, sft "
         "(config/compare.yaml)",
         "methods = ['apo', 'sarsa', 'apo'] names one twice (config/compare.yaml)",
     ]

@@ -17,7 +17,8 @@ def test_every_fault_is_reported():
     assert caught.value.faults == [
         f"{fault} (config/reproduce_*.yaml)"
         for fault in (
-            "methods: 'magic' is none of apo, apo_plus, apo_reference_compat, kto, dpo, tpo, dagger, sirius, bc, sft",
+            "methods: 'magic' is none of apo, apo_plus, apo_reference_compat, kto, dpo, rpro, tpo, dagger, sirius, bc, "
+            "sft",
             "tasks = ['Lift', 'Lift'] must name at least one, each once",
             "lifelong_methods = [] must name at least one, each once",
         )

@@ -37,23 +37,30 @@ def test_shadow_row_holds_policy_action_and_is_undesirable(policy, human_samples
     assert batch.classes == (H, U)
     assert batch.desirable.tolist() == [True, False]
     assert torch.equal(batch.inputs.features[0], batch.inputs.features[1])
-    assert torch.equal(batch.mask[0], batch.mask[1])
-    assert batch.actions[1].tolist() == pytest.approx([-0.5] * 14)
+    assert torch.equal(batch.targets.mask[0], batch.targets.mask[1])
+    assert batch.targets.actions[1].tolist() == pytest.approx([-0.5] * 14)
     # human step 2 of the file is 0.52, step 3 is 0.53
-    assert batch.actions[0].tolist() == pytest.approx([0.52] * 7 + [0.53] * 7)
-    assert torch.equal(batch.tokens[1], torch.from_numpy(policy.codec.encode(np.full(14, -0.5).reshape(2, 7)).ravel()))
+    assert batch.targets.actions[0].tolist() == pytest.approx([0.52] * 7 + [0.53] * 7)
+    assert torch.equal(
+        batch.targets.outputs[1], torch.from_numpy(policy.codec.encode(np.full(14, -0.5).reshape(2, 7)).ravel())
+    )
 
 
 def test_synthetic_row_is_near_the_recorded_action_and_reproducible(policy, human_samples):
     draw = Draw(1, 0, ActionOf.SYNTHETIC)
     first, second = (Batcher(policy, human_samples, FeatureSettings(seed=3)).batch([draw]) for _ in range(2))
-    assert torch.equal(first.actions, second.actions)
-    difference = first.actions - Batcher(policy, human_samples, FeatureSettings(seed=3)).batch([Draw(1, 0)]).actions
+    assert torch.equal(first.targets.actions, second.targets.actions)
+    difference = (
+        first.targets.actions
+        - Batcher(policy, human_samples, FeatureSettings(seed=3)).batch([Draw(1, 0)]).targets.actions
+    )
     assert 0.05 < difference.abs().mean().item() < 0.6
-    assert not torch.equal(Batcher(policy, human_samples, FeatureSettings(seed=4)).batch([draw]).actions, first.actions)
+    assert not torch.equal(
+        Batcher(policy, human_samples, FeatureSettings(seed=4)).batch([draw]).targets.actions, first.targets.actions
+    )
 
 
 def test_without_noise_the_synthetic_action_is_the_recorded_one(policy, human_samples):
     batcher = Batcher(policy, human_samples, FeatureSettings(seed=0), negative_noise=0.0)
     batch = batcher.batch([Draw(1, 0), Draw(1, 0, ActionOf.SYNTHETIC)])
-    assert torch.equal(batch.tokens[0], batch.tokens[1])
+    assert torch.equal(batch.targets.outputs[0], batch.targets.outputs[1])

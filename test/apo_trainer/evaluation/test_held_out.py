@@ -8,8 +8,8 @@ import torch
 from apo_core.types import Outcome
 from apo_trainer.data.dataset import load_training_data
 from apo_trainer.data.samples import SampleClass
-from apo_trainer.evaluation.forward import Forward
 from apo_trainer.evaluation.held_out import DesirableError, held_out
+from apo_vla.likelihood.types import Scores
 from apo_vla.policy import VlaPolicy
 
 
@@ -31,11 +31,11 @@ class Weights:
 ACTIVE = [0.0]
 
 
-def forward(batch) -> Forward:
+def forward(batch) -> Scores:
     """Error of a row: 0.1 times the index of its sample; share of edges 0.25."""
     indices = torch.tensor([float(draw.index) for draw in batch.draws])
     full = torch.full_like(indices, ACTIVE[-1])
-    return Forward(full, 0.1 * indices, torch.full_like(indices, 0.25), torch.zeros(0))
+    return Scores(full, 0.1 * indices, torch.full_like(indices, 0.25), torch.zeros(0))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from apo_trainer.data.sampler import Draw
 from apo_trainer.evaluation.reference import Reference, ReferenceLogps
 from apo_trainer.evaluation.reference_cache import ReferenceCache
 from apo_trainer.losses import sequence_logps
-from apo_trainer.losses.action_tolerance import TolerantActions
+from apo_vla.likelihood.settings import LikelihoodSettings
 from apo_vla.lora.adapter import LoraSettings, attach_lora, lora_parameters
 from apo_vla.policy import VlaPolicy
 
@@ -54,8 +54,8 @@ def direct(policy, batch, rows, tokens, mask):
 
 def test_it_stays_what_the_policy_was(policy, batcher):
     batch = batcher.batch([Draw(i, 0) for i in range(3)], [0, 2], [Draw(7, 0), Draw(9, 0)])
-    wanted = direct(policy, batch, [0, 1, 2], batch.tokens, batch.mask)
-    wanted_others = direct(policy, batch, [0, 2], batch.others.tokens, batch.others.mask)
+    wanted = direct(policy, batch, [0, 1, 2], batch.targets.outputs, batch.targets.mask)
+    wanted_others = direct(policy, batch, [0, 2], batch.others.targets.outputs, batch.others.targets.mask)
     logps = ReferenceLogps(policy, reference_of(policy), ReferenceCache())
     change(policy)
     got, others = logps.of(batch)
@@ -77,8 +77,8 @@ def test_the_policy_is_itself_again_after_it(policy, batcher):
 
 def test_each_pair_of_observation_and_action_is_scored_once(policy, batcher):
     calls = []
-    compute = policy.model.action_logits
-    policy.model.action_logits = lambda *inputs: calls.append(len(inputs[0])) or compute(*inputs)
+    compute = policy.model.completion_logits
+    policy.model.completion_logits = lambda *inputs: calls.append(len(inputs[0])) or compute(*inputs)
     logps = ReferenceLogps(policy, reference_of(policy), ReferenceCache())
     first, others = logps.of(batcher.batch([Draw(0, 0), Draw(1, 0)], [1], [Draw(5, 0)]))
     assert len(calls) == 1
@@ -95,7 +95,7 @@ def test_after_a_noisy_prefix_nothing_is_kept(policy, batcher):
     cache, reference = ReferenceCache(), reference_of(policy)
     batch = batcher.batch([Draw(0, 0), Draw(1, 0)], [1], [Draw(5, 0)])
     exact, others = ReferenceLogps(policy, reference, cache).of(batch)
-    noisy = dataclasses.replace(batch, prefix=(batch.tokens + 40) % 256)
+    noisy = dataclasses.replace(batch, context=(batch.targets.outputs + 40) % 256)
     kept = len(cache)
     got, same = ReferenceLogps(policy, reference, cache).of(noisy)
     assert not torch.allclose(got, exact) and torch.allclose(same, others, atol=1e-4)
@@ -106,8 +106,8 @@ def test_after_a_noisy_prefix_nothing_is_kept(policy, batcher):
 def test_a_tolerance_makes_actions_likelier(policy, batcher):
     batch, reference = batcher.batch([Draw(i, 0) for i in range(4)]), reference_of(policy)
     exact, _ = ReferenceLogps(policy, reference, ReferenceCache()).of(batch)
-    scores = TolerantActions(policy.codec, 2.0)
-    tolerant, _ = ReferenceLogps(policy, reference, ReferenceCache(), scores=scores).of(batch)
+    settings = LikelihoodSettings(action_tolerance=2.0)
+    tolerant, _ = ReferenceLogps(policy, reference, ReferenceCache(), likelihood=settings).of(batch)
     assert (tolerant > exact).all()
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tensors import tensor
 
-from apo_trainer.losses import dpo_loss, tpo_loss
+from apo_trainer.losses import dpo_loss, rpro_loss, tpo_loss
 
 
 def test_dpo_loss_of_literals():
@@ -71,3 +71,32 @@ def test_gradients_agree_with_finite_differences():
     ref = torch.tensor([-4.0, -5.0, -2.0, -4.5], dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda x: dpo_loss(x, ref, 0.3).loss, logps)
     assert torch.autograd.gradcheck(lambda x: tpo_loss(x, ref, 2, 0.3).loss, logps)
+
+
+def test_rpro_without_its_proximal_term_is_dpo():
+    logps, ref = tensor(-3.0, -5.5, -6.0, -4.5), tensor(-5.0, -5.0, -5.0, -6.0)
+    assert rpro_loss(logps, ref, 0.3, alpha=0.0).loss.item() == dpo_loss(logps, ref, 0.3).loss.item()
+
+
+def test_rpro_loss_of_literals():
+    # r_w = 0.5 * 2, r_l = 0.5 * -1: -ln sigmoid(1.5) + 2 (KL(B(1/2) || B(0.7310586)) + KL(B(1/2) || B(0.3775407)))
+    out = rpro_loss(tensor(-3.0, -6.0), tensor(-5.0, -5.0), beta=0.5, alpha=2.0)
+    kl = [0.5 * math.log(0.25 / (p * (1 - p))) for p in (0.7310586, 0.3775407)]
+    assert out.loss.item() == pytest.approx(0.2014133 + 2.0 * sum(kl), abs=1e-6)
+
+
+def test_rpro_holds_a_pair_that_falls_together_where_dpo_does_not():
+    logps = tensor(-40.0, -60.0, grad=True)
+    ref = tensor(-3.0, -3.0)
+    dpo_loss(logps, ref, beta=1.0).loss.backward()
+    assert logps.grad.abs().max().item() < 1e-6
+    logps.grad = None
+    rpro_loss(logps, ref, beta=1.0, alpha=1.0).loss.backward()
+    # -tanh(r / 2) / 2 to each: both are raised
+    assert logps.grad.tolist() == pytest.approx([-0.5, -0.5], abs=1e-4)
+
+
+def test_rpro_gradients_agree_with_finite_differences():
+    logps = torch.tensor([-3.0, -6.5, -2.5, -4.0], dtype=torch.float64, requires_grad=True)
+    ref = torch.tensor([-4.0, -5.0, -2.0, -4.5], dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda x: rpro_loss(x, ref, 0.3, 0.7).loss, logps)

@@ -28,6 +28,7 @@ from apo_trainer.data.samples import SampleClass
 from apo_trainer.evaluation.forward import ForwardPass
 from apo_trainer.evaluation.reference import Reference, ReferenceLogps
 from apo_trainer.evaluation.reference_cache import ReferenceCache
+from apo_vla.likelihood.settings import LikelihoodSettings
 from apo_vla.lora.adapter import LoraSettings, lora_parameters
 from apo_vla.policy import VlaPolicy
 from apo_vla.serving.policy import ServingPolicy
@@ -117,8 +118,8 @@ def test_a_batch_holds_the_very_tokens_that_were_emitted(policy, chunks, record)
     emitted = np.concatenate([chunk.tokens for chunk in chunks])
     assert set(TIED) <= set(emitted.tolist())
     for row, sample in enumerate(data.train):
-        for offset, found in enumerate(batch.tokens[row].view(2, 7).numpy()):
-            if batch.mask[row].view(2, 7)[offset].all():
+        for offset, found in enumerate(batch.targets.outputs[row].view(2, 7).numpy()):
+            if batch.targets.mask[row].view(2, 7)[offset].all():
                 assert found.tolist() == emitted_at(chunks, sample.step + offset).tolist()
     assert data.report(policy.codec).policy_tokens == {"recorded": 16, "encoded": 0, "disagreeing": 0}
     assert data.report().policy_tokens is None
@@ -127,24 +128,27 @@ def test_a_batch_holds_the_very_tokens_that_were_emitted(policy, chunks, record)
 def test_without_recorded_tokens_a_batch_holds_tokens_of_the_same_actions(policy, record):
     with_tokens, without = batch_of(policy, record()), batch_of(policy, data := record(lambda step, emitted: None))
     assert data.train[0].episode.policy_tokens is None
-    assert not torch.equal(with_tokens.tokens, without.tokens)
+    assert not torch.equal(with_tokens.targets.outputs, without.targets.outputs)
     dimensions = torch.arange(14) % 7
     classes = torch.from_numpy(policy.codec.classes.copy())
-    assert torch.equal(classes[dimensions, with_tokens.tokens], classes[dimensions, without.tokens])
-    assert torch.equal(with_tokens.actions, without.actions)
+    assert torch.equal(classes[dimensions, with_tokens.targets.outputs], classes[dimensions, without.targets.outputs])
+    assert torch.equal(with_tokens.targets.actions, without.targets.actions)
     assert data.report(policy.codec).policy_tokens == {"recorded": 0, "encoded": 16, "disagreeing": 0}
 
 
 def test_training_reference_and_serving_agree_on_what_the_policy_emitted(policy, chunks, record):
     data = record()
     batch = batch_of(policy, data)
-    parameters, config = lora_parameters(policy.model), TrainingConfig(method="kto", action_tolerance=0.0)
+    parameters, config = (
+        lora_parameters(policy.model),
+        TrainingConfig(method="kto", likelihood=LikelihoodSettings(action_tolerance=0.0)),
+    )
     reference = ReferenceLogps(policy, Reference(policy, parameters), ReferenceCache())
     trained, referred = ForwardPass(policy, config)(batch).logps.detach(), reference.of(batch)[0]
     torch.testing.assert_close(trained, referred, atol=1e-4, rtol=0)
     compared = 0
     for row, sample in enumerate(data.train):
-        if sample.step % 2 == 0 and batch.mask[row].all():
+        if sample.step % 2 == 0 and batch.targets.mask[row].all():
             served = float(chunks[sample.step // 2].log_probs.sum())
             assert trained[row].item() == pytest.approx(served, abs=1e-3)
             compared += 1
@@ -160,8 +164,8 @@ def test_unknown_or_disagreeing_tokens_are_made_from_the_action(policy, chunks, 
     assert data.report(policy.codec).policy_tokens == {"recorded": 14, "encoded": 2, "disagreeing": 1}
     for step in (3, 5):
         wanted = policy.codec.encode(chunks[step // 2].values[step % 2])
-        assert batch.tokens[step].view(2, 7)[0].tolist() == wanted.tolist()
-    assert batch.tokens[4].view(2, 7)[0].tolist() == emitted_at(chunks, 4).tolist()
+        assert batch.targets.outputs[step].view(2, 7)[0].tolist() == wanted.tolist()
+    assert batch.targets.outputs[4].view(2, 7)[0].tolist() == emitted_at(chunks, 4).tolist()
 
 
 def test_tokens_of_a_policy_of_other_statistics_are_made_from_the_action(policy, chunks, record, tiny_model):
@@ -171,7 +175,7 @@ def test_tokens_of_a_policy_of_other_statistics_are_made_from_the_action(policy,
     other = VlaPolicy(model, tokenizer, wider)
     batch = batch_of(other, data)
     assert data.report(other.codec).policy_tokens == {"recorded": 0, "encoded": 16, "disagreeing": 16}
-    assert batch.tokens[0].view(2, 7).tolist() == other.codec.encode(chunks[0].values).tolist()
+    assert batch.targets.outputs[0].view(2, 7).tolist() == other.codec.encode(chunks[0].values).tolist()
 
 
 def test_the_operators_steps_never_have_the_policys_tokens(policy, record):
@@ -179,10 +183,10 @@ def test_the_operators_steps_never_have_the_policys_tokens(policy, record):
     human = [i for i, sample in enumerate(data.train) if sample.sample_class is H]
     batch = Batcher(policy, data.train, FeatureSettings(seed=0)).batch([Draw(i, 0) for i in human])
     wanted = policy.codec.encode(np.full((2, 7), 0.3, np.float32)).ravel().tolist()
-    assert batch.tokens.tolist() == [wanted] * 4
+    assert batch.targets.outputs.tolist() == [wanted] * 4
 
 
 def test_the_actions_of_other_samples_have_their_emitted_tokens_too(policy, chunks, record):
     data = record()
     batch = Batcher(policy, data.train, FeatureSettings(seed=0)).batch([Draw(0, 0)], [0], [Draw(2, 0)])
-    assert batch.others.tokens[0].tolist() == chunks[1].tokens.tolist()
+    assert batch.others.targets.outputs[0].tolist() == chunks[1].tokens.tolist()

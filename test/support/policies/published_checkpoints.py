@@ -334,7 +334,9 @@ PI0_DEPLOYMENT = {
 }
 
 
-def make_pi0_fast(folder: Path, prefix: str = "model.paligemma_with_expert.paligemma.", **deployment) -> Path:
+def make_pi0_fast(
+    folder: Path, prefix: str = "model.paligemma_with_expert.paligemma.", state_size: int = 8, **deployment
+) -> Path:
     """A folder as lerobot/pi0fast-libero, with both tokenizers and a deployment.yaml beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = random_tensors(pi0_fast_shapes(prefix), 2)
@@ -346,7 +348,7 @@ def make_pi0_fast(folder: Path, prefix: str = "model.paligemma_with_expert.palig
     config = {
         "type": "pi0_fast",
         "n_obs_steps": 1,
-        "input_features": {**features, "observation.state": {"type": "STATE", "shape": [8]}},
+        "input_features": {**features, "observation.state": {"type": "STATE", "shape": [state_size]}},
         "output_features": {"action": {"type": "ACTION", "shape": [7]}},
         "normalization_mapping": {"VISUAL": "IDENTITY", "STATE": "QUANTILES", "ACTION": "QUANTILES"},
         "paligemma_variant": "gemma_2b",
@@ -370,7 +372,7 @@ def make_pi0_fast(folder: Path, prefix: str = "model.paligemma_with_expert.palig
     action, proprio = NORM_STATS["bridge_orig"]["action"], OFT_STATISTICS["libero_spatial_no_noops"]["proprio"]
     names = ("mean", "std", "min", "max", "q01", "q99")
     numbers = {f"action.{name}": torch.tensor(action[name]) for name in names}
-    numbers |= {f"observation.state.{name}": torch.tensor(proprio[name]) for name in names}
+    numbers |= {f"observation.state.{name}": torch.tensor(proprio[name][:state_size]) for name in names}
     save_file(numbers, folder / state_file)
     gemma_tokenizer().save(str(folder / "tokenizer.json"))
     make_fast_tokenizer(folder / "action_tokenizer")

@@ -24,7 +24,7 @@ from apo_experiments.base_policy.behaviour_cloning import (
     CloningSettings,
     join_demonstrations,
     new_policy,
-    small_vla,
+    small_model,
     statistics_of,
     train,
 )
@@ -33,10 +33,13 @@ from apo_experiments.base_policy.vision_pretraining import FEWEST_SCENES, pretra
 from apo_experiments.rollouts import PROGRESS_S, RolloutResult, RolloutSettings, evaluate_policy
 from apo_vla.checkpoints.types import MANIFEST, read_manifest, write_manifest
 from apo_vla.families.small_vla.checkpoint import save_checkpoint
+from apo_vla.families.small_vla.flow import SmallFlowConfig
 from apo_vla.families.small_vla.model import SmallVlaConfig
+from apo_vla.families.small_vla.shape import SmallShape
 from apo_vla.policy import VlaPolicy
 
 CONFIG_FILE = "config/base_policy.yaml"
+BINS, FLOW = "bins", "flow"
 VIEWS_FILE = "scene_views.npz"  # beside the demonstrations
 
 
@@ -69,6 +72,14 @@ class BasePolicyConfig:
     layers: int = parameter(3, "layers of the language model", low=1, high=100)
     heads: int = parameter(4, "attention heads; `hidden` is a multiple of twice their number", low=1, high=256)
     mlp: int = parameter(384, "width of the feed-forward part of a layer", low=1, high=16_384)
+    head: str = parameter(
+        BINS,
+        "how actions are put out; bins: tokens (apo_small_vla); flow: an expert that turns noise into actions "
+        "(apo_small_flow)",
+        choices=(BINS, FLOW),
+    )
+    flow_steps: int = parameter(10, "flow: Euler steps from noise to the action", low=1, high=100)
+    flow_draws: int = parameter(4, "flow: draws of noise and time for each frame of a step", low=1, high=64)
     decode_tolerance: float = parameter(
         3.0, "bins around an action whose likelihood counts when the policy chooses it; 0: its own", low=0.0, high=64.0
     )
@@ -142,21 +153,7 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
     )
     line.note(f"demonstrations: {config.episodes} episodes, {data.num_frames} frames in {folder}")
 
-    shape = SmallVlaConfig(
-        cameras=config.cameras,
-        state_keys=config.state_keys,
-        state_size=sum(contract.state_spec(key).size for key in config.state_keys),
-        action_size=contract.action.size,
-        chunk=config.chunk,
-        period_ns=contract.period_ns,
-        image_size=config.image_size,
-        image_tokens=config.image_tokens,
-        hidden=config.hidden,
-        layers=config.layers,
-        heads=config.heads,
-        mlp=config.mlp,
-        decode_tolerance=config.decode_tolerance,
-    )
+    shape = _shape(config, contract)
     policy = new_policy(shape, data, contract.sha256, config.seed)
     vision = _pretrain_vision(config, policy, contract, folder, line) if config.vision_scenes else None
     smoothed: list[float] = []
@@ -173,6 +170,7 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
         prefix_noise=config.prefix_noise,
         prefix_jitter=config.prefix_jitter,
         action_tolerance=config.action_tolerance,
+        flow_draws=config.flow_draws,
     )
     started = time.monotonic()
     curves = train(policy, data, settings, report, held_out)
@@ -181,6 +179,7 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
     text = f"{curves.held_out[-1][1]:.3f} on held-out demonstrations, where it {falling}" if curves.held_out else ""
     line.note(f"training: {config.steps} steps in {seconds:.0f} s, loss {smoothed[-1]:.3f} {text}")
 
+    unit = "error" if config.head == FLOW else "nats"
     recipe = {k: v for k, v in dataclasses.asdict(config).items() if k not in ("demonstrations", "output", "overwrite")}
     facts: dict[str, Any] = {
         "made_by": "apo base-policy",
@@ -190,19 +189,39 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
         "noise": dataclasses.asdict(scaled_noise(noise, config.task)),
         "frames": data.num_frames,
         "vision": vision,
-        "final_loss_nats": round(smoothed[-1], 4),
-        "held_out_loss_nats": [[step, round(loss, 4)] for step, loss in curves.held_out],
+        f"final_loss_{unit}": round(smoothed[-1], 4),
+        f"held_out_loss_{unit}": [[step, round(loss, 4)] for step, loss in curves.held_out],
         "converged": curves.converged(),
         "train_seconds": round(seconds, 1),
         "parameters": sum(p.numel() for p in policy.model.parameters()),
         "torch": torch.__version__,
     }
     statistics = statistics_of(data, contract.sha256)
-    save_checkpoint(Path(config.output), small_vla(policy), policy.tokenizer, statistics, facts)
+    save_checkpoint(Path(config.output), small_model(policy), policy.tokenizer, statistics, facts)
     if config.evaluate:
         facts["evaluation"] = _evaluate(config, task_spec(config.task).instruction, line)
         write_manifest(Path(config.output), facts)
     return read_manifest(Path(config.output))
+
+
+def _shape(config: BasePolicyConfig, contract: Contract) -> SmallShape:
+    shared: dict[str, Any] = {
+        "cameras": config.cameras,
+        "state_keys": config.state_keys,
+        "state_size": sum(contract.state_spec(key).size for key in config.state_keys),
+        "action_size": contract.action.size,
+        "chunk": config.chunk,
+        "period_ns": contract.period_ns,
+        "image_size": config.image_size,
+        "image_tokens": config.image_tokens,
+        "hidden": config.hidden,
+        "layers": config.layers,
+        "heads": config.heads,
+        "mlp": config.mlp,
+    }
+    if config.head == FLOW:
+        return SmallFlowConfig(**shared, flow_steps=config.flow_steps)
+    return SmallVlaConfig(**shared, decode_tolerance=config.decode_tolerance)
 
 
 def _shared(config: BasePolicyConfig) -> tuple[int, float, float, int]:

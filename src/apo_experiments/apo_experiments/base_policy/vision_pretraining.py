@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from apo_experiments.base_policy.behaviour_cloning import small_vla
+from apo_experiments.base_policy.behaviour_cloning import small_model
 from apo_experiments.base_policy.optimizer import Optimizer, OptimizerSettings, shuffled_batches
 from apo_vla.policy import VlaPolicy
 
@@ -64,7 +64,7 @@ def pretrain_vision(
     Raises:
         ArithmeticError: the loss is not finite.
     """
-    model, rng, size = small_vla(policy), np.random.default_rng(settings.seed), views.targets.shape[1]
+    model, rng, size = small_model(policy), np.random.default_rng(settings.seed), views.targets.shape[1]
     config = model.config
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
@@ -100,7 +100,7 @@ def _predict(
         _INSTRUCTION,
         rng,
     )
-    model = small_vla(policy)
+    model = small_model(policy)
     tokens = [model.camera_tokens(i, batch.images[:, i]) for i in range(batch.images.shape[1])]
     return head(torch.cat([*(part.flatten(1) for part in tokens), batch.state], dim=1))
 

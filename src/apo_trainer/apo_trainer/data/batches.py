@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from apo_trainer.data.features import FeatureSettings, FeatureStore, Inputs, sta
 from apo_trainer.data.negatives import shadow_chunk, shadow_tokens, synthetic_chunk
 from apo_trainer.data.sampler import ActionOf, Draw
 from apo_trainer.data.samples import Sample, SampleClass
+from apo_vla.likelihood.types import Targets
 from apo_vla.policy import VlaPolicy
 
 _SYNTHETIC = 1  # seeds this noise apart from that of the image views
@@ -25,30 +26,22 @@ class MismatchedRows:
     """Actions of other samples for the observations of rows of a batch; R of them."""
 
     rows: tuple[int, ...]  # (R,) ascending
-    tokens: Tensor  # int64 (R, L)
-    mask: Tensor  # bool (R, L)
+    targets: Targets  # of R rows
     keys: tuple[bytes, ...]  # (R,) as in Batch
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """B rows; L = chunk * A action tokens. A row whose action is not the recorded one counts as undesirable."""
+    """B rows. A row whose action is not the recorded one counts as undesirable."""
 
     inputs: Inputs  # of the observations
-    tokens: Tensor  # int64 (B, L) bins of the actions; of the policy's own those that it emitted, where recorded
-    mask: Tensor  # bool (B, L)
-    actions: Tensor  # float32 (B, L) the same actions in normalised space
+    targets: Targets  # the actions; of the policy's own those tokens that it emitted, where recorded
     desirable: Tensor  # bool (B,)
     classes: tuple[SampleClass, ...]
     draws: tuple[Draw, ...]
     keys: tuple[bytes, ...]  # (B,) one for each pair of observation and action, in this run or another
     others: MismatchedRows
-    prefix: Tensor | None = None  # int64 (B, L) tokens that the next one is predicted from; None: `tokens`
-
-    @property
-    def context(self) -> Tensor:
-        """What stands before each predicted token, int64 (B, L)."""
-        return self.tokens if self.prefix is None else self.prefix
+    context: Tensor | None = None  # int64 (B, L) tokens that the next one is predicted from; None: the action's own
 
     def __len__(self) -> int:
         return len(self.draws)
@@ -57,17 +50,15 @@ class Batch:
         """Some rows that follow each other, with their mismatched actions."""
         span, others = slice(rows.start, rows.stop), self.others
         chosen = [i for i, row in enumerate(others.rows) if row in rows]
-        sliced = {
-            f.name: getattr(self, f.name)[span] for f in fields(self) if f.name not in ("inputs", "others", "prefix")
-        }
+        sliced = {name: getattr(self, name)[span] for name in ("desirable", "classes", "draws", "keys")}
         return Batch(
             inputs=self.inputs.rows(span),
-            prefix=None if self.prefix is None else self.prefix[span],
+            targets=self.targets.rows(span),
+            context=None if self.context is None else self.context[span],
             **sliced,
             others=MismatchedRows(
                 tuple(others.rows[i] - rows.start for i in chosen),
-                others.tokens[chosen],
-                others.mask[chosen],
+                others.targets.rows(chosen),
                 tuple(others.keys[i] for i in chosen),
             ),
         )
@@ -91,7 +82,7 @@ class Batcher:
         negative_noise: float = 0.3,
     ):
         self.features = FeatureStore(policy, samples, settings)
-        self._policy, self._samples = policy, samples
+        self._policy, self._likelihood, self._samples = policy, policy.likelihood(), samples
         self._seed, self._negative_noise = settings.seed, negative_noise
 
     def classes(self, draws: Sequence[Draw]) -> tuple[SampleClass, ...]:
@@ -107,52 +98,41 @@ class Batcher:
         Raises:
             EpisodeFormatError: a file can no longer be read.
         """
-        codec, device = self._policy.codec, self._policy.device
-        chunks, tokens, mask = self._encode(draws)
-        _, other_tokens, other_mask = self._encode(others)
+        device = self._policy.device
+        targets, keys = self._targets(draws, draws)
+        other_targets, other_keys = self._targets(others, [draws[row] for row in other_rows])
         classes = self.classes(draws)
         return Batch(
             inputs=stack(self.features.inputs(draws)),
-            tokens=torch.from_numpy(tokens).to(device),
-            mask=torch.from_numpy(mask).to(device),
-            actions=torch.from_numpy(codec.normalise(chunks).reshape(tokens.shape)).float().to(device),
+            targets=targets,
             desirable=torch.tensor([name is not SampleClass.UNDESIRABLE for name in classes], device=device),
             classes=classes,
             draws=tuple(draws),
-            keys=self._keys(draws, tokens, mask),
-            others=MismatchedRows(
-                rows=tuple(other_rows),
-                tokens=torch.from_numpy(other_tokens).to(device),
-                mask=torch.from_numpy(other_mask).to(device),
-                keys=self._keys([draws[row] for row in other_rows], other_tokens, other_mask),
-            ),
+            keys=keys,
+            others=MismatchedRows(tuple(other_rows), other_targets, other_keys),
         )
 
-    def _encode(self, draws: Sequence[Draw]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Actions (n, chunk, A), their bins (n, L) and mask (n, L).
-
-        Bins are those that the policy emitted where they are recorded and mean the action; else they are made from it.
-        """
-        codec, rows = self._policy.codec, self._policy.chunk
+    def _targets(self, draws: Sequence[Draw], seen: Sequence[Draw]) -> tuple[Targets, tuple[bytes, ...]]:
+        """Actions of `draws` for the observations of `seen`, and a hash of each pair."""
+        codec, rows, device = self._policy.codec, self._policy.chunk, self._policy.device
         chunks, masks = np.zeros((len(draws), rows, codec.size), np.float32), np.zeros((len(draws), rows), bool)
         for i, draw in enumerate(draws):
             chunks[i], masks[i] = self._chunk(draw)
-        tokens = codec.encode(chunks)
-        for i, draw in enumerate(draws):
-            emitted = self._emitted(draw)
-            if emitted is not None:
-                agree = codec.agree(emitted, chunks[i])[:, None]
-                tokens[i] = np.where(agree, emitted, tokens[i])
-        return chunks, tokens.reshape(len(draws), rows * codec.size), np.repeat(masks, codec.size, axis=1)
-
-    def _keys(self, seen: Sequence[Draw], tokens: np.ndarray, mask: np.ndarray) -> tuple[bytes, ...]:
-        """Hashes of the observation of each draw and the action at the same place."""
-        texts = (self.features.view_name(draw).encode() for draw in seen)
-        rows = zip(texts, tokens, mask, strict=True)
-        return tuple(
-            hashlib.blake2b(text + action.tobytes() + used.tobytes(), digest_size=16).digest()
-            for text, action, used in rows
+        encoded = self._likelihood.encode(chunks, masks, [self._emitted(draw) for draw in draws])
+        texts = [self.features.view_name(draw).encode() for draw in seen]
+        keys = tuple(
+            hashlib.blake2b(text + action[used].tobytes(), digest_size=16).digest()
+            for text, action, used in zip(texts, encoded.outputs, encoded.mask, strict=True)
         )
+        seeds = np.array([zlib.crc32(text) for text in texts], np.int64)
+        arrays = (
+            encoded.outputs,
+            encoded.mask,
+            codec.normalise(chunks).astype(np.float32).reshape(len(draws), rows * codec.size),
+            np.repeat(masks, codec.size, axis=1),
+            seeds,
+        )
+        return Targets(*(torch.from_numpy(array).to(device) for array in arrays)), keys
 
     def _emitted(self, draw: Draw) -> np.ndarray | None:
         """Tokens int32 (chunk, A) that the policy emitted for a draw's actions; None where they are not its own."""

@@ -12,9 +12,9 @@ from apo_trainer.data.batches import Batch, Batcher
 from apo_trainer.data.features import FeatureSettings
 from apo_trainer.data.sampler import Draw
 from apo_trainer.data.samples import Sample, SampleClass
-from apo_trainer.evaluation.forward import Forward
 from apo_trainer.evaluation.gate import GOALS, ClassMeans
 from apo_trainer.evaluation.reference import Reference
+from apo_vla.likelihood.types import Scores
 from apo_vla.policy import VlaPolicy
 
 _BATCH = 32
@@ -34,7 +34,7 @@ def held_out(
     most: int,
     reference: Reference,
     serving: Reference | None,
-    forward: Callable[[Batch], Forward],
+    forward: Callable[[Batch], Scores],
 ) -> HeldOut:
     """Means over at most `most` samples of each class and of own successes; plain views, no gradient.
 
@@ -72,7 +72,7 @@ class DesirableError:
         forward: the pass of a batch.
     """
 
-    def __init__(self, policy: VlaPolicy, samples: Sequence[Sample], most: int, forward: Callable[[Batch], Forward]):
+    def __init__(self, policy: VlaPolicy, samples: Sequence[Sample], most: int, forward: Callable[[Batch], Scores]):
         self._policy, self._samples, self._forward = policy, samples, forward
         groups = ([i for i, sample in enumerate(samples) if sample.sample_class is name] for name in GOALS)
         self._chosen = [i for group in groups for i in _spread(group, most)]
@@ -110,7 +110,7 @@ def _rows(
     chosen: Sequence[int],
     reference: Reference,
     serving: Reference | None,
-    forward: Callable[[Batch], Forward],
+    forward: Callable[[Batch], Scores],
 ) -> list[tuple[float, ...]]:
     """Of each chosen sample the values of ClassMeans, in their order."""
     rows: list[tuple[float, ...]] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +14,27 @@ from apo_trainer.data.batches import Batch
 from apo_trainer.data.features import fixed_batches
 from apo_trainer.evaluation.precision import matrix_products
 from apo_trainer.evaluation.reference_cache import ReferenceCache
-from apo_trainer.losses import sequence_logps
-from apo_trainer.losses.action_tolerance import ActionScores
+from apo_vla.likelihood.settings import LikelihoodSettings
+from apo_vla.likelihood.types import Pass, Targets
 from apo_vla.policy import VlaPolicy
 
-_Action = tuple[int, Tensor, Tensor, Tensor]  # row of a batch; tokens, mask and prefix (L,) of an action seen from it
-_SCORE = "action classes"  # changes when log-probabilities of the same policy and actions do
+
+@dataclass(frozen=True, slots=True)
+class _Action:
+    """An action seen from a row of a batch."""
+
+    row: int
+    target: Targets  # of one row
+    context: Tensor | None  # (1, L), see `Pass`
+
+
+def _joined(actions: Sequence[_Action]) -> tuple[Targets, Tensor | None]:
+    """Targets and contexts of actions that are equally long."""
+    parts = {
+        spec.name: torch.cat([getattr(action.target, spec.name) for action in actions]) for spec in fields(Targets)
+    }
+    contexts = [action.context for action in actions if action.context is not None]
+    return Targets(**parts), torch.cat(contexts) if contexts else None
 
 
 class Reference:
@@ -38,7 +54,7 @@ class Reference:
     def sha256(self, *facts: object) -> str:
         """Hash of everything that a log-probability depends on beside observation and action; `facts` joins in."""
         digest = hashlib.sha256(
-            repr((self._policy.base_sha256, self._policy.statistics_sha256, torch.__version__, _SCORE, *facts)).encode()
+            repr((self._policy.base_sha256, self._policy.statistics_sha256, torch.__version__, *facts)).encode()
         )
         for name, tensor in zip(self._names, self._tensors, strict=True):
             digest.update(name.encode() + tensor.float().cpu().numpy().tobytes())
@@ -64,7 +80,7 @@ class ReferenceLogps:
         reference: its weights.
         cache: values that are known.
         precision: as the policy is trained, or their difference would be that of the precisions.
-        scores: as the policy is trained; None: of the policy's own bins.
+        likelihood: as the policy is trained; None: of the policy's own bins.
         micro_batch_size: rows that go through the model at once where nothing is kept; 0: the whole batch.
     """
 
@@ -74,11 +90,11 @@ class ReferenceLogps:
         reference: Reference,
         cache: ReferenceCache,
         precision: str = "float32",
-        scores: ActionScores | None = None,
+        likelihood: LikelihoodSettings | None = None,
         micro_batch_size: int = 0,
     ):
         self._policy, self._reference, self._cache = policy, reference, cache
-        self._precision, self._scores = precision, scores or policy.classes
+        self._precision, self._likelihood = precision, policy.likelihood(likelihood)
         self._micro_batch_size = micro_batch_size
 
     @torch.no_grad()
@@ -88,13 +104,21 @@ class ReferenceLogps:
         After a noisy prefix nothing is kept, as the same noise never comes again.
         """
         others = batch.others
-        own = list(zip(range(len(batch)), batch.tokens, batch.mask, batch.context, strict=True))
-        strange = list(zip(others.rows, others.tokens, others.mask, others.tokens, strict=True))
-        if batch.prefix is None:
+        own = [
+            _Action(row, batch.targets.rows([row]), None if batch.context is None else batch.context[row : row + 1])
+            for row in range(len(batch))
+        ]
+        # an action of another sample is scored after its own tokens; in a pass with noisy ones they are its context
+        strange = [
+            _Action(row, target, None if batch.context is None else target.outputs)
+            for place, row in enumerate(others.rows)
+            for target in [others.targets.rows([place])]
+        ]
+        if batch.context is None:
             known = self._known(batch, [*batch.keys, *others.keys], own + strange)
         else:
             known = self._fresh(batch, own + strange)
-        values = torch.tensor(known, dtype=torch.float32, device=batch.tokens.device)
+        values = torch.tensor(known, dtype=torch.float32, device=self._policy.device)
         return values[: len(batch)], values[len(batch) :]
 
     def _fresh(self, batch: Batch, actions: Sequence[_Action]) -> list[float]:
@@ -122,9 +146,16 @@ class ReferenceLogps:
             yield
 
     def _score(self, batch: Batch, actions: Sequence[_Action]) -> list[float]:
-        """Of actions in one pass."""
-        rows, *parts = zip(*actions, strict=True)
-        tokens, mask, prefix = map(torch.stack, parts)
-        seen = batch.inputs.rows(list(rows))
-        logits = self._policy.model.action_logits(seen.embed(self._policy.model), seen.prompt_ids, prefix)
-        return sequence_logps(logits, tokens, mask, self._scores).tolist()
+        """Of actions in passes of equally long ones."""
+        values = [0.0] * len(actions)
+        by_length: dict[int, list[int]] = {}
+        for place, action in enumerate(actions):
+            by_length.setdefault(action.target.outputs.shape[1], []).append(place)
+        for places in by_length.values():
+            targets, context = _joined([actions[place] for place in places])
+            seen = batch.inputs.rows([actions[place].row for place in places])
+            shown = Pass(seen.embed(self._policy.model), seen.prompt_ids, context)
+            found = self._likelihood.scores(self._policy.model, shown, targets).logps.tolist()
+            for place, value in zip(places, found, strict=True):
+                values[place] = value
+        return values

@@ -4,7 +4,7 @@ It imports nothing else of the package. Begin with terms.py; preference.py has t
 """
 
 from apo_trainer.losses.cloning import bc_loss
-from apo_trainer.losses.pairs import dpo_loss, tpo_loss
+from apo_trainer.losses.pairs import dpo_loss, rpro_loss, tpo_loss
 from apo_trainer.losses.preference import (
     adaptive_weights,
     apo_loss,
@@ -25,6 +25,7 @@ __all__ = [
     "kl_estimate",
     "kto_loss",
     "preference_loss",
+    "rpro_loss",
     "sequence_logps",
     "tpo_loss",
 ]

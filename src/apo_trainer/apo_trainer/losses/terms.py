@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from apo_trainer.losses.action_tolerance import ActionScores
+from apo_vla.likelihood.action_tolerance import ActionScores
 
 
 @dataclass(frozen=True, slots=True)

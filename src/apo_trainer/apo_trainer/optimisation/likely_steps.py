@@ -23,7 +23,7 @@ def token_logps(policy: VlaPolicy, samples: Sequence[Sample], reference: Referen
     for first in range(0, len(samples), _BATCH):
         batch = batcher.batch([Draw(i, 0) for i in range(first, min(first + _BATCH, len(samples)))])
         logps, _ = reference.of(batch)
-        values += (logps / batch.mask.sum(-1).clamp(min=1)).tolist()
+        values += (logps / batch.targets.mask.sum(-1).clamp(min=1)).tolist()
     return values
 
 

@@ -20,12 +20,12 @@ from apo_trainer.data.mismatched import MismatchedActions
 from apo_trainer.data.prefix_noise import PrefixNoise
 from apo_trainer.data.sampler import Draw
 from apo_trainer.data.samples import SampleClass
+from apo_trainer.data.scorable import with_scorable
 from apo_trainer.evaluation.forward import ForwardPass
 from apo_trainer.evaluation.gate import Verdict, evaluate, limits_of
 from apo_trainer.evaluation.held_out import DesirableError, HeldOut, held_out
 from apo_trainer.evaluation.reference import Reference, ReferenceLogps
 from apo_trainer.evaluation.reference_cache import ReferenceCache
-from apo_trainer.losses.action_tolerance import action_scores
 from apo_trainer.methods import METHODS
 from apo_trainer.optimisation.best_weights import BestWeights
 from apo_trainer.optimisation.checkpoint import Progress, load_progress, save_progress
@@ -84,8 +84,10 @@ class Trainer:
     ):
         resources = resources or Resources()
         self.policy, self.config, self._processes = policy, config, resources.processes
-        self.data = data
         self._data_notes: list[str] = []
+        likelihood = policy.likelihood(config.likelihood)
+        self.data, note = with_scorable(data, likelihood, policy.chunk)
+        self._data_notes += filter(None, [note])
         # the adapter that is trained
         self.settings = LoraSettings.of(config.lora, config.lora_dropout)
         attach_lora(policy.model, self.settings, config.seed)
@@ -97,12 +99,11 @@ class Trainer:
         if parent is not None:
             swap(policy.model, stage(policy.model, parent))
         self._reference = base if config.reference == "base" else Reference(policy, self._named)
-        self.reference_sha256 = self._reference.sha256(
-            config.lora.lora_alpha, config.precision, config.action_tolerance
-        )
+        self.reference_sha256 = self._reference.sha256(config.lora.lora_alpha, config.precision, likelihood.name)
         self._cache = ReferenceCache(resources.reference_cache_dir, self.reference_sha256)
-        scores = action_scores(policy, config.action_tolerance)
-        logps = ReferenceLogps(policy, self._reference, self._cache, config.precision, scores, config.micro_batch_size)
+        logps = ReferenceLogps(
+            policy, self._reference, self._cache, config.precision, config.likelihood, config.micro_batch_size
+        )
         self._serving: Reference | None = None  # the adapter that serves, where that is another policy
         self._serving_fault = ""
         # the batches
@@ -117,7 +118,7 @@ class Trainer:
         self._mismatched = MismatchedActions(self.method.sampler, self.data.train, self.planned_steps, config.seed)
         self._prefix_noise = (
             PrefixNoise(config.prefix_noise, config.prefix_jitter, policy.codec.bins, config.seed)
-            if policy.codec.one_token_a_value
+            if likelihood.has_context
             else None
         )
         # the steps, and the weights that become the adapter
@@ -229,8 +230,8 @@ class Trainer:
             later, _ = self._batch_rows(ahead)
             self._batcher.features.prefetch(later[own.start : own.stop])
         if self._prefix_noise:
-            noisy = self._prefix_noise.apply(batch.tokens.cpu().numpy(), step, own.start)
-            batch = replace(batch, prefix=torch.from_numpy(noisy).to(batch.tokens.device))
+            noisy = self._prefix_noise.apply(batch.targets.outputs.cpu().numpy(), step, own.start)
+            batch = replace(batch, context=torch.from_numpy(noisy).to(self.policy.device))
         classes = self._batcher.classes(draws)
         self._stages.begin(step)
         out, terms = self._update.gradient(step, batch, classes, imitates)

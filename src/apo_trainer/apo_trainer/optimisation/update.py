@@ -17,11 +17,12 @@ from torch import Tensor
 from apo_trainer.config import TrainingConfig
 from apo_trainer.data.batches import Batch
 from apo_trainer.data.samples import SampleClass
-from apo_trainer.evaluation.forward import Forward, ForwardPass
+from apo_trainer.evaluation.forward import ForwardPass
 from apo_trainer.evaluation.reference import ReferenceLogps
 from apo_trainer.losses import LossOutput
 from apo_trainer.methods import Method, Terms
 from apo_trainer.optimisation.distributed import Processes
+from apo_vla.likelihood.types import Scores
 from apo_vla.policy import VlaPolicy
 
 
@@ -81,7 +82,7 @@ class Update:
         self._processes.add([parameter.grad for parameter in trained])
         return out, terms
 
-    def _forward(self, step: int, part: Batch, rows: range) -> Forward:
+    def _forward(self, step: int, part: Batch, rows: range) -> Scores:
         """The forward pass in training mode; the same numbers are dropped each time it is called for the same rows."""
         if not self._config.lora_dropout:
             return self._forward_pass(part)
@@ -104,13 +105,13 @@ class Update:
         """Log pi_ref(a|o), (B,), and log pi_ref(a'|o), (R,); zeros for a method that compares with no reference."""
         if self._reference is not None:
             return self._reference.of(batch)
-        zeros = torch.zeros(len(batch) + len(batch.others.rows), device=batch.tokens.device)
+        zeros = torch.zeros(len(batch) + len(batch.others.rows), device=self._policy.device)
         return zeros[: len(batch)], zeros[len(batch) :]
 
     def _terms(
         self,
         batch: Batch,
-        forwards: Sequence[Forward],
+        forwards: Sequence[Scores],
         reference: tuple[Tensor, Tensor],
         classes: Sequence[SampleClass],
     ) -> Terms:
@@ -125,7 +126,7 @@ class Update:
         has_other = torch.zeros_like(logps)
         has_other[list(batch.others.rows)] = 1.0
         desirable = batch.desirable.to(logps.dtype)
-        counts = batch.mask.sum(-1).float()
+        counts = batch.targets.mask.sum(-1).float()
         rows = torch.stack([logps, ref_logps, l1, edges, counts, desirable, has_other, *others], dim=1)
         (logps, ref_logps, l1, edges, counts, desirable, has_other, kl_policy, kl_ref) = self._processes.gather(
             rows

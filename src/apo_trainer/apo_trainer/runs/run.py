@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from apo_core.adapters.manifest import policy_name
 from apo_core.errors import ApoError
@@ -24,6 +25,10 @@ from apo_trainer.runs.adapters import read_adapters
 from apo_trainer.runs.files import RunFiles, RunRequest, explain
 from apo_trainer.runs.result import Interrupted, Report, RunResult
 from apo_trainer.states import RunState
+
+if TYPE_CHECKING:
+    from apo_vla.actions.codec import ActionCodec
+    from apo_vla.policy import VlaPolicy
 
 _CHECK_REPORT_S = 2.0  # between reports of how many files are checked
 
@@ -130,7 +135,7 @@ def _stages(job: _Job, request: RunRequest | None, result: RunResult) -> Iterato
     policy = stages.load_policy(config, group)
     check()
     data = stages.load_data(config, request, policy)
-    yield (result := replace(result, data=data.report(policy.codec)))
+    yield (result := replace(result, data=data.report(_bins(policy))))
 
     # reference and batches
     trainer = stages.make_trainer(config, policy, data, adapters.parent, files, group)
@@ -139,7 +144,7 @@ def _stages(job: _Job, request: RunRequest | None, result: RunResult) -> Iterato
     if files.progress.exists():
         trainer.resume(files.progress)
     origin = _origin(config, request)
-    report = trainer.data.report(policy.codec)
+    report = trainer.data.report(_bins(policy))
     result = replace(
         result,
         data=report,
@@ -265,3 +270,8 @@ def _with_picture(files: RunFiles, result: RunResult) -> RunResult:
 
 def _silent(message: dict) -> None:
     """Takes the reports of a process that is not the main one."""
+
+
+def _bins(policy: VlaPolicy) -> ActionCodec | None:
+    """The codec of a policy whose tokens are bins, for which recorded tokens are counted."""
+    return policy.codec if policy.likelihood().has_context else None

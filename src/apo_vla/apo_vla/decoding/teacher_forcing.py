@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from transformers import LlamaModel
 
+from apo_vla.decoding.llama_layer import attend, heads, rest, rotate
 from apo_vla.lora.linear import apply_linear
 
 
@@ -77,15 +77,15 @@ def _block(
     """A decoder layer at the last `count` positions: (B, count, d), and the keys and values of all positions."""
     attention = layer.self_attn
     inner = layer.input_layernorm(x)
-    keys, values = (_heads(apply_linear(p, inner), attention) for p in (attention.k_proj, attention.v_proj))
+    keys, values = (heads(apply_linear(p, inner), attention) for p in (attention.k_proj, attention.v_proj))
     everywhere = count == x.shape[1]
     if not everywhere:
         x, inner = x[:, -count:], inner[:, -count:]
-    queries = _heads(apply_linear(attention.q_proj, inner), attention)
-    queries = _rotate(queries, rotary, keys.shape[2] - count)
-    keys = _rotate(keys, rotary, 0)
-    mixed = _attend(attention, queries, keys, values, None if everywhere else visible)
-    return _rest(layer, x, mixed), keys, values
+    queries = heads(apply_linear(attention.q_proj, inner), attention)
+    queries = rotate(queries, rotary, keys.shape[2] - count)
+    keys = rotate(keys, rotary, 0)
+    mixed = attend(attention, queries, keys, values, None if everywhere else visible)
+    return rest(layer, x, mixed), keys, values
 
 
 @torch.no_grad()
@@ -102,44 +102,10 @@ def _continue(
     attention = layer.self_attn
     inner = layer.input_layernorm(y)
     queries, keys, values = (
-        _heads(apply_linear(project, inner), attention)
+        heads(apply_linear(project, inner), attention)
         for project in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
     old_keys, old_values = (tensor.detach()[rows, :, :start] for tensor in cached)
-    keys = torch.cat([old_keys, _rotate(keys, rotary, start)], dim=2)
-    mixed = _attend(attention, _rotate(queries, rotary, start), keys, torch.cat([old_values, values], dim=2), visible)
-    return _rest(layer, y, mixed)
-
-
-def _heads(projected: Tensor, attention: nn.Module) -> Tensor:
-    """(B, n, heads * size) -> (B, heads, n, size)."""
-    return projected.unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
-
-
-def _rotate(x: Tensor, rotary: tuple[Tensor, Tensor], first: int) -> Tensor:
-    """Rotary embedding of (B, heads, n, size) at positions from `first` on."""
-    cos, sin = (table[:, None, first : first + x.shape[2]] for table in rotary)
-    low, high = x.chunk(2, dim=-1)
-    return x * cos + torch.cat([-high, low], dim=-1) * sin
-
-
-def _attend(attention: nn.Module, queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None) -> Tensor:
-    """(B, n, heads * size); causal without a mask (n, keys) of what is visible."""
-    mixed = F.scaled_dot_product_attention(
-        queries,
-        keys,
-        values,
-        attn_mask=visible,
-        is_causal=visible is None,
-        scale=attention.scaling,
-        enable_gqa=queries.shape[1] != keys.shape[1],
-    )
-    return mixed.transpose(1, 2).flatten(2)
-
-
-def _rest(layer: nn.Module, x: Tensor, mixed: Tensor) -> Tensor:
-    """What follows attention in a decoder layer."""
-    x = x + apply_linear(layer.self_attn.o_proj, mixed)
-    mlp, inner = layer.mlp, layer.post_attention_layernorm(x)
-    gated = mlp.act_fn(apply_linear(mlp.gate_proj, inner)) * apply_linear(mlp.up_proj, inner)
-    return x + apply_linear(mlp.down_proj, gated)
+    keys = torch.cat([old_keys, rotate(keys, rotary, start)], dim=2)
+    mixed = attend(attention, rotate(queries, rotary, start), keys, torch.cat([old_values, values], dim=2), visible)
+    return rest(layer, y, mixed)

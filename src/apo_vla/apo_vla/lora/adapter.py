@@ -129,9 +129,10 @@ def attach_lora(model: nn.Module, settings: LoraSettings, seed: int = 0) -> None
         config = peft_config(settings)
         if settings.targets:
             config.target_modules = _matching_layers(model, settings.targets)
-        elif any(_LANGUAGE_MODEL in name for name, _ in model.named_modules()):
+        elif any(_is_in_scope(model, name) for name, _ in model.named_modules()):
             # a vision tower may have layers of the same names
-            config.exclude_modules = rf"(?!.*{re.escape(_LANGUAGE_MODEL)}).*"
+            inside = "|".join(map(re.escape, _scope(model)))
+            config.exclude_modules = rf"(?!.*({inside})).*"
         inject_adapter_in_model(config, model, adapter_name=ADAPTER)
     for name, value in model.named_parameters():
         if "lora_" in name:
@@ -150,7 +151,16 @@ def _matching_layers(model: nn.Module, pattern: str) -> list[str]:
 
 def reaches_features(model: nn.Module) -> bool:
     """Whether the adapter is of layers before the language model, so that features depend on it."""
-    return any(_LANGUAGE_MODEL not in name for name in lora_parameters(model))
+    return any(not _is_in_scope(model, name) for name in lora_parameters(model))
+
+
+def _scope(model: nn.Module) -> tuple[str, ...]:
+    """What the names of layers behind the features contain."""
+    return getattr(model, "lora_scope", (_LANGUAGE_MODEL,))
+
+
+def _is_in_scope(model: nn.Module, name: str) -> bool:
+    return any(part in name for part in _scope(model))
 
 
 def lora_parameters(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -84,7 +84,11 @@ def test_a_tensor_of_another_shape_is_named(openvla_copy):
         ("deployment.yaml", {"cameras": []}, "looks through one camera"),
         ("deployment.yaml", {"state": ["ee_pose"]}, "reads 0 numbers of proprioception"),
         ("deployment.yaml", {"adapter": "nowhere"}, "adapter = 'nowhere': .*nowhere: cannot be read"),
-        ("config.json", {"model_type": "pi9"}, "unknown family 'pi9'; known: apo_small_vla, openvla, pi0_fast"),
+        (
+            "config.json",
+            {"model_type": "pi9"},
+            "unknown family 'pi9'; known: apo_small_vla, apo_small_flow, openvla, pi0_fast",
+        ),
         ("config.json", {"timm_model_ids": ["vit_base"] * 2}, "vision tower 'vit_base' is not supported"),
         ("config.json", {"text_config": {"model_type": "phi"}}, "text_config.model_type = 'phi'"),
         ("config.json", {"text_config": None}, "config.json: lacks"),

@@ -8,9 +8,11 @@ from torch.nn import functional as F
 
 from apo_core.errors import CheckpointError, ConfigError
 from apo_core.types import Observation
+from apo_vla.likelihood.settings import LikelihoodSettings
+from apo_vla.likelihood.types import Pass, Targets
 from apo_vla.loading import load_checkpoint
 from apo_vla.lora.adapter import LoraSettings
-from apo_vla.policy import VlaPolicy
+from apo_vla.policy import Prepared, VlaPolicy
 from apo_vla.serving.policy import ServingPolicy
 
 POSE = np.array([0.1, -0.05, 1.1, 0.0, 0.7071068, 0.0, 0.7071068], np.float32)
@@ -109,8 +111,9 @@ def test_every_input_changes_the_action(policy):
 
 def test_a_chunk_has_eight_rows_in_contract_units(policy):
     chunk = policy.predict(seen())
-    assert chunk.values.shape == (8, 7) and chunk.period_ns == 50_000_000 and chunk.tokens.dtype == np.float32
-    normalised = chunk.tokens.reshape(8, 7)
+    assert chunk.values.shape == (8, 7) and chunk.period_ns == 50_000_000
+    assert chunk.tokens is None  # numbers are no tokens
+    normalised = policy.generate(batch(policy, seen()))[0].reshape(8, 7)
     np.testing.assert_allclose(chunk.values[3, 0], 5 * (0.5 * (normalised[3, 0] + 1) * 0.05 - 0.02), rtol=1e-4)
 
 
@@ -121,9 +124,26 @@ def test_padding_of_a_batch_changes_nothing(policy):
     np.testing.assert_allclose(together, alone, atol=2e-3)
 
 
-def test_a_continuous_head_cannot_be_trained_by_preference(policy):
-    with pytest.raises(ConfigError, match=r"continuous head .* has no log-probabilities"):
+def test_a_continuous_head_has_no_tokens_to_score(policy):
+    with pytest.raises(ConfigError, match=r"continuous head .* puts out no tokens"):
         teacher_forced(policy, batch(policy, seen()), np.zeros((1, 56), np.int64))
+
+
+def test_a_continuous_head_learns_by_its_distance_from_an_action(oft_folder):
+    policy = VlaPolicy.load(oft_folder, lora=LoraSettings(rank=2))
+    ready = batch(policy, seen())
+    chosen = policy.generate(ready)[0]
+    wanted = torch.from_numpy(np.stack([chosen[0], chosen[0] + 0.1]))
+    ready = Prepared(*(torch.cat([tensor, tensor]) for tensor in ready))
+    mask = torch.ones(2, 56, dtype=torch.bool)
+    targets = Targets(wanted, mask, wanted, mask, torch.zeros(2, dtype=torch.int64))
+    seen_twice = Pass(policy.features(ready), ready.prompt_ids)
+    found = policy.likelihood(LikelihoodSettings(laplace_scale=0.5)).scores(policy.model, seen_twice, targets)
+    assert (found.logps[0] - found.logps[1]).item() == pytest.approx(56 * 0.1 / 0.5, rel=1e-3)
+    assert found.l1.tolist() == pytest.approx([0.0, 0.1], abs=1e-5)
+    found.logps[1].backward()
+    learning = [name for name, p in policy.model.named_parameters() if p.grad is not None]
+    assert learning and all("language_model" in name and "lora_" in name for name in learning)
 
 
 def test_the_discrete_one_learns(discrete_folder):

@@ -236,3 +236,18 @@ def test_sizes_of_the_published_model(policy):
     with torch.device("meta"):
         model = Pi0Fast(policy.config, config)
     assert sum(p.numel() for p in model.parameters()) == 2_923_335_408
+
+
+@pytest.mark.parametrize("conventions", ["policy", "openpi"])
+def test_other_actions_are_scored_in_the_pass_of_the_own_ones(request, conventions):
+    found = request.getfixturevalue(conventions)
+    ready = found.prepare([seen(i).images for i in range(3)], [seen(i).state for i in range(3)], "Lift the red_cube")
+    generator = torch.Generator().manual_seed(0)
+    own, others = (torch.randint(0, 512, (rows, length), generator=generator) for rows, length in ((3, 9), (2, 5)))
+    features = found.features(ready)
+    with torch.no_grad():
+        logits, other_logits = found.model.completion_logits(features, ready.prompt_ids, own, [0, 2], others)
+        apart = found.model.action_logits(features, ready.prompt_ids, own)
+        wanted = found.model.action_logits(features[[0, 2]], ready.prompt_ids[[0, 2]], others)
+    torch.testing.assert_close(logits, apart, atol=2e-4, rtol=0)
+    torch.testing.assert_close(other_logits, wanted, atol=2e-4, rtol=0)

@@ -15,10 +15,15 @@ from torch.nn import functional as F
 from transformers import LlamaConfig
 
 from apo_core.errors import ConfigError
+from apo_vla.actions.codec import ActionCodec
 from apo_vla.decoding.greedy import positions
 from apo_vla.families.openvla.prismatic import OpenVlaConfig, PrismaticVla
 from apo_vla.families.openvla.processor import ContinuousProcessor, OpenVlaProcessor
 from apo_vla.families.openvla.vit import VitShape
+from apo_vla.likelihood.bins import BinLikelihood
+from apo_vla.likelihood.laplace import LaplaceLikelihood
+from apo_vla.likelihood.settings import LikelihoodSettings
+from apo_vla.likelihood.types import ActionLikelihood
 from apo_vla.model import Statistics
 
 STOP = 2  # Llama's end of text
@@ -96,6 +101,14 @@ class OpenVlaOft(PrismaticVla):
         codec = statistics.codec(c.bins)
         return kind(c.views, c.image, c.prompt, c.prompt_length, c.pad_id, tokenizer, statistics, codec)
 
+    def make_likelihood(
+        self, codec: ActionCodec, settings: LikelihoodSettings, device: torch.device | str
+    ) -> ActionLikelihood:
+        """Of bins, or of the L1 head."""
+        if self.action_head is None:
+            return BinLikelihood(codec, settings, device)
+        return LaplaceLikelihood(codec, settings)
+
     def join_features(self, tokens: list[torch.Tensor], state: torch.Tensor) -> torch.Tensor:
         """Image tokens of every camera, then the proprioception token: (B, N, d).
 
@@ -117,8 +130,7 @@ class OpenVlaOft(PrismaticVla):
             ConfigError: the head is continuous.
         """
         if self.action_head is not None:
-            fault = "a continuous head (action_head) has no log-probabilities; training needs a discrete one"
-            raise ConfigError("checkpoint", [fault])
+            raise ConfigError("checkpoint", ["a continuous head (action_head) puts out no tokens"])
         hidden = self._hidden(features, prompt_ids)[:, : action_tokens.shape[1]]
         return F.linear(hidden, self.head_rows()).float()
 
@@ -143,16 +155,22 @@ class OpenVlaOft(PrismaticVla):
 
         A continuous head returns float32 normalised actions (B, chunk * A) and zeros: it has no distribution.
         """
-        hidden = self._hidden(features, prompt_ids)
         if self.action_head is not None:
-            rows = hidden.reshape(len(hidden), self.config.chunk, -1)
-            values = self.action_head(rows).float().flatten(1)
+            values = self.regress(features, prompt_ids)
             return values, torch.zeros_like(values)
+        hidden = self._hidden(features, prompt_ids)
         logits = F.linear(hidden, self.head_rows()).float()
         tokens = logits.argmax(dim=-1)
         if self.classes is not None:
             return tokens, self.classes.log_probs(logits, tokens)
         return tokens, logits.log_softmax(dim=-1).gather(-1, tokens[..., None])[..., 0]
+
+    def regress(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> torch.Tensor:
+        """Normalised actions float32 (B, chunk * A) of the continuous head, with gradient."""
+        assert self.action_head is not None
+        hidden = self._hidden(features, prompt_ids)
+        rows = hidden.reshape(len(hidden), self.config.chunk, -1)
+        return self.action_head(rows).float().flatten(1)
 
     def _hidden(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> torch.Tensor:
         """Hidden states (B, chunk * A, d) of the chunk: those of the token before each of its places."""

@@ -14,11 +14,15 @@ from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from apo_vla.actions.classes import ActionClasses
+from apo_vla.actions.codec import ActionCodec
 from apo_vla.decoding.static import StaticDecoder
 from apo_vla.families.openvla.images import ImageSettings
 from apo_vla.families.openvla.processor import OpenVlaProcessor
 from apo_vla.families.openvla.vit import VisionTower, VitShape
 from apo_vla.inputs.camera_views import CameraViews
+from apo_vla.likelihood.bins import BinLikelihood
+from apo_vla.likelihood.settings import LikelihoodSettings
+from apo_vla.likelihood.types import ActionLikelihood
 from apo_vla.model import ModelCapabilities, Statistics
 
 
@@ -121,6 +125,12 @@ class PrismaticVla(nn.Module):
         return OpenVlaProcessor(
             c.views, c.image, c.prompt, c.prompt_length, c.pad_id, tokenizer, statistics, statistics.codec(c.bins)
         )
+
+    def make_likelihood(
+        self, codec: ActionCodec, settings: LikelihoodSettings, device: torch.device | str
+    ) -> ActionLikelihood:
+        """Of bins."""
+        return BinLikelihood(codec, settings, device)
 
     def features(self, images: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
         """Projected image tokens.

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 from tokenizers import Tokenizer
 
-from apo_core.errors import DecodeError, ObservationError
+from apo_core.errors import ObservationError
 from apo_vla.actions.bins import BinActions
 from apo_vla.actions.codec import ActionCodec
+from apo_vla.actions.continuous import ContinuousActions
 from apo_vla.families.openvla.images import ImageSettings, process
 from apo_vla.inputs.camera_views import CameraViews
 from apo_vla.model import Statistics
@@ -70,15 +71,5 @@ class OpenVlaProcessor(BinActions):
         return np.array([BOS, *padding, *ids], dtype=np.int64)
 
 
-class ContinuousProcessor(OpenVlaProcessor):
-    """The processor of a model whose head predicts normalised actions: row r stands at r * A .. r * A + A - 1."""
-
-    def actions(self, tokens: np.ndarray) -> np.ndarray:
-        """Normalised float32 (chunk * A,) -> float32 (chunk, A), contract units.
-
-        Raises:
-            DecodeError: a number is not finite.
-        """
-        if not np.isfinite(tokens).all():
-            raise DecodeError(f"the action head returned {tokens[~np.isfinite(tokens)][0]}")
-        return self.codec.denormalise(tokens.reshape(-1, self.codec.size))
+class ContinuousProcessor(ContinuousActions, OpenVlaProcessor):
+    """The processor of a model whose head predicts normalised actions."""

@@ -7,6 +7,7 @@ Sequence: image tokens of every camera, prompt with the state in it, all seen by
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,10 +16,14 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import DynamicCache, PaliGemmaConfig, PaliGemmaModel
 
+from apo_vla.actions.codec import ActionCodec
 from apo_vla.actions.fast_tokenizer import FastTokenizer
 from apo_vla.decoding.greedy import positions
 from apo_vla.families.pi0_fast.processor import PAD, Pi0FastProcessor
 from apo_vla.inputs.camera_views import CameraViews
+from apo_vla.likelihood.fast import FastLikelihood
+from apo_vla.likelihood.settings import LikelihoodSettings
+from apo_vla.likelihood.types import ActionLikelihood
 from apo_vla.model import ModelCapabilities, Statistics
 
 
@@ -91,6 +96,12 @@ class Pi0Fast(nn.Module):
             c.black_images,
         )
 
+    def make_likelihood(
+        self, codec: ActionCodec, settings: LikelihoodSettings, device: torch.device | str
+    ) -> ActionLikelihood:
+        """Of FAST tokens."""
+        return FastLikelihood(codec, self.config.fast, self.config.chunk, self.config.max_tokens)
+
     def features(self, images: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
         """Image tokens (B, cameras * patches, d) of float32 (B, cameras, 3, S, S); the state is in the prompt."""
         batch = len(images)
@@ -108,17 +119,45 @@ class Pi0Fast(nn.Module):
             prompt_ids: int64 (B, P), padded on the left.
             action_tokens: int64 (B, L), FAST tokens and the end.
         """
-        rows = self.token_rows()
+        return self.completion_logits(features, prompt_ids, action_tokens)[0]
+
+    def completion_logits(
+        self,
+        features: torch.Tensor,
+        prompt_ids: torch.Tensor,
+        action_tokens: torch.Tensor,
+        rows: Sequence[int] = (),
+        other_tokens: torch.Tensor | None = None,
+        checkpointing: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """`action_logits`, and those of other actions after the same observations; see `TokenModel`.
+
+        Both follow one prefix in one pass, and do not see each other. `checkpointing` changes nothing: all activations
+        are kept.
+        """
+        embedding, head = self.token_rows(), self.head_rows()
         inputs, known, start = self._prefix(features, prompt_ids)
-        given = F.embedding(action_tokens[:, :-1], rows) * self._scale
-        inputs, known = torch.cat([inputs, given], dim=1), F.pad(known, (0, given.shape[1]), value=True)
+        before, first = inputs.shape[1], action_tokens.shape[1] - 1
+        given = [action_tokens[:, :-1]]
+        if len(rows) and other_tokens is not None:
+            filled = other_tokens.new_full((len(inputs), other_tokens.shape[1] - 1), self.config.bins - 1)
+            filled[list(rows)] = other_tokens[:, :-1]
+            given.append(filled)
+        inputs = torch.cat([inputs, *(F.embedding(tokens, embedding) * self._scale for tokens in given)], dim=1)
+        known = F.pad(known, (0, inputs.shape[1] - before), value=True)
+        mask, places = _prefix_mask(known, start), self._positions(known, start)
+        mask[:, :, before + first :, before : before + first] = False
+        others = inputs.shape[1] - before - first
+        places[:, before + first :] = places[:, before - 1 : before] + 1 + torch.arange(others, device=places.device)
         hidden = self.paligemma.language_model(
-            inputs_embeds=inputs,
-            attention_mask=_prefix_mask(known, start),
-            position_ids=self._positions(known, start),
-            use_cache=False,
+            inputs_embeds=inputs, attention_mask=mask, position_ids=places, use_cache=False
         ).last_hidden_state
-        return F.linear(hidden[:, -action_tokens.shape[1] :], self.head_rows()).float()
+        logits = F.linear(hidden[:, before - 1 : before + first], head).float()
+        if len(given) == 1:
+            return logits, logits.new_zeros(0, 0, logits.shape[-1])
+        # the first token of every completion is predicted by the last position of the prefix
+        seen = torch.cat([hidden[:, before - 1 : before], hidden[:, before + first :]], dim=1).detach()
+        return logits, F.linear(seen[list(rows)], head).float()
 
     def generate(self, features: torch.Tensor, prompt_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Greedy tokens int64 (B, L) up to the end, and log-probabilities float32 (B, L) in nats.

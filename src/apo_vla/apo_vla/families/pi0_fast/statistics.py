@@ -24,7 +24,7 @@ _STEP = "normalizer_processor"
 _RANGES = {"QUANTILES": ("q01", "q99"), "QUANTILE10": ("q10", "q90"), "MIN_MAX": ("min", "max")}
 _TINY = 1e-8  # LeRobot's eps
 _OPENPI_TINY = 1e-6  # that openpi adds to every range, and to a deviation
-_NO_TRAINING = "a pi0-FAST policy serves only: training on recorded actions takes a policy of bins (OpenVLA, small VLA)"
+_NO_BINS = "a pi0-FAST policy has FAST tokens, no bins"
 
 
 class _NoBins(ActionCodec):
@@ -37,10 +37,10 @@ class _NoBins(ActionCodec):
         self.classes = np.tile(np.arange(self.bins), (self.size, 1))  # a FAST token is an action of its own
 
     def encode(self, actions: np.ndarray) -> np.ndarray:
-        raise ConfigError("checkpoint", [_NO_TRAINING])
+        raise ConfigError("checkpoint", [_NO_BINS])
 
     def centres(self, bins: np.ndarray) -> np.ndarray:
-        raise ConfigError("checkpoint", [_NO_TRAINING])
+        raise ConfigError("checkpoint", [_NO_BINS])
 
 
 @dataclass(frozen=True)

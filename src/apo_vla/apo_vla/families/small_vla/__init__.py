@@ -1,4 +1,4 @@
-"""The small VLA: a model of OpenVLA's shape that trains on a CPU.
+"""The small policies, which train on a CPU: a model of OpenVLA's shape with bins, and one of pi0's with a flow.
 
-Begin with `model`; `checkpoint` writes and reads it.
+Begin with `model` and `flow`; `checkpoint` writes and reads both.
 """

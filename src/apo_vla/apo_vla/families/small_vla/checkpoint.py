@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from tokenizers import Tokenizer
+from torch import nn
 
 from apo_core.errors import CheckpointError, ConfigError
 from apo_vla.checkpoints.statistics import DatasetStatistics, read_statistics
@@ -26,12 +27,14 @@ from apo_vla.checkpoints.types import (
     write_manifest,
 )
 from apo_vla.families.small_vla.model import SmallVla, SmallVlaConfig
+from apo_vla.families.small_vla.shape import SmallShape
 from apo_vla.inputs.text_tokenizer import read_tokenizer
+from apo_vla.model import VlaModel
 
 
 def save_checkpoint(
     folder: Path,
-    model: SmallVla,
+    model: nn.Module,
     tokenizer: Tokenizer,
     statistics: DatasetStatistics,
     facts: Mapping[str, Any],
@@ -41,7 +44,7 @@ def save_checkpoint(
 
     Args:
         folder: made when missing; files of an earlier checkpoint are replaced.
-        model: without an adapter attached.
+        model: of a small family, without an adapter attached.
         tokenizer: of its prompts.
         statistics: of its training data.
         facts: JSON-serialisable, how it was made and what was measured; goes into the manifest.
@@ -62,25 +65,31 @@ def save_checkpoint(
         raise ValueError(f"weights {bad} are not finite in {dtype}")
     (folder / MANIFEST).unlink(missing_ok=True)
     (folder / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
-    (folder / CONFIG).write_text(json.dumps(model.config.to_dict(), indent=2) + "\n")
+    (folder / CONFIG).write_text(json.dumps(cast(SmallShape, model.config).to_dict(), indent=2) + "\n")
     (folder / TOKENIZER).write_text(tokenizer.to_str(pretty=True) + "\n")
     (folder / STATISTICS).write_text(statistics.to_json() + "\n")
     write_manifest(folder, facts)
 
 
-def load_small_vla(folder: Path, dtype: torch.dtype | None) -> Checkpoint:
+def load_small(
+    folder: Path,
+    dtype: torch.dtype | None,
+    shape: type[SmallShape] = SmallVlaConfig,
+    kind: Callable[[Any], nn.Module] = SmallVla,
+) -> Checkpoint:
     """Reads and verifies a checkpoint folder, to the CPU.
 
     Args:
         folder: of the checkpoint.
         dtype: of the weights in memory; None: float32.
+        shape, kind: classes of its configuration and its model.
 
     Raises:
         CheckpointError: files missing, changed or unreadable, or that do not fit each other; names them.
     """
     manifest = read_manifest(folder)
     statistics = read_statistics(folder / STATISTICS)
-    config = _read_config(folder / CONFIG)
+    config = _read_config(folder / CONFIG, shape)
     tokenizer = read_tokenizer(folder / TOKENIZER)
     weights = _read_weights(folder / WEIGHTS)
     faults = []
@@ -93,16 +102,16 @@ def load_small_vla(folder: Path, dtype: torch.dtype | None) -> Checkpoint:
     if faults:
         raise CheckpointError(f"{folder}: {'; '.join(faults)}")
     with torch.random.fork_rng(devices=[]):  # the weights drawn here are overwritten
-        model = SmallVla(config)
+        model = kind(config)
     load_weights(model, weights, str(folder / WEIGHTS))
     model = model.eval().to(dtype or torch.float32)
     sha256 = manifest["sha256"]
-    return Checkpoint(model, tokenizer, statistics, sha256[WEIGHTS], sha256[STATISTICS], manifest)
+    return Checkpoint(cast(VlaModel, model), tokenizer, statistics, sha256[WEIGHTS], sha256[STATISTICS], manifest)
 
 
-def _read_config(path: Path) -> SmallVlaConfig:
+def _read_config(path: Path, shape: type[SmallShape]) -> SmallShape:
     try:
-        return SmallVlaConfig.from_dict(json.loads(path.read_text()), str(path))
+        return shape.from_dict(json.loads(path.read_text()), str(path))
     except (OSError, ValueError, TypeError, ConfigError) as error:
         raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}: {error})") from None
 

@@ -1,4 +1,4 @@
-"""The small VLA as a family of `apo_vla.loading`."""
+"""The small policies as families of `apo_vla.loading`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import torch
 
 from apo_vla.checkpoints.family import CheckpointFacts, Family
 from apo_vla.checkpoints.types import Checkpoint
-from apo_vla.families.small_vla.checkpoint import load_small_vla
-from apo_vla.families.small_vla.model import FAMILY, SmallVlaConfig
+from apo_vla.families.small_vla.checkpoint import load_small
+from apo_vla.families.small_vla.flow import FAMILY as FLOW_FAMILY
+from apo_vla.families.small_vla.flow import SmallFlow, SmallFlowConfig
+from apo_vla.families.small_vla.model import FAMILY
+from apo_vla.families.small_vla.shape import SmallShape
 
 
 class SmallVlaFamily(Family[None]):
@@ -20,8 +23,18 @@ class SmallVlaFamily(Family[None]):
 
     def load(self, folder: Path, device: str, dtype: torch.dtype | None, deployment: None) -> Checkpoint:
         """Reads a checkpoint to the CPU, whatever the device."""
-        return load_small_vla(folder, dtype)
+        return load_small(folder, dtype)
 
     def facts(self, folder: Path, checkpoint: Checkpoint, deployment: None) -> CheckpointFacts:
         """The state that it was trained with."""
-        return CheckpointFacts(cast(SmallVlaConfig, checkpoint.model.config).state_keys)
+        return CheckpointFacts(cast(SmallShape, checkpoint.model.config).state_keys)
+
+
+class SmallFlowFamily(SmallVlaFamily):
+    """See `SmallVlaFamily`."""
+
+    name, title = FLOW_FAMILY, "the small flow policy"
+
+    def load(self, folder: Path, device: str, dtype: torch.dtype | None, deployment: None) -> Checkpoint:
+        """Reads a checkpoint to the CPU, whatever the device."""
+        return load_small(folder, dtype, SmallFlowConfig, SmallFlow)

@@ -6,137 +6,47 @@ action token of dimension a in row r of the chunk stands at r * A + a.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from tokenizers import Tokenizer
 from torch import nn
 from transformers import LlamaConfig, LlamaModel
 
-from apo_core.errors import CheckpointError, ConfigError
 from apo_vla.actions.classes import ActionClasses
+from apo_vla.actions.codec import ActionCodec
 from apo_vla.actions.nearness import nearness_of_bins
 from apo_vla.decoding.static import StaticDecoder
 from apo_vla.decoding.teacher_forcing import Completions, hidden_states
+from apo_vla.families.small_vla.encoders import ImageEncoder
 from apo_vla.families.small_vla.processor import SmallVlaProcessor
+from apo_vla.families.small_vla.shape import SmallShape
+from apo_vla.likelihood.bins import BinLikelihood
+from apo_vla.likelihood.settings import LikelihoodSettings
+from apo_vla.likelihood.types import ActionLikelihood
 from apo_vla.model import ModelCapabilities, Statistics
 
 FAMILY = "apo_small_vla"
-_STRIDE = 16  # pixels a side of the encoder's squares
-_POOLED_CHANNELS = 48  # of each square, where tokens are of the whole image
-_POOLED_HIDDEN = 256
 
 
 @dataclass(frozen=True)
-class SmallVlaConfig:
-    """Shape of the model and of what it reads. Raises ConfigError with every fault."""
+class SmallVlaConfig(SmallShape):
+    """See `SmallShape`."""
 
-    cameras: tuple[str, ...] = ("agentview", "wrist")  # contract names, in the order of the image tokens
-    state_keys: tuple[str, ...] = ("ee_pose", "gripper_width", "joint_position")  # contract names, concatenated
-    state_size: int = 15
-    action_size: int = 7
-    chunk: int = 4  # rows predicted from one observation
-    period_ns: int = 50_000_000  # between the rows of a chunk
+    family: ClassVar[str] = FAMILY
+    optional: ClassVar[Mapping[str, Any]] = {"image_tokens": 0, "decode_tolerance": 0.0}
+
     bins: int = 256
-    image_size: int = 64  # pixels a side
-    image_channels: tuple[int, ...] = (32, 64, 128)  # of the encoder's first three stages; the last has `hidden`
-    image_tokens: int = 0  # of a camera, each of the whole image; 0: one for each square of 16 pixels
-    prompt_length: int = 16  # tokens, shorter prompts are padded
-    prompt_vocabulary: int = 64  # tokens known to the tokenizer at most
-    hidden: int = 192
-    layers: int = 4
-    heads: int = 6
-    mlp: int = 512
     decode_tolerance: float = 0.0  # s of `nearness_of_bins`, bins; 0: the likeliest bin is chosen
 
-    def __post_init__(self) -> None:
-        faults = []
-        for spec in fields(self):
-            value = getattr(self, spec.name)
-            least = 0 if spec.name == "image_tokens" else 1
-            if isinstance(spec.default, int) and (not isinstance(value, int) or value < least):
-                faults.append(f"{spec.name} = {value!r} must be a whole number of at least {least}")
-            if isinstance(spec.default, tuple) and len(value) == 0:
-                faults.append(f"{spec.name} must not be empty")
+    def faults(self) -> list[str]:
+        """Everything wrong with the values."""
+        faults = super().faults()
         if not 0.0 <= self.decode_tolerance <= self.bins:
             faults.append(f"decode_tolerance = {self.decode_tolerance!r} must be 0..{self.bins}")
-        if not faults:
-            if self.image_size % _STRIDE:
-                faults.append(f"image_size = {self.image_size} must be a multiple of {_STRIDE}")
-            if len(self.image_channels) != 3 or any(c % 8 for c in (*self.image_channels, self.hidden)):
-                faults.append(f"image_channels = {self.image_channels}, hidden = {self.hidden}: three, multiples of 8")
-            if self.hidden % self.heads or (self.hidden // self.heads) % 2:
-                faults.append(f"hidden = {self.hidden} must be heads = {self.heads} times an even number")
-        if faults:
-            raise ConfigError("small VLA (config.json)", faults)
-
-    @property
-    def action_tokens(self) -> int:
-        """Tokens of a full chunk."""
-        return self.chunk * self.action_size
-
-    @property
-    def feature_tokens(self) -> int:
-        """Tokens before the prompt."""
-        return len(self.cameras) * (self.image_tokens or self.squares) + 1
-
-    @property
-    def squares(self) -> int:
-        """Squares of 16 pixels in an image."""
-        return (self.image_size // _STRIDE) ** 2
-
-    def to_dict(self) -> dict:
-        """Plain data, the content of config.json."""
-        return {"family": FAMILY, **{k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any], source: str) -> SmallVlaConfig:
-        """Raises CheckpointError for another family, unknown or missing names; those of default 0 may be missing."""
-        names = {spec.name for spec in fields(cls)}
-        data = {"image_tokens": 0, "decode_tolerance": 0.0, **data}
-        family = data.get("family")
-        if family != FAMILY:
-            raise CheckpointError(f"{source}: family = {family!r}, expected {FAMILY!r}")
-        found = set(data) - {"family"}
-        if found != names:
-            raise CheckpointError(f"{source}: missing {sorted(names - found)}, unknown {sorted(found - names)}")
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k != "family"}
-        return cls(**values)
-
-
-class ImageEncoder(nn.Module):
-    """Images (B, 3, S, S) -> tokens (B, n, hidden): one for each square of 16 pixels, or `image_tokens` of the whole.
-
-    A token of the whole image can hold a position, which the decoder must otherwise compose from tokens of squares.
-    """
-
-    def __init__(self, config: SmallVlaConfig):
-        super().__init__()
-        stages, last = [], 3
-        for width in (*config.image_channels, config.hidden):
-            stages += [nn.Conv2d(last, width, 3, stride=2, padding=1), nn.GroupNorm(8, width), nn.SiLU()]
-            last = width
-        self.stages = nn.Sequential(*stages)
-        self._tokens = config.image_tokens
-        if self._tokens:
-            self.pool = nn.Sequential(
-                nn.Conv2d(config.hidden, _POOLED_CHANNELS, 1),
-                nn.Flatten(),
-                nn.Linear(_POOLED_CHANNELS * config.squares, _POOLED_HIDDEN),
-                nn.SiLU(),
-                nn.Linear(_POOLED_HIDDEN, config.hidden * self._tokens),
-            )
-        else:
-            self.project = nn.Linear(config.hidden, config.hidden)
-            self.position = nn.Parameter(torch.randn(config.squares, config.hidden) * 0.02)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        seen = self.stages(images)
-        if self._tokens:
-            return self.pool(seen).unflatten(1, (self._tokens, -1))
-        return self.project(seen.flatten(2).transpose(1, 2)) + self.position
+        return faults
 
 
 class SmallVla(nn.Module):
@@ -182,6 +92,12 @@ class SmallVla(nn.Module):
         """Inputs of this model, for training data of these statistics."""
         c = self.config
         return SmallVlaProcessor(c.cameras, c.image_size, c.prompt_length, tokenizer, statistics, c.bins)
+
+    def make_likelihood(
+        self, codec: ActionCodec, settings: LikelihoodSettings, device: torch.device | str
+    ) -> ActionLikelihood:
+        """Of bins."""
+        return BinLikelihood(codec, settings, device)
 
     def features(self, images: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
         """Everything before the prompt; no LoRA reaches it, so it may be cached while the base model stays.

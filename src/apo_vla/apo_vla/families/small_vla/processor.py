@@ -8,6 +8,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from apo_vla.actions.bins import BinActions
+from apo_vla.actions.continuous import ContinuousActions
 from apo_vla.inputs.image_processing import check_cameras, process_images
 from apo_vla.inputs.prompt import encode_prompts
 from apo_vla.model import Statistics
@@ -57,3 +58,7 @@ class SmallVlaProcessor(BinActions):
                 self._prompts.clear()
             self._prompts[text] = encode_prompts(self._tokenizer, [text], self._prompt_length)[0]
         return self._prompts[text]
+
+
+class SmallFlowProcessor(ContinuousActions, SmallVlaProcessor):
+    """The processor of the small flow policy, whose outputs are numbers."""

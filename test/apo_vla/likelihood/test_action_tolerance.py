@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from apo_trainer.losses.action_tolerance import TolerantActions, action_scores
+from apo_vla.actions.classes import ActionClasses
 from apo_vla.actions.codec import ActionCodec
-from apo_vla.policy import VlaPolicy
+from apo_vla.likelihood.action_tolerance import TolerantActions, action_scores
 
 # bins 0..4 have centres -0.75, -0.25, 0.25, 0.75, 0.75; the second dimension is constant
 CODEC = ActionCodec(np.array([-1.0, 0.5]), np.array([1.0, 0.5]), np.array([True, True]), bins=5)
@@ -48,13 +48,6 @@ def test_a_small_tolerance_counts_bins_of_one_value_alone():
     np.testing.assert_allclose(np.exp(found), [0.1, 0.2, 0.3, 0.4, 0.4], rtol=1e-6)
 
 
-def test_training_scores_exact_bins_without_a_tolerance(tiny_model):
-    policy = VlaPolicy(*tiny_model)
-    assert action_scores(policy, 0.0) is policy.classes
-    assert isinstance(action_scores(policy, 2.0), TolerantActions)
-
-
-def test_tokens_that_have_no_value_of_their_own_are_scored_exactly(tiny_model, monkeypatch):
-    policy = VlaPolicy(*tiny_model)
-    monkeypatch.setattr(type(policy.codec), "one_token_a_value", False)
-    assert action_scores(policy, 2.0) is policy.classes
+def test_bins_are_scored_exactly_without_a_tolerance():
+    assert isinstance(action_scores(CODEC, 0.0), ActionClasses)
+    assert isinstance(action_scores(CODEC, 2.0), TolerantActions)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from apo_trainer.evaluation.edge_tokens import EdgeTokens
 from apo_vla.actions.codec import ActionCodec
+from apo_vla.likelihood.edge_tokens import EdgeTokens
 
 # normalised, constant, gripper; of 8 bins the last two are one action
 CODEC = ActionCodec([-1.0, 0.25, -1.0], [1.0, 0.25, 1.0], [True, True, False], bins=8)

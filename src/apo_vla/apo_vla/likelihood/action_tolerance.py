@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from apo_vla.actions.classes import ActionClasses
 from apo_vla.actions.codec import ActionCodec
 from apo_vla.actions.nearness import log_nearness
-from apo_vla.policy import VlaPolicy
 
 
 class ActionScores(Protocol):
@@ -51,8 +51,6 @@ class TolerantActions:
         return (logits + weights).logsumexp(-1) - logits.logsumexp(-1)
 
 
-def action_scores(policy: VlaPolicy, tolerance: float) -> ActionScores:
-    """How a training scores actions: with a tolerance [bins], or exactly where it is 0 or a token has no value."""
-    if tolerance and policy.codec.one_token_a_value:
-        return TolerantActions(policy.codec, tolerance, policy.device)
-    return policy.classes
+def action_scores(codec: ActionCodec, tolerance: float, device: torch.device | str = "cpu") -> ActionScores:
+    """How bins are scored: with a tolerance [bins], or exactly where it is 0."""
+    return TolerantActions(codec, tolerance, device) if tolerance else ActionClasses(codec.classes, device)
