@@ -85,7 +85,7 @@ PARTS = {
         "library": {"", "view"},
         "server": {"", "library"},
         "ros": {"server", "view"},
-        "viewers": set(),
+        "viewers": {""},
         "": {"library", "server", "ros"},
     },
     "apo_recorder": {"ros": set(), "": {"ros"}},

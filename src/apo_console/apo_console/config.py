@@ -68,12 +68,17 @@ class ConsoleConfig:
     @property
     def is_loopback(self) -> bool:
         """Whether the page is reached from this machine alone."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)
 
     @property
     def has_tls(self) -> bool:
         """Whether it is served by https."""
         return not self.is_loopback or bool(self.tls_certificate)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -11,7 +11,7 @@ from apo_trainer.data.dataset import load_training_data
 from apo_trainer.data.features import FeatureSettings
 from apo_trainer.data.sampler import Draw
 from apo_trainer.evaluation.forward import ForwardPass
-from apo_trainer.losses import sequence_logps
+from apo_vla.likelihood.sequence import sequence_logps
 from apo_vla.likelihood.settings import LikelihoodSettings
 from apo_vla.policy import VlaPolicy
 

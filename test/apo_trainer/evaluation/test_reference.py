@@ -12,7 +12,7 @@ from apo_trainer.data.features import FeatureSettings
 from apo_trainer.data.sampler import Draw
 from apo_trainer.evaluation.reference import Reference, ReferenceLogps
 from apo_trainer.evaluation.reference_cache import ReferenceCache
-from apo_trainer.losses import sequence_logps
+from apo_vla.likelihood.sequence import sequence_logps
 from apo_vla.likelihood.settings import LikelihoodSettings
 from apo_vla.lora.adapter import LoraSettings, attach_lora, lora_parameters
 from apo_vla.policy import VlaPolicy

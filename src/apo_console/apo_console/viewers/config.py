@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 
+from apo_console.config import is_loopback
 from apo_core.config.parameters import parameter
 from apo_core.errors import ConfigError
 
@@ -28,10 +28,7 @@ class FoxgloveConfig:
     def __post_init__(self) -> None:
         faults = []
         if not is_loopback(self.host) and not self.open_to_network:
-            faults.append(
-                f"host = {self.host!r} is open to everybody on that network: use 127.0.0.1 and `ssh -L`, "
-                "or set open_to_network: true"
-            )
+            faults.append(_open_fault(self.host))
         if bool(self.tls_certificate) != bool(self.tls_key):
             faults.append("tls_certificate and tls_key are given together or not at all")
         if faults:
@@ -62,19 +59,13 @@ class RerunConfig:
     def __post_init__(self) -> None:
         faults = []
         if self.viewer in (WEB, DESKTOP) and not is_loopback(self.host) and not self.open_to_network:
-            faults.append(
-                f"host = {self.host!r} is open to everybody on that network: use 127.0.0.1 and `ssh -L`, "
-                "or set open_to_network: true"
-            )
+            faults.append(_open_fault(self.host))
         if (self.viewer == FILE) != bool(self.file):
             faults.append(f"file = {self.file!r}: viewer {FILE} needs one, the others take none")
         if faults:
             raise ConfigError("config/rerun.yaml", faults)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether the address is reached from this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _open_fault(host: str) -> str:
+    cure = "use 127.0.0.1 and `ssh -L`, or set open_to_network: true"
+    return f"host = {host!r} is open to everybody on that network: {cure}"

@@ -10,7 +10,7 @@ from typing import Any
 from apo_console.viewers.streams import Stream
 from apo_core.contract.contract import Contract
 
-# (background, text of the operator's page), readable on light and dark
+# colours that are readable on light and dark
 _STATES = {"POLICY": "#2f7d4f", "HUMAN": "#2b6cb0", "HOLD": "#b7791f", "ESTOP": "#c53030", "IDLE": "#718096"}
 _WINDOW_S = 30
 

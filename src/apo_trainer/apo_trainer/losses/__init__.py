@@ -13,7 +13,7 @@ from apo_trainer.losses.preference import (
     preference_loss,
 )
 from apo_trainer.losses.released_apo import apo_reference_compat_loss
-from apo_trainer.losses.terms import LossOutput, sequence_logps
+from apo_trainer.losses.terms import LossOutput
 
 __all__ = [
     "LossOutput",
@@ -26,6 +26,5 @@ __all__ = [
     "kto_loss",
     "preference_loss",
     "rpro_loss",
-    "sequence_logps",
     "tpo_loss",
 ]

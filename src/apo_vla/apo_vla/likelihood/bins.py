@@ -11,6 +11,7 @@ from torch import Tensor
 from apo_vla.actions.codec import ActionCodec
 from apo_vla.likelihood.action_tolerance import action_scores
 from apo_vla.likelihood.edge_tokens import EdgeTokens
+from apo_vla.likelihood.sequence import sequence_logps
 from apo_vla.likelihood.settings import LikelihoodSettings
 from apo_vla.likelihood.types import CompletingModel, Encoded, Pass, Scores, Targets
 
@@ -72,5 +73,4 @@ class BinLikelihood:
         )
 
     def _logps(self, logits: Tensor, targets: Targets) -> Tensor:
-        values = logits if logits.dtype == torch.float64 else logits.float()
-        return (self._scores.log_probs(values, targets.outputs) * targets.mask).sum(-1)
+        return sequence_logps(logits, targets.outputs, targets.mask, self._scores)

@@ -15,6 +15,7 @@ from torch import Tensor
 from apo_core.errors import DecodeError
 from apo_vla.actions.codec import ActionCodec
 from apo_vla.actions.fast_tokenizer import FastTokenizer
+from apo_vla.likelihood.sequence import sequence_logps
 from apo_vla.likelihood.types import CompletingModel, Encoded, Pass, Scores, Targets
 
 _UNDECODABLE = 1.0  # error of a chunk whose likeliest tokens are no action: that of the middle of the range
@@ -92,6 +93,4 @@ class FastLikelihood:
 
 
 def _logps(logits: Tensor, targets: Targets) -> Tensor:
-    values = logits if logits.dtype == torch.float64 else logits.float()
-    chosen = values.log_softmax(-1).gather(-1, targets.outputs.unsqueeze(-1)).squeeze(-1)
-    return (chosen * targets.mask).sum(-1)
+    return sequence_logps(logits, targets.outputs, targets.mask)

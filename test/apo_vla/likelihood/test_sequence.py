@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from apo_trainer.losses import sequence_logps
 from apo_vla.actions.classes import ActionClasses
+from apo_vla.likelihood.sequence import sequence_logps
 
 
 def flags(*values):
