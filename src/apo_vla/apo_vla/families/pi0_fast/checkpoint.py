@@ -24,7 +24,7 @@ from apo_vla.checkpoints.types import CONFIG, Checkpoint
 from apo_vla.checkpoints.weight_files import WeightFiles
 from apo_vla.families.pi0_fast.deployment import Pi0FastDeployment
 from apo_vla.families.pi0_fast.model import Pi0Fast, Pi0FastConfig
-from apo_vla.families.pi0_fast.statistics import LeRobotStatistics, read_lerobot_statistics
+from apo_vla.lerobot.statistics import LeRobotStatistics, read_lerobot_statistics
 from apo_vla.inputs.text_tokenizer import find_tokenizer, read_tokenizer
 
 _PREFIX = re.compile(r"^(model\.)?paligemma_with_expert\.paligemma\.")

@@ -16,7 +16,7 @@ from apo_vla.checkpoints.family import CheckpointFacts, Family
 from apo_vla.checkpoints.types import CONFIG, Checkpoint
 from apo_vla.families.pi0_fast.checkpoint import camera_faults, camera_notes, load_pi0_fast
 from apo_vla.families.pi0_fast.deployment import Pi0FastDeployment
-from apo_vla.families.pi0_fast.statistics import PREPROCESSOR, read_lerobot_statistics
+from apo_vla.lerobot.statistics import PREPROCESSOR, read_lerobot_statistics
 from apo_vla.inputs.state_parts import size_faults
 
 

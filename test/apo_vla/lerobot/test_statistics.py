@@ -7,7 +7,7 @@ from safetensors.numpy import save_file
 
 from apo_core.errors import CheckpointError, ConfigError, ObservationError
 from apo_vla.families.pi0_fast.deployment import Pi0FastDeployment
-from apo_vla.families.pi0_fast.statistics import read_lerobot_statistics
+from apo_vla.lerobot.statistics import read_lerobot_statistics
 from apo_vla.loading import load_checkpoint
 
 POSE = np.array([0.1, -0.05, 1.1, 0.0, 0.7071068, 0.0, 0.7071068], np.float32)
