@@ -2,7 +2,18 @@
 
 import pytest
 
-from apo_bringup.chaos.events import Command, Estop, ForeignPose, InOrder, News, Now, Pose, decode, encode
+from apo_bringup.chaos.events import (
+    Command,
+    Estop,
+    ForeignPose,
+    InOrder,
+    News,
+    Now,
+    Pose,
+    StopRequests,
+    decode,
+    encode,
+)
 
 
 @pytest.mark.parametrize(
@@ -37,3 +48,28 @@ def test_events_come_out_in_the_order_of_their_times():
     assert list(order.add(Now(6 * second))) == [Now(6 * second)]
     assert list(order.rest()) == [Now(7 * second)]
     assert list(order.rest()) == []
+
+
+STOP, CLEAR = "arbiter/estop", "arbiter/clear"
+
+
+@pytest.mark.parametrize(
+    ("calls", "stops"),
+    [
+        ([(1, "asked", STOP, None), (2, "answer", STOP, True)], [Estop(2, True)]),
+        ([(1, "answer", STOP, False)], []),
+        ([(1, "answer", STOP, True), (5, "asked", CLEAR, None)], [Estop(1, True), Estop(5, False)]),
+        ([(5, "asked", CLEAR, None), (9, "answer", CLEAR, True)], [Estop(5, False)]),
+        (
+            [(1, "answer", STOP, True), (5, "asked", CLEAR, None), (9, "answer", CLEAR, False)],
+            [Estop(1, True), Estop(5, False), Estop(9, True)],
+        ),
+        ([(5, "asked", CLEAR, None), (9, "answer", CLEAR, False)], [Estop(5, False)]),
+    ],
+)
+def test_a_stop_holds_from_its_answer_to_the_call_that_clears_it(calls, stops):
+    requests = StopRequests()
+    made = []
+    for t, what, service, success in calls:
+        made += requests.on_news(News(t, what, {"service": service, "success": success}))
+    assert made == stops

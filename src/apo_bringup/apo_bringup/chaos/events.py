@@ -111,7 +111,7 @@ class Now(Event):
 class News(Event):
     """Anything else, for the runner."""
 
-    what: str  # alive, status, episode, adapter, trainer, injected, answer
+    what: str  # alive, status, episode, adapter, trainer, injected, asked, answer
     data: dict[str, Any] = field(default_factory=dict)
 
 
@@ -162,3 +162,29 @@ class InOrder:
         """Yields all that wait."""
         while self._waiting:
             yield heapq.heappop(self._waiting)[2]
+
+
+class StopRequests:
+    """What calls of the arbiter's services mean for an emergency stop.
+
+    A stop holds from its answer on: the arbiter has taken it by then. A clear ends it from the call on, since its
+    answer may come after the motion that it allows; a rejected one leaves the stop.
+    """
+
+    def __init__(self) -> None:
+        self._stopped = False
+
+    def on_news(self, news: News) -> Iterator[Estop]:
+        """Takes the news that a service was called ("asked") or has answered ("answer")."""
+        clears, is_answer = news.data["service"] == "arbiter/clear", news.what == "answer"
+        if not is_answer:
+            if clears:
+                yield Estop(news.t, False)
+        elif not news.data["success"]:
+            if clears and self._stopped:
+                yield Estop(news.t, True)
+        elif clears:
+            self._stopped = False
+        else:
+            self._stopped = True
+            yield Estop(news.t, True)

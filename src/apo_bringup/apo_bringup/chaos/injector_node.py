@@ -147,6 +147,7 @@ class InjectorNode(Node):
             success = future.exception() is None and future.result().success
             self._report(News(time.time_ns(), "answer", {"service": service, "success": success}))
 
+        self._report(News(time.time_ns(), "asked", {"service": service}))
         client.call_async(Trigger.Request()).add_done_callback(answered)
 
     def _begin(self, request: dict[str, Any]) -> None:

@@ -9,7 +9,17 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from apo_bringup.chaos.events import Arbiter, Command, Estop, Event, InOrder, News, Now, RobotTwist, Starved
+from apo_bringup.chaos.events import (
+    Arbiter,
+    Command,
+    Event,
+    InOrder,
+    News,
+    Now,
+    RobotTwist,
+    Starved,
+    StopRequests,
+)
 from apo_bringup.chaos.faults import Surroundings, make_fault
 from apo_bringup.chaos.file_checks import Observed, check_episode, check_store
 from apo_bringup.chaos.health import Health
@@ -87,6 +97,7 @@ class Runner:
         self._around, self._invariants, self._record = around, invariants, record
         self._recovery_s, self._note, self._stop = recovery_s, note, stop
         self._health, self._observed, self._in_order = Health(), Observed(), InOrder(_ORDER_S)
+        self._stop_requests = StopRequests()
         self._sampler: Sampler | None = None
 
     def run(self, schedule: Sequence[PlannedFault], start_s: float, until_s: float) -> None:
@@ -212,8 +223,9 @@ class Runner:
             state = event.data.get("event") or event.data.get("state")
             if state not in ("RUNNING", "IDLE"):
                 self._record.outcomes[f"{event.what} {str(state)[:20]}"] += 1
-        elif event.what == "answer" and event.data["success"]:
-            self._judge(Estop(event.t, event.data["service"] == "arbiter/estop"))
+        elif event.what in ("asked", "answer"):
+            for estop in self._stop_requests.on_news(event):
+                self._judge(estop)
 
     def _judge(self, event: Event, last: bool = False) -> None:
         """Judges the events whose turn it is; with `last` all that wait."""
