@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import published_checkpoints
+import published_flows
 import pytest
 import torch
 
@@ -107,3 +108,21 @@ def pi0_folder(tmp_path_factory) -> Path:
 def pi0_copy(pi0_folder, tmp_path) -> Path:
     """A copy to change."""
     return Path(shutil.copytree(pi0_folder, tmp_path / "pi0"))
+
+
+@pytest.fixture(scope="session")
+def flow_folder(tmp_path_factory):
+    """Small checkpoints as LeRobot's smolvla, pi0 and pi05, by their `type`; not to be changed."""
+    root = tmp_path_factory.mktemp("flows")
+
+    def make(kind: str) -> Path:
+        folder = root / kind
+        return folder if folder.exists() else getattr(published_flows, f"make_{kind}")(folder)
+
+    return make
+
+
+@pytest.fixture
+def flow_copy(flow_folder, tmp_path):
+    """A copy to change."""
+    return lambda kind: Path(shutil.copytree(flow_folder(kind), tmp_path / kind))

@@ -14,14 +14,19 @@ from apo_vla.checkpoints.deployment import Deployment
 from apo_vla.checkpoints.family import Family
 from apo_vla.checkpoints.types import CONFIG, Checkpoint, read_family_name
 from apo_vla.families.openvla.family import OpenVlaFamily
+from apo_vla.families.pi0.family import Pi0Family, Pi05Family
 from apo_vla.families.pi0_fast.family import Pi0FastFamily
 from apo_vla.families.small_vla.family import SmallFlowFamily, SmallVlaFamily
+from apo_vla.families.smolvla.family import SmolVlaFamily
 
 FAMILIES: tuple[Family, ...] = (
     SmallVlaFamily(),
     SmallFlowFamily(),
     OpenVlaFamily(),
     Pi0FastFamily(),
+    SmolVlaFamily(),
+    Pi0Family(),
+    Pi05Family(),
 )
 
 

@@ -76,6 +76,7 @@ class ModelCapabilities:
     decodes_tokens: bool = False  # it is a `DecodingModel`
     decoder_fault: str = ""  # why it decodes no tokens although its family does
     separate_cameras: bool = False  # it is a `SeparateCameras`
+    takes_rows: bool = False  # it is a `GuidedModel`
 
 
 class VlaModel(Protocol):
@@ -180,6 +181,20 @@ class SeparateCameras(VlaModel, Protocol):
         """Features (B, N, d) of every camera's tokens and the state (B, n)."""
 
 
+class GuidedModel(VlaModel, Protocol):
+    """A model with `capabilities.takes_rows`: puts out a whole chunk that begins with given rows."""
+
+    def generate(
+        self, features: torch.Tensor, prompt_ids: torch.Tensor, committed: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `VlaModel`.
+
+        Args:
+            features, prompt_ids: of B observations.
+            committed: float32 (B, F, A), normalised, F below the rows of a chunk.
+        """
+
+
 def decoding_model(model: VlaModel) -> DecodingModel | None:
     """The model if it decodes tokens, as its capabilities state; else None."""
     return cast(DecodingModel, model) if model.capabilities.decodes_tokens else None
@@ -188,3 +203,8 @@ def decoding_model(model: VlaModel) -> DecodingModel | None:
 def separate_cameras(model: VlaModel) -> SeparateCameras | None:
     """The model if it encodes each camera by itself, as its capabilities state; else None."""
     return cast(SeparateCameras, model) if model.capabilities.separate_cameras else None
+
+
+def guided_model(model: VlaModel) -> GuidedModel | None:
+    """The model if it takes rows to begin with, as its capabilities state; else None."""
+    return cast(GuidedModel, model) if model.capabilities.takes_rows else None

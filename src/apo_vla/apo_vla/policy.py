@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -21,7 +22,9 @@ from apo_vla.likelihood.settings import LikelihoodSettings
 from apo_vla.likelihood.types import ActionLikelihood
 from apo_vla.loading import load_checkpoint
 from apo_vla.lora.adapter import LoraSettings, Staged, attach_lora, second_slot, stage, swap, zero
-from apo_vla.model import Statistics, VlaModel
+from apo_vla.model import Statistics, VlaModel, guided_model
+
+Generate: TypeAlias = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
 class Prepared(NamedTuple):
@@ -165,27 +168,52 @@ class VlaPolicy:
         with self.lock, torch.no_grad():
             return self.model.features(batch.images, batch.state)
 
-    def generate(self, batch: Prepared) -> tuple[np.ndarray, np.ndarray]:
+    def generate(self, batch: Prepared, committed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Greedy decoding: tokens (B, L) and their log-probabilities float32 (B, L), nats.
 
         Tokens are int64; a model with a continuous head returns float32 normalised actions, of log-probability 0.
+
+        Args:
+            batch: of `prepare`.
+            committed: float32 (B, F, A), contract units, rows that the chunks begin with; None or no rows: none.
+
+        Raises:
+            ValueError: the model cannot be given rows, or as many as a chunk has.
         """
+        generate: Generate = self.model.generate
+        if committed is not None and committed.shape[1]:
+            generate = self._led_by(committed)
         with self.lock, torch.inference_mode():
             features = self.model.features(batch.images, batch.state)
-            tokens, log_probs = self.model.generate(features, batch.prompt_ids)
+            tokens, log_probs = generate(features, batch.prompt_ids)
         return tokens.cpu().numpy(), log_probs.cpu().numpy()
 
-    def predict(self, observation: Observation) -> ActionChunk:
+    def _led_by(self, committed: np.ndarray) -> Generate:
+        """The model's `generate` with rows (B, F, A), contract units, to begin with. Raises ValueError."""
+        model = guided_model(self.model)
+        if model is None:
+            raise ValueError("this model predicts whole chunks; it cannot be given actions to begin with")
+        if committed.shape[1] >= self.chunk:
+            raise ValueError(f"{committed.shape[1]} committed rows must be fewer than the {self.chunk} of the chunk")
+        rows = torch.from_numpy(self.codec.normalise(committed).astype(np.float32)).to(self.device)
+        return partial(model.generate, committed=rows)
+
+    def predict(self, observation: Observation, committed: np.ndarray | None = None) -> ActionChunk:
         """The chunk for one observation, with the version of the adapter that made it.
+
+        Args:
+            observation: of the contract.
+            committed: float32 (F, A), contract units, rows that the chunk begins with; None or no rows: none.
 
         Raises:
             ObservationError: see `prepare`.
             DecodeError: the model's tokens are no action.
+            ValueError: see `generate`.
         """
         batch = self.prepare([observation.images], [observation.state], observation.instruction)
         with self.lock:
             version = self._adapter_version
-            tokens, log_probs = self.generate(batch)
+            tokens, log_probs = self.generate(batch, None if committed is None else committed[None])
         return ActionChunk(
             observation_stamp_ns=observation.stamp_ns,
             period_ns=self.config.period_ns,

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -116,3 +117,36 @@ def test_mean_and_deviation_normalise_as_lerobot(pi0_copy):
     np.testing.assert_allclose(statistics.codec().denormalise(np.full(7, 2.0)), 0.02, rtol=1e-6)
     state = {"ee_pose": POSE, "gripper_width": np.array([0.02])}
     np.testing.assert_allclose(statistics.normalise_state(state)[:3], POSE[:3], rtol=1e-5)
+
+
+def test_a_mode_that_changes_nothing_is_rejected(write):
+    with pytest.raises(CheckpointError, match="normalisation of action is 'IDENTITY', must be one of MEAN_STD"):
+        read_lerobot_statistics(write("IDENTITY"), DEPLOYMENT)
+
+
+def test_pictures_that_are_normalised_are_rejected(write):
+    folder = write()
+    path = folder / "policy_preprocessor.json"
+    path.write_text(path.read_text().replace('"norm_map": {', '"norm_map": {"VISUAL": "MEAN_STD", '))
+    with pytest.raises(CheckpointError, match="normalisation of VISUAL is 'MEAN_STD', must be IDENTITY"):
+        read_lerobot_statistics(folder, DEPLOYMENT)
+
+
+def test_statistics_of_a_data_set_take_the_place_of_the_checkpoints(write):
+    folder = write()
+    features = {
+        "action": {"q01": [0.0, 0.0], "q99": [1.0, 2.0]},
+        "observation.state": {"q01": [0.0] * 3, "q99": [4.0] * 3},
+    }
+    (folder / "stats.json").write_text(json.dumps(features))
+    statistics = read_lerobot_statistics(folder, dataclasses.replace(DEPLOYMENT, statistics="stats.json"))
+    assert (statistics.action_high, statistics.state_high) == ((1.0, 2.0), (4.0, 4.0, 4.0))
+    (folder / "stats.json").write_text(json.dumps({"action": features["action"]}))
+    with pytest.raises(CheckpointError, match=r"stats.json: cannot be read \(KeyError: 'observation.state'\)"):
+        read_lerobot_statistics(folder, dataclasses.replace(DEPLOYMENT, statistics="stats.json"))
+
+
+def test_an_action_beyond_the_range_is_learned_as_far_as_ten_of_its_halves(write):
+    codec = read_lerobot_statistics(write("MEAN_STD"), DEPLOYMENT).codec()
+    found = codec.normalise(np.array([[4.0, 0.5], [20.0, 0.5]]))  # 2 and 10 data units around 1, deviation 0.5
+    np.testing.assert_allclose(found, [[2.0, 0.0], [10.0, 0.0]])

@@ -32,6 +32,7 @@ class ActionCodec:
         bins: number of tokens a dimension.
         scale, offset: (A,) contract unit = scale * data unit + offset, where q01 and q99 are in data units; None where
             both units are the same.
+        limit: largest normalised value of an action; a constant dimension has 1.
 
     Raises:
         ConfigError: shapes that differ, values that are not finite, q01 above q99, fewer than 3 bins, a scale of 0.
@@ -45,6 +46,7 @@ class ActionCodec:
         bins: int = 256,
         scale: Sequence[float] | None = None,
         offset: Sequence[float] | None = None,
+        limit: float = 1.0,
     ):
         self.q01 = np.asarray(q01, dtype=np.float64)
         self.q99 = np.asarray(q99, dtype=np.float64)
@@ -70,6 +72,7 @@ class ActionCodec:
         self._edges = np.linspace(-1.0, 1.0, self.bins)
         self._centres = (self._edges[:-1] + self._edges[1:]) / 2.0
         self._range = np.maximum(self.q99 - self.q01, _SMALLEST_RANGE)
+        self.limits = np.where(self.mask & (self._range > _SMALLEST_RANGE), limit, 1.0)
         every_bin = np.repeat(np.arange(self.bins)[:, None], self.size, axis=1)
         # (A, bins) float32, monotonic in the bin
         self._decoded = self.denormalise(self._centres_of(every_bin)).T.copy()
@@ -77,6 +80,7 @@ class ActionCodec:
         self.classes = _last_of_equals(self._decoded)
         self.classes.setflags(write=False)
 
+    limits: np.ndarray  # (A,), of normalised values
     classes: np.ndarray  # int64 (A, bins): the bin that stands for all bins with the same value, their last
     one_token_a_value = True  # False for a policy whose tokens belong to no single value
 
@@ -92,10 +96,10 @@ class ActionCodec:
         return DataRange(ends.min(axis=0), ends.max(axis=0))
 
     def normalise(self, actions: np.ndarray) -> np.ndarray:
-        """Actions (..., A) in contract units -> float64 (..., A) in [-1, 1], clipped."""
+        """Actions (..., A) in contract units -> float64 (..., A), clipped to +-`limits`."""
         values = (self._checked(actions) - self.offset) / self.scale
         scaled = 2.0 * (values - self.q01) / self._range - 1.0
-        return np.clip(np.where(self.mask, scaled, values), -1.0, 1.0)
+        return np.clip(np.where(self.mask, scaled, values), -self.limits, self.limits)
 
     def denormalise(self, values: np.ndarray) -> np.ndarray:
         """Normalised (..., A) -> float32 (..., A) in contract units: 0.5 (a + 1) (q99 - q01) + q01 where masked."""

@@ -80,6 +80,7 @@ class WeightFiles:
         rename: Callable[[str], str | None],
         change: Callable[[str, torch.Tensor], torch.Tensor] | None = None,
         elsewhere: Collection[str] = (),
+        stays_float32: Callable[[str], bool] | None = None,
     ) -> None:
         """Replaces the parameters of a model, made empty, by those of the files.
 
@@ -90,6 +91,7 @@ class WeightFiles:
             rename: name in the file -> parameter name; None for a tensor that the model does not need.
             change: (name in the file, tensor on the device) -> tensor, e.g. with an adapter merged.
             elsewhere: parameters that these files do not hold.
+            stays_float32: which parameters are float32 whatever `dtype` is; None: none of them.
 
         Raises:
             CheckpointError: lists missing, unexpected and misshapen names, and tensors that are no finite floats.
@@ -114,9 +116,10 @@ class WeightFiles:
                         value = file.get_tensor(name)
                         if change is not None:
                             value = change(name, value)
-                        value = value.to(dtype)
+                        is_kept = stays_float32 is not None and stays_float32(targets[name])
+                        value = value.to(torch.float32 if is_kept else dtype)
                         if not torch.isfinite(value).all():
-                            raise CheckpointError(f"{path}: '{name}' is not finite in {dtype}")
+                            raise CheckpointError(f"{path}: '{name}' is not finite in {value.dtype}")
                         _set_parameter(model, targets[name], value)
 
     def _read_index(self, path: Path) -> dict[str, str]:

@@ -1,4 +1,8 @@
-"""Statistics in LeRobot's layout: the normalizer step of policy_preprocessor.json and its safetensors file."""
+"""Statistics in LeRobot's layout: the normalizer step of policy_preprocessor.json and its safetensors file.
+
+A data set's meta/stats.json takes their place where a checkpoint brings none for its robot. Without statistics LeRobot
+leaves numbers as they are, without a word; here that is an error.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +20,15 @@ from safetensors.numpy import load_file
 from apo_core.errors import CheckpointError, ConfigError, ObservationError
 from apo_vla.actions.codec import ActionCodec
 from apo_vla.checkpoints.deployment import DEPLOYMENT
-from apo_vla.families.pi0_fast.deployment import Pi0FastDeployment
 from apo_vla.inputs.state_parts import state_part
+from apo_vla.lerobot.deployment import LeRobotDeployment
 
 PREPROCESSOR = "policy_preprocessor.json"
 _STEP = "normalizer_processor"
 _RANGES = {"QUANTILES": ("q01", "q99"), "QUANTILE10": ("q10", "q90"), "MIN_MAX": ("min", "max")}
 _TINY = 1e-8  # LeRobot's eps
-_OPENPI_TINY = 1e-6  # that openpi adds to every range, and to a deviation
-_NO_BINS = "a pi0-FAST policy has FAST tokens, no bins"
+_NO_BINS = "a checkpoint in LeRobot's layout has no bins"
+_LARGEST = 10.0  # half ranges or deviations; what an operator did beyond them is learned as this far
 
 
 class _NoBins(ActionCodec):
@@ -67,7 +71,7 @@ class LeRobotStatistics:
         """The codec between normalised actions and contract units. Its bins raise ConfigError."""
         mask = [True] * len(self.action_low)
         scale, offset = self.action_scale or None, self.action_offset or None
-        return _NoBins(self.action_low, self.action_high, mask, bins, scale, offset)
+        return _NoBins(self.action_low, self.action_high, mask, bins, scale, offset, _LARGEST)
 
     def normalise_state(self, state: Mapping[str, np.ndarray]) -> np.ndarray:
         """Contract state -> float32 (n,).
@@ -85,29 +89,29 @@ class LeRobotStatistics:
         return (2 * (values - low) / width - 1).astype(np.float32)
 
 
-def read_lerobot_statistics(folder: Path, deployment: Pi0FastDeployment) -> LeRobotStatistics:
-    """Reads the normalizer of a LeRobot checkpoint.
+def read_lerobot_statistics(folder: Path, deployment: LeRobotDeployment, widening: float = 0.0) -> LeRobotStatistics:
+    """Reads the normalizer of a LeRobot checkpoint, or the statistics that the deployment names in its place.
+
+    Args:
+        folder: of the checkpoint.
+        deployment: with the conversion of units.
+        widening: added to the width of every range, and to a deviation.
 
     Raises:
         CheckpointError: unreadable, without statistics of action and state, or of another length than the deployment.
     """
     path = Path(folder) / PREPROCESSOR
-    try:
-        steps = json.loads(path.read_text())["steps"]
-        step = next(s for s in steps if s.get("registry_name") == _STEP)
-        modes = step["config"]["norm_map"]
-        tensors = load_file(path.parent / Path(step["state_file"]).name)
-    except StopIteration:
-        raise CheckpointError(f"{path}: has no step {_STEP!r}") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}: {error})") from None
-    wider = _OPENPI_TINY if deployment.openpi else 0.0
-    action = _range(tensors, "action", modes.get("ACTION"), path, wider)
-    state = _range(tensors, "observation.state", modes.get("STATE"), path, wider)
+    modes, tensors = _normalizer(path, with_tensors=not deployment.statistics)
+    source = path
+    if deployment.statistics:
+        source = path.parent / deployment.statistics
+        tensors = _data_set_statistics(source)
+    action = _range(tensors, "action", modes.get("ACTION"), source, widening)
+    state = _range(tensors, "observation.state", modes.get("STATE"), source, widening)
     for name in ("action_scale", "action_offset"):
         values = getattr(deployment, name)
         if values and len(values) != len(action[0]):
-            raise CheckpointError(f"{path}: has {len(action[0])} actions, {name} ({DEPLOYMENT}) {len(values)}")
+            raise CheckpointError(f"{source}: has {len(action[0])} actions, {name} ({DEPLOYMENT}) {len(values)}")
     if not deployment.state:
         raise CheckpointError(
             f"{path.parent / DEPLOYMENT}: state must list what makes the {len(state[0])} numbers of state"
@@ -122,8 +126,38 @@ def read_lerobot_statistics(folder: Path, deployment: Pi0FastDeployment) -> LeRo
     )
 
 
+def _normalizer(path: Path, with_tensors: bool) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
+    """How each kind of feature is normalised, and the statistics; without tensors none are read."""
+    try:
+        steps = json.loads(path.read_text())["steps"]
+        step = next(s for s in steps if s.get("registry_name") == _STEP)
+        modes = step["config"]["norm_map"]
+        file = step.get("state_file", "") if with_tensors else ""
+        tensors = load_file(path.parent / Path(file).name) if file else {}
+    except StopIteration:
+        raise CheckpointError(f"{path}: has no step {_STEP!r}") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}: {error})") from None
+    if modes.get("VISUAL", "IDENTITY") != "IDENTITY":
+        raise CheckpointError(f"{path}: normalisation of VISUAL is {modes['VISUAL']!r}, must be IDENTITY")
+    return modes, tensors
+
+
+def _data_set_statistics(path: Path) -> dict[str, np.ndarray]:
+    """Statistics of a LeRobot data set, by the names of the normalizer's tensors."""
+    try:
+        features = json.loads(path.read_text())
+        return {
+            f"{key}.{name}": np.asarray(values, np.float32)
+            for key in ("action", "observation.state")
+            for name, values in features[key].items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}: {error})") from None
+
+
 def _range(
-    tensors: Mapping[str, np.ndarray], key: str, mode: str | None, path: Path, wider: float
+    tensors: Mapping[str, np.ndarray], key: str, mode: str | None, path: Path, widening: float
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """What maps to -1 and to 1."""
     names = ("mean", "std") if mode == "MEAN_STD" else _RANGES.get(str(mode))
@@ -132,11 +166,15 @@ def _range(
         raise CheckpointError(f"{path}: normalisation of {key} is {mode!r}, must be one of {known}")
     missing = [f"{key}.{name}" for name in names if f"{key}.{name}" not in tensors]
     if missing:
-        raise CheckpointError(f"{path}: statistics {missing} are missing; there are: {', '.join(sorted(tensors))}")
+        raise CheckpointError(
+            f"{path}: statistics {missing} are missing; there are: {', '.join(sorted(tensors)) or 'none'}. Without "
+            f"them the model's numbers would pass as the robot's: {DEPLOYMENT}, statistics, takes meta/stats.json of a "
+            "LeRobot data set of this robot"
+        )
     first, second = (tensors[f"{key}.{name}"].astype(np.float64).ravel() for name in names)
     low, high = (first - second, first + second) if mode == "MEAN_STD" else (first, second)
     if low.shape != high.shape or not np.isfinite([*low, *high]).all() or (low > high).any():
         raise CheckpointError(f"{path}: {key} {low.tolist()}..{high.tolist()} must be finite, low below high")
-    if wider and mode == "MEAN_STD":
-        low = low - wider
-    return tuple(low.tolist()), tuple((high + wider).tolist())
+    if widening and mode == "MEAN_STD":
+        low = low - widening
+    return tuple(low.tolist()), tuple((high + widening).tolist())

@@ -8,7 +8,7 @@ from torch import Tensor
 from apo_vla.actions.codec import ActionCodec
 from apo_vla.likelihood.types import Encoded, Targets
 
-EDGE = 0.999  # normalised; a number beyond it is at an edge of its range
+EDGE = 0.999  # of a codec's limit; a number beyond it is at an edge of its range
 
 
 def continuous_targets(codec: ActionCodec, chunks: np.ndarray, mask: np.ndarray) -> Encoded:

@@ -16,12 +16,14 @@ the action error.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from apo_vla.actions.codec import ActionCodec
 from apo_vla.likelihood.continuous import EDGE, continuous_targets, mean_error
@@ -29,6 +31,7 @@ from apo_vla.likelihood.settings import LikelihoodSettings
 from apo_vla.likelihood.types import Encoded, Pass, Scores, Targets
 
 _LEAST_TIME = 0.001
+_LARGEST_GUIDANCE = 10.0  # weight, as LeRobot has it; it is infinite at t = 1
 
 
 class PrefixCache(Protocol):
@@ -64,13 +67,16 @@ class FlowLikelihood:
         codec: of the actions.
         rows: R of a chunk.
         settings: `flow_draws`, `flow_scale`.
+        width: numbers a row that the model takes; those beyond the codec's are 0 in the data and count for nothing.
     """
 
     has_context = False
 
-    def __init__(self, codec: ActionCodec, rows: int, settings: LikelihoodSettings):
+    def __init__(self, codec: ActionCodec, rows: int, settings: LikelihoodSettings, width: int | None = None):
         self.name = f"flow {settings.flow_draws} {settings.flow_scale:g}"
         self._codec, self._rows, self._draws, self._scale = codec, rows, settings.flow_draws, settings.flow_scale
+        self._width = width or codec.size
+        self._edges = torch.from_numpy(EDGE * np.tile(codec.limits, rows)).float()
 
     def fault(self, chunk: np.ndarray, mask: np.ndarray) -> str:
         """Every action has an error."""
@@ -83,33 +89,40 @@ class FlowLikelihood:
     def scores(self, model: FlowModel, seen: Pass, targets: Targets) -> Scores:
         """One pass for what the observations show, one for all draws, and one for those of the other actions."""
         cache = model.prefix_cache(seen.features, seen.prompt_ids, seen.checkpointing)
-        noise, time = draws(targets.seeds, self._draws, self._rows, self._codec.size)
+        noise, time = draws(targets.seeds, self._draws, self._rows, self._width)
         velocity = model.velocity(cache, *self._noisy(targets, noise, time))
-        chosen = (noise[:, 0] - velocity.detach()[:, 0].float()).flatten(1)
+        chosen = self._own(noise[:, 0] - velocity.detach()[:, 0].float())
         others, other_logps = seen.others, velocity.new_zeros(0, dtype=torch.float32)
         if others.targets is not None and len(others.rows):
             with torch.no_grad():
-                other_noise, other_time = draws(others.targets.seeds, self._draws, self._rows, self._codec.size)
+                other_noise, other_time = draws(others.targets.seeds, self._draws, self._rows, self._width)
                 noisy = self._noisy(others.targets, other_noise, other_time)
                 other_velocity = model.velocity(cache.rows(list(others.rows)), *noisy)
                 other_logps = self._logps(other_velocity, other_noise, others.targets)
+        at_edge = (chosen.abs() >= self._edges.to(chosen.device)) & targets.mask
         return Scores(
             logps=self._logps(velocity, noise, targets),
             l1=mean_error(chosen, targets),
-            edges=((chosen.abs() >= EDGE) & targets.mask).sum(-1) / targets.mask.sum(-1).clamp(min=1),
+            edges=at_edge.sum(-1) / targets.mask.sum(-1).clamp(min=1),
             other_logps=other_logps,
         )
-
-    def _actions(self, targets: Targets) -> Tensor:
-        return targets.outputs.unflatten(1, (1, self._rows, self._codec.size))
 
     def _noisy(self, targets: Targets, noise: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         share = time[:, :, None, None]
         return share * noise + (1 - share) * self._actions(targets), time
 
     def _logps(self, velocity: Tensor, noise: Tensor, targets: Targets) -> Tensor:
-        error = (velocity.float() - (noise - self._actions(targets))).square().mean(1).flatten(1)
+        error = self._own((velocity.float() - (noise - self._actions(targets))).square().mean(1))
         return -self._scale * (error * targets.mask).sum(-1)
+
+    def _actions(self, targets: Targets) -> Tensor:
+        """(B, 1, R, width) of outputs (B, R * A)."""
+        actions = targets.outputs.unflatten(1, (1, self._rows, self._codec.size))
+        return F.pad(actions, (0, self._width - self._codec.size))
+
+    def _own(self, values: Tensor) -> Tensor:
+        """(B, R * A) of (B, R, width)."""
+        return values[..., : self._codec.size].flatten(1)
 
 
 def draws(seeds: Tensor, count: int, rows: int, size: int) -> tuple[Tensor, Tensor]:
@@ -125,7 +138,21 @@ def draws(seeds: Tensor, count: int, rows: int, size: int) -> tuple[Tensor, Tens
     return torch.from_numpy(noise).to(seeds.device), torch.from_numpy(times).to(seeds.device)
 
 
-def sample(model: FlowModel, cache: Any, noise: Tensor, steps: int) -> Tensor:
+def embed_time(time: Tensor, size: int, least: float = 4e-3, largest: float = 4.0) -> Tensor:
+    """Sines and cosines of times in [0, 1], float32 (..., size), size even (arXiv 2410.24164, appendix B).
+
+    Args:
+        time: (...).
+        size: of the embedding.
+        least, largest: periods, evenly spaced between on a logarithmic scale.
+    """
+    # at the least period, float32 would lose four digits of the angle
+    shares = torch.linspace(0, 1, size // 2, dtype=torch.float64, device=time.device)
+    angles = time.double()[..., None] * (2 * math.pi / (least * (largest / least) ** shares))
+    return torch.cat([angles.sin(), angles.cos()], dim=-1).float()
+
+
+def sample(model: FlowModel, cache: Any, noise: Tensor, steps: int, committed: Tensor | None = None) -> Tensor:
     """Actions float32 (B, R, A), normalised, by Euler steps from t = 1 to 0 (arXiv 2410.24164, equation 3).
 
     Args:
@@ -133,9 +160,31 @@ def sample(model: FlowModel, cache: Any, noise: Tensor, steps: int) -> Tensor:
         cache: of B observations, made once.
         noise: float32 (B, R, A), where the steps begin.
         steps: of the same length.
+        committed: float32 (B, F, a), F < R, a <= A: the chunk begins with these rows, and the steps are guided to them
+            (real-time chunking, arXiv 2506.07339, equation 2, with the identity for the Jacobian as LeRobot has it).
     """
     actions = noise
     for step in range(steps):
-        time = noise.new_full((len(noise), 1), 1.0 - step / steps)
-        actions = actions - model.velocity(cache, actions[:, None], time)[:, 0] / steps
-    return actions
+        share = 1.0 - step / steps
+        time = noise.new_full((len(noise), 1), share)
+        velocity = model.velocity(cache, actions[:, None], time)[:, 0]
+        if committed is not None:
+            velocity = _guided(velocity, actions, share, committed)
+        actions = actions - velocity / steps
+    return actions if committed is None else _with_rows(actions, committed)
+
+
+def _guided(velocity: Tensor, actions: Tensor, time: float, committed: Tensor) -> Tensor:
+    """The velocity (B, R, A) at a time in (0, 1], turned to where it would end at the committed rows."""
+    rows, size = committed.shape[1:]
+    ends = (actions - time * velocity)[:, :rows, :size]
+    done = 1.0 - time
+    weight = min((time**2 + done**2) / (time * done), _LARGEST_GUIDANCE) if done > 0 else _LARGEST_GUIDANCE
+    return _with_rows(velocity, velocity[:, :rows, :size] - weight * (committed - ends))
+
+
+def _with_rows(values: Tensor, first: Tensor) -> Tensor:
+    """Values (B, R, A) with the corner (B, F, a) in their place."""
+    made = values.clone()
+    made[:, : first.shape[1], : first.shape[2]] = first
+    return made

@@ -20,7 +20,7 @@ from apo_vla.decoding.cuda_graphs import Function, GraphCache
 from apo_vla.decoding.static import Decoded
 from apo_vla.devices import check_device
 from apo_vla.lora.adapter import LoraSettings, Staged, reaches_features
-from apo_vla.model import DecodingModel, SeparateCameras, decoding_model, separate_cameras
+from apo_vla.model import DecodingModel, SeparateCameras, decoding_model, guided_model, separate_cameras
 from apo_vla.policy import Prepared, VlaPolicy
 from apo_vla.serving.feature_cache import FeatureCache
 from apo_vla.serving.preparation import set_up
@@ -94,9 +94,10 @@ class ServingPolicy:
 
     @property
     def capabilities(self) -> PolicyCapabilities:
-        """A model that decodes token by token continues given rows, and has entropies."""
+        """A model that decodes token by token continues given rows, and has entropies; a flow is guided to them."""
         decodes = decoding_model(self._policy.model) is not None
-        return PolicyCapabilities(committed_rows=decodes, entropies=decodes)
+        guided = guided_model(self._policy.model) is not None
+        return PolicyCapabilities(committed_rows=decodes or guided, entropies=decodes)
 
     def predict(
         self, observation: Observation, committed: np.ndarray | None = None, rows: int | None = None
@@ -105,7 +106,8 @@ class ServingPolicy:
 
         Args:
             observation: of the contract.
-            committed: float32 (n, A), contract units: rows that are decided already; the chunk begins with their bins.
+            committed: float32 (n, A), contract units: rows that are decided already; the chunk begins with them, or
+                with their bins.
             rows: length of the chunk, above n; None: what the model predicts.
 
         Raises:
@@ -236,9 +238,9 @@ class ServingPolicy:
         return tuple(function(*inputs)) if self._graphs is None else self._graphs(name, function, *inputs)
 
     def _whole(self, observation: Observation, committed: np.ndarray | None, rows: int | None) -> ActionChunk:
-        if committed is not None and len(committed):
-            raise ValueError("this model predicts whole chunks; it cannot be given actions to begin with")
-        chunk = self._policy.predict(observation)
+        if committed is not None and rows is not None and len(committed) >= rows:
+            raise ValueError(f"{len(committed)} committed rows must be fewer than the {rows} of the chunk")
+        chunk = self._policy.predict(observation, committed)
         if rows is None or rows >= len(chunk.values):
             return chunk
         values, log_probs = chunk.values[:rows], chunk.log_probs[:rows]

@@ -7,37 +7,9 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from apo_core.errors import CheckpointError, ConfigError
-from apo_vla.families.pi0_fast.checkpoint import camera_faults, camera_features, camera_notes
 from apo_vla.families.pi0_fast.deployment import Pi0FastDeployment
+from apo_vla.lerobot.config_file import camera_notes
 from apo_vla.loading import load_checkpoint
-
-SETTINGS = {
-    "input_features": {
-        "front": {"type": "VISUAL"},
-        "state": {"type": "STATE"},
-        "x.empty_camera_0": {"type": "VISUAL"},
-        "wrist": {"type": "VISUAL"},
-    }
-}
-
-
-def test_cameras_are_the_visual_features_in_their_order():
-    assert camera_features(SETTINGS) == ["front", "wrist"]
-    assert camera_features({}) == camera_features({"input_features": ["front"]}) == []
-
-
-@pytest.mark.parametrize(
-    ("cameras", "fault"),
-    [((), "cameras is empty"), (("a", "b", "c"), "are 3, the model takes 2"), (("a", "b"), ""), (("a",), "")],
-)
-def test_a_model_takes_at_least_one_and_at_most_its_cameras(cameras, fault):
-    faults = camera_faults(Pi0FastDeployment(cameras=cameras), SETTINGS)
-    assert fault in faults[0] if fault else faults == []
-
-
-def test_a_camera_of_the_training_that_is_missing_is_noted():
-    assert camera_notes(["a", "b"], SETTINGS) == []
-    assert camera_notes(["a"], SETTINGS)[0].endswith("stand for front; the model was also trained with wrist")
 
 
 @pytest.mark.parametrize("prefix", ["paligemma_with_expert.paligemma.", "model.paligemma_with_expert.paligemma."])
@@ -105,7 +77,7 @@ def test_a_missing_and_an_unexpected_tensor_are_named(pi0_copy):
         ("deployment.yaml", {"text_tokenizer": "t.json"}, "t.json: cannot be read"),
         ("deployment.yaml", {"adapter": "a"}, "adapter = 'a' cannot be used with pi0-FAST"),
         ("config.json", {"chunk_size": "x"}, "config.json: chunk_size = 'x' must be a whole number of at least 1"),
-        ("config.json", {"use_relative_actions": True}, "use_relative_actions is not supported"),
+        ("config.json", {"use_relative_actions": True}, "use_relative_actions = True is not supported, must be False"),
         ("policy_preprocessor.json", {"steps": []}, "has no step 'normalizer_processor'"),
     ],
 )

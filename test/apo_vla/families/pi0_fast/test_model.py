@@ -11,7 +11,7 @@ from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration
 from apo_core.errors import DecodeError, ObservationError
 from apo_core.types import Observation
 from apo_vla.families.pi0_fast.model import Pi0Fast
-from apo_vla.families.pi0_fast.processor import resize_by_pil, resize_with_padding
+from apo_vla.inputs.padding import resize_by_pil, resize_with_padding
 from apo_vla.lora.adapter import LoraSettings, lora_state
 from apo_vla.policy import VlaPolicy
 
@@ -182,7 +182,8 @@ def test_tokens_become_actions_in_contract_units(policy):
 
 def test_a_chunk_has_no_tokens_as_none_is_of_one_value(policy, monkeypatch):
     tokens = np.append(policy.config.fast.encode(np.full((2, 7), 0.5)), policy.config.bins - 1)
-    monkeypatch.setattr(policy, "generate", lambda batch: (tokens[None], np.full((1, len(tokens)), -1.0, np.float32)))
+    answer = tokens[None], np.full((1, len(tokens)), -1.0, np.float32)
+    monkeypatch.setattr(policy, "generate", lambda batch, committed: answer)
     chunk = policy.predict(seen())
     assert chunk.values.shape == (2, 7) and chunk.tokens is None
 

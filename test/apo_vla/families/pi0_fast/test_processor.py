@@ -4,8 +4,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from apo_core.errors import DecodeError, ObservationError
 from apo_vla.actions.codec import ActionCodec
-from apo_vla.families.pi0_fast.processor import BOS, PAD, Pi0FastProcessor, resize_by_pil, resize_with_padding
+from apo_vla.families.pi0_fast.processor import BOS, PAD, Pi0FastProcessor
 from apo_vla.inputs.camera_views import CameraViews
+from apo_vla.inputs.padding import resize_by_pil
 
 WORDS = ["<pad>", "<eos>", "<bos>", "<unk>", "Task:", "lift", "Lift", "the", "cube,", "State:", "0", "255;", "128"]
 
@@ -70,34 +71,9 @@ def test_tokens_without_an_end_are_no_action(make):
         make().actions(np.array([1, 2, 3, 4]))
 
 
-def stripes() -> np.ndarray:
-    y, x = np.mgrid[0:24, 0:40]
-    return np.stack([x * 83 * (y + 1) % 256, y * 61 * (x + 3) % 256, (x * y * 37) % 256], -1).astype(np.uint8)
-
-
-def test_openpi_resizes_as_its_client_does():
-    # values of openpi_client.image_tools.resize_with_pad, a byte v is 2 v / 255 - 1
-    found = np.rint((resize_by_pil(stripes(), 16).transpose(1, 2, 0) + 1) * 127.5).astype(int)
-    assert found.shape == (16, 16, 3) and int(found.sum()) == 51074
-    assert found[3, :3].tolist() == [[108, 118, 40], [178, 97, 90], [165, 90, 93]]
-    assert found[8, 5].tolist() == [95, 117, 85] and found[11, 15].tolist() == [145, 111, 132]
-    assert not found[:3].any() and not found[12:].any()
-
-
-def test_openpi_leaves_an_image_of_the_right_size_as_it_is():
-    image = np.ascontiguousarray(stripes()[:16, :16])
-    np.testing.assert_allclose((resize_by_pil(image, 16) + 1) * 127.5, image.transpose(2, 0, 1), atol=1e-4)
-
-
 def test_a_processor_of_openpi_takes_its_filter_and_black_images(make):
     views = {"front": np.tile(np.array([0, 255], np.uint8)[:, None, None], (16, 32, 3))}
     alone, openpi = make().images(views, None), make(openpi=True, black=(1, 0)).images(views, None)
     assert alone.shape == (1, 3, 8, 8) and openpi.shape == (3, 3, 8, 8)
     assert (openpi[:2] == -1).all()
     np.testing.assert_array_equal(openpi[2], resize_by_pil(views["front"], 8))
-
-
-def test_a_wide_image_is_padded_above_and_below():
-    found = resize_with_padding(np.full((8, 16, 3), 255, np.uint8), 16)
-    assert found.shape == (3, 16, 16)
-    assert (found[:, 4:12] == 1.0).all() and (found[:, :4] == -1.0).all() and (found[:, 12:] == -1.0).all()

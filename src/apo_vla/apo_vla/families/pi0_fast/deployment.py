@@ -5,28 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apo_core.config.parameters import parameter
-from apo_vla.checkpoints.deployment import Deployment
+from apo_vla.lerobot.deployment import LeRobotDeployment
 
 _OPENPI_IMAGES = 3  # that openpi's pi0-FAST takes; where a robot has fewer cameras, the others are black
+_OPENPI_TINY = 1e-6  # that openpi adds to every range, and to a deviation
 _DROID_BLACK = 1  # place of the black image between the two cameras of DROID
 
 
 @dataclass(frozen=True)
-class Pi0FastDeployment(Deployment):
-    """See `Deployment`; what only pi0-FAST's checkpoints leave open. `chunk` is 1 or the checkpoint's own."""
+class Pi0FastDeployment(LeRobotDeployment):
+    """See `LeRobotDeployment`; what only pi0-FAST's checkpoints leave open."""
 
     conventions: str = parameter(
         "lerobot",
         "of a pi0-FAST checkpoint; openpi_droid has the black image between the two cameras, openpi behind them",
         choices=("lerobot", "openpi", "openpi_droid"),
     )
-    text_tokenizer: str = parameter("tokenizer.json", "pi0-FAST: file of PaliGemma's tokenizer, or a folder with it")
     action_tokenizer: str = parameter("action_tokenizer", "pi0-FAST: folder of the FAST tokenizer")
 
     @property
     def openpi(self) -> bool:
         """Whether openpi's conventions hold, not LeRobot's."""
         return self.conventions != "lerobot"
+
+    @property
+    def widening(self) -> float:
+        """What is added to the ranges of the statistics."""
+        return _OPENPI_TINY if self.openpi else 0.0
 
     @property
     def black_places(self) -> tuple[int, ...]:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
-from PIL import Image
 from tokenizers import Tokenizer
-from torch.nn import functional as F
 
 from apo_core.errors import DecodeError, ObservationError
 from apo_vla.actions.fast_tokenizer import FastTokenizer
 from apo_vla.inputs.camera_views import CameraViews
-from apo_vla.inputs.image_processing import ColourJitter, change_colours, checked_image
+from apo_vla.inputs.padding import resize_by_pil, resize_with_padding
 from apo_vla.model import Statistics
 
 PAD, BOS = 0, 2  # PaliGemma's
@@ -94,49 +91,3 @@ class Pi0FastProcessor:
     def row_log_probs(self, log_probs: np.ndarray) -> np.ndarray:
         """(L,) -> float32 (chunk,): FAST tokens belong to no row, so each has an equal share."""
         return np.full(self._chunk, log_probs.sum() / self._chunk, np.float32)
-
-
-def resize_with_padding(image: np.ndarray, size: int, rng: np.random.Generator | None = None) -> np.ndarray:
-    """An image resized without distortion, centred on black, as LeRobot does.
-
-    Args:
-        image: uint8 (H, W, 3) rgb, or (H, W, 1) grey.
-        size: pixels a side of the result.
-        rng: in training, where a colour change is drawn from.
-
-    Returns:
-        float32 (3, size, size) in -1..1.
-
-    Raises:
-        ObservationError: another shape or type.
-    """
-    image = checked_image(image)
-    if rng is not None:
-        image = change_colours(image, ColourJitter(), rng)
-    values = torch.from_numpy(image.astype(np.float32) / np.float32(255)).permute(2, 0, 1)[None]
-    height, width = _fitting(image, size)
-    if (height, width) != image.shape[:2]:
-        values = F.interpolate(values, (height, width), mode="bilinear", align_corners=False).clamp(0, 1)
-    top, left = (size - height) // 2, (size - width) // 2
-    values = F.pad(values, (left, size - width - left, top, size - height - top))
-    return (values[0] * 2 - 1).numpy()
-
-
-def resize_by_pil(image: np.ndarray, size: int, rng: np.random.Generator | None = None) -> np.ndarray:
-    """See `resize_with_padding`; as openpi does, by PIL's bilinear filter, which averages over what it shrinks."""
-    image = checked_image(image)
-    if rng is not None:
-        image = change_colours(image, ColourJitter(), rng)
-    height, width = _fitting(image, size)
-    if (height, width) != image.shape[:2]:
-        image = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
-    top, left = (size - height) // 2, (size - width) // 2
-    padded = np.zeros((size, size, 3), np.uint8)
-    padded[top : top + height, left : left + width] = image
-    return padded.transpose(2, 0, 1).astype(np.float32) / np.float32(255) * 2 - 1
-
-
-def _fitting(image: np.ndarray, size: int) -> tuple[int, int]:
-    """Height and width of an image (H, W, C) that fits a square."""
-    ratio = max(image.shape[0], image.shape[1]) / size
-    return int(image.shape[0] / ratio), int(image.shape[1] / ratio)

@@ -7,7 +7,6 @@ token for each row of the chunk, which sees the prefix and the other rows. Its v
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -24,13 +23,12 @@ from apo_vla.decoding.prefix_cache import PrefixCache, cache_prefix, expert_stat
 from apo_vla.families.small_vla.encoders import ImageEncoder
 from apo_vla.families.small_vla.processor import SmallFlowProcessor
 from apo_vla.families.small_vla.shape import SmallShape
-from apo_vla.likelihood.flow import FlowLikelihood, sample
+from apo_vla.likelihood.flow import FlowLikelihood, embed_time, sample
 from apo_vla.likelihood.settings import LikelihoodSettings
 from apo_vla.likelihood.types import ActionLikelihood
 from apo_vla.model import ModelCapabilities, Statistics
 
 FAMILY = "apo_small_flow"
-_LEAST_PERIOD, _LARGEST_PERIOD = 4e-3, 4.0  # of the time's embedding, as in pi0
 _NOISE_SEED = 0
 
 
@@ -56,7 +54,7 @@ class SmallFlow(nn.Module):
     one mode.
     """
 
-    capabilities = ModelCapabilities(separate_cameras=True)
+    capabilities = ModelCapabilities(separate_cameras=True, takes_rows=True)
     lora_scope = ("language_model.", "action_expert.")
     classes: ActionClasses | None = None
 
@@ -72,9 +70,7 @@ class SmallFlow(nn.Module):
         self.action_in = nn.Linear(a, d)
         self.time_in, self.time_out = nn.Linear(2 * d, d), nn.Linear(d, d)
         self.action_out = nn.Linear(d, a)
-        periods = torch.logspace(math.log10(_LEAST_PERIOD), math.log10(_LARGEST_PERIOD), d // 2)
         noise = torch.randn(config.chunk, a, generator=torch.Generator().manual_seed(_NOISE_SEED))
-        self.register_buffer("_periods", periods, persistent=False)
         self.register_buffer("_noise", noise, persistent=False)
 
     def make_processor(self, tokenizer: Tokenizer, statistics: Statistics) -> SmallFlowProcessor:
@@ -104,21 +100,26 @@ class SmallFlow(nn.Module):
     def prefix_cache(self, features: Tensor, prompt_ids: Tensor, checkpointing: bool = False) -> PrefixCache:
         """What the velocity depends on of B observations; see `FlowModel`."""
         prefix = torch.cat([features, self.language_model.embed_tokens(prompt_ids)], dim=1)
-        return cache_prefix(self.language_model, prefix, checkpointing)
+        return cache_prefix(self.language_model, prefix, checkpointing=checkpointing)
 
     def velocity(self, cache: PrefixCache, noisy: Tensor, time: Tensor) -> Tensor:
         """See `FlowModel`; (B, D, R, A)."""
-        angles = time[..., None] * (2 * math.pi / self._periods)
-        embedded = torch.cat([angles.sin(), angles.cos()], dim=-1)[:, :, None].expand(-1, -1, noisy.shape[2], -1)
+        embedded = embed_time(time, self.config.hidden)[:, :, None].expand(-1, -1, noisy.shape[2], -1)
         tokens = torch.cat([self.action_in(noisy), embedded], dim=-1)
         tokens = self.time_out(F.silu(self.time_in(tokens)))
         return self.action_out(expert_states(self.action_expert, cache, tokens))
 
-    def generate(self, features: Tensor, prompt_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised actions float32 (B, chunk * A) in [-1, 1], and zeros: a flow has no log-probability of them."""
+    def generate(self, features: Tensor, prompt_ids: Tensor, committed: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Normalised actions float32 (B, chunk * A) in [-1, 1], and zeros: a flow has no log-probability of them.
+
+        Args:
+            features, prompt_ids: of B observations.
+            committed: see `GuidedModel`.
+        """
         with torch.no_grad():
             noise = self._noise.expand(len(features), -1, -1)
-            values = sample(self, self.prefix_cache(features, prompt_ids), noise, self.config.flow_steps)
+            cache = self.prefix_cache(features, prompt_ids)
+            values = sample(self, cache, noise, self.config.flow_steps, committed)
         values = values.float().clamp(-1, 1).flatten(1)
         return values, torch.zeros_like(values)
 
