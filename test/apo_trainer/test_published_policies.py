@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import published_checkpoints as published
+import published_flows
 import pytest
 import torch
 
@@ -61,7 +62,19 @@ def pi0_fast(folder: Path, contract_sha256: str) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("make", [openvla, discrete_oft, continuous_oft, pi0_fast])
+def flow(kind: str):
+    def make(folder: Path, contract_sha256: str) -> Path:
+        settings = {"state_size": 7, "cameras": ["front"], "state": ["ee_pose"], "contract_sha256": contract_sha256}
+        return getattr(published_flows, f"make_{kind}")(folder, **settings)
+
+    make.__name__ = kind
+    return make
+
+
+FLOWS = [flow("smolvla"), flow("pi0"), flow("pi05")]
+
+
+@pytest.mark.parametrize("make", [openvla, discrete_oft, continuous_oft, pi0_fast, *FLOWS])
 def test_the_adapter_learns_and_nothing_else_changes(make_trainer, contract, tmp_path, make):
     trainer = make_trainer(make(tmp_path / "policy", contract.sha256))
     before = {name: value.clone() for name, value in trainer.policy.model.named_parameters()}

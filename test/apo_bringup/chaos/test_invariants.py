@@ -14,6 +14,7 @@ from apo_bringup.chaos.events import (
     Estop,
     Event,
     ForeignPose,
+    LineDelay,
     Now,
     Operator,
     Pose,
@@ -250,6 +251,16 @@ def test_policy_while_the_operator_moves_is_reported():
     moves = [event for n in range(5, 9) for event in (*inputs(n, acts=True), command(n))]
     # the arbiter knows it from tick 5 on; more than 100 ms later is tick 8
     assert violations(stream(range(1, 5)) + moves) == ["operator_first"]
+
+
+def test_what_a_delaying_line_keeps_back_the_arbiter_cannot_know():
+    known = AHEAD + 4 * PERIOD
+    moves = [event for n in range(5, 30) for event in (*inputs(n, acts=True), command(n, operator=known))]
+    slow = LineDelay(START + 4 * PERIOD + 1, 0.48)
+    # more than 780 ms after the first motion is tick 21
+    assert violations([*stream(range(1, 5)), slow, *moves]) == ["operator_first"] * 9
+    ended = [*moves[:60], LineDelay(moves[60].t, 0.0), *moves[60:]]
+    assert len(violations([*stream(range(1, 5)), slow, *ended])) == 10
 
 
 def test_what_has_not_reached_the_arbiter_soon_is_reported():

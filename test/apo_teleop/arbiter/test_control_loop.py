@@ -118,6 +118,40 @@ def test_a_device_that_is_published_is_waited_for():
     assert loop.on_timer(now + PERIOD, now + PERIOD).source is ControlSource.POLICY
 
 
+def test_a_silent_device_stops_the_policy_as_long_as_its_node_publishes():
+    now = 1000 * MS
+    loop = ready(now, operator_stale_s=0.3, policy_silent_s=10.0)
+    loop.on_operator_publishers(1)
+    operator(loop, now, now)
+
+    def decide(after_ms):
+        later = now + after_ms * MS
+        loop.on_pose(Header(later), POSITION, UPRIGHT, later)
+        loop.on_chunk(Header(later), chunk(later), "", later)
+        return loop.on_timer(later, later)
+
+    assert decide(300).source is ControlSource.POLICY
+    decision = decide(350)
+    assert (decision.source, decision.reason, decision.latched) == (ControlSource.HOLD, "operator_silent", False)
+    assert decision.detail == "0.350 s silent"
+    loop.on_operator_publishers(0)  # the node has gone, and its device with it
+    assert decide(400).source is ControlSource.POLICY
+    loop.on_operator_publishers(1)
+    operator(loop, now + 450 * MS, now + 450 * MS)
+    assert decide(500).source is ControlSource.POLICY
+
+
+def test_a_device_that_is_not_connected_may_be_silent():
+    now = 1000 * MS
+    loop = ready(now, operator_stale_s=0.3, policy_silent_s=10.0)
+    loop.on_operator_publishers(1)
+    operator(loop, now, now, connected=False)
+    later = now + 400 * MS
+    loop.on_pose(Header(later), POSITION, UPRIGHT, later)
+    loop.on_chunk(Header(later), chunk(later), "", later)
+    assert loop.on_timer(later, later).source is ControlSource.POLICY
+
+
 def test_a_late_timer_counts_missed_ticks():
     loop = make()
     loop.on_timer(0, 0)

@@ -92,7 +92,13 @@ def pi0_shapes(adaptive: bool) -> dict[str, tuple[int, ...]]:
     return names | _linears("", linears)
 
 
-def make_smolvla(folder: Path, statistics: bool = True, settings: dict[str, Any] | None = None, **deployment) -> Path:
+def make_smolvla(
+    folder: Path,
+    statistics: bool = True,
+    settings: dict[str, Any] | None = None,
+    state_size: int = STATE,
+    **deployment,
+) -> Path:
     """A folder as lerobot/smolvla_libero, with a deployment.yaml beside it; without statistics as a base model."""
     side = int(TOWER["patches"] ** 0.5) * TOWER["patch"]
     config = {
@@ -113,26 +119,38 @@ def make_smolvla(folder: Path, statistics: bool = True, settings: dict[str, Any]
     )
 
 
-def make_pi0(folder: Path, statistics: bool = True, settings: dict[str, Any] | None = None, **deployment) -> Path:
+def make_pi0(
+    folder: Path,
+    statistics: bool = True,
+    settings: dict[str, Any] | None = None,
+    state_size: int = STATE,
+    **deployment,
+) -> Path:
     """A folder as lerobot/pi0_libero."""
     config = {"type": "pi0", "num_inference_steps": 10, "tokenizer_max_length": 48, "image_resolution": [28, 28]}
     modes = {"VISUAL": "IDENTITY", "STATE": "MEAN_STD", "ACTION": "MEAN_STD"}
-    shapes = pi0_shapes(adaptive=False)
-    return _write(folder, shapes, config | (settings or {}), modes, gemma_tokenizer(), statistics, deployment)
+    shapes, numbers = pi0_shapes(adaptive=False), data_set_statistics(state_size) if statistics else {}
+    return _write(folder, shapes, config | (settings or {}), modes, gemma_tokenizer(), numbers, deployment)
 
 
-def make_pi05(folder: Path, statistics: bool = True, settings: dict[str, Any] | None = None, **deployment) -> Path:
+def make_pi05(
+    folder: Path,
+    statistics: bool = True,
+    settings: dict[str, Any] | None = None,
+    state_size: int = STATE,
+    **deployment,
+) -> Path:
     """A folder as lerobot/pi05_libero; without statistics as lerobot/pi05_base."""
     config = {"type": "pi05", "num_inference_steps": 10, "tokenizer_max_length": 200, "image_resolution": [28, 28]}
     modes = {"VISUAL": "IDENTITY", "STATE": "QUANTILES", "ACTION": "QUANTILES"}
-    shapes = pi0_shapes(adaptive=True)
-    return _write(folder, shapes, config | (settings or {}), modes, gemma_tokenizer(), statistics, deployment)
+    shapes, numbers = pi0_shapes(adaptive=True), data_set_statistics(state_size) if statistics else {}
+    return _write(folder, shapes, config | (settings or {}), modes, gemma_tokenizer(), numbers, deployment)
 
 
-def data_set_statistics() -> dict[str, dict[str, list[float]]]:
+def data_set_statistics(state_size: int = STATE) -> dict[str, dict[str, list[float]]]:
     """Content of a LeRobot data set's meta/stats.json."""
     action, proprio = NORM_STATS["bridge_orig"]["action"], OFT_STATISTICS["libero_spatial_no_noops"]["proprio"]
-    state = {name: proprio[name][:STATE] for name in _STATISTICS}
+    state = {name: proprio[name][:state_size] for name in _STATISTICS}
     return {"action": {name: action[name] for name in _STATISTICS}, "observation.state": state}
 
 
@@ -142,7 +160,7 @@ def _write(
     config: dict[str, Any],
     modes: dict[str, str],
     tokenizer: Tokenizer,
-    statistics: bool,
+    statistics: dict[str, dict[str, list[float]]],
     deployment: dict[str, Any],
 ) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
@@ -163,9 +181,7 @@ def _write(
     if statistics:
         step["state_file"] = "policy_preprocessor_step_5_normalizer_processor.safetensors"
         numbers = {
-            f"{key}.{name}": torch.tensor(values)
-            for key, part in data_set_statistics().items()
-            for name, values in part.items()
+            f"{key}.{name}": torch.tensor(values) for key, part in statistics.items() for name, values in part.items()
         }
         save_file(numbers, folder / step["state_file"])
     steps = [{"registry_name": "to_batch_processor", "config": {}}, step]

@@ -108,6 +108,13 @@ class Now(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class LineDelay(Event):
+    """From now on the line of the arbiter's machine delays what passes it by at most so much."""
+
+    s: float
+
+
+@dataclass(frozen=True, slots=True)
 class News(Event):
     """Anything else, for the runner."""
 

@@ -14,7 +14,7 @@ from typing import Protocol
 from apo_bringup.chaos import hostile_files
 from apo_bringup.chaos.machine.disk import Disk
 from apo_bringup.chaos.machine.network import Network
-from apo_bringup.chaos.machine.switch import Line
+from apo_bringup.chaos.machine.switch import JITTER, Line
 from apo_bringup.chaos.schedule import PlannedFault
 from apo_bringup.chaos.stack_runner import StackRunner
 
@@ -161,6 +161,11 @@ class DiskFault:
     def undo(self) -> None:
         if self._disk is not None:
             self._disk.undo()
+
+
+def largest_delay_s(style: str) -> float:
+    """Of a delaying line of this style, its jitter included."""
+    return float(style) / 1000 * (1 + JITTER)
 
 
 class NetworkFault:

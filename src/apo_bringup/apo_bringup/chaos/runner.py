@@ -10,17 +10,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from apo_bringup.chaos.events import (
+    NANOSECONDS,
     Arbiter,
     Command,
     Event,
     InOrder,
+    LineDelay,
     News,
     Now,
     RobotTwist,
     Starved,
     StopRequests,
 )
-from apo_bringup.chaos.faults import Surroundings, make_fault
+from apo_bringup.chaos.faults import Surroundings, largest_delay_s, make_fault
 from apo_bringup.chaos.file_checks import Observed, check_episode, check_store
 from apo_bringup.chaos.health import Health
 from apo_bringup.chaos.invariants import Invariants, Violation
@@ -149,8 +151,10 @@ class Runner:
         self._record.faults.append(record)
         fault = make_fault(planned, self._around)
         self._sampler.halted = planned.target == "arbiter" and planned.kind in ("kill", "stop")
+        line_s = largest_delay_s(planned.style) if (planned.kind, planned.target) == ("delay", "arbiter") else 0.0
         try:
             try:
+                self._judge(LineDelay(time.time_ns(), line_s))
                 fault.apply()
                 record.applied = True
             except (LookupError, OSError) as error:
@@ -160,6 +164,7 @@ class Runner:
             fault.undo()
             self._sampler.halted = False
         ended_ns = time.time_ns()
+        self._judge(LineDelay(ended_ns + round(line_s * NANOSECONDS), 0.0))  # what was sent before is still on its way
         record.recovery_s = self._wait_for_loop(ended_ns, self._recovery_s, record)
         if record.recovery_s is None and (self._stop() or self._around.stack.ended):
             return False

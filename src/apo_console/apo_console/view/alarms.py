@@ -34,6 +34,7 @@ REMEDIES: dict[str, tuple[str, str]] = {
     "operator_not_at_rest": ("The operator's device is deflected.", "Let go of it once."),
     "operator_late": ("The operator's sample of this tick is late.", ""),
     "operator_unknown": ("Waits for a first sample of the operator's device.", ""),
+    "operator_silent": ("The operator's device has fallen silent.", "Check the device and the line to it."),
     "operator_absent": ("No operator's device is connected.", "Connect it, or take the lease in Drive."),
     "operator_unused": ("Nobody has used the operator's device yet.", "Move it, or press a button of it once."),
     "adapter_unknown": ("The policy's adapter is not announced.", "Wait, or restart the policy node."),

@@ -159,6 +159,7 @@ class ControlLoop:
         """Real time: decides now."""
         self._cadence.tick(steady_ns)
         self._inputs.operator_expected = self._expects_operator(steady_ns)
+        self._inputs.operator_published = self._operator_publishers > 0
         return self._step(now_ns, steady_ns, self._estop.held(steady_ns))
 
     def stop(self, now_ns: int, steady_ns: int) -> Decision:

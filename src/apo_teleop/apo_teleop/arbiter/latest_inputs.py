@@ -25,6 +25,7 @@ class LatestInputs:
         self.adapters: frozenset[int] = frozenset()  # versions the policy node has announced
         self.duplicate = ""  # topic with more than one publisher
         self.operator_expected = False  # a first sample of the operator may be on its way
+        self.operator_published = False  # a node publishes them
         self.output_fault = ""  # why the output to the robot cannot compute motion
         self.output_share = 1.0  # of the newest command's speed that the arm's own limits have left
 
@@ -51,6 +52,7 @@ class LatestInputs:
             estop=estop,
             duplicate=self.duplicate,
             operator_expected=self.operator_expected,
+            operator_published=self.operator_published,
             output_fault=self.output_fault,
             output_share=self.output_share,
             late=late,

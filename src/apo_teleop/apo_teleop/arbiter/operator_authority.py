@@ -91,6 +91,8 @@ class OperatorAuthority:
             found[Reason.DEVICE_LOST] = ""
         if self.in_control and quiet_ns > self._stale_ns:
             found[Reason.OPERATOR_STALE] = seconds(quiet_ns, "silent")
+        if connected and not self.in_control and quiet_ns > self._stale_ns and inputs.operator_published:
+            found[Reason.OPERATOR_SILENT] = seconds(quiet_ns, "silent")  # somebody may be moving the device
         if sample is None or not self._is_there(sample, inputs.steady_ns):
             if self._required:
                 found[Reason.OPERATOR_ABSENT] = ""

@@ -84,6 +84,11 @@ TRANSITIONS: tuple[Transition, ...] = (
         "passed",
     ),
     Transition(
+        Reason.OPERATOR_SILENT,
+        _HOLD,
+        "a connected device whose node still publishes has sent nothing for operator_stale_s: it may be in motion",
+    ),
+    Transition(
         Reason.STANDBY_OPERATOR_INVALID,
         _HOLD,
         "an operator not in control sends values of wrong length, not finite or in another frame",

@@ -51,6 +51,7 @@ class Reason(enum.StrEnum):
     OPERATOR_NOT_AT_REST = "operator_not_at_rest"
     OPERATOR_LATE = "operator_late"
     OPERATOR_UNKNOWN = "operator_unknown"
+    OPERATOR_SILENT = "operator_silent"
     OPERATOR_ABSENT = "operator_absent"
     OPERATOR_UNUSED = "operator_unused"
     ADAPTER_UNKNOWN = "adapter_unknown"
@@ -124,6 +125,7 @@ class ArbiterInputs:
     estop: bool = False  # a publisher on the emergency stop topic requests a stop now
     duplicate: str = ""  # topic with more than one publisher
     operator_expected: bool = False  # no sample of a device has come yet, but one may be on its way
+    operator_published: bool = False  # a node publishes samples of a device
     output_fault: str = ""  # why the output to the robot cannot compute motion
     output_share: float = 1.0  # of the newest command's speed that the arm's own limits have left, 0..1
     late: tuple[str, ...] = ()  # lockstep: no answer at the deadline from: policy, operator

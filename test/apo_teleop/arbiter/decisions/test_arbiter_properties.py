@@ -235,7 +235,7 @@ class FaultySession:
         self.now = self.steady = START
         self.rows = np.zeros((4, 7), np.float32)
         self.loop.on_adapter((1,), self.steady)
-        self.driving = False  # the operator
+        self.driving = self.is_silent = False  # the operator
         self.executed = np.zeros(7)
         self.decided: list = []  # (decision, its inputs) of the tick
 
@@ -271,6 +271,8 @@ class FaultySession:
         if self.chance(0.02):
             self.note(loop.on_estop(self.chance(0.5), self.now, self.steady))
         loop.on_duplicate("ee_pose" if self.chance(0.02) else "")
+        if self.chance(0.1):
+            loop.on_operator_publishers(self.random.randint(0, 1))
         if not self.chance(0.04):
             self.measure()
         if not self.chance(0.04):
@@ -278,7 +280,8 @@ class FaultySession:
             self.note(self.observe())
         if not self.chance(0.05):
             self.note(self.answer())
-        if not self.chance(0.05):
+        self.is_silent ^= self.chance(0.05)
+        if not self.is_silent:
             self.note(self.operate())
         wait_ns = 0 if not self.config.lockstep else round(self.config.lockstep_deadline_s * 1e9)
         self.note(loop.on_timer(self.now, self.steady + wait_ns))

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from apo_core.system.scheduling import raise_priority
 
 PRIORITY = 30  # of SCHED_FIFO; above the nodes, as the hardware of a network is
+JITTER = 0.2  # of a delay, at most
 _FRAME = 65536
 _QUEUE = 20_000  # frames that wait for their time; a switch drops what is more
 _BURST = 64  # frames of one device before the next has its turn
@@ -32,7 +33,7 @@ class Line:
     """State of the line of one machine, in both directions."""
 
     loss: float = 0.0  # share of frames
-    delay_s: float = 0.0  # with as much again of jitter at most a fifth
+    delay_s: float = 0.0  # and at most the share JITTER of it again
     cut: bool = False
 
 
@@ -65,7 +66,7 @@ class Switch:
             if any(line.cut or (line.loss and self._rng.random() < line.loss) for line in lines):
                 self.dropped += 1
                 continue
-            delay_s = sum(line.delay_s * self._rng.uniform(1.0, 1.2) for line in lines if line.delay_s)
+            delay_s = sum(line.delay_s * self._rng.uniform(1.0, 1.0 + JITTER) for line in lines if line.delay_s)
             if not delay_s:
                 self._send(other, frame)
             elif len(self._waiting) < _QUEUE:
