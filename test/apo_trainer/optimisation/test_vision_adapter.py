@@ -44,6 +44,7 @@ def test_a_training_step_reaches_the_vision_whose_features_are_not_kept(trainer_
     assert inputs.features is None and inputs.images.shape == (1, 3, 16, 16) and inputs.state.shape == (7,)
     (metrics,) = trainer.steps()
     assert np.isfinite(metrics.loss) and metrics.grad_norm > 0
+    assert "the adapter reaches layers before the language model: no features are kept" in trainer.notes
     changed = {name for name, value in trainer.adapter().items() if "lora_B" in name and value.any()}
     for part in ("image_encoders.0.stages.0", "image_encoders.0.project", "state_projector.2", "language_model"):
         assert any(f".{part}" in name for name in changed), part

@@ -104,3 +104,11 @@ def test_the_hash_changes_with_any_file(folder):
     with_other = WeightFiles(folder).sha256([other])
     other.write_text("two")
     assert len({before, with_other, WeightFiles(folder).sha256([other])}) == 3
+
+
+def test_chosen_parameters_stay_float32_whatever_the_precision(folder):
+    filled = model()
+    files = WeightFiles(folder)
+    files.fill(filled, "cpu", torch.bfloat16, without_spare, stays_float32=lambda name: name == "1.weight")
+    types = {name: value.dtype for name, value in filled.named_parameters()}
+    assert types == {"0.weight": torch.bfloat16, "0.bias": torch.bfloat16, "1.weight": torch.float32}

@@ -60,7 +60,7 @@ def test_state_and_actions_must_be_those_of_the_statistics(flow_copy):
 
 
 @pytest.mark.parametrize("kind", ["smolvla", "pi05"])
-def test_a_base_model_without_statistics_is_rejected_until_it_is_bound_to_some(tmp_path, kind):
+def test_a_base_model_is_rejected_until_it_is_bound_to_statistics(tmp_path, kind):
     folder = getattr(published_flows, f"make_{kind}")(tmp_path / kind, statistics=False)
     with pytest.raises(CheckpointError, match=r"statistics \['action.*are missing; there are: none. Without them"):
         load_checkpoint(folder)

@@ -1,5 +1,8 @@
 """SmolVLA, pi0 and pi0.5: what they see, what padding changes, chunks that begin with given rows."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -149,3 +152,28 @@ def test_bad_observations_are_rejected(policy):
         policy.predict(Observation(7, wrong.images, {"ee_pose": POSE}, "lift"))
     with pytest.raises(ObservationError, match="wrist"):
         policy.predict(Observation(7, {"agentview": wrong.images["agentview"]}, wrong.state, "lift"))
+
+
+def patterns() -> list[tuple[str, str]]:
+    """(family, `lora_targets`) of docs/reference/checkpoints.md."""
+    lines = (Path(__file__).parents[3] / "docs" / "reference" / "checkpoints.md").read_text().splitlines()
+    rows = [re.fullmatch(r"\| ([^|]+) \| [^|]+ \| `'(.+)'` \|", line) for line in lines]
+    return [(row[1], row[2].replace("\\|", "|")) for row in rows if row]
+
+
+def test_the_documented_patterns_choose_layers(flow_folder, pi0_folder, openvla_folder):
+    folders = {"SmolVLA": "smolvla", "pi0": "pi0", "pi0.5": "pi05"}
+    tried = 0
+    for families, pattern in patterns():
+        for family in families.split(", "):
+            if family in folders:
+                folder = flow_folder(folders[family])
+            else:
+                folder = {"OpenVLA": openvla_folder, "pi0-FAST": pi0_folder}[family]
+            model = VlaPolicy.load(folder, lora=LoraSettings(rank=1, targets=pattern)).model
+            names = {name.split(".lora_")[0] for name in lora_parameters(model)}
+            assert any("expert" in name or "language_model" in name for name in names)
+            early = r".*(vision|projector|connector).*" + ("|state_proj" if family == "SmolVLA" else "")
+            assert reaches_features(model) == any(re.fullmatch(early, name) for name in names)
+            tried += 1
+    assert tried == 9

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from apo_vla.actions.codec import ActionCodec
-from apo_vla.likelihood.flow import FlowLikelihood, draws, sample
+from apo_vla.likelihood.flow import FlowLikelihood, draws, embed_time, sample
 from apo_vla.likelihood.settings import LikelihoodSettings
 from apo_vla.likelihood.types import Others, Pass, Targets
 
@@ -109,3 +109,55 @@ def test_sampling_ends_in_the_action_with_any_number_of_steps():
 def test_its_name_holds_what_scores_depend_on():
     names = {likelihood(**change).name for change in ({}, {"flow_draws": 8}, {"flow_scale": 1.0})}
     assert len(names) == 3
+
+
+class Padded(Straight):
+    """Straight in the codec's two numbers of a row, wild in the two that pad them."""
+
+    def velocity(self, cache, noisy, time):
+        assert noisy.shape[-1] == 4
+        return torch.cat([super().velocity(cache, noisy[..., :2], time), 100 * noisy[..., 2:]], dim=-1)
+
+
+def test_numbers_that_pad_an_action_count_for_nothing():
+    settings = LikelihoodSettings(flow_draws=4, flow_scale=2.0)
+    wide = FlowLikelihood(CODEC, ROWS, settings, width=4)
+    found = wide.scores(Padded(), seen([ACTION]), targets([ACTION]))
+    assert found.logps.item() == pytest.approx(0.0, abs=1e-8)
+    assert found.l1.item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_an_edge_is_where_the_codec_clips():
+    wide = ActionCodec([-2.0, -1.0], [2.0, 1.0], [True, True], limit=10.0)
+    far = [10.0, 1.0, 3.0, 0.0, -10.0, 9.0]
+    settings = LikelihoodSettings(flow_draws=4, flow_scale=2.0)
+    found = FlowLikelihood(wide, ROWS, settings).scores(Straight(), seen([far]), targets([far]))
+    assert found.edges.item() == pytest.approx(2 / 6)
+
+
+class Still:
+    """A flow without motion, which keeps what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def velocity(self, cache, noisy, time):
+        self.asked.append(noisy[0, 0].clone())
+        return torch.zeros_like(noisy)
+
+
+def test_steps_are_guided_to_the_rows_that_are_committed():
+    model, committed = Still(), torch.tensor([[[1.0]]])
+    found = sample(model, None, torch.zeros(1, 2, 2), 4, committed)
+    # weights at t = 1, 0.75, 0.5, 0.25: 10, 10 / 3, 2, 10 / 3, each of a quarter of a second
+    steps = [asked[0, 0].item() for asked in model.asked]
+    assert steps == pytest.approx([0.0, 2.5, 1.25, 1.125])
+    assert found.tolist() == [[[1.0, 0.0], [0.0, 0.0]]]
+    assert all(asked[1].tolist() == [0.0, 0.0] and asked[0, 1] == 0 for asked in model.asked)
+
+
+def test_times_are_sines_and_cosines_of_their_periods():
+    found = embed_time(torch.tensor([0.0, 0.001]), 4)
+    assert found[0].tolist() == [0.0, 0.0, 1.0, 1.0]
+    assert found[1].tolist() == pytest.approx([1.0, 0.0015708, 0.0, 0.9999988], abs=1e-6)
+    assert embed_time(torch.zeros(2, 3), 8).shape == (2, 3, 8)

@@ -114,9 +114,8 @@ def make_smolvla(
         "adapt_to_pi_aloha": False,
     }
     modes = {"VISUAL": "IDENTITY", "STATE": "MEAN_STD", "ACTION": "MEAN_STD"}
-    return _write(
-        folder, smolvla_shapes(), config | (settings or {}), modes, smollm_tokenizer(), statistics, deployment
-    )
+    shapes, numbers = smolvla_shapes(), data_set_statistics(state_size) if statistics else {}
+    return _write(folder, shapes, config | (settings or {}), modes, smollm_tokenizer(), numbers, deployment)
 
 
 def make_pi0(

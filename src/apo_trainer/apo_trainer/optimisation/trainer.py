@@ -38,7 +38,7 @@ from apo_trainer.optimisation.step_metrics import StepMetrics, step_metrics
 from apo_trainer.optimisation.training_stages import TrainingStages
 from apo_trainer.optimisation.update import Update
 from apo_trainer.optimisation.weight_mean import WeightMean
-from apo_vla.lora.adapter import LoraSettings, attach_lora, lora_parameters, lora_state, stage, swap
+from apo_vla.lora.adapter import LoraSettings, attach_lora, lora_parameters, lora_state, reaches_features, stage, swap
 from apo_vla.policy import VlaPolicy
 
 _PREFETCHED_BATCHES = 2  # read ahead by the workers
@@ -91,6 +91,8 @@ class Trainer:
         # the adapter that is trained
         self.settings = LoraSettings.of(config.lora, config.lora_dropout)
         attach_lora(policy.model, self.settings, config.seed)
+        if reaches_features(policy.model):
+            self._data_notes.append("the adapter reaches layers before the language model: no features are kept")
         self._named = lora_parameters(policy.model)
         self._parameters = list(self._named.values())
         self._optimizer = make_optimizer(self._named, config)

@@ -80,6 +80,7 @@ class Pi0(PaliGemmaFlow):
     """See `PaliGemmaFlow`."""
 
     takes_state, prompt_length = True, 48
+    lora_scope = (*PaliGemmaFlow.lora_scope, "state_proj")
 
     def __init__(self, config: LeRobotFlowConfig, paligemma: PaliGemmaConfig, expert: GemmaConfig):
         super().__init__(config, paligemma, expert)
