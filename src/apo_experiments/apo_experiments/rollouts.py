@@ -63,6 +63,7 @@ def evaluate_policy(
     progress: Callable[[list[RolloutResult]], None] | None = None,
     workers: int | None = None,
     adapter: Adapter | None = None,
+    stop: Callable[[list[RolloutResult]], bool] | None = None,
 ) -> list[RolloutResult]:
     """Runs one episode a seed with a checkpoint folder's policy; results by seed.
 
@@ -75,6 +76,7 @@ def evaluate_policy(
         progress: takes the results so far after every episode.
         workers: processes; up to 2 if None.
         adapter: what is swapped in; None measures the base policy.
+        stop: whether the results so far are enough; None: all seeds are run.
 
     Raises:
         CheckpointError, AdapterError, ConfigError, RuntimeError: from a worker, about checkpoint, adapter, contract or
@@ -86,6 +88,8 @@ def evaluate_policy(
             results.append(result)
             if progress is not None:
                 progress(results)
+            if stop is not None and stop(results):
+                break
     return results
 
 

@@ -37,10 +37,14 @@ def measured(monkeypatch, settings_seen):
     """Replaces the simulation: even seeds succeed, with an adapter all do. Keeps what was asked for."""
     calls = []
 
-    def evaluate(checkpoint, settings, seeds, progress, workers, adapter):
+    def evaluate(checkpoint, settings, seeds, progress, workers, adapter, stop):
         calls.append(adapter)
         settings_seen.append(settings)
-        results = [RolloutResult(seed, adapter is not None or seed % 2 == 0, 10) for seed in seeds]
+        results = []
+        for seed in seeds:
+            results.append(RolloutResult(seed, adapter is not None or seed % 2 == 0, 10))
+            if stop(results):
+                break
         progress(results)
         return results
 
@@ -350,3 +354,17 @@ def test_the_newest_run_that_recorded_something_is_the_default(tmp_path):
         os.utime(folder, (1000 - age, 1000 - age))
     assert compare.newest_run(tmp_path) == tmp_path / "new" / "episodes"
     assert compare.newest_run(tmp_path / "nothing") is None
+
+
+def test_a_method_is_measured_until_it_is_decided(arguments, measured):
+    assert compare.main([*arguments, "--methods", "bc", "--n", "40", "--until-decided"]) == 0
+    base, bc = results()["base"], results()["bc"]
+    # every other seed is a gain: the seventh decides, 2^8 / 8 (1 - 2^-8) > 20
+    assert (base["n"], bc["n"], bc["successes"]) == (40, 14, 14)
+    assert "bc: decided after 14 episodes" in Path("out/table.md").read_text()
+    assert json.loads(Path("out/compare.json").read_text())["settings"]["until_decided"] == 0.05
+
+
+def test_without_the_option_every_episode_is_measured(arguments, measured):
+    assert compare.main([*arguments, "--methods", "bc", "--n", "40"]) == 0
+    assert results()["bc"]["n"] == 40

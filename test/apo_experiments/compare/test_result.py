@@ -114,4 +114,13 @@ def test_the_base_policy_is_paired_with_every_training():
 def test_p_is_the_two_sided_binomial(gained, lost, p):
     test = PairedTest(100, gained, lost)
     assert test.p == pytest.approx(p, rel=1e-12)
-    assert test.as_dict() == {"pairs": 100, "gained": gained, "lost": lost, "p": test.p}
+    shown = test.as_dict()
+    assert shown.pop("log_e") == {"better": test.evidence.better, "worse": test.evidence.worse}
+    assert shown == {"pairs": 100, "gained": gained, "lost": lost, "p": test.p}
+
+
+def test_evidence_is_that_of_the_pairs_that_differ():
+    base, better = row("base", "+---------"), row("apo", "++++++++++")
+    assert paired(better, base).evidence.finding() == "better"
+    assert paired(base, better).evidence.finding() == "worse"
+    assert paired(row("apo", "+++-------"), base).evidence.finding() == "undecided"

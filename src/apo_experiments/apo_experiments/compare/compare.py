@@ -14,11 +14,12 @@ from typing import Any
 
 from apo_core.config.parameters import load, parameter_fields, parameter_values, parse_overrides
 from apo_core.errors import ApoError, ConfigError
+from apo_core.evidence import ALPHA, Finding
 from apo_core.system.shipped_files import shipped
 from apo_core.system.terminal import LiveLine
 from apo_episodes.reader import list_episodes
 from apo_experiments.compare.config import BASE, CompareConfig, check_episodes, trainer_configs
-from apo_experiments.compare.result import MethodResult, TrainingResult
+from apo_experiments.compare.result import MethodResult, TrainingResult, paired_outcomes
 from apo_experiments.compare.table import markdown, rows, write_figure
 from apo_experiments.config import CONFIG_FILE, SECTION
 from apo_experiments.rollouts import PROGRESS_S, Adapter, RolloutResult, evaluate_policy
@@ -70,7 +71,8 @@ def compare(config: CompareConfig, trainers: Mapping[str, TrainerConfig], output
     results: dict[str, MethodResult] = {}
     for job in _jobs(config, trainers, output):
         earlier = results[job.method].trainings if job.method in results else ()
-        results[job.method] = MethodResult(job.method, (*earlier, _result(job, config, paths)))
+        base = results[BASE].trainings[0] if BASE in results else None
+        results[job.method] = MethodResult(job.method, (*earlier, _result(job, config, paths, base)))
         done = list(results.values())
         facts = {
             "settings": parameter_values(config),
@@ -99,8 +101,8 @@ def _jobs(config: CompareConfig, trainers: Mapping[str, TrainerConfig], output: 
             yield _Job(name, label, folder, made)
 
 
-def _result(job: _Job, config: CompareConfig, paths: Sequence[Path]) -> TrainingResult:
-    """Read from an earlier run when nothing it depends on has changed, else made."""
+def _result(job: _Job, config: CompareConfig, paths: Sequence[Path], base: TrainingResult | None) -> TrainingResult:
+    """Read from an earlier run when nothing it depends on has changed, else made; `base` is of the base policy."""
     file, key = job.folder / "evaluation.json", _key(job, config, paths)
     known = _kept(file, key)
     if known is not None:
@@ -109,7 +111,7 @@ def _result(job: _Job, config: CompareConfig, paths: Sequence[Path]) -> Training
     job.folder.mkdir(parents=True, exist_ok=True)
     result, adapter = (TrainingResult(()), None) if job.method == BASE else _train(job)
     if not result.failure:
-        result = replace(result, outcomes=_measure(job, config, adapter))
+        result = replace(result, outcomes=_measure(job, config, adapter, base))
     file.write_text(json.dumps({"method": job.method, **result.as_dict(), "key": key}, indent=2) + "\n")
     return result
 
@@ -153,7 +155,10 @@ def _train(job: _Job) -> tuple[TrainingResult, Adapter | None]:
     return row, None if result.version is None else Adapter(config.adapter_dir, result.version)
 
 
-def _measure(job: _Job, config: CompareConfig, adapter: Adapter | None) -> tuple[tuple[int, bool], ...]:
+def _measure(
+    job: _Job, config: CompareConfig, adapter: Adapter | None, base: TrainingResult | None
+) -> tuple[tuple[int, bool], ...]:
+    """(seed, success) of the evaluation's episodes; of those until it is decided, where that is wanted."""
     line, began, how = LiveLine(repeat_s=PROGRESS_S), time.monotonic(), config.evaluation
 
     def report(results: list[RolloutResult]) -> None:
@@ -161,8 +166,18 @@ def _measure(job: _Job, config: CompareConfig, adapter: Adapter | None) -> tuple
         count = sum(result.success for result in results)
         line.update(f"{job.label}: {count} of {len(results)} succeeded, {left:.0f} s left")
 
-    results = evaluate_policy(job.trainer.checkpoint_dir, how.rollout, how.seeds, report, how.workers, adapter)
+    def decided(results: list[RolloutResult]) -> bool:
+        if base is None or not config.until_decided:
+            return False
+        test = paired_outcomes(_outcomes(results), base.outcomes)
+        return test.evidence.finding(config.until_decided) is not Finding.UNDECIDED
+
+    results = evaluate_policy(job.trainer.checkpoint_dir, how.rollout, how.seeds, report, how.workers, adapter, decided)
     line.note(f"{job.label}: {sum(result.success for result in results)} of {len(results)} succeeded")
+    return _outcomes(results)
+
+
+def _outcomes(results: Sequence[RolloutResult]) -> tuple[tuple[int, bool], ...]:
     return tuple((result.seed, result.success) for result in results)
 
 
@@ -196,6 +211,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "evaluation_episodes": options.n,
             "evaluation_seed": options.seed,
             "training_seeds": options.training_seeds,
+            "until_decided": options.until_decided,
         }
         typed = parse_overrides(options.set)
         measured = {name: typed.pop(name) for name in list(typed) if name in parameter_fields(Perturbation)}
@@ -236,6 +252,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, help="optimizer steps of each method")
     parser.add_argument("--training-seeds", type=int, help="trainings of each method, a seed each")
     parser.add_argument("--n", type=int, help="evaluation episodes of each training")
+    parser.add_argument(
+        "--until-decided",
+        nargs="?",
+        type=float,
+        const=ALPHA,
+        metavar="ALPHA",
+        help="end a method's evaluation once it is better or worse than the base policy (mistakes: at most %(const)s)",
+    )
     parser.add_argument("--seed", type=int, help="seed of the first evaluation episode")
     parser.add_argument(
         "--output", help="folder of the results; an earlier one is continued (default runs/compare_<time>)"

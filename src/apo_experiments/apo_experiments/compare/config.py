@@ -50,6 +50,13 @@ class CompareConfig:
         1, "trainings of each method, with the trainer's seed and those after it", low=1, high=100
     )
     against: str = parameter("apo_plus", "method that each row is paired with in a test; empty: none")
+    until_decided: float = parameter(
+        0.0,
+        "a method's evaluation ends once it is better or worse than the base policy with this probability of a mistake "
+        "at most; 0: after all episodes",
+        low=0.0,
+        high=0.5,
+    )
     evaluation: EvaluationConfig = group(EvaluationConfig)
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from scipy.stats import binomtest
 
+from apo_core.evidence import Evidence, paired_evidence
 from apo_core.wilson import wilson_interval
 from apo_trainer.runs.result import RunResult
 from apo_trainer.states import RunState
@@ -156,9 +157,14 @@ class PairedTest:
         differing = self.gained + self.lost
         return float(binomtest(self.gained, differing).pvalue) if differing else 1.0
 
+    @property
+    def evidence(self) -> Evidence:
+        """What the pairs show at any time of looking; as `p`, for these trainings."""
+        return paired_evidence(self.gained, self.lost)
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-serialisable."""
-        return {**asdict(self), "p": self.p}
+        return {**asdict(self), "p": self.p, "log_e": asdict(self.evidence)}
 
 
 def paired(row: MethodResult, other: MethodResult) -> PairedTest:
@@ -166,13 +172,19 @@ def paired(row: MethodResult, other: MethodResult) -> PairedTest:
 
     The base policy, which has no training seed, is paired with every training.
     """
-    gains = [
-        success - seeds[seed]
+    tests = [
+        paired_outcomes(training.outcomes, each.outcomes)
         for training in row.trainings
-        for seeds in (dict(each.outcomes) for each in other.trainings if _is_pair(training, each))
-        for seed, success in training.outcomes
-        if seed in seeds
+        for each in other.trainings
+        if _is_pair(training, each)
     ]
+    return PairedTest(*(sum(getattr(test, name) for test in tests) for name in ("pairs", "gained", "lost")))
+
+
+def paired_outcomes(outcomes: Iterable[tuple[int, bool]], other: Iterable[tuple[int, bool]]) -> PairedTest:
+    """Pairs (seed, success) of two policies by seed; what only one of them has does not count."""
+    known = dict(other)
+    gains = [success - known[seed] for seed, success in outcomes if seed in known]
     return PairedTest(len(gains), gains.count(1), gains.count(-1))
 
 

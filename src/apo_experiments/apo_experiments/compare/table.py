@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ import matplotlib.pyplot as plt
 from apo_experiments.compare.config import BASE
 from apo_experiments.compare.result import MethodResult, PairedTest, paired
 
-_MEASURED = ("method", "success", "95 % interval", "n", "each training", "gained / lost")
+_MEASURED = ("method", "success", "95 % interval", "n", "each training", "gained / lost", "evidence")
+_LARGEST_E = 1000.0  # that is written out
 _TRAINED = ("held-out desirable", "undesirable", "L1", "gate", "training")
 
 
@@ -39,11 +41,13 @@ def markdown(results: Sequence[MethodResult], against: str = "") -> str:
     for result in results:
         change, test = _paired(result, base), _paired(result, rival)
         column = [_differing(test) + (f", p {_p_value(test.p)}" if test else "")] if against else []
-        lines.append((*_measured(result), _differing(change), *column, *_trained(result)))
+        lines.append((*_measured(result), _differing(change), _evidence(change), *column, *_trained(result)))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, tuple("-" * width for width in widths))
     text = [f"| {' | '.join(map(str.ljust, line, widths))} |" for line in lines]
-    return "\n".join([*text, *(f"\n{remark}" for result in results for remark in _remarks(result))]) + "\n"
+    episodes = max((training.n for training in base.trainings), default=0) if base else 0
+    remarks = [remark for result in results for remark in _remarks(result, episodes)]
+    return "\n".join([*text, *(f"\n{remark}" for remark in remarks)]) + "\n"
 
 
 def _named(results: Sequence[MethodResult], method: str) -> MethodResult | None:
@@ -58,6 +62,15 @@ def _paired(result: MethodResult, other: MethodResult | None) -> PairedTest | No
 
 def _differing(test: PairedTest | None) -> str:
     return "" if test is None else f"+{test.gained} / -{test.lost}"
+
+
+def _evidence(test: PairedTest | None) -> str:
+    """`better, e 74`: what may be concluded at any time of looking, and how strongly."""
+    if test is None:
+        return ""
+    found = test.evidence
+    e = math.exp(min(max(found.better, found.worse), math.log(_LARGEST_E)))
+    return f"{found.finding()}, e {'>= ' if e >= _LARGEST_E else ''}{e:.{1 if e < 10 else 0}f}"
 
 
 def _p_value(p: float) -> str:
@@ -100,11 +113,13 @@ def _trained(result: MethodResult) -> tuple[str, ...]:
     )
 
 
-def _remarks(result: MethodResult) -> Iterable[str]:
-    """Failures, objections and notes, a line each."""
+def _remarks(result: MethodResult, episodes: int) -> Iterable[str]:
+    """Failures, objections and notes, a line each; `episodes` is how many the base policy has."""
     for training in result.trainings:
         label = result.label(training)
         yield from [f"{label}: {training.failure}"] if training.failure else []
+        if 0 < training.n < episodes:
+            yield f"{label}: decided after {training.n} episodes; its rate and interval are of a run that ended then"
         yield from (f"{label}: the gate would reject it: {text}" for text in training.objections or ())
         yield from (f"{label}: {text}" for text in training.notes)
 
