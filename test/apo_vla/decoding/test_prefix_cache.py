@@ -86,6 +86,13 @@ def test_padding_takes_no_position_and_is_not_seen(model, prefix, tokens):
     close(found[0, 1], whole(model, torch.cat([prefix[0], tokens[0, 1]])[None])[0, PREFIX:])
 
 
+def test_padding_on_the_left_of_a_causal_prefix_makes_no_nan(model, prefix, tokens):
+    known = torch.tensor([[True] * 5, [False, False, True, True, True]])
+    with torch.no_grad():
+        found = expert_states(model, cache_prefix(model, prefix, known), tokens, causal=True)
+    close(found[1, 0], whole(model, torch.cat([prefix[1, 2:], tokens[1, 0]])[None])[0, 3:])
+
+
 def test_an_appended_token_is_one_of_the_prefix(model, prefix, tokens):
     with torch.no_grad():
         cache = append_tokens(model, cache_prefix(model, prefix[:, :-1]), prefix[:, -1:])

@@ -5,7 +5,9 @@ import torch
 from transformers import LlamaConfig, LlamaModel
 
 from apo_vla.lora.adapter import LoraSettings, attach_lora
-from apo_vla.serving.preparation import merges
+from apo_vla.policy import VlaPolicy
+from apo_vla.serving.preparation import merges, set_up
+from apo_vla.serving.settings import ServingSettings
 
 
 @pytest.mark.parametrize(
@@ -28,3 +30,20 @@ def test_adapters_are_merged_into_copies_of_at_most_512_mib_on_a_cpu(layers, dty
         model = LlamaModel(config).to(dtype)
         attach_lora(model, LoraSettings(rank=4))
     assert merges(model, torch.device(device), precision) is expected
+
+
+def test_rotary_frequencies_stay_float32_in_a_policy_that_serves_in_bfloat16(openvla_folder):
+    policy = VlaPolicy.load(openvla_folder, lora=None, dtype=torch.bfloat16)
+    set_up(policy, ServingSettings(), "config/policy.yaml")
+    assert {value.dtype for value in policy.model.parameters()} == {torch.bfloat16}
+    tables = [buffer for name, buffer in policy.model.named_buffers() if name.endswith("rotary_emb.inv_freq")]
+    # head size 16: 10000^(-2 i / 16)
+    assert [table[1].item() for table in tables] == pytest.approx([10_000 ** (-2 / 16)])
+
+
+def test_what_takes_states_and_times_stays_float32_in_a_policy_that_serves_in_bfloat16(flow_folder):
+    policy = VlaPolicy.load(flow_folder("pi05"), lora=None, dtype=torch.bfloat16)
+    set_up(policy, ServingSettings(), "config/policy.yaml")
+    types = {name: value.dtype for name, value in policy.model.named_parameters()}
+    assert types["time_mlp_in.weight"] == types["action_expert.norm.dense.weight"] == torch.float32
+    assert types["action_expert.layers.0.mlp.up_proj.weight"] == torch.bfloat16

@@ -6,7 +6,9 @@ import threading
 
 import torch
 from torch import nn
+from transformers import LlamaConfig, LlamaModel
 
+from apo_vla.decoding.prefix_cache import cache_prefix
 from apo_vla.lora.adapter import LoraSettings
 from apo_vla.serving.policy import ServingPolicy
 from apo_vla.serving.yielding import YieldToServing, yield_in_layers
@@ -75,6 +77,17 @@ def test_every_layer_of_a_model_yields():
     for module in (*model["tower"], model["head"]):
         module(torch.zeros(1))
     assert len(calls) == 2
+
+
+def test_a_decoder_layer_whose_parts_are_called_one_by_one_yields():
+    calls = []
+    model = LlamaModel(LlamaConfig(vocab_size=8, hidden_size=16, num_hidden_layers=3, num_attention_heads=2)).eval()
+    yield_in_layers(model, lambda *_: calls.append(1))
+    with torch.no_grad():
+        cache_prefix(model, torch.zeros(1, 2, 16))
+        assert len(calls) == 3
+        model(inputs_embeds=torch.zeros(1, 2, 16))
+    assert len(calls) == 6
 
 
 def test_the_second_slot_computes_while_the_policy_does_not(tiny_policy, observation):

@@ -55,7 +55,8 @@ def cache_prefix(
         mask = visible
     else:
         seen = visible if visible is not None else known.new_ones(x.shape[1], x.shape[1]).tril()
-        mask = seen & known[:, None, None]
+        # a token of padding sees itself, since a softmax over nothing is no number
+        mask = (seen & known[:, None, None]) | torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
     places = (known.cumsum(1) - 1).clamp(min=0)
     rotary = model.rotary_emb(x, places)
     last = len(model.layers) - 1

@@ -90,6 +90,11 @@ class LeRobotFlow(nn.Module, ABC):
     def velocity(self, cache: PrefixCache, noisy: Tensor, time: Tensor) -> Tensor:
         """See `FlowModel`; A is `action_width`."""
 
+    @staticmethod
+    @abstractmethod
+    def stays_float32(name: str) -> bool:
+        """Whether a parameter is float32 whatever the others are: it takes states, actions or times, as in LeRobot."""
+
     def make_processor(self, tokenizer: Tokenizer, statistics: Statistics) -> LeRobotFlowProcessor:
         """Padded images, and a prompt of the family's text."""
         c = self.config

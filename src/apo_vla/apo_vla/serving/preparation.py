@@ -9,6 +9,7 @@ from apo_core.errors import ConfigError
 from apo_vla.decoding.projections import linears
 from apo_vla.model import VlaModel, decoding_model
 from apo_vla.policy import VlaPolicy
+from apo_vla.precision import convert
 from apo_vla.serving.quantization import check_precision, dtype_of, quantise_linears
 from apo_vla.serving.settings import LOADED, ServingSettings
 
@@ -80,9 +81,9 @@ def _convert(policy: VlaPolicy, settings: ServingSettings, source: str) -> None:
     decoding = decoding_model(model)
     if settings.precision != "int8" or decoding is None:
         # an adapter may have been attached in a finer type
-        model.to(dtype_of(settings.precision) or next(model.parameters()).dtype)
+        convert(model, dtype_of(settings.precision) or next(model.parameters()).dtype)
         return
-    model.to(torch.bfloat16 if policy.device.type == "cuda" else torch.float32)
+    convert(model, torch.bfloat16 if policy.device.type == "cuda" else torch.float32)
     try:
         quantise_linears(decoding.decoder.model)
     except ValueError as error:

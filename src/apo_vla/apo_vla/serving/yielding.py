@@ -37,8 +37,11 @@ class YieldToServing:
 
 
 def yield_in_layers(model: nn.Module, pause: YieldToServing) -> None:
-    """Has every layer of a model pause before it computes. A `StaticDecoder` bypasses these: see its `before_layer`."""
+    """Has every layer of a model pause before it computes. A `StaticDecoder` bypasses these: see its `before_layer`.
+
+    A decoder layer pauses before its first norm, which is called wherever the parts of a layer are called one by one.
+    """
     for layers in model.modules():
         if isinstance(layers, nn.ModuleList):
             for layer in layers:
-                layer.register_forward_pre_hook(pause)
+                getattr(layer, "input_layernorm", layer).register_forward_pre_hook(pause)

@@ -27,7 +27,6 @@ from apo_vla.lerobot.statistics import read_lerobot_statistics
 _EXPERT = "paligemma_with_expert.gemma_expert."
 _LAYERS = f"{_EXPERT}model."
 _UNSUPPORTED = {"use_relative_actions": False, "use_visual_memory": False, "use_proprioceptive_memory": False}
-_FLOAT32 = ("action_in", "action_out", "action_time", "time_", "state_proj")
 
 
 def load_pi0(
@@ -82,12 +81,7 @@ def load_pi0(
         found = renamed(name)
         return None if found is None else found.removeprefix("model.")
 
-    weights.fill(model, device, dtype, rename, stays_float32=_matters)
+    weights.fill(model, device, dtype, rename, stays_float32=model.stays_float32)
     model.to(device)
     digest = conversion_sha256(statistics.sha256, deployment)
     return Checkpoint(model, tokenizer, statistics, weights.sha256(), digest, {})
-
-
-def _matters(name: str) -> bool:
-    """Whether small differences of a parameter matter: those of states, actions and times, as LeRobot has it."""
-    return name.startswith(_FLOAT32) or ".dense." in name

@@ -41,6 +41,12 @@ class PaliGemmaFlow(LeRobotFlow):
         self.action_in_proj = nn.Linear(config.action_width, expert.hidden_size)
         self.action_out_proj = nn.Linear(expert.hidden_size, config.action_width)
 
+    @staticmethod
+    def stays_float32(name: str) -> bool:
+        """See `LeRobotFlow`."""
+        first = ("action_in_proj", "action_out_proj", "action_time_mlp", "time_mlp", "state_proj")
+        return name.startswith(first) or ".dense." in name
+
     @property
     def dtype(self) -> torch.dtype:
         """The type of the weights of PaliGemma and expert."""

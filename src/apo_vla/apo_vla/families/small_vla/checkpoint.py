@@ -30,6 +30,7 @@ from apo_vla.families.small_vla.model import SmallVla, SmallVlaConfig
 from apo_vla.families.small_vla.shape import SmallShape
 from apo_vla.inputs.text_tokenizer import read_tokenizer
 from apo_vla.model import VlaModel
+from apo_vla.precision import convert
 
 
 def save_checkpoint(
@@ -104,7 +105,8 @@ def load_small(
     with torch.random.fork_rng(devices=[]):  # the weights drawn here are overwritten
         model = kind(config)
     load_weights(model, weights, str(folder / WEIGHTS))
-    model = model.eval().to(dtype or torch.float32)
+    model.eval()
+    convert(model, dtype or torch.float32)
     sha256 = manifest["sha256"]
     return Checkpoint(cast(VlaModel, model), tokenizer, statistics, sha256[WEIGHTS], sha256[STATISTICS], manifest)
 

@@ -52,15 +52,10 @@ def load_smolvla(folder: Path, device: str, dtype: torch.dtype | None, deploymen
     with init_empty_weights(include_buffers=False):
         model = SmolVla(config, vlm, expert).eval()
     dtype = dtype or (torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16)
-    weights.fill(model, device, dtype, _renamer(weights.shapes), stays_float32=_is_projection)
+    weights.fill(model, device, dtype, _renamer(weights.shapes), stays_float32=model.stays_float32)
     model.to(device)
     digest = conversion_sha256(statistics.sha256, deployment)
     return Checkpoint(model, tokenizer, statistics, weights.sha256(), digest, {})
-
-
-def _is_projection(name: str) -> bool:
-    """Whether a parameter takes or makes states, actions or times, whose small differences matter."""
-    return name.startswith(("action_in", "action_out", "action_time", "state_proj"))
 
 
 def _renamer(names: Collection[str]) -> Callable[[str], str | None]:

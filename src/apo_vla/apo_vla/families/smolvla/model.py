@@ -64,6 +64,11 @@ class SmolVla(LeRobotFlow):
             attention.k_proj = nn.Linear(seen, seen, bias=False)
             attention.v_proj = nn.Linear(seen, seen, bias=False)
 
+    @staticmethod
+    def stays_float32(name: str) -> bool:
+        """See `LeRobotFlow`."""
+        return name.startswith(("action_in_proj", "action_out_proj", "action_time_mlp", "state_proj"))
+
     @property
     def dtype(self) -> torch.dtype:
         """The type of the weights of text model and expert."""
