@@ -1,6 +1,7 @@
 """The training loop on published families, with small random weights in their own format."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from apo_episodes.labeling import LabelRule
 from apo_trainer.config import TrainingConfig
 from apo_trainer.data.dataset import load_training_data
+from apo_trainer.data.samples import SampleClass
 from apo_trainer.optimisation.trainer import Trainer
 from apo_vla.lora.shape import LoraShape
 from apo_vla.policy import VlaPolicy
@@ -29,13 +31,14 @@ SETTINGS = TrainingConfig(
 
 @pytest.fixture
 def make_trainer(interactions, contract, tmp_path):
-    def make(folder: Path) -> Trainer:
+    def make(folder: Path, **changes) -> Trainer:
         torch.set_num_threads(1)
+        settings = replace(SETTINGS, **changes)
         policy = VlaPolicy.load(folder, lora=None)
         paths = sorted(interactions.glob("*.h5"))
-        rule, share = SETTINGS.label_rule, SETTINGS.held_out_share
+        rule, share = settings.label_rule, settings.held_out_share
         data = load_training_data(paths, rule, policy.chunk, share, contract.sha256)
-        return Trainer(policy, data, SETTINGS)
+        return Trainer(policy, data, settings)
 
     return make
 
@@ -85,3 +88,12 @@ def test_the_adapter_learns_and_nothing_else_changes(make_trainer, contract, tmp
     changed = {n for n, value in trainer.policy.model.named_parameters() if not torch.equal(value, before[n])}
     assert changed and all(".lora_" in name for name in changed)
     assert trainer.held_out().means and all(np.isfinite(v).all() for v in trainer.adapter().values())
+
+
+@pytest.mark.parametrize("make", [pi0_fast, continuous_oft, *FLOWS])
+def test_held_out_corrections_become_likelier_than_undesirable_steps(make_trainer, contract, tmp_path, make):
+    trainer = make_trainer(make(tmp_path / "policy", contract.sha256), steps=20)
+    list(trainer.steps())
+    means = trainer.held_out().means
+    human, undesirable = means[SampleClass.HUMAN], means[SampleClass.UNDESIRABLE]
+    assert human.log_ratio > 0.0 and human.log_ratio > undesirable.log_ratio

@@ -15,6 +15,7 @@ from apo_episodes.writer import EpisodeWriter
 
 TOOLS = [
     "ls",
+    "ledger",
     "show",
     "validate",
     "recover",
@@ -61,7 +62,7 @@ def test_wrong_usage_ends_with_2(arguments):
     assert exit_.value.code == 2
 
 
-@pytest.mark.parametrize("tool", ["ls", "show", "validate", "relabel", "stats", "filter"])
+@pytest.mark.parametrize("tool", ["ls", "ledger", "show", "validate", "relabel", "stats", "filter"])
 def test_a_missing_file_is_named(run, tmp_path, tool):
     path = tmp_path / "none.h5"
     assert run(tool, path) == (2, "", f"apo episodes {tool}: {path}: does not exist\n")
@@ -73,6 +74,16 @@ def test_ls(run, takeovers):
     assert out.splitlines()[1].split()[:5] == ["lift-10003", "interaction", "SUCCESS", "33", "1.6"]
     status, out, _ = run("ls", "--json", takeovers)
     assert [row["steps"] for row in json.loads(out)] == [33, 40, 48, 43]
+
+
+def test_ledger(run, takeovers):
+    status, out, _ = run("ledger", takeovers)
+    assert status == 0 and out.splitlines()[0].startswith("adapter")
+    status, out, _ = run("ledger", "--json", takeovers)
+    found = json.loads(out)
+    # four episodes of 33, 40, 48 and 43 steps at 20 Hz
+    assert sum(each["episodes"] for each in found) == 4
+    assert sum(each["watched_s"] for each in found) == pytest.approx((33 + 40 + 48 + 43) / 20)
 
 
 def test_ls_goes_on_after_a_file_it_cannot_read(run, write, tmp_path):

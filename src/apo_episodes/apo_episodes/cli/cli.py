@@ -28,6 +28,14 @@ def parser() -> argparse.ArgumentParser:
         options=[paths, json_option],
     )
     tools.add(
+        "ledger",
+        commands.ledger,
+        "what the operator's time bought: success by adapter, and points of it for a minute",
+        "A row for each adapter: episodes, successes without a takeover, minutes that somebody watched and drove, and "
+        "the points of success beyond the adapter before, for each minute that was spent on that one.",
+        [paths, json_option],
+    )
+    tools.add(
         "show",
         commands.show,
         "show everything about episodes but the arrays",

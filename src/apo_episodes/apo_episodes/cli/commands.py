@@ -20,6 +20,7 @@ from apo_episodes.curate.datasets import write_folder, write_folders
 from apo_episodes.curate.relabel import label_counts, write_labels
 from apo_episodes.curate.selection import Selection, draw_parts, moment
 from apo_episodes.files import find_episodes, new_file, read_all
+from apo_episodes.inspection.ledger import as_json, format_ledger, rounds
 from apo_episodes.inspection.statistics import format_statistics, statistics
 from apo_episodes.inspection.table import describe, format_description, format_table, summarise
 from apo_episodes.inspection.validate import validate as validate_file
@@ -40,6 +41,13 @@ def ls(arguments: argparse.Namespace) -> int:
             status = INVALID
     _print([asdict(row) for row in rows] if arguments.json else format_table(rows))
     return status
+
+
+def ledger(arguments: argparse.Namespace) -> int:
+    """Prints what an operator's time bought, a row for each adapter."""
+    found = rounds(summarise(episode) for episode in episodes_of(arguments))
+    _print(as_json(found) if arguments.json else format_ledger(found))
+    return 0
 
 
 def show(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,133 @@
+"""What an operator's time bought: seconds of attention and of driving by round, and the success that came of them.
+
+A round is what one adapter acted in. Attention is the length of an episode, since somebody has to watch a policy that
+is taken over from; driving is its part under the operator's hand. A demonstration is driven as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from apo_core.system.text_columns import align_columns
+from apo_core.types import EpisodeKind, Outcome
+from apo_core.wilson import wilson_interval
+from apo_episodes.inspection.table import EpisodeRow
+
+_COLUMNS = (
+    *("adapter", "episodes", "unaided", "95 % interval", "takeovers"),
+    *("watched [min]", "driven [min]", "points / min watched", "points / min driven"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The episodes of one adapter."""
+
+    adapter: int | None  # 0 is the base policy; None: demonstrations
+    episodes: int
+    labeled: int  # with a success or a failure
+    unaided: int  # successes without a takeover
+    takeovers: int
+    watched_s: float
+    driven_s: float
+
+    @property
+    def rate(self) -> float | None:
+        """Share of unaided successes; None for demonstrations and without labeled episodes."""
+        return None if self.adapter is None or not self.labeled else self.unaided / self.labeled
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % Wilson interval of the rate; None where there is none."""
+        return None if self.rate is None else wilson_interval(self.unaided, self.labeled)
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """Points of unaided success (percent) that a round has beyond the one before, for each minute of that one."""
+
+    points: float
+    per_watched_minute: float | None  # None: nobody watched
+    per_driven_minute: float | None  # None: nobody drove
+
+
+def rounds(rows: Iterable[EpisodeRow]) -> list[Round]:
+    """Rounds of episodes: demonstrations first, then by adapter.
+
+    An episode in which an adapter was exchanged is of the newest that acted.
+    """
+    groups: dict[int | None, list[EpisodeRow]] = {}
+    for row in rows:
+        is_demonstration = row.kind == EpisodeKind.DEMONSTRATION or not row.adapter_versions
+        groups.setdefault(None if is_demonstration else max(row.adapter_versions), []).append(row)
+    order = sorted(groups, key=lambda adapter: -1 if adapter is None else adapter)
+    return [_round(adapter, groups[adapter]) for adapter in order]
+
+
+def gains(found: Sequence[Round]) -> list[Gain | None]:
+    """What each round has beyond the round with a rate before it; None for the first, and where there is no rate."""
+    made: list[Gain | None] = []
+    before: Round | None = None
+    for each in found:
+        if each.rate is None or before is None or before.rate is None:
+            made.append(None)
+        else:
+            points = 100.0 * (each.rate - before.rate)
+            made.append(Gain(points, _per_minute(points, before.watched_s), _per_minute(points, before.driven_s)))
+        before = before if each.rate is None else each
+    return made
+
+
+def as_json(found: Sequence[Round]) -> list[dict[str, Any]]:
+    """JSON-serialisable."""
+    return [
+        {**asdict(each), "rate": each.rate, "ci95": each.interval, "gain": None if gain is None else asdict(gain)}
+        for each, gain in zip(found, gains(found), strict=True)
+    ]
+
+
+def format_ledger(found: Sequence[Round]) -> str:
+    """The rounds as aligned text, with a line of totals."""
+    cells = [_cells(each, gain) for each, gain in zip(found, gains(found), strict=True)]
+    watched, driven = (sum(getattr(each, name) for each in found) / 60 for name in ("watched_s", "driven_s"))
+    episodes = sum(each.episodes for each in found)
+    total = f"{episodes} episodes, {watched:.1f} min watched, {driven:.1f} min driven"
+    return "\n".join([*align_columns([_COLUMNS, *cells], left=1), total])
+
+
+def _round(adapter: int | None, rows: Sequence[EpisodeRow]) -> Round:
+    labeled = [row for row in rows if row.outcome in (Outcome.SUCCESS, Outcome.FAILURE)]
+    return Round(
+        adapter=adapter,
+        episodes=len(rows),
+        labeled=len(labeled),
+        unaided=sum(row.outcome == Outcome.SUCCESS and not row.takeovers for row in labeled),
+        takeovers=sum(row.takeovers for row in rows),
+        watched_s=sum(row.seconds for row in rows),
+        driven_s=sum(row.seconds * (1.0 if adapter is None else row.intervention_share) for row in rows),
+    )
+
+
+def _per_minute(points: float, seconds: float) -> float | None:
+    return 60.0 * points / seconds if seconds else None
+
+
+def _cells(each: Round, gain: Gain | None) -> tuple[str, ...]:
+    def number(value: float | None) -> str:
+        return "" if value is None else f"{value:+.1f}"
+
+    name = "demonstrations" if each.adapter is None else "base policy" if each.adapter == 0 else str(each.adapter)
+    interval = "" if each.interval is None else f"{each.interval[0]:.0%} .. {each.interval[1]:.0%}"
+    return (
+        name,
+        str(each.episodes),
+        "" if each.rate is None else f"{each.rate:.0%}",
+        interval,
+        str(each.takeovers),
+        f"{each.watched_s / 60:.1f}",
+        f"{each.driven_s / 60:.1f}",
+        number(None if gain is None else gain.per_watched_minute),
+        number(None if gain is None else gain.per_driven_minute),
+    )
