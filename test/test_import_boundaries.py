@@ -52,7 +52,8 @@ PARTS = {
         "inspection": {""},
         "curate": {"", "inspection"},
         "formats": {"", "hdf5", "inspection", "curate"},
-        "cli": {"", "inspection", "curate", "formats"},
+        "remote": {""},
+        "cli": {"", "inspection", "curate", "formats", "remote"},
     },
     "apo_vla": {
         "inputs": set(),

@@ -17,7 +17,7 @@ KEYS = {
     "yaml": "python3-yaml",
 }
 # rosdep has no key for them, or none of a version that serves: requirements/*.in
-PIP = {"hdf5plugin", "pyspacemouse", "supervisor", "zstandard"}
+PIP = {"fsspec", "hdf5plugin", "pyspacemouse", "supervisor", "zstandard"}
 PIP |= {"accelerate", "cryptography", "peft", "safetensors", "scipy", "tensorboardX", "tokenizers", "torch"}
 PIP |= {"mujoco", "pyarrow", "robosuite", "rosbags", "rerun", "transformers"}
 PIP |= {"starlette", "uvicorn"}

@@ -25,6 +25,8 @@ TOOLS = [
     "filter",
     "view",
     "stats",
+    "push",
+    "pull",
     "export",
     "import",
 ]

@@ -10,6 +10,7 @@ from apo_episodes.cli import commands
 from apo_episodes.cli.exports import add_export
 from apo_episodes.cli.imports import add_import
 from apo_episodes.cli.options import label_rule, link, output_folder, paths
+from apo_episodes.cli.transfers import add_transfers
 
 _DESCRIPTION = """\
 Tools for episode files: the recordings of deployed policies and of demonstrations, one HDF5 file an episode.
@@ -165,6 +166,7 @@ def parser() -> argparse.ArgumentParser:
         help="which actions (default executed; a base policy is trained on human)",
     )
 
+    add_transfers(tools)
     add_export(tools)
     add_import(tools)
     return tools.root

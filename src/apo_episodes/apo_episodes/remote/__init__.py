@@ -1,0 +1,4 @@
+"""Episodes at a URL of fsspec: pushed in chunks that are named by their content, pulled whole and verified.
+
+Begin with `store`; `push` and `pull` are the two ways.
+"""

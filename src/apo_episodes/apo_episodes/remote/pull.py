@@ -1,0 +1,91 @@
+"""A store -> episode files, each whole and verified under its name, or not there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from apo_core.errors import EpisodeToolError
+from apo_core.system.atomic_files import replace_file, replacing
+from apo_episodes.annotation import annotation_path
+from apo_episodes.remote.patience import Patience
+from apo_episodes.remote.store import Record, RemoteError, RemoteStore
+
+_PARTIAL = ".partial"  # of names that no reader of episode folders takes for an episode
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What became of one episode."""
+
+    record: Record
+    is_new: bool  # False: the file was there already
+    has_other_annotation: bool = False  # the folder has one of its own, which stays
+
+
+def pull(
+    store: RemoteStore,
+    folder: Path,
+    robots: Collection[str],
+    patience: Patience,
+    report: Callable[[Pulled], None],
+) -> int:
+    """Brings the episodes of a store into a folder; returns how many were not there.
+
+    A file that is there with the size of the record is taken for the same: files of a folder change by nobody's hand.
+
+    Args:
+        store: where from.
+        folder: made when missing.
+        robots: whose episodes; empty: of all.
+        patience: how long an access to the store is tried again.
+        report: takes each episode as it is done.
+
+    Raises:
+        RemoteError: the store fails for longer than the patience, or has damaged content.
+        EpisodeToolError: two episodes have one file name.
+        OSError: the folder cannot be written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    owners: dict[str, str] = {}
+    new = 0
+    for robot, episode_id in patience.call(lambda: list(store.episodes())):
+        if robots and robot not in robots:
+            continue
+        record = patience.call(partial(store.record, robot, episode_id))
+        if record is None:  # withdrawn since it was listed
+            continue
+        other = owners.setdefault(record.file, robot)
+        if other != robot:
+            raise EpisodeToolError(
+                f"{store.url}: robots {other} and {robot} both have {record.file}: pull each into a folder of its own "
+                "(--robot)"
+            )
+        done = _pull_one(store, record, folder, patience)
+        new += done.is_new
+        report(done)
+    return new
+
+
+def _pull_one(store: RemoteStore, record: Record, folder: Path, patience: Patience) -> Pulled:
+    path = folder / record.file
+    is_new = not path.exists()
+    if not is_new and path.stat().st_size != record.bytes:
+        raise EpisodeToolError(f"{path}: has {path.stat().st_size} bytes, {store.url} has {record.bytes}")
+    if is_new:
+        whole = hashlib.sha256()
+        with replacing(path, path.with_name(f"{path.name}{_PARTIAL}")) as file:
+            for chunk in record.chunks:
+                data = patience.call(partial(store.chunk, chunk))
+                whole.update(data)
+                file.write(data)
+            if whole.hexdigest() != record.sha256:
+                raise RemoteError(f"{store.url}: the chunks of {record.robot}/{record.episode_id} make another file")
+    beside = annotation_path(path)
+    if record.annotation and not beside.exists():
+        replace_file(beside, record.annotation)
+    # a decision that somebody made here is not overwritten
+    return Pulled(record, is_new, beside.exists() and beside.read_text() != record.annotation)

@@ -1,0 +1,142 @@
+"""Episode files -> a store; kill it at any time, it goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from apo_core.errors import EpisodeToolError
+from apo_core.system.atomic_files import sync
+from apo_episodes.annotation import annotation_path
+from apo_episodes.reader import read_episode
+from apo_episodes.remote.patience import Patience
+from apo_episodes.remote.store import CHUNK_BYTES, Chunk, Record, RemoteStore, check_name
+
+_JOURNALS = ".upload"  # in the folder of the episodes
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What became of one file."""
+
+    path: Path
+    is_new: bool  # False: it was there already
+    sent_bytes: int
+    skipped_bytes: int  # of chunks that were there
+
+
+class Journal:
+    """Files that are in the store, as lines of JSON in the folder of the episodes; a line is whole or does not count.
+
+    What it lacks, after a full disk for example, is looked up in the store again.
+
+    Args:
+        folder: of the episodes.
+        url: of the store.
+        robot: as which they are pushed.
+    """
+
+    def __init__(self, folder: Path, url: str, robot: str):
+        name = hashlib.sha256(f"{url}\0{robot}".encode()).hexdigest()[:16]
+        self._path = folder / _JOURNALS / f"{name}.jsonl"
+        self._known: dict[str, list[object]] = {}
+        with suppress(OSError):
+            for line in self._path.read_text().splitlines():
+                with suppress(ValueError, TypeError, KeyError):  # one that was cut off
+                    entry = json.loads(line)
+                    self._known[entry["file"]] = entry["state"]
+
+    def has(self, path: Path) -> bool:
+        """Whether the file is in the store as it is now."""
+        return self._known.get(path.name) == _state(path)
+
+    def add(self, path: Path) -> None:
+        """The file is in the store. Raises OSError; then it is not in the journal."""
+        state = _state(path)
+        self._path.parent.mkdir(exist_ok=True)
+        with open(self._path, "a") as file:
+            file.write(json.dumps({"file": path.name, "state": state}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        sync(self._path.parent)
+        self._known[path.name] = state
+
+
+def push(
+    paths: Iterable[Path], store: RemoteStore, robot: str, patience: Patience, report: Callable[[Pushed], None]
+) -> int:
+    """Brings episode files to a store; returns how many were not there.
+
+    Args:
+        paths: finished episode files.
+        store: where to.
+        robot: that recorded them; a name.
+        patience: how long an access to the store is tried again.
+        report: takes each file as it is done.
+
+    Raises:
+        RemoteError: the store fails for longer than the patience.
+        EpisodeFormatError, EpisodeToolError: a file is no episode, changes meanwhile, or has another content than the
+            episode of its name in the store.
+    """
+    check_name("robot", robot)
+    journals: dict[Path, Journal] = {}
+    new = 0
+    for path in paths:
+        journal = journals.setdefault(path.parent, Journal(path.parent, store.url, robot))
+        if journal.has(path):
+            report(Pushed(path, False, 0, path.stat().st_size))
+            continue
+        done = _push_one(path, store, robot, patience)
+        with suppress(OSError):  # a full disk: the store is asked again next time
+            journal.add(path)
+        new += done.is_new
+        report(done)
+    return new
+
+
+def _push_one(path: Path, store: RemoteStore, robot: str, patience: Patience) -> Pushed:
+    before = _state(path)
+    episode_id = check_name("episode_id", read_episode(path, images=False).info.episode_id)
+    check_name("file", path.name)
+    known = patience.call(partial(store.record, robot, episode_id))
+    whole, chunks, sent = hashlib.sha256(), list[Chunk](), 0
+    with open(path, "rb") as file:
+        while data := file.read(CHUNK_BYTES):
+            whole.update(data)
+            chunk = Chunk(hashlib.sha256(data).hexdigest(), len(data))
+            if not patience.call(partial(store.has_chunk, chunk)):
+                patience.call(partial(store.put_chunk, data))
+                sent += len(data)
+            chunks.append(chunk)
+    if _state(path) != before:
+        raise EpisodeToolError(f"{path}: changed while it was read")
+    size = sum(chunk.bytes for chunk in chunks)
+    if known is not None and known.sha256 != whole.hexdigest():
+        raise EpisodeToolError(
+            f"{path}: {store.url} has another file as episode {episode_id} of robot {robot}; give this robot a name of "
+            "its own (--robot)"
+        )
+    record = Record(robot, episode_id, path.name, size, whole.hexdigest(), tuple(chunks), _annotation(path))
+    if record != known:
+        patience.call(partial(store.put_record, record))
+    return Pushed(path, known is None, sent, size - sent)
+
+
+def _annotation(path: Path) -> str:
+    try:
+        return annotation_path(path).read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def _state(path: Path) -> list[object]:
+    """What changes with the content of a file or of its annotation."""
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, hashlib.sha256(_annotation(path).encode()).hexdigest()]
