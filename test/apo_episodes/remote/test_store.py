@@ -48,8 +48,8 @@ def test_records_are_listed_by_robot_and_episode(store):
         ({"robot": "arm2"}, "is of arm2/e1"),
         ({"file": "../e1.h5"}, r"file = '../e1.h5' is no plain name"),
         ({"sha256": "x"}, "a hash is not 64 hex digits"),
-        ({"bytes": 4}, "bytes = 4 is not the sum"),
-        ({"chunks": [{"sha256": ABC}]}, "KeyError: 'bytes'"),
+        ({"size": 4}, "size = 4 is not the sum"),
+        ({"chunks": [{"sha256": ABC}]}, "KeyError: 'size'"),
         ({"schema_version": 2}, "schema is 'apo.remote_episode' 2"),
     ],
 )

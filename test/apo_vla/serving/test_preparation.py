@@ -32,7 +32,7 @@ def test_adapters_are_merged_into_copies_of_at_most_512_mib_on_a_cpu(layers, dty
     assert merges(model, torch.device(device), precision) is expected
 
 
-def test_rotary_frequencies_stay_float32_in_a_policy_that_serves_in_bfloat16(openvla_folder):
+def test_rotary_frequencies_stay_float32_when_serving_in_bfloat16(openvla_folder):
     policy = VlaPolicy.load(openvla_folder, lora=None, dtype=torch.bfloat16)
     set_up(policy, ServingSettings(), "config/policy.yaml")
     assert {value.dtype for value in policy.model.parameters()} == {torch.bfloat16}
@@ -41,7 +41,7 @@ def test_rotary_frequencies_stay_float32_in_a_policy_that_serves_in_bfloat16(ope
     assert [table[1].item() for table in tables] == pytest.approx([10_000 ** (-2 / 16)])
 
 
-def test_what_takes_states_and_times_stays_float32_in_a_policy_that_serves_in_bfloat16(flow_folder):
+def test_what_takes_states_and_times_stays_float32_in_bfloat16(flow_folder):
     policy = VlaPolicy.load(flow_folder("pi05"), lora=None, dtype=torch.bfloat16)
     set_up(policy, ServingSettings(), "config/policy.yaml")
     types = {name: value.dtype for name, value in policy.model.named_parameters()}

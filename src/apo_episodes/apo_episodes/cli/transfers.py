@@ -98,7 +98,7 @@ def _pull(arguments: argparse.Namespace) -> int:
             found[1] += done.is_new
             if done.is_new:
                 print(
-                    f"{folder / done.record.file}: {done.record.bytes / 1e6:.1f} MB of {done.record.robot}", flush=True
+                    f"{folder / done.record.file}: {done.record.size / 1e6:.1f} MB of {done.record.robot}", flush=True
                 )
             if done.has_other_annotation:
                 print(f"{folder / done.record.file}: keeps its own annotation", file=sys.stderr)

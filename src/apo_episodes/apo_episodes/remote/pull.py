@@ -73,8 +73,8 @@ def pull(
 def _pull_one(store: RemoteStore, record: Record, folder: Path, patience: Patience) -> Pulled:
     path = folder / record.file
     is_new = not path.exists()
-    if not is_new and path.stat().st_size != record.bytes:
-        raise EpisodeToolError(f"{path}: has {path.stat().st_size} bytes, {store.url} has {record.bytes}")
+    if not is_new and path.stat().st_size != record.size:
+        raise EpisodeToolError(f"{path}: has {path.stat().st_size} bytes, {store.url} has {record.size}")
     if is_new:
         whole = hashlib.sha256()
         with replacing(path, path.with_name(f"{path.name}{_PARTIAL}")) as file:

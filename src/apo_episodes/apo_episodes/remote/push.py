@@ -117,7 +117,7 @@ def _push_one(path: Path, store: RemoteStore, robot: str, patience: Patience) ->
             chunks.append(chunk)
     if _state(path) != before:
         raise EpisodeToolError(f"{path}: changed while it was read")
-    size = sum(chunk.bytes for chunk in chunks)
+    size = sum(chunk.size for chunk in chunks)
     if known is not None and known.sha256 != whole.hexdigest():
         raise EpisodeToolError(
             f"{path}: {store.url} has another file as episode {episode_id} of robot {robot}; give this robot a name of "

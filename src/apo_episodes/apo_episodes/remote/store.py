@@ -35,7 +35,7 @@ class Chunk:
     """A part of a file."""
 
     sha256: str
-    bytes: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Record:
     robot: str
     episode_id: str
     file: str  # name without a folder
-    bytes: int
+    size: int
     sha256: str
     chunks: tuple[Chunk, ...]  # in the order of the file
     annotation: str = ""  # content of <id>.annotation.json; empty: there is none
@@ -92,7 +92,7 @@ class RemoteStore:
         """Whether the chunk is there, whole. Raises RemoteError."""
         with self._access("look at", chunk.sha256):
             try:
-                return int(self._fs.info(self._chunk_path(chunk.sha256))["size"]) == chunk.bytes
+                return int(self._fs.info(self._chunk_path(chunk.sha256))["size"]) == chunk.size
             except FileNotFoundError:
                 return False
 
@@ -173,9 +173,9 @@ def parse_record(data: bytes, robot: str, episode_id: str, source: str) -> Recor
     faults = [] if len(data) <= _MAX_RECORD_BYTES else [f"has {len(data)} bytes"]
     try:
         document = json.loads(data)
-        chunks = tuple(Chunk(str(part["sha256"]), int(part["bytes"])) for part in document["chunks"])
+        chunks = tuple(Chunk(str(part["sha256"]), int(part["size"])) for part in document["chunks"])
         names = ("robot", "episode_id", "file", "sha256", "annotation")
-        record = Record(bytes=int(document["bytes"]), chunks=chunks, **{name: str(document[name]) for name in names})
+        record = Record(size=int(document["size"]), chunks=chunks, **{name: str(document[name]) for name in names})
         if (document["schema"], document["schema_version"]) != (SCHEMA_NAME, SCHEMA_VERSION):
             faults.append(f"schema is {document['schema']!r} {document['schema_version']!r}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -189,10 +189,8 @@ def parse_record(data: bytes, robot: str, episode_id: str, source: str) -> Recor
     ]
     if not all(_SHA256.fullmatch(text) for text in (record.sha256, *(chunk.sha256 for chunk in chunks))):
         faults.append("a hash is not 64 hex digits")
-    if sum(chunk.bytes for chunk in chunks) != record.bytes or any(
-        not 0 < chunk.bytes <= CHUNK_BYTES for chunk in chunks
-    ):
-        faults.append(f"bytes = {record.bytes} is not the sum of its chunks")
+    if sum(chunk.size for chunk in chunks) != record.size or any(not 0 < chunk.size <= CHUNK_BYTES for chunk in chunks):
+        faults.append(f"size = {record.size} is not the sum of its chunks")
     if faults:
         raise RemoteError(f"{source}: record {robot}/{episode_id}: {'; '.join(faults)}")
     return record

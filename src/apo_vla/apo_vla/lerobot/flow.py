@@ -65,7 +65,7 @@ class LeRobotFlow(nn.Module, ABC):
     """
 
     capabilities = ModelCapabilities(takes_rows=True)
-    lora_scope = ("language_model.", "action_expert.", "action_", "time_")
+    lora_scope: tuple[str, ...] = ("language_model.", "action_expert.", "action_", "time_")
     classes: ActionClasses | None = None
     prompt_text: Callable[[str, np.ndarray], str] = staticmethod(line_prompt)
     begins_with_bos = True  # the prompt
