@@ -29,10 +29,9 @@ def test_a_config_names_its_family(tmp_path, family):
 
 
 def test_an_unknown_family_is_rejected_with_those_known(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"family": "pi0"}))
-    with pytest.raises(
-        CheckpointError, match="unknown family 'pi0'; known: apo_small_vla, apo_small_flow, openvla, pi0_fast"
-    ):
+    (tmp_path / "config.json").write_text(json.dumps({"family": "act"}))
+    known = "apo_small_vla, apo_small_flow, openvla, pi0_fast, smolvla, pi0, pi05"
+    with pytest.raises(CheckpointError, match=f"unknown family 'act'; known: {known}"):
         load_checkpoint(tmp_path)
 
 
@@ -40,7 +39,8 @@ def test_parameters_of_other_families_are_foreign():
     foreign = foreign_parameters(named("pi0_fast"))
     assert foreign["statistics_key"] == "" and foreign["prompt_length"] == 64
     assert not {"cameras", "conventions"} & set(foreign)
-    assert set(foreign_parameters(named("openvla"))) == {"conventions", "text_tokenizer", "action_tokenizer"}
+    lerobot = {"conventions", "text_tokenizer", "action_tokenizer", "statistics", "flow_steps"}
+    assert set(foreign_parameters(named("openvla"))) == lerobot
 
 
 @pytest.mark.parametrize(("name", "foreign"), [("pi0_fast", "openvla"), ("openvla", "pi0_fast")])
