@@ -27,9 +27,17 @@ def test_it_holds_until_enabled_then_the_policy_drives(cell, start_arbiter):
     assert ticks == list(range(ticks[0], ticks[0] + len(ticks)))
 
 
-def test_an_arbiter_that_starts_again_waits_for_the_operators_sample(cell, start_arbiter):
+def test_a_device_that_is_published_is_waited_for_after_the_search(cell, start_arbiter):
     cell.operator_publishes = False
     start_arbiter(start_enabled=True, operator_search_s=0.0)
+    cell.until_state("HOLD", "operator_unknown")
+    cell.operator_publishes = True
+    cell.until_state("POLICY", "policy_in_control")
+
+
+def test_an_arbiter_that_starts_again_waits_for_the_operators_sample(cell, start_arbiter):
+    cell.operator_publishes = False
+    start_arbiter(start_enabled=True, operator_search_s=60.0)
     held = cell.until_state("HOLD", "operator_unknown")
     assert held.source == "HOLD" and held.policy_values
     assert "POLICY" not in {command.source for command in cell.commands}

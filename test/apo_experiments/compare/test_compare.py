@@ -287,8 +287,22 @@ def test_rows_are_paired_with_the_method_of_the_file(arguments, measured, config
     configure(against="kto")
     compare.main([*arguments, "--methods", "apo", "kto"])
     rows = results()
-    assert rows["base"]["against"] == {"method": "kto", "pairs": 4, "gained": 0, "lost": 2, "p": 0.5}
-    assert rows["apo"]["against"] == {"method": "kto", "pairs": 4, "gained": 0, "lost": 0, "p": 1.0}
+    assert rows["base"]["against"] == {
+        "method": "kto",
+        "pairs": 4,
+        "gained": 0,
+        "lost": 2,
+        "p": 0.5,
+        "log_e": {"better": pytest.approx(-1.0987123), "worse": pytest.approx(0.8472836)},
+    }
+    assert rows["apo"]["against"] == {
+        "method": "kto",
+        "pairs": 4,
+        "gained": 0,
+        "lost": 0,
+        "p": 1.0,
+        "log_e": {"better": 0.0, "worse": 0.0},
+    }
     assert rows["kto"]["against"] is None
     assert "| against kto " in capsys.readouterr().out
     # another pairing is no reason to measure again

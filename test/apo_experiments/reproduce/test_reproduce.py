@@ -52,10 +52,12 @@ class Simulation:
             raise KeyboardInterrupt
         self.calls.append((kind, perturbation.text, version, count))
 
-    def evaluate(self, checkpoint, settings, seeds, progress, workers, adapter):
+    def evaluate(self, checkpoint, settings, seeds, progress, workers, adapter, stop=None):
         """Even seeds succeed, with an adapter all do."""
         self._add("evaluate", settings.perturbation, adapter.version if adapter else 0, len(seeds))
-        return [RolloutResult(seed, adapter is not None or seed % 2 == 0, 10) for seed in seeds]
+        results = [RolloutResult(seed, adapter is not None or seed % 2 == 0, 10) for seed in seeds]
+        assert stop is None or not stop(results)
+        return results
 
     def collect(self, settings, seeds, folder, workers, progress):
         """Takeovers in every episode."""

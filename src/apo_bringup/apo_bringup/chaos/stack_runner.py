@@ -30,10 +30,10 @@ _end_with_this_process = partial(end_with_parent, signal.SIGINT)
 
 # short trials with an operator in most of them, and short training runs
 PARAMETERS: dict[str, dict[str, Any]] = {
-    "sim_bridge": {"horizon": 70, "auto_reset_delay_s": 0.5},
-    "teleop": {"takeover_step": 25, "stall_steps": 10, "min_drive_steps": 10},
+    "sim_bridge": {"horizon": 40, "auto_reset_delay_s": 0.3},
+    "teleop": {"takeover_step": 12, "stall_steps": 8, "min_drive_steps": 10},
     "trainer": {
-        "every_n_episodes": 6,
+        "every_n_episodes": 10,
         "steps": 2,
         "warmup_steps": 0,
         "batch_size": 4,

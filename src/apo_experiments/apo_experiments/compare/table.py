@@ -69,8 +69,11 @@ def _evidence(test: PairedTest | None) -> str:
     if test is None:
         return ""
     found = test.evidence
-    e = math.exp(min(max(found.better, found.worse), math.log(_LARGEST_E)))
-    return f"{found.finding()}, e {'>= ' if e >= _LARGEST_E else ''}{e:.{1 if e < 10 else 0}f}"
+    log_e = max(found.better, found.worse)
+    if log_e >= math.log(_LARGEST_E):
+        return f"{found.finding()}, e >= {_LARGEST_E:.0f}"
+    e = math.exp(log_e)
+    return f"{found.finding()}, e {e:.{1 if e < 10 else 0}f}"
 
 
 def _p_value(p: float) -> str:
