@@ -39,7 +39,7 @@ NODE_PACKAGES = {"apo_console", "apo_teleop", "apo_policy_node", "apo_recorder",
 PARTS = {
     "apo_core": {
         "": {"contract"},
-        "adapters": {"", "system"},
+        "adapters": {"", "config", "system"},
         "config": {""},
         "contract": {"", "config"},
         "ros": {"", "config", "contract", "system"},
@@ -78,7 +78,7 @@ PARTS = {
     },
     "apo_policy_node": {
         "inference": set(),
-        "adapters": set(),
+        "adapters": {"inference"},
         "ros": {"inference", "adapters"},
         "": {"inference", "adapters", "ros"},
     },

@@ -11,6 +11,7 @@ from typing import Any
 from apo_bringup.session.plan import SessionConfig
 from apo_console.config import ConsoleConfig
 from apo_console.viewers.config import FoxgloveConfig, RerunConfig
+from apo_core.adapters.trial import TrialLimits
 from apo_episodes.labeling import LabelRule
 from apo_experiments.base_policy.base_policy import BasePolicyConfig
 from apo_experiments.compare.config import CompareConfig
@@ -166,6 +167,7 @@ FILES = (
         f"The policy node. {_PARAMS}",
         (
             Section(PolicyConfig),
+            Section(TrialLimits, "The trial of a candidate adapter (docs/how-to/adapters.md)."),
             Section(LoraShape, "Shape of the adapters, the same in config/trainer.yaml."),
             Section(ServingSettings, "How the model computes."),
         ),

@@ -67,7 +67,7 @@ def test_parameters_in_lockstep():
             "checkpoint_dir": model,
             "adapter_dir": "/run/adapters",
             "instruction": "stack: it",
-            "auto_reload": False,
+            "promotion": "manual",
             "replan_steps": 5,
         },
         "arbiter": {**common, "start_enabled": False},

@@ -16,3 +16,10 @@ def test_an_unusable_file_is_reported_with_its_parameter(kind):
 def test_an_error_that_names_its_parameter_stays_as_it_is():
     with pytest.raises(ConfigError, match="device = 'gpu'"), PolicyConfig().attributed_to("checkpoint_dir"):
         raise ConfigError("config/policy.yaml", ["device = 'gpu' cannot be used"])
+
+
+def test_a_staged_node_that_asks_for_signatures_signs_itself():
+    with pytest.raises(ConfigError, match="signing_key = '' must name a key, since promotion = 'staged' promotes"):
+        PolicyConfig(promotion="staged", adapter_public_key="a.pub")
+    assert PolicyConfig(promotion="staged", adapter_public_key="a.pub", signing_key="a.key").signing_key == "a.key"
+    assert PolicyConfig(promotion="staged").signing_key == ""

@@ -9,9 +9,11 @@ import pytest
 from adapter_samples import plain_manifest
 
 from apo_core.adapters.store import AdapterStore
+from apo_core.adapters.trial import Stage, TrialLimits
 from apo_core.errors import AdapterError, ConfigError
 from apo_core.types import ControlSource
 from apo_policy_node.adapters.reloader import ReloadState
+from apo_policy_node.adapters.staged_promotion import EpisodeChange, EpisodeReport
 from apo_policy_node.config import PolicyConfig
 from apo_policy_node.policy_server import Listeners, PolicyServer
 
@@ -26,7 +28,8 @@ class Bench:
     def __init__(self, policy, contract, store, **settings):
         self.answers, self.results, self.errors = queue.Queue(), queue.Queue(), queue.Queue()
         config = PolicyConfig(instruction="lift", warm_up=1, poll_s=0.05, **settings)
-        listeners = Listeners(self.answers.put, self.results.put, self.errors.put, self.errors.put)
+        self.trials = queue.Queue()
+        listeners = Listeners(self.answers.put, self.results.put, self.errors.put, self.errors.put, self.trials.put)
         self.now_ns = 0
         self.server = PolicyServer(policy, config, contract, store, lambda config: None, listeners, lambda: self.now_ns)
 
@@ -87,7 +90,7 @@ def test_the_base_policy_is_reported_as_the_first_adapter(make, policy):
 def test_the_first_adapter_is_the_configured_one(make, publish, policy):
     publish(0.25)
     publish(0.5)
-    bench = make(adapter_version=1, auto_reload=False)
+    bench = make(adapter_version=1, promotion="manual")
     assert bench.result().version == bench.server.adapter_version == 1
     assert policy.bias == 0.25
 
@@ -143,7 +146,7 @@ def test_help_is_requested_above_the_configured_entropy(make, observe):
 
 
 def test_an_adapter_is_loaded_and_rolled_back_on_request(make, publish):
-    bench = make(auto_reload=False)
+    bench = make(promotion="manual")
     bench.server.start()
     assert bench.result().version == 0
     publish(0.5)
@@ -154,6 +157,36 @@ def test_an_adapter_is_loaded_and_rolled_back_on_request(make, publish):
     assert replies.get(timeout=WAIT_S).version == 0
     summary = bench.server.summary()
     assert (summary["adapter_version"], summary["adapter_warning"], summary["adapter_store_fault"]) == ("0", "", "")
+
+
+def test_a_published_adapter_goes_on_trial(make, publish, store, observe):
+    bench = make(promotion="staged", trial=TrialLimits(shadow_steps=1))
+    bench.server.start()
+    assert bench.result().version == 0
+    publish(0.5)
+    (store.path / "current.json").unlink()
+    assert bench.trials.get(timeout=WAIT_S).stage is Stage.SHADOW
+    assert bench.server.summary()["trial"] == "adapter 1 shadow: 0 of 1 steps"
+    bench.now_ns = observe(0).stamp_ns
+    bench.server.executed(observe(0).stamp_ns, ControlSource.HUMAN, np.zeros(7, np.float32))
+    bench.server.observe(observe(0))
+    canary = bench.trials.get(timeout=WAIT_S)
+    assert canary.stage is Stage.CANARY
+    assert canary.shadow.steps == canary.shadow.corrections == 1
+    bench.server.on_episode(EpisodeReport(EpisodeChange.ENDED, "e1"))
+    drawn = bench.trials.get(timeout=WAIT_S)
+    assert bench.result().version == drawn.waiting.version
+    bench.server.load_adapter(0, lambda _: None)
+    assert bench.trials.get(timeout=WAIT_S).reason == "the base policy was requested"
+
+
+def test_without_stages_events_of_the_recorder_have_no_effect(make, publish):
+    bench = make(promotion="gate")
+    bench.server.start()
+    bench.server.on_episode(EpisodeReport(EpisodeChange.ENDED, "e1"))
+    publish(0.5)
+    assert [bench.result().version for _ in range(2)] == [0, 1]
+    assert bench.trials.empty() and bench.server.summary()["trial"] == ""
 
 
 def test_a_job_runs_in_the_inference_thread(make):

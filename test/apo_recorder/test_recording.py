@@ -17,7 +17,9 @@ class Rig:
 
     def __init__(self, contract, writer, make_command, make_observation, **config):
         self.writer, self._command, self._observation = writer, make_command, make_observation
-        self.recording = Recording(RecorderConfig(**{"lockstep": True, **config}), contract, writer)
+        self.ended: list[tuple[str, str]] = []
+        settings = RecorderConfig(**{"lockstep": True, **config})
+        self.recording = Recording(settings, contract, writer, lambda *end: self.ended.append(end))
 
     def observe(self, tick: int, steady_tick: int | None = None) -> None:
         observation = self._observation(tick * TICK)
@@ -55,8 +57,10 @@ def test_episode_from_start_to_end(make_rig, small_contract):
     assert rig.begin() == rig.recording.episode_id == "20260102T030405_000000_Lift"
     for tick in (2, 3, 4):
         rig.tick(tick)
+    assert rig.ended == []
     rig.recording.request_end(Outcome.SUCCESS, "done", 4 * TICK)
     assert rig.recording.episode_id == ""
+    assert rig.ended == [("20260102T030405_000000_Lift", "done")]
     rig.tick(5)
     assert rig.ticks() == [[2, 3, 4]]
     (info,), (end,) = rig.writer.infos, rig.writer.ends
@@ -64,6 +68,12 @@ def test_episode_from_start_to_end(make_rig, small_contract):
     assert info.tags == {"round": "1"} and info.contract_json == small_contract.json
     assert info.created_utc == "2026-01-02T03:04:05.000000+00:00"
     assert end.outcome.outcome is Outcome.SUCCESS and end.drops == DropCounts()
+
+
+def test_the_robot_and_its_site_are_tags(make_rig):
+    rig = make_rig(robot="left", site="lab 2")
+    rig.begin()
+    assert rig.writer.infos[0].tags == {"robot": "left", "site": "lab 2", "round": "1"}
 
 
 def test_requests_out_of_turn_are_rejected(make_rig):

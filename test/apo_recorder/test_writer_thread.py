@@ -91,6 +91,18 @@ def test_episode_is_saved(make_writer, make_info, make_step):
         }
     )
     assert saved.message_fields()["frames_recorded"] == 4
+    assert (saved.adapter_versions, saved.begin_ns) == ((2,), 100_000_000)
+
+
+def test_an_episode_names_the_adapters_that_drove_after_its_pre_roll(make_writer, make_info, make_step):
+    writer = make_writer()
+    writer.begin(dataclasses.replace(make_info(), pre_roll_steps=2))
+    for tick, (version, source) in enumerate([(9, POLICY), (9, POLICY), (4, POLICY), (5, HUMAN), (0, POLICY)], 1):
+        writer.append(dataclasses.replace(make_step(tick, source), adapter_version=version))
+    writer.end(end())
+    saved = finish(writer)[EventKind.SAVED]
+    assert (saved.adapter_versions, saved.begin_ns) == ((0, 4), 300_000_000)
+    assert saved.message_fields()["adapter_versions"] == [0, 4]
 
 
 def test_steps_after_the_last_observation_are_cut_off(make_writer, make_info, make_step):

@@ -21,8 +21,8 @@ from small_policy import plain_statistics, random_adapter, random_model  # noqa:
 from apo_core.adapters.store import AdapterStore  # noqa: E402
 from apo_core.ros.conversions import image_to_msg, to_ns  # noqa: E402
 from apo_core.ros.node_runner import run  # noqa: E402
-from apo_core.ros.qos import COMMANDS  # noqa: E402
-from apo_interfaces.msg import ActionChunk, ActionDoubt  # noqa: E402
+from apo_core.ros.qos import COMMANDS, LATCHED  # noqa: E402
+from apo_interfaces.msg import ActionChunk, ActionDoubt, AdapterTrial, EpisodeEvent  # noqa: E402
 from apo_interfaces.srv import LoadAdapter  # noqa: E402
 from apo_policy_node.policy_node import PolicyNode  # noqa: E402
 from apo_vla.families.small_vla.checkpoint import save_checkpoint  # noqa: E402
@@ -54,9 +54,10 @@ def publish(checkpoint, store) -> Callable[..., int]:
     """Publishes an adapter whose B is random, and returns its number."""
     policy = VlaPolicy.load(checkpoint, lora=LORA)
 
-    def make(seed: int = 0, **changes: str) -> int:
-        manifest = plain_manifest(policy, **changes)
-        return store.publish(random_adapter(policy.model, seed), adapter_config(LORA), manifest).number
+    def make(seed: int = 0, to: AdapterStore | None = None, **changes: str) -> int:
+        """To `to`, another store, it is not promoted."""
+        manifest, tensors = plain_manifest(policy, **changes), random_adapter(policy.model, seed)
+        return (to or store).publish(tensors, adapter_config(LORA), manifest, promote=to is None).number
 
     return make
 
@@ -85,7 +86,7 @@ def parameters(checkpoint, store) -> dict:
         "contract_file": str(CONTRACT_FILE),
         "checkpoint_dir": str(checkpoint),
         "adapter_dir": str(store.path),
-        "auto_reload": False,
+        "promotion": "manual",
         "lora_rank": LORA.rank,
         "lora_alpha": LORA.alpha,
         "replan_steps": 3,
@@ -287,7 +288,7 @@ def test_a_second_policy_node_is_named(robot):
 
 def test_it_follows_its_store_and_revokes_its_chunk_at_the_end(ros_domain, tmp_path, parameters, publish, store):
     version = publish(seed=4)
-    process = start(ros_domain, tmp_path, {**parameters, "adapter_version": version, "auto_reload": True})
+    process = start(ros_domain, tmp_path, {**parameters, "adapter_version": version, "promotion": "gate"})
     robot = Robot(ros_domain)
     try:
         robot.until(lambda: robot.found() or process.poll() is not None, "the node")
@@ -313,6 +314,35 @@ def test_it_follows_its_store_and_revokes_its_chunk_at_the_end(ros_domain, tmp_p
     assert len(robot.chunks[-1].values) == 0
     assert process.returncode == 0, stderr
     assert "Traceback" not in stderr
+
+
+def test_a_published_adapter_drives_drawn_episodes_on_trial(ros_domain, tmp_path, parameters, publish):
+    own = AdapterStore(tmp_path / "adapters")
+    staged = {"adapter_dir": str(own.path), "promotion": "staged", "shadow_steps": 2, "poll_s": 0.05}
+    process = start(ros_domain, tmp_path, {**parameters, **staged})
+    robot = Robot(ros_domain)
+    trials = []
+    robot.node.create_subscription(AdapterTrial, "policy/trial", trials.append, LATCHED)
+    events = robot.node.create_publisher(EpisodeEvent, "recorder/event", COMMANDS)
+    try:
+        robot.until(lambda: robot.found() or process.poll() is not None, "the node")
+        assert process.poll() is None, process.stderr.read()
+        robot.until(lambda: events.get_subscription_count() == 1, "the node's subscription")
+        assert publish(seed=6, to=own) == 1
+        robot.until(lambda: trials and trials[-1].stage == "shadow", "the shadow of the new adapter")
+        robot.until(lambda: robot.tick(gap=20) is not None and trials[-1].stage == "canary", "the end of the shadow")
+        assert {chunk.adapter_version for chunk in robot.chunks} == {0}
+        events.publish(EpisodeEvent(event=EpisodeEvent.ENDED, episode_id="e1"))
+        robot.until(lambda: own.trial(1).waiting is not None, "the draw")
+        drawn = own.trial(1).waiting.version
+        robot.until(lambda: robot.tick(gap=20).adapter_version == drawn, "chunks of the drawn adapter")
+        assert (trials[-1].candidate, trials[-1].serving, trials[-1].stage) == (1, 0, "canary")
+        assert trials[-1].shadow_steps >= 2
+        robot.until(lambda: robot.diagnostics().get("trial", "").startswith("adapter 1 canary: "), "the diagnostics")
+    finally:
+        process.kill()
+        process.communicate()
+        robot.close()
 
 
 def test_it_holds_while_a_camera_is_frozen_and_the_arm_moves(ros_domain, tmp_path, parameters):

@@ -50,7 +50,7 @@ def programs(config: SessionConfig, run_dir: Path, mode: str, checkpoint_dir: Pa
         },
         "arbiter": {"start_enabled": False},
         "recorder": {"auto": False, "buttons": False},
-        "policy": {"instruction": config.instruction, "auto_reload": False, **replan},
+        "policy": {"instruction": config.instruction, "promotion": "manual", **replan},
         "teleop": {"task": config.task, "operator_seed": config.seed},
         "trainer": {
             "every_n_episodes": 0,

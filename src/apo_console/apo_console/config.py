@@ -30,6 +30,7 @@ class ConsoleConfig:
     robots: tuple[str, ...] = parameter(("",), "namespaces of the robots on the page; empty: this node's own")
     episode_dir: str = parameter("runs/episodes", f"the recorder's; {_ROBOT}")
     adapter_dir: str = parameter("runs/adapters", f"the adapter store that promote and roll back act on; {_ROBOT}")
+    signing_key: str = parameter("", "private key (PEM) that signs promotions of the page; empty: they are not signed")
     run_dir: str = parameter("runs/training", f"the trainer's; {_ROBOT}")
     export_dir: str = parameter("runs/exports", f"where exported episodes go; {_ROBOT}")
     label_rule: LabelRule = group(LabelRule)

@@ -30,8 +30,9 @@ from apo_console.server.hub import Hub
 from apo_console.server.robots import Answer
 from apo_console.server.server_thread import ServerThread, bound_socket
 from apo_console.server.tls import self_signed
+from apo_core.adapters.signature import read_signing_key
 from apo_core.contract.contract import load_contract
-from apo_core.errors import ApoError
+from apo_core.errors import AdapterError, ApoError, ConfigError
 from apo_core.ros.diagnostics import OK, diagnostic_array
 from apo_core.ros.node_runner import run
 from apo_core.ros.parameters import declare
@@ -185,7 +186,11 @@ def _library(config: ConsoleConfig, namespace: str) -> Library:
         config.jpeg_quality,
         config.picture_width,
     )
-    return Library(episodes, LearningLibrary(place(config.adapter_dir), place(config.run_dir)))
+    try:
+        key = read_signing_key(config.signing_key) if config.signing_key else None
+    except AdapterError as error:
+        raise ConfigError("config/console.yaml", [f"signing_key = {config.signing_key!r}: {error}"]) from None
+    return Library(episodes, LearningLibrary(place(config.adapter_dir), place(config.run_dir), key))
 
 
 def main() -> None:

@@ -67,6 +67,7 @@ class Purpose(enum.StrEnum):
 
 # tag of an episode file: what the simulation changed of the task's usual setting, JSON {parameter: value}
 PERTURBATION = "perturbation"
+ROBOT, SITE = "robot", "site"  # tags: which robot recorded it, and where
 
 
 class EpisodeKind(enum.StrEnum):

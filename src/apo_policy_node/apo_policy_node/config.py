@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from apo_core.adapters.trial import TrialLimits
 from apo_core.config.parameters import group, parameter
 from apo_core.content_watch import MOVED_M
 from apo_core.errors import AdapterError, CheckpointError, ConfigError
@@ -15,6 +16,7 @@ from apo_vla.lora.shape import LoraShape
 from apo_vla.serving.settings import ServingSettings
 
 PROMOTED = -1
+MANUAL, GATE, STAGED = "manual", "gate", "staged"
 FILE = "config/policy.yaml"
 
 
@@ -27,8 +29,17 @@ class PolicyConfig:
     adapter_dir: str = parameter("runs/adapters", "adapter store; it may appear later")
     adapter_version: int = parameter(0, "adapter served at start; 0 base policy, -1 the promoted one", low=-1)
     adapter_public_key: str = parameter("", "file of public keys (PEM); only adapters signed by one serve; empty: any")
+    signing_key: str = parameter(
+        "", "staged: private key (PEM) that signs trials and promotions of this node (apo adapters keygen); empty: none"
+    )
     lora: LoraShape = group(LoraShape)
-    auto_reload: bool = parameter(True, "load what is promoted in the adapter store without a request")
+    trial: TrialLimits = group(TrialLimits)
+    promotion: str = parameter(
+        GATE,
+        "which adapters are loaded without a request; manual: none; gate: what is promoted in the adapter store, by "
+        "the trainer's gate or by hand; staged: that, and what the trainer publishes (promote: false) goes on trial",
+        choices=(MANUAL, GATE, STAGED),
+    )
     poll_s: float = parameter(1.0, "seconds between looks into the adapter store", low=0.05, high=3600.0)
     instruction: str = parameter(DEFAULT_TASK.instruction, "task of the policy, in words")
     replan_steps: int = parameter(2, "ticks a chunk is used before the next prediction", low=1, high=1000)
@@ -78,8 +89,14 @@ class PolicyConfig:
     )
 
     def __post_init__(self) -> None:
-        if not self.instruction.strip():
-            raise ConfigError(FILE, ["instruction = '' must describe the task"])
+        faults = [] if self.instruction.strip() else ["instruction = '' must describe the task"]
+        if self.promotion == STAGED and self.adapter_public_key and not self.signing_key:
+            faults.append(
+                "signing_key = '' must name a key, since promotion = 'staged' promotes and adapter_public_key asks for "
+                "signatures"
+            )
+        if faults:
+            raise ConfigError(FILE, faults)
 
     @contextlib.contextmanager
     def attributed_to(self, name: str) -> Iterator[None]:

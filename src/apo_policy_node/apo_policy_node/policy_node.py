@@ -14,14 +14,15 @@ from rclpy.clock import Clock, ClockType
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
-from apo_core.adapters.signature import read_trusted_keys
+from apo_core.adapters.signature import read_signing_key, read_trusted_keys
 from apo_core.adapters.store import AdapterStore
+from apo_core.adapters.trial import Trial
 from apo_core.content_watch import ContentWatch, frozen_text
 from apo_core.contract.contract import load_contract
 from apo_core.observation_sync import ObservationSync
 from apo_core.ros.action_chunk import chunk_to_msg, fault_to_msg
 from apo_core.ros.conversions import to_ns
-from apo_core.ros.diagnostics import ERROR, OK, WARN, diagnostic_array
+from apo_core.ros.diagnostics import diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.node_runner import run
 from apo_core.ros.observation_subscriber import ObservationSubscriber
@@ -29,18 +30,18 @@ from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, LATCHED, sensors
 from apo_core.ros.second_stack import second_publisher
 from apo_core.types import ControlSource
-from apo_interfaces.msg import ActionChunk, ActionCommand, ActionDoubt, AdapterStatus
+from apo_interfaces.msg import ActionChunk, ActionCommand, ActionDoubt, AdapterStatus, AdapterTrial, EpisodeEvent
 from apo_interfaces.srv import LoadAdapter
 from apo_policy_node.adapters.reloader import ReloadResult, ReloadState
 from apo_policy_node.config import PolicyConfig
 from apo_policy_node.inference.runner import Answer
 from apo_policy_node.policy_server import SWITCH_INTERVAL_S, Listeners, PolicyServer
-from apo_policy_node.ros.policy_messages import reloaded_to_msg, uncertainty_to_msg
+from apo_policy_node.ros.health import WANTS_HELP, PolicyHealth
+from apo_policy_node.ros.policy_messages import episode_from_msg, reloaded_to_msg, trial_to_msg, uncertainty_to_msg
 from apo_vla.lora.adapter import LoraSettings, check_adapter_config
 from apo_vla.serving.policy import load_for_serving
 
 _DEACTIVATED = "the policy node was deactivated"
-_HELP = "requests help: uncertain of its actions"
 
 
 class PolicyNode(LifecycleBase):
@@ -54,10 +55,12 @@ class PolicyNode(LifecycleBase):
         self._chunk_pub = self.create_publisher(ActionChunk, "policy/chunk", COMMANDS)
         self._uncertainty_pub = self.create_publisher(ActionDoubt, "policy/doubt", COMMANDS)
         self._status_pub = self.create_publisher(AdapterStatus, "policy/adapter_status", LATCHED)
+        self._trial_pub = self.create_publisher(AdapterTrial, "policy/trial", LATCHED)
         self._diagnostics_pub = self.create_publisher(DiagnosticArray, "/diagnostics", COMMANDS)
         # simulated time stands still between trials, watching goes on
         self.create_timer(1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.create_subscription(ActionCommand, "command", self._on_command, COMMANDS)
+        self.create_subscription(EpisodeEvent, "recorder/event", self._on_episode, COMMANDS)
         # a group of its own: a call that awaits its adapter must not hold up the other callbacks
         group = ReentrantCallbackGroup()
         self.create_service(LoadAdapter, "~/load_adapter", self._on_load_adapter, callback_group=group)
@@ -71,6 +74,10 @@ class PolicyNode(LifecycleBase):
         lora = LoraSettings.of(config.lora)
         with config.attributed_to("adapter_public_key"):
             trusted = read_trusted_keys(config.adapter_public_key) if config.adapter_public_key else None
+        with config.attributed_to("signing_key"):
+            key = read_signing_key(config.signing_key) if config.signing_key else None
+            if trusted is not None and key is not None:
+                trusted.check_key(key)
         with config.attributed_to("checkpoint_dir"):
             policy = load_for_serving(config.checkpoint_dir, config.device, lora, config.serving)
         log = self.get_logger()
@@ -78,9 +85,9 @@ class PolicyNode(LifecycleBase):
             policy,
             config,
             self._contract,
-            AdapterStore(config.adapter_dir, trusted),
+            AdapterStore(config.adapter_dir, trusted, key),
             partial(check_adapter_config, lora),
-            Listeners(self._publish, self._publish_status, log.error, log.warning),
+            Listeners(self._publish, self._publish_status, log.error, log.warning, self._publish_trial),
             lambda: self.get_clock().now().nanoseconds,
         )
         sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -138,8 +145,14 @@ class PolicyNode(LifecycleBase):
         if self.is_active:
             # an unknown source is not the policy, like HOLD
             source = ControlSource.__members__.get(message.source, ControlSource.HOLD)
-            self._configured_server.executed(to_ns(message.observation_stamp), source)
-            self._content.command(np.array(message.values, np.float32))
+            values = np.array(message.values, np.float32)
+            self._configured_server.executed(to_ns(message.observation_stamp), source, values)
+            self._content.command(values)
+
+    def _on_episode(self, message: EpisodeEvent) -> None:
+        report = episode_from_msg(message)
+        if self._server is not None and report is not None:
+            self._server.on_episode(report)
 
     async def _on_load_adapter(
         self, request: LoadAdapter.Request, response: LoadAdapter.Response
@@ -181,6 +194,9 @@ class PolicyNode(LifecycleBase):
         else:
             log.error(f"adapter {result.requested_version} rejected, {result.version} still serves: {result.reason}")
 
+    def _publish_trial(self, trial: Trial) -> None:
+        self._trial_pub.publish(trial_to_msg(trial, self.get_clock().now().to_msg()))
+
     def _publish_diagnostics(self) -> None:
         if self._source is None:
             return
@@ -189,22 +205,19 @@ class PolicyNode(LifecycleBase):
             "messages_out_of_order": str(sum(self._sync.out_of_order.values())),
             **self._configured_server.summary(),
         }
-        server = self._configured_server
-        wants_help = _HELP if server.help_wanted else ""
-        streams = "; ".join(self._source.faults())
-        if streams:
-            self.get_logger().warning(f"no observation: {streams}", throttle_duration_sec=10.0)
-        frozen = frozen_text(self._content)
-        if frozen:
-            self.get_logger().warning(frozen, throttle_duration_sec=10.0)
-        second = second_publisher(self, "policy/chunk")
-        if second:
-            self.get_logger().error(second, throttle_duration_sec=10.0)
-        trouble = (
-            second or streams or frozen or server.fault or server.store_fault or wants_help or server.adapter_warning
+        health = PolicyHealth(
+            second=second_publisher(self, "policy/chunk"),
+            streams="; ".join(self._source.faults()),
+            frozen=frozen_text(self._content),
         )
-        level = ERROR if second else WARN if trouble else OK
-        self._diagnostics_pub.publish(diagnostic_array(self, level, trouble or "serves", values))
+        log = self.get_logger()
+        # rclpy allows one severity for each line of code
+        for line in health.errors:
+            log.error(line, throttle_duration_sec=10.0)
+        for line in health.warnings:
+            log.warning(line, throttle_duration_sec=10.0)
+        level, text = health.shown(self._configured_server)
+        self._diagnostics_pub.publish(diagnostic_array(self, level, text, values))
 
     def _publish(self, answer: Answer) -> None:
         if answer.chunk is None:
@@ -216,7 +229,7 @@ class PolicyNode(LifecycleBase):
         if uncertainty is not None:
             self._uncertainty_pub.publish(uncertainty_to_msg(uncertainty, self._contract, self._config.help_entropy))
             if uncertainty.help_wanted:
-                self.get_logger().warning(f"{_HELP} ({uncertainty.entropy:.2f} nats)", throttle_duration_sec=5.0)
+                self.get_logger().warning(f"{WANTS_HELP} ({uncertainty.entropy:.2f} nats)", throttle_duration_sec=5.0)
 
     def _publish_fault(self, stamp_ns: int, fault: str) -> None:
         self._chunk_pub.publish(fault_to_msg(fault, stamp_ns, self._contract, self._configured_server.adapter_version))

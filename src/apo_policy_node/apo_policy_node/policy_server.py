@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from apo_core.adapters.store import AdapterStore
+from apo_core.adapters.trial import Trial
 from apo_core.contract.contract import Contract
 from apo_core.errors import AdapterError
 from apo_core.served_policy import ServedPolicy
+from apo_core.system.timestamps import utc_now
 from apo_core.types import ControlSource, Observation
 from apo_policy_node.adapters.reloader import AdapterReloader, ReloadResult, ReloadState
+from apo_policy_node.adapters.shadow import Shadow
+from apo_policy_node.adapters.staged_promotion import EpisodeReport, StagedPromotion, TrialMeans
 from apo_policy_node.adapters.worker import ReloadWorker, Reply
-from apo_policy_node.config import PROMOTED, PolicyConfig
+from apo_policy_node.config import MANUAL, PROMOTED, STAGED, PolicyConfig
 from apo_policy_node.inference.chunking import make_chunking
 from apo_policy_node.inference.runner import Answer, Cause, PolicyRunner
 from apo_policy_node.inference.uncertainty import HelpRequest
@@ -34,6 +41,7 @@ class Listeners:
     reloaded: Callable[[ReloadResult], None]
     error: Callable[[str], None]
     warning: Callable[[str], None]
+    trial: Callable[[Trial], None] = lambda _: None
 
 
 class PolicyServer:
@@ -75,17 +83,35 @@ class PolicyServer:
         listeners.reloaded(_first(reloader, store, config.adapter_version))
         runner = _runner(policy, config, contract)
         self._inference = InferenceWorker(
-            runner, listeners.answer, now_ns, config.lockstep, config.command_wait_s, listeners.error
+            runner, self._on_answer, now_ns, config.lockstep, config.command_wait_s, listeners.error
         )
         self._reload = ReloadWorker(
             reloader,
             self._inference.between,
             store.promotion,
             listeners.reloaded,
-            config.auto_reload,
+            config.promotion != MANUAL,
             config.poll_s,
             listeners.warning,
         )
+        self._shadow = Shadow(contract, lambda: self._reload.post(self._step_shadow))
+        if config.promotion == STAGED:
+            self._reload.staged = StagedPromotion(
+                reloader,
+                store,
+                config.trial,
+                self._shadow,
+                TrialMeans(
+                    self._reload.serve,
+                    self._reload.post,
+                    now_ns,
+                    utc_now,
+                    random.random,
+                    listeners.trial,
+                    listeners.warning,
+                    listeners.reloaded,
+                ),
+            )
 
     def start(self) -> None:
         """Starts the threads; once."""
@@ -113,6 +139,15 @@ class PolicyServer:
         return self._reloader.warning
 
     @property
+    def trial_text(self) -> str:
+        """How the trial of a candidate stands, in words; empty without one."""
+        staged = self._reload.staged
+        if staged is None:
+            return ""
+        trial = staged.trial
+        return staged.fault or ("" if trial is None else trial.text)
+
+    @property
     def help_wanted(self) -> bool:
         """Whether the policy requests help from its operator."""
         return self._inference.help_wanted
@@ -125,15 +160,30 @@ class PolicyServer:
             fault: why the policy must not act on it: the chunk in force is dropped too, and the fault is the answer.
         """
         if not fault:
+            self._shadow.observed(observation)
             self._inference.observe(observation)
             return
         self.clear()
         answer = Answer(observation.stamp_ns, None, Cause.FAULT, fault)
         self.between(lambda: self._answer(answer))
 
-    def executed(self, observation_stamp_ns: int, source: ControlSource) -> None:
-        """Records the command that answered an observation."""
+    def executed(self, observation_stamp_ns: int, source: ControlSource, values: np.ndarray | None = None) -> None:
+        """Records the command that answered an observation.
+
+        Args:
+            observation_stamp_ns: of the observation.
+            source: who drove.
+            values: (A,) contract units; None: unknown.
+        """
+        if source is ControlSource.HUMAN and values is not None:
+            self._shadow.driven(observation_stamp_ns, values)
         self._inference.executed(observation_stamp_ns, source)
+
+    def on_episode(self, report: EpisodeReport) -> None:
+        """Receives an event of the recorder."""
+        staged = self._reload.staged
+        if staged is not None:
+            self._reload.post(lambda: staged.on_episode(report))
 
     def clear(self) -> None:
         """Drops what waits, and the chunk in force."""
@@ -157,6 +207,7 @@ class PolicyServer:
             "adapter_version": str(self.adapter_version),
             "adapter_warning": self.adapter_warning,
             "adapter_store_fault": self.store_fault,
+            "trial": self.trial_text,
             **self._inference.summary(),
         }
 
@@ -164,6 +215,16 @@ class PolicyServer:
         """Ends the threads."""
         self._reload.stop()
         self._inference.stop()
+        if self._reload.staged is not None:
+            self._reload.staged.close()
+
+    def _on_answer(self, answer: Answer) -> None:
+        self._answer(answer)
+        self._shadow.answered(answer)
+
+    def _step_shadow(self) -> None:
+        if self._reload.staged is not None:
+            self._reload.staged.step_shadow()
 
 
 def _first(reloader: AdapterReloader, store: AdapterStore, version: int) -> ReloadResult:

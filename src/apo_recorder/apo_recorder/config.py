@@ -53,4 +53,6 @@ class RecorderConfig:
     task: str = parameter(DEFAULT_TASK.name, "written into the files; ~/start_episode may name another")
     instruction: str = parameter(DEFAULT_TASK.instruction, "the same")
     operator_name: str = parameter("", "the same")
+    robot: str = parameter("", "name of this robot, a tag of its files; the trainer balances over robots; empty: none")
+    site: str = parameter("", "where it stands, likewise")
     sensor_reliability: str = parameter("reliable", "QoS of images and state", choices=("reliable", "best_effort"))

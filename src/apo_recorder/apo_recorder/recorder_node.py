@@ -15,24 +15,24 @@ from rclpy.task import Future
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
-from apo_core.content_watch import FROZEN
 from apo_core.contract.contract import load_contract
 from apo_core.errors import ConfigError, ObservationError
-from apo_core.ros.conversions import to_ns
-from apo_core.ros.diagnostics import ERROR, OK, WARN, diagnostic_array
+from apo_core.ros.conversions import to_ns, to_stamp
+from apo_core.ros.diagnostics import ERROR, diagnostic_array
 from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.node_runner import run
 from apo_core.ros.observation_subscriber import ObservationSubscriber
 from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, sensors
 from apo_core.ros.second_stack import second_publisher
-from apo_core.types import OperatorEvent
+from apo_core.types import OperatorEvent, Outcome
 from apo_interfaces.msg import ActionCommand, EpisodeEvent, OperatorCommand, TaskStatus
 from apo_interfaces.srv import EndEpisode, StartEpisode
 from apo_recorder.config import RecorderConfig
 from apo_recorder.recording import Recording
 from apo_recorder.requests import DISCARD, parse_outcome
 from apo_recorder.ros.command_message import command_from_msg, progress_from_msg
+from apo_recorder.ros.health import health_of
 from apo_recorder.writer_thread import EpisodeWriterThread, EventKind
 
 _POLL_S = 0.02
@@ -71,7 +71,7 @@ class RecorderNode(LifecycleBase):
         config, contract = self._config, self._contract
         storage = contract, config.image_compression, config.queue_steps, self._written.trigger
         self._writer = EpisodeWriterThread(Path(config.episode_dir), *storage, jpeg_quality=config.jpeg_quality)
-        self._recording = Recording(config, contract, self._writer)
+        self._recording = Recording(config, contract, self._writer, self._on_ended)
         qos, rejected = sensors(config.sensor_reliability), self._recording.on_rejected
         self._source = ObservationSubscriber(self, contract, qos, self._on_sample, rejected)
         inputs = [(ActionCommand, "command", self._on_command), (TaskStatus, "task/status", self._on_status)]
@@ -108,23 +108,19 @@ class RecorderNode(LifecycleBase):
         values = {"episode": self._recording.episode_id, "steps_waiting": str(self._writer.waiting_steps)}
         values |= {name: str(count) for name, count in drops.items()}
         values["clock_steps"] = str(self._recording.clock_steps)
-        level, text = (WARN, "loses data") if self._recording.episode_id and any(drops.values()) else (OK, "records")
         rejections = self._writer.rejections if self._recording.episode_id else {}
         values |= {f"rejected {why}": str(count) for why, count in rejections.items()}
-        if streams := "; ".join(self._source.faults()):
-            level, text = WARN, f"no observation: {streams}"
-            self.get_logger().warning(text, throttle_duration_sec=10.0)
-        if frozen := "; ".join(self._recording.frozen):
-            level, text = WARN, f"{FROZEN}{frozen}"
-            self.get_logger().warning(text, throttle_duration_sec=10.0)
-        if rejections:
-            level, text = WARN, f"rejects steps: {'; '.join(rejections)}"
-            self.get_logger().warning(text, throttle_duration_sec=5.0)
         self._look_for_second()
-        if self._recording.rejection:
-            level, text = ERROR, f"begins no episode: {self._recording.rejection}"
-            self.get_logger().error(text, throttle_duration_sec=10.0)
-        self._diagnostics_pub.publish(diagnostic_array(self, level, text, values))
+        loses = bool(self._recording.episode_id) and any(drops.values())
+        health = health_of(
+            loses, self._source.faults(), self._recording.frozen, list(rejections), self._recording.rejection
+        )
+        # rclpy allows one severity for each line of code
+        for line in health.warnings:
+            self.get_logger().warning(line, throttle_duration_sec=10.0)
+        if health.level == ERROR:
+            self.get_logger().error(health.text, throttle_duration_sec=10.0)
+        self._diagnostics_pub.publish(diagnostic_array(self, health.level, health.text, values))
 
     def _on_sample(self, stream: str, stamp_ns: int, value: np.ndarray) -> None:
         if self._recording.on_sample(stream, stamp_ns, value, time.monotonic_ns()):
@@ -196,10 +192,16 @@ class RecorderNode(LifecycleBase):
         if not self.is_active:
             raise ValueError("the recorder is not active")
 
+    def _on_ended(self, episode_id: str, reason: str) -> None:
+        header = Header(stamp=self.get_clock().now().to_msg())
+        event = EpisodeEvent(header=header, event=EpisodeEvent.ENDED, episode_id=episode_id, reason=reason)
+        event.outcome = str(Outcome.UNLABELED)
+        self._event_pub.publish(event)
+
     def _on_written(self) -> None:
         for event in self._writer.events() if self._writer is not None else ():
-            header = Header(stamp=self.get_clock().now().to_msg())
-            self._event_pub.publish(EpisodeEvent(header=header, **event.message_fields()))
+            header, begin = Header(stamp=self.get_clock().now().to_msg()), to_stamp(event.begin_ns)
+            self._event_pub.publish(EpisodeEvent(header=header, begin=begin, **event.message_fields()))
             self._last_failure = ""
             if event.kind is EventKind.FAILED:
                 self._last_failure = f"episode {event.episode_id} failed: {event.reason}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
@@ -15,6 +15,8 @@ from apo_core.contract.contract import Contract
 from apo_core.observation_sync import ObservationSync
 from apo_core.types import (
     PERTURBATION,
+    ROBOT,
+    SITE,
     EpisodeInfo,
     EpisodeKind,
     ExecutedCommand,
@@ -57,10 +59,17 @@ class Recording:
         config: how to pair, how long to wait.
         contract: the streams.
         writer: takes the episodes.
+        ended: receives id and reason of each episode at its end, before its file is closed.
     """
 
-    def __init__(self, config: RecorderConfig, contract: Contract, writer: Writer):
-        self._config, self._contract, self._writer = config, contract, writer
+    def __init__(
+        self,
+        config: RecorderConfig,
+        contract: Contract,
+        writer: Writer,
+        ended: Callable[[str, str], None] = lambda *_: None,
+    ):
+        self._config, self._contract, self._writer, self._ended = config, contract, writer, ended
         tolerance_ns = 0 if config.lockstep else round(config.pairing_tolerance_s * 1e9)
         self._sync = ObservationSync(contract)
         self.rejection = ""  # why no episode may begin; empty: it may
@@ -187,7 +196,7 @@ class Recording:
             operator=operator or config.operator_name,
             contract_json=self._contract.json,
             created_utc=utc.isoformat(timespec="microseconds"),
-            tags={**({PERTURBATION: self._perturbation} if self._perturbation else {}), **parse_tags(tags)},
+            tags={**self._own_tags(), **parse_tags(tags)},
             pre_roll_steps=len(self._recent),
         )
         self._out_of_order = sum(self._sync.out_of_order.values())
@@ -199,6 +208,10 @@ class Recording:
         while self._recent:
             self._take(self._recent.popleft(), 0)
         return info.episode_id
+
+    def _own_tags(self) -> dict[str, str]:
+        tags = {PERTURBATION: self._perturbation, ROBOT: self._config.robot, SITE: self._config.site}
+        return {name: value for name, value in tags.items() if value}
 
     def request_end(
         self, outcome: Outcome | None, reason: str, now_ns: int, *, truncated: bool = False, until_ns: int = 0
@@ -265,3 +278,5 @@ class Recording:
     def _hand_over(self, end: EpisodeEnd | None) -> None:
         if end is not None:
             self._writer.end(replace(end, streams=self._counts.counts()))
+            info = self._state.info
+            self._ended("" if info is None else info.episode_id, end.reason)

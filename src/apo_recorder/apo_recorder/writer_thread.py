@@ -48,6 +48,8 @@ class WriterEvent:
     intervention_share: float = 0.0  # 0..1
     counts: Mapping[str, int] = field(default_factory=dict)  # frames_recorded and the fields of DropCounts
     is_undo: bool = False  # answers `undo`
+    adapter_versions: tuple[int, ...] = ()  # SAVED only: whose actions were executed after the pre-roll, ascending
+    begin_ns: int = 0  # SAVED only: stamp of the first observation after the pre-roll
 
     @property
     def text(self) -> str:
@@ -70,6 +72,7 @@ class WriterEvent:
             "intervention_share": self.intervention_share,
             "frames_recorded": self.counts.get("frames_recorded", 0),
             "frames_lost": self.counts.get("frames_lost", 0),
+            "adapter_versions": list(self.adapter_versions),
         }
 
 
@@ -81,6 +84,7 @@ class _Open:
     file: EpisodeWriter
     stamps_ns: list[int] = field(default_factory=list)  # observation stamp of each written step
     sources: list[ControlSource] = field(default_factory=list)
+    versions: list[int] = field(default_factory=list)  # adapter of each written step
     rejections: Counter[str] = field(default_factory=Counter)  # {why: steps that do not fit the contract}
 
 
@@ -226,6 +230,7 @@ class EpisodeWriterThread:
             return
         episode.stamps_ns.append(step.observation.stamp_ns)
         episode.sources.append(step.source)
+        episode.versions.append(step.adapter_version)
 
     def _end(self, end: EpisodeEnd) -> None:
         episode = self._episode
@@ -249,7 +254,8 @@ class EpisodeWriterThread:
         path = episode.file.finish(end.outcome, counts, end.streams, episode.rejections)
         self._episode = None
         self._saved.append(path)
-        sources = episode.sources[:steps]
+        sources, first = episode.sources[:steps], min(episode.info.pre_roll_steps, steps - 1)
+        driven = zip(episode.versions[first:steps], sources[first:], strict=True)
         self._report(
             WriterEvent(
                 EventKind.SAVED,
@@ -261,6 +267,8 @@ class EpisodeWriterThread:
                 takeovers=len(takeovers(sources)),
                 intervention_share=intervention_share(sources),
                 counts=counts,
+                adapter_versions=tuple(sorted({version for version, by in driven if by is ControlSource.POLICY})),
+                begin_ns=episode.stamps_ns[first],
             )
         )
 

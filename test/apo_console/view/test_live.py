@@ -19,6 +19,7 @@ def test_what_topics_carry_is_shown(live):
     live.on_command(0.0412345, "POLICY", [0.12345, math.nan], "limits.linear_speed")
     live.on_doubt(False, entropy=1.25, help_entropy=0.0)
     live.on_adapter("LOADED", 3, 3, "")
+    live.on_trial(4, "canary", "", candidate_successes=2, candidate_episodes=3)
     live.on_episode("STARTED", "e1", "UNLABELED", "", 0, 0)
     live.on_training("RUNNING", "run1", 30, 200, "trains", loss=0.5, eta_s=math.inf)
     live.on_task(4, 17, -1.0, {"grasped": True}, False)
@@ -40,6 +41,13 @@ def test_what_topics_carry_is_shown(live):
     }
     assert state["timeline"] == [{"from": 0.1, "to": 0.0, "state": "POLICY", "reason": "policy_in_control"}]
     assert state["doubt"] == {"help_wanted": False, "entropy": 1.25, "help_entropy": 0.0}
+    assert state["trial"] == {
+        "candidate": 4,
+        "stage": "canary",
+        "reason": "",
+        "candidate_successes": 2.0,
+        "candidate_episodes": 3.0,
+    }
     assert state["training"]["loss"] == 0.5 and state["training"]["eta_s"] is None
     assert state["task"] == {"trial": 4, "step": 17, "stages": {"grasped": True}, "success": False, "rest": -1.0}
     assert state["device"] == {"name": "browser", "connected": True, "active": False}

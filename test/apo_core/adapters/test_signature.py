@@ -8,7 +8,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from apo_core.adapters.signature import SigningKey, make_keys, read_signing_key, read_trusted_keys, signer_of
+from apo_core.adapters.signature import (
+    SigningKey,
+    make_keys,
+    read_signing_key,
+    read_trusted_keys,
+    signer_of,
+    unsigned,
+)
 from apo_core.errors import AdapterError
 
 # RFC 8032, section 7.1, test 1
@@ -74,7 +81,7 @@ def changed(document: bytes, /, **values) -> bytes:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda s: None, r"it is not signed, and only adapters signed by a key of .*trainer.pub are accepted"),
+        (lambda s: None, r"it is not signed, and only what is signed by a key of .*trainer.pub is accepted"),
         (lambda s: b"", "must be a JSON object of algorithm, key_sha256 and signature"),
         (lambda s: b"[" * 4000, "must be a JSON object"),
         (lambda s: b"\xff", "must be a JSON object"),
@@ -103,6 +110,39 @@ def test_an_untrusted_key_cannot_sign_for_a_trusted_one(key, tmp_path):
     forged = changed(stranger.sign(MANIFEST), key_sha256=key.fingerprint)
     with pytest.raises(AdapterError, match="does not belong"):
         read_trusted_keys(tmp_path / "trainer.pub").check(MANIFEST, forged)
+
+
+PROMOTION = {"schema": "apo.promotion", "number": 3}
+
+
+def test_a_document_holds_its_signature(key, tmp_path):
+    trusted, signed = read_trusted_keys(tmp_path / "trainer.pub"), key.signed(PROMOTION)
+    assert trusted.check_document(signed) == key.fingerprint
+    assert unsigned(signed) == PROMOTION
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (lambda key: PROMOTION, "it is not signed"),
+        (lambda key: {**key.signed(PROMOTION), "number": 4}, "does not belong to its content"),
+        (lambda key: {**key.signed(PROMOTION), "schema": "apo.trial"}, "does not belong to its content"),
+        (lambda key: {**key.signed(PROMOTION), "schema": "other"}, "its schema 'other' is unknown"),
+        (lambda key: {**key.signed(PROMOTION), "schema": []}, r"its schema \[\] is unknown"),
+        (lambda key: {**PROMOTION, "signature": 7}, "must be a JSON object"),
+    ],
+)
+def test_a_document_that_is_not_what_was_signed_is_rejected(key, tmp_path, document, message):
+    with pytest.raises(AdapterError, match=message):
+        read_trusted_keys(tmp_path / "trainer.pub").check_document(document(key))
+
+
+def test_a_key_without_its_public_half_is_rejected(key, tmp_path):
+    trusted = read_trusted_keys(tmp_path / "trainer.pub")
+    trusted.check_key(key)
+    stranger = SigningKey(Ed25519PrivateKey.from_private_bytes(SECRET))
+    with pytest.raises(AdapterError, match=r"trainer\.pub does not have the public key of"):
+        trusted.check_key(stranger)
 
 
 def test_files_that_hold_no_such_key_are_rejected(key, tmp_path):

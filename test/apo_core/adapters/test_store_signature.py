@@ -7,6 +7,7 @@ from adapter_samples import CONFIG, MANIFEST, NOW, TENSORS, edit_manifest, flip_
 
 from apo_core.adapters.signature import make_keys, read_trusted_keys
 from apo_core.adapters.store import AdapterStore
+from apo_core.adapters.trial import Trial
 from apo_core.errors import AdapterError
 
 
@@ -61,3 +62,31 @@ def test_a_damaged_adapter_is_not_signed(store: AdapterStore, published: Path, t
     with pytest.raises(AdapterError, match="does not have the sha256"):
         store.sign(1, make_keys(tmp_path / "key", tmp_path / "pub"))
     assert not (published / "signature.json").exists()
+
+
+def test_a_promotion_is_followed_where_a_trusted_key_has_signed_it(store: AdapterStore, tmp_path: Path):
+    key = make_keys(tmp_path / "key", tmp_path / "pub")
+    trusting = AdapterStore(store.path, read_trusted_keys(tmp_path / "pub"))
+    store.publish(TENSORS, CONFIG, MANIFEST, key=key)
+    assert trusting.promotion().number == store.promotion().number == 1
+    store.promote(0, NOW)
+    with pytest.raises(AdapterError, match=r"current.json is rejected: it is not signed, .* with --key where robots"):
+        trusting.promotion()
+    AdapterStore(store.path, key=key).promote(1, NOW, "by hand")
+    assert (trusting.promotion().number, trusting.promotion().reason) == (1, "by hand")
+    AdapterStore(store.path, key=key).roll_back(NOW)
+    assert trusting.promotion().number == 0
+    changed = (store.path / "current.json").read_text().replace('"number": 0', '"number": 1')
+    (store.path / "current.json").write_text(changed)
+    with pytest.raises(AdapterError, match="does not belong to its content"):
+        trusting.promotion()
+
+
+def test_a_trial_is_read_where_a_trusted_key_has_signed_it(store: AdapterStore, published: Path, tmp_path: Path):
+    key = make_keys(tmp_path / "key", tmp_path / "pub")
+    trusting = AdapterStore(store.path, read_trusted_keys(tmp_path / "pub"), key)
+    trusting.record_trial(Trial(1, 0))
+    assert trusting.trial(1) == store.trial(1) == Trial(1, 0)
+    store.record_trial(Trial(1, 0))
+    with pytest.raises(AdapterError, match=r"000001.json is rejected: it is not signed"):
+        trusting.trial(1)

@@ -18,6 +18,15 @@ for package in ("s3fs", "moto"):
     pytest.importorskip(package, reason=f"{package} is missing: pip install -r requirements/store.in")
 
 
+def ignore(done) -> None:
+    """Of what is done."""
+
+
+def fail(what, error) -> None:
+    """Nothing is left out."""
+    raise error
+
+
 class Line:
     """A line to a server: passes bytes on until it is cut, and again once it is mended."""
 
@@ -84,15 +93,16 @@ def store(line, monkeypatch):
         "config_kwargs": {"retries": {"max_attempts": 0}, "connect_timeout": 5, "read_timeout": 5},
         "skip_instance_cache": True,
     }
-    made = RemoteStore(f"s3://{bucket}/robots", options)
-    made._fs.mkdir(bucket)
-    return made
+    import s3fs
+
+    s3fs.S3FileSystem(**options).mkdir(bucket)
+    return RemoteStore(f"s3://{bucket}/robots", options)
 
 
 def test_what_is_pushed_is_pulled(folder, tmp_path, impatient, store):
     files = sorted(folder.glob("*.h5"))
-    assert push(files, store, "arm1", impatient, lambda done: None) == 2
-    assert pull(store, tmp_path / "copy", (), impatient, lambda done: None) == 2
+    assert push(files, store, "arm1", impatient, ignore, fail) == 2
+    assert pull(store, tmp_path / "copy", (), impatient, ignore, fail) == 2
     assert all((tmp_path / "copy" / path.name).read_bytes() == path.read_bytes() for path in files)
 
 
@@ -100,7 +110,7 @@ def test_a_line_that_is_cut_in_the_middle_loses_and_doubles_nothing(folder, tmp_
     files = sorted(folder.glob("*.h5"))
     line.cut_after = line.passed + 150_000
     with pytest.raises(RemoteError, match="cannot"):
-        push(files, store, "arm1", impatient, lambda done: None)
+        push(files, store, "arm1", impatient, ignore, fail)
     assert line.is_cut
 
     def mended(seconds: float) -> None:
@@ -109,10 +119,10 @@ def test_a_line_that_is_cut_in_the_middle_loses_and_doubles_nothing(folder, tmp_
     reports = []
     patient = Patience(60.0, iter(range(1000)).__next__, mended, reports.append)
     seen = []
-    assert push(files, store, "arm1", patient, seen.append) == 2
+    assert push(files, store, "arm1", patient, seen.append, fail) == 2
     assert len(reports) == 1
     size = sum(path.stat().st_size for path in files)
     assert 0 < sum(done.sent_bytes for done in seen) < size
-    assert pull(store, tmp_path / "copy", (), patient, lambda done: None) == 2
+    assert pull(store, tmp_path / "copy", (), patient, ignore, fail) == 2
     assert all((tmp_path / "copy" / path.name).read_bytes() == path.read_bytes() for path in files)
     assert len(list(store.episodes())) == 2

@@ -18,9 +18,9 @@ def run_worker(reloader, store):
     """Starts a ReloadWorker; results of all loads come in its queue, swaps run at once."""
     workers = []
 
-    def start(auto_reload: bool, between=lambda job: job()) -> tuple[ReloadWorker, queue.Queue]:
+    def start(follow: bool, between=lambda job: job()) -> tuple[ReloadWorker, queue.Queue]:
         results: queue.Queue = queue.Queue()
-        worker = ReloadWorker(reloader, between, store.promotion, results.put, auto_reload, 0.01, results.put)
+        worker = ReloadWorker(reloader, between, store.promotion, results.put, follow, 0.01, results.put)
         worker.start()
         workers.append(worker)
         return worker, results
@@ -32,7 +32,7 @@ def run_worker(reloader, store):
 
 def test_a_request_is_answered_from_another_thread(run_worker, publish):
     publish()
-    worker, results = run_worker(auto_reload=False)
+    worker, results = run_worker(follow=False)
     replies: queue.Queue = queue.Queue()
     worker.request(1, replies.put)
 
@@ -45,7 +45,7 @@ def test_a_rollback_requested_while_a_swap_waits_follows_it(run_worker, policy, 
     publish(0.5)
     jobs: queue.Queue = queue.Queue()
     replies: queue.Queue = queue.Queue()
-    worker, _ = run_worker(auto_reload=False, between=jobs.put)
+    worker, _ = run_worker(follow=False, between=jobs.put)
     worker.request(1, replies.put)
     worker.roll_back(replies.put)
     for _ in range(2):
@@ -58,7 +58,7 @@ def test_a_rollback_requested_while_a_swap_waits_follows_it(run_worker, policy, 
 def test_the_swap_waits_for_its_turn_between_two_inferences(run_worker, policy, publish):
     publish()
     jobs: queue.Queue = queue.Queue()
-    worker, results = run_worker(auto_reload=False, between=jobs.put)
+    worker, results = run_worker(follow=False, between=jobs.put)
     worker.request(1, lambda _: None)
     job = jobs.get(timeout=WAIT_S)
 
@@ -68,8 +68,8 @@ def test_the_swap_waits_for_its_turn_between_two_inferences(run_worker, policy, 
     assert results.get(timeout=WAIT_S).version == 1
 
 
-def test_what_is_promoted_is_loaded_with_auto_reload(run_worker, publish):
-    _, results = run_worker(auto_reload=True)
+def test_what_is_promoted_is_loaded_where_promotions_are_followed(run_worker, publish):
+    _, results = run_worker(follow=True)
     publish(name="other")
     rejected: ReloadResult = results.get(timeout=WAIT_S)
     publish()
@@ -80,7 +80,7 @@ def test_what_is_promoted_is_loaded_with_auto_reload(run_worker, publish):
 
 
 def test_a_rollback_is_followed(run_worker, store, publish, policy):
-    _, results = run_worker(auto_reload=True)
+    _, results = run_worker(follow=True)
     publish(0.25)
     assert results.get(timeout=WAIT_S).version == 1
     publish(0.5)
@@ -93,7 +93,7 @@ def test_a_rollback_is_followed(run_worker, store, publish, policy):
 def test_a_requested_version_serves_until_the_next_promotion(run_worker, store, publish):
     publish()
     publish()
-    worker, results = run_worker(auto_reload=True)
+    worker, results = run_worker(follow=True)
     worker.request(1, lambda _: None)
     loaded = [results.get(timeout=WAIT_S).version]
     while loaded[-1] != 1:  # the worker may have followed the store before it saw the request

@@ -6,9 +6,12 @@ pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' or sourc
 
 from builtin_interfaces.msg import Time
 
+from apo_core.adapters.trial import ShadowCounts, Trial, TrialLimits, TrialOutcome
+from apo_interfaces.msg import EpisodeEvent
 from apo_policy_node.adapters.reloader import ReloadResult, ReloadState
+from apo_policy_node.adapters.staged_promotion import EpisodeReport
 from apo_policy_node.inference.uncertainty import UNKNOWN, Uncertainty
-from apo_policy_node.ros.policy_messages import reloaded_to_msg, uncertainty_to_msg
+from apo_policy_node.ros.policy_messages import episode_from_msg, reloaded_to_msg, trial_to_msg, uncertainty_to_msg
 
 
 def test_an_uncertainty_keeps_the_stamp_of_its_observation(contract):
@@ -29,3 +32,42 @@ def test_a_result_is_reported_whole(state):
     assert (message.state, message.version, message.requested_version) == (state.value, 2, 3)
     assert (message.reason, message.stage_ms, message.swap_ms) == ("damaged", 12.5, 0.25)
     assert message.header.stamp == Time(sec=9, nanosec=1)
+
+
+def test_a_trial_has_its_counts_and_the_evidence():
+    counts = ShadowCounts(steps=5, disagreement=0.25, corrections=2, error=0.5, serving_error=0.75)
+    trial = Trial(7, 4, 0, TrialLimits(shadow_steps=5, trial_alpha=0.1)).shadowed(counts)
+    for name, draw, outcome, takeovers in (
+        ("e1", 0.0, TrialOutcome.SUCCESS, 0),
+        ("e2", 0.9, TrialOutcome.FAILURE, 0),
+        ("e3", 0.0, TrialOutcome.SUCCESS, 1),
+        ("e4", 0.0, TrialOutcome.VOID, 0),
+    ):
+        trial = trial.drawn(draw, "").begun(name).ended(name, outcome, takeovers, "")
+    message = trial_to_msg(trial, Time(sec=9, nanosec=1))
+    assert (message.candidate, message.serving, message.stage, message.reason) == (7, 4, "canary", "")
+    assert (message.shadow_steps, message.shadow_disagreement) == (5, 0.25)
+    assert (message.shadow_corrections, message.shadow_error, message.shadow_serving_error) == (2, 0.5, 0.75)
+    assert (message.candidate_successes, message.candidate_episodes) == (1, 2)
+    assert (message.serving_successes, message.serving_episodes) == (0, 1)
+    assert (message.void_episodes, message.takeovers_in_a_row) == (1, 1)
+    assert message.log_e_better == pytest.approx(trial.evidence.better)
+    assert message.log_e_worse == pytest.approx(trial.evidence.worse)
+    assert message.log_e_needed == pytest.approx(2.3025851)
+    assert message.header.stamp == Time(sec=9, nanosec=1)
+
+
+def test_an_event_of_the_recorder_is_read():
+    message = EpisodeEvent(
+        event="SAVED",
+        episode_id="e1",
+        outcome="SUCCESS",
+        takeovers=2,
+        adapter_versions=[0, 3],
+        begin=Time(sec=4, nanosec=5),
+    )
+    assert episode_from_msg(message) == EpisodeReport("SAVED", "e1", TrialOutcome.SUCCESS, 2, (0, 3), 4_000_000_005)
+    message.outcome = "UNLABELED"
+    assert episode_from_msg(message).outcome is TrialOutcome.VOID
+    message.event = "SOMETHING"
+    assert episode_from_msg(message) is None

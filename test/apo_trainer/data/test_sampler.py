@@ -1,20 +1,21 @@
 """Balanced batches: exact shares, determinism, empty and short classes."""
 
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
 from apo_trainer.config import TrainingConfig
-from apo_trainer.data.sampler import PoolSampler, balanced_sampler, batch_counts
+from apo_trainer.data.sampler import PoolSampler, balanced_over_robots, balanced_sampler, batch_counts
 from apo_trainer.data.samples import Sample, SampleClass, TrainingDataError
 
 E, P, H, U = SampleClass.EXPERT, SampleClass.POLICY, SampleClass.HUMAN, SampleClass.UNDESIRABLE
 SHARES = {E: 0.5, H: 0.25, U: 0.25}
 
 
-def samples(expert=0, policy=0, human=0, undesirable=0):
-    sizes = {E: expert, P: policy, H: human, U: undesirable}
-    return [Sample(None, step, name) for name, size in sizes.items() for step in range(size)]
+def samples(expert=0, policy=0, human=0, undesirable=0, robot=""):
+    sizes, episode = {E: expert, P: policy, H: human, U: undesirable}, SimpleNamespace(robot=robot)
+    return [Sample(episode, step, name) for name, size in sizes.items() for step in range(size)]
 
 
 def balanced(pool, batch_size, seed=0, views=1, **shares):
@@ -63,6 +64,30 @@ def test_batches_depend_on_seed_and_number_alone():
     backward = [second.batch(step) for step in reversed(range(20))]
     assert forward == backward[::-1]
     assert balanced(pool, 8, seed=2).batch(0) != forward[0]
+
+
+def robots(pool, sampler, steps):
+    """How often each robot's human samples are drawn."""
+    draws = [pool[draw.index] for step in range(steps) for draw in sampler.batch(step)]
+    return Counter(sample.episode.robot for sample in draws if sample.sample_class is H)
+
+
+def test_robots_with_few_episodes_are_drawn_as_often_as_the_others():
+    pool = [
+        *samples(expert=20, human=60, undesirable=60, robot="left"),
+        *samples(human=20, undesirable=10, robot="right"),
+    ]
+    sampler = balanced(pool, 8)
+    assert robots(pool, sampler, 60) == {"left": 60, "right": 60}
+    assert sampler.notes == ["interactions are balanced over 2 robots: 'left', 'right'"]
+    alone = balanced(pool, 8, balance_robots=False)
+    assert robots(pool, alone, 40) == {"left": 60, "right": 20} and alone.notes == []
+
+
+def test_a_robots_samples_repeat_eight_times_at_most():
+    pool = [*samples(human=90, robot="left"), *samples(human=1, robot="right")]
+    assert Counter(balanced_over_robots(range(91), pool))[90] == 8
+    assert balanced_over_robots([], pool) == []
 
 
 def test_an_empty_class_gives_its_share_to_the_others_in_proportion():

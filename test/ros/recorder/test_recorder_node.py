@@ -7,6 +7,7 @@ import pytest
 from node_command import node_command
 from recorder_cell import HOLD, HUMAN, PERIOD_NS, POLICY, WAIT_S
 
+from apo_core.ros.conversions import to_ns
 from apo_core.types import EpisodeOutcome, Outcome
 from apo_episodes.reader import verify_checksums
 
@@ -50,7 +51,9 @@ def test_every_step_is_recorded_with_the_source_that_the_command_names(launch, c
     assert episode.task_remaining is None  # it was not reported
     assert episode.losses == dict.fromkeys(episode.losses, 0) | {"frames_recorded": 30}
     saved = cell.event("SAVED")
-    assert [event.event for event in cell.events] == ["STARTED", "SAVED"]
+    assert [event.event for event in cell.events] == ["STARTED", "ENDED", "SAVED"]
+    assert {event.episode_id for event in cell.events} == {started.episode_id}
+    assert (list(saved.adapter_versions), to_ns(saved.begin)) == ([4], 100 * PERIOD_NS)
     assert (saved.path, saved.steps, saved.frames_recorded, saved.frames_lost) == (ended.path, 30, 30, 0)
     assert (saved.takeovers, saved.intervention_share) == (5, pytest.approx(1 / 3))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from apo_console.view.learning import curves, family
 from apo_core.adapters.manifest import policy_name
+from apo_core.adapters.signature import SigningKey
 from apo_core.adapters.store import AdapterStore
 from apo_core.errors import AdapterError, ApoError
 from apo_episodes.names import is_file_name
@@ -23,10 +24,11 @@ class LearningLibrary:
     Args:
         adapter_dir: the store.
         run_dir: `run_dir` of the trainer; need not exist (docs/how-to/training_runs.md).
+        key: signs promotions; None: they are not signed.
     """
 
-    def __init__(self, adapter_dir: Path, run_dir: Path):
-        self._store, self._runs = AdapterStore(adapter_dir), Path(run_dir)
+    def __init__(self, adapter_dir: Path, run_dir: Path, key: SigningKey | None = None):
+        self._store, self._runs = AdapterStore(adapter_dir, key=key), Path(run_dir)
         self._manifests: dict[int, dict[str, Any]] = {}
 
     def adapters(self) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from apo_interfaces.msg import (
     ActionCommand,
     ActionDoubt,
     AdapterStatus,
+    AdapterTrial,
     ControlStatus,
     DeviceSample,
     EpisodeEvent,
@@ -90,6 +91,7 @@ class RobotLink:
             (ActionCommand, "command", self._on_command, COMMANDS),
             (ActionDoubt, "policy/doubt", self._on_doubt, COMMANDS),
             (AdapterStatus, "policy/adapter_status", self._on_adapter, LATCHED),
+            (AdapterTrial, "policy/trial", self._on_trial, LATCHED),
             (EpisodeEvent, "recorder/event", self._on_episode, COMMANDS),
             (TrainerStatus, "trainer/status", self._on_training, LATCHED),
             (TaskStatus, "task/status", self._on_task, COMMANDS),
@@ -205,6 +207,11 @@ class RobotLink:
     def _on_adapter(self, m: AdapterStatus) -> None:
         self._serving = m.version
         self.live.on_adapter(m.state, m.version, m.requested_version, m.reason)
+
+    def _on_trial(self, m: AdapterTrial) -> None:
+        names = ("candidate_successes", "candidate_episodes", "serving_successes", "serving_episodes", "shadow_steps")
+        figures = {name: getattr(m, name) for name in names}
+        self.live.on_trial(m.candidate, m.stage, m.reason, serving=m.serving, **figures)
 
     def _on_episode(self, m: EpisodeEvent) -> None:
         self.live.on_episode(m.event, m.episode_id, m.outcome, m.reason, m.steps, m.takeovers)

@@ -29,12 +29,23 @@ export function showEpisode(episode) {
   setText($("verdict"), isRunning ? "ends this episode" : episode.event === "SAVED" ? "corrects the episode above" : "no episode");
 }
 
+// which of the two drives the running episode is not shown: who judges it should not know
+function trialText(trial) {
+  if (trial.stage === undefined) return null;
+  const counts =
+    trial.stage === "shadow"
+      ? `${trial.shadow_steps} steps`
+      : `unaided ${trial.candidate_successes} of ${trial.candidate_episodes}, beside it ${trial.serving_successes} of ${trial.serving_episodes}`;
+  return [`adapter ${trial.candidate}`, trial.stage.replaceAll("_", " "), trial.reason || counts].join(", ");
+}
+
 export function showLearning(state) {
-  const { training, adapter } = state;
+  const { training, adapter, trial } = state;
   const runs = training.state === "RUNNING";
   showPairs($("learning"), [
     ["serves", adapter.version === undefined ? null : adapter.version === 0 ? "base policy" : `adapter ${adapter.version}`],
     ["rejected", adapter.state === "REJECTED" ? `${adapter.requested}: ${adapter.reason}` : null],
+    ["trial", trialText(trial)],
     ["training", training.state],
     ["run", training.run],
     ["loss", runs ? training.loss : null],

@@ -40,6 +40,7 @@ class Live:
     _observation_age_s: float | None = None
     _doubt: dict[str, Any] = field(default_factory=dict)
     _adapter: dict[str, Any] = field(default_factory=dict)
+    _trial: dict[str, Any] = field(default_factory=dict)
     _episode: dict[str, Any] = field(default_factory=dict)
     _training: dict[str, Any] = field(default_factory=dict)
     _task: dict[str, Any] = field(default_factory=dict)
@@ -65,6 +66,10 @@ class Live:
     def on_adapter(self, state: str, version: int, requested: int, reason: str) -> None:
         """What the policy serves, as in apo_interfaces/AdapterStatus."""
         self._adapter = {"state": state, "version": version, "requested": requested, "reason": reason}
+
+    def on_trial(self, candidate: int, stage: str, reason: str, **figures: float) -> None:
+        """The trial of a candidate adapter; `figures` as in apo_interfaces/AdapterTrial."""
+        self._trial = {"candidate": candidate, "stage": stage, "reason": reason, **_finite(figures)}
 
     def on_episode(self, event: str, episode_id: str, outcome: str, reason: str, steps: int, takeovers: int) -> None:
         """An event of the recorder, as in apo_interfaces/EpisodeEvent."""
@@ -126,6 +131,7 @@ class Live:
             "timeline": self._timeline.rows(now_s),
             "doubt": self._doubt,
             "adapter": self._adapter,
+            "trial": self._trial,
             "episode": self._episode,
             "training": self._training,
             "task": self._task,

@@ -29,6 +29,7 @@ _OF_APO = (
     Stream("policy/chunk", "apo_interfaces/msg/ActionChunk"),
     Stream("policy/doubt", "apo_interfaces/msg/ActionDoubt"),
     Stream("policy/adapter_status", "apo_interfaces/msg/AdapterStatus", LATCHED),
+    Stream("policy/trial", "apo_interfaces/msg/AdapterTrial", LATCHED),
     Stream("operator/command", "apo_interfaces/msg/OperatorCommand"),
     Stream("recorder/event", "apo_interfaces/msg/EpisodeEvent"),
     Stream("trainer/status", "apo_interfaces/msg/TrainerStatus", LATCHED),

@@ -11,6 +11,7 @@ from typing import Any
 from apo_core.adapters.files import parse_json, read_plain_file, to_json
 from apo_core.adapters.folder import TEMPORARY
 from apo_core.adapters.manifest import MAX_NUMBER
+from apo_core.adapters.signature import SigningKey, TrustedKeys, unsigned
 from apo_core.errors import AdapterError
 from apo_core.system.atomic_files import replace_file
 
@@ -95,11 +96,15 @@ def from_document(document: Mapping[str, Any]) -> Promotion:
     return replace(Promotion(**fields), history=tuple(history))
 
 
-def read_promotion(store: Path) -> Promotion:
+def read_promotion(store: Path, trusted: TrustedKeys | None = None) -> Promotion:
     """The promotion in force; the base policy before the first promotion.
 
+    Args:
+        store: folder.
+        trusted: must have signed it; None asks for no signature.
+
     Raises:
-        AdapterError: the file cannot be read or is damaged.
+        AdapterError: the file cannot be read, is damaged, or not signed.
     """
     try:
         folder = os.open(store, os.O_RDONLY | os.O_DIRECTORY)
@@ -110,19 +115,24 @@ def read_promotion(store: Path) -> Promotion:
     try:
         if CURRENT_FILE not in os.listdir(folder):
             return Promotion()
-        data = read_plain_file(folder, CURRENT_FILE, _MAX_BYTES)
-        return from_document(parse_json(data, CURRENT_FILE))
+        document = parse_json(read_plain_file(folder, CURRENT_FILE, _MAX_BYTES), CURRENT_FILE)
+        if trusted is not None:
+            trusted.check_document(document)
+        return from_document(unsigned(document))
     except (AdapterError, OSError, RecursionError) as error:
         raise AdapterError(
-            f"{store / CURRENT_FILE} is rejected: {error}; delete it and promote a version (apo adapters promote)"
+            f"{store / CURRENT_FILE} is rejected: {error}; delete it and promote a version (apo adapters promote, with "
+            "--key where robots ask for signatures)"
         ) from None
     finally:
         os.close(folder)
 
 
-def write_promotion(store: Path, promotion: Promotion) -> None:
-    """Replaces the promotion; the caller holds the store's lock. Raises OSError."""
-    replace_file(store / CURRENT_FILE, to_json(promotion.as_document()), store / f"{TEMPORARY}current")
+def write_promotion(store: Path, promotion: Promotion, key: SigningKey | None = None) -> None:
+    """Replaces the promotion, signed by `key`; the caller holds the store's lock. Raises OSError."""
+    document = promotion.as_document()
+    content = to_json(document if key is None else key.signed(document))
+    replace_file(store / CURRENT_FILE, content, store / f"{TEMPORARY}current")
 
 
 def _is_count(value: Any, highest: int) -> bool:

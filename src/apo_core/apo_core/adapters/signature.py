@@ -1,6 +1,7 @@
-"""Ed25519 signatures of adapters (RFC 8032): checked before anything in an adapter is parsed.
+"""Ed25519 signatures (RFC 8032) of adapters, of promotions and of trials.
 
-The signature covers `manifest.json`, which holds the number of the adapter and the sha256 of every other file.
+That of an adapter covers `manifest.json`, which holds its number and the sha256 of every other file, and is checked
+before anything in it is parsed. Promotions and trials are documents of their own: `signed` and `unsigned`.
 """
 
 from __future__ import annotations
@@ -9,18 +10,26 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from apo_core.adapters.files import to_json
 from apo_core.errors import AdapterError
 
 ALGORITHM = "ed25519"
-# nothing else that is signed with the same key can pass for a manifest
-_CONTEXT = b"apo.adapter manifest\0"
+# what is signed as one of these passes for nothing else that is signed with the same key
+_CONTEXTS = {
+    "manifest": b"apo.adapter manifest\0",
+    "apo.promotion": b"apo.promotion\0",
+    "apo.trial": b"apo.trial\0",
+}
+_SIGNATURE = "signature"
 _MAX_KEY_BYTES = 1 << 16
 _HEX_64, _HEX_128 = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{128}")
 _PEM = re.compile(rb"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", re.DOTALL)
@@ -43,12 +52,18 @@ class SigningKey:
 
     def sign(self, manifest: bytes) -> bytes:
         """Content of signature.json for a manifest.json."""
-        document = {
+        return (json.dumps(self._signature(manifest, "manifest"), indent=2) + "\n").encode()
+
+    def signed(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """A promotion or a trial with its signature."""
+        return {**document, _SIGNATURE: self._signature(to_json(document), document["schema"])}
+
+    def _signature(self, data: bytes, context: str) -> dict[str, str]:
+        return {
             "algorithm": ALGORITHM,
             "key_sha256": self.fingerprint,
-            "signature": self.private.sign(_CONTEXT + manifest).hex(),
+            "signature": self.private.sign(_CONTEXTS[context] + data).hex(),
         }
-        return (json.dumps(document, indent=2) + "\n").encode()
 
 
 @dataclass(frozen=True)
@@ -68,23 +83,44 @@ class TrustedKeys:
         Raises:
             AdapterError: not signed, by another key, or for another manifest.
         """
+        return self._check(manifest, None if signature is None else _parsed(signature), "manifest", "manifest.json")
+
+    def check_document(self, document: Mapping[str, Any]) -> str:
+        """The same of a promotion or a trial, which holds its signature itself."""
+        signature = document.get(_SIGNATURE)
+        schema = document.get("schema")
+        if not isinstance(schema, str) or schema not in _CONTEXTS:
+            raise AdapterError(f"its schema {schema!r} is unknown")
+        return self._check(to_json(unsigned(document)), signature, schema, "content")
+
+    def check_key(self, key: SigningKey) -> None:
+        """Raises AdapterError where these keys would reject what `key` signs."""
+        if key.fingerprint not in {fingerprint(each) for each in self.keys}:
+            raise AdapterError(f"{self.source} does not have the public key of {key.fingerprint[:12]}")
+
+    def _check(self, data: bytes, signature: Any, context: str, of: str) -> str:
         if signature is None:
-            raise AdapterError(f"it is not signed, and only adapters signed by a key of {self.source} are accepted")
-        signer, value = _parse(signature)
+            raise AdapterError(f"it is not signed, and only what is signed by a key of {self.source} is accepted")
+        signer, value = _values(signature)
         by_name = {fingerprint(key): key for key in self.keys}
         if signer not in by_name:
             names = ", ".join(name[:12] for name in by_name)
             raise AdapterError(f"it is signed by key {signer[:12]}, {self.source} has {names}")
         try:
-            by_name[signer].verify(value, _CONTEXT + manifest)
+            by_name[signer].verify(value, _CONTEXTS[context] + data)
         except InvalidSignature:
-            raise AdapterError(f"its signature by key {signer[:12]} does not belong to its manifest.json") from None
+            raise AdapterError(f"its signature by key {signer[:12]} does not belong to its {of}") from None
         return signer
+
+
+def unsigned(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A promotion or a trial without its signature."""
+    return {name: value for name, value in document.items() if name != _SIGNATURE}
 
 
 def signer_of(signature: bytes) -> str:
     """Fingerprint of the key that a signature.json names; nothing is proved by it. Raises AdapterError."""
-    return _parse(signature)[0]
+    return _values(_parsed(signature))[0]
 
 
 def make_keys(private: Path, public: Path) -> SigningKey:
@@ -150,16 +186,20 @@ def _read(path: Path | str) -> bytes:
         raise AdapterError(f"key {path} cannot be read: {error.strerror}") from None
 
 
-def _parse(signature: bytes) -> tuple[str, bytes]:
+def _parsed(signature: bytes) -> Any:
     try:
-        document = json.loads(signature.decode())
+        return json.loads(signature.decode())
     except (ValueError, RecursionError):
-        document = None
+        return False
+
+
+def _values(document: Any) -> tuple[str, bytes]:
+    """Fingerprint of the key and the signature's bytes."""
     if not isinstance(document, dict) or set(document) != {"algorithm", "key_sha256", "signature"}:
-        raise AdapterError("its signature.json must be a JSON object of algorithm, key_sha256 and signature")
+        raise AdapterError("its signature must be a JSON object of algorithm, key_sha256 and signature")
     if document["algorithm"] != ALGORITHM:
-        raise AdapterError(f"its signature.json has algorithm = {document['algorithm']!r}, it must be '{ALGORITHM}'")
+        raise AdapterError(f"its signature has algorithm = {document['algorithm']!r}, it must be '{ALGORITHM}'")
     for name, pattern in (("key_sha256", _HEX_64), ("signature", _HEX_128)):
         if not isinstance(document[name], str) or not pattern.fullmatch(document[name]):
-            raise AdapterError(f"its signature.json has a {name} that is not hex digits of the right number")
+            raise AdapterError(f"its signature has a {name} that is not hex digits of the right number")
     return document["key_sha256"], bytes.fromhex(document["signature"])

@@ -13,7 +13,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,6 +38,8 @@ from apo_core.adapters.manifest import (
 )
 from apo_core.adapters.promotion import CURRENT_FILE, Promotion, read_promotion, write_promotion
 from apo_core.adapters.signature import SigningKey, TrustedKeys
+from apo_core.adapters.trial import Trial
+from apo_core.adapters.trial_file import read_trial, write_trial
 from apo_core.errors import AdapterError
 from apo_core.system.atomic_files import replace_file, sync
 
@@ -49,11 +51,12 @@ class AdapterStore:
 
     Args:
         path: folder; made by the first publication.
-        trusted: with it, an adapter that none of its keys has signed is not read.
+        trusted: with it, an adapter, promotion or trial that none of its keys has signed is not read.
+        key: signs the promotions and trials that are written; None: they are not signed.
     """
 
-    def __init__(self, path: Path | str, trusted: TrustedKeys | None = None):
-        self.path, self._trusted = Path(path), trusted
+    def __init__(self, path: Path | str, trusted: TrustedKeys | None = None, key: SigningKey | None = None):
+        self.path, self._trusted, self._key = Path(path), trusted, key
 
     def versions(self) -> list[int]:
         """Numbers of the published adapters, ascending; `read` checks whether one is sound."""
@@ -84,7 +87,7 @@ class AdapterStore:
             adapter_config: content of PEFT's adapter_config.json.
             manifest: what it was made from; one that the gate rejected is not published.
             promote: whether the policies that follow the store serve it.
-            key: signs it.
+            key: signs it, and its promotion.
 
         Raises:
             AdapterError: an argument has the wrong type, or the folder cannot be written.
@@ -111,7 +114,7 @@ class AdapterStore:
                 if promote:
                     reason = f"published by method {manifest.method}"[:256]
                     promotion = self.promotion().promoted(number, manifest.created_utc, reason)
-                    write_promotion(self.path, promotion)
+                    write_promotion(self.path, promotion, key or self._key)
         except OSError as error:
             raise AdapterError(f"adapter cannot be published to {self.path}: {error}") from None
         return AdapterVersion(**fields_of(manifest), number=number, adapter_config=json.loads(files[CONFIG_FILE]))
@@ -120,9 +123,9 @@ class AdapterStore:
         """What the policies that follow this store serve; the base policy before the first promotion.
 
         Raises:
-            AdapterError: the pointer cannot be read or is damaged.
+            AdapterError: the pointer cannot be read, is damaged, or not signed by a trusted key.
         """
-        return read_promotion(self.path)
+        return read_promotion(self.path, self._trusted)
 
     def promote(self, version: int, changed_utc: str, reason: str = "") -> Promotion:
         """Makes the policies that follow the store serve a version; 0 is the base policy.
@@ -159,10 +162,22 @@ class AdapterStore:
         except OSError as error:
             raise AdapterError(f"adapter {version} in {self.path} cannot be signed: {error}") from None
 
+    def trial(self, candidate: int) -> Trial | None:
+        """The trial of a candidate; None where it has none. Raises AdapterError where its file is damaged."""
+        return read_trial(self.path, candidate, self._trusted)
+
+    def record_trial(self, trial: Trial) -> None:
+        """Replaces the file of a trial. Raises AdapterError where it cannot be written."""
+        try:
+            with self._locked():
+                write_trial(self.path, trial, self._key)
+        except OSError as error:
+            raise AdapterError(f"the trial of adapter {trial.candidate} cannot be written: {error}") from None
+
     def prune(self, keep: int) -> list[int]:
         """Removes all but the newest `keep` adapters; returns the numbers removed. They are not used again.
 
-        What is promoted, and what a rollback would bring back, is kept as well.
+        What is promoted, what a rollback would bring back, and what is on trial is kept as well.
         """
         if keep < 1:
             raise AdapterError(f"keep = {keep} must be at least 1")
@@ -171,7 +186,8 @@ class AdapterStore:
         with self._locked():
             versions, promotion = self.versions(), self.promotion()
             before = [number for number in promotion.history if number in versions][-1:]
-            removed = [number for number in versions[:-keep] if number not in (promotion.number, *before)]
+            kept = (promotion.number, *before, *self._on_trial(versions))
+            removed = [number for number in versions[:-keep] if number not in kept]
             for number in removed:
                 # renamed first, so that a reader finds all of it or none
                 gone = self.path / f"{TEMPORARY}{folder_name(number)}"
@@ -224,6 +240,18 @@ class AdapterStore:
         finally:
             os.close(folder)
 
+    def _on_trial(self, versions: Iterable[int]) -> set[int]:
+        """Adapters that an open trial needs; a trial that cannot be read counts as one."""
+        kept: set[int] = set()
+        for version in versions:
+            try:
+                trial = self.trial(version)
+            except AdapterError:
+                kept.add(version)
+            else:
+                kept |= {trial.candidate, trial.serving} if trial is not None and trial.is_open else set()
+        return kept
+
     def _is_sound(self, version: int) -> bool:
         try:
             return version != 0 and bool(self.read(version))
@@ -235,7 +263,7 @@ class AdapterStore:
             self.path.mkdir(parents=True, exist_ok=True)
             with self._locked():
                 promotion = change(self.promotion())
-                write_promotion(self.path, promotion)
+                write_promotion(self.path, promotion, self._key)
         except OSError as error:
             raise AdapterError(f"{self.path / CURRENT_FILE} cannot be written: {error}") from None
         return promotion

@@ -68,7 +68,7 @@ def _shared(of: argparse.ArgumentParser) -> None:
 
 
 def _push(arguments: argparse.Namespace) -> int:
-    store = _store(arguments.to, arguments)
+    store, rejections = _store(arguments.to, arguments), _Rejections("push")
 
     def once() -> None:
         files = _finished(arguments.paths) if arguments.watch else find_episodes(arguments.paths)
@@ -80,15 +80,16 @@ def _push(arguments: argparse.Namespace) -> int:
             if done.is_new or done.sent_bytes:
                 print(f"{done.path}: {done.sent_bytes / 1e6:.1f} MB sent", flush=True)
 
-        push(files, store, arguments.robot, _patience(arguments), report)
+        push(files, store, arguments.robot, _patience(arguments), report, rejections.add)
         if totals[1] or not arguments.watch:
             print(f"{totals[1]} of {len(files)} episodes were new, {totals[0] / 1e6:.1f} MB sent", flush=True)
 
-    return _repeated(once, arguments)
+    return _repeated(once, arguments, rejections)
 
 
 def _pull(arguments: argparse.Namespace) -> int:
     store, folder = _store(arguments.url, arguments), Path(arguments.output)
+    rejections = _Rejections("pull")
 
     def once() -> None:
         found = [0, 0]
@@ -103,11 +104,26 @@ def _pull(arguments: argparse.Namespace) -> int:
             if done.has_other_annotation:
                 print(f"{folder / done.record.file}: keeps its own annotation", file=sys.stderr)
 
-        pull(store, folder, arguments.robot, _patience(arguments), report)
+        pull(store, folder, arguments.robot, _patience(arguments), report, rejections.add)
         if found[1] or not arguments.watch:
             print(f"{found[1]} of {found[0]} episodes were new", flush=True)
 
-    return _repeated(once, arguments)
+    return _repeated(once, arguments, rejections)
+
+
+class _Rejections:
+    """Episodes that are left out; each is named once, and again when the reason changes."""
+
+    def __init__(self, tool: str):
+        self._tool = tool
+        self.reasons: dict[str, str] = {}
+
+    def add(self, what: Path | str, error: Exception) -> None:
+        """Takes one, and why."""
+        reason = str(error) if str(what) in str(error) else f"{what}: {error}"
+        if self.reasons.get(str(what)) != reason:
+            self.reasons[str(what)] = reason
+            print(f"apo episodes {self._tool}: {reason}", file=sys.stderr, flush=True)
 
 
 def _finished(named: list[str]) -> list[Path]:
@@ -118,19 +134,21 @@ def _finished(named: list[str]) -> list[Path]:
     return found
 
 
-def _repeated(once: Callable[[], None], arguments: argparse.Namespace) -> int:
+def _repeated(once: Callable[[], None], arguments: argparse.Namespace, rejections: _Rejections) -> int:
     """Once, or with --watch until an interrupt; then a store that fails is looked at again."""
-    if not arguments.watch:
-        once()
-        return 0
     try:
         while True:
             try:
                 once()
             except RemoteError as error:
-                print(f"apo episodes {arguments.tool}: {error}", file=sys.stderr)
+                if not arguments.watch:
+                    raise
+                print(f"apo episodes {arguments.tool}: {error}", file=sys.stderr, flush=True)
+            if not arguments.watch:
+                return 2 if rejections.reasons else 0
             time.sleep(arguments.watch)
     except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
         return 130
 
 

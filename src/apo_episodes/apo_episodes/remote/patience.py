@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from apo_episodes.remote.store import RemoteError
+from apo_episodes.remote.store import DamageError, RemoteError
 
 T = TypeVar("T")
 _FIRST_S, _LONGEST_S = 0.5, 60.0  # between two attempts; each wait is twice the one before
@@ -29,11 +29,17 @@ class Patience:
     report: Callable[[str], None]
 
     def call(self, access: Callable[[], T]) -> T:
-        """The result of an access. Raises RemoteError: the last failure, once the limit has passed."""
+        """The result of an access.
+
+        Raises:
+            RemoteError: the last failure, once the limit has passed; DamageError at once.
+        """
         began, wait_s, reported = -1.0, _FIRST_S, ""
         while True:
             try:
                 return access()
+            except DamageError:
+                raise
             except RemoteError as error:
                 now = self.clock()
                 began = now if began < 0 else began

@@ -12,7 +12,7 @@ from apo_core.errors import EpisodeToolError
 from apo_core.system.atomic_files import replace_file, replacing
 from apo_episodes.annotation import annotation_path
 from apo_episodes.remote.patience import Patience
-from apo_episodes.remote.store import Record, RemoteError, RemoteStore
+from apo_episodes.remote.store import DamageError, Record, RemoteError, RemoteStore
 
 _PARTIAL = ".partial"  # of names that no reader of episode folders takes for an episode
 
@@ -32,8 +32,9 @@ def pull(
     robots: Collection[str],
     patience: Patience,
     report: Callable[[Pulled], None],
+    rejected: Callable[[str, EpisodeToolError], None],
 ) -> int:
-    """Brings the episodes of a store into a folder; returns how many were not there.
+    """Brings the episodes of a store into a folder; returns how many were not there. One that fails stops no other.
 
     A file that is there with the size of the record is taken for the same: files of a folder change by nobody's hand.
 
@@ -43,10 +44,11 @@ def pull(
         robots: whose episodes; empty: of all.
         patience: how long an access to the store is tried again.
         report: takes each episode as it is done.
+        rejected: takes `<robot>/<episode id>` of each that is left out, and why: damaged content, another file of its
+            name.
 
     Raises:
-        RemoteError: the store fails for longer than the patience, or has damaged content.
-        EpisodeToolError: two episodes have one file name.
+        RemoteError: the store fails for longer than the patience.
         OSError: the folder cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,16 +57,22 @@ def pull(
     for robot, episode_id in patience.call(lambda: list(store.episodes())):
         if robots and robot not in robots:
             continue
-        record = patience.call(partial(store.record, robot, episode_id))
-        if record is None:  # withdrawn since it was listed
+        try:
+            record = patience.call(partial(store.record, robot, episode_id))
+            if record is None:  # withdrawn since it was listed
+                continue
+            other = owners.setdefault(record.file, robot)
+            if other != robot:
+                raise EpisodeToolError(
+                    f"{store.url}: robots {other} and {robot} both have {record.file}: pull each into a folder of its "
+                    "own (--robot)"
+                )
+            done = _pull_one(store, record, folder, patience)
+        except EpisodeToolError as error:
+            if isinstance(error, RemoteError) and not isinstance(error, DamageError):
+                raise
+            rejected(f"{robot}/{episode_id}", error)
             continue
-        other = owners.setdefault(record.file, robot)
-        if other != robot:
-            raise EpisodeToolError(
-                f"{store.url}: robots {other} and {robot} both have {record.file}: pull each into a folder of its own "
-                "(--robot)"
-            )
-        done = _pull_one(store, record, folder, patience)
         new += done.is_new
         report(done)
     return new
@@ -83,7 +91,7 @@ def _pull_one(store: RemoteStore, record: Record, folder: Path, patience: Patien
                 whole.update(data)
                 file.write(data)
             if whole.hexdigest() != record.sha256:
-                raise RemoteError(f"{store.url}: the chunks of {record.robot}/{record.episode_id} make another file")
+                raise DamageError(f"{store.url}: the chunks of {record.robot}/{record.episode_id} make another file")
     beside = annotation_path(path)
     if record.annotation and not beside.exists():
         replace_file(beside, record.annotation)

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from apo_core.errors import EpisodeToolError
+from apo_core.errors import ApoError, EpisodeToolError
 from apo_core.system.atomic_files import sync
 from apo_episodes.annotation import annotation_path
 from apo_episodes.reader import read_episode
 from apo_episodes.remote.patience import Patience
-from apo_episodes.remote.store import CHUNK_BYTES, Chunk, Record, RemoteStore, check_name
+from apo_episodes.remote.store import CHUNK_BYTES, Chunk, Record, RemoteError, RemoteStore, check_name
 
 _JOURNALS = ".upload"  # in the folder of the episodes
 
@@ -69,9 +69,14 @@ class Journal:
 
 
 def push(
-    paths: Iterable[Path], store: RemoteStore, robot: str, patience: Patience, report: Callable[[Pushed], None]
+    paths: Iterable[Path],
+    store: RemoteStore,
+    robot: str,
+    patience: Patience,
+    report: Callable[[Pushed], None],
+    rejected: Callable[[Path, Exception], None],
 ) -> int:
-    """Brings episode files to a store; returns how many were not there.
+    """Brings episode files to a store; returns how many were not there. One that fails stops no other.
 
     Args:
         paths: finished episode files.
@@ -79,21 +84,28 @@ def push(
         robot: that recorded them; a name.
         patience: how long an access to the store is tried again.
         report: takes each file as it is done.
+        rejected: takes each file that is left out, and why: it is no episode, changes meanwhile, or has another content
+            than the episode of its name in the store.
 
     Raises:
         RemoteError: the store fails for longer than the patience.
-        EpisodeFormatError, EpisodeToolError: a file is no episode, changes meanwhile, or has another content than the
-            episode of its name in the store.
+        EpisodeToolError: `robot` is no name.
     """
     check_name("robot", robot)
     journals: dict[Path, Journal] = {}
     new = 0
     for path in paths:
         journal = journals.setdefault(path.parent, Journal(path.parent, store.url, robot))
-        if journal.has(path):
-            report(Pushed(path, False, 0, path.stat().st_size))
+        try:
+            if journal.has(path):
+                report(Pushed(path, False, 0, path.stat().st_size))
+                continue
+            done = _push_one(path, store, robot, patience)
+        except RemoteError:
+            raise
+        except (ApoError, OSError) as error:
+            rejected(path, error)
             continue
-        done = _push_one(path, store, robot, patience)
         with suppress(OSError):  # a full disk: the store is asked again next time
             journal.add(path)
         new += done.is_new

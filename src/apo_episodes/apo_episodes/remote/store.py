@@ -30,6 +30,10 @@ class RemoteError(EpisodeToolError):
     """The store cannot be reached or answers with an error; later it may."""
 
 
+class DamageError(RemoteError):
+    """The store holds other content than was put there; another attempt reads the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """A part of a file."""
@@ -106,12 +110,13 @@ class RemoteStore:
         """The content of a chunk.
 
         Raises:
-            RemoteError: it cannot be read, or has another content than its name.
+            RemoteError: it cannot be read.
+            DamageError: it has another content than its name.
         """
         with self._access("read", chunk.sha256):
             data: bytes = self._fs.cat_file(self._chunk_path(chunk.sha256))
         if hashlib.sha256(data).hexdigest() != chunk.sha256:
-            raise RemoteError(f"{self.url}: chunk {chunk.sha256} has {len(data)} bytes of another content")
+            raise DamageError(f"{self.url}: chunk {chunk.sha256} has {len(data)} bytes of another content")
         return data
 
     def put_record(self, record: Record) -> None:
@@ -169,7 +174,7 @@ class RemoteStore:
 
 
 def parse_record(data: bytes, robot: str, episode_id: str, source: str) -> Record:
-    """Checks the content of a record's file. Raises RemoteError with everything that is wrong."""
+    """Checks the content of a record's file. Raises DamageError with everything that is wrong."""
     faults = [] if len(data) <= _MAX_RECORD_BYTES else [f"has {len(data)} bytes"]
     try:
         document = json.loads(data)
@@ -179,7 +184,7 @@ def parse_record(data: bytes, robot: str, episode_id: str, source: str) -> Recor
         if (document["schema"], document["schema_version"]) != (SCHEMA_NAME, SCHEMA_VERSION):
             faults.append(f"schema is {document['schema']!r} {document['schema_version']!r}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RemoteError(f"{source}: record {robot}/{episode_id}: {type(error).__name__}: {error}") from None
+        raise DamageError(f"{source}: record {robot}/{episode_id}: {type(error).__name__}: {error}") from None
     if (record.robot, record.episode_id) != (robot, episode_id):
         faults.append(f"is of {record.robot}/{record.episode_id}")
     faults += [
@@ -192,5 +197,5 @@ def parse_record(data: bytes, robot: str, episode_id: str, source: str) -> Recor
     if sum(chunk.size for chunk in chunks) != record.size or any(not 0 < chunk.size <= CHUNK_BYTES for chunk in chunks):
         faults.append(f"size = {record.size} is not the sum of its chunks")
     if faults:
-        raise RemoteError(f"{source}: record {robot}/{episode_id}: {'; '.join(faults)}")
+        raise DamageError(f"{source}: record {robot}/{episode_id}: {'; '.join(faults)}")
     return record

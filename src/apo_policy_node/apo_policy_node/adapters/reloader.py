@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from apo_core import policy_probe
 from apo_core.adapters.manifest import EMITTED, AdapterVersion
 from apo_core.adapters.promotion import Promotion
@@ -17,6 +19,8 @@ from apo_core.adapters.store import AdapterStore
 from apo_core.contract.contract import Contract
 from apo_core.errors import AdapterError
 from apo_core.served_policy import ServedPolicy
+from apo_core.types import Observation
+from apo_policy_node.inference.chunk_check import chunk_fault
 
 
 class ReloadState(enum.StrEnum):
@@ -84,6 +88,25 @@ class AdapterReloader:
     def warning(self) -> str:
         """What is wrong with the adapter that serves; empty if nothing is."""
         return self._serving.warning
+
+    @property
+    def serving(self) -> StagedAdapter:
+        """What serves, or will once the swap that waits is done."""
+        return self._serving
+
+    def first_action(self, observation: Observation) -> np.ndarray:
+        """The action (A,), contract units, of the adapter staged last, in the second slot.
+
+        Raises:
+            AdapterError: it has none for this observation.
+        """
+        try:
+            chunk = self._second.predict(observation)
+        except Exception as error:  # whatever goes wrong in a model
+            raise AdapterError(f"inference failed: {type(error).__name__}: {error}") from error
+        if fault := chunk_fault(chunk, observation.stamp_ns, self._contract):
+            raise AdapterError(fault)
+        return chunk.values[0]
 
     def poll(self, promotion: Promotion) -> int | None:
         """The version to load now that `promotion` is in force; None when it was considered before.

@@ -1,13 +1,17 @@
-"""Messages of the policy node: the uncertainty of its actions, the adapter that serves."""
+"""Messages of the policy node: the uncertainty of its actions, the adapter that serves, the trial of another one."""
 
 from __future__ import annotations
 
+import math
+
 from builtin_interfaces.msg import Time
 
+from apo_core.adapters.trial import Trial, TrialOutcome
 from apo_core.contract.contract import Contract
-from apo_core.ros.conversions import to_stamp
-from apo_interfaces.msg import ActionDoubt, AdapterStatus
+from apo_core.ros.conversions import to_ns, to_stamp
+from apo_interfaces.msg import ActionDoubt, AdapterStatus, AdapterTrial, EpisodeEvent
 from apo_policy_node.adapters.reloader import ReloadResult
+from apo_policy_node.adapters.staged_promotion import EpisodeChange, EpisodeReport
 from apo_policy_node.inference.uncertainty import Uncertainty
 
 
@@ -36,3 +40,46 @@ def reloaded_to_msg(result: ReloadResult, stamp: Time) -> AdapterStatus:
     )
     message.header.stamp = stamp
     return message
+
+
+def trial_to_msg(trial: Trial, stamp: Time) -> AdapterTrial:
+    """The message of a trial's state."""
+    shadow, evidence = trial.shadow, trial.evidence
+    own, other = trial.counts(trial.candidate), trial.counts(trial.serving)
+    message = AdapterTrial(
+        candidate=trial.candidate,
+        serving=trial.serving,
+        stage=str(trial.stage),
+        reason=trial.reason,
+        shadow_steps=shadow.steps,
+        shadow_disagreement=shadow.disagreement,
+        shadow_corrections=shadow.corrections,
+        shadow_error=shadow.error,
+        shadow_serving_error=shadow.serving_error,
+        candidate_successes=own[0],
+        candidate_episodes=sum(own),
+        serving_successes=other[0],
+        serving_episodes=sum(other),
+        void_episodes=sum(episode.outcome is TrialOutcome.VOID for episode in trial.episodes),
+        takeovers_in_a_row=trial.takeovers_in_a_row,
+        log_e_better=evidence.better,
+        log_e_worse=evidence.worse,
+        log_e_needed=-math.log(trial.limits.trial_alpha),
+    )
+    message.header.stamp = stamp
+    return message
+
+
+def episode_from_msg(message: EpisodeEvent) -> EpisodeReport | None:
+    """An event of the recorder; None for one that is unknown."""
+    if message.event not in list(EpisodeChange):
+        return None
+    known = message.outcome in (TrialOutcome.SUCCESS, TrialOutcome.FAILURE)
+    return EpisodeReport(
+        EpisodeChange(message.event),
+        message.episode_id,
+        TrialOutcome(message.outcome) if known else TrialOutcome.VOID,
+        message.takeovers,
+        tuple(message.adapter_versions),
+        to_ns(message.begin),
+    )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from apo_core.errors import EpisodeFormatError
-from apo_core.types import ControlSource, EpisodeKind, StepLabel
+from apo_core.types import ROBOT, ControlSource, EpisodeKind, StepLabel
 from apo_episodes.episode import Episode
 from apo_episodes.labeling import LabelRule
 from apo_trainer.data.samples import EpisodeData, SampleClass
@@ -59,6 +59,7 @@ def episode_data(episode: Episode, rule: LabelRule, horizon: int) -> EpisodeData
         rows=chunk_rows(labels, episode.ticks, disturbed_steps(episode), horizon),
         policy_tokens=episode.policy_tokens,
         outcome=episode.outcome.outcome,
+        robot=episode.info.tags.get(ROBOT, ""),
     )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from apo_trainer.config import TrainingConfig
 
 
+MAX_REPEATS = 8  # of a robot's samples beside those of the robot with the most
 SHADOW_POOL = "SHADOW"  # observations of HUMAN samples with the policy's own action, which counts as undesirable
 
 
@@ -153,7 +154,7 @@ def balanced_sampler(
     Raises:
         TrainingDataError: no sample at all, or neither a human nor an undesirable one.
     """
-    pools = pools or members_by_class(samples)
+    pools = dict(pools or members_by_class(samples))
     if not pools[SampleClass.HUMAN] and not pools[SampleClass.UNDESIRABLE] and any(pools.values()):
         sizes = {name: len(items) for name, items in pools.items()}
         raise TrainingDataError(
@@ -170,7 +171,30 @@ def balanced_sampler(
     shadows = [index for index in pools[SampleClass.HUMAN] if has_shadow(samples[index])] if config.shadow_share else []
     pools = {**pools, SHADOW_POOL: shadows}
     actions = {SHADOW_POOL: ActionOf.SHADOW}
-    return PoolSampler(pools, shares, config.batch_size, config.seed, config.views, actions)
+    robots = sorted({samples[index].episode.robot for index in pools[SampleClass.HUMAN]})
+    if config.balance_robots and len(robots) > 1:
+        of_interactions = [name for name in pools if name != SampleClass.EXPERT]
+        pools |= {name: balanced_over_robots(pools[name], samples) for name in of_interactions}
+    sampler = PoolSampler(pools, shares, config.batch_size, config.seed, config.views, actions)
+    if config.balance_robots and len(robots) > 1:
+        sampler.notes.append(f"interactions are balanced over {len(robots)} robots: {', '.join(map(repr, robots))}")
+    return sampler
+
+
+def balanced_over_robots(items: Sequence[int], samples: Sequence[Sample]) -> list[int]:
+    """Indices in which every robot has as many as the one with the most; those of the others repeat.
+
+    One robot's items repeat at most MAX_REPEATS times, so that a few steps of a new robot do not fill the batches.
+    """
+    by_robot: dict[str, list[int]] = {}
+    for index in items:
+        by_robot.setdefault(samples[index].episode.robot, []).append(index)
+    most = max(map(len, by_robot.values()), default=0)
+    made: list[int] = []
+    for name in sorted(by_robot):
+        own = by_robot[name]
+        made += [own[place % len(own)] for place in range(min(most, MAX_REPEATS * len(own)))]
+    return made
 
 
 def count_text(sizes: Mapping[str, int]) -> str:

@@ -47,6 +47,7 @@ class EpisodeData:
     rows: np.ndarray  # int64 (T,): rows from each step on that belong to its chunk, 0 where it is not used
     policy_tokens: np.ndarray | None = None  # int32 (T, A): emitted for policy_actions, -1 unknown; None: not recorded
     outcome: Outcome = Outcome.UNLABELED
+    robot: str = ""  # that recorded it; empty: unknown
 
     @property
     def is_own_success(self) -> bool:

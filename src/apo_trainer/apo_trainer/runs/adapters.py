@@ -32,9 +32,9 @@ def read_adapters(config: TrainerConfig, request: RunRequest) -> RunAdapters:
     Raises:
         AdapterError: the folder is no store, or key or adapter cannot be read.
     """
-    store = AdapterStore(config.adapter_dir)
-    store.versions()  # raises where the folder is no store
     key = read_signing_key(config.signing_key) if config.signing_key else None
+    store = AdapterStore(config.adapter_dir, key=key)
+    store.versions()  # raises where the folder is no store
     parent = store.read(request.parent) if request.parent else None
     # the reference is compared with in any case
     reference = request.parent if config.training.reference == "start" else 0

@@ -9,7 +9,9 @@ from adapter_samples import CONFIG, plain_manifest
 
 from apo_core.adapters.cli.cli import main
 from apo_core.adapters.manifest import ManifestInput
+from apo_core.adapters.signature import read_trusted_keys
 from apo_core.adapters.store import AdapterStore
+from apo_core.adapters.trial import ShadowCounts, Stage, Trial, TrialLimits, TrialOutcome
 
 TOOLS = ["ls", "show", "verify", "promote", "rollback", "prune", "export-peft", "keygen", "sign"]
 TENSORS = {"base_model.model.q_proj.lora_A.weight": np.ones((2, 3), np.float32)}
@@ -85,6 +87,20 @@ def test_show_prints_the_manifest(run):
     assert len(facts["files"]["adapter_model.safetensors"]["sha256"]) == 64
 
 
+def test_show_prints_how_an_adapter_proved_itself(run, store):
+    assert json.loads(run("show", 2, "--json")[1])["trial"] is None
+    trial = Trial(2, 1, 0, TrialLimits(shadow_steps=0)).shadowed(ShadowCounts(steps=4, disagreement=0.25))
+    trial = trial.drawn(0.0, "").begun("e1").ended("e1", TrialOutcome.SUCCESS, 0, "", (2,))
+    trial = trial.drawn(0.9, "").begun("e2").ended("e2", TrialOutcome.VOID, 0, "")
+    store.record_trial(trial.decided(Stage.ROLLED_BACK, "2026-01-02T03:04:05+00:00", "by hand"))
+    facts = json.loads(run("show", 2, "--json")[1])["trial"]
+    assert (facts["stage"], facts["beside"], facts["reason"]) == ("rolled_back", "adapter 1", "by hand")
+    assert (facts["unaided_successes"], facts["unaided_successes_beside"]) == ("1 of 1", "0 of 0")
+    assert (facts["void_episodes"], facts["shadow"]["disagreement"]) == (1, 0.25)
+    assert facts["log_e_needed"] == pytest.approx(2.9957323)
+    assert "  unaided_successes: 1 of 1" in run("show", 2)[1].splitlines()
+
+
 def test_verify_names_what_is_damaged(run, store):
     assert run("verify")[0] == 0
     damage(store, 1)
@@ -133,6 +149,10 @@ def test_keys_are_made_used_and_asked_for(run, store, tmp_path):
     status, _, err = run("promote", 2, *public)
     assert status == 2
     assert "it is not signed" in err
+    assert run("promote", 1, "--key", tmp_path / "trainer.key")[0] == 0
+    assert AdapterStore(store.path, read_trusted_keys(tmp_path / "trainer.pub")).promotion().number == 1
+    assert run("rollback", "--key", tmp_path / "trainer.key")[0] == 0
+    assert AdapterStore(store.path, read_trusted_keys(tmp_path / "trainer.pub")).promotion().number == 2
     assert run("keygen", tmp_path / "trainer")[0] == 2
 
 

@@ -11,8 +11,8 @@ from apo_core.system.command_line import ToolParser, json_option, run_tool
 DEFAULT_STORE = "runs/adapters"
 _DESCRIPTION = """\
 Tools for an adapter store: the folder in which a trainer publishes adapters and from which policies load them.
-The promoted version is the one that policy nodes with auto_reload serve; version 0 is the base policy. Numbers are
-never used again. Exit status: 0 done, 2 an error or an adapter that is rejected.
+The promoted version is the one that policy nodes serve, unless their promotion is manual; version 0 is the base policy.
+Numbers are never used again. Exit status: 0 done, 2 an error or an adapter that is rejected.
 """
 
 
@@ -28,6 +28,10 @@ def _public_key(of: argparse.ArgumentParser) -> None:
     of.add_argument(
         "--public-key", default="", metavar="FILE", help="reject what none of these public keys (PEM) has signed"
     )
+
+
+def _key(of: argparse.ArgumentParser) -> None:
+    of.add_argument("--key", default="", metavar="FILE", help="private key (PEM) that signs the promotion")
 
 
 def _reason(of: argparse.ArgumentParser) -> None:
@@ -64,14 +68,14 @@ def parser() -> argparse.ArgumentParser:
         "promote",
         commands.promote,
         "let policies serve a version; 0 is the base policy",
-        options=[_store, _version, _reason, _public_key],
+        options=[_store, _version, _reason, _public_key, _key],
     )
     tools.add(
         "rollback",
         commands.rollback,
         "go back to the version that was promoted before",
         "What is gone or damaged since then is passed over; at the end stands the base policy.",
-        [_store, _reason, _public_key],
+        [_store, _reason, _public_key, _key],
     )
     prune = tools.add(
         "prune",

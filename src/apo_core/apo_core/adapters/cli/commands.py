@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,7 @@ from apo_core.adapters.manifest import policy_name
 from apo_core.adapters.promotion import Promotion
 from apo_core.adapters.signature import make_keys, read_signing_key, read_trusted_keys
 from apo_core.adapters.store import AdapterStore
+from apo_core.adapters.trial import TrialOutcome
 from apo_core.errors import AdapterError
 from apo_core.system.timestamps import utc_now
 
@@ -45,6 +47,7 @@ def show(arguments: argparse.Namespace) -> int:
         "version": arguments.version,
         "promoted": promotion.number == arguments.version,
         "signer": store.signer(arguments.version),
+        "trial": _trial_facts(store, arguments.version),
         **{name: value for name, value in manifest.items() if name not in ("number", "schema", "schema_version")},
     }
     _print(facts if arguments.json else format_description(facts))
@@ -112,9 +115,33 @@ def sign(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _trial_facts(store: AdapterStore, version: int) -> dict[str, Any] | None:
+    """How an adapter proved itself; None without a trial."""
+    trial = store.trial(version)
+    if trial is None:
+        return None
+    own, other = trial.counts(version), trial.counts(trial.serving)
+    return {
+        "stage": str(trial.stage),
+        "beside": policy_name(trial.serving),
+        "unaided_successes": f"{own[0]} of {sum(own)}",
+        "unaided_successes_beside": f"{other[0]} of {sum(other)}",
+        "void_episodes": sum(episode.outcome is TrialOutcome.VOID for episode in trial.episodes),
+        "takeovers_in_a_row": trial.takeovers_in_a_row,
+        "log_e_better": trial.evidence.better,
+        "log_e_worse": trial.evidence.worse,
+        "log_e_needed": -math.log(trial.limits.trial_alpha),
+        "shadow": asdict(trial.shadow),
+        "decided_utc": trial.decided_utc,
+        "reason": trial.reason,
+    }
+
+
 def _store(arguments: argparse.Namespace) -> AdapterStore:
-    key = getattr(arguments, "public_key", "")
-    store = AdapterStore(arguments.store, read_trusted_keys(key) if key else None)
+    trusted, key = getattr(arguments, "public_key", ""), getattr(arguments, "key", "")
+    store = AdapterStore(
+        arguments.store, read_trusted_keys(trusted) if trusted else None, read_signing_key(key) if key else None
+    )
     if not store.path.is_dir():
         raise AdapterError(f"{store.path}: there is no adapter store (--store names its folder)")
     return store
@@ -122,7 +149,7 @@ def _store(arguments: argparse.Namespace) -> AdapterStore:
 
 def _print_promotion(promotion: Promotion) -> None:
     served, change = policy_name(promotion.number), promotion.sequence
-    print(f"{served} is promoted (change {change}); policy nodes with auto_reload follow")
+    print(f"{served} is promoted (change {change}); policy nodes follow, unless their promotion is manual")
 
 
 def _print(data: Any) -> None:
