@@ -8,7 +8,7 @@ import pytest
 from apo_core.adapters.trial import ShadowCounts, Stage, Trial, TrialLimits, TrialOutcome
 
 NOW = "2026-01-02T03:04:05Z"
-LIMITS = TrialLimits(shadow_steps=10)
+LIMITS = TrialLimits(shadow_steps=10, trial_takeovers=3)
 
 
 @pytest.fixture

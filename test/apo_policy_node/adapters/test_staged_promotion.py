@@ -15,7 +15,7 @@ from apo_policy_node.adapters.staged_promotion import EpisodeChange, EpisodeRepo
 from apo_policy_node.inference.runner import Answer, Cause
 
 NOW = "2026-01-02T03:04:05+00:00"
-LIMITS = TrialLimits(shadow_steps=2)
+LIMITS = TrialLimits(shadow_steps=2, trial_takeovers=3)
 
 
 class Robot:

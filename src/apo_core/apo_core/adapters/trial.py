@@ -53,7 +53,7 @@ class TrialLimits:
         0.05, "staged: largest probability of a wrong promotion, and of a wrong rollback", low=0.0001, high=0.5
     )
     trial_takeovers: int = parameter(
-        3, "staged: episodes of the candidate in a row with a takeover that end its trial", low=1, high=_MAX_EPISODES
+        6, "staged: episodes of the candidate in a row with a takeover that end its trial", low=1, high=_MAX_EPISODES
     )
     trial_episodes: int = parameter(
         200,

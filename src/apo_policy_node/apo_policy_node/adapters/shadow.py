@@ -32,7 +32,10 @@ class Shadow:
         self._lock = threading.Lock()
         self._active = False
         self._counts = ShadowCounts()
-        self._clear()
+        self._observations: dict[int, Observation] = {}
+        self._answers: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._driven: dict[int, np.ndarray] = {}
+        self._waiting: tuple[Observation, np.ndarray] | None = None
 
     def start(self, counts: ShadowCounts) -> None:
         """Begins to count, after what was counted before."""
@@ -103,10 +106,10 @@ class Shadow:
         return float(np.mean(np.abs(first - second) / self._half_range))
 
     def _clear(self) -> None:
-        self._observations: dict[int, Observation] = {}
-        self._answers: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        self._driven: dict[int, np.ndarray] = {}
-        self._waiting: tuple[Observation, np.ndarray] | None = None
+        self._observations.clear()
+        self._answers.clear()
+        self._driven.clear()
+        self._waiting = None
 
 
 def _keep(of: dict, stamp_ns: int, value: object) -> None:
