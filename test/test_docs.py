@@ -17,7 +17,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 FENCED = re.compile(r"^ *```bash\n(.*?)^ *```", re.M | re.S)
 BLOCKS = [block for page in PAGES for block in FENCED.findall(page.read_text())]
 SHELL = [line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines()]  # continued lines are joined
-TOOLS = ("adapters", "episodes", "policy")  # commands with tools of their own
+TOOLS = ("adapters", "episodes", "help", "policy")  # commands with tools of their own
 SOURCES = tracked_files(".py", ".yaml", ".yml", ".md", ".msg", ".srv", ".sh", ".toml", "Makefile")
 # as words of their own or parts of a name; `tell(` is a method of files
 IDIOMS = re.compile(

@@ -42,6 +42,7 @@ PARTS = {
         "adapters": {"", "config", "system"},
         "config": {""},
         "contract": {"", "config"},
+        "help": {"", "adapters", "contract", "system"},
         "ros": {"", "config", "contract", "system"},
         "system": {""},
         "tasks": {""},
@@ -107,6 +108,7 @@ PARTS = {
         "optimisation": {"", "losses", "data", "evaluation", "methods"},
         "runs": {"", "data", "evaluation", "optimisation"},
         "service": {"", "data"},
+        "help": set(),
         "": {"data", "runs", "service"},
     },
     "apo_experiments": {

@@ -136,6 +136,14 @@ def test_another_source_of_commands_needs_a_new_chunk(make, observe):
     assert bench.server.summary()["answers_not_driving"] == "1"
 
 
+def test_an_adapter_without_a_calibration_is_a_warning(make):
+    bench = make(help_rule="calibrated")
+    assert bench.server.adapter_warning == ""
+    bench.server.start()
+    assert bench.server.adapter_warning.startswith("help_rule = 'calibrated', but the base policy has no calibration")
+    assert bench.server.summary()["adapter_warning"] == bench.errors.get(timeout=WAIT_S)
+
+
 def test_help_is_requested_above_the_configured_entropy(make, observe):
     bench = make(help_entropy=1.0, help_chunks=1)
     bench.now_ns = observe(0).stamp_ns

@@ -80,6 +80,10 @@ def test_replan_steps_above_the_chunk_are_rejected(loaded, contract, config):
             {"chunking": "realtime", "action_horizon": 1, "replan_steps": 1},
             "'realtime' needs at least 2 rows of a chunk, there is 1; use 'replace'",
         ),
+        (
+            {"chunking": "realtime", "committed_rows": 1, "help_rule": "calibrated"},
+            "help_rule = 'calibrated' needs chunking 'replace' or 'ensemble'",
+        ),
     ],
 )
 def test_a_plan_that_the_chunk_is_too_short_for_is_rejected(loaded, contract, config, changes, fault):

@@ -1,10 +1,7 @@
 """The policy node as a process over DDS: chunks for observations, adapters exchanged while it serves, a clean end."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,11 +9,11 @@ import numpy as np
 import pytest
 import yaml
 from adapter_samples import plain_manifest
-from policy_robot import CONTRACT, CONTRACT_FILE, PERIOD_NS, WAIT_S, Robot
+from policy_robot import CONTRACT, CONTRACT_FILE, PERIOD_NS, WAIT_S, Robot, parameter_file, small_checkpoint, start
 
 torch = pytest.importorskip("torch")
 
-from small_policy import plain_statistics, random_adapter, random_model  # noqa: E402
+from small_policy import random_adapter  # noqa: E402
 
 from apo_core.adapters.store import AdapterStore  # noqa: E402
 from apo_core.ros.conversions import image_to_msg, to_ns  # noqa: E402
@@ -25,9 +22,6 @@ from apo_core.ros.qos import COMMANDS, LATCHED  # noqa: E402
 from apo_interfaces.msg import ActionChunk, ActionDoubt, AdapterTrial, EpisodeEvent  # noqa: E402
 from apo_interfaces.srv import LoadAdapter  # noqa: E402
 from apo_policy_node.policy_node import PolicyNode  # noqa: E402
-from apo_vla.families.small_vla.checkpoint import save_checkpoint  # noqa: E402
-from apo_vla.families.small_vla.model import SmallVlaConfig  # noqa: E402
-from apo_vla.inputs.prompt import build_tokenizer  # noqa: E402
 from apo_vla.lora.adapter import LoraSettings, adapter_config  # noqa: E402
 from apo_vla.policy import VlaPolicy  # noqa: E402
 
@@ -37,11 +31,7 @@ LORA = LoraSettings(rank=2, alpha=4.0)
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
     """A very small model of random weights."""
-    config = SmallVlaConfig(image_size=32, image_channels=(8, 8, 8), hidden=32, layers=1, heads=2, mlp=32, chunk=4)
-    model, tokenizer = random_model(config, seed=3), build_tokenizer(["lift the red cube"])
-    folder = tmp_path_factory.mktemp("checkpoint")
-    save_checkpoint(folder, model, tokenizer, plain_statistics(CONTRACT, config.state_keys), {"made": "test"})
-    return folder
+    return small_checkpoint(tmp_path_factory.mktemp("checkpoint"))
 
 
 @pytest.fixture(scope="module")
@@ -60,24 +50,6 @@ def publish(checkpoint, store) -> Callable[..., int]:
         return (to or store).publish(tensors, adapter_config(LORA), manifest, promote=to is None).number
 
     return make
-
-
-def parameter_file(folder: Path, parameters: dict) -> Path:
-    file = folder / "policy.yaml"
-    file.write_text(yaml.safe_dump({"/**/policy": {"ros__parameters": parameters}}))
-    return file
-
-
-def start(domain: int, folder: Path, parameters: dict) -> subprocess.Popen:
-    """The node as a process of its own."""
-    file = parameter_file(folder, parameters)
-    code = "from apo_policy_node.policy_node import main; main()"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, "--ros-args", "--params-file", str(file)],
-        env={**os.environ, "ROS_DOMAIN_ID": str(domain)},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -226,6 +226,7 @@ COMMANDS = {
     "adapters": Command(
         "list, check, promote, roll back, sign, remove and export adapters", "apo_core.adapters.cli.cli"
     ),
+    "help": Command("learn from episodes when a policy should ask for help", "apo_trainer.help.cli"),
 }
 
 

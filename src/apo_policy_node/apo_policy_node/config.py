@@ -17,6 +17,7 @@ from apo_vla.serving.settings import ServingSettings
 
 PROMOTED = -1
 MANUAL, GATE, STAGED = "manual", "gate", "staged"
+HELP_RULES = ("entropy", "calibrated")
 FILE = "config/policy.yaml"
 
 
@@ -55,6 +56,12 @@ class PolicyConfig:
     )
     committed_rows: int = parameter(
         2, "realtime: rows at most that a chunk takes over from the one before", low=1, high=1000
+    )
+    help_rule: str = parameter(
+        "entropy",
+        "what requests help; entropy: help_entropy; calibrated: the score that `./apo help calibrate` learned for the "
+        "adapter that serves, and help_entropy for an adapter without one",
+        choices=HELP_RULES,
     )
     help_entropy: float = parameter(
         0.0, "entropy of an action, nats, above which the policy requests help; 0: never", low=0.0, high=1000.0

@@ -229,7 +229,7 @@ class PolicyNode(LifecycleBase):
         if uncertainty is not None:
             self._uncertainty_pub.publish(uncertainty_to_msg(uncertainty, self._contract, self._config.help_entropy))
             if uncertainty.help_wanted:
-                self.get_logger().warning(f"{WANTS_HELP} ({uncertainty.entropy:.2f} nats)", throttle_duration_sec=5.0)
+                self.get_logger().warning(f"{WANTS_HELP} ({uncertainty.reason})", throttle_duration_sec=5.0)
 
     def _publish_fault(self, stamp_ns: int, fault: str) -> None:
         self._chunk_pub.publish(fault_to_msg(fault, stamp_ns, self._contract, self._configured_server.adapter_version))

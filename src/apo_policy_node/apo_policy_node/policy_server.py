@@ -22,9 +22,9 @@ from apo_policy_node.adapters.shadow import Shadow
 from apo_policy_node.adapters.staged_promotion import EpisodeReport, StagedPromotion, TrialMeans
 from apo_policy_node.adapters.worker import ReloadWorker, Reply
 from apo_policy_node.config import MANUAL, PROMOTED, STAGED, PolicyConfig
+from apo_policy_node.help_rule import HelpRule
 from apo_policy_node.inference.chunking import make_chunking
 from apo_policy_node.inference.runner import Answer, Cause, PolicyRunner
-from apo_policy_node.inference.uncertainty import HelpRequest
 from apo_policy_node.inference.worker import InferenceWorker
 from apo_policy_node.startup_checks import check_policy, unit_warnings, warm_up
 
@@ -81,7 +81,8 @@ class PolicyServer:
             policy, second, store, contract, config.instruction, check_config, time.perf_counter
         )
         listeners.reloaded(_first(reloader, store, config.adapter_version))
-        runner = _runner(policy, config, contract)
+        self._help = HelpRule(config, contract, policy, store, listeners.warning)
+        runner = _runner(policy, config, contract, self._help)
         self._inference = InferenceWorker(
             runner, self._on_answer, now_ns, config.lockstep, config.command_wait_s, listeners.error
         )
@@ -117,6 +118,7 @@ class PolicyServer:
         """Starts the threads; once."""
         self._inference.start()
         self._reload.start()
+        self._help.start()
 
     @property
     def adapter_version(self) -> int:
@@ -135,8 +137,8 @@ class PolicyServer:
 
     @property
     def adapter_warning(self) -> str:
-        """What is wrong with the adapter that serves; empty if nothing is."""
-        return self._reloader.warning
+        """What is wrong with the adapter that serves, or lacking; empty if nothing is."""
+        return self._reloader.warning or self._help.warning
 
     @property
     def trial_text(self) -> str:
@@ -213,6 +215,7 @@ class PolicyServer:
 
     def stop(self) -> None:
         """Ends the threads."""
+        self._help.stop()
         self._reload.stop()
         self._inference.stop()
         if self._reload.staged is not None:
@@ -239,7 +242,7 @@ def _first(reloader: AdapterReloader, store: AdapterStore, version: int) -> Relo
     return result
 
 
-def _runner(policy: ServedPolicy, config: PolicyConfig, contract: Contract) -> PolicyRunner:
+def _runner(policy: ServedPolicy, config: PolicyConfig, contract: Contract, help_rule: HelpRule) -> PolicyRunner:
     max_age_ns = round(contract.max_age_s * 1e9)
     return PolicyRunner(
         policy,
@@ -249,5 +252,5 @@ def _runner(policy: ServedPolicy, config: PolicyConfig, contract: Contract) -> P
         config.lockstep,
         rows=config.action_horizon or None,
         chunking=make_chunking(config.chunking, config.ensemble_decay, config.committed_rows, max_age_ns),
-        help_request=HelpRequest(config.help_entropy, config.help_chunks, config.replan_steps),
+        help_request=help_rule.request,
     )

@@ -81,6 +81,8 @@ def _plan_faults(policy: ServedPolicy, contract: Contract, config: PolicyConfig)
         faults.append(f"committed_rows = {config.committed_rows} must be below the {rows} rows of a chunk")
     if config.help_entropy > 0 and not policy.capabilities.entropies:
         faults.append(f"help_entropy = {config.help_entropy} needs a policy that decodes token by token")
+    if config.help_rule == "calibrated" and config.chunking == "realtime":
+        faults.append("help_rule = 'calibrated' needs chunking 'replace' or 'ensemble': a chunk of 'realtime' repeats")
     return faults
 
 

@@ -256,3 +256,19 @@ def test_an_observation_that_does_not_fit_the_contract_causes_no_action(runner, 
 def test_replan_steps_below_one_is_rejected(policy, contract, clock):
     with pytest.raises(ConfigError, match="replan_steps = 0 must be at least 1"):
         PolicyRunner(policy, contract, replan_steps=0, clock=clock)
+
+
+def test_help_is_evaluated_with_the_state_and_what_was_before(policy, contract, clock, observe):
+    class Recording(HelpRequest):
+        def evaluate(self, chunk, state=None, continued=False):
+            seen.append((chunk.observation_stamp_ns, sorted(state), continued))
+            return super().evaluate(chunk)
+
+    seen: list[tuple] = []
+    runner = PolicyRunner(policy, contract, 2, clock, lockstep=True, help_request=Recording(0.0, 1, 2))
+    drive(runner, observe, range(4))
+    drive(runner, observe, [4], ControlSource.HUMAN)
+    drive(runner, observe, [5])
+
+    stamps = [observe(tick).stamp_ns for tick in (0, 2, 4, 5)]
+    assert seen == [(stamp, ["ee_pose"], flag) for stamp, flag in zip(stamps, (False, True, True, False), strict=True)]

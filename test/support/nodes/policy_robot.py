@@ -1,11 +1,16 @@
 """A robot beside the policy node as a process; for tests over DDS."""
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rclpy
+import yaml
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Pose, PoseStamped
 from rclpy.executors import SingleThreadedExecutor
@@ -133,3 +138,35 @@ class Robot:
         self.node.destroy_node()
         self.executor.shutdown()
         self.context.try_shutdown()
+
+
+def small_checkpoint(folder: Path) -> Path:
+    """Writes a very small model of random weights, the same each time, for the shipped contract."""
+    from small_policy import plain_statistics, random_model
+
+    from apo_vla.families.small_vla.checkpoint import save_checkpoint
+    from apo_vla.families.small_vla.model import SmallVlaConfig
+    from apo_vla.inputs.prompt import build_tokenizer
+
+    config = SmallVlaConfig(image_size=32, image_channels=(8, 8, 8), hidden=32, layers=1, heads=2, mlp=32, chunk=4)
+    model, tokenizer = random_model(config, seed=3), build_tokenizer(["lift the red cube"])
+    save_checkpoint(folder, model, tokenizer, plain_statistics(CONTRACT, config.state_keys), {"made": "test"})
+    return folder
+
+
+def parameter_file(folder: Path, parameters: dict[str, Any]) -> Path:
+    file = folder / "policy.yaml"
+    file.write_text(yaml.safe_dump({"/**/policy": {"ros__parameters": parameters}}))
+    return file
+
+
+def start(domain: int, folder: Path, parameters: dict[str, Any]) -> subprocess.Popen:
+    """The node as a process of its own."""
+    file = parameter_file(folder, parameters)
+    code = "from apo_policy_node.policy_node import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "--ros-args", "--params-file", str(file)],
+        env={**os.environ, "ROS_DOMAIN_ID": str(domain)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )

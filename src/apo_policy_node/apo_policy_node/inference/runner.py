@@ -139,7 +139,8 @@ class PolicyRunner:
         self._chunk = self._chunking.join(chunk)
         inference_s = self._clock() - begin_s
         self._latencies.append(inference_s)
-        return Answer(stamp_ns, self._chunk, cause, inference_s=inference_s, uncertainty=self._help.evaluate(chunk))
+        uncertainty = self._help.evaluate(chunk, observation.state, cause == Cause.CHUNK_USED)
+        return Answer(stamp_ns, self._chunk, cause, inference_s=inference_s, uncertainty=uncertainty)
 
     def checked(self, answer: Answer, now_ns: int) -> Answer:
         """The answer, or a fault when the observation behind its actions has become too old by ROS time `now_ns`."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 from apo_core.types import ActionChunk
 
 UNKNOWN = float("nan")
+NO_STATE: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,8 @@ class Uncertainty:
     entropy: float  # nats a row; NaN: the policy has none
     help_wanted: bool
     adapter_version: int
+    reason: str = ""  # for people: what help is requested by
+    score: float = UNKNOWN  # log odds of a takeover or failure; NaN: not calibrated
 
 
 class HelpRequest:
@@ -35,8 +40,10 @@ class HelpRequest:
         self._threshold, self._chunks, self._rows = threshold, chunks, rows
         self._above = 0
 
-    def evaluate(self, chunk: ActionChunk) -> Uncertainty:
-        """The uncertainty of a new chunk, which counts towards a request."""
+    def evaluate(
+        self, chunk: ActionChunk, state: Mapping[str, np.ndarray] = NO_STATE, continued: bool = False
+    ) -> Uncertainty:
+        """The uncertainty of a new chunk, which counts towards a request; the entropy needs no more than the chunk."""
         entropy = UNKNOWN if chunk.entropies is None else float(np.mean(chunk.entropies[: self._rows]))
         self._above = self._above + 1 if self._threshold > 0 and entropy > self._threshold else 0
         return Uncertainty(
@@ -45,6 +52,7 @@ class HelpRequest:
             entropy,
             self._above >= self._chunks,
             chunk.adapter_version,
+            f"{entropy:.2f} nats",
         )
 
     def reset(self) -> None:

@@ -104,6 +104,7 @@ class InferenceWorker:
             "fault": self.fault,
             "log_prob": "" if self._uncertainty is None else f"{self._uncertainty.log_prob:.3f}",
             "entropy": "" if self._uncertainty is None else f"{self._uncertainty.entropy:.3f}",
+            "help_score": "" if self._uncertainty is None else f"{self._uncertainty.score:.3f}",
             "help_wanted": str(self.help_wanted).lower(),
             **{f"answers_{cause}": str(self._answers[cause]) for cause in Cause},
         }
