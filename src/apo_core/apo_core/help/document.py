@@ -178,9 +178,10 @@ def document_faults(document: Mapping[str, Any]) -> list[str]:
         if not _is_integer(document[name], low, high):
             faults.append(f"{name} = {document[name]!r} must be {low}..{high}")
     faults += _weight_faults(document["weights"])
-    for name, low, high in (("bias", -_LARGEST, _LARGEST), ("threshold", -_LARGEST, _LARGEST), ("horizon_s", 0, 3600)):
-        if not _is_number(document[name], low, high):
-            faults.append(f"{name} = {document[name]!r} must be a number of {low:g}..{high:g}")
+    limits = {"bias": (-_LARGEST, _LARGEST), "threshold": (-_LARGEST, _LARGEST), "horizon_s": (0.0, 3600.0)}
+    for name, (least, most) in limits.items():
+        if not _is_number(document[name], least, most):
+            faults.append(f"{name} = {document[name]!r} must be a number of {least:g}..{most:g}")
     if not _is_number(document["false_alarms"], 0, 1) or document["false_alarms"] in (0, 1):
         faults.append(f"false_alarms = {document['false_alarms']!r} must be above 0 and below 1")
     if not isinstance(document["measures"], Mapping) or not _is_plain(document["measures"], _MAX_DEPTH):
