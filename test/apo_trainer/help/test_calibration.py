@@ -7,7 +7,7 @@ import pytest
 
 from apo_core.errors import EpisodeToolError
 from apo_core.help.features import FEATURES
-from apo_trainer.help.calibration import calibrate, split
+from apo_trainer.help.calibration import calibrate, check_enough, split
 from apo_trainer.help.drives import Drive, DrivenEpisode, End
 
 PERIOD_NS = 100_000_000
@@ -86,3 +86,10 @@ def test_no_episode_is_in_two_parts():
 def test_too_few_episodes_are_an_error(good, bad, fault):
     with pytest.raises(EpisodeToolError, match=f"{good + bad} episodes do not suffice: {fault}"):
         calibrate(episodes(good, bad), 0.1, 0.5)
+
+
+def test_too_few_unaided_successes_are_found_before_any_work():
+    check_enough(29, 0.1)
+    check_enough(12, 0.2)
+    with pytest.raises(EpisodeToolError, match=r"28 unaided successes leave 8 for the threshold, .* record 29"):
+        check_enough(28, 0.1)

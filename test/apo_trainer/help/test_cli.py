@@ -68,7 +68,8 @@ def test_other_episodes_are_left_out_and_counted(arguments, policy, record, caps
 
 def test_too_few_episodes_are_an_error(arguments, capsys):
     assert main([*arguments[:-1], "0.1"]) == 2
-    assert "unaided successes to calibrate on, at least 9 are needed for false alarms = 0.1" in capsys.readouterr().err
+    fault = "12 unaided successes leave 4 for the threshold, false alarms = 0.1 need 9: record 29 unaided successes"
+    assert fault in capsys.readouterr().err
 
 
 def test_episodes_of_another_policy_are_an_error(policy, record, checkpoint, tmp_path, capsys):
@@ -80,7 +81,8 @@ def test_episodes_of_another_policy_are_an_error(policy, record, checkpoint, tmp
 
     for number in range(4):
         record(Other(), f"e{number}", "PPPP", level=9 * number)
-    assert main(["calibrate", str(tmp_path / "episodes"), "--checkpoint", str(checkpoint)]) == 2
+    options = ["--checkpoint", str(checkpoint), "--false-alarms", "0.5"]
+    assert main(["calibrate", str(tmp_path / "episodes"), *options]) == 2
     assert "recorded actions are those of this policy, at least 80% must be" in capsys.readouterr().err
 
 

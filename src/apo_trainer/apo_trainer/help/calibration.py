@@ -7,6 +7,7 @@ successes of the second give the threshold, the third is held out.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 from apo_core.errors import EpisodeToolError
 from apo_core.help.features import FEATURES
 from apo_core.help.score import HelpScore
-from apo_trainer.help.conformal import conformal_threshold
+from apo_trainer.help.conformal import conformal_threshold, least_episodes
 from apo_trainer.help.drives import DrivenEpisode
 from apo_trainer.help.logistic import fit
 from apo_trainer.help.measures import Alarms, Ranking, Score, alarms, as_json, highest_score, rankings
@@ -93,6 +94,22 @@ def calibrate(episodes: Sequence[DrivenEpisode], false_alarms: float, horizon_s:
     )
 
 
+def check_enough(unaided: int, false_alarms: float) -> None:
+    """Raises EpisodeToolError: so many unaided successes leave too few for the threshold."""
+    calibrating, least = _counts(unaided)[1], least_episodes(false_alarms)
+    if calibrating < least:
+        wanted = next(n for n in itertools.count(unaided) if _counts(n)[1] >= least)
+        raise EpisodeToolError(
+            f"{unaided} unaided successes leave {calibrating} for the threshold, false alarms = {false_alarms} need "
+            f"{least}: record {wanted} unaided successes, or allow more false alarms"
+        )
+
+
+def _counts(n: int) -> tuple[int, int]:
+    """Of n episodes of a kind, those that fit the score and those for the threshold."""
+    return round(SHARES[0] * n), round(SHARES[1] * n)
+
+
 def split(
     episodes: Sequence[DrivenEpisode], seed: int
 ) -> tuple[list[DrivenEpisode], list[DrivenEpisode], list[DrivenEpisode]]:
@@ -102,8 +119,8 @@ def split(
     for good in (True, False):
         kind = sorted((each for each in episodes if each.is_unaided_success is good), key=lambda each: each.episode_id)
         shuffled = [kind[i] for i in rng.permutation(len(kind))]
-        first = round(SHARES[0] * len(kind))
-        second = first + round(SHARES[1] * len(kind))
+        first, count = _counts(len(kind))
+        second = first + count
         for part, chosen in zip(parts, (shuffled[:first], shuffled[first:second], shuffled[second:]), strict=True):
             part.extend(chosen)
     return parts

@@ -19,9 +19,9 @@ from apo_core.system.timestamps import utc_now
 from apo_episodes.episode import Episode
 from apo_episodes.files import find_episodes
 from apo_episodes.reader import read_episode
-from apo_trainer.help.calibration import Calibrated, calibrate
+from apo_trainer.help.calibration import Calibrated, calibrate, check_enough
 from apo_trainer.help.drives import DrivenEpisode
-from apo_trainer.help.replay import replan_steps_of, replay, unusable
+from apo_trainer.help.replay import is_unaided_success, replan_steps_of, replay, unusable
 from apo_vla.lora.adapter import LoraSettings, settings_of
 from apo_vla.serving.policy import load_for_serving
 from apo_vla.serving.settings import ServingSettings
@@ -35,6 +35,7 @@ def calibrate_adapter(arguments: argparse.Namespace) -> int:
     version = store.promotion().number if arguments.adapter is None else arguments.adapter
     policy = _load(str(shipped(arguments.checkpoint)), arguments.device, store, version)
     heads = _usable(arguments.paths, version, policy)
+    check_enough(sum(map(is_unaided_success, heads.values())), arguments.false_alarms)
     replan_steps = arguments.replan_steps or replan_steps_of(list(heads.values()))
     print(f"{policy_name(version)}: {len(heads)} episodes, replan_steps = {replan_steps}", flush=True)
     driven = _replayed(list(heads), policy, replan_steps, arguments.action_horizon)

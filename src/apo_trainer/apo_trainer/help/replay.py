@@ -39,6 +39,11 @@ def unusable(episode: Episode, version: int) -> str:
     return ""
 
 
+def is_unaided_success(episode: Episode) -> bool:
+    """Whether the policy succeeded without its operator."""
+    return episode.outcome.outcome is Outcome.SUCCESS and ControlSource.HUMAN not in episode.sources
+
+
 def replan_steps_of(episodes: Sequence[Episode]) -> int:
     """Rows of a chunk that were executed before the next one, as most often: 1 where no drive has two chunks."""
     counts: dict[int, int] = {}
@@ -75,8 +80,8 @@ def replay(episode: Episode, policy: ServedPolicy, replan_steps: int, action_hor
             alike += _is_alike(episode, step, chunk)
         if rows:
             drives.append(_drive(episode, span, steps, rows))
-    unaided = episode.outcome.outcome is Outcome.SUCCESS and ControlSource.HUMAN not in episode.sources
-    return Replayed(DrivenEpisode(episode.info.episode_id, tuple(drives), unaided), alike, compared)
+    driven = DrivenEpisode(episode.info.episode_id, tuple(drives), is_unaided_success(episode))
+    return Replayed(driven, alike, compared)
 
 
 def _drive(episode: Episode, span: Span, steps: Sequence[int], rows: Sequence[np.ndarray]) -> Drive:
