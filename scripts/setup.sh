@@ -198,7 +198,7 @@ fi
 
 # ---- virtual environment
 VENV_FLAGS=()
-REQUIREMENTS=(runtime sim train export dev)
+REQUIREMENTS=(runtime sim train export video dev)
 if [ "$ROS_SOURCE" = wheels ]; then
     REQUIREMENTS+=(ros)
 else

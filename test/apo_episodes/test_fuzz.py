@@ -6,6 +6,7 @@ The damaged files are read in another process, since HDF5 is C: a crash or a han
 import subprocess
 import sys
 import zlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import h5py
@@ -14,6 +15,7 @@ import pytest
 
 from apo_core.errors import EpisodeFormatError
 from apo_core.types import EpisodeOutcome, Outcome
+from apo_episodes.compaction import CompactSettings, compact_episode
 from apo_episodes.reader import read_episode, read_frames, verify_checksums
 from apo_episodes.recovery import recover_episode
 from apo_episodes.writer import EpisodeWriter
@@ -79,6 +81,13 @@ def damaged(source: Path, target: Path, seed: int, count: int) -> tuple[int, int
     assert done.returncode == 0, done.stderr
     read, rejected = map(int, done.stdout.split())
     return read, rejected
+
+
+def test_damaged_videos_never_crash_the_reader(tmp_path, write_film):
+    path = write_film("PPHPOPPPPP")
+    assert compact_episode(path, CompactSettings(gop=5), datetime(2026, 3, 1, tzinfo=UTC)).is_new
+    read, rejected = damaged(path, tmp_path / "damaged.h5", 4, FILES // 3)
+    assert rejected > FILES // 9 and read + rejected == FILES // 3
 
 
 @pytest.mark.parametrize("compression", ["zstd", "gzip", "jpeg", "none"])

@@ -78,7 +78,7 @@ def test_optional_facts_are_read_as_they_were_written(write):
     assert episode.task_stages[:5].tolist() == [[0, 0], [1, 0], [-1, -1], [1, 1], [1, 0]]
     assert episode.furthest_stage == "stacked"
     assert (episode.stages_at(1), episode.stages_at(2)) == ({"grasped": True, "stacked": False}, None)
-    assert (episode.schema_version, episode.schema_minor) == (2, 2)
+    assert (episode.schema_version, episode.schema_minor) == (2, 3)
     assert verify_checksums(path) == []
 
 

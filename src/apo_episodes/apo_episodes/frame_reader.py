@@ -13,7 +13,9 @@ import numpy as np
 
 from apo_core.errors import EpisodeFormatError
 from apo_episodes.hdf5.checked_file import CameraFrames, format_errors, open_episode, read_head
+from apo_episodes.hdf5.video_frames import GroupCache
 
+CACHE_BYTES = 1 << 30  # of decoded video
 _MAX_OPEN = 256  # files; a process may often have 1024
 
 
@@ -24,12 +26,16 @@ class FrameReader:
         paths: episode files whose cameras have the same shapes.
         cameras: which ones; all those of the first file when empty.
         workers: threads that unpack; the number of processors when 0.
+        cache_bytes: of decoded video, kept for the next batches.
 
     Raises:
         EpisodeFormatError: the first file is not readable or lacks a camera.
     """
 
-    def __init__(self, paths: Sequence[Path | str], cameras: Sequence[str] = (), workers: int = 0):
+    def __init__(
+        self, paths: Sequence[Path | str], cameras: Sequence[str] = (), workers: int = 0, cache_bytes: int = CACHE_BYTES
+    ):
+        self._cache = GroupCache(cache_bytes)
         self._paths = [Path(path) for path in paths]
         self._open: OrderedDict[int, tuple[h5py.File, dict[str, CameraFrames]]] = OrderedDict()
         self._workers = workers or os.cpu_count() or 1
@@ -57,8 +63,10 @@ class FrameReader:
             camera: np.empty((len(samples), *specs[camera].shape), specs[camera].dtype) for camera in self._cameras
         }
 
+        order = sorted(range(len(samples)), key=samples.__getitem__)  # frames of one video group one after the other
+
         def unpack(worker: int) -> None:
-            for row in range(worker, len(samples), self._workers):
+            for row in order[worker :: self._workers]:
                 index, step = samples[row]
                 with format_errors(self._paths[index]):
                     for camera, out in batch.items():
@@ -90,7 +98,7 @@ class FrameReader:
             want, found = self._specs[camera], specs.get(camera)
             if found is None or (found.shape, found.dtype) != (want.shape, want.dtype):
                 checked.fail(f"camera '{camera}' is missing or not {want.dtype} {want.shape} as in {self._paths[0]}")
-        return {camera: CameraFrames(checked, specs[camera], steps) for camera in self._cameras}
+        return {camera: CameraFrames(checked, specs[camera], steps, self._cache) for camera in self._cameras}
 
     def close(self) -> None:
         """Closes the files."""

@@ -25,6 +25,7 @@ TOOLS = [
     "filter",
     "view",
     "stats",
+    "compact",
     "push",
     "pull",
     "export",

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import h5py
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from apo_core.types import ControlSource
+from apo_episodes.compaction import CompactSettings, compact_episode
 from apo_episodes.hdf5.checksums import dataset_names
 from apo_episodes.hdf5.schema import SCHEMA, SCHEMA_MINOR, SCHEMA_VERSION, SOURCES
 
@@ -38,9 +40,12 @@ def test_the_code_of_a_source_is_its_place():
     assert {str(source): code for code, source in enumerate(ControlSource)} == SOURCES
 
 
-@pytest.mark.parametrize("compression", ["zstd", "jpeg"])
-def test_a_file_holds_the_datasets_of_the_schema(write, with_facts, compression):
-    path = write("PHO", change=with_facts, compression=compression)
+@pytest.mark.parametrize("images", ["images", "jpeg", "video"])
+def test_a_file_holds_the_datasets_of_the_schema(write, write_film, with_facts, images):
+    path = write("PHO", change=with_facts, compression="jpeg" if images == "jpeg" else "zstd")
+    if images == "video":
+        path = write_film("PPHPO", folder=path.parent / "video")
+        assert compact_episode(path, CompactSettings(), datetime(2026, 3, 1, tzinfo=UTC)).is_new
     patterns = {name: re.compile(re.sub(r"<\w+>", r"[^/]+", name)) for name in SCHEMA}
     with h5py.File(path) as f:
         found = {
@@ -49,8 +54,9 @@ def test_a_file_holds_the_datasets_of_the_schema(write, with_facts, compression)
         dtypes = {name: f[name].dtype for name in found}
     assert all(len(keys) == 1 for keys in found.values()), found
     missing = set(SCHEMA) - {key for keys in found.values() for key in keys}
-    images = {name for name in SCHEMA if name.startswith("observation/images/")}
-    assert missing == (images if compression == "jpeg" else set(SCHEMA) & {n for n in SCHEMA if "jpeg" in n})
+    kept = {images} | ({"images"} if images == "video" else set())  # depth images are never video
+    others = {"images", "jpeg", "video"} - kept
+    assert missing == {name for name in SCHEMA if name.split("/")[1] in others}
     for name, (key,) in found.items():
         dtype = SCHEMA[key][0]
         if dtype not in ("image", "enum", "str"):

@@ -71,7 +71,7 @@ def test_a_description_holds_facts_and_labels(write):
 
 def test_a_description_counts_the_optional_facts(write, with_facts):
     facts = describe(read_episode(write("PPPP", change=with_facts), images=False), LabelRule())
-    assert (facts["schema"], facts["policy_token_steps"]) == ("2.2", 2)
+    assert (facts["schema"], facts["policy_token_steps"]) == ("2.3", 2)
     assert facts["task_remaining"] == {"first": 0.125, "last": 0.375, "steps": 3}
     bare = describe(read_episode(write("PPPP", "e2"), images=False), LabelRule())
     assert (bare["policy_token_steps"], bare["task_remaining"]) == (0, {})

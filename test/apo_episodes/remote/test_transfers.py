@@ -8,13 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from apo_core.errors import EpisodeToolError
-from apo_episodes.annotation import annotation_path
+from apo_episodes.annotation import Annotation, annotate, annotation_path
 from apo_episodes.cli.cli import main
+from apo_episodes.compaction import CompactSettings, compact_episode
 from apo_episodes.reader import read_episode
 from apo_episodes.remote import push as pushing
 from apo_episodes.remote.patience import Patience
@@ -93,6 +95,20 @@ def test_a_second_push_sends_nothing_even_without_its_journal(folder, tmp_path, 
     seen = []
     assert push(files, store, "arm1", impatient, seen.append, fail) == 0
     assert store.written == written and all(done.sent_bytes == 0 for done in seen)
+
+
+def test_a_compacted_episode_is_the_one_that_was_pushed(write_film, tmp_path, impatient):
+    path, store, now = write_film("PPHPO"), Counting(str(tmp_path / "store")), datetime(2026, 3, 1, tzinfo=UTC)
+    assert push([path], store, "arm1", impatient, ignore, fail) == 1
+    assert pull(store, tmp_path / "copy", (), impatient, ignore, fail) == 1
+    written, seen = store.written, []
+    assert compact_episode(path, CompactSettings(), now).is_new
+    annotate(path, "e1", Annotation("FAILURE", "slipped", "ann", "2026-02-01T00:00:00+00:00"))
+    assert push([path], store, "arm1", impatient, seen.append, fail) == 0
+    assert store.written == written and seen == [pushing.Pushed(path, False, 0, path.stat().st_size)]
+    assert compact_episode(tmp_path / "copy" / "e1.h5", CompactSettings(), now).is_new
+    assert pull(store, tmp_path / "copy", (), impatient, ignore, fail) == 0
+    assert read_episode(tmp_path / "copy" / "e1.h5").outcome.outcome == "FAILURE"
 
 
 @pytest.mark.parametrize("most", [0, 1, 3])

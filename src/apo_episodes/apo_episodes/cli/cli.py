@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from apo_core.system.command_line import ToolParser, json_option, number, run_tool
 from apo_episodes.cli import commands
+from apo_episodes.cli.compact import add_compact
 from apo_episodes.cli.exports import add_export
 from apo_episodes.cli.imports import add_import
 from apo_episodes.cli.options import label_rule, link, output_folder, paths
@@ -166,6 +167,7 @@ def parser() -> argparse.ArgumentParser:
         help="which actions (default executed; a base policy is trained on human)",
     )
 
+    add_compact(tools)
     add_transfers(tools)
     add_export(tools)
     add_import(tools)

@@ -12,6 +12,7 @@ from typing import Any
 from apo_core.config import parameters as config
 from apo_core.errors import ConfigError, EpisodeToolError
 from apo_core.types import StepLabel
+from apo_episodes.compaction import lossless_sha256
 from apo_episodes.episode import Episode
 from apo_episodes.files import new_file, unique_ids
 from apo_episodes.labeling import LabelRule
@@ -73,7 +74,9 @@ def read_labels(path: Path, episode: Episode) -> tuple[LabelRule, list[StepLabel
         digest = entry["sha256"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise EpisodeToolError(f"{path}: not a label file ({type(error).__name__}: {error})") from None
-    if digest != _sha256(episode.path) or sum(count for _, count in runs) != episode.num_steps:
+    # a compacted file has the facts of the one it was made of
+    is_same = digest == _sha256(episode.path) or digest == lossless_sha256(episode.path)
+    if not is_same or sum(count for _, count in runs) != episode.num_steps:
         raise EpisodeToolError(f"{path}: its labels belong to another content of {episode.path}")
     return rule, [label for label, count in runs for _ in range(count)]
 

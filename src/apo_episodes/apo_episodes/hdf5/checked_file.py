@@ -18,6 +18,8 @@ from apo_episodes.hdf5.checksums import IMAGES, plain_attributes
 from apo_episodes.hdf5.global_heap import check_global_heaps
 from apo_episodes.hdf5.image_codec import filter_codec, unpack, unpack_jpeg
 from apo_episodes.hdf5.schema import MAX_STEPS, SCHEMA_NAME, SCHEMA_VERSION
+from apo_episodes.hdf5.video_codec import CODEC
+from apo_episodes.hdf5.video_frames import VIDEO, GroupCache, VideoColumns, VideoFrames
 
 _MAX_INFLATION = 20_000  # a black frame packs to a few hundred bytes; a larger claim never fits into memory
 _MAX_TEXT = 1 << 20  # bytes of a reason
@@ -96,10 +98,21 @@ class CheckedFile:
 
 
 class CameraFrames:
-    """The frames of one camera, however they are stored."""
+    """The frames of one camera, however they are stored.
 
-    def __init__(self, checked: CheckedFile, spec: ImageSpec, steps: int):
+    Args:
+        checked: the file.
+        spec: of the camera.
+        steps: of the episode.
+        cache: of decoded video; None: the last group only.
+    """
+
+    def __init__(self, checked: CheckedFile, spec: ImageSpec, steps: int, cache: GroupCache | None = None):
         self._spec, self._steps, self._jpeg = spec, steps, None
+        self._video: VideoFrames | None = None
+        if spec.dtype == np.uint8 and checked.has(VIDEO + spec.name):
+            self._video = _video_frames(checked, spec, steps, cache or GroupCache())
+            return
         jpeg = f"observation/jpeg/{spec.name}"
         if spec.dtype == np.uint8 and checked.has(jpeg):
             ends = checked.column(f"{jpeg}/end", (steps,), "i8")
@@ -117,9 +130,15 @@ class CameraFrames:
         self._codec = (filter_codec(filters) if whole else None) or ""  # empty: HDF5 unpacks
 
     def stored(self, step: int) -> bytes | np.ndarray:
-        """The frame as it is in the file; an array where HDF5 unpacked it. Raises IndexError beyond the end."""
+        """The frame as it is in the file; an array where HDF5 or a video codec unpacked it.
+
+        Raises:
+            IndexError: beyond the end.
+        """
         if not 0 <= step < self._steps:
             raise IndexError(f"step {step} must be 0..{self._steps - 1}")
+        if self._video is not None:
+            return self._video.frame(step)
         if self._jpeg is not None:
             return self._jpeg[self._ends[step] : self._ends[step + 1]].tobytes()
         if not self._codec:
@@ -143,6 +162,20 @@ class CameraFrames:
         for index, step in enumerate(steps):
             self.read_into(int(step), out[index])
         return out
+
+
+def _video_frames(checked: CheckedFile, spec: ImageSpec, steps: int, cache: GroupCache) -> VideoFrames:
+    codec = json.loads(checked.f.attrs["video"])["codec"]
+    if codec != CODEC:
+        checked.fail(f"its video is {codec!r}, this software reads {CODEC!r}: update apo")
+    place = VIDEO + spec.name
+    ends = checked.column(f"{place}/end", (steps,), "i8")
+    packets = checked.sized(f"{place}/bytes", (int(ends[-1]) if steps else 0,), "u1")
+    if packets.id.get_create_plist().get_nfilters():  # a group could unpack to any size
+        checked.fail(f"dataset '{place}/bytes' is packed by a filter")
+    firsts, crcs = checked.column(f"{place}/first", (steps,), "i8"), checked.column(f"{place}/crc", (steps,), "u4")
+    columns = VideoColumns(packets, ends, firsts, crcs)
+    return VideoFrames((str(checked.path), spec.name), columns, spec.shape, cache)
 
 
 def read_head(path: Path, f: h5py.File) -> tuple[CheckedFile, dict[str, Any], int, Contract]:

@@ -6,12 +6,16 @@ from apo_core.types import ControlSource
 
 SCHEMA_NAME = "apo.episode"
 SCHEMA_VERSION = 2
-SCHEMA_MINOR = 2  # a reader of version 2 reads every minor
+SCHEMA_MINOR = 3  # a reader of version 2 reads every minor
 # dataset -> (dtype, meaning); T steps, A action dimensions, N bytes. Images and state follow the contract.
 SCHEMA = {
     "observation/images/<camera>": ("image", "(T, H, W, C) uint8 rgb or grey, uint16 depth"),
     "observation/jpeg/<camera>/bytes": ("uint8", "(N,) since 2: JPEG files one after the other, instead of the above"),
     "observation/jpeg/<camera>/end": ("int64", "(T,) since 2: where the JPEG file of a step ends"),
+    "observation/video/<camera>/bytes": ("uint8", "(N,) since 2.3: H.264 packets one after the other, no images"),
+    "observation/video/<camera>/end": ("int64", "(T,) since 2.3: where the packet of a step ends"),
+    "observation/video/<camera>/first": ("int64", "(T,) since 2.3: the step at which decoding of a step begins"),
+    "observation/video/<camera>/crc": ("uint32", "(T,) since 2.3: CRC-32 of the packet of a step"),
     "observation/state/<key>": ("float32", "(T, n) SI units of the contract"),
     "observation/stamp_ns": ("int64", "(T,) ROS time that the parts of the observation are aligned to"),
     "observation/header_stamp_ns/<stream>": ("int64", "(T,) since 2: header stamp of the sample; 0 unknown"),

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from apo_core.errors import EpisodeToolError
+from apo_core.errors import EpisodeFormatError, EpisodeToolError
 from apo_core.system.atomic_files import replace_file, replacing
 from apo_episodes.annotation import annotation_path
+from apo_episodes.compaction import lossless_sha256
 from apo_episodes.remote.patience import Patience
 from apo_episodes.remote.store import DamageError, Record, RemoteError, RemoteStore
 
@@ -37,6 +38,7 @@ def pull(
     """Brings the episodes of a store into a folder; returns how many were not there. One that fails stops no other.
 
     A file that is there with the size of the record is taken for the same: files of a folder change by nobody's hand.
+    One that was made of the record's by `compact` is the same as well.
 
     Args:
         store: where from.
@@ -81,7 +83,7 @@ def pull(
 def _pull_one(store: RemoteStore, record: Record, folder: Path, patience: Patience) -> Pulled:
     path = folder / record.file
     is_new = not path.exists()
-    if not is_new and path.stat().st_size != record.size:
+    if not is_new and path.stat().st_size != record.size and not _is_made_of(path, record):
         raise EpisodeToolError(f"{path}: has {path.stat().st_size} bytes, {store.url} has {record.size}")
     if is_new:
         whole = hashlib.sha256()
@@ -97,3 +99,11 @@ def _pull_one(store: RemoteStore, record: Record, folder: Path, patience: Patien
         replace_file(beside, record.annotation)
     # a decision that somebody made here is not overwritten
     return Pulled(record, is_new, beside.exists() and beside.read_text() != record.annotation)
+
+
+def _is_made_of(path: Path, record: Record) -> bool:
+    """Whether a file is the record's with its images as video."""
+    try:
+        return lossless_sha256(path) == record.sha256
+    except EpisodeFormatError:
+        return False

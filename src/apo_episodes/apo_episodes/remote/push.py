@@ -7,13 +7,14 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from apo_core.errors import ApoError, EpisodeToolError
 from apo_core.system.atomic_files import sync
 from apo_episodes.annotation import annotation_path
+from apo_episodes.compaction import lossless_sha256
 from apo_episodes.reader import read_episode
 from apo_episodes.remote.patience import Patience
 from apo_episodes.remote.store import CHUNK_BYTES, Chunk, Record, RemoteError, RemoteStore, check_name
@@ -114,10 +115,15 @@ def push(
 
 
 def _push_one(path: Path, store: RemoteStore, robot: str, patience: Patience) -> Pushed:
-    before = _state(path)
+    before, size = _state(path), path.stat().st_size
     episode_id = check_name("episode_id", read_episode(path, images=False).info.episode_id)
     check_name("file", path.name)
     known = patience.call(partial(store.record, robot, episode_id))
+    if known is not None and known.sha256 == lossless_sha256(path):  # the store keeps the lossless file
+        annotated = replace(known, annotation=_annotation(path))
+        if annotated != known:
+            patience.call(partial(store.put_record, annotated))
+        return Pushed(path, False, 0, size)
     whole, chunks, sent = hashlib.sha256(), list[Chunk](), 0
     with open(path, "rb") as file:
         while data := file.read(CHUNK_BYTES):
