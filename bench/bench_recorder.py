@@ -1,7 +1,8 @@
-"""Episode writer beside plain h5py writers, the size of its files, and random batches for training.
+"""Episode writer beside plain h5py writers, the size of its files, random batches for training, and video.
 
 Frames are rendered by the simulation: 640 x 480 for the writers, 224 x 224 for the batches. Files are sized by
-the recorded 84 x 84 frames in test/data. With --codecs a table of what the codecs do is printed.
+the recorded 84 x 84 frames in test/data; those of the video are drawn (video/scene.py). With --codecs a table of what
+the codecs do is printed, with --video only the video is measured.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import hdf5plugin
 import numpy as np
 import yaml
 from figure import Figure
+from video import episode_video
 
 from apo_core.contract.contract import Contract, contract_from_dict
 from apo_core.tasks.expert import make_expert
@@ -242,7 +244,16 @@ def _drawn(index: int) -> np.ndarray:
     return image
 
 
+def bench_video(folder: Path) -> None:
+    contract = episode_video.contract_of(yaml.safe_load((ROOT / "config" / "contract.yaml").read_text()))
+    episode_video.bench_video(folder, contract, steps_of, write_apo)
+
+
 def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        bench_video(Path(folder))
+    if "--video" in sys.argv[1:]:
+        return
     with tempfile.TemporaryDirectory() as folder:
         bench_size(Path(folder))
     with tempfile.TemporaryDirectory() as folder:
