@@ -34,6 +34,17 @@ def test_batches_hold_the_frames_asked_for(write, make_observation):
                 np.testing.assert_array_equal(frame, make_observation(tick * 100_000_000).images["front"])
 
 
+def test_an_earlier_batch_is_overwritten(write, make_observation):
+    with FrameReader([write("a", 1)]) as reader:
+        batch = reader.read([(0, 0), (0, 1)])
+        again = reader.read([(0, 4), (0, 2)], batch)
+        assert again["front"] is batch["front"]
+        for frame, tick in zip(batch["front"], (5, 3), strict=True):
+            np.testing.assert_array_equal(frame, make_observation(tick * 100_000_000).images["front"])
+        with pytest.raises(ValueError, match="out is not a batch of 1 samples"):
+            reader.read([(0, 0)], batch)
+
+
 @pytest.mark.parametrize("step", [-1, 5])
 def test_step_beyond_the_end_is_rejected(write, step):
     with FrameReader([write("a", 1)]) as reader, pytest.raises(EpisodeFormatError, match=r"a\.h5: .*must be 0\.\.4"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -46,22 +46,30 @@ class FrameReader:
         self._cameras = tuple(cameras) or tuple(self._specs)
         self._pool = ThreadPoolExecutor(self._workers, "unpack")
 
-    def read(self, samples: Sequence[tuple[int, int]]) -> dict[str, np.ndarray]:
+    def read(
+        self, samples: Sequence[tuple[int, int]], out: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, np.ndarray]:
         """{camera: (n, H, W, C)} of the samples.
 
         Args:
             samples: (index of the path, step) of each.
+            out: an earlier batch of as many samples, to be overwritten: new memory costs as much as the frames.
 
         Raises:
+            ValueError: `out` is not such a batch.
             EpisodeFormatError: a file is not readable, lacks a camera or step, or its frames have other shapes.
         """
         frames = [self._frames(index) for index, _ in samples]
         while len(self._open) > max(_MAX_OPEN, len(samples)):  # those of this batch are the newest
             self._open.popitem(last=False)[1][0].close()
         specs = self._specs
-        batch = {
-            camera: np.empty((len(samples), *specs[camera].shape), specs[camera].dtype) for camera in self._cameras
-        }
+        shapes = {camera: ((len(samples), *specs[camera].shape), specs[camera].dtype) for camera in self._cameras}
+        if out is None:
+            batch = {camera: np.empty(shape, dtype) for camera, (shape, dtype) in shapes.items()}
+        elif {camera: (values.shape, values.dtype) for camera, values in out.items()} == shapes:
+            batch = dict(out)
+        else:
+            raise ValueError(f"out is not a batch of {len(samples)} samples of cameras {list(self._cameras)}")
 
         order = sorted(range(len(samples)), key=samples.__getitem__)  # frames of one video group one after the other
 
