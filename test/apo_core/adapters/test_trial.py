@@ -166,7 +166,7 @@ def simulated(rate: float, other: float, seed: int) -> Trial:
     return trial
 
 
-def test_good_candidates_are_promoted_and_bad_ones_rolled_back_over_many_trials():
+def test_good_candidates_are_promoted_and_bad_ones_rolled_back():
     good, bad, equal = ([simulated(rate, 0.5, seed) for seed in range(20)] for rate in (0.9, 0.1, 0.5))
     assert sum(trial.stage is Stage.PROMOTED for trial in good) == 20
     assert sum(trial.stage is Stage.PROMOTED for trial in bad) == 0

@@ -120,7 +120,7 @@ def test_nothing_is_on_trial_without_a_candidate(robot):
     assert robot.trial is None and robot.staged.fault == ""
 
 
-def test_a_candidate_answers_in_the_shadow_and_the_robot_executes_none_of_it(robot, publish, observe, store, policy):
+def test_a_candidate_answers_in_the_shadow_and_nothing_is_executed(robot, publish, observe, store, policy):
     publish(0.5)
     robot.staged.look()
     assert (robot.trial.candidate, robot.trial.serving, robot.trial.stage) == (1, 0, Stage.SHADOW)
@@ -219,7 +219,7 @@ def test_an_episode_of_another_adapter_is_void(canary):
 
 
 @pytest.mark.parametrize("draw", [0.0, 0.9])
-def test_an_episode_that_began_before_its_adapter_served_is_void_whichever_was_drawn(canary, draw):
+def test_an_episode_that_began_before_its_adapter_served_is_void(canary, draw):
     canary.delayed = True
     canary.episode(draw=draw)
     assert canary.trial.counts(1) == (1, 0)
@@ -269,7 +269,7 @@ def test_a_request_of_a_person_ends_the_trial(canary, store):
     assert canary.trial.candidate == 1 and canary.swaps == [1]
 
 
-def test_a_promotion_of_others_ends_the_trial_and_is_named_where_it_had_none(canary, publish, store):
+def test_a_promotion_of_others_ends_the_trial_and_is_named(canary, publish, store):
     publish(0.25)
     store.promote(2, NOW, "published by method apo")
     canary.staged.followed(2)
