@@ -207,7 +207,11 @@ def test_the_commands(folder, tmp_path, capsys):
 
 def test_a_watch_goes_on_past_a_damaged_file_and_ends_at_an_interrupt(folder, tmp_path):
     (folder / "a.h5").write_bytes(b"no episode")
-    code = "import sys; from apo_episodes.cli.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = (
+        "import signal, sys; from apo_episodes.cli.cli import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the runner of the tests ignores\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
     store = RemoteStore(str(tmp_path / "store"))
     command = ["push", str(folder), "--to", store.url, "--robot", "arm1", "--watch", "1"]
     process = subprocess.Popen([sys.executable, "-c", code, *command], stderr=subprocess.PIPE, text=True)
