@@ -106,7 +106,7 @@ class TrainingConfig:
     share_human: float = parameter(0.25, "of a batch: steps driven by the operator", low=0.0, high=1.0)
     share_undesirable: float = parameter(0.25, "of a batch: policy steps before a takeover", low=0.0, high=1.0)
     balance_robots: bool = parameter(
-        True, "interactions of each robot (tag `robot`) are drawn as often as those of any other (apo, apo_plus, kto)"
+        True, "interactions of each robot (tag `robot`) are drawn as often as those of any other (the apo methods, kto)"
     )
     policy_share: float = parameter(0.0, "part of the expert share given to desirable policy steps", low=0.0, high=1.0)
     shadow_share: float = parameter(

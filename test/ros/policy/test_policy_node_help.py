@@ -58,7 +58,7 @@ def robot(tmp_path_factory, store, checkpoint, policy, calibrate, next_domain) -
         "contract_file": str(CONTRACT_FILE),
         "checkpoint_dir": str(checkpoint),
         "adapter_dir": str(store.path),
-        "auto_reload": False,
+        "promotion": "manual",
         "lora_rank": LORA.rank,
         "lora_alpha": LORA.alpha,
         "replan_steps": 2,

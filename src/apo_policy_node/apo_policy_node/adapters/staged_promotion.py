@@ -231,11 +231,11 @@ class StagedPromotion:
         )
 
     def _draw(self, trial: Trial) -> None:
-        drawn = trial.drawn(self._means.random(), self._means.now_utc())
+        drawn, unwritten = trial.drawn(self._means.random(), self._means.now_utc()), self._unwritten
         try:
             self._write(drawn)  # before the episode, or there is no draw
         except AdapterError as error:
-            self._unwritten = False
+            self._unwritten = unwritten  # what came before the draw
             self.fault = str(error)
             self._means.report(f"no episode is drawn: {error}")
             return

@@ -172,11 +172,12 @@ def balanced_sampler(
     pools = {**pools, SHADOW_POOL: shadows}
     actions = {SHADOW_POOL: ActionOf.SHADOW}
     robots = sorted({samples[index].episode.robot for index in pools[SampleClass.HUMAN]})
-    if config.balance_robots and len(robots) > 1:
+    balances = config.balance_robots and len(robots) > 1
+    if balances:
         of_interactions = [name for name in pools if name != SampleClass.EXPERT]
         pools |= {name: balanced_over_robots(pools[name], samples) for name in of_interactions}
     sampler = PoolSampler(pools, shares, config.batch_size, config.seed, config.views, actions)
-    if config.balance_robots and len(robots) > 1:
+    if balances:
         sampler.notes.append(f"interactions are balanced over {len(robots)} robots: {', '.join(map(repr, robots))}")
     return sampler
 
