@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ BACKENDS = {
     "osmesa": "apt install libosmesa6",
 }
 _PROBED = "APO_MUJOCO_GL_WORKS"  # the library that a parent process has tried already
+_HIDDEN_GROUP = 5  # the last of MuJoCo's groups of shapes; robosuite uses 0 and 1
 _PROBE = "import mujoco; context = mujoco.GLContext(16, 16); context.make_current(); context.free()"
 
 
@@ -92,6 +94,30 @@ def _loaded_backend(modules: Mapping[str, object]) -> str:
     return context.__module__.rpartition(".")[2] if context is not None else ""
 
 
+def out_of_view(
+    centres: np.ndarray, rotations: np.ndarray, half_sizes: np.ndarray, half_tangents: tuple[float, float]
+) -> np.ndarray:
+    """Which boxes lie wholly beyond one of the four side planes of a pinhole camera's view.
+
+    Args:
+        centres: float (N, 3), in the camera's axes: right, up and backward.
+        rotations: float (N, 3, 3), columns are the axes of each box there.
+        half_sizes: float (N, 3), along those axes.
+        half_tangents: tangents of half the horizontal and half the vertical field of view.
+
+    Returns:
+        bool (N,).
+    """
+    outside = np.zeros(len(centres), bool)
+    for axis, tangent in enumerate(half_tangents):
+        for sign in (1.0, -1.0):
+            normal = np.zeros(3)
+            normal[axis], normal[2] = sign, tangent  # the plane goes through the camera
+            reach = (np.abs(normal @ rotations) * half_sizes).sum(axis=1)
+            outside |= centres @ normal > reach
+    return outside
+
+
 class FrameRenderer:
     """Renders named cameras of one model to (height, width, 3) uint8 rgb, upright.
 
@@ -110,7 +136,8 @@ class FrameRenderer:
             raise ValueError(
                 f"cameras {unknown} are not in the model; known: {available} (config/sim_bridge.yaml: cameras)"
             )
-        self._cameras = dict(cameras)
+        self._cameras = {name: model.camera(camera).id for name, camera in cameras.items()}
+        self._model, self._aspect = model, width / height
         # multisampling, shadow maps and mirrors cost most of a software-rendered frame
         model.vis.quality.offsamples = 0
         model.vis.quality.shadowsize = 0
@@ -123,17 +150,34 @@ class FrameRenderer:
             self._renderer.scene.flags[flag] = 0
         self._option = mujoco.MjvOption()
         self._option.geomgroup[0] = 0  # collision shapes
+        self._option.geomgroup[_HIDDEN_GROUP] = 0
         self._option.sitegroup[:] = 0  # markers a real camera cannot see
         # contexts must go before the GL library's own exit handler, which runs after this one
         atexit.register(_call_if_alive, weakref.WeakMethod(self.close))
 
     def render(self, data: mujoco.MjData) -> dict[str, np.ndarray]:
         """Images of the current state of `data`, a fresh array for each published name."""
-        images = {}
+        images, groups = {}, self._model.geom_group.copy()
         for name, camera in self._cameras.items():
-            self._renderer.update_scene(data, camera, self._option)
+            self._model.geom_group[self._out_of_view(data, camera)] = _HIDDEN_GROUP
+            try:
+                self._renderer.update_scene(data, camera, self._option)
+            finally:
+                self._model.geom_group[:] = groups
             images[name] = self._renderer.render()
         return images
+
+    def _out_of_view(self, data: mujoco.MjData, camera: int) -> np.ndarray:
+        """Shapes (ngeom,) whose vertices need not be processed: a robot's meshes cost most of a small frame."""
+        model = self._model
+        if model.cam_orthographic[camera] or model.cam_sensorsize[camera].any():  # no symmetric pinhole
+            return np.zeros(model.ngeom, bool)
+        vertical = math.tan(math.radians(model.cam_fovy[camera]) / 2)
+        axes, shapes = data.cam_xmat[camera].reshape(3, 3), data.geom_xmat.reshape(-1, 3, 3)
+        middle, half_sizes = model.geom_aabb[:, :3], model.geom_aabb[:, 3:]
+        centres = data.geom_xpos + (shapes @ middle[..., None])[..., 0] - data.cam_xpos[camera]
+        outside = out_of_view(centres @ axes, axes.T @ shapes, half_sizes, (vertical * self._aspect, vertical))
+        return outside & (model.geom_rbound > 0)  # a plane has no bounds
 
     def close(self) -> None:
         """Frees the GL context; safe to call twice."""
