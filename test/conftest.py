@@ -41,6 +41,11 @@ _DOMAINS_OF_A_RUN = 20
 _RTPS_PORT_BASE, _RTPS_PORTS_OF_A_DOMAIN = 7400, 250
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files come first: at the end, one worker of a parallel run would wait minutes for the other."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def dead_segments_removed() -> Iterator[None]:
     """Frees what Fast DDS cannot: a node with shared memory that a test kills leaves 16 MB behind."""
