@@ -7,10 +7,12 @@ import pytest
 import torch
 from small_policy import small_config
 
+from apo_core.errors import ConfigError
 from apo_experiments.base_policy.behaviour_cloning import Demonstrations, new_policy
 from apo_experiments.base_policy.optimizer import OptimizerSettings
-from apo_experiments.base_policy.vision_pretraining import pretrain_vision
+from apo_experiments.base_policy.vision_pretraining import copy_vision, pretrain_vision
 from apo_sim_bridge.demonstrations.scene_views import SceneViews
+from apo_vla.families.small_vla.checkpoint import save_checkpoint
 
 SHAPE = small_config(image_channels=(8, 8, 16), hidden=32, mlp=64, image_tokens=2)
 SETTINGS = OptimizerSettings(
@@ -52,7 +54,7 @@ def bars(scenes: int = 40, frames: int = 10) -> SceneViews:
     return dataclasses.replace(views(scenes, frames), images={"front": images}, targets=targets)
 
 
-def policy():
+def policy(seed=0, shape=SHAPE):
     seen = views(4, 5)
     demonstrations = Demonstrations(
         seen.images,
@@ -61,7 +63,7 @@ def policy():
         ("lift",) * 20,
         np.ones(20, np.int64),
     )
-    return new_policy(SHAPE, demonstrations, "abc", seed=0)
+    return new_policy(shape, demonstrations, "abc", seed)
 
 
 def test_it_finds_the_square_in_scenes_it_never_saw():
@@ -96,3 +98,22 @@ def test_a_loss_that_is_not_finite_stops_it():
     bad = dataclasses.replace(views(4, 5), targets=np.full((20, 9), np.nan, np.float32))
     with pytest.raises(ArithmeticError, match="vision_learning_rate"):
         pretrain_vision(policy(), bad, SETTINGS, (np.pi / 2,))
+
+
+def test_the_image_encoders_of_a_checkpoint_can_be_taken(tmp_path):
+    source, taking = policy(seed=1), policy(seed=2)
+    save_checkpoint(tmp_path, source.model, source.tokenizer, source.statistics, {}, dtype=torch.float32)
+    decoder = {name: value.clone() for name, value in taking.model.language_model.state_dict().items()}
+    copy_vision(taking, tmp_path)
+    for taken, trained in zip(
+        taking.model.image_encoders.parameters(), source.model.image_encoders.parameters(), strict=True
+    ):
+        assert torch.equal(taken, trained)
+    assert all(torch.equal(value, decoder[name]) for name, value in taking.model.language_model.state_dict().items())
+
+
+def test_image_encoders_of_another_shape_are_rejected(tmp_path):
+    source = policy()
+    save_checkpoint(tmp_path, source.model, source.tokenizer, source.statistics, {})
+    with pytest.raises(ConfigError, match=r"vision_from.*\n.*hidden = 48, and .* has 32"):
+        copy_vision(policy(shape=dataclasses.replace(SHAPE, hidden=48)), tmp_path)

@@ -29,7 +29,7 @@ from apo_experiments.base_policy.behaviour_cloning import (
     train,
 )
 from apo_experiments.base_policy.optimizer import OptimizerSettings
-from apo_experiments.base_policy.vision_pretraining import FEWEST_SCENES, pretrain_vision
+from apo_experiments.base_policy.vision_pretraining import FEWEST_SCENES, copy_vision, pretrain_vision
 from apo_experiments.rollouts import PROGRESS_S, RolloutResult, RolloutSettings, evaluate_policy
 from apo_vla.checkpoints.types import MANIFEST, read_manifest, write_manifest
 from apo_vla.families.small_vla.checkpoint import save_checkpoint
@@ -41,6 +41,7 @@ from apo_vla.policy import VlaPolicy
 CONFIG_FILE = "config/base_policy.yaml"
 BINS, FLOW = "bins", "flow"
 VIEWS_FILE = "scene_views.npz"  # beside the demonstrations
+_PLACES = ("demonstrations", "output", "overwrite", "vision_from")  # the manifest has the hash of another vision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +89,9 @@ class BasePolicyConfig:
         "random scenes on whose pictures vision is trained first; 0: it learns from the demonstrations",
         low=0,
         high=100_000,
+    )
+    vision_from: str = parameter(
+        "", "checkpoint of the same task and image shape whose image encoders are taken; empty: they are trained"
     )
     vision_seed: int = parameter(600_000, "seed of the first of these scenes", low=0, high=2**31)
     vision_steps: int = parameter(1500, "optimizer steps of vision", low=1, high=1_000_000)
@@ -155,7 +159,14 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
 
     shape = _shape(config, contract)
     policy = new_policy(shape, data, contract.sha256, config.seed)
-    vision = _pretrain_vision(config, policy, contract, folder, line) if config.vision_scenes else None
+    vision: dict[str, Any] | None = None
+    if config.vision_from:
+        copy_vision(policy, config.vision_from)
+        source = read_manifest(Path(config.vision_from))
+        vision = {"sha256": source["sha256"]["model.safetensors"], **(source.get("vision") or {})}
+        line.note(f"vision: that of {config.vision_from}")
+    elif config.vision_scenes:
+        vision = _pretrain_vision(config, policy, contract, folder, line)
     smoothed: list[float] = []
 
     def report(step: int, loss: float, seconds: float) -> None:
@@ -180,7 +191,7 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
     line.note(f"training: {config.steps} steps in {seconds:.0f} s, loss {smoothed[-1]:.3f} {text}")
 
     unit = "error" if config.head == FLOW else "nats"
-    recipe = {k: v for k, v in dataclasses.asdict(config).items() if k not in ("demonstrations", "output", "overwrite")}
+    recipe = {k: v for k, v in dataclasses.asdict(config).items() if k not in _PLACES}
     facts: dict[str, Any] = {
         "made_by": "apo base-policy",
         "task": config.task,

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from apo_core.errors import ConfigError
 from apo_experiments.base_policy.behaviour_cloning import small_model
 from apo_experiments.base_policy.optimizer import Optimizer, OptimizerSettings, shuffled_batches
 from apo_vla.policy import VlaPolicy
@@ -31,6 +33,7 @@ _HELD_OUT_EVERY = 10  # scenes
 FEWEST_SCENES = _HELD_OUT_EVERY  # with fewer none would be held out
 _BETA = 0.1  # of the smooth L1 loss: of positions in `SceneViews.position_unit`, and of the yaw's cosine and sine
 _HELD_WEIGHT = 0.3  # of the loss of whether the object is held
+_VISION_SHAPE = ("cameras", "image_size", "image_tokens", "hidden")
 _POSITION_WEIGHT = 6.0
 _YAW_WEIGHT = 4.0  # with 1 and a quadratic loss, vision learned no yaw at all
 
@@ -88,6 +91,28 @@ def pretrain_vision(
             progress(step + 1, loss.item(), time.monotonic() - started)
     model.eval()
     return _errors(policy, head, views, test, symmetries)
+
+
+def copy_vision(policy: VlaPolicy, folder: Path | str) -> None:
+    """Gives a small policy the image encoders of a checkpoint, in place.
+
+    Args:
+        policy: without an adapter.
+        folder: a checkpoint of a small policy, whatever its action head.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be used.
+        ConfigError: its cameras or its image tokens have another shape.
+    """
+    model, source = small_model(policy), small_model(VlaPolicy.load(folder, lora=None))
+    faults = [
+        f"{name} = {wanted!r}, and {folder} has {found!r}"
+        for name in _VISION_SHAPE
+        if (wanted := getattr(model.config, name)) != (found := getattr(source.config, name))
+    ]
+    if faults:
+        raise ConfigError("vision_from (config/base_policy.yaml)", faults)
+    model.image_encoders.load_state_dict(source.image_encoders.state_dict())
 
 
 def _predict(
