@@ -235,6 +235,22 @@ def test_an_episode_that_began_before_its_adapter_served_is_void(canary, draw):
     assert canary.trial.episodes[1].reason == "it began before the drawn adapter served"
 
 
+def test_a_swap_of_an_earlier_trial_is_not_one_of_the_next(canary, publish, observe):
+    canary.delayed = True
+    canary.episode(draw=0.0)  # place 1 of adapter 1 waits for its swap
+    canary.staged.interrupt("a person chose")
+    publish(0.7)
+    canary.staged.look()
+    for tick in range(2):
+        canary.answer(observe(tick))
+    canary.episode(draw=0.0)
+    canary.episode(draw=0.0)  # place 1 of adapter 2
+    assert canary.trial.candidate == 2 and len(canary.trial.episodes) == 2
+    canary.waiting[0]()  # that of adapter 1
+    canary.episode(draw=0.0, versions=(2,))
+    assert canary.trial.episodes[1].reason == "it began before the drawn adapter served"
+
+
 def test_nothing_is_drawn_while_an_episode_runs(canary):
     canary.report(EpisodeChange.STARTED, "x")
     assert canary.trial.wants_draw

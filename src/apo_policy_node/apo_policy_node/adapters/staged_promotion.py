@@ -240,14 +240,17 @@ class StagedPromotion:
             self._means.report(f"no episode is drawn: {error}")
             return
         self._trial = drawn
-        place, waiting = len(drawn.episodes) - 1, drawn.episodes[-1]
+        candidate, place, waiting = drawn.candidate, len(drawn.episodes) - 1, drawn.episodes[-1]
         # also where it serves already: what an episode waits for must not depend on the draw
         self._means.serve(
-            self._staged[waiting.version], lambda result: self._means.post(lambda: self._on_served(place, result))
+            self._staged[waiting.version],
+            lambda result: self._means.post(lambda: self._on_served(candidate, place, result)),
         )
         self._means.changed(drawn)
 
-    def _on_served(self, place: int, result: ReloadResult) -> None:
+    def _on_served(self, candidate: int, place: int, result: ReloadResult) -> None:
+        if self._trial is None or self._trial.candidate != candidate or not self._trial.is_open:
+            return
         if result.state is ReloadState.REJECTED:
             self._decide(Stage.ROLLED_BACK, f"rejected: {result.reason}")
         else:
