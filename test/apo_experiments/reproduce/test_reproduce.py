@@ -106,6 +106,12 @@ def options(checkpoint, tmp_path, monkeypatch):
 GREY = '{"background": "grey"}'
 
 
+def references(row: str) -> list[str]:
+    """Those of the updates, as their adapters have recorded them."""
+    store = AdapterStore(Path("out/lifelong/lift") / row / "adapters")
+    return [store.read(number)[0].config["reference"] for number in store.versions()]
+
+
 def test_everything_is_collected_trained_measured_and_reported(options, simulation, capsys):
     assert reproduce.main(["all", *options]) == 0
     usual = [call for call in simulation.calls if call[1] == ""]
@@ -121,8 +127,8 @@ def test_everything_is_collected_trained_measured_and_reported(options, simulati
         ("evaluate", "", 0, 4),
         ("evaluate", "", 1, 4),
     ]
-    # the second round's episodes are driven by the adapter of the first
-    assert [call[2] for call in usual if call[0] == "collect"] == [0, 0, 0, 0, 1]
+    # table 1; apo, the same with another reference, and no update: an adapter of the first round drives the second
+    assert [call[2] for call in usual if call[0] == "collect"] == [0, 0, 1, 0, 1, 0, 0]
     report = Path("out/report.md").read_text()
     titles = [line for line in report.splitlines() if line.startswith("## ")]
     assert titles == [
@@ -133,6 +139,8 @@ def test_everything_is_collected_trained_measured_and_reported(options, simulati
         "## Lifelong, Lift",
     ]
     assert "| apo    | 100% (51% .. 100%) | 4 | 100%          | +2 / -0, p 0.5 |" in report
+    lifelong = [line.split(" |")[0] for line in report.partition("## Lifelong, Lift")[2].splitlines()[4:10]]
+    assert [line.strip("| ") for line in lifelong] == ["no update"] * 2 + ["apo"] * 2 + ["apo, reference base"] * 2
     assert "Cost: 4 episodes with the operator, 4 takeovers, 38% of the steps driven (1 s of driving" in report
     assert json.loads(Path("out/report.json").read_text())["settings"]["rounds"] == 2
     assert "<h2>Lifelong, Lift</h2>" in Path("out/report.html").read_text()
@@ -144,6 +152,7 @@ def test_everything_is_collected_trained_measured_and_reported(options, simulati
     )
     store = AdapterStore("out/lifelong/lift/apo/adapters")
     assert [store.read(number)[0].parent for number in store.versions()] == [0, 1]
+    assert references("apo") == ["start", "start"] and references("apo, reference base") == ["base", "base"]
 
 
 def test_an_interrupted_run_goes_on_where_it_was(options, simulation, capsys):

@@ -13,6 +13,7 @@ from apo_core.config.parameters import build
 from apo_core.errors import ApoError
 from apo_core.tasks.specs import task_spec
 from apo_experiments.compare.config import BASE
+from apo_experiments.reproduce.config import ReproduceConfig
 from apo_experiments.reproduce.jobs import Job
 from apo_experiments.reproduce.study import Study
 from apo_experiments.rollouts import Adapter
@@ -126,7 +127,7 @@ class Perturbed:
 
 
 class Ablations:
-    """`apo` with one thing changed, from the episodes of table 1."""
+    """`apo` with one thing changed, from the episodes of table 1; with the other reference, in the lifelong loop."""
 
     name = "ablation"
 
@@ -146,6 +147,9 @@ class Ablations:
                     evaluated=config.evaluation_episodes * config.training_seeds,
                     train_steps=_train_steps(study, task, ("apo",)),
                 )
+        usual, other = config.lifelong_reference, other_reference(config.lifelong_reference)
+        updates = Update("apo", "apo", usual), Update(f"apo, reference {other}", "apo", other)
+        yield from Lifelong(study, updates).jobs()
 
     def _compare(self, task: str, number: int, changes: Mapping[str, Any]) -> None:
         study, folder = self._study, task_spec(task).folder
@@ -156,13 +160,28 @@ class Ablations:
         study.compare(task, ("apo",), made, data / "episodes", data / "demonstrations", USUAL, changes)
 
 
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What happens to the policy after each round."""
+
+    row: str  # of the report, and folder
+    method: str = ""  # "": nothing
+    reference: str = ""  # of the training, see `lifelong_reference`
+
+
 class Lifelong:
-    """Rounds of deployment and update, for several methods, beside a policy that stays as it is."""
+    """Rounds of deployment and update, beside a policy that stays as it is.
+
+    Args:
+        study: settings and folders.
+        updates: rows of its table; None: those of the settings.
+    """
 
     name = "lifelong"
 
-    def __init__(self, study: Study):
+    def __init__(self, study: Study, updates: tuple[Update, ...] | None = None):
         self._study = study
+        self._updates = usual_updates(study.config) if updates is None else updates
 
     def jobs(self) -> Iterator[Job]:
         """Those of every task, in order."""
@@ -175,21 +194,21 @@ class Lifelong:
                 horizon,
                 demonstrated=config.demonstrations,
             )
-            for method in ("", *config.lifelong_methods):
+            for update in self._updates:
+                method = update.method
                 for number in range(1, config.rounds + 1):
                     yield Job(
-                        f"{self.name}/{task}/{method or BASE}, round {number}",
-                        partial(self._round, task, method, number),
+                        f"{self.name}/{task}/{update.row}, round {number}",
+                        partial(self._round, task, update, number),
                         horizon,
                         recorded=config.rollouts,
                         evaluated=config.evaluation_episodes if method else 0,
                         train_steps=_train_steps(study, task, (method,)) if method else 0,
                     )
 
-    def _round(self, task: str, method: str, number: int) -> None:
-        study, config = self._study, self._study.config
-        shared = study.output / self.name / task_spec(task).folder
-        folder = shared / (method or BASE)
+    def _round(self, task: str, update: Update, number: int) -> None:
+        study, config, method = self._study, self._study.config, update.method
+        folder = study.output / self.name / task_spec(task).folder / update.row
         file = folder / f"round_{number}.json"
         if file.exists():
             return
@@ -204,7 +223,7 @@ class Lifelong:
             USUAL,
             Adapter(store, serving) if serving else None,
         )
-        adapter, message = (None, "") if not method else self._update(task, method, folder, number, serving)
+        adapter, message = (None, "") if not method else self._train(task, update, folder, number, serving)
         done = adapter or serving
         outcomes = []
         if method:
@@ -224,9 +243,9 @@ class Lifelong:
         )
         file.write_text(json.dumps(asdict(made)) + "\n")
 
-    def _update(self, task: str, method: str, folder: Path, number: int, serving: int) -> tuple[int | None, str]:
+    def _train(self, task: str, update: Update, folder: Path, number: int, serving: int) -> tuple[int | None, str]:
         """Trains from the policy of the round before on everything so far; the new adapter, and how it went."""
-        study, config = self._study, self._study.config
+        study, method = self._study, update.method
         comparison = study.comparison(task, USUAL, (method,))
         trainer = study.trainers(
             comparison,
@@ -239,7 +258,7 @@ class Lifelong:
             trainer.training,
             method=method,
             start_from="serving",
-            reference=config.lifelong_reference,
+            reference=update.reference,
             undesirable_of="all",
         )
         made = replace(trainer, training=training, adapter_dir=str(folder / "adapters"))
@@ -248,6 +267,16 @@ class Lifelong:
         if result.version is None and serving == 0 and number == 1:
             raise ApoError(f"{method}, round 1: {result.message}")
         return result.version, result.message
+
+
+def usual_updates(config: ReproduceConfig) -> tuple[Update, ...]:
+    """The rows of the lifelong table."""
+    return Update(BASE), *(Update(name, name, config.lifelong_reference) for name in config.lifelong_methods)
+
+
+def other_reference(reference: str) -> str:
+    """The one of the two that `lifelong_reference` does not name."""
+    return "base" if reference == "start" else "start"
 
 
 def read_round(file: Path) -> Round:

@@ -21,8 +21,10 @@ from apo_experiments.reproduce.parts import (
     Lifelong,
     Perturbed,
     Table1,
+    other_reference,
     perturbation_of,
     read_round,
+    usual_updates,
 )
 
 
@@ -201,16 +203,18 @@ def _ablations(output: Path, folder: str, task: str) -> list[Table]:
 
 def _lifelong(folder: Path, task: str, config: ReproduceConfig) -> list[Table]:
     rows: list[tuple[str, ...]] = []
-    for method in (BASE, *config.lifelong_methods):
+    ablation = "apo", f"apo, reference {other_reference(config.lifelong_reference)}"
+    updates = dict.fromkeys((*(update.row for update in usual_updates(config)), *ablation))
+    for row in updates:
         for number in range(1, config.rounds + 1):
-            file = folder / method / f"round_{number}.json"
+            file = folder / row / f"round_{number}.json"
             if not file.is_file():
                 break
             done = read_round(file)
             alone = _rate(sum(success for _, success in done.outcomes), len(done.outcomes))
             rows.append(
                 (
-                    "no update" if method == BASE else method,
+                    "no update" if row == BASE else row,
                     str(number),
                     f"{done.human_steps / max(done.steps, 1):.0%}",
                     str(done.takeovers),
@@ -222,5 +226,7 @@ def _lifelong(folder: Path, task: str, config: ReproduceConfig) -> list[Table]:
         return []
     head = ("method", "round", "driven by the operator", "takeovers", "success with operator", "alone after it (95 %)")
     shares = ", ".join(f"{share} %" for share in paper.LIFELONG_SHARES)
-    note = f"The paper's share of the operator, by update: {shares}."
+    note = (
+        f"The paper's share of the operator, by update: {shares}. Reference of an update: {config.lifelong_reference}."
+    )
     return [Table(f"Lifelong, {task}", head, tuple(rows), (note,))]
