@@ -24,25 +24,35 @@ _VERSIONS = ("torch", "transformers", "peft", "numpy", "robosuite", "mujoco")
 _STYLE = "body{font-family:sans-serif;margin:2em;max-width:70em}td,th{padding:.2em .8em;text-align:left}"
 
 
-def write_report(config: ReproduceConfig, output: Path, command: str) -> list[Table]:
-    """Writes what there is so far; returns its tables.
+class Report:
+    """The report's files.
 
     Args:
         config: of the reproduction.
         output: its folder.
         command: as typed.
     """
-    made = tables(config, output)
-    facts = {"command": command, "versions": versions(), "settings": parameter_values(config)}
-    report: dict[str, Any] = {**facts, "paper": paper.SOURCE, "tables": [table.as_dict() for table in made]}
-    (output / "report.json").write_text(json.dumps(report, indent=1) + "\n")
-    figures = {table.title: _figure(table, output) for table in made if table.bars}
-    intro = (
-        f"`{command}`; {', '.join(f'{name} {number}' for name, number in versions().items())}. Paper: {paper.SOURCE}."
-    )
-    (output / "report.md").write_text("\n".join(["# Reproduction", "", intro, "", *(t.markdown() for t in made)]))
-    (output / "report.html").write_text(_html(intro, made, figures))
-    return made
+
+    def __init__(self, config: ReproduceConfig, output: Path, command: str):
+        self._config, self._output, self._command = config, output, command
+        self._drawn: dict[str, Table] = {}  # title -> table of the figure that is there
+
+    def write(self) -> list[Table]:
+        """Writes what there is so far; returns its tables. Figures of unchanged tables stay."""
+        made, output = tables(self._config, self._output), self._output
+        facts = {"command": self._command, "versions": versions(), "settings": parameter_values(self._config)}
+        report: dict[str, Any] = {**facts, "paper": paper.SOURCE, "tables": [table.as_dict() for table in made]}
+        (output / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+        figures = {table.title: _figure_path(table, output) for table in made if table.bars}
+        for table in made:
+            if table.bars and self._drawn.get(table.title) != table:
+                _draw(table, figures[table.title])
+                self._drawn[table.title] = table
+        packages = ", ".join(f"{name} {number}" for name, number in versions().items())
+        intro = f"`{self._command}`; {packages}. Paper: {paper.SOURCE}."
+        (output / "report.md").write_text("\n".join(["# Reproduction", "", intro, "", *(t.markdown() for t in made)]))
+        (output / "report.html").write_text(_html(intro, made, figures))
+        return made
 
 
 def versions() -> dict[str, str]:
@@ -56,7 +66,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _figure(table: Table, output: Path) -> Path:
+def _figure_path(table: Table, output: Path) -> Path:
+    return output / f"{re.sub('[^a-z0-9]+', '_', table.title.lower()).strip('_')[:60]}.png"
+
+
+def _draw(table: Table, path: Path) -> None:
     """Success with its interval, and the paper's as a mark."""
     names = [bar[0] for bar in table.bars]
     figure, axes = plt.subplots(figsize=(1.1 * len(names) + 1.5, 3.2))
@@ -68,10 +82,8 @@ def _figure(table: Table, output: Path) -> Path:
     axes.set_ylim(0, 100)
     axes.set_ylabel("success, %")
     axes.set_title(table.title, fontsize=9)
-    path = output / f"{re.sub('[^a-z0-9]+', '_', table.title.lower()).strip('_')[:60]}.png"
     figure.savefig(path, dpi=110, bbox_inches="tight")
     plt.close(figure)
-    return path
 
 
 def _html(intro: str, made: Sequence[Table], figures: dict[str, Path]) -> str:

@@ -14,7 +14,7 @@ from apo_core.system.shipped_files import shipped
 from apo_experiments.reproduce.config import BUDGETS, SECTION, ReproduceConfig, config_file
 from apo_experiments.reproduce.jobs import Job, plan_text, run_jobs
 from apo_experiments.reproduce.parts import PARTS
-from apo_experiments.reproduce.report import write_report
+from apo_experiments.reproduce.report import Report
 from apo_experiments.reproduce.study import Study
 
 
@@ -45,10 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.plan:
             return 0
         output.mkdir(parents=True, exist_ok=True)
+        report = Report(config, output, command)
 
         def note(text: str) -> None:
             print(text, flush=True)
-            write_report(config, output, command)
+            report.write()
 
         run_jobs(jobs, note, time.monotonic)
     except (ApoError, OSError, RuntimeError) as error:
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\napo reproduce: stopped; the same command goes on", file=sys.stderr)
         return 130
-    for table in write_report(config, output, command):
+    for table in report.write():
         print(f"\n{table.markdown()}")
     print(f"{output}/report.html, report.md, report.json")
     return 0

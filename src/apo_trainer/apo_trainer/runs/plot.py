@@ -49,9 +49,12 @@ def write_report(
     Raises:
         OSError: it cannot be written.
     """
-    figure = Figure(figsize=(16, 10), dpi=100, layout="constrained")
+    figure = Figure(figsize=(16, 10), dpi=100)
     figure.suptitle(title)
-    axes = figure.subplots(2, 3)
+    # a layout that matplotlib finds by itself takes two more drawings
+    axes = figure.subplots(
+        2, 3, gridspec_kw={"left": 0.05, "right": 0.99, "bottom": 0.06, "top": 0.92, "wspace": 0.2, "hspace": 0.25}
+    )
     steps = np.array([row["step"] for row in metrics])
     _curve(axes[0, 0], steps, [row["loss"] for row in metrics], "tab:purple", "")
     axes[0, 0].set_title("loss")
