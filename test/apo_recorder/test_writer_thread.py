@@ -296,6 +296,19 @@ def test_undo_moves_the_last_episode_out_of_the_data_set(make_writer, make_info,
     assert read_episode(tmp_path / ".discarded" / "e1.h5").num_steps == 1
 
 
+def test_undo_remembers_a_bounded_number_of_episodes(make_writer, make_info, make_step):
+    writer = make_writer(undoable=2)
+    for name in ("e1", "e2", "e3"):
+        writer.begin(make_info(name))
+        writer.append(make_step(1))
+        writer.end(end())
+    for _ in range(3):
+        writer.undo()
+    writer.close()
+    undone = [(event.kind, event.episode_id) for event in writer.events() if event.is_undo]
+    assert undone == [(EventKind.DISCARDED, "e3"), (EventKind.DISCARDED, "e2"), (EventKind.FAILED, "")]
+
+
 def test_counts_of_the_streams_are_in_the_file(make_writer, make_info, make_step):
     writer = make_writer()
     writer.begin(make_info())

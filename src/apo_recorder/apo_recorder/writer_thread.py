@@ -7,7 +7,7 @@ import queue
 import re
 import threading
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -99,6 +99,7 @@ class EpisodeWriterThread:
         notify: called from the thread when `events` has something new; must return at once.
         open_file: makes the writer of a file.
         jpeg_quality: see EpisodeWriter.
+        undoable: saved episodes that `undo` remembers.
 
     Attributes:
         rejections: {why: steps of the episode begun last that do not fit the contract}; replaced as a whole.
@@ -113,10 +114,11 @@ class EpisodeWriterThread:
         notify: Callable[[], None] = lambda: None,
         open_file: WriterFactory = EpisodeWriter,
         jpeg_quality: int = 95,
+        undoable: int = 100,
     ):
         self._directory, self._contract, self._compression = directory, contract, compression
         self._notify, self._open_file, self._jpeg_quality = notify, open_file, jpeg_quality
-        self._saved: list[Path] = []  # episodes that `undo` can move, oldest first
+        self._saved: deque[Path] = deque(maxlen=undoable)  # episodes that `undo` can move, oldest first
         self._cameras = len(contract.images)
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._room = threading.Semaphore(queue_steps)
