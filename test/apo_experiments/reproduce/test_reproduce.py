@@ -179,3 +179,12 @@ def test_a_task_without_a_base_policy_is_reported_with_the_cure(options, simulat
     assert reproduce.main(["table1", *options, "--tasks", "Lift", "Stack"]) == 2
     assert "no base policy of Stack: `./apo base-policy --set task=Stack` makes one" in capsys.readouterr().err
     assert simulation.calls == []
+
+
+def test_another_base_policy_can_be_named_for_one_task(options, simulation, capsys):
+    shutil.move("models/lift_base", "mine")
+    assert reproduce.main(["table1", *options, "--checkpoint", "nowhere"]) == 2
+    assert "no checkpoint in nowhere" in capsys.readouterr().err
+    assert reproduce.main(["table1", *options, "--checkpoint", "mine", "--tasks", "Lift", "Stack"]) == 2
+    assert "checkpoint = 'mine' is of one task, and tasks = ['Lift', 'Stack']" in capsys.readouterr().err
+    assert reproduce.main(["table1", *options, "--checkpoint", "mine", "--plan"]) == 0

@@ -27,6 +27,7 @@ class ReproduceConfig:
     methods: tuple[str, ...] = parameter(
         ("dagger", "sirius", "dpo", "tpo", "kto", "apo", "apo_plus"), "methods beside the base policy"
     )
+    checkpoint: str = parameter("", "base policy in place of `models/<task>_base`, with a single task")
     contract_file: str = parameter("config/contract.yaml", "the contract")
     trainer_file: str = parameter("config/trainer.yaml", "parameters of every training")
     compare_file: str = parameter("config/compare.yaml", "its `method_settings`: what each method's trainings change")
@@ -60,5 +61,7 @@ class ReproduceConfig:
         for field in ("tasks", "methods", "lifelong_methods"):
             if len(set(getattr(self, field))) < len(getattr(self, field)) or not getattr(self, field):
                 faults.append(f"{field} = {list(getattr(self, field))} must name at least one, each once")
+        if self.checkpoint and len(self.tasks) > 1:
+            faults.append(f"checkpoint = {self.checkpoint!r} is of one task, and tasks = {list(self.tasks)}")
         if faults:
             raise ConfigError("reproduce", [f"{fault} (config/reproduce_*.yaml)" for fault in faults])

@@ -34,7 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = Path(options.output or f"runs/reproduce_{options.budget}")
     command = " ".join(["apo reproduce", *(sys.argv[1:] if argv is None else argv)])
     try:
-        named = {"tasks": options.tasks, "training_seeds": options.seeds, "workers": options.workers}
+        named = {
+            "tasks": options.tasks,
+            "checkpoint": options.checkpoint,
+            "training_seeds": options.seeds,
+            "workers": options.workers,
+        }
         overrides = {**{k: v for k, v in named.items() if v is not None}, **parse_overrides(options.set)}
         file = options.config or config_file(options.budget)
         config = load(ReproduceConfig, shipped(file), SECTION, overrides)
@@ -68,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="apo reproduce", description=__doc__)
     parser.add_argument("part", nargs="?", default="table1", choices=[*PARTS, "all"], help="default %(default)s")
     parser.add_argument("--tasks", nargs="+", help="tasks, each with a base policy in models/")
+    parser.add_argument("--checkpoint", help="base policy in place of models/<task>_base, with a single task")
     parser.add_argument("--seeds", type=int, help="trainings of each method, a seed each")
     parser.add_argument("--budget", choices=BUDGETS, default="small", help="numbers of episodes (default %(default)s)")
     parser.add_argument("--workers", type=int, help="simulations at a time")

@@ -46,13 +46,16 @@ class Study:
         """Raises ConfigError for a task without a base policy, or a fault in the files of the trainings."""
         lacking = [name for name in self.config.tasks if not (Path(self.checkpoint(name)) / MANIFEST).is_file()]
         if lacking:
-            faults = [f"no base policy of {name}: `./apo base-policy --set task={name}` makes one" for name in lacking]
+            cure = f"no checkpoint in {self.config.checkpoint}" if self.config.checkpoint else ""
+            faults = [
+                cure or f"no base policy of {name}: `./apo base-policy --set task={name}` makes one" for name in lacking
+            ]
             raise ConfigError("reproduce", faults)
         self.trainers(self.comparison(self.config.tasks[0], Perturbation(), self.config.methods), {})
 
     def checkpoint(self, task: str) -> str:
         """Folder of a task's base policy."""
-        return str(shipped(task_spec(task).checkpoint_dir))
+        return str(shipped(self.config.checkpoint or task_spec(task).checkpoint_dir))
 
     def comparison(self, task: str, perturbation: Perturbation, methods: tuple[str, ...]) -> CompareConfig:
         """How methods are compared on a task."""
