@@ -24,7 +24,7 @@ def data_files() -> dict[str, list[str]]:
     return dict(json.loads(done.stdout.partition("DATA")[2]))
 
 
-@pytest.mark.parametrize("folder", ["launch", "config", "models/lift_base"])
+@pytest.mark.parametrize("folder", ["launch", "config", "models/lift_base", "models/lift_flow"])
 def test_the_folders_at_the_root_are_installed(data_files, folder):
     installed = {PurePosixPath(source).name for source in data_files[f"share/apo_bringup/{folder}"]}
     assert installed == {p.name for p in (ROOT / folder).iterdir() if p.is_file()}
