@@ -10,7 +10,13 @@ from small_policy import small_config
 from apo_core.errors import ConfigError
 from apo_experiments.base_policy.behaviour_cloning import Demonstrations, new_policy
 from apo_experiments.base_policy.optimizer import OptimizerSettings
-from apo_experiments.base_policy.vision_pretraining import copy_vision, pretrain_vision
+from apo_experiments.base_policy.vision_pretraining import (
+    VisionErrors,
+    copy_vision,
+    keep_vision,
+    kept_vision,
+    pretrain_vision,
+)
 from apo_sim_bridge.demonstrations.scene_views import SceneViews
 from apo_vla.families.small_vla.checkpoint import save_checkpoint
 
@@ -117,3 +123,23 @@ def test_image_encoders_of_another_shape_are_rejected(tmp_path):
     save_checkpoint(tmp_path, source.model, source.tokenizer, source.statistics, {})
     with pytest.raises(ConfigError, match=r"vision_from.*\n.*hidden = 48, and .* has 32"):
         copy_vision(policy(shape=dataclasses.replace(SHAPE, hidden=48)), tmp_path)
+
+
+def test_trained_image_encoders_are_kept_for_the_same_settings(tmp_path):
+    trained, errors, file = policy(seed=1), VisionErrors(40, 2.5, 1.5, 3.0), tmp_path / "vision.safetensors"
+    keep_vision(file, trained, errors, {"task": "Lift", "cameras": ("front",)})
+    assert kept_vision(file, policy(seed=2), {"task": "Stack", "cameras": ("front",)}) is None
+    taking = policy(seed=2)
+    assert kept_vision(file, taking, {"task": "Lift", "cameras": ("front",)}) == errors
+    for taken, kept in zip(
+        taking.model.image_encoders.parameters(), trained.model.image_encoders.parameters(), strict=True
+    ):
+        assert torch.equal(taken, kept)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no safetensors at all"])
+def test_without_usable_kept_encoders_they_are_trained_again(tmp_path, content):
+    file = tmp_path / "vision.safetensors"
+    if content is not None:
+        file.write_bytes(content)
+    assert kept_vision(file, policy(), {}) is None

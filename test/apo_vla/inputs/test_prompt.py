@@ -1,7 +1,7 @@
 import pytest
 
 from apo_core.errors import ObservationError
-from apo_vla.inputs.prompt import build_tokenizer, encode_prompts
+from apo_vla.inputs.prompt import build_tokenizer, encode_prompts, prompt_tokens
 
 
 def test_prompts_are_words_padded_on_the_left():
@@ -25,3 +25,9 @@ def test_the_order_of_instructions_does_not_matter():
 def test_an_instruction_that_does_not_fit_is_rejected(text):
     with pytest.raises(ObservationError, match="must not be empty and make at most 9 "):
         encode_prompts(build_tokenizer(["a b c d e f"]), [text], 9)
+
+
+def test_the_length_of_a_prompt_is_that_of_its_tokens():
+    text = "stack the blocks in the order of blue, red, and green from top to bottom"
+    assert prompt_tokens(text) == 21
+    assert encode_prompts(build_tokenizer([text]), [text], 21).shape == (1, 21)

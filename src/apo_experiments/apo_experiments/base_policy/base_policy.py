@@ -29,18 +29,32 @@ from apo_experiments.base_policy.behaviour_cloning import (
     train,
 )
 from apo_experiments.base_policy.optimizer import OptimizerSettings
-from apo_experiments.base_policy.vision_pretraining import FEWEST_SCENES, copy_vision, pretrain_vision
+from apo_experiments.base_policy.vision_pretraining import (
+    FEWEST_SCENES,
+    VisionErrors,
+    copy_vision,
+    keep_vision,
+    kept_vision,
+    pretrain_vision,
+)
 from apo_experiments.rollouts import PROGRESS_S, RolloutResult, RolloutSettings, evaluate_policy
 from apo_vla.checkpoints.types import MANIFEST, read_manifest, write_manifest
 from apo_vla.families.small_vla.checkpoint import save_checkpoint
 from apo_vla.families.small_vla.flow import SmallFlowConfig
 from apo_vla.families.small_vla.model import SmallVlaConfig
 from apo_vla.families.small_vla.shape import SmallShape
+from apo_vla.inputs.prompt import prompt_tokens
 from apo_vla.policy import VlaPolicy
 
 CONFIG_FILE = "config/base_policy.yaml"
 BINS, FLOW = "bins", "flow"
-VIEWS_FILE = "scene_views.npz"  # beside the demonstrations
+VIEWS_FILE, VISION_FILE = "scene_views.npz", "vision.safetensors"  # beside the demonstrations
+# what the training of the vision does not read
+_OF_THE_REST = {
+    *("held_out_episodes", "decode_tolerance", "flow_steps", "flow_draws", "steps", "evaluate_every", "batch_size"),
+    *("learning_rate", "prefix_noise", "prefix_jitter", "action_tolerance"),
+    *("evaluate", "evaluation_seed", "horizon", "success_hold_steps"),
+}
 _PLACES = ("demonstrations", "output", "overwrite", "vision_from")  # the manifest has the hash of another vision
 
 
@@ -191,12 +205,11 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
     line.note(f"training: {config.steps} steps in {seconds:.0f} s, loss {smoothed[-1]:.3f} {text}")
 
     unit = "error" if config.head == FLOW else "nats"
-    recipe = {k: v for k, v in dataclasses.asdict(config).items() if k not in _PLACES}
     facts: dict[str, Any] = {
         "made_by": "apo base-policy",
         "task": config.task,
         "instruction": task_spec(config.task).instruction,
-        "recipe": recipe,
+        "recipe": _recipe(config),
         "noise": dataclasses.asdict(scaled_noise(noise, config.task)),
         "frames": data.num_frames,
         "vision": vision,
@@ -229,6 +242,7 @@ def _shape(config: BasePolicyConfig, contract: Contract) -> SmallShape:
         "layers": config.layers,
         "heads": config.heads,
         "mlp": config.mlp,
+        "prompt_length": max(SmallShape.prompt_length, prompt_tokens(task_spec(config.task).instruction)),
     }
     if config.head == FLOW:
         return SmallFlowConfig(**shared, flow_steps=config.flow_steps)
@@ -247,6 +261,11 @@ def _pretrain_vision(
     from apo_sim_bridge.demonstrations.scene_views import SceneViewSettings, ensure_scene_views, view_symmetries
 
     scenes = SceneViewSettings(config.task, config.vision_scenes, config.vision_seed, config.cameras, config.state_keys)
+    made_from = {name: value for name, value in _recipe(config).items() if name not in _OF_THE_REST}
+    made_from |= {"contract_sha256": contract.sha256, "torch": torch.__version__}
+    if (known := kept_vision(folder / VISION_FILE, policy, made_from)) is not None:
+        line.note(f"vision: that of {folder / VISION_FILE}")
+        return _vision_facts(known)
     views = ensure_scene_views(scenes, folder / VIEWS_FILE, contract, line.update)
     line.note(f"pictures of random scenes: {len(views.scenes)} of {config.vision_scenes} scenes")
 
@@ -261,7 +280,16 @@ def _pretrain_vision(
     line.note(
         f"vision: {errors.sideways_mm:.1f} mm sideways, {errors.height_mm:.1f} mm in height, {errors.yaw_deg:.0f} deg"
     )
+    keep_vision(folder / VISION_FILE, policy, errors, made_from)
+    return _vision_facts(errors)
+
+
+def _vision_facts(errors: VisionErrors) -> dict[str, Any]:
     return {name: round(value, 2) for name, value in dataclasses.asdict(errors).items()}
+
+
+def _recipe(config: BasePolicyConfig) -> dict[str, Any]:
+    return {name: value for name, value in dataclasses.asdict(config).items() if name not in _PLACES}
 
 
 def _evaluate(config: BasePolicyConfig, instruction: str, line: LiveLine) -> dict[str, Any]:

@@ -7,19 +7,22 @@ linear layer, which is thrown away afterwards.
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from apo_core.errors import ConfigError
+from apo_core.system.atomic_files import replacing
 from apo_experiments.base_policy.behaviour_cloning import small_model
 from apo_experiments.base_policy.optimizer import Optimizer, OptimizerSettings, shuffled_batches
 from apo_vla.policy import VlaPolicy
@@ -91,6 +94,38 @@ def pretrain_vision(
             progress(step + 1, loss.item(), time.monotonic() - started)
     model.eval()
     return _errors(policy, head, views, test, symmetries)
+
+
+def keep_vision(path: Path, policy: VlaPolicy, errors: VisionErrors, made_from: Mapping[str, Any]) -> None:
+    """Writes trained image encoders.
+
+    Args:
+        path: safetensors file.
+        policy: whose.
+        errors: of `pretrain_vision`.
+        made_from: JSON-serialisable, all that they depend on.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    texts = {"made_from": json.dumps(made_from, sort_keys=True), "errors": json.dumps(asdict(errors))}
+    tensors = {name: value.contiguous() for name, value in small_model(policy).image_encoders.state_dict().items()}
+    with replacing(path) as file:
+        file.write(safetensors.torch.save(tensors, texts))
+
+
+def kept_vision(path: Path, policy: VlaPolicy, made_from: Mapping[str, Any]) -> VisionErrors | None:
+    """Gives a policy the image encoders of a file; None where it has none that are made from just that."""
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            texts = file.metadata() or {}
+            if texts.get("made_from") != json.dumps(made_from, sort_keys=True):
+                return None
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        small_model(policy).image_encoders.load_state_dict(tensors)
+        return VisionErrors(**json.loads(texts["errors"]))
+    except (OSError, safetensors.SafetensorError):
+        return None
 
 
 def copy_vision(policy: VlaPolicy, folder: Path | str) -> None:

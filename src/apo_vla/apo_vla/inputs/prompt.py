@@ -28,6 +28,12 @@ def build_tokenizer(instructions: Iterable[str]) -> Tokenizer:
     return tokenizer
 
 
+def prompt_tokens(instruction: str) -> int:
+    """Length of its prompt with a tokenizer of `build_tokenizer`."""
+    prompt = TEMPLATE.format(instruction=instruction)
+    return len(build_tokenizer((instruction,)).encode(prompt, add_special_tokens=False).ids)
+
+
 def encode_prompts(tokenizer: Tokenizer, instructions: Sequence[str], length: int) -> np.ndarray:
     """Prompts of instructions, int64 (B, length).
 
