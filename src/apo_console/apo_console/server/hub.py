@@ -222,7 +222,6 @@ class Hub:
         common = json.dumps({"robots": states, "leases": leases, "viewers": len(self._viewers)})[1:-1]
         for viewer in self._viewers.values():
             seconds = self.leases[0].round_trip_s(viewer.id, now_s) if self.leases else None
-            viewer.line(seconds)
             own = {"id": viewer.id, "name": viewer.name, "round_trip_ms": None if seconds is None else seconds * 1e3}
             viewer.state(f'{{"you": {json.dumps(own)}, {common}}}')
 

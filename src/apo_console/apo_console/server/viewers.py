@@ -7,9 +7,6 @@ from collections import deque
 from dataclasses import dataclass, field
 
 _ANSWERS = 200  # that may wait for one page
-# round trip of a line, in s, up to which a second frame of a camera goes out before the page has confirmed the first:
-# decoding and painting take longer than the line, and the newest frame would wait for them
-_SHORT_LINE_S = 0.05
 
 
 @dataclass(slots=True)
@@ -24,8 +21,8 @@ class Frame:
 class Viewer:
     """One page. State and frames that wait are replaced by newer ones; answers are kept in order.
 
-    A page confirms each frame that it has shown: at most one of a camera is on its way, over a short line two, so that
-    a slow line shows fewer pictures and not older ones.
+    A page confirms each frame that it has shown: at most one of a camera is on its way, so that a slow line shows
+    fewer pictures and not older ones.
     """
 
     id: str
@@ -34,8 +31,7 @@ class Viewer:
     _state: str | None = None
     _pings: deque[bytes] = field(default_factory=lambda: deque(maxlen=2))
     _frames: dict[tuple[int, int], Frame] = field(default_factory=dict)
-    _on_way: dict[tuple[int, int], list[int]] = field(default_factory=dict)
-    _most_on_way: int = 1
+    _on_way: dict[tuple[int, int], int] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     frames_skipped: int = 0
 
@@ -63,14 +59,9 @@ class Viewer:
 
     def shown(self, robot: int, camera: int, sequence: int) -> None:
         """The page has shown a frame."""
-        on_way = self._on_way.get((robot, camera), [])
-        if sequence in on_way:
-            on_way.remove(sequence)
+        if self._on_way.get((robot, camera)) == sequence:
+            del self._on_way[robot, camera]
             self._news.set()
-
-    def line(self, round_trip_s: float | None) -> None:
-        """Round trip of the line to the page; None: not known."""
-        self._most_on_way = 2 if round_trip_s is not None and round_trip_s <= _SHORT_LINE_S else 1
 
     async def next(self) -> str | bytes:
         """What the page receives next; waits until there is something."""
@@ -89,9 +80,8 @@ class Viewer:
             state, self._state = self._state, None
             return state
         for key, frame in self._frames.items():
-            on_way = self._on_way.setdefault(key, [])
-            if len(on_way) < self._most_on_way:
-                on_way.append(frame.sequence)
+            if key not in self._on_way:
+                self._on_way[key] = frame.sequence
                 del self._frames[key]
                 return frame.data
         return None

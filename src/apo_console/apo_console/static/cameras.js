@@ -32,7 +32,7 @@ export class Cameras {
       title.textContent = name;
       caption.append(title, rate);
       figure.append(canvas, caption);
-      return { figure, canvas, rate, times: [], last: null, received: 0, newest: 0 };
+      return { figure, canvas, rate, times: [], last: null };
     });
     this.element.replaceChildren(...this.#views.map((view) => view.figure));
   }
@@ -40,32 +40,24 @@ export class Cameras {
   async #paint({ robot, camera, sequence, stamp, jpeg }) {
     const view = robot === this.robot ? this.#views[camera] : undefined;
     if (view) {
-      const number = (view.received += 1);
       try {
         const bitmap = await createImageBitmap(new Blob([jpeg], { type: "image/jpeg" }));
-        // two may be decoded at a time, and the later one be ready first
-        if (number > view.newest) this.#put(view, bitmap, number, { camera, stamp });
-        else bitmap.close();
+        if (view.canvas.width !== bitmap.width || view.canvas.height !== bitmap.height) {
+          view.canvas.width = bitmap.width;
+          view.canvas.height = bitmap.height;
+          view.canvas.style.aspectRatio = `${bitmap.width} / ${bitmap.height}`;
+        }
+        // takes the picture as it is, where a 2D context would draw a copy
+        view.canvas.getContext("bitmaprenderer").transferFromImageBitmap(bitmap);
+        view.last = performance.now();
+        view.times.push(view.last);
+        this.painted.push({ camera, stamp, at: Date.now() });
+        if (this.painted.length > 500) this.painted.shift();
       } catch {
         // a damaged picture: the next one replaces it
       }
     }
     this.connection.send(protocol.shown(robot, camera, sequence));
-  }
-
-  #put(view, bitmap, number, { camera, stamp }) {
-    if (view.canvas.width !== bitmap.width || view.canvas.height !== bitmap.height) {
-      view.canvas.width = bitmap.width;
-      view.canvas.height = bitmap.height;
-      view.canvas.style.aspectRatio = `${bitmap.width} / ${bitmap.height}`;
-    }
-    // takes the picture as it is, where a 2D context would draw a copy
-    view.canvas.getContext("bitmaprenderer").transferFromImageBitmap(bitmap);
-    view.newest = number;
-    view.last = performance.now();
-    view.times.push(view.last);
-    this.painted.push({ camera, stamp, at: Date.now() });
-    if (this.painted.length > 500) this.painted.shift();
   }
 
   #mark() {
