@@ -116,6 +116,7 @@ PARTS = {
         "compare": {""},
         "loop": {""},
         "reproduce": {"", "compare", "loop"},
+        "staged": {"", "loop", "reproduce"},
         "": set(),
     },
     "apo_bringup": {

@@ -18,6 +18,7 @@ from apo_experiments.compare.config import CompareConfig
 from apo_experiments.config import EvaluationConfig
 from apo_experiments.loop.config import CollectConfig
 from apo_experiments.reproduce.config import ReproduceConfig
+from apo_experiments.staged.config import StagedConfig
 from apo_policy_node.config import PolicyConfig
 from apo_recorder.config import RecorderConfig
 from apo_sim_bridge.config import SimBridgeConfig
@@ -220,6 +221,15 @@ FILES = (
         "/**/sim_bridge",
         f"The simulation bridge. {_PARAMS}",
         (Section(SimBridgeConfig), *_PERTURBATIONS),
+    ),
+    ConfigFile(
+        "staged_study",
+        "staged_study",
+        "`apo staged-study`: trials of good and bad adapters, replayed from recorded episodes.",
+        (
+            Section(StagedConfig),
+            Section(TrialLimits, "The trials, as in config/policy.yaml; their shadow stage is passed over."),
+        ),
     ),
     ConfigFile(
         "teleop",

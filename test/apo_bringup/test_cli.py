@@ -41,6 +41,16 @@ def test_a_wrong_session_parameter_names_itself_its_limit_and_the_file(capsys):
     assert "rounds = 0 is below its limit 1" in text
 
 
+def test_a_staged_demo_is_the_study_with_the_same_options(monkeypatch, capsys):
+    calls = []
+    monkeypatch.setattr("apo_experiments.staged.staged_study.main", lambda words: calls.append(words) or 3)
+    assert main(["demo", "--staged"]) == 3
+    assert main(["demo", "--staged", "--output", "out", "--set", "episodes=4", "workers=1"]) == 3
+    assert calls == [[], ["--output", "out", "--set", "episodes=4", "workers=1"]]
+    assert main(["demo", "--staged", "--quick", "--checkpoint", "mine"]) == 2
+    assert "--staged takes no --quick, --checkpoint" in capsys.readouterr().err
+
+
 def test_an_unknown_option_is_an_error(capsys):
     with pytest.raises(SystemExit) as exit_:
         main(["demo", "--fast"])

@@ -23,6 +23,11 @@ from apo_core.tasks.specs import task_spec
 
 def _add_demo_options(demo: argparse.ArgumentParser) -> None:
     demo.add_argument("--quick", action="store_true", help="a short run (config/session_quick.yaml)")
+    demo.add_argument(
+        "--staged",
+        action="store_true",
+        help="staged promotion of good and bad adapters instead (apo staged-study); takes --config, --set and --output",
+    )
     demo.add_argument("--config", help="session file (default config/session.yaml)")
     demo.add_argument(
         "--set",
@@ -50,6 +55,8 @@ def _demo(arguments: argparse.Namespace) -> int:
     from apo_bringup.demo import run_demo
     from apo_bringup.session.plan import SessionConfig
 
+    if arguments.staged:
+        return _staged_demo(arguments)
     shipped = "session_quick.yaml" if arguments.quick else "session.yaml"
     file = Path(arguments.config or nodes.share_dir() / "config" / shipped)
     config = configuration.load(SessionConfig, file, "session", configuration.parse_overrides(arguments.set))
@@ -62,6 +69,18 @@ def _demo(arguments: argparse.Namespace) -> int:
     checkpoint = Path(arguments.checkpoint).resolve() if arguments.checkpoint else nodes.base_policy_dir(config.task)
     config_file = arguments.config or f"config/{shipped}"
     return run_demo(config, run_dir.resolve(), expert_dir.resolve(), arguments.mode, checkpoint, config_file)
+
+
+def _staged_demo(arguments: argparse.Namespace) -> int:
+    """The study of staged promotion with its shipped parameters."""
+    foreign = {"--quick": arguments.quick, "--expert-dir": arguments.expert_dir, "--checkpoint": arguments.checkpoint}
+    if given := [name for name, value in foreign.items() if value]:
+        raise ConfigError("apo demo", [f"--staged takes no {', '.join(given)}"])
+    words = [
+        word for name in ("config", "output") if (value := getattr(arguments, name)) for word in (f"--{name}", value)
+    ]
+    settings = ["--set", *arguments.set] if arguments.set else []
+    return int(importlib.import_module(COMMANDS["staged-study"].program).main([*words, *settings]))
 
 
 def _add_up_options(up: argparse.ArgumentParser, *, with_nodes: bool = True) -> None:
@@ -203,6 +222,10 @@ COMMANDS = {
     "reproduce": Command(
         "the paper's experiments in simulation: collect, train every method, measure, report",
         "apo_experiments.reproduce.reproduce",
+    ),
+    "staged-study": Command(
+        "whether staged promotion promotes a good adapter and rolls back bad ones, in simulation",
+        "apo_experiments.staged.staged_study",
     ),
     "train": Command("train an adapter from episode files, without ROS", "apo_trainer.train"),
     "compare": Command(
