@@ -170,7 +170,7 @@ def run_demo(
     contract = load_contract(nodes.default_paths(run_dir)["contract_file"])
     run_dir.mkdir(parents=True)
     console.note(f"run folder: {run_dir}")
-    record = SessionRecord(dataclasses.asdict(config), versions=versions())
+    record = SessionRecord(dataclasses.asdict(config), versions=versions(), rate_hz=contract.rate_hz)
     supervisor = Supervisor(programs(config, run_dir, mode, checkpoint_dir), run_dir / "log")
     made: list[SessionNode] = []
 

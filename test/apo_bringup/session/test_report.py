@@ -55,6 +55,31 @@ def test_rounds_count_deployment_only_and_weigh_the_share_by_steps():
     assert row["intervention_share"] == pytest.approx(15 / 120)
 
 
+def test_the_operators_time_is_counted_by_round():
+    session = record()
+    session.rate_hz = 10.0
+    session.episodes += [
+        episode(Purpose.DEPLOYMENT, 1, 4, 1, "SUCCESS", steps=50),
+        episode(Purpose.DEPLOYMENT, 1, 5, 1, "UNLABELED", steps=10),
+    ]
+    report = build_report(session, 0, 1)
+    first, second = report["ledger"]
+    assert (first["adapter"], first["unaided"], first["labeled"], first["gain"]) == (0, 0, 2, None)
+    assert (first["watched_s"], first["driven_s"]) == (12.0, 1.5)
+    assert (second["adapter"], second["labeled"], second["watched_s"], second["driven_s"]) == (1, 1, 6.0, 0.0)
+    assert second["gain"] == {"points": 100.0, "per_watched_minute": 500.0, "per_driven_minute": 4000.0}
+    lines = format_table(report).splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("operator's time by round"))
+    assert lines[at + 2].split() == ["base", "policy", "2", "0%", "0%", "..", "66%", "1", "0.2", "0.0"]
+    assert lines[at + 3].split() == ["1", "2", "100%", "21%", "..", "100%", "0", "0.1", "0.0", "+500.0", "+4000.0"]
+    assert lines[at + 4] == "4 episodes, 0.3 min watched, 0.0 min driven"
+
+
+def test_rounds_of_one_adapter_stay_apart():
+    session = SessionRecord({}, [episode(Purpose.DEPLOYMENT, number, number, 0, "SUCCESS") for number in (0, 1)])
+    assert [(row["adapter"], row["episodes"]) for row in build_report(session)["ledger"]] == [(0, 1), (0, 1)]
+
+
 def test_base_and_final_are_evaluated_on_the_same_seeds():
     evaluation = build_report(record(), 0, 1)["evaluation"]
     assert evaluation["base"]["seeds"] == evaluation["final"]["seeds"] == [50]

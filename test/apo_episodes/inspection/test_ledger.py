@@ -1,8 +1,10 @@
 """What an operator's time bought, by round."""
 
+import json
+
 import pytest
 
-from apo_episodes.inspection.ledger import Gain, as_json, format_ledger, gains, rounds
+from apo_episodes.inspection.ledger import Gain, Watched, as_json, format_ledger, from_json, gains, rounds
 from apo_episodes.inspection.table import EpisodeRow
 
 
@@ -55,6 +57,26 @@ def test_the_table_and_its_json_agree():
     shown = as_json(found)
     assert [each["adapter"] for each in shown] == [None, 0, 2]
     assert shown[2]["gain"]["points"] == pytest.approx(100 * (3 / 4 - 1 / 3)) and shown[0]["ci95"] is None
+
+
+def test_rounds_are_read_back_from_their_json():
+    found = rounds([*SECOND, *FIRST, *DEMONSTRATIONS])
+    assert from_json(json.loads(json.dumps(as_json(found)))) == found
+
+
+def test_episodes_without_a_file_count_like_those_of_one():
+    watched = [
+        Watched("SUCCESS", 60.0, 0, 0.0, (0,)),
+        Watched("FAILURE", 60.0, 2, 0.5, (0,)),
+        Watched("SUCCESS", 60.0, 1, 0.25, (0,)),
+        Watched("UNLABELED", 60.0, 0, 0.0, (0,)),
+    ]
+    assert rounds(watched) == rounds(FIRST)
+
+
+def test_points_of_something_else_may_be_set_against_a_round():
+    (base,) = rounds(FIRST)
+    assert Gain.of(12.0, base) == Gain(12.0, 3.0, 16.0)
 
 
 def test_no_episodes_are_no_rounds():

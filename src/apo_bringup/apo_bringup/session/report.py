@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from apo_core.system.text_columns import align_columns
 from apo_core.types import Outcome, Purpose
 from apo_core.wilson import wilson_interval
+from apo_episodes.inspection.ledger import Round, Watched, as_json, format_ledger, from_json
+from apo_episodes.inspection.ledger import rounds as rounds_of
 from apo_trainer.states import TrainerState
 
 
@@ -76,6 +78,7 @@ class SessionRecord:
     takeover_latency_p50_ms: float | None = None
     takeover_latency_p99_ms: float | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    rate_hz: float = 20.0  # of the control loop
     seconds: float = 0.0
     stopped: str = ""  # why the session ended early; empty when it ran to its end
 
@@ -95,6 +98,18 @@ def _evaluation(episodes: Sequence[EpisodeRecord]) -> dict:
         "ci95": list(wilson_interval(successes, len(episodes))),
         "seeds": [e.seed for e in episodes],
     }
+
+
+def _ledger(episodes: Sequence[EpisodeRecord], rate_hz: float) -> list[Round]:
+    """What the operator's time bought, round by round of the session."""
+    found: list[Round] = []
+    for index in sorted({e.round for e in episodes}):
+        found += rounds_of(
+            Watched(e.outcome, e.steps / rate_hz, e.takeovers, e.intervention_share, (e.adapter_version,))
+            for e in episodes
+            if e.round == index
+        )
+    return found
 
 
 def build_report(record: SessionRecord, base_version: int = 0, final_version: int = 0) -> dict:
@@ -128,6 +143,7 @@ def build_report(record: SessionRecord, base_version: int = 0, final_version: in
     final = [e for e in evaluated if e.adapter_version == final_version]
     return {
         "rounds": rounds,
+        "ledger": as_json(_ledger([e for e in record.episodes if e.purpose == Purpose.DEPLOYMENT], record.rate_hz)),
         "evaluation": {"base": _evaluation(base), "final": _evaluation(final)},
         "control": {
             "ticks": record.ticks,
@@ -195,6 +211,12 @@ def _evaluated(evaluation: dict) -> list[str]:
 def format_table(report: dict) -> str:
     """The table `apo demo` prints."""
     lines = ["", "deployment (policy with its operator)", *_deployment(report["rounds"])]
+    if report["ledger"]:
+        lines += [
+            "",
+            "operator's time by round (points of unaided success beyond the round before, a minute of that one)",
+        ]
+        lines += format_ledger(from_json(report["ledger"])).splitlines()
     lines += ["", "evaluation (policy alone, the same held-out seeds)", *_evaluated(report["evaluation"]), ""]
     control, latency = report["control"], report["control"]["takeover_latency_ms"]
     lines.append(

@@ -6,7 +6,7 @@ is taken over from; driving is its part under the operator's hand. A demonstrati
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +19,18 @@ _COLUMNS = (
     *("adapter", "episodes", "unaided", "95 % interval", "takeovers"),
     *("watched [min]", "driven [min]", "points / min watched", "points / min driven"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """An episode as the ledger counts it, where there is no `EpisodeRow` of its file."""
+
+    outcome: str
+    seconds: float  # steps / control rate
+    takeovers: int
+    intervention_share: float  # 0..1
+    adapter_versions: tuple[int, ...]  # of the policy's actions; 0 is the base policy
+    kind: str = EpisodeKind.INTERACTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +64,18 @@ class Gain:
     per_watched_minute: float | None  # None: nobody watched
     per_driven_minute: float | None  # None: nobody drove
 
+    @classmethod
+    def of(cls, points: float, cost: Round) -> Gain:
+        """Points beyond the round that they were learned from."""
+        return cls(points, _per_minute(points, cost.watched_s), _per_minute(points, cost.driven_s))
 
-def rounds(rows: Iterable[EpisodeRow]) -> list[Round]:
+
+def rounds(rows: Iterable[EpisodeRow | Watched]) -> list[Round]:
     """Rounds of episodes: demonstrations first, then by adapter.
 
     An episode in which an adapter was exchanged is of the newest that acted.
     """
-    groups: dict[int | None, list[EpisodeRow]] = {}
+    groups: dict[int | None, list[EpisodeRow | Watched]] = {}
     for row in rows:
         is_demonstration = row.kind == EpisodeKind.DEMONSTRATION or not row.adapter_versions
         groups.setdefault(None if is_demonstration else max(row.adapter_versions), []).append(row)
@@ -74,8 +91,7 @@ def gains(found: Sequence[Round]) -> list[Gain | None]:
         if each.rate is None or before is None or before.rate is None:
             made.append(None)
         else:
-            points = 100.0 * (each.rate - before.rate)
-            made.append(Gain(points, _per_minute(points, before.watched_s), _per_minute(points, before.driven_s)))
+            made.append(Gain.of(100.0 * (each.rate - before.rate), before))
         before = before if each.rate is None else each
     return made
 
@@ -88,6 +104,11 @@ def as_json(found: Sequence[Round]) -> list[dict[str, Any]]:
     ]
 
 
+def from_json(data: Iterable[Mapping[str, Any]]) -> list[Round]:
+    """The reverse of `as_json`; other names are ignored."""
+    return [Round(**{name: each[name] for name in Round.__slots__}) for each in data]
+
+
 def format_ledger(found: Sequence[Round]) -> str:
     """The rounds as aligned text, with a line of totals."""
     cells = [_cells(each, gain) for each, gain in zip(found, gains(found), strict=True)]
@@ -97,7 +118,7 @@ def format_ledger(found: Sequence[Round]) -> str:
     return "\n".join([*align_columns([_COLUMNS, *cells], left=1), total])
 
 
-def _round(adapter: int | None, rows: Sequence[EpisodeRow]) -> Round:
+def _round(adapter: int | None, rows: Sequence[EpisodeRow | Watched]) -> Round:
     labeled = [row for row in rows if row.outcome in (Outcome.SUCCESS, Outcome.FAILURE)]
     return Round(
         adapter=adapter,
