@@ -153,7 +153,8 @@ def run_study(
     Raises:
         ApoError, RuntimeError, OSError: as `Recordings.record`.
     """
-    policies = {BASE: None, **{_folder(each.adapter): each.adapter for each in candidates}}
+    policies: dict[str, Adapter | None] = {BASE: None}
+    policies |= {_folder(each.adapter): each.adapter for each in candidates}
     recordings = Recordings(config, checkpoint, output / "episodes", policies)
     line.note(f"{len(policies)} policies on {config.episodes} seeds, {recordings.missing} episodes to record")
     period_s = load_contract(shipped(config.contract_file)).period_ns * 1e-9
