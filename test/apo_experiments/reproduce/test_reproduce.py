@@ -137,11 +137,19 @@ def test_everything_is_collected_trained_measured_and_reported(options, simulati
         "## The same policies in the usual setting, Lift",
         "## Ablations, Lift",
         "## Lifelong, Lift",
+        "## Lifelong, Lift: the operator's time",
     ]
     assert "| apo    | 100% (51% .. 100%) | 4 | 100%          | +2 / -0, p 0.5 |" in report
     lifelong = [line.split(" |")[0] for line in report.partition("## Lifelong, Lift")[2].splitlines()[4:10]]
     assert [line.strip("| ") for line in lifelong] == ["no update"] * 2 + ["apo"] * 2 + ["apo, reference base"] * 2
-    assert "Cost: 4 episodes with the operator, 4 takeovers, 38% of the steps driven (1 s of driving" in report
+    assert "Cost: 4 episodes with the operator, 4 takeovers, 38% of the steps driven (1 s of driving, 2 s" in report
+    # 50 points for 1.6 s of attention, 0.6 s of driving
+    assert "| +1875.0              | +5000.0             |" in report
+    lines = report[report.index("the operator's time") :].splitlines()
+    times = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")]
+    assert times[2] == ["no update", "1", "0% (0% .. 49%)", "2 s", "1 s", "", ""]
+    assert times[5] == ["apo", "2", "0% (0% .. 49%)", "2 s", "1 s", "+0.0", "+0.0"]
+    assert json.loads(Path("out/lifelong/lift/apo/round_2.json").read_text())["serving"] == 1
     assert json.loads(Path("out/report.json").read_text())["settings"]["rounds"] == 2
     assert "<h2>Lifelong, Lift</h2>" in Path("out/report.html").read_text()
     assert Path("out/table_1_lift.png").is_file()

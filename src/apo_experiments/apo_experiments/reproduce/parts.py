@@ -43,6 +43,8 @@ class Round:
     adapter: int | None  # made from all rounds so far; None: no update
     message: str  # of the training
     outcomes: list[tuple[int, bool]]  # of the policy alone after the update
+    unaided: int | None = None  # successes without a takeover; None: of a round that did not count them
+    serving: int = 0  # adapter of its episodes
 
 
 class Table1:
@@ -240,6 +242,8 @@ class Lifelong:
             adapter if method else None,
             message,
             outcomes,
+            sum(fact.success and not fact.takeovers for fact in facts),
+            serving,
         )
         file.write_text(json.dumps(asdict(made)) + "\n")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,8 +10,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from apo_core.contract.contract import load_contract
+from apo_core.system.shipped_files import shipped
 from apo_core.tasks.specs import task_spec
+from apo_core.types import Outcome
 from apo_core.wilson import wilson_interval
+from apo_episodes.inspection.ledger import Gain, Round, Watched, gains, rounds
 from apo_experiments.compare.config import BASE
 from apo_experiments.compare.result import MethodResult, TrainingResult, paired
 from apo_experiments.reproduce import paper
@@ -26,6 +31,7 @@ from apo_experiments.reproduce.parts import (
     read_round,
     usual_updates,
 )
+from apo_experiments.reproduce.parts import Round as LifelongRound
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +66,13 @@ class Table:
 
 def tables(config: ReproduceConfig, output: Path) -> list[Table]:
     """Those whose results are there, in the order of the parts."""
-    found = []
+    found, period_s = [], load_contract(shipped(config.contract_file)).period_ns * 1e-9
     for task in config.tasks:
         folder = task_spec(task).folder
-        found += _table_1(output / Table1.name / folder, task)
-        found += _perturbed(output / Perturbed.name / folder, task)
+        found += _table_1(output / Table1.name / folder, task, period_s)
+        found += _perturbed(output / Perturbed.name / folder, task, period_s)
         found += _ablations(output, folder, task)
-        found += _lifelong(output / Lifelong.name / folder, task, config)
+        found += _lifelong(output / Lifelong.name / folder, task, config, period_s)
     return found
 
 
@@ -98,6 +104,7 @@ def _percent(value: float | None) -> str:
 
 
 _HEAD = ("method", "success (95 %)", "n", "each training", "against base", "paper")
+_POINTS = ("points / min watched", "points / min driven")
 
 
 def _rows(results: Sequence[MethodResult], published: Mapping[str, float]) -> tuple[tuple[str, ...], ...]:
@@ -115,6 +122,26 @@ def _rows(results: Sequence[MethodResult], published: Mapping[str, float]) -> tu
     )
 
 
+def _with_points(
+    results: Sequence[MethodResult], published: Mapping[str, float], cost: Round | None
+) -> tuple[tuple[str, ...], ...]:
+    """The rows, with what a minute of the operator bought."""
+    base, found = results[0], []
+    for result, row in zip(results, _rows(results, published), strict=True):
+        gain = None
+        if cost is not None and result is not base and None not in (result.rate, base.rate):
+            gain = Gain.of(100.0 * ((result.rate or 0.0) - (base.rate or 0.0)), cost)
+        found.append((*row, *_points(gain)))
+    return tuple(found)
+
+
+def _points(gain: Gain | None) -> tuple[str, str]:
+    def number(value: float | None) -> str:
+        return "" if value is None else f"{value:+.1f}"
+
+    return ("", "") if gain is None else (number(gain.per_watched_minute), number(gain.per_driven_minute))
+
+
 def _bars(results: Sequence[MethodResult], published: Mapping[str, float]) -> tuple:
     return tuple(
         (r.method, 100 * r.rate, 100 * r.interval[0], 100 * r.interval[1], published.get(r.method))
@@ -123,42 +150,61 @@ def _bars(results: Sequence[MethodResult], published: Mapping[str, float]) -> tu
     )
 
 
-def _cost(folder: Path) -> tuple[str, ...]:
-    """What the interactions cost the operator."""
+def _interactions(folder: Path, period_s: float) -> Round | None:
+    """What the interactions cost the operator; None where there are none yet."""
     file = folder / "interactions.json"
     if not file.is_file():
-        return ()
-    facts = json.loads(file.read_text())
-    steps, human = sum(fact["steps"] for fact in facts), sum(fact["human_steps"] for fact in facts)
-    takeovers = sum(fact["takeovers"] for fact in facts)
-    share = human / max(steps, 1)
-    return (
-        f"Cost: {len(facts)} episodes with the operator, {takeovers} takeovers, {share:.0%} of the steps driven "
-        f"({human / 20:.0f} s of driving, {steps / 20:.0f} s of attention).",
+        return None
+    return next(
+        iter(
+            rounds(
+                Watched(
+                    Outcome.SUCCESS if fact["success"] else Outcome.FAILURE,
+                    fact["steps"] * period_s,
+                    fact["takeovers"],
+                    fact["human_steps"] / max(fact["steps"], 1),
+                    (0,),
+                )
+                for fact in json.loads(file.read_text())
+            )
+        ),
+        None,
     )
 
 
-def _table_1(folder: Path, task: str) -> list[Table]:
+def _cost(cost: Round | None) -> tuple[str, ...]:
+    if cost is None:
+        return ()
+    share = cost.driven_s / cost.watched_s if cost.watched_s else 0.0
+    return (
+        f"Cost: {cost.episodes} episodes with the operator, {cost.takeovers} takeovers, "
+        f"{share:.0%} of the steps driven ({cost.driven_s:.0f} s of driving, {cost.watched_s:.0f} s of attention). "
+        "Points are those of success beyond the base policy, for each minute of it.",
+    )
+
+
+def _table_1(folder: Path, task: str, period_s: float) -> list[Table]:
     results = _read(folder / "results")
     if not results:
         return []
     published = task_spec(task).published
-    title = f"Table 1, {task}"
-    return [Table(title, _HEAD, _rows(results, published), _cost(folder), _bars(results, published))]
+    cost = _interactions(folder, period_s)
+    rows = _with_points(results, published, cost)
+    return [Table(f"Table 1, {task}", (*_HEAD, *_POINTS), rows, _cost(cost), _bars(results, published))]
 
 
-def _perturbed(folder: Path, task: str) -> list[Table]:
+def _perturbed(folder: Path, task: str, period_s: float) -> list[Table]:
     results = _read(folder / "results")
     if not results:
         return []
     setting = ", ".join(f"{name} {value}" for name, value in perturbation_of(task).changes.items())
-    published = task_spec(task).published_perturbed
+    published, cost = task_spec(task).published_perturbed, _interactions(folder, period_s)
     found = [
         Table(
             f"Perturbed, {task}: {setting}",
-            _HEAD,
-            _rows(results, published),
-            _cost(folder),
+            (*_HEAD, *_POINTS),
+            _with_points(results, published, cost),
+            _cost(cost),
             _bars(results, published),
         )
     ]
@@ -201,27 +247,25 @@ def _ablations(output: Path, folder: str, task: str) -> list[Table]:
     return [Table(f"Ablations, {task}", head, (*map(tuple, kept), *rows), (note,))]
 
 
-def _lifelong(folder: Path, task: str, config: ReproduceConfig) -> list[Table]:
+def _lifelong(folder: Path, task: str, config: ReproduceConfig, period_s: float) -> list[Table]:
     rows: list[tuple[str, ...]] = []
+    times: list[tuple[str, ...]] = []
     ablation = "apo", f"apo, reference {other_reference(config.lifelong_reference)}"
-    updates = dict.fromkeys((*(update.row for update in usual_updates(config)), *ablation))
-    for row in updates:
-        for number in range(1, config.rounds + 1):
-            file = folder / row / f"round_{number}.json"
-            if not file.is_file():
-                break
-            done = read_round(file)
-            alone = _rate(sum(success for _, success in done.outcomes), len(done.outcomes))
+    for row in dict.fromkeys((*(update.row for update in usual_updates(config)), *ablation)):
+        done, name = _rounds(folder / row, config.rounds), "no update" if row == BASE else row
+        for each in done:
+            alone = _rate(sum(success for _, success in each.outcomes), len(each.outcomes))
             rows.append(
                 (
-                    "no update" if row == BASE else row,
-                    str(number),
-                    f"{done.human_steps / max(done.steps, 1):.0%}",
-                    str(done.takeovers),
-                    f"{done.successes} of {done.episodes}",
+                    name,
+                    str(each.number),
+                    f"{each.human_steps / max(each.steps, 1):.0%}",
+                    str(each.takeovers),
+                    f"{each.successes} of {each.episodes}",
                     alone or "",
                 )
             )
+        times += _times(name, [each for each in done if each.unaided is not None], period_s)
     if not rows:
         return []
     head = ("method", "round", "driven by the operator", "takeovers", "success with operator", "alone after it (95 %)")
@@ -229,4 +273,42 @@ def _lifelong(folder: Path, task: str, config: ReproduceConfig) -> list[Table]:
     note = (
         f"The paper's share of the operator, by update: {shares}. Reference of an update: {config.lifelong_reference}."
     )
-    return [Table(f"Lifelong, {task}", head, tuple(rows), (note,))]
+    found = [Table(f"Lifelong, {task}", head, tuple(rows), (note,))]
+    if times:
+        columns = ("method", "round", "unaided (95 %)", "watched", "driven", *_POINTS)
+        note = "Points are those of unaided success beyond the round before, for each minute of that one."
+        found.append(Table(f"Lifelong, {task}: the operator's time", columns, tuple(times), (note,)))
+    return found
+
+
+def _rounds(folder: Path, wanted: int) -> list[LifelongRound]:
+    """Those from the first on that are there."""
+    files = [folder / f"round_{number}.json" for number in range(1, wanted + 1)]
+    return [read_round(file) for file in itertools.takewhile(Path.is_file, files)]
+
+
+def _times(name: str, done: Sequence[LifelongRound], period_s: float) -> list[tuple[str, ...]]:
+    """A row a round: what its episodes took of the operator, and what that of the round before bought."""
+    costs = [
+        Round(
+            each.serving,
+            each.episodes,
+            each.episodes,
+            each.unaided or 0,
+            each.takeovers,
+            each.steps * period_s,
+            each.human_steps * period_s,
+        )
+        for each in done
+    ]
+    return [
+        (
+            name,
+            str(each.number),
+            _rate(cost.unaided, cost.labeled),
+            f"{cost.watched_s:.0f} s",
+            f"{cost.driven_s:.0f} s",
+            *_points(gain),
+        )
+        for each, cost, gain in zip(done, costs, gains(costs), strict=True)
+    ]
