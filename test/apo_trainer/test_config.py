@@ -73,6 +73,23 @@ def test_the_hash_covers_the_method_and_not_the_place():
         assert changed(**values) != base
 
 
+@pytest.mark.parametrize(
+    ("tracker", "names"),
+    [("tensorboard", ("tensorboard",)), ("mlflow,tensorboard", ("mlflow", "tensorboard")), ("none", ())],
+)
+def test_trackers_are_named_in_a_line(tracker, names):
+    assert TrainerConfig(tracker=tracker).trackers == names
+
+
+@pytest.mark.parametrize("tracker", ["", "aim", "wandb, wandb", "none, wandb"])
+def test_an_unknown_tracker_is_rejected(tracker):
+    with pytest.raises(ConfigError) as caught:
+        TrainerConfig(tracker=tracker)
+    assert caught.value.faults == [
+        f"tracker = {tracker!r} must be none, or some of tensorboard, mlflow, wandb, each once (config/trainer.yaml)"
+    ]
+
+
 def test_a_written_configuration_reads_back(tmp_path):
     values = {"steps": 3, "learning_rate": 1e-5, "episode_dir": "/somewhere", "undesirable_steps": 4, "lora_rank": 2}
     config = build(TrainerConfig, values, "test")

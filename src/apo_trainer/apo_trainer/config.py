@@ -35,6 +35,7 @@ METHOD_CLASSES = {
     "sft": "bc.BehaviourCloning",  # the name it has among language models
 }
 METHOD_NAMES = tuple(METHOD_CLASSES)
+TRACKER_NAMES = ("tensorboard", "mlflow", "wandb")
 
 
 @dataclass(frozen=True)
@@ -303,6 +304,22 @@ class TrainerConfig:
         25, "optimizer steps between what `--resume` can go on from; 0: none", low=0, high=1_000_000
     )
     progress_s: float = parameter(0.5, "seconds between progress reports", low=0.0, high=3600.0)
+    tracker: str = parameter(
+        "tensorboard",
+        "where the curves of a run go beside metrics.jsonl: tensorboard, mlflow, wandb, several as in "
+        "'tensorboard, mlflow', or none",
+    )
+    tracker_project: str = parameter("apo", "experiment of MLflow, project of Weights & Biases")
+    mlflow_uri: str = parameter(
+        "",
+        "mlflow: tracking server, folder or database; empty: MLFLOW_TRACKING_URI, else the folder mlflow beside the "
+        "runs' folders",
+    )
+    wandb_mode: str = parameter(
+        "offline",
+        "wandb: offline writes into the run's folder, for `wandb sync`; online needs its login",
+        choices=("offline", "online"),
+    )
     niceness: int = parameter(10, "of the training process; above 0 a serving policy goes first", low=0, high=19)
     every_n_episodes: int = parameter(
         20, "new sound episodes that start a run of the node; 0: none do", low=0, high=1_000_000
@@ -313,6 +330,25 @@ class TrainerConfig:
     train_at: str = parameter("", "quoted local times of the day, e.g. '02:30, 14:00', at which a run starts likewise")
     look_s: float = parameter(2.0, "seconds between looks of the node into episode_dir", low=0.05, high=3600.0)
     stop_timeout_s: float = parameter(10.0, "seconds a stopped run has before it is killed", low=0.1, high=600.0)
+
+    def __post_init__(self) -> None:
+        names = self.trackers
+        unknown = [name for name in names if name not in TRACKER_NAMES]
+        if unknown or len(set(names)) < len(names):
+            raise ConfigError(
+                "trainer",
+                [
+                    f"tracker = {self.tracker!r} must be none, or some of {', '.join(TRACKER_NAMES)}, each once "
+                    "(config/trainer.yaml)"
+                ],
+            )
+
+    @property
+    def trackers(self) -> tuple[str, ...]:
+        """Names of the trackers; empty for none."""
+        if self.tracker.strip() == "none":
+            return ()
+        return tuple(name.strip() for name in self.tracker.split(","))
 
 
 def read_config(path: Path | str, overrides: dict[str, Any] | None = None) -> TrainerConfig:

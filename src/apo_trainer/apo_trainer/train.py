@@ -1,7 +1,7 @@
 """Trains one adapter from episode files and publishes it, without ROS: `apo train --help`.
 
-On stdout, unless it is a terminal, one JSON object a line: {"event": "start" | "progress" | "result", ...}; for people,
-on stderr.
+On stdout, unless it is a terminal, one JSON object a line: {"event": "start" | "progress" | "note" | "result", ...};
+for people, on stderr.
 What it leaves in its folder: see runs/files.py. The same as `python -m apo_trainer.train`; on several devices:
 `accelerate launch -m apo_trainer.train ...`.
 """
@@ -24,6 +24,7 @@ from apo_trainer.config import METHOD_NAMES, check_typed_folders, read_config
 from apo_trainer.runs.files import RunFiles, run_id_at
 from apo_trainer.runs.reporter import RunReporter
 from apo_trainer.runs.run import is_main_process, run
+from apo_trainer.runs.tracking.installed import check_trackers
 from apo_trainer.states import RunState
 
 EXIT_STATUS = {
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         overrides = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
         config = read_config(shipped(options.config), {**overrides, **parse_overrides(options.set)})
         check_typed_folders({"--episodes": options.episode_dir, "--expert": options.expert_dir})
+        check_trackers(config)
         run_id = options.run_id or run_id_at(datetime.now(UTC))
         run_dir = Path(options.run_dir or Path(config.run_dir) / run_id)
         _check_new(run_id, run_dir)

@@ -132,6 +132,8 @@ class TrainerNode(Node):
                 self._publish_status(of_start(process.run_id, message))
             elif event == "progress":
                 self._publish_status(of_progress(process.run_id, message))
+            elif event == "note":
+                self.get_logger().warning(f"run {process.run_id}: {message['text']}")
             elif event == "result":
                 self._finish(process, message)
 

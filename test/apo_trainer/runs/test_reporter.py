@@ -45,6 +45,19 @@ def test_people_get_lines_where_there_is_no_terminal(out):
     ]
 
 
+def test_a_note_is_shown_once(out):
+    err = io.StringIO()
+    report = RunReporter(0.0, out, err)
+    report({"event": "note", "text": "no server"})
+    report({**RESULT, "notes": ["few steps", "no server"]})
+    assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["note", "result"]
+    assert err.getvalue().splitlines() == [
+        "note: no server",
+        "note: few steps",
+        "PUBLISHED: published adapter 1 (10 steps, 1.0 s)",
+    ]
+
+
 def test_rejected_files_are_named(out):
     err = io.StringIO()
     rejected = [{"path": f"{name}.h5", "reason": why} for name, why in (("a", "broken"), ("b", "other"), ("c", "other"))]

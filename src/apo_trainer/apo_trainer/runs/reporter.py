@@ -29,9 +29,10 @@ class RunReporter:
         self._interval_s, self._due = interval_s, -math.inf
         self._out, self._err = out or sys.stdout, err or sys.stderr
         self._bar: tqdm | None = None
+        self._noted: list[str] = []  # not shown a second time at the end
 
     def __call__(self, message: dict[str, Any]) -> None:
-        """Reports a message with event check (for people only), start, progress or result."""
+        """Reports a message with event check (for people only), start, progress, note or result."""
         if message["event"] == "progress":
             now = time.monotonic()
             if now < self._due and message["step"] < message["steps"]:
@@ -43,7 +44,9 @@ class RunReporter:
             self._advance(message)
         else:
             self._end_bar()
-            print(_text(message), file=self._err, flush=True)
+            print(_text(message, self._noted), file=self._err, flush=True)
+        if message["event"] == "note":
+            self._noted.append(message["text"])
 
     def _print(self, line: str) -> None:
         try:
@@ -73,7 +76,9 @@ def _state(message: dict[str, Any]) -> str:
     return f"loss {message['loss']:.4f}  z0 {message['z0']:.2f}  log-ratio {ratios}"
 
 
-def _text(message: dict[str, Any]) -> str:
+def _text(message: dict[str, Any], noted: Sequence[str]) -> str:
+    if message["event"] == "note":
+        return f"note: {message['text']}"
     if message["event"] == "progress":
         return f"step {message['step']}/{message['steps']}  {_state(message)}  eta {message['eta_s']:.0f} s"
     if message["event"] == "check":
@@ -93,7 +98,7 @@ def _text(message: dict[str, Any]) -> str:
             lines.append(f"note: recorded tokens of {tokens['disagreeing']} policy steps mean another action: not used")
         lines += _rejected(message["rejected_files"]) + [f"note: {note}" for note in message["notes"]]
         return "\n".join(lines)
-    notes = [*message["notes"], *(message["verdict"] or {"notes": ()})["notes"]]
+    notes = [*(note for note in message["notes"] if note not in noted), *(message["verdict"] or {"notes": ()})["notes"]]
     end = f"{message['state']}: {message['message']} ({message['steps']} steps, {message['seconds']:.1f} s)"
     return "\n".join([*(f"note: {note}" for note in notes), end])
 

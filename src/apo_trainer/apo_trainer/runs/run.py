@@ -24,6 +24,7 @@ from apo_trainer.data.samples import TrainingDataError
 from apo_trainer.runs.adapters import read_adapters
 from apo_trainer.runs.files import RunFiles, RunRequest, explain
 from apo_trainer.runs.result import Interrupted, Report, RunResult
+from apo_trainer.runs.tracking.installed import check_trackers
 from apo_trainer.states import RunState
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ def _stages(job: _Job, request: RunRequest | None, result: RunResult) -> Iterato
     config, files = job.config, job.files
     if request is None:
         request = _begin(job, result)
+    check_trackers(config)
     adapters = read_adapters(config, request)
     # read by OpenMP when torch comes in: threads that wait by spinning make steps ten times slower on a busy machine
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -158,9 +160,9 @@ def _stages(job: _Job, request: RunRequest | None, result: RunResult) -> Iterato
     check()
 
     # loss: the optimizer steps
-    began = time.monotonic()
+    began, tracked = time.monotonic(), list[str]()
     if group.is_main:
-        steps = stages.optimise(config, trainer, files, job.report, check)
+        steps = stages.optimise(config, trainer, files, job.report, check, result.run_id, tracked)
     else:
         steps = stages.follow(trainer, check)
     for step in steps:
@@ -170,7 +172,7 @@ def _stages(job: _Job, request: RunRequest | None, result: RunResult) -> Iterato
     result = replace(
         result,
         train_seconds=round(time.monotonic() - began, 3),
-        notes=(*origin, *trainer.notes, *stopped),
+        notes=(*origin, *trainer.notes, *stopped, *tracked),
         metrics=files.last_metrics() if group.is_main else {},
     )
     yield result

@@ -20,7 +20,7 @@ from apo_trainer.optimisation.trainer import Resources, Trainer
 from apo_trainer.runs.adapters import StoredAdapter
 from apo_trainer.runs.files import MetricsFile, RunFiles, RunRequest
 from apo_trainer.runs.result import Interrupted, Report
-from apo_trainer.runs.tensorboard import TensorboardLog
+from apo_trainer.runs.tracking.trackers import open_trackers
 from apo_vla.lora.adapter import check_adapter_config
 from apo_vla.policy import VlaPolicy
 
@@ -95,17 +95,41 @@ def compare_with_serving(trainer: Trainer, serving: StoredAdapter) -> None:
 
 
 def optimise(
-    config: TrainerConfig, trainer: Trainer, files: RunFiles, report: Report, check: Callable[[], None]
+    config: TrainerConfig,
+    trainer: Trainer,
+    files: RunFiles,
+    report: Report,
+    check: Callable[[], None],
+    run_id: str,
+    notes: list[str],
 ) -> Iterator[int]:
     """Trains, writes metrics and what `--resume` needs; yields the number of steps done after each.
+
+    Args:
+        config: of the run.
+        trainer: at its next step.
+        files: of the run.
+        report: receives progress.
+        check: called after every step.
+        run_id: name of the run, for trackers.
+        notes: receives what a tracker failed at.
 
     Raises:
         Interrupted: of `check`, after the progress is saved.
         OSError: a file cannot be written.
         FloatingPointError: a loss or gradient is not finite.
     """
-    began, first, every = time.monotonic(), trainer.step, config.resume_every_steps
-    with MetricsFile(files.metrics, first) as lines, TensorboardLog(files.folder, first) as curves:
+    began, first, every, reported = time.monotonic(), trainer.step, config.resume_every_steps, 0
+
+    def report_notes() -> None:
+        nonlocal reported
+        for reported, text in enumerate(notes[reported:], start=reported + 1):
+            report({"event": "note", "text": text})
+
+    with (
+        MetricsFile(files.metrics, first) as lines,
+        open_trackers(config, run_id, files.folder, first, notes.append) as curves,
+    ):
         for metrics in trainer.steps():
             last = metrics.as_dict()
             lines.write(last)
@@ -116,6 +140,7 @@ def optimise(
             elapsed = time.monotonic() - began
             eta = elapsed / (metrics.step - first) * (trainer.planned_steps - metrics.step)
             report({"event": "progress", "steps": trainer.planned_steps, "eta_s": round(eta, 2), **last})
+            report_notes()
             try:
                 check()
             except Interrupted:
@@ -123,6 +148,7 @@ def optimise(
                     trainer.save(files.progress)
                 raise
         curves.adapter(trainer.step, trainer.adapter())
+    report_notes()
 
 
 def follow(trainer: Trainer, check: Callable[[], None]) -> Iterator[int]:

@@ -6,7 +6,7 @@ Written by tensorboardX without its own thread, which would leave a run waiting 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +14,8 @@ import numpy as np
 from tensorboardX import summary
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.record_writer import RecordWriter
+
+from apo_trainer.runs.tracking.tracker import adapter_parts, scalars
 
 _MAX_VALUES = 200_000  # of a histogram; of more, every n-th is taken
 
@@ -46,16 +48,19 @@ class TensorboardLog:
             samples: {name: a value a row of the batch}.
         """
         step = metrics["step"]
-        values = [summary.scalar(name, value) for name, value in _scalars(metrics)]
+        values = [summary.scalar(name, value) for name, value in scalars(metrics)]
         if self._histogram_steps and (step == 1 or step % self._histogram_steps == 0):
             values += [_histogram(f"samples/{name}", np.asarray(numbers)) for name, numbers in samples.items()]
         self._summaries(step, values)
 
     def adapter(self, step: int, tensors: Mapping[str, np.ndarray]) -> None:
         """Writes how the numbers of the adapter are spread, those of A and of B."""
-        groups = {part: [value for name, value in tensors.items() if f".lora_{part}." in name] for part in ("A", "B")}
-        joined = {part: np.concatenate([v.ravel() for v in values]) for part, values in groups.items() if values}
-        self._summaries(step, [_histogram(f"adapter/lora_{part}", values) for part, values in joined.items()])
+        parts = adapter_parts(tensors).items()
+        self._summaries(step, [_histogram(f"adapter/{part}", values) for part, values in parts])
+
+    def close(self, succeeded: bool = True) -> None:
+        """Closes the file; TensorBoard shows no outcome."""
+        self._writer.close()
 
     def _summaries(self, step: int, values: Iterable[Any]) -> None:
         for value in values:
@@ -70,17 +75,7 @@ class TensorboardLog:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._writer.close()
-
-
-def _scalars(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    for name, value in metrics.items():
-        if name == "step":
-            continue
-        if isinstance(value, Mapping):
-            yield from ((f"{name}/{part}", number) for part, number in value.items() if number is not None)
-        elif value is not None:
-            yield name, value
+        self.close()
 
 
 def _histogram(name: str, values: np.ndarray) -> Any:
