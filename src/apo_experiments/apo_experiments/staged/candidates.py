@@ -85,8 +85,8 @@ def trained_candidates(
     study.demonstrate(config.task, config.demonstrations, config.demonstration_seed, data / "demonstrations", usual)
     seeds = range(config.interaction_seed, config.interaction_seed + config.interactions)
     study.interact(config.task, seeds, data / "episodes", usual, None)
-    for folder in ("demonstrations", "episodes"):
-        shuffle_labels(data / folder, shuffled / folder, config.draw_seed)
+    for part in ("demonstrations", "episodes"):
+        shuffle_labels(data / part, shuffled / part, config.draw_seed)
     plans = {
         f"good ({config.good_method})": (config.good_method, data),
         f"shuffled labels ({config.good_method})": (config.good_method, shuffled),
