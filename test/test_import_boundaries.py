@@ -40,6 +40,7 @@ PARTS = {
     "apo_core": {
         "": {"contract"},
         "adapters": {"", "config", "system"},
+        "remote": {"", "system"},
         "config": {""},
         "contract": {"", "config"},
         "help": {"", "adapters", "contract", "system"},

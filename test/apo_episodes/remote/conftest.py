@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from apo_episodes.remote.patience import Patience
+from apo_core.remote.patience import Patience
 
 TAKEOVERS = Path(__file__).parents[2] / "data" / "takeovers"
 

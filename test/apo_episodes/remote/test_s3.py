@@ -8,11 +8,12 @@ import uuid
 
 import pytest
 
+from apo_core.remote.chunk_store import RemoteError
+from apo_core.remote.patience import Patience
 from apo_episodes.remote import push as pushing
-from apo_episodes.remote.patience import Patience
 from apo_episodes.remote.pull import pull
 from apo_episodes.remote.push import push
-from apo_episodes.remote.store import RemoteError, RemoteStore
+from apo_episodes.remote.store import RemoteStore
 
 for package in ("s3fs", "moto"):
     pytest.importorskip(package, reason=f"{package} is missing: pip install -r requirements/store.in")

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from apo_core.errors import EpisodeToolError
-from apo_episodes.remote.store import Chunk, Record, RemoteError, RemoteStore, check_name, parse_record
+from apo_core.remote.chunk_store import Chunk, RemoteError
+from apo_episodes.remote.store import Record, RemoteStore, parse_record
 
 # sha256 of b"abc"
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -14,24 +14,6 @@ RECORD = Record("arm1", "e1", "e1.h5", 3, ABC, (Chunk(ABC, 3),), "")
 def store(request, tmp_path) -> RemoteStore:
     url = f"file://{tmp_path}/store" if request.param == "file" else f"memory://{tmp_path.name}"
     return RemoteStore(url)
-
-
-def test_a_chunk_is_named_by_its_content(store):
-    chunk = store.put_chunk(b"abc")
-    assert chunk == Chunk(ABC, 3) and store.has_chunk(chunk)
-    assert store.chunk(chunk) == b"abc"
-    store.put_chunk(b"abc")
-    assert not store.has_chunk(Chunk(ABC, 4)) and not store.has_chunk(Chunk("0" * 64, 3))
-
-
-def test_a_damaged_chunk_is_rejected(tmp_path):
-    store = RemoteStore(str(tmp_path))
-    chunk = store.put_chunk(b"abc")
-    (tmp_path / "chunks" / "ba" / ABC).write_bytes(b"abd")
-    with pytest.raises(RemoteError, match=f"chunk {ABC} has 3 bytes of another content"):
-        store.chunk(chunk)
-    with pytest.raises(RemoteError, match="cannot read"):
-        store.chunk(Chunk("0" * 64, 3))
 
 
 def test_records_are_listed_by_robot_and_episode(store):
@@ -57,14 +39,3 @@ def test_a_damaged_record_is_rejected_by_what_is_wrong(change, message):
     data = json.dumps({**json.loads(RECORD.to_json()), **change}).encode()
     with pytest.raises(RemoteError, match=message):
         parse_record(data, "arm1", "e1", "s3://bucket")
-
-
-@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "a b", "x" * 129])
-def test_names_that_are_no_part_of_a_path_are_rejected(name):
-    with pytest.raises(EpisodeToolError, match=r"robot = .* must have 1 to 128 letters"):
-        check_name("robot", name)
-
-
-def test_an_unknown_protocol_is_an_error():
-    with pytest.raises(EpisodeToolError, match="nosuch://a: Protocol not known"):
-        RemoteStore("nosuch://a")

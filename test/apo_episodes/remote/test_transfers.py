@@ -14,15 +14,16 @@ from pathlib import Path
 import pytest
 
 from apo_core.errors import EpisodeToolError
+from apo_core.remote.chunk_store import RemoteError
+from apo_core.remote.patience import Patience
 from apo_episodes.annotation import Annotation, annotate, annotation_path
 from apo_episodes.cli.cli import main
 from apo_episodes.compaction import CompactSettings, compact_episode
 from apo_episodes.reader import read_episode
 from apo_episodes.remote import push as pushing
-from apo_episodes.remote.patience import Patience
 from apo_episodes.remote.pull import pull
 from apo_episodes.remote.push import push
-from apo_episodes.remote.store import RemoteError, RemoteStore
+from apo_episodes.remote.store import RemoteStore
 
 TAKEOVERS = Path(__file__).parents[2] / "data" / "takeovers"
 

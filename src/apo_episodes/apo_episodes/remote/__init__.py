@@ -1,4 +1,4 @@
 """Episodes at a URL of fsspec: pushed in chunks that are named by their content, pulled whole and verified.
 
-Begin with `store`; `push` and `pull` are the two ways.
+Begin with `store`, the records in an `apo_core.remote` store; `push` and `pull` are the two ways.
 """

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from apo_core.errors import EpisodeFormatError, EpisodeToolError
+from apo_core.errors import ApoError, EpisodeFormatError, EpisodeToolError
+from apo_core.remote.chunk_store import DamageError
+from apo_core.remote.content import receive
+from apo_core.remote.patience import Patience
 from apo_core.system.atomic_files import replace_file, replacing
 from apo_episodes.annotation import annotation_path
 from apo_episodes.compaction import lossless_sha256
-from apo_episodes.remote.patience import Patience
-from apo_episodes.remote.store import DamageError, Record, RemoteError, RemoteStore
+from apo_episodes.remote.store import Record, RemoteStore
 
 _PARTIAL = ".partial"  # of names that no reader of episode folders takes for an episode
 
@@ -33,7 +34,7 @@ def pull(
     robots: Collection[str],
     patience: Patience,
     report: Callable[[Pulled], None],
-    rejected: Callable[[str, EpisodeToolError], None],
+    rejected: Callable[[str, ApoError], None],
 ) -> int:
     """Brings the episodes of a store into a folder; returns how many were not there. One that fails stops no other.
 
@@ -70,9 +71,7 @@ def pull(
                     "own (--robot)"
                 )
             done = _pull_one(store, record, folder, patience)
-        except EpisodeToolError as error:
-            if isinstance(error, RemoteError) and not isinstance(error, DamageError):
-                raise
+        except (EpisodeToolError, DamageError) as error:
             rejected(f"{robot}/{episode_id}", error)
             continue
         new += done.is_new
@@ -86,14 +85,8 @@ def _pull_one(store: RemoteStore, record: Record, folder: Path, patience: Patien
     if not is_new and path.stat().st_size != record.size and not _is_made_of(path, record):
         raise EpisodeToolError(f"{path}: has {path.stat().st_size} bytes, {store.url} has {record.size}")
     if is_new:
-        whole = hashlib.sha256()
         with replacing(path, path.with_name(f"{path.name}{_PARTIAL}")) as file:
-            for chunk in record.chunks:
-                data = patience.call(partial(store.chunk, chunk))
-                whole.update(data)
-                file.write(data)
-            if whole.hexdigest() != record.sha256:
-                raise DamageError(f"{store.url}: the chunks of {record.robot}/{record.episode_id} make another file")
+            receive(record.content, store, patience, file, f"{record.robot}/{record.episode_id}")
     beside = annotation_path(path)
     if record.annotation and not beside.exists():
         replace_file(beside, record.annotation)

@@ -12,12 +12,14 @@ from functools import partial
 from pathlib import Path
 
 from apo_core.errors import ApoError, EpisodeToolError
+from apo_core.remote.chunk_store import CHUNK_BYTES, RemoteError, check_name
+from apo_core.remote.content import send
+from apo_core.remote.patience import Patience
 from apo_core.system.atomic_files import sync
 from apo_episodes.annotation import annotation_path
 from apo_episodes.compaction import lossless_sha256
 from apo_episodes.reader import read_episode
-from apo_episodes.remote.patience import Patience
-from apo_episodes.remote.store import CHUNK_BYTES, Chunk, Record, RemoteError, RemoteStore, check_name
+from apo_episodes.remote.store import Record, RemoteStore
 
 _JOURNALS = ".upload"  # in the folder of the episodes
 
@@ -90,7 +92,7 @@ def push(
 
     Raises:
         RemoteError: the store fails for longer than the patience.
-        EpisodeToolError: `robot` is no name.
+        StoreError: `robot` is no name.
     """
     check_name("robot", robot)
     journals: dict[Path, Journal] = {}
@@ -124,24 +126,17 @@ def _push_one(path: Path, store: RemoteStore, robot: str, patience: Patience) ->
         if annotated != known:
             patience.call(partial(store.put_record, annotated))
         return Pushed(path, False, 0, size)
-    whole, chunks, sent = hashlib.sha256(), list[Chunk](), 0
     with open(path, "rb") as file:
-        while data := file.read(CHUNK_BYTES):
-            whole.update(data)
-            chunk = Chunk(hashlib.sha256(data).hexdigest(), len(data))
-            if not patience.call(partial(store.has_chunk, chunk)):
-                patience.call(partial(store.put_chunk, data))
-                sent += len(data)
-            chunks.append(chunk)
+        content, sent = send(file, store, patience, CHUNK_BYTES)
     if _state(path) != before:
         raise EpisodeToolError(f"{path}: changed while it was read")
-    size = sum(chunk.size for chunk in chunks)
-    if known is not None and known.sha256 != whole.hexdigest():
+    if known is not None and known.sha256 != content.sha256:
         raise EpisodeToolError(
             f"{path}: {store.url} has another file as episode {episode_id} of robot {robot}; give this robot a name of "
             "its own (--robot)"
         )
-    record = Record(robot, episode_id, path.name, size, whole.hexdigest(), tuple(chunks), _annotation(path))
+    size, annotation = content.size, _annotation(path)
+    record = Record(robot, episode_id, path.name, size, content.sha256, content.chunks, annotation)
     if record != known:
         patience.call(partial(store.put_record, record))
     return Pushed(path, known is None, sent, size - sent)

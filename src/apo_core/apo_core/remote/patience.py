@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from apo_episodes.remote.store import DamageError, RemoteError
+from apo_core.remote.chunk_store import DamageError, RemoteError
 
 T = TypeVar("T")
 _FIRST_S, _LONGEST_S = 0.5, 60.0  # between two attempts; each wait is twice the one before

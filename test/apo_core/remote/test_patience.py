@@ -1,7 +1,7 @@
 import pytest
 
-from apo_episodes.remote.patience import Patience
-from apo_episodes.remote.store import RemoteError
+from apo_core.remote.chunk_store import RemoteError
+from apo_core.remote.patience import Patience
 
 
 class Time:
