@@ -39,7 +39,7 @@ NODE_PACKAGES = {"apo_console", "apo_teleop", "apo_policy_node", "apo_recorder",
 PARTS = {
     "apo_core": {
         "": {"contract"},
-        "adapters": {"", "config", "system"},
+        "adapters": {"", "config", "remote", "system"},
         "remote": {"", "system"},
         "config": {""},
         "contract": {"", "config"},

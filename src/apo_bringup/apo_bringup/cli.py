@@ -247,7 +247,8 @@ COMMANDS = {
         "list, check, select, cut, show, measure, export and import episode files", "apo_episodes.cli.cli"
     ),
     "adapters": Command(
-        "list, check, promote, roll back, sign, remove and export adapters", "apo_core.adapters.cli.cli"
+        "list, check, promote, roll back, sign, remove, export, push and pull adapters",
+        "apo_core.adapters.cli.cli",
     ),
     "help": Command("learn from episodes when a policy should ask for help", "apo_trainer.help.cli"),
 }

@@ -97,17 +97,28 @@ def take_number(store: Path) -> int:
         AdapterError: the counter is damaged or at its end.
         OSError: it cannot be written.
     """
-    counter, last = store / _LAST_NUMBER, 0
-    if counter.exists():
-        text = counter.read_text()[:32].strip()
-        if not text.isascii() or not text.isdigit():
-            raise AdapterError(f"{counter} holds {text!r}, not a number: write the highest version ever used into it")
-        last = int(text)
-    number = max([last, *(int(name) for name in os.listdir(store) if FOLDER.fullmatch(name))]) + 1
+    number = max([_last_number(store), *(int(name) for name in os.listdir(store) if FOLDER.fullmatch(name))]) + 1
     if number > MAX_NUMBER:
         raise AdapterError(f"adapter number {number} is above {MAX_NUMBER}: start a new store beside {store}")
-    replace_file(counter, f"{number}\n")
+    replace_file(store / _LAST_NUMBER, f"{number}\n")
     return number
+
+
+def take_folder(store: Path, number: int, folder: Path) -> None:
+    """Renames a folder into place that holds an adapter from another store; its number is never given again.
+
+    The caller holds the store's lock and has checked the folder.
+
+    Raises:
+        AdapterError: the number is in use, or the counter is damaged.
+        OSError: the store cannot be written.
+    """
+    place = store / folder_name(number)
+    if os.path.lexists(place):
+        raise AdapterError(f"{place} is there already")
+    if number > _last_number(store):
+        replace_file(store / _LAST_NUMBER, f"{number}\n")
+    move(folder, place)
 
 
 def write_folder(
@@ -151,3 +162,13 @@ def write_folder(
 
 def _read(folder: int, name: str) -> bytes:
     return read_plain_file(folder, name, MAX_BYTES[name])
+
+
+def _last_number(store: Path) -> int:
+    counter = store / _LAST_NUMBER
+    if not counter.exists():
+        return 0
+    text = counter.read_text()[:32].strip()
+    if not text.isascii() or not text.isdigit():
+        raise AdapterError(f"{counter} holds {text!r}, not a number: write the highest version ever used into it")
+    return int(text)

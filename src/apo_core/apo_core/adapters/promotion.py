@@ -10,7 +10,7 @@ from typing import Any
 
 from apo_core.adapters.files import parse_json, read_plain_file, to_json
 from apo_core.adapters.folder import TEMPORARY
-from apo_core.adapters.manifest import MAX_NUMBER
+from apo_core.adapters.manifest import MAX_NUMBER, policy_name
 from apo_core.adapters.signature import SigningKey, TrustedKeys, unsigned
 from apo_core.errors import AdapterError
 from apo_core.system.atomic_files import replace_file
@@ -52,6 +52,20 @@ class Promotion:
             if number == 0 or number in usable:
                 return Promotion(number, self.sequence + 1, tuple(left), changed_utc, reason)
         return Promotion(0, self.sequence + 1, (), changed_utc, reason)
+
+    def replaces(self, other: Promotion) -> bool:
+        """Whether this is a later change than `other`, which was made from the same ones before.
+
+        Raises:
+            AdapterError: both are the change of one number, and differ.
+        """
+        if self.sequence == other.sequence and self != other:
+            raise AdapterError(
+                f"change {self.sequence} to {policy_name(self.number)} ({self.changed_utc}) is not change "
+                f"{other.sequence} to {policy_name(other.number)} ({other.changed_utc}), which stays; promote once "
+                "more what all shall serve"
+            )
+        return self.sequence > other.sequence
 
     def as_document(self) -> dict[str, Any]:
         """Content of the pointer's file."""
@@ -96,6 +110,40 @@ def from_document(document: Mapping[str, Any]) -> Promotion:
     return replace(Promotion(**fields), history=tuple(history))
 
 
+def parse_promotion(content: bytes, trusted: TrustedKeys | None = None) -> Promotion:
+    """The promotion that the content of a pointer's file describes.
+
+    Args:
+        content: of the file.
+        trusted: must have signed it; None asks for no signature.
+
+    Raises:
+        AdapterError: everything wrong with it, or it is not signed.
+    """
+    if len(content) > _MAX_BYTES:
+        raise AdapterError(f"{CURRENT_FILE} has {len(content)} bytes, at most {_MAX_BYTES} are allowed")
+    document = parse_json(content, CURRENT_FILE)
+    if trusted is not None:
+        trusted.check_document(document)
+    return from_document(unsigned(document))
+
+
+def read_pointer(store: Path) -> bytes | None:
+    """The content of the pointer's file of a store, unchecked; None before the first promotion. Raises AdapterError."""
+    try:
+        folder = os.open(store, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise AdapterError(f"adapter store {store} cannot be read: {error}") from None
+    try:
+        return read_plain_file(folder, CURRENT_FILE, _MAX_BYTES) if CURRENT_FILE in os.listdir(folder) else None
+    except (AdapterError, OSError) as error:
+        raise _rejection(store, error) from None
+    finally:
+        os.close(folder)
+
+
 def read_promotion(store: Path, trusted: TrustedKeys | None = None) -> Promotion:
     """The promotion in force; the base policy before the first promotion.
 
@@ -106,33 +154,29 @@ def read_promotion(store: Path, trusted: TrustedKeys | None = None) -> Promotion
     Raises:
         AdapterError: the file cannot be read, is damaged, or not signed.
     """
+    content = read_pointer(store)
     try:
-        folder = os.open(store, os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:
-        return Promotion()
-    except OSError as error:
-        raise AdapterError(f"adapter store {store} cannot be read: {error}") from None
-    try:
-        if CURRENT_FILE not in os.listdir(folder):
-            return Promotion()
-        document = parse_json(read_plain_file(folder, CURRENT_FILE, _MAX_BYTES), CURRENT_FILE)
-        if trusted is not None:
-            trusted.check_document(document)
-        return from_document(unsigned(document))
-    except (AdapterError, OSError, RecursionError) as error:
-        raise AdapterError(
-            f"{store / CURRENT_FILE} is rejected: {error}; delete it and promote a version (apo adapters promote, with "
-            "--key where robots ask for signatures)"
-        ) from None
-    finally:
-        os.close(folder)
+        return Promotion() if content is None else parse_promotion(content, trusted)
+    except (AdapterError, RecursionError) as error:
+        raise _rejection(store, error) from None
 
 
 def write_promotion(store: Path, promotion: Promotion, key: SigningKey | None = None) -> None:
     """Replaces the promotion, signed by `key`; the caller holds the store's lock. Raises OSError."""
     document = promotion.as_document()
-    content = to_json(document if key is None else key.signed(document))
+    write_pointer(store, to_json(document if key is None else key.signed(document)))
+
+
+def write_pointer(store: Path, content: bytes) -> None:
+    """Replaces the content of the pointer's file; the caller holds the store's lock. Raises OSError."""
     replace_file(store / CURRENT_FILE, content, store / f"{TEMPORARY}current")
+
+
+def _rejection(store: Path, error: Exception) -> AdapterError:
+    return AdapterError(
+        f"{store / CURRENT_FILE} is rejected: {error}; delete it and promote a version (apo adapters promote, with "
+        "--key where robots ask for signatures)"
+    )
 
 
 def _is_count(value: Any, highest: int) -> bool:

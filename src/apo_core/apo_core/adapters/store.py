@@ -36,8 +36,15 @@ from apo_core.adapters.manifest import (
     folder_name,
     manifest_faults,
 )
-from apo_core.adapters.promotion import CURRENT_FILE, Promotion, read_promotion, write_promotion
-from apo_core.adapters.signature import SigningKey, TrustedKeys
+from apo_core.adapters.promotion import (
+    CURRENT_FILE,
+    Promotion,
+    parse_promotion,
+    read_promotion,
+    write_pointer,
+    write_promotion,
+)
+from apo_core.adapters.signature import SigningKey, TrustedKeys, signer_of
 from apo_core.adapters.trial import Trial
 from apo_core.adapters.trial_file import read_trial, write_trial
 from apo_core.errors import AdapterError
@@ -162,6 +169,65 @@ class AdapterStore:
         except OSError as error:
             raise AdapterError(f"adapter {version} in {self.path} cannot be signed: {error}") from None
 
+    def take_in(self, version: int, folder: Path) -> None:
+        """Makes a folder with an adapter of another store the adapter of its number, after checks as in `read`.
+
+        Args:
+            version: its number there and here.
+            folder: on the disk, in the file system of this store; renamed.
+
+        Raises:
+            AdapterError: it is rejected, the number is in use here, or the store cannot be written.
+        """
+        self._in_folder(version, lambda opened: adapter_folder.read(opened, version, self._trusted), folder)
+        try:
+            with self._locked():
+                adapter_folder.take_folder(self.path, version, folder)
+        except OSError as error:
+            raise AdapterError(f"adapter {version} cannot be taken into {self.path}: {error}") from None
+
+    def take_signature(self, version: int, signature: bytes) -> None:
+        """Replaces the signature of an adapter by one that was made in another store.
+
+        Raises:
+            AdapterError: the adapter is missing, no trusted key made the signature, or the store cannot be written.
+        """
+        path = self.path / folder_name(version)
+        try:
+            signer_of(signature)
+            if self._trusted is not None:
+                self._trusted.check((path / MANIFEST_FILE).read_bytes(), signature)
+            with self._locked():
+                replace_file(path / SIGNATURE_FILE, signature, self.path / f"{TEMPORARY}signature")
+        except (OSError, AdapterError) as error:
+            raise AdapterError(f"the signature of adapter {version} in {self.path} is not replaced: {error}") from None
+
+    def follow(self, pointer: bytes) -> bool:
+        """Takes over the promotion of another store if it is newer than the one here, with its signature.
+
+        Args:
+            pointer: content of the other store's `current.json`.
+
+        Returns:
+            Whether it is newer: a change with a higher `sequence`, also one that goes back to an older adapter.
+
+        Raises:
+            AdapterError: it is damaged, not signed by a trusted key, names an adapter that is not here and sound, or
+                both stores have made a change of that number; this one's stays.
+        """
+        promotion = parse_promotion(pointer, self._trusted)
+        if not promotion.replaces(self.promotion()):
+            return False
+        if promotion.number != 0:
+            self.read(promotion.number)
+        try:
+            with self._locked():
+                if is_newer := promotion.replaces(self.promotion()):
+                    write_pointer(self.path, pointer)
+        except OSError as error:
+            raise AdapterError(f"{self.path / CURRENT_FILE} cannot be written: {error}") from None
+        return is_newer
+
     def trial(self, candidate: int) -> Trial | None:
         """The trial of a candidate; None where it has none. Raises AdapterError where its file is damaged."""
         return read_trial(self.path, candidate, self._trusted)
@@ -219,14 +285,14 @@ class AdapterStore:
         """Fingerprint of the key that an adapter's signature names, empty without one; nothing is proved by it."""
         return self._in_folder(version, adapter_folder.signer)
 
-    def _in_folder(self, version: int, work: Callable[[int], T]) -> T:
+    def _in_folder(self, version: int, work: Callable[[int], T], path: Path | None = None) -> T:
         if not isinstance(version, int) or isinstance(version, bool) or not 1 <= version <= MAX_NUMBER:
             raise AdapterError(
                 f"adapter version {version!r} must be 1..{MAX_NUMBER}; 0 is the base policy and is not in the store"
             )
         where = f"adapter {version} in {self.path}"
         try:
-            folder = os.open(self.path / folder_name(version), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            folder = os.open(path or self.path / folder_name(version), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except FileNotFoundError:
             raise AdapterError(f"{where} does not exist; versions there: {self.versions() or 'none'}") from None
         except OSError as error:

@@ -13,7 +13,20 @@ from apo_core.adapters.signature import read_trusted_keys
 from apo_core.adapters.store import AdapterStore
 from apo_core.adapters.trial import ShadowCounts, Stage, Trial, TrialLimits, TrialOutcome
 
-TOOLS = ["ls", "show", "verify", "promote", "rollback", "prune", "export-peft", "keygen", "sign"]
+TOOLS = [
+    "ls",
+    "show",
+    "verify",
+    "promote",
+    "rollback",
+    "prune",
+    "export-peft",
+    "keygen",
+    "sign",
+    "push",
+    "pull",
+    "release",
+]
 TENSORS = {"base_model.model.q_proj.lora_A.weight": np.ones((2, 3), np.float32)}
 
 

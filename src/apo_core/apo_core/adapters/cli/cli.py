@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from apo_core.adapters.cli import commands
+from apo_core.adapters.cli.transfers import add_transfers
 from apo_core.system.command_line import ToolParser, json_option, run_tool
 
 DEFAULT_STORE = "runs/adapters"
@@ -108,6 +109,8 @@ def parser() -> argparse.ArgumentParser:
     )
     sign.add_argument("versions", nargs="+", type=int, metavar="VERSION")
     sign.add_argument("--key", required=True, metavar="FILE", help="private key (PEM)")
+
+    add_transfers(tools, _public_key)
     return tools.root
 
 

@@ -1,0 +1,176 @@
+"""A store at a URL -> a local adapter store: each version whole and verified, and the promotion after its version."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from apo_core.adapters.files import remove
+from apo_core.adapters.manifest import MANIFEST_FILE, SIGNATURE_FILE, folder_name, policy_name
+from apo_core.adapters.promotion import parse_promotion
+from apo_core.adapters.remote.store import AdapterRecord, RemoteAdapters
+from apo_core.adapters.signature import TrustedKeys
+from apo_core.adapters.store import AdapterStore
+from apo_core.errors import AdapterError
+from apo_core.remote.chunk_store import DamageError
+from apo_core.remote.content import receive
+from apo_core.remote.patience import Patience
+from apo_core.system.atomic_files import replacing, sync
+
+_TEMPORARY = ".pulling-"  # prefix of names that readers ignore
+_LOCK = ".pull.lock"
+_LONGEST_REST = 64  # looks
+
+Report = Callable[[str, int], None]  # takes what is new in words, and its bytes
+Rejected = Callable[[str, Exception], None]  # takes what is left out, and why
+
+
+class Pull:
+    """Brings what a store has to a folder, look by look.
+
+    Args:
+        store: where from.
+        folder: the local adapter store; made when missing.
+        ring: whose promotion it follows.
+        newest: so many versions come beside the promoted one and the one before; None: all.
+        patience: how long an access to the store is tried again.
+        trusted: must have signed what comes; None asks for no signatures.
+    """
+
+    def __init__(
+        self,
+        store: RemoteAdapters,
+        folder: Path,
+        ring: str,
+        newest: int | None,
+        patience: Patience,
+        trusted: TrustedKeys | None = None,
+    ):
+        self._store, self._ring, self._newest, self._patience = store, ring, newest, patience
+        self._trusted, self._local = trusted, AdapterStore(folder, trusted)
+        self._here: set[int] = set()  # versions that are as in the store
+        self._pointer: bytes | None = None  # of the last look
+        self._looks = 0
+        self._rests: dict[int, tuple[int, int]] = {}  # of rejected versions: look of the next attempt, looks between
+
+    def look(self, report: Report, rejected: Rejected) -> None:
+        """Brings the promoted version, the promotion, and then the others. What is rejected stops no other.
+
+        A version that was rejected is brought again when the ring's promotion changes, else after 1, 2, 4 and at last
+        64 looks without it.
+
+        Args:
+            report: takes each version, and the promotion where it changed.
+            rejected: takes what is left out: damaged content, no trusted signature, another adapter of its number in
+                the folder, a promotion whose version did not come.
+
+        Raises:
+            AdapterError: the folder is no adapter store, or another pull works on it.
+            RemoteError: the store fails for longer than the patience.
+            OSError: the folder cannot be made.
+        """
+        self._local.path.mkdir(parents=True, exist_ok=True)
+        self._looks += 1
+        with self._alone():
+            wanted = self._follow(report, rejected)
+            if self._newest != 0:
+                versions = self._patience.call(self._store.versions)
+                wanted = [*wanted, *reversed(versions[-(self._newest or len(versions)) :])]
+            for version in dict.fromkeys(wanted):
+                self._bring(version, report, rejected)
+
+    def _follow(self, report: Report, rejected: Rejected) -> list[int]:
+        """Brings the promoted version and the promotion; returns the version that a rollback would bring back."""
+        pointer = self._patience.call(partial(self._store.ring, self._ring))
+        if pointer is None:
+            return []
+        if pointer != self._pointer:
+            self._pointer = pointer
+            self._rests.clear()
+        try:
+            promotion = parse_promotion(pointer, self._trusted)
+            if promotion.number != 0:
+                self._bring(promotion.number, report, rejected)
+            if self._local.follow(pointer):
+                now = f"{policy_name(promotion.number)} is promoted (change {promotion.sequence})"
+                report(f"ring {self._ring}: {now}", len(pointer))
+        except (AdapterError, RecursionError) as error:
+            rejected(f"the promotion of ring {self._ring}", error)
+            return []
+        return [version for version in promotion.history[-1:] if version != 0]
+
+    def _bring(self, version: int, report: Report, rejected: Rejected) -> None:
+        path = self._local.path / folder_name(version)
+        until, length = self._rests.get(version, (0, 1))
+        if self._looks < until or (version in self._here and path.exists()):
+            return
+        try:
+            record = self._patience.call(partial(self._store.record, version))
+            if record is None:
+                return
+            if path.exists():
+                self._compare(record, report)
+            else:
+                self._fetch(record, report)
+        except (AdapterError, DamageError, OSError) as error:
+            self._rests[version] = (self._looks + 1 + length, min(2 * length, _LONGEST_REST))
+            rejected(f"adapter {version}", error)
+        else:
+            self._here.add(version)
+            self._rests.pop(version, None)
+
+    def _fetch(self, record: AdapterRecord, report: Report) -> None:
+        temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=self._local.path))
+        try:
+            for name in record.files:
+                self._receive(record, name, temporary / name)
+            temporary.chmod(0o755)
+            sync(temporary)
+            self._local.take_in(record.number, temporary)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        report(policy_name(record.number), sum(content.size for content in record.files.values()))
+
+    def _compare(self, record: AdapterRecord, report: Report) -> None:
+        folder = self._local.path / folder_name(record.number)
+        if _sha256(folder / MANIFEST_FILE) != record.files[MANIFEST_FILE].sha256:
+            raise AdapterError(f"{folder} is another adapter than that of {self._store.url}")
+        if record.signature_sha256 not in ("", _sha256(folder / SIGNATURE_FILE)):
+            temporary = self._local.path / f"{_TEMPORARY}signature"
+            self._receive(record, SIGNATURE_FILE, temporary)
+            try:
+                self._local.take_signature(record.number, temporary.read_bytes())
+            finally:
+                temporary.unlink()
+            report(f"signature of {policy_name(record.number)}", record.files[SIGNATURE_FILE].size)
+
+    def _receive(self, record: AdapterRecord, name: str, path: Path) -> None:
+        with replacing(path) as file:
+            receive(record.files[name], self._store, self._patience, file, f"adapter {record.number}, {name}")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keeps another pull off the folder, and removes what a killed one has left."""
+        descriptor = os.open(self._local.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise AdapterError(f"{self._local.path}: another apo adapters pull works on it") from None
+            for entry in self._local.path.glob(f"{_TEMPORARY}*"):
+                remove(entry)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _sha256(path: Path) -> str:
+    """Of a file; empty where there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""

@@ -1,0 +1,116 @@
+"""A local adapter store -> a store at a URL; kill it at any time, it goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from apo_core.adapters.manifest import MANIFEST_FILE, SIGNATURE_FILE, folder_name, policy_name
+from apo_core.adapters.promotion import CURRENT_FILE, parse_promotion, read_pointer
+from apo_core.adapters.remote.rings import move_ring
+from apo_core.adapters.remote.store import RINGS, AdapterRecord, RemoteAdapters
+from apo_core.adapters.store import AdapterStore
+from apo_core.errors import AdapterError
+from apo_core.remote.chunk_store import CHUNK_BYTES, DamageError
+from apo_core.remote.content import Content, send
+from apo_core.remote.patience import Patience
+
+Report = Callable[[str, int], None]  # takes what is new in words, and the bytes that were sent for it
+Rejected = Callable[[str, Exception], None]  # takes what is left out, and why
+
+
+class Push:
+    """Brings what a local store has to a URL, look by look; what it has brought it does not look up again.
+
+    Args:
+        local: where from.
+        store: where to.
+        ring: the last that gets the promotion: `canary` gets it alone, `fleet` after the canary.
+        patience: how long an access to the store is tried again.
+    """
+
+    def __init__(self, local: AdapterStore, store: RemoteAdapters, ring: str, patience: Patience):
+        self._local, self._store, self._patience = local, store, patience
+        self._rings = RINGS[: RINGS.index(ring) + 1]
+        self._there: dict[int, tuple[str, str]] = {}  # version -> hashes of manifest and signature
+        self._pointer = b""
+
+    def look(self, report: Report, rejected: Rejected) -> None:
+        """Brings the versions that are new, then the promotion. What fails stops no other version.
+
+        Args:
+            report: takes each version and each ring that changed.
+            rejected: takes what is left out: a damaged version, one whose number is another adapter in the store, a
+                promotion that is older than the ring's or whose adapter the store lacks.
+
+        Raises:
+            AdapterError: the local store cannot be listed.
+            RemoteError: the store fails for longer than the patience.
+        """
+        known: set[int] | None = None
+        for version in self._local.versions():
+            try:
+                state = self._state(version)
+                if self._there.get(version) == state:
+                    continue
+                if known is None:
+                    known = set(self._patience.call(self._store.versions))
+                self._bring(version, state, version in known, report)
+            except (AdapterError, DamageError, OSError) as error:
+                rejected(f"adapter {version}", error)
+        try:
+            self._bring_pointer(report)
+        except (AdapterError, DamageError) as error:
+            rejected("the promotion", error)
+
+    def _state(self, version: int) -> tuple[str, str]:
+        folder = self._local.path / folder_name(version)
+        signature = folder / SIGNATURE_FILE
+        return _sha256(folder / MANIFEST_FILE), _sha256(signature) if signature.exists() else ""
+
+    def _bring(self, version: int, state: tuple[str, str], is_known: bool, report: Report) -> None:
+        record = self._patience.call(partial(self._store.record, version)) if is_known else None
+        if record is not None and record.files[MANIFEST_FILE].sha256 != state[0]:
+            raise AdapterError(f"{self._store.url}: has another adapter {version} than {self._local.path}")
+        if record is None:
+            manifest = self._local.read(version)[0]
+            names = [*sorted(self._local.manifest(version)["files"]), MANIFEST_FILE]
+            files, sent = self._send(version, [*names, SIGNATURE_FILE] if state[1] else names)
+            self._patience.call(partial(self._store.put_record, AdapterRecord(manifest.number, files)))
+            report(policy_name(version), sent)
+        elif state[1] not in ("", record.signature_sha256):
+            files, sent = self._send(version, [SIGNATURE_FILE])
+            signed = replace(record, files={**record.files, **files})
+            self._patience.call(partial(self._store.put_record, signed))
+            report(f"signature of {policy_name(version)}", sent)
+        self._there[version] = state
+
+    def _send(self, version: int, names: list[str]) -> tuple[dict[str, Content], int]:
+        files, total = {}, 0
+        for name in names:
+            with open(self._local.path / folder_name(version) / name, "rb") as file:
+                files[name], sent = send(file, self._store, self._patience, CHUNK_BYTES)
+            total += sent
+        return files, total
+
+    def _bring_pointer(self, report: Report) -> None:
+        pointer = read_pointer(self._local.path)
+        if pointer is None or pointer == self._pointer:
+            return
+        promotion = parse_promotion(pointer)
+        if promotion.number not in (0, *self._there):
+            raise AdapterError(
+                f"{self._local.path / CURRENT_FILE} names {policy_name(promotion.number)}, which has not come to "
+                f"{self._store.url}"
+            )
+        for ring in self._rings:
+            if move_ring(self._store, ring, pointer, self._patience):
+                report(f"ring {ring}: {policy_name(promotion.number)} (change {promotion.sequence})", len(pointer))
+        self._pointer = pointer
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
