@@ -1,8 +1,6 @@
 """Push and pull: nothing lost, nothing twice, whatever fails in between."""
 
 import json
-import os
-import random
 import shutil
 import signal
 import subprocess
@@ -226,36 +224,6 @@ def test_a_watch_goes_on_past_a_damaged_file_and_ends_at_an_interrupt(folder, tm
     finally:
         process.kill()
     assert process.returncode == 130
-
-
-def test_killed_at_any_moment_nothing_is_lost_or_doubled(folder, tmp_path, impatient):
-    store = tmp_path / "store"
-    code = (
-        "import sys; from apo_episodes.remote import push as p; p.CHUNK_BYTES = 2000\n"
-        "from apo_episodes.cli.cli import main; sys.exit(main(sys.argv[1:]))"
-    )
-    command = [sys.executable, "-c", code, "push", str(folder), "--to", str(store), "--robot", "arm1"]
-    rng, kills = random.Random(0), 0
-    while kills < 10:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        before, wanted = len(chunks(store)), rng.randint(1, 12)
-        # killed in the middle of its work, not before it has begun
-        while process.poll() is None and len(chunks(store)) < before + wanted:
-            time.sleep(0.001)
-        if process.poll() is not None:
-            break
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        kills += 1
-    assert kills > 2
-    assert subprocess.run(command, check=True, capture_output=True).returncode == 0
-    remote = RemoteStore(str(store))
-    assert [robot for robot, _ in remote.episodes()] == ["arm1", "arm1"]
-    pull(remote, tmp_path / "copy", (), impatient, ignore, fail)
-    for name in names(folder):
-        assert (tmp_path / "copy" / name).read_bytes() == (folder / name).read_bytes()
-    listed = {chunk.sha256 for _, name in remote.episodes() for chunk in remote.record("arm1", name).chunks}
-    assert {path.name for path in chunks(store) if not path.name.endswith(".new")} == listed
 
 
 def test_the_journal_names_a_file_only_once_its_record_is_there(folder, tmp_path, impatient):
