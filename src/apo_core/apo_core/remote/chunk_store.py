@@ -53,6 +53,13 @@ def check_name(what: str, name: str) -> str:
     return name
 
 
+def _state(entry: Mapping[str, Any]) -> str:
+    """What an entry of a listing states of the content: its size, and a hash or time by the name of the file system."""
+    names = ("ETag", "etag", "generation", "mtime", "LastModified", "updated", "created")
+    known = next((str(entry[name]) for name in names if entry.get(name)), "")
+    return f"{entry.get('size')} {known}" if known else ""
+
+
 class ChunkStore:
     """A folder at a URL.
 
@@ -116,13 +123,21 @@ class ChunkStore:
 
     def documents(self, folder: str) -> list[str]:
         """Paths of everything below a folder of the store, within that folder, sorted. Raises RemoteError."""
+        return list(self.listing(folder))
+
+    def listing(self, folder: str) -> dict[str, str]:
+        """The same paths, each with a text that changes when its content does; empty where the store has none.
+
+        Raises:
+            RemoteError: the store cannot be listed.
+        """
         with self._access("list", folder):
             base = str(self._fs._strip_protocol(f"{self._root}/{folder}"))
             try:
-                found = self._fs.find(base)
+                found = self._fs.find(base, detail=True)
             except FileNotFoundError:
-                found = []
-        return sorted(path[len(base) :].lstrip("/") for path in found)
+                found = {}
+        return {path[len(base) :].lstrip("/"): _state(found[path]) for path in sorted(found)}
 
     def _chunk_path(self, sha256: str) -> str:
         return f"{self._root}/chunks/{sha256[:2]}/{sha256}"

@@ -87,11 +87,9 @@ def _pull(arguments: argparse.Namespace) -> int:
             found[0] += 1
             found[1] += done.is_new
             if done.is_new:
-                print(
-                    f"{folder / done.record.file}: {done.record.size / 1e6:.1f} MB of {done.record.robot}", flush=True
-                )
+                print(f"{done.path}: {done.path.stat().st_size / 1e6:.1f} MB of {done.robot}", flush=True)
             if done.has_other_annotation:
-                print(f"{folder / done.record.file}: keeps its own annotation", file=sys.stderr)
+                print(f"{done.path}: keeps its own annotation", file=sys.stderr)
 
         pull(store, folder, arguments.robot, patience_of(arguments, _PROG), report, rejections.add)
         if found[1] or not arguments.watch:

@@ -7,7 +7,7 @@ annotation.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 
 from apo_core.remote.chunk_store import NAME, Chunk, ChunkStore, DamageError
@@ -52,12 +52,26 @@ class RemoteStore(ChunkStore):
         data = self.document(_record_path(robot, episode_id))
         return None if data is None else parse_record(data, robot, episode_id, self.url)
 
-    def episodes(self) -> Iterator[tuple[str, str]]:
-        """(robot, episode id) of every record, sorted. Raises RemoteError."""
-        for path in self.documents(_EPISODES):
-            robot, _, name = path.rpartition("/")
-            if name.endswith(".json"):
-                yield robot, name.removesuffix(".json")
+    def episodes(self, robots: Collection[str] = ()) -> Iterator[tuple[str, str]]:
+        """(robot, episode id) of every record, sorted; `robots` as of `states`. Raises RemoteError."""
+        yield from self.states(robots)
+
+    def states(self, robots: Collection[str] = ()) -> dict[tuple[str, str], str]:
+        """(robot, episode id) of every record, sorted, with a text that changes with the record, empty if unknown.
+
+        Args:
+            robots: whose records; empty: of all, in one listing.
+
+        Raises:
+            RemoteError: the store cannot be listed.
+        """
+        found = {}
+        for folder in [f"{_EPISODES}/{robot}" for robot in sorted(robots)] or [_EPISODES]:
+            for path, state in self.listing(folder).items():
+                robot, _, name = f"{folder}/{path}".removeprefix(f"{_EPISODES}/").rpartition("/")
+                if name.endswith(".json"):
+                    found[robot, name.removesuffix(".json")] = state
+        return found
 
 
 def _record_path(robot: str, episode_id: str) -> str:
