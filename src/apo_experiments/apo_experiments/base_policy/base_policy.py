@@ -105,7 +105,7 @@ class BasePolicyConfig:
         high=100_000,
     )
     vision_from: str = parameter(
-        "", "checkpoint of the same task and image shape whose image encoders are taken; empty: they are trained"
+        "", "checkpoint with the same cameras and image shape whose image encoders are taken; empty: they are trained"
     )
     vision_seed: int = parameter(600_000, "seed of the first of these scenes", low=0, high=2**31)
     vision_steps: int = parameter(1500, "optimizer steps of vision", low=1, high=1_000_000)
