@@ -21,7 +21,8 @@ OUTAGE_EVERY = 5  # pushes
 CHUNK_BYTES = 2000
 LONGEST_DELAY_S = 0.005
 # For each line "<access> <seconds>" on its input it forks an `apo episodes`, of which kill -9 comes so many seconds
-# after the access of that number, at its end at the latest, and never with 0; then it prints the exit status.
+# after the access of that number, at its end at the latest, and never with 0; then it prints the exit status, on a line
+# of its own: a killed process leaves the beginning of one now and then.
 PUSHES = f"""
 import os, signal, sys, threading
 from apo_core.remote.chunk_store import ChunkStore
@@ -54,7 +55,7 @@ for line in sys.stdin:
         if last:
             os.kill(os.getpid(), signal.SIGKILL)
         os._exit(status)
-    print("status", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    print("\\nstatus", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
