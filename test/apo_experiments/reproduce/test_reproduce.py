@@ -106,10 +106,16 @@ def options(checkpoint, tmp_path, monkeypatch):
 GREY = '{"background": "grey"}'
 
 
-def references(row: str) -> list[str]:
+def references(folder: str) -> list[str]:
     """Those of the updates, as their adapters have recorded them."""
-    store = AdapterStore(Path("out/lifelong/lift") / row / "adapters")
+    store = AdapterStore(Path("out/lifelong/lift") / folder / "adapters")
     return [store.read(number)[0].config["reference"] for number in store.versions()]
+
+
+def lifelong_rows(report: str) -> list[str]:
+    """First column of the lifelong table."""
+    lines = report.partition("## Lifelong, Lift")[2].splitlines()[4:10]
+    return [line.split(" |")[0].strip("| ") for line in lines]
 
 
 def test_everything_is_collected_trained_measured_and_reported(options, simulation, capsys):
@@ -140,8 +146,7 @@ def test_everything_is_collected_trained_measured_and_reported(options, simulati
         "## Lifelong, Lift: the operator's time",
     ]
     assert "| apo    | 100% (51% .. 100%) | 4 | 100%          | +2 / -0, p 0.5 |" in report
-    lifelong = [line.split(" |")[0] for line in report.partition("## Lifelong, Lift")[2].splitlines()[4:10]]
-    assert [line.strip("| ") for line in lifelong] == ["no update"] * 2 + ["apo"] * 2 + ["apo, reference base"] * 2
+    assert lifelong_rows(report) == ["no update"] * 2 + ["apo"] * 2 + ["apo, reference base"] * 2
     assert "Cost: 4 episodes with the operator, 4 takeovers, 38% of the steps driven (1 s of driving, 2 s" in report
     # 50 points for 1.6 s of attention, 0.6 s of driving
     assert "| +1875.0              | +5000.0             |" in report
@@ -149,7 +154,7 @@ def test_everything_is_collected_trained_measured_and_reported(options, simulati
     times = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")]
     assert times[2] == ["no update", "1", "0% (0% .. 49%)", "2 s", "1 s", "", ""]
     assert times[5] == ["apo", "2", "0% (0% .. 49%)", "2 s", "1 s", "+0.0", "+0.0"]
-    assert json.loads(Path("out/lifelong/lift/apo/round_2.json").read_text())["serving"] == 1
+    assert json.loads(Path("out/lifelong/lift/apo_start/round_2.json").read_text())["serving"] == 1
     assert json.loads(Path("out/report.json").read_text())["settings"]["rounds"] == 2
     assert "<h2>Lifelong, Lift</h2>" in Path("out/report.html").read_text()
     assert Path("out/table_1_lift.png").is_file()
@@ -158,9 +163,14 @@ def test_everything_is_collected_trained_measured_and_reported(options, simulati
         "table1/Lift: 4 episodes with the operator, 2 demonstrations, 8 evaluation episodes, 2 training steps"
         in printed
     )
-    store = AdapterStore("out/lifelong/lift/apo/adapters")
+    store = AdapterStore("out/lifelong/lift/apo_start/adapters")
     assert [store.read(number)[0].parent for number in store.versions()] == [0, 1]
-    assert references("apo") == ["start", "start"] and references("apo, reference base") == ["base", "base"]
+    assert references("apo_start") == ["start", "start"] and references("apo_base") == ["base", "base"]
+    done = len(simulation.calls)
+    assert reproduce.main(["lifelong", *options, "--set", "lifelong_reference=base"]) == 0
+    assert [call[0] for call in simulation.calls[done:]] == ["demonstrate"]  # which finds its own files
+    report = Path("out/report.md").read_text()
+    assert lifelong_rows(report) == ["no update"] * 2 + ["apo"] * 2 + ["apo, reference start"] * 2
 
 
 def test_an_interrupted_run_goes_on_where_it_was(options, simulation, capsys):

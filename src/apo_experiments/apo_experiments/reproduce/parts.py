@@ -149,9 +149,7 @@ class Ablations:
                     evaluated=config.evaluation_episodes * config.training_seeds,
                     train_steps=_train_steps(study, task, ("apo",)),
                 )
-        usual, other = config.lifelong_reference, other_reference(config.lifelong_reference)
-        updates = Update("apo", "apo", usual), Update(f"apo, reference {other}", "apo", other)
-        yield from Lifelong(study, updates).jobs()
+        yield from Lifelong(study, ablated_updates(config)).jobs()
 
     def _compare(self, task: str, number: int, changes: Mapping[str, Any]) -> None:
         study, folder = self._study, task_spec(task).folder
@@ -166,9 +164,14 @@ class Ablations:
 class Update:
     """What happens to the policy after each round."""
 
-    row: str  # of the report, and folder
+    row: str  # of the report
     method: str = ""  # "": nothing
     reference: str = ""  # of the training, see `lifelong_reference`
+
+    @property
+    def folder(self) -> str:
+        """Name of its folder: rounds of another reference are others."""
+        return f"{self.method}_{self.reference}" if self.method else BASE
 
 
 class Lifelong:
@@ -210,7 +213,7 @@ class Lifelong:
 
     def _round(self, task: str, update: Update, number: int) -> None:
         study, config, method = self._study, self._study.config, update.method
-        folder = study.output / self.name / task_spec(task).folder / update.row
+        folder = study.output / self.name / task_spec(task).folder / update.folder
         file = folder / f"round_{number}.json"
         if file.exists():
             return
@@ -278,9 +281,11 @@ def usual_updates(config: ReproduceConfig) -> tuple[Update, ...]:
     return Update(BASE), *(Update(name, name, config.lifelong_reference) for name in config.lifelong_methods)
 
 
-def other_reference(reference: str) -> str:
-    """The one of the two that `lifelong_reference` does not name."""
-    return "base" if reference == "start" else "start"
+def ablated_updates(config: ReproduceConfig) -> tuple[Update, ...]:
+    """`apo` as in the lifelong table, and with the reference that `lifelong_reference` does not name."""
+    usual = config.lifelong_reference
+    other = "base" if usual == "start" else "start"
+    return Update("apo", "apo", usual), Update(f"apo, reference {other}", "apo", other)
 
 
 def read_round(file: Path) -> Round:

@@ -26,7 +26,7 @@ from apo_experiments.reproduce.parts import (
     Lifelong,
     Perturbed,
     Table1,
-    other_reference,
+    ablated_updates,
     perturbation_of,
     read_round,
     usual_updates,
@@ -250,9 +250,9 @@ def _ablations(output: Path, folder: str, task: str) -> list[Table]:
 def _lifelong(folder: Path, task: str, config: ReproduceConfig, period_s: float) -> list[Table]:
     rows: list[tuple[str, ...]] = []
     times: list[tuple[str, ...]] = []
-    ablation = "apo", f"apo, reference {other_reference(config.lifelong_reference)}"
-    for row in dict.fromkeys((*(update.row for update in usual_updates(config)), *ablation)):
-        done, name = _rounds(folder / row, config.rounds), "no update" if row == BASE else row
+    for update in dict.fromkeys((*usual_updates(config), *ablated_updates(config))):
+        done = _rounds(folder / update.folder, config.rounds)
+        name = update.row if update.method else "no update"
         for each in done:
             alone = _rate(sum(success for _, success in each.outcomes), len(each.outcomes))
             rows.append(
