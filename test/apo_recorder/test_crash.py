@@ -22,6 +22,7 @@ def killed_after(steps: int, spin_s: float, *arguments) -> int:
     """Kills a recorder that has handed over so many steps; returns the last one it reported."""
     # from a process without threads: a fork of this one would inherit the locks that its other threads hold
     context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["apo_recorder.writer_thread"])  # imported once, not with each kill
     receive, send = context.Pipe(duplex=False)
     process = context.Process(target=record, args=(*arguments, send))
     process.start()
