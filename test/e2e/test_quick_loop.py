@@ -18,7 +18,7 @@ from apo_episodes.reader import list_episodes, read_episode
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 540
-FEWER = ("evaluation_episodes=2", "expert_episodes=4")
+FEWER = ("episodes_per_round=4", "evaluation_episodes=1", "expert_episodes=4")
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 

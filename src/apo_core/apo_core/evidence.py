@@ -108,18 +108,14 @@ def log_unpaired(
     high, low = np.meshgrid(rates, rates, indexing="ij")
     a, b = high[high > low], low[high > low]
     c = share * a + (1 - share) * b
-    counts = (successes, failures, other_successes, other_failures)
-    won, failed, other_won, other_failed = (np.asarray(count, np.float64)[..., None] for count in counts)
-    return _log_mean(
-        won * np.log(a / c)
-        + failed * np.log((1 - a) / (1 - c))
-        + other_won * np.log(b / c)
-        + other_failed * np.log((1 - b) / (1 - c))
-    )
+    counts = np.stack(np.broadcast_arrays(successes, failures, other_successes, other_failures), axis=-1)
+    factors = np.log([a / c, (1 - a) / (1 - c), b / c, (1 - b) / (1 - c)])
+    return _log_mean(counts.astype(np.float64) @ factors)
 
 
 def _log_mean(logs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """ln of the mean of exp over the last axis."""
+    """ln of the mean of exp over the last axis; overwrites its argument."""
     largest = logs.max(axis=-1, keepdims=True)
-    mean: NDArray[np.float64] = largest[..., 0] + np.log(np.exp(logs - largest).mean(axis=-1))
+    logs -= largest
+    mean: NDArray[np.float64] = largest[..., 0] + np.log(np.exp(logs, out=logs).mean(axis=-1))
     return mean

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -179,7 +180,7 @@ def test_several_runners_share_a_folder_of_logs(tmp_path):
             runners.append(subprocess.Popen([sys.executable, "-c", script, f"program {number}"], stdout=output))
     try:
         for file in files:
-            wait_for(lambda file=file: "\nprogram " in f"\n{file.read_text()}", "the output")
+            wait_for(lambda file=file: re.search(r"^program \d\n", file.read_text(), re.MULTILINE), "the output")
     finally:
         for runner in runners:
             runner.send_signal(signal.SIGTERM)
