@@ -78,7 +78,7 @@ def test_padding_of_a_prompt_changes_nothing(policy):
     both = seen(), seen(1, "put both moka pots on the stove", 0.03)
     together = flow(policy, *both)
     for row, alone in enumerate(both):
-        torch.testing.assert_close(together[row], flow(policy, alone)[0], rtol=0, atol=2e-5)
+        torch.testing.assert_close(together[row], flow(policy, alone)[0], rtol=1e-5, atol=2e-5)
 
 
 def test_draws_do_not_see_each_other(policy):
