@@ -18,8 +18,8 @@ demo: setup  ## the whole loop in simulation (QUICK=1 for a short one, ARGS="...
 	@./apo demo $(if $(QUICK),--quick) $(ARGS)
 
 # pytest-xdist waits for ever for the rest of a file whose worker was replaced: a crash ends the run instead.
-test: setup  ## all tests, two files at a time (ARGS="-k name -x" for pytest instead)
-	@$(ENV) python -m pytest $(or $(ARGS),--numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0)
+test: setup  ## all tests, three files at a time (ARGS="-k name -x" for pytest instead)
+	@$(ENV) python -m pytest $(or $(ARGS),--numprocesses 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0)
 
 chaos: setup  ## the stack in simulation under a seeded schedule of faults (FAULTS=500 SEED=0, ARGS="..." for ./apo chaos)
 	@./apo chaos --faults $(or $(FAULTS),500) --seed $(or $(SEED),0) $(ARGS)
