@@ -99,10 +99,15 @@ fi
 
 find_python() {
     local candidate found system=""
+    # The Python below an activated environment, which may go; .venv is made anew when this one changes.
+    local base='import os, sys
+v = sys.version_info[:2]
+base = f"{sys.base_exec_prefix}/bin/python{v[0]}.{v[1]}"
+print((base if os.access(base, os.X_OK) else sys.executable) if v in ((3, 11), (3, 12)) else "")'
     # A sourced ROS 2 belongs to the system's Python, whatever comes first in PATH.
     if [ -n "${ROS_DISTRO:-}" ]; then system=/usr/bin/python3; fi
     for candidate in ${APO_PYTHON:-} $system python3 python3.12 python3.11 /usr/bin/python3 /usr/bin/python3.12 /usr/bin/python3.11; do
-        found="$("$candidate" -c 'import sys; print(sys.executable if sys.version_info[:2] in ((3, 11), (3, 12)) else "")' 2>/dev/null || true)"
+        found="$("$candidate" -c "$base" 2>/dev/null || true)"
         if [ -n "$found" ]; then
             echo "$found"
             return
