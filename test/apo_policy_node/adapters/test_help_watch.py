@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from apo_core.help.document import HelpCalibration, PolicyIdentity, write_calibration
+from apo_core.adapters.calibration import HelpCalibration, PolicyIdentity
+from apo_core.adapters.calibration_file import write_calibration
 from apo_core.help.score import HelpScore, Weight
 from apo_policy_node.adapters.help_watch import HelpWatch
 

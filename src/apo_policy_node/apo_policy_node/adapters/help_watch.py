@@ -9,9 +9,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from apo_core.adapters.calibration import HelpCalibration, PolicyIdentity, calibration_path
+from apo_core.adapters.calibration_file import COMMAND, read_calibration
 from apo_core.adapters.manifest import policy_name
 from apo_core.errors import AdapterError
-from apo_core.help.document import COMMAND, HelpCalibration, PolicyIdentity, calibration_path, read_calibration
 from apo_core.help.score import HelpScore
 
 

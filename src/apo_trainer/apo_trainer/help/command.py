@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from apo_core.adapters.calibration import HelpCalibration
+from apo_core.adapters.calibration_file import identity, write_calibration
 from apo_core.adapters.manifest import policy_name
 from apo_core.adapters.store import AdapterStore
 from apo_core.errors import EpisodeToolError
-from apo_core.help.document import HelpCalibration, identity, write_calibration
 from apo_core.served_policy import ServedPolicy
 from apo_core.system.shipped_files import shipped
 from apo_core.system.terminal import LiveLine

@@ -1,4 +1,4 @@
-"""The file of a calibration: which adapter it belongs to, the score, and what it measured. Read without trust.
+"""A calibration of requests for help: which adapter it belongs to, the score, and what it measured. Pure.
 
 `<store>/help/<NNNNNN>.json` belongs to the adapter of that number, `000000.json` to the base policy. It is not signed:
 it decides when the operator is asked, and never moves the robot.
@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from apo_core.adapters.files import parse_json, read_plain_file, to_json
-from apo_core.adapters.manifest import MAX_NUMBER, MODEL_FILE, folder_name, policy_name
-from apo_core.adapters.store import AdapterStore
+from apo_core.adapters.manifest import MAX_NUMBER, folder_name
 from apo_core.errors import AdapterError
 from apo_core.help.features import FEATURES, FEATURES_VERSION
 from apo_core.help.score import HelpScore, Weight
-from apo_core.system.atomic_files import replace_file
 
 SCHEMA_NAME = "apo.help_calibration"
 SCHEMA_VERSION = 1
 FOLDER = "help"  # in the adapter store
-COMMAND = "./apo help calibrate"
-_MAX_BYTES = 1 << 16
+MAX_BYTES = 1 << 16
 _MAX_TEXT = 256
 _MAX_DEPTH = 4  # of the measures
 _LARGEST = 1e9
@@ -59,61 +54,9 @@ class HelpCalibration:
     created_utc: str  # ISO 8601
 
 
-def identity(
-    store: AdapterStore, number: int, base_sha256: str, statistics_sha256: str, contract_sha256: str
-) -> PolicyIdentity:
-    """Of adapter `number` of a store on a base policy. Raises AdapterError: it is missing or damaged."""
-    sha256 = str(store.manifest(number)["files"][MODEL_FILE]["sha256"]) if number else ""
-    return PolicyIdentity(number, sha256, base_sha256, statistics_sha256, contract_sha256)
-
-
 def calibration_path(store: Path, number: int) -> Path:
     """The file of an adapter's calibration."""
     return store / FOLDER / f"{folder_name(number)}.json"
-
-
-def write_calibration(store: Path, calibration: HelpCalibration) -> Path:
-    """Replaces the calibration of its adapter; returns the file.
-
-    Raises:
-        AdapterError: its content is not valid, or the file cannot be written.
-    """
-    path = calibration_path(store, calibration.policy.number)
-    document = to_document(calibration)
-    faults = document_faults(document)
-    if faults:
-        raise AdapterError(f"{path} cannot be written: {'; '.join(faults)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, to_json(document))
-    except OSError as error:
-        raise AdapterError(f"{path} cannot be written: {error}") from None
-    return path
-
-
-def read_calibration(store: Path, policy: PolicyIdentity) -> HelpCalibration | None:
-    """The calibration of a policy; None when there is none.
-
-    Raises:
-        AdapterError: the file is damaged, or belongs to another policy of the same number.
-    """
-    path = calibration_path(store, policy.number)
-    try:
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise AdapterError(f"{path.parent} is not a folder of its own (a link or a file): {error}") from None
-    try:
-        if path.name not in os.listdir(folder):
-            return None
-        calibration = from_document(parse_json(read_plain_file(folder, path.name, _MAX_BYTES), path.name))
-        _check_policy(calibration.policy, policy)
-        return calibration
-    except (AdapterError, OSError, RecursionError) as error:
-        raise AdapterError(f"{path} is rejected: {error}; make it anew: {COMMAND}") from None
-    finally:
-        os.close(folder)
 
 
 def to_document(calibration: HelpCalibration) -> dict[str, Any]:
@@ -222,17 +165,6 @@ def _weight_faults(weights: Any) -> list[str]:
         elif used["scale"] < 1e-9:
             faults.append(f"weights.{name}.scale = {used['scale']!r} must be at least 1e-09")
     return faults
-
-
-def _check_policy(found: PolicyIdentity, wanted: PolicyIdentity) -> None:
-    names = [spec.name for spec in dataclasses.fields(PolicyIdentity)]
-    faults = [
-        f"{name} = {str(getattr(found, name))[:12]} is not {str(getattr(wanted, name))[:12]}"
-        for name in names
-        if getattr(found, name) != getattr(wanted, name)
-    ]
-    if faults:
-        raise AdapterError(f"it is of another policy than {policy_name(wanted.number)}: {'; '.join(faults)}")
 
 
 def _key_faults(prefix: str, document: Mapping[str, Any], known: set[str]) -> list[str]:
