@@ -19,6 +19,7 @@ from apo_core.adapters.remote.store import AdapterRecord, RemoteAdapters
 from apo_core.adapters.signature import TrustedKeys
 from apo_core.adapters.store import AdapterStore
 from apo_core.errors import AdapterError
+from apo_core.remote.back_off import BackOff
 from apo_core.remote.chunk_store import DamageError
 from apo_core.remote.content import receive
 from apo_core.remote.patience import Patience
@@ -26,7 +27,6 @@ from apo_core.system.atomic_files import replacing, sync
 
 _TEMPORARY = ".pulling-"  # prefix of names that readers ignore
 _LOCK = ".pull.lock"
-_LONGEST_REST = 64  # looks
 
 Report = Callable[[str, int], None]  # takes what is new in words, and its bytes
 Rejected = Callable[[str, Exception], None]  # takes what is left out, and why
@@ -57,8 +57,7 @@ class Pull:
         self._trusted, self._local = trusted, AdapterStore(folder, trusted)
         self._here: set[int] = set()  # versions that are as in the store
         self._pointer: bytes | None = None  # of the last look
-        self._looks = 0
-        self._rests: dict[int, tuple[int, int]] = {}  # of rejected versions: look of the next attempt, looks between
+        self._rests = BackOff()
 
     def look(self, report: Report, rejected: Rejected) -> None:
         """Brings the promoted version, the promotion, and then the others. What is rejected stops no other.
@@ -77,7 +76,7 @@ class Pull:
             OSError: the folder cannot be made.
         """
         self._local.path.mkdir(parents=True, exist_ok=True)
-        self._looks += 1
+        self._rests.next_look()
         with self._alone():
             wanted = self._follow(report, rejected)
             if self._newest != 0:
@@ -108,8 +107,7 @@ class Pull:
 
     def _bring(self, version: int, report: Report, rejected: Rejected) -> None:
         path = self._local.path / folder_name(version)
-        until, length = self._rests.get(version, (0, 1))
-        if self._looks < until or (version in self._here and path.exists()):
+        if not self._rests.is_due(version) or (version in self._here and path.exists()):
             return
         try:
             record = self._patience.call(partial(self._store.record, version))
@@ -120,11 +118,11 @@ class Pull:
             else:
                 self._fetch(record, report)
         except (AdapterError, DamageError, OSError) as error:
-            self._rests[version] = (self._looks + 1 + length, min(2 * length, _LONGEST_REST))
+            self._rests.reject(version)
             rejected(f"adapter {version}", error)
         else:
             self._here.add(version)
-            self._rests.pop(version, None)
+            self._rests.accept(version)
 
     def _fetch(self, record: AdapterRecord, report: Report) -> None:
         temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=self._local.path))
