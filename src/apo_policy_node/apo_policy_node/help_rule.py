@@ -45,7 +45,7 @@ class HelpRule:
             return identity(store, version, policy.base_sha256, policy.statistics_sha256, contract.sha256)
 
         self._watch = HelpWatch(
-            store.path,
+            store,
             lambda: policy.adapter_version,
             identity_of,
             config.replan_steps,

@@ -1,11 +1,14 @@
 """The document of a calibration, checked."""
 
 import copy
+import dataclasses
 
 import pytest
 from calibration_samples import CALIBRATION
 
-from apo_core.adapters.calibration import document_faults, from_document, to_document
+from apo_core.adapters.calibration import document_faults, from_document, parse_calibration, replaces, to_document
+from apo_core.adapters.files import to_json
+from apo_core.adapters.signature import make_keys, read_trusted_keys
 from apo_core.errors import AdapterError
 
 
@@ -54,7 +57,7 @@ WRONG = [
     ("false_alarms", 1.0, "false_alarms = 1.0 must be above 0 and below 1"),
     ("horizon_s", -1.0, "horizon_s = -1.0 must be a number of 0..3600"),
     ("measures", {"a": {"b": {"c": {"d": {"e": 1}}}}}, "measures must be an object of plain finite JSON values"),
-    ("created_utc", "x" * 300, "created_utc must be a text of 1..256 characters"),
+    ("created_utc", "yesterday", "created_utc = 'yesterday' must be a time in ISO 8601"),
 ]
 
 
@@ -76,3 +79,40 @@ def test_a_missing_key_is_named():
 def test_a_base_policy_has_no_hash_of_an_adapter():
     faults = document_faults(changed("policy.number", 0))
     assert faults == [f"policy.adapter_sha256 = '{'1' * 64}' must be empty"]
+
+
+def content(**changes: object) -> bytes:
+    return to_json(to_document(dataclasses.replace(CALIBRATION, **changes)))
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("2026-01-02T03:04:05+00:00", "2026-01-02T03:04:06+00:00"),
+        ("2026-01-02T09:00:00+02:00", "2026-01-02T08:00:00+00:00"),  # 7:00 UTC
+        ("2026-01-02", "2026-01-02T00:00:01Z"),
+    ],
+)
+def test_the_later_one_replaces_the_earlier(earlier, later):
+    assert replaces(content(created_utc=later), content(created_utc=earlier))
+    assert not replaces(content(created_utc=earlier), content(created_utc=later))
+
+
+def test_of_two_of_one_time_the_same_one_stays_in_either_order():
+    one, other = content(horizon_s=2.0), content(horizon_s=3.0)
+    assert replaces(one, other) != replaces(other, one)
+    assert not replaces(one, one)
+
+
+def test_another_signature_replaces_and_none_does_not(tmp_path):
+    plain = to_document(CALIBRATION)
+    first, second = (make_keys(tmp_path / f"{n}.key", tmp_path / f"{n}.pub") for n in "ab")
+    signed, again = to_json(first.signed(plain)), to_json(second.signed(plain))
+    assert replaces(signed, to_json(plain)) and not replaces(to_json(plain), signed)
+    assert replaces(again, signed) and not replaces(signed, signed)
+    assert parse_calibration(signed, read_trusted_keys(tmp_path / "a.pub")) == parse_calibration(signed) == CALIBRATION
+    with pytest.raises(AdapterError, match="it is signed by key"):
+        parse_calibration(again, read_trusted_keys(tmp_path / "a.pub"))
+    with pytest.raises(AdapterError, match="does not belong to its content"):
+        damaged = signed.replace(b'"threshold": 0.75', b'"threshold": 1e9')
+        parse_calibration(damaged, read_trusted_keys(tmp_path / "a.pub"))

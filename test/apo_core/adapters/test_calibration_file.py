@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from adapter_samples import CONFIG, MANIFEST, TENSORS
-from calibration_samples import CALIBRATION, POLICY
+from calibration_samples import CALIBRATION, POLICY, calibrate
 
-from apo_core.adapters.calibration import PolicyIdentity, to_document
+from apo_core.adapters.calibration import PolicyIdentity, calibrated, to_document
 from apo_core.adapters.calibration_file import identity, read_calibration, write_calibration
+from apo_core.adapters.signature import make_keys, read_trusted_keys
 from apo_core.adapters.store import AdapterStore
 from apo_core.errors import AdapterError
 
@@ -96,3 +97,24 @@ def test_a_link_in_place_of_the_folder_is_rejected(tmp_path):
     (tmp_path / "help").symlink_to(tmp_path / "other" / "help")
     with pytest.raises(AdapterError, match="is not a folder of its own"):
         read_calibration(tmp_path, POLICY)
+
+
+def test_with_trusted_keys_an_unsigned_one_is_rejected(tmp_path):
+    key = make_keys(tmp_path / "a.key", tmp_path / "a.pub")
+    trusted = read_trusted_keys(tmp_path / "a.pub")
+    write_calibration(tmp_path, CALIBRATION)
+    with pytest.raises(AdapterError, match=r"it is not signed, .*; make it anew: ./apo help calibrate --key FILE"):
+        read_calibration(tmp_path, POLICY, trusted)
+    write_calibration(tmp_path, CALIBRATION, key)
+    assert read_calibration(tmp_path, POLICY, trusted) == read_calibration(tmp_path, POLICY) == CALIBRATION
+
+
+def test_files_of_policies_are_listed_by_number(tmp_path):
+    store = AdapterStore(tmp_path)
+    assert calibrated(store.path) == []
+    store.publish(TENSORS, CONFIG, MANIFEST)
+    calibrate(store, 1)
+    calibrate(store, 0)
+    (tmp_path / "help" / "7.json").write_text("{}")
+    (tmp_path / "help" / "000003.json.new").write_text("{}")
+    assert calibrated(store.path) == [0, 1]

@@ -7,6 +7,7 @@ import pytest
 
 from apo_core.adapters.calibration import HelpCalibration, PolicyIdentity
 from apo_core.adapters.calibration_file import write_calibration
+from apo_core.adapters.store import AdapterStore
 from apo_core.help.score import HelpScore, Weight
 from apo_policy_node.adapters.help_watch import HelpWatch
 
@@ -28,7 +29,7 @@ class Bench:
 
     def __init__(self, folder, poll_s: float = 60.0):
         self.serving, self.reports, self.folder = 0, [], folder
-        self.watch = HelpWatch(folder, lambda: self.serving, policy, 2, 0, poll_s, self.reports.append)
+        self.watch = HelpWatch(AdapterStore(folder), lambda: self.serving, policy, 2, 0, poll_s, self.reports.append)
 
 
 @pytest.fixture
