@@ -19,6 +19,7 @@ import numpy as np
 
 from apo_core.adapters import files as adapter_files
 from apo_core.adapters import folder as adapter_folder
+from apo_core.adapters.calibration import calibrated, calibration_path
 from apo_core.adapters.files import DTYPES
 from apo_core.adapters.folder import FOLDER, TEMPORARY, locked
 from apo_core.adapters.manifest import (
@@ -241,7 +242,8 @@ class AdapterStore:
     def prune(self, keep: int) -> list[int]:
         """Removes all but the newest `keep` adapters; returns the numbers removed. They are not used again.
 
-        What is promoted, what a rollback would bring back, and what is on trial is kept as well.
+        What is promoted, what a rollback would bring back, and what is on trial is kept as well. Calibrations of
+        adapters that are gone go too, also those that a killed prune has left; that of the base policy stays.
         """
         if keep < 1:
             raise AdapterError(f"keep = {keep} must be at least 1")
@@ -258,6 +260,8 @@ class AdapterStore:
                 os.rename(self.path / folder_name(number), gone)
                 adapter_files.remove(gone)
             sync(self.path)
+            for number in set(calibrated(self.path)) - {0, *self.versions()}:
+                adapter_files.remove(calibration_path(self.path, number))
         return removed
 
     def read(self, version: int) -> tuple[AdapterVersion, dict[str, np.ndarray]]:
