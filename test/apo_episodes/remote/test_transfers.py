@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from apo_core.errors import EpisodeToolError
+from apo_core.remote.back_off import BackOff
 from apo_core.remote.chunk_store import RemoteError
 from apo_core.remote.patience import Patience
 from apo_episodes.annotation import Annotation, annotate, annotation_path
@@ -156,6 +158,38 @@ def test_damaged_content_is_read_once_and_stops_no_other_episode(folder, tmp_pat
     left_out = []
     assert pull(store, tmp_path / "copy", (), patient, ignore, lambda what, error: left_out.append(what)) == 1
     assert left_out == [f"arm1/{episode_id}"] and tries == []
+
+
+def test_looks_leave_damaged_content_alone_until_its_record_changes(folder, tmp_path, impatient):
+    reads = []
+
+    class Counting(RemoteStore):
+        def chunk(self, chunk):
+            reads.append(chunk)
+            return super().chunk(chunk)
+
+    store, rests, left_out = Counting(str(tmp_path / "store")), BackOff(), []
+    push(sorted(folder.glob("*.h5")), store, "arm1", impatient, ignore, fail)
+    robot, episode_id = next(store.episodes())
+    record = store.record(robot, episode_id)
+    path = tmp_path / "store" / "chunks" / record.chunks[0].sha256[:2] / record.chunks[0].sha256
+    content = path.read_bytes()
+    path.write_bytes(b"other")
+
+    def look() -> tuple[int, int]:
+        """New episodes, and chunks that were read."""
+        reads.clear()
+        out = left_out.append
+        return pull(store, tmp_path / "copy", (), impatient, ignore, lambda *what: out(what), rests), len(reads)
+
+    new, count = look()
+    assert new == 1 and count > 1
+    assert [look() for _ in range(6)] == [(0, 0), (0, 1), (0, 0), (0, 0), (0, 1), (0, 0)]
+    assert len(left_out) == 3
+    path.write_bytes(content)
+    assert look() == (0, 0)
+    store.put_record(replace(record, annotation="{}"))
+    assert look() == (1, len(record.chunks))
 
 
 def test_a_damaged_file_stops_no_other(folder, tmp_path, impatient):

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from apo_core.errors import ApoError, EpisodeFormatError, EpisodeToolError
+from apo_core.remote.back_off import BackOff
 from apo_core.remote.chunk_store import DamageError, check_name
 from apo_core.remote.content import receive
 from apo_core.remote.patience import Patience
@@ -39,6 +40,7 @@ def pull(
     patience: Patience,
     report: Callable[[Pulled], None],
     rejected: Callable[[str, ApoError], None],
+    rests: BackOff | None = None,
 ) -> int:
     """Brings the episodes of a store into a folder; returns how many were not there. One that fails stops no other.
 
@@ -54,6 +56,8 @@ def pull(
         report: takes each episode as it is done.
         rejected: takes `<robot>/<episode id>` of each that is left out, and why: damaged content, another file of its
             name.
+        rests: of one look after the other: an episode that was rejected is left out until it is due, or until its
+            record changes; None: every one is due.
 
     Raises:
         RemoteError: the store fails for longer than the patience.
@@ -66,8 +70,12 @@ def pull(
     journal = Journal(folder / _JOURNALS, store.url)
     owners: dict[str, str] = {}
     new = 0
+    rests = rests or BackOff()
+    rests.next_look()
     for (robot, episode_id), remote in patience.call(lambda: store.states(robots)).items():
         name = f"{robot}/{episode_id}"
+        if not rests.is_due((name, remote)):
+            continue
         try:
             if (path := _known(journal, name, remote, folder)) is None:
                 record = patience.call(partial(store.record, robot, episode_id))
@@ -82,8 +90,10 @@ def pull(
                 _check_owner(owners, path, robot, store.url)
                 done = Pulled(path, robot)
         except (EpisodeToolError, DamageError) as error:
+            rests.reject((name, remote))
             rejected(name, error)
             continue
+        rests.accept((name, remote))
         new += done.is_new
         report(done)
     return new
