@@ -223,6 +223,24 @@ def test_another_file_under_the_name_of_an_episode_is_rejected(folder, tmp_path,
         push([first], store, "arm1", impatient, ignore, fail)
 
 
+def test_a_share_that_is_not_mounted_is_not_taken_for_the_store(folder, tmp_path, impatient):
+    share, away, files = tmp_path / "share", tmp_path / "away", sorted(folder.glob("*.h5"))
+    url = str(share / "lift")
+    assert push(files[:1], RemoteStore(url), "arm1", impatient, ignore, fail) == 1
+    assert pull(RemoteStore(url), tmp_path / "copy", (), impatient, ignore, fail) == 1
+    share.rename(away)
+    share.mkdir()
+    with pytest.raises(RemoteError, match="is its share mounted"):
+        push(files, RemoteStore(url), "arm1", impatient, ignore, fail)
+    with pytest.raises(RemoteError, match="is its share mounted"):
+        pull(RemoteStore(url), tmp_path / "copy", (), impatient, ignore, fail)
+    assert list(share.iterdir()) == []
+    share.rmdir()
+    away.rename(share)
+    assert push(files, RemoteStore(url), "arm1", impatient, ignore, fail) == 1
+    assert pull(RemoteStore(url), tmp_path / "copy", (), impatient, ignore, fail) == 1
+
+
 def test_the_commands(folder, tmp_path, capsys):
     store = str(tmp_path / "store")
     assert main(["push", str(folder), "--to", store, "--robot", "arm1"]) == 0
@@ -264,4 +282,4 @@ def test_the_journal_names_a_file_only_once_its_record_is_there(folder, tmp_path
     store, first = RemoteStore(str(tmp_path / "store")), min(folder.glob("*.h5"))
     push([first], store, "arm1", impatient, ignore, fail)
     (journal,) = (folder / ".upload").iterdir()
-    assert [json.loads(line)["file"] for line in journal.read_text().splitlines()] == [first.name]
+    assert [json.loads(line)["file"] for line in journal.read_text().splitlines()] == ["", first.name]  # the store first

@@ -12,11 +12,13 @@ from apo_core.errors import ApoError, EpisodeFormatError, EpisodeToolError
 from apo_core.remote.back_off import BackOff
 from apo_core.remote.chunk_store import DamageError, check_name
 from apo_core.remote.content import receive
+from apo_core.remote.journal import Journal
+from apo_core.remote.marker import recognise
 from apo_core.remote.patience import Patience
 from apo_core.system.atomic_files import replace_file, replacing
 from apo_episodes.annotation import annotation_path
 from apo_episodes.compaction import lossless_sha256
-from apo_episodes.remote.journal import Journal, file_state
+from apo_episodes.remote.file_state import file_state
 from apo_episodes.remote.store import Record, RemoteStore
 
 _JOURNALS = ".download"  # in the folder of the episodes
@@ -60,7 +62,7 @@ def pull(
             record changes; None: every one is due.
 
     Raises:
-        RemoteError: the store fails for longer than the patience.
+        RemoteError: the store fails for longer than the patience, or is in a folder and is not the one of the journal.
         StoreError: a name of `robots` is none.
         OSError: the folder cannot be written to.
     """
@@ -68,6 +70,7 @@ def pull(
     for robot in robots:
         check_name("robot", robot)
     journal = Journal(folder / _JOURNALS, store.url)
+    patience.call(partial(recognise, store, journal, writes=False))
     owners: dict[str, str] = {}
     new = 0
     rests = rests or BackOff()

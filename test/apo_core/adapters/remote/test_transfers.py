@@ -217,6 +217,22 @@ def test_two_pulls_do_not_work_on_one_folder(remote, robot, once, push, pull):
     assert len(pull(store=Meeting(remote.url))()) == 3
 
 
+def test_a_share_that_is_not_mounted_is_not_taken_for_the_store(trainer, robot, remote, push, pull, tmp_path):
+    pushing = push()
+    pushing(), pull()()
+    share, away = tmp_path / "remote", tmp_path / "away"
+    share.rename(away)
+    share.mkdir()
+    trainer.publish(TENSORS, CONFIG, MANIFEST)
+    for look in (pushing, push(), pull()):
+        with pytest.raises(RemoteError, match="is its share mounted"):
+            look()
+    assert list(share.iterdir()) == []
+    share.rmdir()
+    away.rename(share)
+    assert pushing()[0] == pull()()[0] == "adapter 3"
+
+
 def test_a_push_that_fails_promotes_nothing_and_goes_on(trainer, remote, once):
     class Failing(RemoteAdapters):
         def put_record(self, record):

@@ -24,11 +24,14 @@ from apo_core.errors import AdapterError
 from apo_core.remote.back_off import BackOff
 from apo_core.remote.chunk_store import DamageError
 from apo_core.remote.content import receive
+from apo_core.remote.journal import Journal
+from apo_core.remote.marker import recognise
 from apo_core.remote.patience import Patience
 from apo_core.system.atomic_files import replacing, sync
 
 _TEMPORARY = ".pulling-"  # prefix of names that readers ignore
 _LOCK = ".pull.lock"
+_JOURNALS = ".download"  # in the folder
 
 Report = Callable[[str, int], None]  # takes what is new in words, and its bytes
 Rejected = Callable[[str, Exception], None]  # takes what is left out, and why
@@ -57,6 +60,7 @@ class Pull:
     ):
         self._store, self._ring, self._newest, self._patience = store, ring, newest, patience
         self._trusted, self._local = trusted, AdapterStore(folder, trusted)
+        self._journal = Journal(folder / _JOURNALS, store.url)
         self._here: set[int] = set()  # versions that are as in the store
         self._pointer: bytes | None = None  # of the last look
         self._calibrations: dict[int, str] = {}  # states of those that came, as the store lists them
@@ -75,12 +79,13 @@ class Pull:
 
         Raises:
             AdapterError: the folder is no adapter store, or another pull works on it.
-            RemoteError: the store fails for longer than the patience.
+            RemoteError: the store fails for longer than the patience, or is in a folder and is not the one before.
             OSError: the folder cannot be made.
         """
         self._local.path.mkdir(parents=True, exist_ok=True)
         self._rests.next_look()
         with self._alone():
+            self._patience.call(partial(recognise, self._store, self._journal, writes=False))
             listed = self._patience.call(self._store.listed) if self._newest != 0 else None
             wanted = self._follow({} if listed is None else listed[1], report, rejected)
             versions, calibrations = listed or ([], {})

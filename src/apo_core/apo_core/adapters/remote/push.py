@@ -18,7 +18,11 @@ from apo_core.adapters.store import AdapterStore
 from apo_core.errors import AdapterError
 from apo_core.remote.chunk_store import CHUNK_BYTES, DamageError
 from apo_core.remote.content import Content, send
+from apo_core.remote.journal import Journal
+from apo_core.remote.marker import recognise
 from apo_core.remote.patience import Patience
+
+_JOURNALS = ".upload"  # in the local store
 
 Report = Callable[[str, int], None]  # takes what is new in words, and the bytes that were sent for it
 Rejected = Callable[[str, Exception], None]  # takes what is left out, and why
@@ -36,6 +40,7 @@ class Push:
 
     def __init__(self, local: AdapterStore, store: RemoteAdapters, ring: str, patience: Patience):
         self._local, self._store, self._patience = local, store, patience
+        self._journal = Journal(local.path / _JOURNALS, store.url)
         self._rings = RINGS[: RINGS.index(ring) + 1]
         self._there: dict[int, tuple[str, str]] = {}  # version -> hashes of manifest and signature
         self._calibrations: dict[int, bytes] = {}  # that were compared with those of the store
@@ -52,8 +57,11 @@ class Push:
 
         Raises:
             AdapterError: the local store cannot be listed.
-            RemoteError: the store fails for longer than the patience.
+            RemoteError: the store fails for longer than the patience, or is in a folder and is not the one before.
         """
+        if not self._local.path.is_dir():  # nothing was published yet
+            return
+        self._patience.call(partial(recognise, self._store, self._journal, writes=True))
         known: set[int] | None = None
         for version in self._local.versions():
             try:
