@@ -127,6 +127,13 @@ def test_a_damaged_one_is_left_out_until_it_is_mended(trainer, robot, remote, pu
     assert pulling() == ["calibration of adapter 2"]
 
 
+def test_a_file_in_place_of_the_folder_stops_no_adapter(trainer, push):
+    (trainer.path / "help").write_text("")
+    pushing = push()
+    assert len(pushing()) == 4
+    assert len(pushing.left_out) == 1 and "help cannot be listed" in pushing.left_out[0]
+
+
 def test_a_damaged_one_of_the_robot_is_replaced(trainer, robot, push, pull):
     calibrate(trainer, 2)
     push()()

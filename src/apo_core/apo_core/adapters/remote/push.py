@@ -73,11 +73,7 @@ class Push:
                 self._bring(version, state, version in known, report)
             except (AdapterError, DamageError, OSError) as error:
                 rejected(f"adapter {version}", error)
-        for number in calibrated(self._local.path):
-            try:
-                self._bring_calibration(number, report)
-            except AdapterError as error:
-                rejected(f"the calibration of {policy_name(number)}", error)
+        self._bring_calibrations(report, rejected)
         try:
             self._bring_pointer(report)
         except (AdapterError, DamageError) as error:
@@ -112,6 +108,18 @@ class Push:
                 files[name], sent = send(file, self._store, self._patience, CHUNK_BYTES)
             total += sent
         return files, total
+
+    def _bring_calibrations(self, report: Report, rejected: Rejected) -> None:
+        try:
+            numbers = calibrated(self._local.path)
+        except AdapterError as error:
+            rejected("calibrations", error)
+            return
+        for number in numbers:
+            try:
+                self._bring_calibration(number, report)
+            except AdapterError as error:
+                rejected(f"the calibration of {policy_name(number)}", error)
 
     def _bring_calibration(self, number: int, report: Report) -> None:
         """Brings a calibration, unless the store has one that was made later."""
