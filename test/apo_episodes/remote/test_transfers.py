@@ -282,4 +282,7 @@ def test_the_journal_names_a_file_only_once_its_record_is_there(folder, tmp_path
     store, first = RemoteStore(str(tmp_path / "store")), min(folder.glob("*.h5"))
     push([first], store, "arm1", impatient, ignore, fail)
     (journal,) = (folder / ".upload").iterdir()
-    assert [json.loads(line)["file"] for line in journal.read_text().splitlines()] == ["", first.name]  # the store first
+    assert [json.loads(line)["file"] for line in journal.read_text().splitlines()] == [
+        "",
+        first.name,
+    ]  # the store first

@@ -30,7 +30,9 @@ class Bench:
 
     def __init__(self, folder, poll_s: float = 60.0, trusted: TrustedKeys | None = None):
         self.serving, self.reports, self.folder = 0, [], folder
-        self.watch = HelpWatch(AdapterStore(folder, trusted), lambda: self.serving, policy, 2, 0, poll_s, self.reports.append)
+        self.watch = HelpWatch(
+            AdapterStore(folder, trusted), lambda: self.serving, policy, 2, 0, poll_s, self.reports.append
+        )
 
 
 @pytest.fixture
