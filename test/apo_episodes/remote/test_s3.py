@@ -1,7 +1,12 @@
-"""Push and pull by S3, against a server of its own on loopback, with the line cut in the middle."""
+"""Push and pull by S3, against a server of its own on loopback, with kills and with the line cut in the middle."""
+
+import random
+import signal
 
 import pytest
 import s3_server
+from killed_transfers import KilledTransfers
+from pushed_episodes import check_pushed
 
 from apo_core.remote.chunk_store import RemoteError
 from apo_core.remote.patience import Patience
@@ -12,6 +17,9 @@ from apo_episodes.remote.store import RemoteStore
 
 for package in s3_server.PACKAGES:
     pytest.importorskip(package, reason=f"{package} {s3_server.MISSING}")
+
+KILLS, OUTAGE_EVERY = 4, 3  # pushes
+CHUNK_BYTES = 4000
 
 
 def ignore(done) -> None:
@@ -66,3 +74,25 @@ def test_a_line_that_is_cut_in_the_middle_loses_and_doubles_nothing(folder, tmp_
     assert pull(store, tmp_path / "copy", (), patient, ignore, fail) == 2
     assert all((tmp_path / "copy" / path.name).read_bytes() == path.read_bytes() for path in files)
     assert len(list(store.episodes())) == 2
+
+
+def test_killed_pushes_lose_and_double_nothing(tmp_path, write_episode, impatient, store, line):
+    robot, rng, outages = tmp_path / "robot", random.Random(0), 0
+    command = ["push", str(robot), "--to", store.url, "--robot", "arm1", *s3_server.command_options(line)]
+    main = "apo_episodes.cli.cli"
+    with KilledTransfers(main, *command, chunk_bytes=CHUNK_BYTES, imports="s3fs") as pushes:
+        for number in range(KILLS):
+            path = write_episode("PPHP" * rng.randint(1, 4), episode_id=f"e{number}", folder=robot)
+            # the record, the chunks looked at and written, the record, the journal
+            accesses = 1 + 2 * -(-path.stat().st_size // CHUNK_BYTES) + 2
+            if cut := number % OUTAGE_EVERY == 0:
+                line.cut()
+            pushes.begin(rng.randint(2, accesses), rng.uniform(0, 0.02))
+            if cut:
+                outages += "trying again" in pushes.wait_for("trying again")
+                line.mend()
+            assert pushes.wait_for("status") == f"status {-signal.SIGKILL}"
+        assert outages > 0
+        pushes.begin(0, 0.0)
+        assert pushes.wait_for("status") == "status 0"
+    check_pushed(store, robot, tmp_path / "copy", impatient)
