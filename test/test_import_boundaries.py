@@ -39,11 +39,11 @@ NODE_PACKAGES = {"apo_console", "apo_teleop", "apo_policy_node", "apo_recorder",
 PARTS = {
     "apo_core": {
         "": {"contract"},
-        "adapters": {"", "config", "remote", "system"},
+        "adapters": {"", "config", "help", "remote", "system"},
         "remote": {"", "system"},
         "config": {""},
         "contract": {"", "config"},
-        "help": {"", "adapters", "contract", "system"},
+        "help": {"", "contract"},
         "ros": {"", "config", "contract", "system"},
         "system": {""},
         "tasks": {""},

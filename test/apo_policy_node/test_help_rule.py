@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
+from apo_core.adapters.calibration import HelpCalibration
+from apo_core.adapters.calibration_file import identity, write_calibration
 from apo_core.adapters.store import AdapterStore
-from apo_core.help.document import HelpCalibration, identity, write_calibration
 from apo_core.help.score import HelpScore, Weight
 from apo_policy_node.config import PolicyConfig
 from apo_policy_node.help_rule import HelpRule

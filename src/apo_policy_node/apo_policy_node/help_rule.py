@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from apo_core.adapters.calibration import PolicyIdentity
+from apo_core.adapters.calibration_file import identity
 from apo_core.adapters.store import AdapterStore
 from apo_core.contract.contract import Contract
-from apo_core.help.document import PolicyIdentity, identity
 from apo_core.help.features import HelpFeatures
 from apo_core.served_policy import ServedPolicy
 from apo_policy_node.adapters.help_watch import HelpWatch
@@ -44,7 +45,7 @@ class HelpRule:
             return identity(store, version, policy.base_sha256, policy.statistics_sha256, contract.sha256)
 
         self._watch = HelpWatch(
-            store.path,
+            store,
             lambda: policy.adapter_version,
             identity_of,
             config.replan_steps,

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from adapter_samples import CONFIG, MANIFEST, TENSORS, edit_manifest
+from calibration_samples import calibrate
 
 from apo_core.adapters.manifest import fields_of
 from apo_core.adapters.store import AdapterStore, AdapterVersion
@@ -44,6 +45,21 @@ def test_prune_keeps_the_newest_and_frees_no_number(store: AdapterStore):
     assert store.prune(keep=2) == [1, 2]
     assert store.versions() == [3, 4]
     assert store.publish(TENSORS, CONFIG, MANIFEST).number == 5
+
+
+def test_prune_removes_the_calibrations_of_what_is_gone(store: AdapterStore):
+    for _ in range(4):
+        store.publish(TENSORS, CONFIG, MANIFEST)
+    kept = [calibrate(store, 0), calibrate(store, 4)]
+    kept.append(kept[0].with_name("notes.json"))
+    kept[2].write_text("{}")
+    gone = [calibrate(store, 1), calibrate(store, 2), kept[0].with_name("000009.json")]
+    gone[2].write_text("{}")  # of a prune that was killed
+
+    assert store.prune(keep=1) == [1, 2]
+    assert all(path.exists() for path in kept) and not any(path.exists() for path in gone)
+    gone[2].write_text("{}")
+    assert store.prune(keep=1) == [] and not gone[2].exists()
 
 
 def test_a_manifest_of_schema_version_1_is_read(store: AdapterStore, published: Path):

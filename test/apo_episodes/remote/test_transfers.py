@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from apo_core.errors import EpisodeToolError
+from apo_core.remote.back_off import BackOff
 from apo_core.remote.chunk_store import RemoteError
 from apo_core.remote.patience import Patience
 from apo_episodes.annotation import Annotation, annotate, annotation_path
@@ -158,6 +160,38 @@ def test_damaged_content_is_read_once_and_stops_no_other_episode(folder, tmp_pat
     assert left_out == [f"arm1/{episode_id}"] and tries == []
 
 
+def test_looks_leave_damaged_content_alone_until_its_record_changes(folder, tmp_path, impatient):
+    reads = []
+
+    class Counting(RemoteStore):
+        def chunk(self, chunk):
+            reads.append(chunk)
+            return super().chunk(chunk)
+
+    store, rests, left_out = Counting(str(tmp_path / "store")), BackOff(), []
+    push(sorted(folder.glob("*.h5")), store, "arm1", impatient, ignore, fail)
+    robot, episode_id = next(store.episodes())
+    record = store.record(robot, episode_id)
+    path = tmp_path / "store" / "chunks" / record.chunks[0].sha256[:2] / record.chunks[0].sha256
+    content = path.read_bytes()
+    path.write_bytes(b"other")
+
+    def look() -> tuple[int, int]:
+        """New episodes, and chunks that were read."""
+        reads.clear()
+        out = left_out.append
+        return pull(store, tmp_path / "copy", (), impatient, ignore, lambda *what: out(what), rests), len(reads)
+
+    new, count = look()
+    assert new == 1 and count > 1
+    assert [look() for _ in range(6)] == [(0, 0), (0, 1), (0, 0), (0, 0), (0, 1), (0, 0)]
+    assert len(left_out) == 3
+    path.write_bytes(content)
+    assert look() == (0, 0)
+    store.put_record(replace(record, annotation="{}"))
+    assert look() == (1, len(record.chunks))
+
+
 def test_a_damaged_file_stops_no_other(folder, tmp_path, impatient):
     store, damaged = RemoteStore(str(tmp_path / "store")), folder / "a.h5"
     damaged.write_bytes(b"no episode")
@@ -187,6 +221,24 @@ def test_another_file_under_the_name_of_an_episode_is_rejected(folder, tmp_path,
         file.write(b"more")
     with pytest.raises(EpisodeToolError, match=r"has another file as episode .* give this robot a name of its own"):
         push([first], store, "arm1", impatient, ignore, fail)
+
+
+def test_a_share_that_is_not_mounted_is_not_taken_for_the_store(folder, tmp_path, impatient):
+    share, away, files = tmp_path / "share", tmp_path / "away", sorted(folder.glob("*.h5"))
+    url = str(share / "lift")
+    assert push(files[:1], RemoteStore(url), "arm1", impatient, ignore, fail) == 1
+    assert pull(RemoteStore(url), tmp_path / "copy", (), impatient, ignore, fail) == 1
+    share.rename(away)
+    share.mkdir()
+    with pytest.raises(RemoteError, match="is its share mounted"):
+        push(files, RemoteStore(url), "arm1", impatient, ignore, fail)
+    with pytest.raises(RemoteError, match="is its share mounted"):
+        pull(RemoteStore(url), tmp_path / "copy", (), impatient, ignore, fail)
+    assert list(share.iterdir()) == []
+    share.rmdir()
+    away.rename(share)
+    assert push(files, RemoteStore(url), "arm1", impatient, ignore, fail) == 1
+    assert pull(RemoteStore(url), tmp_path / "copy", (), impatient, ignore, fail) == 1
 
 
 def test_the_commands(folder, tmp_path, capsys):
@@ -230,4 +282,7 @@ def test_the_journal_names_a_file_only_once_its_record_is_there(folder, tmp_path
     store, first = RemoteStore(str(tmp_path / "store")), min(folder.glob("*.h5"))
     push([first], store, "arm1", impatient, ignore, fail)
     (journal,) = (folder / ".upload").iterdir()
-    assert [json.loads(line)["file"] for line in journal.read_text().splitlines()] == [first.name]
+    assert [json.loads(line)["file"] for line in journal.read_text().splitlines()] == [
+        "",
+        first.name,
+    ]  # the store first

@@ -5,7 +5,10 @@ import threading
 
 import pytest
 
-from apo_core.help.document import HelpCalibration, PolicyIdentity, write_calibration
+from apo_core.adapters.calibration import HelpCalibration, PolicyIdentity
+from apo_core.adapters.calibration_file import write_calibration
+from apo_core.adapters.signature import TrustedKeys, make_keys, read_trusted_keys
+from apo_core.adapters.store import AdapterStore
 from apo_core.help.score import HelpScore, Weight
 from apo_policy_node.adapters.help_watch import HelpWatch
 
@@ -25,9 +28,11 @@ def calibration(number: int, **changes) -> HelpCalibration:
 class Bench:
     """A watch on a store, and the adapter that serves."""
 
-    def __init__(self, folder, poll_s: float = 60.0):
+    def __init__(self, folder, poll_s: float = 60.0, trusted: TrustedKeys | None = None):
         self.serving, self.reports, self.folder = 0, [], folder
-        self.watch = HelpWatch(folder, lambda: self.serving, policy, 2, 0, poll_s, self.reports.append)
+        self.watch = HelpWatch(
+            AdapterStore(folder, trusted), lambda: self.serving, policy, 2, 0, poll_s, self.reports.append
+        )
 
 
 @pytest.fixture
@@ -54,6 +59,18 @@ def test_an_adapter_without_a_calibration_is_reported_with_what_to_run(bench):
     assert bench.watch.warning == f"help_rule = 'calibrated', but adapter 4 has no calibration: {command}"
     assert bench.reports == [bench.watch.warning]
     assert bench.watch.score_of(4) is None
+
+
+def test_with_trusted_keys_only_a_signed_calibration_counts(tmp_path):
+    key = make_keys(tmp_path / "a.key", tmp_path / "a.pub")
+    bench = Bench(tmp_path / "adapters", trusted=read_trusted_keys(tmp_path / "a.pub"))
+    write_calibration(bench.folder, calibration(0))
+    bench.watch.look()
+    assert bench.watch.score_of(0) is None and "it is not signed" in bench.watch.warning
+
+    write_calibration(bench.folder, calibration(0), key)
+    bench.watch.look()
+    assert bench.watch.score_of(0) == SCORE and bench.watch.warning == ""
 
 
 def test_a_calibration_that_appears_is_used(bench):

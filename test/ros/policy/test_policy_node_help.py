@@ -12,8 +12,9 @@ torch = pytest.importorskip("torch")
 
 from small_policy import random_adapter  # noqa: E402
 
+from apo_core.adapters.calibration import HelpCalibration  # noqa: E402
+from apo_core.adapters.calibration_file import identity, write_calibration  # noqa: E402
 from apo_core.adapters.store import AdapterStore  # noqa: E402
-from apo_core.help.document import HelpCalibration, identity, write_calibration  # noqa: E402
 from apo_core.help.score import HelpScore, Weight  # noqa: E402
 from apo_core.ros.conversions import to_ns  # noqa: E402
 from apo_vla.lora.adapter import LoraSettings, adapter_config  # noqa: E402

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,17 @@ def read(folder: int, number: int, trusted: TrustedKeys | None) -> tuple[Adapter
 def signer(folder: int) -> str:
     """Fingerprint of the key that the signature names, empty without a signature. Raises AdapterError."""
     return signer_of(_read(folder, SIGNATURE_FILE)) if SIGNATURE_FILE in os.listdir(folder) else ""
+
+
+@contextlib.contextmanager
+def locked(store: Path) -> Iterator[None]:
+    """Locks a store against other writers, in this process and in others. Raises OSError."""
+    descriptor = os.open(store / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def take_number(store: Path) -> int:

@@ -1,7 +1,7 @@
-"""Ed25519 signatures (RFC 8032) of adapters, of promotions and of trials.
+"""Ed25519 signatures (RFC 8032) of adapters, promotions, trials and calibrations.
 
 That of an adapter covers `manifest.json`, which holds its number and the sha256 of every other file, and is checked
-before anything in it is parsed. Promotions and trials are documents of their own: `signed` and `unsigned`.
+before anything in it is parsed. The others are documents that hold their signature: `signed` and `unsigned`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _CONTEXTS = {
     "manifest": b"apo.adapter manifest\0",
     "apo.promotion": b"apo.promotion\0",
     "apo.trial": b"apo.trial\0",
+    "apo.help_calibration": b"apo.help_calibration\0",
 }
 _SIGNATURE = "signature"
 _MAX_KEY_BYTES = 1 << 16
@@ -55,7 +56,7 @@ class SigningKey:
         return (json.dumps(self._signature(manifest, "manifest"), indent=2) + "\n").encode()
 
     def signed(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """A promotion or a trial with its signature."""
+        """A promotion, trial or calibration with its signature."""
         return {**document, _SIGNATURE: self._signature(to_json(document), document["schema"])}
 
     def _signature(self, data: bytes, context: str) -> dict[str, str]:
@@ -86,7 +87,7 @@ class TrustedKeys:
         return self._check(manifest, None if signature is None else _parsed(signature), "manifest", "manifest.json")
 
     def check_document(self, document: Mapping[str, Any]) -> str:
-        """The same of a promotion or a trial, which holds its signature itself."""
+        """The same of a promotion, trial or calibration, which holds its signature itself."""
         signature = document.get(_SIGNATURE)
         schema = document.get("schema")
         if not isinstance(schema, str) or schema not in _CONTEXTS:
@@ -114,8 +115,13 @@ class TrustedKeys:
 
 
 def unsigned(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A promotion or a trial without its signature."""
+    """A promotion, trial or calibration without its signature."""
     return {name: value for name, value in document.items() if name != _SIGNATURE}
+
+
+def document_signer(document: Mapping[str, Any]) -> str:
+    """The same as `signer_of`, of a document that holds its signature; empty without one. Raises AdapterError."""
+    return _values(document[_SIGNATURE])[0] if _SIGNATURE in document else ""
 
 
 def signer_of(signature: bytes) -> str:

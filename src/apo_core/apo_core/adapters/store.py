@@ -9,11 +9,9 @@ checks whether the tensors fit a model.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,8 +19,9 @@ import numpy as np
 
 from apo_core.adapters import files as adapter_files
 from apo_core.adapters import folder as adapter_folder
+from apo_core.adapters.calibration import calibrated, calibration_path
 from apo_core.adapters.files import DTYPES
-from apo_core.adapters.folder import FOLDER, TEMPORARY
+from apo_core.adapters.folder import FOLDER, TEMPORARY, locked
 from apo_core.adapters.manifest import (
     CONFIG_FILE,
     MANIFEST_FILE,
@@ -63,7 +62,7 @@ class AdapterStore:
     """
 
     def __init__(self, path: Path | str, trusted: TrustedKeys | None = None, key: SigningKey | None = None):
-        self.path, self._trusted, self._key = Path(path), trusted, key
+        self.path, self.trusted, self._key = Path(path), trusted, key
 
     def versions(self) -> list[int]:
         """Numbers of the published adapters, ascending; `read` checks whether one is sound."""
@@ -113,7 +112,7 @@ class AdapterStore:
         }
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with self._locked():
+            with locked(self.path):
                 number = adapter_folder.take_number(self.path)
                 if manifest.parent >= number:
                     raise AdapterError(f"parent = {manifest.parent} must be below number = {number} ({self.path})")
@@ -132,7 +131,7 @@ class AdapterStore:
         Raises:
             AdapterError: the pointer cannot be read, is damaged, or not signed by a trusted key.
         """
-        return read_promotion(self.path, self._trusted)
+        return read_promotion(self.path, self.trusted)
 
     def promote(self, version: int, changed_utc: str, reason: str = "") -> Promotion:
         """Makes the policies that follow the store serve a version; 0 is the base policy.
@@ -162,7 +161,7 @@ class AdapterStore:
         AdapterStore(self.path).read(version)
         folder = self.path / folder_name(version)
         try:
-            with self._locked():
+            with locked(self.path):
                 temporary = self.path / f"{TEMPORARY}signature"
                 data = key.sign((folder / MANIFEST_FILE).read_bytes())
                 replace_file(folder / SIGNATURE_FILE, data, temporary)
@@ -179,9 +178,9 @@ class AdapterStore:
         Raises:
             AdapterError: it is rejected, the number is in use here, or the store cannot be written.
         """
-        self._in_folder(version, lambda opened: adapter_folder.read(opened, version, self._trusted), folder)
+        self._in_folder(version, lambda opened: adapter_folder.read(opened, version, self.trusted), folder)
         try:
-            with self._locked():
+            with locked(self.path):
                 adapter_folder.take_folder(self.path, version, folder)
         except OSError as error:
             raise AdapterError(f"adapter {version} cannot be taken into {self.path}: {error}") from None
@@ -195,9 +194,9 @@ class AdapterStore:
         path = self.path / folder_name(version)
         try:
             signer_of(signature)
-            if self._trusted is not None:
-                self._trusted.check((path / MANIFEST_FILE).read_bytes(), signature)
-            with self._locked():
+            if self.trusted is not None:
+                self.trusted.check((path / MANIFEST_FILE).read_bytes(), signature)
+            with locked(self.path):
                 replace_file(path / SIGNATURE_FILE, signature, self.path / f"{TEMPORARY}signature")
         except (OSError, AdapterError) as error:
             raise AdapterError(f"the signature of adapter {version} in {self.path} is not replaced: {error}") from None
@@ -215,13 +214,13 @@ class AdapterStore:
             AdapterError: it is damaged, not signed by a trusted key, names an adapter that is not here and sound, or
                 both stores have made a change of that number; this one's stays.
         """
-        promotion = parse_promotion(pointer, self._trusted)
+        promotion = parse_promotion(pointer, self.trusted)
         if not promotion.replaces(self.promotion()):
             return False
         if promotion.number != 0:
             self.read(promotion.number)
         try:
-            with self._locked():
+            with locked(self.path):
                 if is_newer := promotion.replaces(self.promotion()):
                     write_pointer(self.path, pointer)
         except OSError as error:
@@ -230,12 +229,12 @@ class AdapterStore:
 
     def trial(self, candidate: int) -> Trial | None:
         """The trial of a candidate; None where it has none. Raises AdapterError where its file is damaged."""
-        return read_trial(self.path, candidate, self._trusted)
+        return read_trial(self.path, candidate, self.trusted)
 
     def record_trial(self, trial: Trial) -> None:
         """Replaces the file of a trial. Raises AdapterError where it cannot be written."""
         try:
-            with self._locked():
+            with locked(self.path):
                 write_trial(self.path, trial, self._key)
         except OSError as error:
             raise AdapterError(f"the trial of adapter {trial.candidate} cannot be written: {error}") from None
@@ -243,13 +242,14 @@ class AdapterStore:
     def prune(self, keep: int) -> list[int]:
         """Removes all but the newest `keep` adapters; returns the numbers removed. They are not used again.
 
-        What is promoted, what a rollback would bring back, and what is on trial is kept as well.
+        What is promoted, what a rollback would bring back, and what is on trial is kept as well. Calibrations of
+        adapters that are gone go too, also those that a killed prune has left; that of the base policy stays.
         """
         if keep < 1:
             raise AdapterError(f"keep = {keep} must be at least 1")
         if not self.path.is_dir():
             return []
-        with self._locked():
+        with locked(self.path):
             versions, promotion = self.versions(), self.promotion()
             before = [number for number in promotion.history if number in versions][-1:]
             kept = (promotion.number, *before, *self._on_trial(versions))
@@ -260,6 +260,8 @@ class AdapterStore:
                 os.rename(self.path / folder_name(number), gone)
                 adapter_files.remove(gone)
             sync(self.path)
+            for number in set(calibrated(self.path)) - {0, *self.versions()}:
+                adapter_files.remove(calibration_path(self.path, number))
         return removed
 
     def read(self, version: int) -> tuple[AdapterVersion, dict[str, np.ndarray]]:
@@ -271,7 +273,7 @@ class AdapterStore:
         Raises:
             AdapterError: not in the store, damaged in any way, or not signed by a trusted key.
         """
-        return self._in_folder(version, lambda folder: adapter_folder.read(folder, version, self._trusted))
+        return self._in_folder(version, lambda folder: adapter_folder.read(folder, version, self.trusted))
 
     def manifest(self, version: int) -> dict[str, Any]:
         """The checked content of a manifest.json; the other files are not opened, so it is quick.
@@ -279,7 +281,7 @@ class AdapterStore:
         Raises:
             AdapterError: as `read`, as far as the manifest shows it.
         """
-        return self._in_folder(version, lambda folder: adapter_folder.read_manifest(folder, version, self._trusted))
+        return self._in_folder(version, lambda folder: adapter_folder.read_manifest(folder, version, self.trusted))
 
     def signer(self, version: int) -> str:
         """Fingerprint of the key that an adapter's signature names, empty without one; nothing is proved by it."""
@@ -327,19 +329,9 @@ class AdapterStore:
     def _change(self, change: Callable[[Promotion], Promotion]) -> Promotion:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with self._locked():
+            with locked(self.path):
                 promotion = change(self.promotion())
                 write_promotion(self.path, promotion, self._key)
         except OSError as error:
             raise AdapterError(f"{self.path / CURRENT_FILE} cannot be written: {error}") from None
         return promotion
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Locks the store against other writers, in this process and in others."""
-        descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)

@@ -1,5 +1,6 @@
 """Every access to what lies at a URL.
 
+    store.json                                 of a store in a folder: its id, see `marker`
     chunks/<first two digits>/<sha256>         at most CHUNK_BYTES of some file
     <folder>/.../<name>                        documents: small files that are replaced whole
 
@@ -10,13 +11,17 @@ by anybody, in any order, and an upload goes on where it was cut off.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from apo_core.errors import ApoError
+from apo_core.system.atomic_files import write_file
 
 CHUNK_BYTES = 8 << 20
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -75,11 +80,27 @@ class ChunkStore:
         import fsspec
 
         self.url = url
+        self._required = ""  # document without which a folder is not the store
         try:
             # listings of yesterday would hide what another robot has pushed
             self._fs, self._root = fsspec.core.url_to_fs(url, use_listings_cache=False, **(options or {}))
         except (ImportError, ValueError) as error:
             raise StoreError(f"{url}: {error}") from None
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it lies in a folder of this machine, which may be a share that is not mounted."""
+        protocol = self._fs.protocol
+        return "file" in ((protocol,) if isinstance(protocol, str) else protocol)
+
+    def require(self, path: str) -> None:
+        """From now on nothing is written to a folder in which this document is not."""
+        self._required = path
+
+    def has_chunks(self) -> bool:
+        """Whether any chunk was ever written. Raises RemoteError."""
+        with self._access("look at", "chunks"):
+            return bool(self._fs.exists(f"{self._root}/chunks"))
 
     def has_chunk(self, chunk: Chunk) -> bool:
         """Whether the chunk is there, whole. Raises RemoteError."""
@@ -111,6 +132,22 @@ class ChunkStore:
     def put_document(self, path: str, data: bytes) -> None:
         """Writes or replaces a document; `path` is one within the store, of plain names. Raises RemoteError."""
         self._put(f"{self._root}/{path}", data)
+
+    def put_new_document(self, path: str, data: bytes) -> None:
+        """Writes a document to a folder unless there is one, whoever writes it at the same time. Raises RemoteError."""
+        with self._access("write", path):
+            target = Path(f"{self._root}/{path}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+            try:
+                write_file(temporary, data)
+                try:
+                    os.link(temporary, target)
+                except OSError:  # it is there, or the file system has no links
+                    if not target.exists():
+                        os.replace(temporary, target)
+            finally:
+                temporary.unlink(missing_ok=True)
 
     def document(self, path: str) -> bytes | None:
         """The content of a document; None where there is none. Raises RemoteError."""
@@ -144,7 +181,9 @@ class ChunkStore:
 
     def _put(self, path: str, data: bytes) -> None:
         with self._access("write", path):
-            if "file" in self._protocols():
+            if self.is_folder:
+                if self._required and not self._fs.exists(f"{self._root}/{self._required}"):
+                    raise OSError(f"{self._required} is gone: is the share mounted?")
                 # an object store writes whole objects; a disk does not
                 self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
                 temporary = f"{path}.new"
@@ -152,10 +191,6 @@ class ChunkStore:
                 self._fs.mv(temporary, path)
             else:
                 self._fs.pipe_file(path, data)
-
-    def _protocols(self) -> tuple[str, ...]:
-        protocol = self._fs.protocol
-        return (protocol,) if isinstance(protocol, str) else tuple(protocol)
 
     @contextmanager
     def _access(self, verb: str, what: str) -> Iterator[None]:

@@ -7,6 +7,7 @@ import socket
 import sys
 from pathlib import Path
 
+from apo_core.remote.back_off import BackOff
 from apo_core.remote.command_line import (
     URL,
     Rejections,
@@ -78,7 +79,7 @@ def _push(arguments: argparse.Namespace) -> int:
 
 def _pull(arguments: argparse.Namespace) -> int:
     store, folder = RemoteStore(arguments.url, store_options(arguments)), Path(arguments.output)
-    rejections = Rejections(f"{_PROG} pull")
+    rejections, rests = Rejections(f"{_PROG} pull"), BackOff()
 
     def once() -> None:
         found = [0, 0]
@@ -91,7 +92,7 @@ def _pull(arguments: argparse.Namespace) -> int:
             if done.has_other_annotation:
                 print(f"{done.path}: keeps its own annotation", file=sys.stderr)
 
-        pull(store, folder, arguments.robot, patience_of(arguments, _PROG), report, rejections.add)
+        pull(store, folder, arguments.robot, patience_of(arguments, _PROG), report, rejections.add, rests)
         if found[1] or not arguments.watch:
             print(f"{found[1]} of {found[0]} episodes were new", flush=True)
 

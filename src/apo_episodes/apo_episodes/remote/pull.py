@@ -9,13 +9,16 @@ from functools import partial
 from pathlib import Path
 
 from apo_core.errors import ApoError, EpisodeFormatError, EpisodeToolError
+from apo_core.remote.back_off import BackOff
 from apo_core.remote.chunk_store import DamageError, check_name
 from apo_core.remote.content import receive
+from apo_core.remote.journal import Journal
+from apo_core.remote.marker import recognise
 from apo_core.remote.patience import Patience
 from apo_core.system.atomic_files import replace_file, replacing
 from apo_episodes.annotation import annotation_path
 from apo_episodes.compaction import lossless_sha256
-from apo_episodes.remote.journal import Journal, file_state
+from apo_episodes.remote.file_state import file_state
 from apo_episodes.remote.store import Record, RemoteStore
 
 _JOURNALS = ".download"  # in the folder of the episodes
@@ -39,6 +42,7 @@ def pull(
     patience: Patience,
     report: Callable[[Pulled], None],
     rejected: Callable[[str, ApoError], None],
+    rests: BackOff | None = None,
 ) -> int:
     """Brings the episodes of a store into a folder; returns how many were not there. One that fails stops no other.
 
@@ -54,9 +58,11 @@ def pull(
         report: takes each episode as it is done.
         rejected: takes `<robot>/<episode id>` of each that is left out, and why: damaged content, another file of its
             name.
+        rests: of one look after the other: an episode that was rejected is left out until it is due, or until its
+            record changes; None: every one is due.
 
     Raises:
-        RemoteError: the store fails for longer than the patience.
+        RemoteError: the store fails for longer than the patience, or is in a folder and is not the one of the journal.
         StoreError: a name of `robots` is none.
         OSError: the folder cannot be written to.
     """
@@ -64,10 +70,15 @@ def pull(
     for robot in robots:
         check_name("robot", robot)
     journal = Journal(folder / _JOURNALS, store.url)
+    patience.call(partial(recognise, store, journal, writes=False))
     owners: dict[str, str] = {}
     new = 0
+    rests = rests or BackOff()
+    rests.next_look()
     for (robot, episode_id), remote in patience.call(lambda: store.states(robots)).items():
         name = f"{robot}/{episode_id}"
+        if not rests.is_due((name, remote)):
+            continue
         try:
             if (path := _known(journal, name, remote, folder)) is None:
                 record = patience.call(partial(store.record, robot, episode_id))
@@ -82,8 +93,10 @@ def pull(
                 _check_owner(owners, path, robot, store.url)
                 done = Pulled(path, robot)
         except (EpisodeToolError, DamageError) as error:
+            rests.reject((name, remote))
             rejected(name, error)
             continue
+        rests.accept((name, remote))
         new += done.is_new
         report(done)
     return new

@@ -11,10 +11,12 @@ from pathlib import Path
 from apo_core.errors import ApoError, EpisodeToolError
 from apo_core.remote.chunk_store import CHUNK_BYTES, RemoteError, check_name
 from apo_core.remote.content import send
+from apo_core.remote.journal import Journal
+from apo_core.remote.marker import recognise
 from apo_core.remote.patience import Patience
 from apo_episodes.compaction import lossless_sha256
 from apo_episodes.reader import read_episode
-from apo_episodes.remote.journal import Journal, file_state, read_annotation
+from apo_episodes.remote.file_state import file_state, read_annotation
 from apo_episodes.remote.store import Record, RemoteStore
 
 _JOURNALS = ".upload"  # in the folder of the episodes
@@ -50,14 +52,16 @@ def push(
             than the episode of its name in the store.
 
     Raises:
-        RemoteError: the store fails for longer than the patience.
+        RemoteError: the store fails for longer than the patience, or is in a folder and is not the one of the journal.
         StoreError: `robot` is no name.
     """
     check_name("robot", robot)
     journals: dict[Path, Journal] = {}
     new = 0
     for path in paths:
-        journal = journals.setdefault(path.parent, Journal(path.parent / _JOURNALS, store.url, robot))
+        if (journal := journals.get(path.parent)) is None:
+            journal = journals[path.parent] = Journal(path.parent / _JOURNALS, store.url, robot)
+            patience.call(partial(recognise, store, journal, writes=True))
         try:
             if journal.state(path.name) == file_state(path):
                 report(Pushed(path, False, 0, path.stat().st_size))

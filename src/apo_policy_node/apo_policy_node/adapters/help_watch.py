@@ -9,9 +9,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from apo_core.adapters.calibration import HelpCalibration, PolicyIdentity, calibration_path
+from apo_core.adapters.calibration_file import COMMAND, read_calibration
 from apo_core.adapters.manifest import policy_name
+from apo_core.adapters.store import AdapterStore
 from apo_core.errors import AdapterError
-from apo_core.help.document import COMMAND, HelpCalibration, PolicyIdentity, calibration_path, read_calibration
 from apo_core.help.score import HelpScore
 
 
@@ -19,7 +21,7 @@ class HelpWatch:
     """Follows the adapter that serves.
 
     Args:
-        store: folder of the adapter store.
+        store: of the adapters and their calibrations; with trusted keys, one that none has signed does not count.
         serving: the adapter that serves.
         identity_of: what an adapter is, by content; raises AdapterError.
         replan_steps, action_horizon: as the node executes; a calibration of others does not count.
@@ -29,7 +31,7 @@ class HelpWatch:
 
     def __init__(
         self,
-        store: Path,
+        store: AdapterStore,
         serving: Callable[[], int],
         identity_of: Callable[[int], PolicyIdentity],
         replan_steps: int,
@@ -62,12 +64,13 @@ class HelpWatch:
     def look(self) -> None:
         """Reads the calibration of the adapter that serves, if adapter or file are new."""
         version = self._serving()
-        seen = (version, _state_of(calibration_path(self._store, version)))
+        seen = (version, _state_of(calibration_path(self._store.path, version)))
         if seen == self._seen:
             return
         score, warning = None, ""
         try:
-            calibration = read_calibration(self._store, self._identity_of(version))
+            identity = self._identity_of(version)
+            calibration = read_calibration(self._store.path, identity, self._store.trusted)
             warning = self._fault(version, calibration)
             if calibration is not None and not warning:
                 score = calibration.score
@@ -97,7 +100,7 @@ class HelpWatch:
                 self.look()
 
     def _fault(self, version: int, calibration: HelpCalibration | None) -> str:
-        where = f"{COMMAND} EPISODES --adapters {self._store} --adapter {version}"
+        where = f"{COMMAND} EPISODES --adapters {self._store.path} --adapter {version}"
         if calibration is None:
             return f"help_rule = 'calibrated', but {policy_name(version)} has no calibration: {where}"
         faults = [

@@ -45,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--action-horizon", type=number(int, 0, 1000), default=0, help="as of the policy node (default %(default)s)"
     )
+    made.add_argument("--key", default="", metavar="FILE", help="private key (PEM) that signs the calibration")
     made.add_argument("--split-seed", type=number(int, 0), default=0, help="of the split (default %(default)s)")
     made.add_argument("--device", default="cpu", help="torch device (default %(default)s)")
     return tools.root

@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from apo_core.adapters.calibration import HelpCalibration
+from apo_core.adapters.calibration_file import identity, write_calibration
 from apo_core.adapters.manifest import policy_name
+from apo_core.adapters.signature import read_signing_key
 from apo_core.adapters.store import AdapterStore
 from apo_core.errors import EpisodeToolError
-from apo_core.help.document import HelpCalibration, identity, write_calibration
 from apo_core.served_policy import ServedPolicy
 from apo_core.system.shipped_files import shipped
 from apo_core.system.terminal import LiveLine
@@ -32,6 +34,7 @@ _LEAST_ALIKE = 0.8  # of the recorded actions that the policy must give again
 def calibrate_adapter(arguments: argparse.Namespace) -> int:
     """The tool; returns the exit status. Raises ApoError."""
     store = AdapterStore(arguments.adapters)
+    key = read_signing_key(arguments.key) if arguments.key else None
     version = store.promotion().number if arguments.adapter is None else arguments.adapter
     policy = _load(str(shipped(arguments.checkpoint)), arguments.device, store, version)
     heads = _usable(arguments.paths, version, policy)
@@ -52,7 +55,7 @@ def calibrate_adapter(arguments: argparse.Namespace) -> int:
         found.measures,
         utc_now(),
     )
-    print(f"written: {write_calibration(store.path, document)}; serve with help_rule: calibrated")
+    print(f"written: {write_calibration(store.path, document, key)}; serve with help_rule: calibrated")
     return 0
 
 

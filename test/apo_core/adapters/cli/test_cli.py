@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from adapter_samples import CONFIG, plain_manifest
+from calibration_samples import calibrate
 
+from apo_core.adapters.calibration_file import identity, read_calibration
 from apo_core.adapters.cli.cli import main
 from apo_core.adapters.manifest import ManifestInput
 from apo_core.adapters.signature import read_trusted_keys
@@ -172,3 +174,32 @@ def test_keys_are_made_used_and_asked_for(run, store, tmp_path):
 def test_a_store_that_is_not_there_is_an_error(capsys, tmp_path):
     assert main(["ls", "--store", str(tmp_path / "none")]) == 2
     assert capsys.readouterr().err.startswith(f"apo adapters ls: {tmp_path / 'none'}: there is no adapter store")
+
+
+def test_sign_covers_calibrations_and_show_prints_one(run, store, tmp_path):
+    facts = {
+        "created_utc": "2026-01-02T03:04:05+00:00",
+        "signer": "",
+        "replan_steps": 2,
+        "action_horizon": 0,
+        "threshold": 0.75,
+        "false_alarms": 0.1,
+    }
+    assert json.loads(run("show", 1, "--json")[1])["calibration"] is None
+    run("keygen", tmp_path / "a")
+    assert "the base policy has no calibration to sign" in run("sign", 0, "--key", tmp_path / "a.key")[2]
+    calibrate(store, 0)
+    path = calibrate(store, 1)
+    assert json.loads(run("show", 1, "--json")[1])["calibration"] == facts
+    status, out, _ = run("sign", 0, 1, "--key", tmp_path / "a.key")
+    signer = json.loads(run("show", 1, "--json")[1])["calibration"]["signer"]
+    assert status == 0 and len(signer) == 64
+    assert out.splitlines() == [
+        f"{what} is signed by key {signer[:12]}"
+        for what in ("the calibration of the base policy", "adapter 1", "the calibration of adapter 1")
+    ]
+    for number in (0, 1):
+        policy = identity(store, number, "a" * 64, "b" * 64, "c" * 64)
+        assert read_calibration(store.path, policy, read_trusted_keys(tmp_path / "a.pub")) is not None
+    path.write_text("{")
+    assert "it is not valid JSON" in json.loads(run("show", 1, "--json")[1])["calibration"]["fault"]

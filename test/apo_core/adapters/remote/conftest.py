@@ -1,6 +1,9 @@
 import pytest
 from adapter_samples import CONFIG, MANIFEST, TENSORS
+from transfer_looks import Looks
 
+from apo_core.adapters.remote.pull import Pull
+from apo_core.adapters.remote.push import Push
 from apo_core.adapters.remote.store import RemoteAdapters
 from apo_core.adapters.store import AdapterStore
 from apo_core.remote.patience import Patience
@@ -24,3 +27,28 @@ def trainer(tmp_path) -> AdapterStore:
     made.publish(TENSORS, CONFIG, MANIFEST)
     made.publish(TENSORS, CONFIG, MANIFEST)
     return made
+
+
+@pytest.fixture
+def robot(tmp_path) -> AdapterStore:
+    return AdapterStore(tmp_path / "robot")
+
+
+@pytest.fixture
+def push(trainer, remote, once):
+    """(ring) -> looks of a push of the trainer's store."""
+
+    def make(ring="fleet"):
+        return Looks(Push(trainer, remote, ring, once))
+
+    return make
+
+
+@pytest.fixture
+def pull(remote, robot, once):
+    """(ring, newest, trusted, store) -> looks of a pull into the robot's store."""
+
+    def make(ring="fleet", newest=None, trusted=None, store=None):
+        return Looks(Pull(store or remote, robot.path, ring, newest, once, trusted))
+
+    return make

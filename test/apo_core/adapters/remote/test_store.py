@@ -12,13 +12,19 @@ FILE = Content(3, ABC, (Chunk(ABC, 3),))
 RECORD = AdapterRecord(7, dict.fromkeys(("adapter_model.safetensors", "adapter_config.json", "manifest.json"), FILE))
 
 
-def test_records_are_listed_by_number(remote):
+def test_records_and_calibrations_are_listed_by_number(remote):
     assert remote.versions() == [] and remote.record(7) is None
     for number in (7, 1, 1234567):
         remote.put_record(AdapterRecord(number, RECORD.files))
     remote.put_document("adapters/7.json", b"no record")
+    remote.put_calibration(7, b"calibration")
+    remote.put_calibration(0, b"of the base policy")
+    remote.put_document("adapters/7.help.json", b"no calibration")
     assert remote.versions() == [1, 7, 1234567]
+    versions, calibrations = remote.listed()
+    assert (versions, list(calibrations)) == ([1, 7, 1234567], [0, 7]) and all(calibrations.values())
     assert remote.record(7) == RECORD
+    assert (remote.calibration(7), remote.calibration(1)) == (b"calibration", None)
 
 
 def test_a_ring_has_the_bytes_of_its_pointer(tmp_path):

@@ -11,6 +11,7 @@ import time
 
 import pytest
 from adapter_samples import CONFIG, MANIFEST, NOW, TENSORS, flip_a_bit
+from transfer_looks import Looks
 
 from apo_core.adapters.promotion import read_pointer
 from apo_core.adapters.remote.pull import Pull
@@ -21,43 +22,6 @@ from apo_core.adapters.signature import make_keys, read_trusted_keys
 from apo_core.adapters.store import AdapterStore
 from apo_core.errors import AdapterError
 from apo_core.remote.chunk_store import RemoteError
-
-
-class Looks:
-    """Looks of a push or a pull, with what they report."""
-
-    def __init__(self, transfer):
-        self._transfer = transfer
-        self.left_out: list[str] = []
-
-    def __call__(self) -> list[str]:
-        seen: list[str] = []
-        self.left_out = []
-        self._transfer.look(
-            lambda what, size: seen.append(what), lambda what, error: self.left_out.append(f"{what}: {error}")
-        )
-        return seen
-
-
-@pytest.fixture
-def push(trainer, remote, once):
-    def make(ring="fleet"):
-        return Looks(Push(trainer, remote, ring, once))
-
-    return make
-
-
-@pytest.fixture
-def robot(tmp_path) -> AdapterStore:
-    return AdapterStore(tmp_path / "robot")
-
-
-@pytest.fixture
-def pull(remote, robot, once):
-    def make(ring="fleet", newest=None, trusted=None, store=None):
-        return Looks(Pull(store or remote, robot.path, ring, newest, once, trusted))
-
-    return make
 
 
 def damage(remote: RemoteAdapters, number: int, name: str) -> None:
@@ -245,12 +209,28 @@ def test_two_pulls_do_not_work_on_one_folder(remote, robot, once, push, pull):
     push()()
 
     class Meeting(RemoteAdapters):
-        def versions(self):
+        def listed(self):
             with pytest.raises(AdapterError, match="another apo adapters pull works on it"):
                 Pull(remote, robot.path, "fleet", None, once).look(print, print)
-            return super().versions()
+            return super().listed()
 
     assert len(pull(store=Meeting(remote.url))()) == 3
+
+
+def test_a_share_that_is_not_mounted_is_not_taken_for_the_store(trainer, robot, remote, push, pull, tmp_path):
+    pushing = push()
+    pushing(), pull()()
+    share, away = tmp_path / "remote", tmp_path / "away"
+    share.rename(away)
+    share.mkdir()
+    trainer.publish(TENSORS, CONFIG, MANIFEST)
+    for look in (pushing, push(), pull()):
+        with pytest.raises(RemoteError, match="is its share mounted"):
+            look()
+    assert list(share.iterdir()) == []
+    share.rmdir()
+    away.rename(share)
+    assert pushing()[0] == pull()()[0] == "adapter 3"
 
 
 def test_a_push_that_fails_promotes_nothing_and_goes_on(trainer, remote, once):

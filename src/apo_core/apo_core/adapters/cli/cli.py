@@ -104,7 +104,8 @@ def parser() -> argparse.ArgumentParser:
         "sign",
         commands.sign,
         "sign published adapters",
-        "A trainer with signing_key signs by itself.",
+        "With each its calibration of requests for help; 0 is that of the base policy. A trainer with signing_key "
+        "signs by itself.",
         [_store],
     )
     sign.add_argument("versions", nargs="+", type=int, metavar="VERSION")

@@ -10,11 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from apo_core.adapters.calibration_file import check_content, read_content, sign_calibration
 from apo_core.adapters.cli.export_peft import export_peft as write_peft
 from apo_core.adapters.cli.table import format_description, format_table, summarise
+from apo_core.adapters.files import parse_json
 from apo_core.adapters.manifest import policy_name
 from apo_core.adapters.promotion import Promotion
-from apo_core.adapters.signature import make_keys, read_signing_key, read_trusted_keys
+from apo_core.adapters.signature import document_signer, make_keys, read_signing_key, read_trusted_keys
 from apo_core.adapters.store import AdapterStore
 from apo_core.adapters.trial import TrialOutcome
 from apo_core.errors import AdapterError
@@ -48,6 +50,7 @@ def show(arguments: argparse.Namespace) -> int:
         "promoted": promotion.number == arguments.version,
         "signer": store.signer(arguments.version),
         "trial": _trial_facts(store, arguments.version),
+        "calibration": _calibration_facts(store, arguments.version),
         **{name: value for name, value in manifest.items() if name not in ("number", "schema", "schema_version")},
     }
     _print(facts if arguments.json else format_description(facts))
@@ -107,11 +110,18 @@ def keygen(arguments: argparse.Namespace) -> int:
 
 
 def sign(arguments: argparse.Namespace) -> int:
-    """Signs adapters that are there."""
+    """Signs adapters that are there, and their calibrations."""
     store, key = _store(arguments), read_signing_key(arguments.key)
     for version in arguments.versions:
-        store.sign(version, key)
-        print(f"adapter {version} is signed by key {key.fingerprint[:12]}")
+        signed = [policy_name(version)] if version else []
+        if version:
+            store.sign(version, key)
+        if sign_calibration(store, version, key):
+            signed.append(f"the calibration of {policy_name(version)}")
+        if not signed:
+            raise AdapterError(f"{store.path}: the base policy has no calibration to sign")
+        for what in signed:
+            print(f"{what} is signed by key {key.fingerprint[:12]}")
     return 0
 
 
@@ -134,6 +144,26 @@ def _trial_facts(store: AdapterStore, version: int) -> dict[str, Any] | None:
         "shadow": asdict(trial.shadow),
         "decided_utc": trial.decided_utc,
         "reason": trial.reason,
+    }
+
+
+def _calibration_facts(store: AdapterStore, version: int) -> dict[str, Any] | None:
+    """When an adapter asks for help; None without a calibration."""
+    content = read_content(store.path, version)
+    if content is None:
+        return None
+    try:
+        calibration = check_content(store, version, content)
+        signer = document_signer(parse_json(content, "it"))
+    except AdapterError as error:
+        return {"fault": str(error)}
+    return {
+        "created_utc": calibration.created_utc,
+        "signer": signer,
+        "replan_steps": calibration.replan_steps,
+        "action_horizon": calibration.action_horizon,
+        "threshold": calibration.score.threshold,
+        "false_alarms": calibration.false_alarms,
     }
 
 

@@ -1,4 +1,4 @@
-"""A store at a URL -> a local adapter store: each version whole and verified, and the promotion after its version."""
+"""A store at a URL -> a local adapter store: each version whole and verified, calibrations, and the promotion last."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from apo_core.adapters.calibration import calibration_path
+from apo_core.adapters.calibration_file import take_calibration
 from apo_core.adapters.files import remove
 from apo_core.adapters.manifest import MANIFEST_FILE, SIGNATURE_FILE, folder_name, policy_name
 from apo_core.adapters.promotion import parse_promotion
@@ -19,14 +21,17 @@ from apo_core.adapters.remote.store import AdapterRecord, RemoteAdapters
 from apo_core.adapters.signature import TrustedKeys
 from apo_core.adapters.store import AdapterStore
 from apo_core.errors import AdapterError
+from apo_core.remote.back_off import BackOff
 from apo_core.remote.chunk_store import DamageError
 from apo_core.remote.content import receive
+from apo_core.remote.journal import Journal
+from apo_core.remote.marker import recognise
 from apo_core.remote.patience import Patience
 from apo_core.system.atomic_files import replacing, sync
 
 _TEMPORARY = ".pulling-"  # prefix of names that readers ignore
 _LOCK = ".pull.lock"
-_LONGEST_REST = 64  # looks
+_JOURNALS = ".download"  # in the folder
 
 Report = Callable[[str, int], None]  # takes what is new in words, and its bytes
 Rejected = Callable[[str, Exception], None]  # takes what is left out, and why
@@ -55,49 +60,63 @@ class Pull:
     ):
         self._store, self._ring, self._newest, self._patience = store, ring, newest, patience
         self._trusted, self._local = trusted, AdapterStore(folder, trusted)
+        self._journal = Journal(folder / _JOURNALS, store.url)
         self._here: set[int] = set()  # versions that are as in the store
         self._pointer: bytes | None = None  # of the last look
-        self._looks = 0
-        self._rests: dict[int, tuple[int, int]] = {}  # of rejected versions: look of the next attempt, looks between
+        self._calibrations: dict[int, str] = {}  # states of those that came, as the store lists them
+        self._rests = BackOff()
 
     def look(self, report: Report, rejected: Rejected) -> None:
-        """Brings the promoted version, the promotion, and then the others. What is rejected stops no other.
+        """Brings the promoted version, its calibration and the promotion, then the others. What fails stops no other.
 
-        A version that was rejected is brought again when the ring's promotion changes, else after 1, 2, 4 and at last
-        64 looks without it.
+        What was rejected is brought again when the ring's promotion changes, else after 1, 2, 4 and at last 64 looks
+        without it; a calibration also when the store has another.
 
         Args:
-            report: takes each version, and the promotion where it changed.
+            report: takes each version and calibration, and the promotion where it changed.
             rejected: takes what is left out: damaged content, no trusted signature, another adapter of its number in
-                the folder, a promotion whose version did not come.
+                the folder, a calibration of another policy, a promotion whose version did not come.
 
         Raises:
             AdapterError: the folder is no adapter store, or another pull works on it.
-            RemoteError: the store fails for longer than the patience.
+            RemoteError: the store fails for longer than the patience, or is in a folder and is not the one before.
             OSError: the folder cannot be made.
         """
         self._local.path.mkdir(parents=True, exist_ok=True)
-        self._looks += 1
+        self._rests.next_look()
         with self._alone():
-            wanted = self._follow(report, rejected)
-            if self._newest != 0:
-                versions = self._patience.call(self._store.versions)
-                wanted = [*wanted, *reversed(versions[-(self._newest or len(versions)) :])]
-            for version in dict.fromkeys(wanted):
+            self._patience.call(partial(recognise, self._store, self._journal, writes=False))
+            listed = self._patience.call(self._store.listed) if self._newest != 0 else None
+            wanted = self._follow({} if listed is None else listed[1], report, rejected)
+            versions, calibrations = listed or ([], {})
+            for version in dict.fromkeys((*wanted, *reversed(versions[-(self._newest or len(versions)) :]))):
                 self._bring(version, report, rejected)
+            for number in (number for number in (0, *self._local.versions()) if number in calibrations):
+                self._calibrate(number, calibrations[number], report, rejected)
 
-    def _follow(self, report: Report, rejected: Rejected) -> list[int]:
-        """Brings the promoted version and the promotion; returns the version that a rollback would bring back."""
+    def _follow(self, calibrations: Mapping[int, str], report: Report, rejected: Rejected) -> list[int]:
+        """Brings the promoted version, its calibration, and the promotion.
+
+        Args:
+            calibrations: that the store lists, with their states; without a listing the store is asked for that of a
+                new promotion.
+            report, rejected: as of `look`.
+
+        Returns:
+            The version that a rollback would bring back.
+        """
         pointer = self._patience.call(partial(self._store.ring, self._ring))
         if pointer is None:
             return []
-        if pointer != self._pointer:
+        if is_new := pointer != self._pointer:
             self._pointer = pointer
             self._rests.clear()
         try:
             promotion = parse_promotion(pointer, self._trusted)
             if promotion.number != 0:
                 self._bring(promotion.number, report, rejected)
+            if promotion.number in calibrations or (is_new and self._newest == 0):
+                self._calibrate(promotion.number, calibrations.get(promotion.number, ""), report, rejected)
             if self._local.follow(pointer):
                 now = f"{policy_name(promotion.number)} is promoted (change {promotion.sequence})"
                 report(f"ring {self._ring}: {now}", len(pointer))
@@ -108,8 +127,7 @@ class Pull:
 
     def _bring(self, version: int, report: Report, rejected: Rejected) -> None:
         path = self._local.path / folder_name(version)
-        until, length = self._rests.get(version, (0, 1))
-        if self._looks < until or (version in self._here and path.exists()):
+        if not self._rests.is_due(version) or (version in self._here and path.exists()):
             return
         try:
             record = self._patience.call(partial(self._store.record, version))
@@ -120,11 +138,30 @@ class Pull:
             else:
                 self._fetch(record, report)
         except (AdapterError, DamageError, OSError) as error:
-            self._rests[version] = (self._looks + 1 + length, min(2 * length, _LONGEST_REST))
+            self._rests.reject(version)
             rejected(f"adapter {version}", error)
         else:
             self._here.add(version)
-            self._rests.pop(version, None)
+            self._rests.accept(version)
+
+    def _calibrate(self, number: int, state: str, report: Report, rejected: Rejected) -> None:
+        """Brings a calibration for a policy that is here, unless its state is that of the one before."""
+        what = f"the calibration of {policy_name(number)}"
+        path = calibration_path(self._local.path, number)
+        is_here = number == 0 or (self._local.path / folder_name(number)).exists()
+        is_known = state != "" and state == self._calibrations.get(number) and path.exists()
+        if not is_here or is_known or not self._rests.is_due((what, state)):
+            return
+        try:
+            content = self._patience.call(partial(self._store.calibration, number))
+            if content is not None and take_calibration(self._local, number, content):
+                report(f"calibration of {policy_name(number)}", len(content))
+        except AdapterError as error:
+            self._rests.reject((what, state))
+            rejected(what, error)
+        else:
+            self._rests.accept((what, state))
+            self._calibrations[number] = state
 
     def _fetch(self, record: AdapterRecord, report: Report) -> None:
         temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=self._local.path))

@@ -1,6 +1,7 @@
 """Adapters in a store.
 
 `adapters/<NNNNNN>.json` is the record of a version: the size, hash and chunks of each file in its folder.
+`adapters/<NNNNNN>.help.json` is its calibration of requests for help, to the byte; that of 000000 is the base policy's.
 `rings/<ring>.json` is the `current.json` that the robots of a ring follow, to the byte. A version is recorded after its
 chunks, and a ring changes after the record of the version that it names.
 """
@@ -20,7 +21,7 @@ CANARY, FLEET = "canary", "fleet"
 RINGS = (CANARY, FLEET)  # in the order in which a promotion reaches them
 SCHEMA_NAME, SCHEMA_VERSION = "apo.remote_adapter", 1
 _ADAPTERS = "adapters"
-_RECORD = re.compile(r"([0-9]{6,10})\.json")
+_DOCUMENT = re.compile(r"([0-9]{6,10})(\.help)?\.json")
 _MAX_RECORD_BYTES = 1 << 20
 _NEEDED = {MODEL_FILE, CONFIG_FILE, MANIFEST_FILE}
 
@@ -49,8 +50,26 @@ class RemoteAdapters(ChunkStore):
 
     def versions(self) -> list[int]:
         """Numbers of the versions, ascending. Raises RemoteError."""
-        found = (_RECORD.fullmatch(path) for path in self.documents(_ADAPTERS))
-        return sorted(int(match[1]) for match in found if match and match[0] == _record_name(int(match[1])))
+        return self.listed()[0]
+
+    def listed(self) -> tuple[list[int], dict[int, str]]:
+        """Numbers of the versions and of the calibrations, ascending, from one listing.
+
+        Returns:
+            The versions; and the calibrations, each with a text that changes with it, empty if unknown.
+
+        Raises:
+            RemoteError: the store cannot be listed.
+        """
+        versions, calibrations = list[int](), dict[int, str]()
+        for path, state in self.listing(_ADAPTERS).items():
+            match = _DOCUMENT.fullmatch(path)
+            number = int(match[1]) if match else -1
+            if match and path == _calibration_name(number):
+                calibrations[number] = state
+            elif match and path == _record_name(number):
+                versions.append(number)
+        return sorted(versions), dict(sorted(calibrations.items()))
 
     def record(self, number: int) -> AdapterRecord | None:
         """The record of a version; None where it has none. Raises RemoteError."""
@@ -60,6 +79,14 @@ class RemoteAdapters(ChunkStore):
     def put_record(self, record: AdapterRecord) -> None:
         """Writes or replaces the record of a version. Raises RemoteError."""
         self.put_document(f"{_ADAPTERS}/{_record_name(record.number)}", record.to_json())
+
+    def calibration(self, number: int) -> bytes | None:
+        """The calibration of a policy, unchecked; None where it has none. Raises RemoteError."""
+        return self.document(f"{_ADAPTERS}/{_calibration_name(number)}")
+
+    def put_calibration(self, number: int, content: bytes) -> None:
+        """Replaces the calibration of a policy. Raises RemoteError."""
+        self.put_document(f"{_ADAPTERS}/{_calibration_name(number)}", content)
 
     def ring(self, name: str) -> bytes | None:
         """The pointer of a ring, unchecked; None before its first promotion. Raises RemoteError."""
@@ -72,6 +99,10 @@ class RemoteAdapters(ChunkStore):
 
 def _record_name(number: int) -> str:
     return f"{folder_name(number)}.json"
+
+
+def _calibration_name(number: int) -> str:
+    return f"{folder_name(number)}.help.json"
 
 
 def parse_record(data: bytes, number: int, source: str) -> AdapterRecord:

@@ -1,33 +1,35 @@
-"""The file of a calibration: which adapter it belongs to, the score, and what it measured. Read without trust.
+"""A calibration of requests for help: which adapter it belongs to, the score, and what it measured.
 
-`<store>/help/<NNNNNN>.json` belongs to the adapter of that number, `000000.json` to the base policy. It is not signed:
-it decides when the operator is asked, and never moves the robot.
+`<store>/help/<NNNNNN>.json` belongs to the adapter of that number, `000000.json` to the base policy. It decides when
+the operator is asked and never moves the robot; it is signed like a promotion, since a threshold out of reach silences
+every request.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from apo_core.adapters.files import parse_json, read_plain_file, to_json
-from apo_core.adapters.manifest import MAX_NUMBER, MODEL_FILE, folder_name, policy_name
-from apo_core.adapters.store import AdapterStore
+from apo_core.adapters.files import parse_json, to_json
+from apo_core.adapters.manifest import MAX_NUMBER, folder_name
+from apo_core.adapters.signature import TrustedKeys, unsigned
 from apo_core.errors import AdapterError
 from apo_core.help.features import FEATURES, FEATURES_VERSION
 from apo_core.help.score import HelpScore, Weight
-from apo_core.system.atomic_files import replace_file
 
 SCHEMA_NAME = "apo.help_calibration"
 SCHEMA_VERSION = 1
 FOLDER = "help"  # in the adapter store
-COMMAND = "./apo help calibrate"
-_MAX_BYTES = 1 << 16
+_NAME = re.compile(r"([0-9]{6,10})\.json")
+MAX_BYTES = 1 << 16
 _MAX_TEXT = 256
 _MAX_DEPTH = 4  # of the measures
 _LARGEST = 1e9
@@ -59,61 +61,21 @@ class HelpCalibration:
     created_utc: str  # ISO 8601
 
 
-def identity(
-    store: AdapterStore, number: int, base_sha256: str, statistics_sha256: str, contract_sha256: str
-) -> PolicyIdentity:
-    """Of adapter `number` of a store on a base policy. Raises AdapterError: it is missing or damaged."""
-    sha256 = str(store.manifest(number)["files"][MODEL_FILE]["sha256"]) if number else ""
-    return PolicyIdentity(number, sha256, base_sha256, statistics_sha256, contract_sha256)
-
-
 def calibration_path(store: Path, number: int) -> Path:
     """The file of an adapter's calibration."""
     return store / FOLDER / f"{folder_name(number)}.json"
 
 
-def write_calibration(store: Path, calibration: HelpCalibration) -> Path:
-    """Replaces the calibration of its adapter; returns the file.
-
-    Raises:
-        AdapterError: its content is not valid, or the file cannot be written.
-    """
-    path = calibration_path(store, calibration.policy.number)
-    document = to_document(calibration)
-    faults = document_faults(document)
-    if faults:
-        raise AdapterError(f"{path} cannot be written: {'; '.join(faults)}")
+def calibrated(store: Path) -> list[int]:
+    """Numbers of the policies whose calibration a store has, ascending; 0 is the base policy. Raises AdapterError."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, to_json(document))
-    except OSError as error:
-        raise AdapterError(f"{path} cannot be written: {error}") from None
-    return path
-
-
-def read_calibration(store: Path, policy: PolicyIdentity) -> HelpCalibration | None:
-    """The calibration of a policy; None when there is none.
-
-    Raises:
-        AdapterError: the file is damaged, or belongs to another policy of the same number.
-    """
-    path = calibration_path(store, policy.number)
-    try:
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        names = os.listdir(store / FOLDER)
     except FileNotFoundError:
-        return None
+        return []
     except OSError as error:
-        raise AdapterError(f"{path.parent} is not a folder of its own (a link or a file): {error}") from None
-    try:
-        if path.name not in os.listdir(folder):
-            return None
-        calibration = from_document(parse_json(read_plain_file(folder, path.name, _MAX_BYTES), path.name))
-        _check_policy(calibration.policy, policy)
-        return calibration
-    except (AdapterError, OSError, RecursionError) as error:
-        raise AdapterError(f"{path} is rejected: {error}; make it anew: {COMMAND}") from None
-    finally:
-        os.close(folder)
+        raise AdapterError(f"{store / FOLDER} cannot be listed: {error}") from None
+    numbers = (int(match[1]) for match in map(_NAME.fullmatch, names) if match)
+    return sorted(number for number in numbers if calibration_path(store, number).name in names)
 
 
 def to_document(calibration: HelpCalibration) -> dict[str, Any]:
@@ -154,6 +116,57 @@ def from_document(document: Mapping[str, Any]) -> HelpCalibration:
     )
 
 
+def parse_calibration(content: bytes, trusted: TrustedKeys | None = None) -> HelpCalibration:
+    """The calibration in the content of a file.
+
+    Args:
+        content: of the file.
+        trusted: must have signed it; None asks for no signature.
+
+    Raises:
+        AdapterError: everything wrong with it, or it is not signed.
+    """
+    document = _parsed(content)
+    if trusted is not None:
+        trusted.check_document(document)
+    return from_document(unsigned(document))
+
+
+def replaces(content: bytes, other: bytes) -> bool:
+    """Whether a calibration takes the place of another one of its policy, whichever of the two comes first.
+
+    The one that was made later does; of two of the same second, that with the larger hash. Another signature of the
+    same calibration does, none does not.
+
+    Args:
+        content: of a file, as `parse_calibration` accepts it.
+        other: the same.
+    """
+    document, there = _parsed(content), _parsed(other)
+    if unsigned(document) == unsigned(there):
+        return document not in (there, unsigned(document))
+    return _rank(unsigned(document)) > _rank(unsigned(there))
+
+
+def _rank(document: Mapping[str, Any]) -> tuple[datetime, str]:
+    return _time(document["created_utc"]), hashlib.sha256(to_json(document)).hexdigest()
+
+
+def _time(text: str) -> datetime:
+    """Raises ValueError."""
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    if len(content) > MAX_BYTES:
+        raise AdapterError(f"it has {len(content)} bytes, at most {MAX_BYTES} are allowed")
+    try:
+        return parse_json(content, "it")
+    except RecursionError:
+        raise AdapterError("it is nested too deep") from None
+
+
 _KEYS = {
     *("schema", "schema_version", "features_version", "policy", "replan_steps", "action_horizon", "weights", "bias"),
     *("threshold", "false_alarms", "horizon_s", "measures", "created_utc"),
@@ -186,8 +199,8 @@ def document_faults(document: Mapping[str, Any]) -> list[str]:
         faults.append(f"false_alarms = {document['false_alarms']!r} must be above 0 and below 1")
     if not isinstance(document["measures"], Mapping) or not _is_plain(document["measures"], _MAX_DEPTH):
         faults.append(f"measures must be an object of plain finite JSON values, at most {_MAX_DEPTH} deep")
-    if not _is_text(document["created_utc"]):
-        faults.append(f"created_utc must be a text of 1..{_MAX_TEXT} characters")
+    if not _is_time(document["created_utc"]):
+        faults.append(f"created_utc = {str(document['created_utc'])[:80]!r} must be a time in ISO 8601")
     return faults
 
 
@@ -224,17 +237,6 @@ def _weight_faults(weights: Any) -> list[str]:
     return faults
 
 
-def _check_policy(found: PolicyIdentity, wanted: PolicyIdentity) -> None:
-    names = [spec.name for spec in dataclasses.fields(PolicyIdentity)]
-    faults = [
-        f"{name} = {str(getattr(found, name))[:12]} is not {str(getattr(wanted, name))[:12]}"
-        for name in names
-        if getattr(found, name) != getattr(wanted, name)
-    ]
-    if faults:
-        raise AdapterError(f"it is of another policy than {policy_name(wanted.number)}: {'; '.join(faults)}")
-
-
 def _key_faults(prefix: str, document: Mapping[str, Any], known: set[str]) -> list[str]:
     faults = [f"{prefix}{name} is missing" for name in sorted(known - set(document))]
     return faults + [f"{prefix}{str(name)[:80]} is unknown" for name in sorted(set(document) - known)]
@@ -246,6 +248,13 @@ def _is_integer(value: Any, low: int, high: int) -> bool:
 
 def _is_number(value: Any, low: float, high: float) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_time(value: Any) -> bool:
+    try:
+        return _is_text(value) and _time(value) is not None
+    except ValueError:
+        return False
 
 
 def _is_text(value: Any) -> bool:

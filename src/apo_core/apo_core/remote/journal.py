@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from apo_core.system.atomic_files import sync
-from apo_episodes.annotation import annotation_path
+
+_STORE = ""  # the name of the store's own entry
 
 
 class Journal:
@@ -24,13 +25,28 @@ class Journal:
 
     def __init__(self, folder: Path, *of: str):
         name = hashlib.sha256("\0".join(of).encode()).hexdigest()[:16]
-        self._path = folder / f"{name}.jsonl"
+        self.path = folder / f"{name}.jsonl"
         self._known: dict[str, list[object]] = {}
         with suppress(OSError):
-            for line in self._path.read_text().splitlines():
+            for line in self.path.read_text().splitlines():
                 with suppress(ValueError, TypeError, KeyError):  # one that was cut off
                     entry = json.loads(line)
                     self._known[entry["file"]] = list(entry["state"])
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is known of the store."""
+        return not self._known
+
+    @property
+    def store_id(self) -> str:
+        """Of the store, see `marker`; empty if unknown."""
+        state = self._known.get(_STORE)
+        return str(state[0]) if state else ""
+
+    def add_store(self, store_id: str) -> None:
+        """Adds the id of the store. Raises OSError."""
+        self.add(_STORE, [store_id])
 
     def state(self, name: str) -> list[object] | None:
         """The state with which a name was added last; None where it was not."""
@@ -38,24 +54,10 @@ class Journal:
 
     def add(self, name: str, state: list[object]) -> None:
         """Adds or replaces a name. Raises OSError; then it is not in the journal."""
-        self._path.parent.mkdir(exist_ok=True)
-        with open(self._path, "a") as file:
+        self.path.parent.mkdir(exist_ok=True)
+        with open(self.path, "a") as file:
             file.write(json.dumps({"file": name, "state": state}) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        sync(self._path.parent)
+        sync(self.path.parent)
         self._known[name] = state
-
-
-def file_state(path: Path) -> list[object]:
-    """What changes with the content of an episode file or of its annotation. Raises OSError."""
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns, hashlib.sha256(read_annotation(path).encode()).hexdigest()]
-
-
-def read_annotation(path: Path) -> str:
-    """The annotation of an episode file; empty where it has none. Raises OSError."""
-    try:
-        return annotation_path(path).read_text()
-    except FileNotFoundError:
-        return ""
