@@ -12,9 +12,9 @@ from spinning import spin_until
 from std_srvs.srv import Trigger
 
 from apo_core.ros.conversions import array_to_pose, image_to_msg, to_floats, to_stamp
-from apo_core.ros.qos import COMMANDS, sensors
+from apo_core.ros.qos import COMMANDS, LATCHED, sensors
 from apo_core.types import ControlSource
-from apo_interfaces.msg import ActionCommand, EpisodeEvent, OperatorCommand, TaskStatus
+from apo_interfaces.msg import ActionCommand, EpisodeEvent, OperatorCommand, OperatorLedger, TaskStatus
 from apo_interfaces.srv import EndEpisode, StartEpisode
 
 WAIT_S = 30.0  # limit of a wait for something that will come
@@ -43,6 +43,8 @@ class Cell:
         self.diagnosis = ""
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, COMMANDS)
         self.node.create_subscription(EpisodeEvent, "recorder/event", self.events.append, COMMANDS)
+        self.ledgers: list[OperatorLedger] = []
+        self.node.create_subscription(OperatorLedger, "recorder/ledger", self.ledgers.append, LATCHED)
         self._start = self.node.create_client(StartEpisode, "recorder/start_episode")
         self._end = self.node.create_client(EndEpisode, "recorder/end_episode")
         self._undo = self.node.create_client(Trigger, "recorder/undo_last")
