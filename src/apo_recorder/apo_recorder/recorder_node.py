@@ -31,6 +31,7 @@ from apo_interfaces.srv import EndEpisode, StartEpisode
 from apo_recorder.config import RecorderConfig
 from apo_recorder.recording import Recording
 from apo_recorder.requests import DISCARD, parse_outcome
+from apo_recorder.ros.background_link import BackgroundLink
 from apo_recorder.ros.command_message import command_from_msg, progress_from_msg
 from apo_recorder.ros.health import health_of
 from apo_recorder.ros.ledger_message import ledger_to_msg
@@ -46,6 +47,7 @@ class RecorderNode(LifecycleBase):
     def __init__(self) -> None:
         super().__init__("recorder")
         self._config = declare(self, RecorderConfig)
+        self._background = BackgroundLink(self, self._config)
         self._writer: EpisodeWriterThread | None = None
         self._last_failure = ""
         self._begun: dict[str, Future] = {}  # episode id -> answer of ~/start_episode
@@ -65,6 +67,7 @@ class RecorderNode(LifecycleBase):
 
     def configure(self) -> None:
         self._contract = load_contract(self._config.contract_file)
+        self._background.check()
         try:
             Path(self._config.episode_dir).mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -84,8 +87,10 @@ class RecorderNode(LifecycleBase):
             inputs.append((OperatorCommand, "operator/command", self._on_operator))
         self._inputs = [self.create_subscription(*each, COMMANDS) for each in inputs]
         self._timer = self.create_timer(_POLL_S, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._background.start()
 
     def deactivate(self) -> None:
+        self._background.stop()
         self._source.close()
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
@@ -125,7 +130,9 @@ class RecorderNode(LifecycleBase):
             self.get_logger().warning(line, throttle_duration_sec=10.0)
         if health.level == ERROR:
             self.get_logger().error(health.text, throttle_duration_sec=10.0)
-        self._diagnostics_pub.publish(diagnostic_array(self, health.level, health.text, values))
+        array = diagnostic_array(self, health.level, health.text, values)
+        array.status = [*array.status, *self._background.statuses(time.monotonic())]
+        self._diagnostics_pub.publish(array)
 
     def _on_sample(self, stream: str, stamp_ns: int, value: np.ndarray) -> None:
         if self._recording.on_sample(stream, stamp_ns, value, time.monotonic_ns()):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image, JointState
@@ -41,6 +41,7 @@ class Cell:
         self.publishers = [self._image, self._pose, self._gripper, self.command_pub, self._status, self.operator]
         self.diagnostics: dict[str, str] = {}
         self.diagnosis = ""
+        self.parts: dict[str, DiagnosticStatus] = {}  # of the recorder, by the names of their statuses
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, COMMANDS)
         self.node.create_subscription(EpisodeEvent, "recorder/event", self.events.append, COMMANDS)
         self.ledgers: list[OperatorLedger] = []
@@ -52,6 +53,7 @@ class Cell:
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         self.diagnostics = {pair.key: pair.value for pair in message.status[0].values}
         self.diagnosis = message.status[0].message
+        self.parts = {status.name: status for status in message.status[1:]}
 
     def spin_until(self, condition: Callable[[], object], what: str = "what was waited for") -> None:
         spin_until(self._executor, condition, what, WAIT_S)
