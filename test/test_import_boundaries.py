@@ -92,7 +92,7 @@ PARTS = {
         "viewers": {""},
         "": {"library", "server", "ros"},
     },
-    "apo_recorder": {"ros": set(), "": {"ros"}},
+    "apo_recorder": {"background": set(), "ros": {"", "background"}, "": {"background", "ros"}},
     "apo_sim_bridge": {
         "models": set(),
         "perturbation": set(),

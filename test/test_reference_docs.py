@@ -85,8 +85,9 @@ def test_interfaces_of_the_nodes_are_found():
 
 def test_every_message_and_service_is_published_or_served():
     uses = {use.type.rpartition("/")[2] for use in uses_in(ROOT / "src") if use.role in (PUBLISHES, SERVES)}
-    files = (ROOT / "src/apo_interfaces").glob("*/*.[ms][sr][gv]")
-    assert {file.stem for file in files} <= uses
+    files = {file.stem: file for file in (ROOT / "src/apo_interfaces").glob("*/*.[ms][sr][gv]")}
+    parts = {kind for file in files.values() for kind in re.findall(r"^(\w+)\[\] ", file.read_text(), re.M)}
+    assert set(files) <= uses | parts
 
 
 def test_each_use_of_a_qos_profile_is_of_a_known_one():

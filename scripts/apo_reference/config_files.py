@@ -20,6 +20,7 @@ from apo_experiments.loop.config import CollectConfig
 from apo_experiments.reproduce.config import ReproduceConfig
 from apo_experiments.staged.config import StagedConfig
 from apo_policy_node.config import PolicyConfig
+from apo_recorder.background.config import BackgroundConfig
 from apo_recorder.config import RecorderConfig
 from apo_sim_bridge.config import SimBridgeConfig
 from apo_sim_bridge.perturbation.settings import PERTURBATION_GROUPS
@@ -176,7 +177,15 @@ FILES = (
     ConfigFile(
         "rerun", "/**/rerun", f"The topics for the rerun viewer (`apo rerun`). {_PARAMS}", (Section(RerunConfig),)
     ),
-    ConfigFile("recorder", "/**/recorder", f"The recorder. {_PARAMS}", (Section(RecorderConfig),)),
+    ConfigFile(
+        "recorder",
+        "/**/recorder",
+        f"The recorder. {_PARAMS}",
+        (
+            Section(RecorderConfig),
+            Section(BackgroundConfig, "What a background process of low priority does with finished episodes."),
+        ),
+    ),
     ConfigFile(
         "reproduce_paper",
         "reproduce",

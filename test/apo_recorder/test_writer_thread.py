@@ -9,6 +9,9 @@ import threading
 import pytest
 
 from apo_core.types import ControlSource, EpisodeOutcome, Outcome
+from apo_episodes.inspection.attention import Watched
+from apo_episodes.inspection.ledger import rounds
+from apo_episodes.inspection.table import summarise
 from apo_episodes.reader import list_episodes, read_episode
 from apo_episodes.recovery import list_partial, recover_episode
 from apo_episodes.writer import EpisodeWriter
@@ -103,6 +106,17 @@ def test_an_episode_names_the_adapters_that_drove_after_its_pre_roll(make_writer
     saved = finish(writer)[EventKind.SAVED]
     assert (saved.adapter_versions, saved.begin_ns) == ((0, 4), 300_000_000)
     assert saved.message_fields()["adapter_versions"] == [0, 4]
+
+
+def test_the_time_of_the_operator_is_that_of_the_file(make_writer, make_info, make_step):
+    writer = make_writer()
+    writer.begin(dataclasses.replace(make_info(), pre_roll_steps=1))
+    for tick, (version, source) in enumerate([(3, POLICY), (3, HUMAN), (4, HUMAN), (4, POLICY)], 1):
+        writer.append(dataclasses.replace(make_step(tick, source), adapter_version=version))
+    writer.end(end(until_ns=300_000_000))
+    saved = finish(writer)[EventKind.SAVED]
+    assert saved.watched == Watched("SUCCESS", 0.3, 1, 0.6667, (3, 4))
+    assert rounds([saved.watched]) == rounds([summarise(read_episode(saved.path))])
 
 
 def test_steps_after_the_last_observation_are_cut_off(make_writer, make_info, make_step):
@@ -291,6 +305,7 @@ def test_undo_moves_the_last_episode_out_of_the_data_set(make_writer, make_info,
         (EventKind.FAILED, ""),
     ]
     assert undone[2].reason == "no episode was saved yet"
+    assert [event.watched and event.watched.seconds for event in undone] == [0.1, 0.1, None]
     assert list_episodes(tmp_path) == []
     assert [path.name for path in list_episodes(tmp_path / ".discarded")] == ["e1.h5", "e2.h5"]
     assert read_episode(tmp_path / ".discarded" / "e1.h5").num_steps == 1

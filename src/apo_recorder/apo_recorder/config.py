@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from apo_core.config.parameters import parameter
+from apo_core.config.parameters import group, parameter
 from apo_core.content_watch import MOVED_M
 from apo_core.tasks.specs import DEFAULT_TASK
 from apo_episodes.hdf5.image_codec import COMPRESSIONS
+from apo_recorder.background.config import BackgroundConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +57,4 @@ class RecorderConfig:
     robot: str = parameter("", "name of this robot, a tag of its files; the trainer balances over robots; empty: none")
     site: str = parameter("", "where it stands, likewise")
     sensor_reliability: str = parameter("reliable", "QoS of images and state", choices=("reliable", "best_effort"))
+    background: BackgroundConfig = group(BackgroundConfig)

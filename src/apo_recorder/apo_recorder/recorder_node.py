@@ -23,17 +23,20 @@ from apo_core.ros.lifecycle import LifecycleBase
 from apo_core.ros.node_runner import run
 from apo_core.ros.observation_subscriber import ObservationSubscriber
 from apo_core.ros.parameters import declare
-from apo_core.ros.qos import COMMANDS, sensors
+from apo_core.ros.qos import COMMANDS, LATCHED, sensors
 from apo_core.ros.second_stack import second_publisher
 from apo_core.types import OperatorEvent, Outcome
-from apo_interfaces.msg import ActionCommand, EpisodeEvent, OperatorCommand, TaskStatus
+from apo_interfaces.msg import ActionCommand, EpisodeEvent, OperatorCommand, OperatorLedger, TaskStatus
 from apo_interfaces.srv import EndEpisode, StartEpisode
 from apo_recorder.config import RecorderConfig
 from apo_recorder.recording import Recording
 from apo_recorder.requests import DISCARD, parse_outcome
+from apo_recorder.ros.background_link import BackgroundLink
 from apo_recorder.ros.command_message import command_from_msg, progress_from_msg
 from apo_recorder.ros.health import health_of
-from apo_recorder.writer_thread import EpisodeWriterThread, EventKind
+from apo_recorder.ros.ledger_message import ledger_to_msg
+from apo_recorder.running_ledger import RunningLedger
+from apo_recorder.writer_thread import EpisodeWriterThread, EventKind, WriterEvent
 
 _POLL_S = 0.02
 
@@ -44,6 +47,7 @@ class RecorderNode(LifecycleBase):
     def __init__(self) -> None:
         super().__init__("recorder")
         self._config = declare(self, RecorderConfig)
+        self._background = BackgroundLink(self, self._config)
         self._writer: EpisodeWriterThread | None = None
         self._last_failure = ""
         self._begun: dict[str, Future] = {}  # episode id -> answer of ~/start_episode
@@ -52,6 +56,9 @@ class RecorderNode(LifecycleBase):
         self._diagnostics_pub = self.create_publisher(DiagnosticArray, "/diagnostics", COMMANDS)
         self.create_timer(1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._event_pub = self.create_publisher(EpisodeEvent, "recorder/event", COMMANDS)
+        self._ledger = RunningLedger()
+        self._ledger_pub = self.create_publisher(OperatorLedger, "recorder/ledger", LATCHED)
+        self._publish_ledger()
         self._written = self.create_guard_condition(self._on_written)
         waiting = ReentrantCallbackGroup()  # a service that waits for the disk would block its group
         self.create_service(StartEpisode, "~/start_episode", self._on_start, callback_group=waiting)
@@ -60,6 +67,7 @@ class RecorderNode(LifecycleBase):
 
     def configure(self) -> None:
         self._contract = load_contract(self._config.contract_file)
+        self._background.check()
         try:
             Path(self._config.episode_dir).mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -79,8 +87,10 @@ class RecorderNode(LifecycleBase):
             inputs.append((OperatorCommand, "operator/command", self._on_operator))
         self._inputs = [self.create_subscription(*each, COMMANDS) for each in inputs]
         self._timer = self.create_timer(_POLL_S, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._background.start()
 
     def deactivate(self) -> None:
+        self._background.stop()
         self._source.close()
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
@@ -120,7 +130,9 @@ class RecorderNode(LifecycleBase):
             self.get_logger().warning(line, throttle_duration_sec=10.0)
         if health.level == ERROR:
             self.get_logger().error(health.text, throttle_duration_sec=10.0)
-        self._diagnostics_pub.publish(diagnostic_array(self, health.level, health.text, values))
+        array = diagnostic_array(self, health.level, health.text, values)
+        array.status = [*array.status, *self._background.statuses(time.monotonic())]
+        self._diagnostics_pub.publish(array)
 
     def _on_sample(self, stream: str, stamp_ns: int, value: np.ndarray) -> None:
         if self._recording.on_sample(stream, stamp_ns, value, time.monotonic_ns()):
@@ -198,10 +210,20 @@ class RecorderNode(LifecycleBase):
         event.outcome = str(Outcome.UNLABELED)
         self._event_pub.publish(event)
 
+    def _count(self, event: WriterEvent) -> None:
+        if event.watched is not None:
+            count = self._ledger.take_back if event.is_undo else self._ledger.add
+            count(event.episode_id, event.watched)
+            self._publish_ledger()
+
+    def _publish_ledger(self) -> None:
+        self._ledger_pub.publish(ledger_to_msg(self._ledger, Header(stamp=self.get_clock().now().to_msg())))
+
     def _on_written(self) -> None:
         for event in self._writer.events() if self._writer is not None else ():
             header, begin = Header(stamp=self.get_clock().now().to_msg()), to_stamp(event.begin_ns)
             self._event_pub.publish(EpisodeEvent(header=header, begin=begin, **event.message_fields()))
+            self._count(event)
             self._last_failure = ""
             if event.kind is EventKind.FAILED:
                 self._last_failure = f"episode {event.episode_id} failed: {event.reason}"

@@ -16,6 +16,7 @@ from apo_core.contract.contract import Contract
 from apo_core.errors import EpisodeToolError, ObservationError
 from apo_core.types import ControlSource, EpisodeInfo, Outcome, Step
 from apo_episodes.discarded import discard
+from apo_episodes.inspection.attention import Watched
 from apo_episodes.labeling import intervention_share, takeovers
 from apo_episodes.writer import EpisodeWriter
 from apo_recorder.episode_state import EpisodeEnd
@@ -50,6 +51,7 @@ class WriterEvent:
     is_undo: bool = False  # answers `undo`
     adapter_versions: tuple[int, ...] = ()  # SAVED only: whose actions were executed after the pre-roll, ascending
     begin_ns: int = 0  # SAVED only: stamp of the first observation after the pre-roll
+    watched: Watched | None = None  # SAVED, and an episode that `undo` took back: what it took of the operator
 
     @property
     def text(self) -> str:
@@ -118,7 +120,8 @@ class EpisodeWriterThread:
     ):
         self._directory, self._contract, self._compression = directory, contract, compression
         self._notify, self._open_file, self._jpeg_quality = notify, open_file, jpeg_quality
-        self._saved: deque[Path] = deque(maxlen=undoable)  # episodes that `undo` can move, oldest first
+        # episodes that `undo` can move, oldest first
+        self._saved: deque[tuple[Path, Watched]] = deque(maxlen=undoable)
         self._cameras = len(contract.images)
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._room = threading.Semaphore(queue_steps)
@@ -206,14 +209,15 @@ class EpisodeWriterThread:
         if not self._saved:
             self._report(WriterEvent(EventKind.FAILED, "", reason="no episode was saved yet", is_undo=True))
             return
-        path = self._saved[-1]
+        path, watched = self._saved[-1]
         try:
             kept = discard(path)
         except (OSError, EpisodeToolError) as error:
             self._report(WriterEvent(EventKind.FAILED, path.stem, reason=f"cannot be moved: {error}", is_undo=True))
             return
         self._saved.pop()
-        self._report(WriterEvent(EventKind.DISCARDED, path.stem, reason=f"taken back, kept in {kept}", is_undo=True))
+        reason = f"taken back, kept in {kept}"
+        self._report(WriterEvent(EventKind.DISCARDED, path.stem, reason=reason, is_undo=True, watched=watched))
 
     def _append(self, step: Step) -> None:
         self._room.release()
@@ -255,8 +259,10 @@ class EpisodeWriterThread:
         episode.file.truncate(steps)
         path = episode.file.finish(end.outcome, counts, end.streams, episode.rejections)
         self._episode = None
-        self._saved.append(path)
         sources, first = episode.sources[:steps], min(episode.info.pre_roll_steps, steps - 1)
+        rate_hz, kind = self._contract.rate_hz, episode.info.kind
+        watched = Watched.of_steps(end.outcome.outcome, sources, episode.versions[:steps], rate_hz, kind)
+        self._saved.append((path, watched))
         driven = zip(episode.versions[first:steps], sources[first:], strict=True)
         self._report(
             WriterEvent(
@@ -271,6 +277,7 @@ class EpisodeWriterThread:
                 counts=counts,
                 adapter_versions=tuple(sorted({version for version, by in driven if by is ControlSource.POLICY})),
                 begin_ns=episode.stamps_ns[first],
+                watched=watched,
             )
         )
 

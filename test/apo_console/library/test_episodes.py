@@ -66,6 +66,7 @@ def test_a_timeline_has_runs_of_who_drove_and_of_labels(library):
         (12, 27, "HUMAN", "CORRECTED"),
         (27, 33, "POLICY", "DESIRABLE"),
     ]
+    assert (shown["seconds"], shown["driven_s"]) == (1.65, 0.75)
     assert (shown["rate_hz"], shown["cameras"], shown["takeover_steps"]) == (20.0, ["agentview", "wrist"], [12])
 
 

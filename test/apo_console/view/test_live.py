@@ -53,6 +53,17 @@ def test_what_topics_carry_is_shown(live):
     assert state["device"] == {"name": "browser", "connected": True, "active": False}
 
 
+def test_the_time_of_the_operator_is_shown_by_adapter(live):
+    rounds = [{"adapter_version": 0, "episodes": 2, "watched_s": 60.0, "driven_s": 12.34567}]
+    live.on_operator_time("e2", 31.0, 5.25, rounds)
+    assert live.state(10.1)["operator_time"] == {
+        "episode": "e2",
+        "watched_s": 31.0,
+        "driven_s": 5.25,
+        "rounds": [{"adapter_version": 0.0, "episodes": 2.0, "watched_s": 60.0, "driven_s": 12.3457}],
+    }
+
+
 def test_it_is_valid_json_whatever_the_figures(live):
     live.on_doubt(True, entropy=math.nan, log_prob=-math.inf)
     live.on_command(math.inf, "HOLD", [math.inf] * 7, "")

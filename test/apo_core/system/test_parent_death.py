@@ -26,6 +26,15 @@ def test_the_environment_asks_for_the_signal(value, number):
     assert int(child.stdout) == number
 
 
+def test_a_child_may_take_another_signal():
+    program = CHILD.replace("end_with_parent_if_asked()", "end_with_parent_if_asked(signal.SIGKILL)")
+    environment = {**os.environ, END_WITH_PARENT: "1"}
+    child = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, check=True, timeout=60
+    )
+    assert int(child.stdout) == signal.SIGKILL
+
+
 def test_a_child_ends_with_its_killed_parent():
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, f"{CHILD}\ntime.sleep(60)"],

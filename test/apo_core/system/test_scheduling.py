@@ -86,3 +86,12 @@ print(found, os.sched_getscheduler(0) & 7)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == f"['SCHED_FIFO 20', {os.SCHED_FIFO}] 0\n"
+
+
+def test_a_process_that_gives_way_has_the_lowest_priority():
+    report = (
+        "import os; from apo_core.system.scheduling import give_way; give_way();"
+        "print(os.getpriority(os.PRIO_PROCESS, 0), open('/proc/self/oom_score_adj').read())"
+    )
+    done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["19", "1000"]

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from apo_episodes.inspection.ledger import Gain, Watched, as_json, format_ledger, from_json, gains, rounds
+from apo_episodes.inspection.attention import Watched
+from apo_episodes.inspection.ledger import Gain, Round, as_json, format_ledger, from_json, gains, rounds
 from apo_episodes.inspection.table import EpisodeRow
 
 
@@ -72,6 +73,13 @@ def test_episodes_without_a_file_count_like_those_of_one():
         Watched("UNLABELED", 60.0, 0, 0.0, (0,)),
     ]
     assert rounds(watched) == rounds(FIRST)
+
+
+def test_a_round_is_the_sum_of_its_episodes():
+    first, second = row(share=0.25, takeovers=1), row("FAILURE", seconds=30.0)
+    both = Round.of(first).plus(Round.of(second))
+    assert both == Round(0, episodes=2, labeled=2, unaided=0, takeovers=1, watched_s=90.0, driven_s=15.0)
+    assert both.plus(Round.of(first), sign=-1) == Round.of(second)
 
 
 def test_points_of_something_else_may_be_set_against_a_round():

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image, JointState
@@ -12,9 +12,9 @@ from spinning import spin_until
 from std_srvs.srv import Trigger
 
 from apo_core.ros.conversions import array_to_pose, image_to_msg, to_floats, to_stamp
-from apo_core.ros.qos import COMMANDS, sensors
+from apo_core.ros.qos import COMMANDS, LATCHED, sensors
 from apo_core.types import ControlSource
-from apo_interfaces.msg import ActionCommand, EpisodeEvent, OperatorCommand, TaskStatus
+from apo_interfaces.msg import ActionCommand, EpisodeEvent, OperatorCommand, OperatorLedger, TaskStatus
 from apo_interfaces.srv import EndEpisode, StartEpisode
 
 WAIT_S = 30.0  # limit of a wait for something that will come
@@ -41,8 +41,11 @@ class Cell:
         self.publishers = [self._image, self._pose, self._gripper, self.command_pub, self._status, self.operator]
         self.diagnostics: dict[str, str] = {}
         self.diagnosis = ""
+        self.parts: dict[str, DiagnosticStatus] = {}  # of the recorder, by the names of their statuses
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, COMMANDS)
         self.node.create_subscription(EpisodeEvent, "recorder/event", self.events.append, COMMANDS)
+        self.ledgers: list[OperatorLedger] = []
+        self.node.create_subscription(OperatorLedger, "recorder/ledger", self.ledgers.append, LATCHED)
         self._start = self.node.create_client(StartEpisode, "recorder/start_episode")
         self._end = self.node.create_client(EndEpisode, "recorder/end_episode")
         self._undo = self.node.create_client(Trigger, "recorder/undo_last")
@@ -50,6 +53,7 @@ class Cell:
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         self.diagnostics = {pair.key: pair.value for pair in message.status[0].values}
         self.diagnosis = message.status[0].message
+        self.parts = {status.name: status for status in message.status[1:]}
 
     def spin_until(self, condition: Callable[[], object], what: str = "what was waited for") -> None:
         spin_until(self._executor, condition, what, WAIT_S)

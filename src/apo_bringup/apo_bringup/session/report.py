@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from apo_core.system.text_columns import align_columns
 from apo_core.types import Outcome, Purpose
 from apo_core.wilson import wilson_interval
-from apo_episodes.inspection.ledger import Round, Watched, as_json, format_ledger, from_json
+from apo_episodes.inspection.attention import Watched
+from apo_episodes.inspection.ledger import Round, as_json, format_ledger, from_json
 from apo_episodes.inspection.ledger import rounds as rounds_of
 from apo_trainer.states import TrainerState
 

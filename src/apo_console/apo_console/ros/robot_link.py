@@ -32,6 +32,7 @@ from apo_interfaces.msg import (
     DeviceSample,
     EpisodeEvent,
     OperatorCommand,
+    OperatorLedger,
     TaskStatus,
     TrainerStatus,
 )
@@ -93,6 +94,7 @@ class RobotLink:
             (AdapterStatus, "policy/adapter_status", self._on_adapter, LATCHED),
             (AdapterTrial, "policy/trial", self._on_trial, LATCHED),
             (EpisodeEvent, "recorder/event", self._on_episode, COMMANDS),
+            (OperatorLedger, "recorder/ledger", self._on_ledger, LATCHED),
             (TrainerStatus, "trainer/status", self._on_training, LATCHED),
             (TaskStatus, "task/status", self._on_task, COMMANDS),
             (OperatorCommand, "operator/command", self._on_operator, COMMANDS),
@@ -215,6 +217,11 @@ class RobotLink:
 
     def _on_episode(self, m: EpisodeEvent) -> None:
         self.live.on_episode(m.event, m.episode_id, m.outcome, m.reason, m.steps, m.takeovers)
+
+    def _on_ledger(self, m: OperatorLedger) -> None:
+        names = ("adapter_version", "episodes", "watched_s", "driven_s")
+        rounds = [{name: getattr(each, name) for name in names} for each in m.rounds]
+        self.live.on_operator_time(m.episode_id, m.watched_s, m.driven_s, rounds)
 
     def _on_training(self, m: TrainerStatus) -> None:
         self.live.on_training(m.state, m.run_id, m.step, m.steps, m.message, loss=m.loss, eta_s=m.eta_s)

@@ -152,7 +152,7 @@ export class Episodes {
       ["decided by", last && `${last.author}, ${last.created_utc.slice(0, 19)}${last.note ? `: ${last.note}` : ""}`],
       ["instruction", episode.instruction],
       ["policy", episode.adapters.map((each) => (each ? `adapter ${each}` : "base policy")).join(", ")],
-      ["length", `${episode.steps} steps, ${episode.seconds.toFixed(1)} s`],
+      ["length", `${episode.steps} steps, ${episode.seconds.toFixed(1)} s, ${episode.driven_s.toFixed(1)} driven by the operator`],
       ["takeovers", episode.takeovers],
       ["stage", episode.stage],
       ["limits", episode.clipped_steps ? `cut ${episode.clipped_steps} steps` : null],

@@ -21,6 +21,17 @@ export function showControl(state) {
   ]);
 }
 
+function spent(each) {
+  return `${(each.watched_s / 60).toFixed(1)} min watched, ${(each.driven_s / 60).toFixed(1)} driven`;
+}
+
+/** What the episodes took of the operator: the last one, and all since the recorder started, by policy. */
+export function showOperatorTime(time) {
+  const rounds = (time.rounds ?? []).map((each) => [each.adapter_version ? `adapter ${each.adapter_version}` : "base policy", spent(each)]);
+  const last = time.episode ? `${time.watched_s.toFixed(0)} s watched, ${time.driven_s.toFixed(0)} driven` : null;
+  showPairs($("operator-time"), [["last episode", last], ...rounds]);
+}
+
 export function showEpisode(episode) {
   const facts = [episode.event, episode.id, episode.outcome !== "UNLABELED" ? episode.outcome : "", episode.reason];
   setText($("episode"), facts.filter(Boolean).join(", ") || "-");

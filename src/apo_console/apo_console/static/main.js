@@ -6,7 +6,7 @@ import { $, setText } from "./dom.js";
 import { Drive, Pad, SpaceMouse } from "./drive.js";
 import { Episodes } from "./episodes.js";
 import { Learning } from "./learning.js";
-import { showControl, showEpisode, showLearning, showStrip } from "./live.js";
+import { showControl, showEpisode, showLearning, showOperatorTime, showStrip } from "./live.js";
 
 const storage = window.localStorage;
 const connection = new Connection(storage.getItem("name") ?? "");
@@ -84,6 +84,7 @@ function show(content) {
   showControl(state);
   showDrive(content);
   showEpisode(state.episode);
+  showOperatorTime(state.operator_time);
   showLearning(state);
   showRobots(content.robots);
   showStrip(state.timeline);

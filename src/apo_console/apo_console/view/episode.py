@@ -9,6 +9,7 @@ import numpy as np
 
 from apo_core.types import PERTURBATION, Purpose
 from apo_episodes.episode import Episode
+from apo_episodes.inspection.ledger import Round
 from apo_episodes.inspection.table import lost_counts, summarise
 from apo_episodes.labeling import LabelRule
 
@@ -25,6 +26,7 @@ def row(episode: Episode) -> dict[str, Any]:
         "reason": episode.outcome.reason,
         "steps": found.steps,
         "seconds": found.seconds,
+        "driven_s": round(Round.of(found).driven_s, 3),
         "takeovers": found.takeovers,
         "share": found.intervention_share,
         "adapters": list(found.adapter_versions),

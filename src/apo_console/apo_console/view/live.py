@@ -42,6 +42,7 @@ class Live:
     _adapter: dict[str, Any] = field(default_factory=dict)
     _trial: dict[str, Any] = field(default_factory=dict)
     _episode: dict[str, Any] = field(default_factory=dict)
+    _operator_time: dict[str, Any] = field(default_factory=dict)
     _training: dict[str, Any] = field(default_factory=dict)
     _task: dict[str, Any] = field(default_factory=dict)
     _device: dict[str, Any] = field(default_factory=dict)
@@ -81,6 +82,13 @@ class Live:
             "steps": steps,
             "takeovers": takeovers,
         }
+
+    def on_operator_time(
+        self, episode_id: str, watched_s: float, driven_s: float, rounds: Sequence[Mapping[str, float]]
+    ) -> None:
+        """The recorder's ledger, as in apo_interfaces/OperatorLedger; `rounds` as in apo_interfaces/LedgerRound."""
+        last = {"episode": episode_id, **_finite({"watched_s": watched_s, "driven_s": driven_s})}
+        self._operator_time = {**last, "rounds": [_finite(each) for each in rounds]}
 
     def on_training(self, state: str, run: str, step: int, steps: int, message: str, **figures: float) -> None:
         """Progress of the trainer, as in apo_interfaces/TrainerStatus."""
@@ -133,6 +141,7 @@ class Live:
             "adapter": self._adapter,
             "trial": self._trial,
             "episode": self._episode,
+            "operator_time": self._operator_time,
             "training": self._training,
             "task": self._task,
             "device": self._device,

@@ -32,6 +32,7 @@ _OF_APO = (
     Stream("policy/trial", "apo_interfaces/msg/AdapterTrial", LATCHED),
     Stream("operator/command", "apo_interfaces/msg/OperatorCommand"),
     Stream("recorder/event", "apo_interfaces/msg/EpisodeEvent"),
+    Stream("recorder/ledger", "apo_interfaces/msg/OperatorLedger", LATCHED),
     Stream("trainer/status", "apo_interfaces/msg/TrainerStatus", LATCHED),
     Stream("task/status", "apo_interfaces/msg/TaskStatus"),
     Stream("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray"),

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from apo_core.remote.address import parse_options
 from apo_core.remote.chunk_store import RemoteError, StoreError
 from apo_core.remote.patience import Patience
 from apo_core.system.command_line import number
@@ -40,13 +41,10 @@ def watch_option(of: argparse.ArgumentParser) -> None:
 
 def store_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """What --option gives, for the file system. Raises StoreError."""
-    options = {}
-    for text in arguments.option:
-        name, separator, value = text.partition("=")
-        if not separator or not name:
-            raise StoreError(f"--option {text}: must be NAME=VALUE")
-        options[name] = value
-    return options
+    try:
+        return dict(parse_options(arguments.option))
+    except ValueError as error:
+        raise StoreError(f"--option {error}") from None
 
 
 def patience_of(arguments: argparse.Namespace, prog: str) -> Patience:

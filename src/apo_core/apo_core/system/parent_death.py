@@ -17,14 +17,14 @@ def end_with_parent(number: signal.Signals = signal.SIGINT) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
 
 
-def end_with_parent_if_asked() -> None:
+def end_with_parent_if_asked(number: signal.Signals = signal.SIGINT) -> None:
     """As `end_with_parent`, where the environment asks for it.
 
     Raises:
         SystemExit: the parent has ended before: the kernel sends no signal then. Found where STARTED_BY is set.
     """
     if os.environ.get(END_WITH_PARENT) == "1":
-        end_with_parent()
+        end_with_parent(number)
         started_by = os.environ.get(STARTED_BY, "")
         if started_by.isdigit() and int(started_by) not in _parents():
             raise SystemExit("the process that started this one has ended")

@@ -1,11 +1,19 @@
-"""Scheduling of a process whose threads must run at once while other programs keep every core busy."""
+"""Scheduling of processes that must run at once on busy cores, and of those that must not delay them."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
 NICENESS = -10  # where the real-time policy is not permitted
+LOWEST = 19  # niceness
+_IOPRIO_SET = {"x86_64": 251, "aarch64": 30}  # machine -> number of the system call, which libc does not wrap
+_IOPRIO_WHO_PROCESS, _IOPRIO_CLASS_IDLE = 1, 3 << 13
+_OOM_FIRST = "1000"
 
 
 def raise_priority(priority: int, threads: Sequence[int] = ()) -> str:
@@ -36,3 +44,15 @@ def raise_priority(priority: int, threads: Sequence[int] = ()) -> str:
     except OSError:
         kept = os.getpriority(os.PRIO_PROCESS, 0)
         return f"niceness {kept}; SCHED_FIFO {priority} (realtime_priority) is not permitted: {advice}"
+
+
+def give_way() -> None:
+    """Gives this process the lowest priority of processor and disk, and offers it first where memory runs out.
+
+    What a system does not permit or know stays as it is. Call it before the first thread: others keep their priority.
+    """
+    os.setpriority(os.PRIO_PROCESS, 0, LOWEST)
+    if (number := _IOPRIO_SET.get(platform.machine())) is not None:
+        ctypes.CDLL(None).syscall(number, _IOPRIO_WHO_PROCESS, 0, _IOPRIO_CLASS_IDLE)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_OOM_FIRST)

@@ -1,36 +1,26 @@
 """What an operator's time bought: seconds of attention and of driving by round, and the success that came of them.
 
-A round is what one adapter acted in. Attention is the length of an episode, since somebody has to watch a policy that
-is taken over from; driving is its part under the operator's hand. A demonstration is driven as a whole.
+A round is what one adapter acted in. `attention` defines attention and driving.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import reduce
 from typing import Any
 
 from apo_core.system.text_columns import align_columns
 from apo_core.types import EpisodeKind, Outcome
 from apo_core.wilson import wilson_interval
+from apo_episodes.inspection.attention import Watched
 from apo_episodes.inspection.table import EpisodeRow
 
 _COLUMNS = (
     *("adapter", "episodes", "unaided", "95 % interval", "takeovers"),
     *("watched [min]", "driven [min]", "points / min watched", "points / min driven"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """An episode as the ledger counts it, where there is no `EpisodeRow` of its file."""
-
-    outcome: str
-    seconds: float  # steps / control rate
-    takeovers: int
-    intervention_share: float  # 0..1
-    adapter_versions: tuple[int, ...]  # of the policy's actions; 0 is the base policy
-    kind: str = EpisodeKind.INTERACTION
+_SUMS = ("episodes", "labeled", "unaided", "takeovers", "watched_s", "driven_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +34,24 @@ class Round:
     takeovers: int
     watched_s: float
     driven_s: float
+
+    @classmethod
+    def of(cls, row: EpisodeRow | Watched) -> Round:
+        """What a single episode is to its round: that of the newest adapter which acted in it."""
+        is_demonstration = row.kind == EpisodeKind.DEMONSTRATION or not row.adapter_versions
+        return cls(
+            adapter=None if is_demonstration else max(row.adapter_versions),
+            episodes=1,
+            labeled=int(row.outcome in (Outcome.SUCCESS, Outcome.FAILURE)),
+            unaided=int(row.outcome == Outcome.SUCCESS and not row.takeovers),
+            takeovers=row.takeovers,
+            watched_s=row.seconds,
+            driven_s=row.seconds * (1.0 if is_demonstration else row.intervention_share),
+        )
+
+    def plus(self, other: Round, sign: int = 1) -> Round:
+        """This and the episodes of another; `sign` -1 takes them away."""
+        return replace(self, **{name: getattr(self, name) + sign * getattr(other, name) for name in _SUMS})
 
     @property
     def rate(self) -> float | None:
@@ -71,16 +79,16 @@ class Gain:
 
 
 def rounds(rows: Iterable[EpisodeRow | Watched]) -> list[Round]:
-    """Rounds of episodes: demonstrations first, then by adapter.
+    """Rounds of episodes, in their order (`in_order`)."""
+    groups: dict[int | None, list[Round]] = {}
+    for each in map(Round.of, rows):
+        groups.setdefault(each.adapter, []).append(each)
+    return in_order(reduce(Round.plus, group) for group in groups.values())
 
-    An episode in which an adapter was exchanged is of the newest that acted.
-    """
-    groups: dict[int | None, list[EpisodeRow | Watched]] = {}
-    for row in rows:
-        is_demonstration = row.kind == EpisodeKind.DEMONSTRATION or not row.adapter_versions
-        groups.setdefault(None if is_demonstration else max(row.adapter_versions), []).append(row)
-    order = sorted(groups, key=lambda adapter: -1 if adapter is None else adapter)
-    return [_round(adapter, groups[adapter]) for adapter in order]
+
+def in_order(found: Iterable[Round]) -> list[Round]:
+    """Demonstrations first, then by adapter."""
+    return sorted(found, key=lambda each: -1 if each.adapter is None else each.adapter)
 
 
 def gains(found: Sequence[Round]) -> list[Gain | None]:
@@ -116,19 +124,6 @@ def format_ledger(found: Sequence[Round]) -> str:
     episodes = sum(each.episodes for each in found)
     total = f"{episodes} episodes, {watched:.1f} min watched, {driven:.1f} min driven"
     return "\n".join([*align_columns([_COLUMNS, *cells], left=1), total])
-
-
-def _round(adapter: int | None, rows: Sequence[EpisodeRow | Watched]) -> Round:
-    labeled = [row for row in rows if row.outcome in (Outcome.SUCCESS, Outcome.FAILURE)]
-    return Round(
-        adapter=adapter,
-        episodes=len(rows),
-        labeled=len(labeled),
-        unaided=sum(row.outcome == Outcome.SUCCESS and not row.takeovers for row in labeled),
-        takeovers=sum(row.takeovers for row in rows),
-        watched_s=sum(row.seconds for row in rows),
-        driven_s=sum(row.seconds * (1.0 if adapter is None else row.intervention_share) for row in rows),
-    )
 
 
 def _per_minute(points: float, seconds: float) -> float | None:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from apo_core.system.text_columns import align_columns
-from apo_core.types import ControlSource, EpisodeKind, StepLabel
+from apo_core.types import ControlSource, StepLabel
 from apo_episodes.episode import Episode
+from apo_episodes.inspection.attention import Watched
 from apo_episodes.labeling import LabelRule
 
 _COLUMNS = ("episode", "kind", "outcome", "steps", "seconds", "takeovers", "human", "adapter", "operator", "losses")
@@ -39,21 +40,22 @@ class EpisodeRow:
 
 def summarise(episode: Episode) -> EpisodeRow:
     """The row of an episode."""
-    ticks = episode.ticks
+    ticks, info = episode.ticks, episode.info
+    outcome, versions = str(episode.outcome.outcome), episode.adapter_versions.tolist()
+    watched = Watched.of_steps(outcome, episode.sources, versions, episode.contract.rate_hz, info.kind)
     return EpisodeRow(
         path=str(episode.path),
-        episode_id=episode.info.episode_id,
-        kind=str(episode.info.kind),
-        task=episode.info.task,
-        outcome=str(episode.outcome.outcome),
+        episode_id=info.episode_id,
+        kind=watched.kind,
+        task=info.task,
+        outcome=outcome,
         steps=episode.num_steps,
-        seconds=round(episode.num_steps / episode.contract.rate_hz, 3),
-        # a demonstration has no takeover
-        takeovers=0 if episode.info.kind == EpisodeKind.DEMONSTRATION else len(episode.takeovers),
-        intervention_share=round(episode.intervention_share, 4),
-        adapter_versions=tuple(sorted(set(episode.adapter_versions.tolist()))),
-        operator=episode.info.operator,
-        created_utc=episode.info.created_utc,
+        seconds=watched.seconds,
+        takeovers=watched.takeovers,
+        intervention_share=watched.intervention_share,
+        adapter_versions=watched.adapter_versions,
+        operator=info.operator,
+        created_utc=info.created_utc,
         losses=dict(episode.losses),
         missed_ticks=int(ticks[-1] - ticks[0] + 1 - len(ticks)) if len(ticks) else 0,
     )

@@ -15,7 +15,8 @@ from apo_core.system.shipped_files import shipped
 from apo_core.tasks.specs import task_spec
 from apo_core.types import Outcome
 from apo_core.wilson import wilson_interval
-from apo_episodes.inspection.ledger import Gain, Round, Watched, gains, rounds
+from apo_episodes.inspection.attention import Watched
+from apo_episodes.inspection.ledger import Gain, Round, gains, rounds
 from apo_experiments.compare.config import BASE
 from apo_experiments.compare.result import MethodResult, TrainingResult, paired
 from apo_experiments.reproduce import paper

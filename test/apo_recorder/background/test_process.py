@@ -1,0 +1,104 @@
+"""The background process as a process: it uploads, is started again after kill -9, and ends with its parent."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from apo_episodes.remote.store import RemoteStore
+from apo_recorder.background.job import Job
+from apo_recorder.background.process import BackgroundProcess
+
+TAKEOVERS = Path(__file__).parents[2] / "data" / "takeovers"
+WAIT_S = 120.0  # limit of a wait for something that will come
+
+# keeps a process with the job on its command line until it is killed, and prints the pid
+PARENT = """
+import sys, time
+from apo_recorder.background.job import Job
+from apo_recorder.background.process import BackgroundProcess
+process = BackgroundProcess(Job.from_json(sys.argv[1]))
+while True:
+    state = process.step(time.monotonic())
+    if "uploaded" in state.text:
+        print(state.values["pid"], flush=True)
+        sys.stdin.read()
+    time.sleep(0.02)
+"""
+
+
+@pytest.fixture
+def job(tmp_path) -> Job:
+    folder = tmp_path / "episodes"
+    folder.mkdir()
+    shutil.copy(min(TAKEOVERS.glob("*.h5")), folder)
+    return Job(str(folder), str(tmp_path / "store"), "arm1", 1.0)
+
+
+def until(condition, what: str):
+    due_s = time.monotonic() + WAIT_S
+    while not (found := condition()):
+        assert time.monotonic() < due_s, what
+        time.sleep(0.02)
+    return found
+
+
+def is_running(pid: int) -> bool:
+    """Neither gone nor a zombie that waits for the parent that adopted it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_killed_child_is_started_again_and_nothing_is_lost(job):
+    process = BackgroundProcess(job)
+    try:
+        first = until(lambda: _uploaded(process, 1), "the first episode")
+        assert os.getpriority(os.PRIO_PROCESS, int(first.values["pid"])) == 19
+        assert Path(f"/proc/{first.values['pid']}/oom_score_adj").read_text().strip() == "1000"
+        os.kill(int(first.values["pid"]), signal.SIGKILL)
+        ended = until(lambda: _with(process, "ended with signal SIGKILL"), "the end of the child")
+        assert "starts again in 1 s" in ended.text
+        shutil.copy(max(TAKEOVERS.glob("*.h5")), job.folder)
+        second = until(lambda: _uploaded(process, 2), "the second episode")
+        assert (second.fault, second.values["process_starts"]) == ("", "2")
+        pid = int(second.values["pid"])
+    finally:
+        process.close()
+    assert not is_running(pid)
+    assert len(list(RemoteStore(job.url).episodes())) == 2
+
+
+def _uploaded(process: BackgroundProcess, number: int):
+    state = process.step(time.monotonic())
+    return state if state.values["uploaded"] == str(number) and not state.fault else None
+
+
+def _with(process: BackgroundProcess, text: str):
+    state = process.step(time.monotonic())
+    return state if text in state.text else None
+
+
+def test_the_child_ends_with_a_parent_that_is_killed(job):
+    command = [sys.executable, "-c", PARENT, job.to_json()]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        pid = int(parent.stdout.readline())
+        assert is_running(pid)
+        parent.kill()
+        parent.wait(WAIT_S)
+        until(lambda: not is_running(pid), "the end of the child")
+
+
+def test_what_the_child_prints_before_it_dies_is_in_its_state(tmp_path):
+    process = BackgroundProcess(Job(str(tmp_path), "nowhere://x", "arm1", 1.0))
+    try:
+        state = until(lambda: _with(process, "ended with exit status 1"), "the end of the child")
+    finally:
+        process.close()
+    assert "StoreError: nowhere://x: Protocol not known: nowhere" in state.fault
