@@ -29,7 +29,9 @@ class PolicyConfig:
     checkpoint_dir: str = parameter(DEFAULT_TASK.checkpoint_dir, "folder of the base policy")
     adapter_dir: str = parameter("runs/adapters", "adapter store; it may appear later")
     adapter_version: int = parameter(0, "adapter served at start; 0 base policy, -1 the promoted one", low=-1)
-    adapter_public_key: str = parameter("", "file of public keys (PEM); only adapters signed by one serve; empty: any")
+    adapter_public_key: str = parameter(
+        "", "file of public keys (PEM); only adapters and calibrations that one signed count; empty: any"
+    )
     signing_key: str = parameter(
         "", "staged: private key (PEM) that signs trials and promotions of this node (apo adapters keygen); empty: none"
     )
