@@ -25,6 +25,7 @@ from apo_core.ros.observation_subscriber import ObservationSubscriber
 from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, LATCHED, sensors
 from apo_core.ros.second_stack import second_publisher
+from apo_core.system.freed_memory import return_large_blocks
 from apo_core.types import OperatorEvent, Outcome
 from apo_interfaces.msg import ActionCommand, EpisodeEvent, OperatorCommand, OperatorLedger, TaskStatus
 from apo_interfaces.srv import EndEpisode, StartEpisode
@@ -243,6 +244,7 @@ class RecorderNode(LifecycleBase):
 
 def main() -> None:
     """Console script."""
+    return_large_blocks()
     raise SystemExit(run(RecorderNode))
 
 

@@ -19,6 +19,7 @@ from apo_core.ros.node_runner import run
 from apo_core.ros.parameters import declare
 from apo_core.ros.qos import COMMANDS, LATCHED
 from apo_core.ros.second_stack import second_publisher
+from apo_core.system.freed_memory import return_large_blocks
 from apo_interfaces.msg import EpisodeEvent, TrainerStatus
 from apo_interfaces.srv import StartTraining
 from apo_trainer.config import TrainerConfig
@@ -196,4 +197,5 @@ class TrainerNode(Node):
 
 
 def main() -> None:
+    return_large_blocks()
     raise SystemExit(run(TrainerNode))
