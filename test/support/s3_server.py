@@ -10,6 +10,8 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 PACKAGES = ("s3fs", "moto")
 MISSING = "is missing: pip install -r requirements/store.in"
 
@@ -109,3 +111,17 @@ def new_bucket(line: Line) -> str:
     bucket = f"b{uuid.uuid4().hex}"
     s3fs.S3FileSystem(**options(line)).mkdir(bucket)
     return f"s3://{bucket}"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[str, int]]:
+    """Address of a server."""
+    with s3_server() as address:
+        yield address
+
+
+@pytest.fixture
+def line(server: tuple[str, int]) -> Iterator[Line]:
+    """A line to it."""
+    with line_to(server) as made:
+        yield made

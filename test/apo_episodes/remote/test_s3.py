@@ -20,6 +20,7 @@ for package in s3_server.PACKAGES:
 
 KILLS, OUTAGE_EVERY = 4, 3  # pushes
 CHUNK_BYTES = 4000
+server, line = s3_server.server, s3_server.line
 
 
 def ignore(done) -> None:
@@ -29,18 +30,6 @@ def ignore(done) -> None:
 def fail(what, error) -> None:
     """Nothing is left out."""
     raise error
-
-
-@pytest.fixture(scope="module")
-def server():
-    with s3_server.s3_server() as address:
-        yield address
-
-
-@pytest.fixture
-def line(server):
-    with s3_server.line_to(server) as made:
-        yield made
 
 
 @pytest.fixture

@@ -150,13 +150,13 @@ def sign_calibration(store: AdapterStore, number: int, key: SigningKey) -> bool:
     Raises:
         AdapterError: it is damaged or of another policy, or the file cannot be written.
     """
-    content = read_content(store.path, number)
-    if content is None:
-        return False
     path = calibration_path(store.path, number)
     try:
-        document = to_document(check_content(AdapterStore(store.path), number, content))
-        with locked(store.path):
+        with locked(store.path):  # from the reading on: a newer one that comes meanwhile must stay
+            content = read_content(store.path, number)
+            if content is None:
+                return False
+            document = to_document(check_content(AdapterStore(store.path), number, content))
             replace_file(path, to_json(key.signed(document)))
     except (AdapterError, OSError) as error:
         raise AdapterError(f"{path} cannot be signed: {error}") from None

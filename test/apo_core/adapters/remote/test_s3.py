@@ -22,18 +22,7 @@ for package in s3_server.PACKAGES:
     pytest.importorskip(package, reason=f"{package} {s3_server.MISSING}")
 
 CHUNK_BYTES = 500
-
-
-@pytest.fixture(scope="module")
-def server():
-    with s3_server.s3_server() as address:
-        yield address
-
-
-@pytest.fixture
-def line(server):
-    with s3_server.line_to(server) as made:
-        yield made
+server, line = s3_server.server, s3_server.line
 
 
 @pytest.fixture
