@@ -269,7 +269,8 @@ def test_what_has_not_reached_the_arbiter_soon_is_reported():
     # the operator moves from 10 ms before tick 5; more than 300 ms later is tick 11
     assert violations(stream(range(1, 5)) + moves) == ["operator_first"] * 19
     never = [event for n in range(5, 30) for event in (*inputs(n, acts=True), command(n, operator=0))]
-    assert violations(stream(range(1, 5)) + never) == ["operator_first"] * 19
+    later = Now(START + 29 * PERIOD + 510 * MS)
+    assert violations([*stream(range(1, 5)), *never, later]) == ["operator_first"] * 19
     # received late: HUMAN follows at once
     received = [*inputs(11, acts=True), command(11, "HUMAN")]
     assert violations(stream(range(1, 5)) + moves[: 4 * 6] + received) == []
@@ -280,6 +281,12 @@ def test_a_sample_that_a_fault_stamped_zero_is_one_as_others():
     still = [event for n in range(10, 30) for event in (*inputs(n), command(n))]
     empty = [*inputs(30), Operator(START + 30 * PERIOD - 5 * MS, False, 0), command(30, operator=0)]
     assert violations(stream(range(1, 5)) + moved + still + empty) == []
+    # the arbiter receives it before the observer does
+    late = [*inputs(30), command(30, operator=0), Operator(START + 30 * PERIOD - 5 * MS, False, 0)]
+    later = [event for n in range(31, 50) for event in (*inputs(n), command(n))]
+    assert violations(stream(range(1, 5)) + moved + still + late + later) == []
+    never = [*inputs(30), command(30, operator=0)]
+    assert violations(stream(range(1, 5)) + moved + still + never + later) == ["operator_first"]
 
 
 def test_a_sample_that_the_observer_has_not_received_proves_nothing():

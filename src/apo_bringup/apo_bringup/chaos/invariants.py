@@ -54,7 +54,7 @@ class Times:
     gap_s: float = 0.2  # between two commands
     yield_s: float = 0.1  # never POLICY so long after the arbiter knows that the operator moves
     receive_s: float = 0.3  # the arbiter has received what the operator sent so long ago
-    gone_s: float = 0.5  # the observer may see this later than the arbiter that a publisher has gone
+    gone_s: float = 0.5  # the observer may see this later than the arbiter what excuses a command
 
 
 @dataclass(slots=True)
@@ -94,6 +94,10 @@ def _violation(command: Command, name: str, text: str) -> Violation:
     return Violation(command.t, name, f"tick {command.tick}, {command.source} {command.reason}: {text}")
 
 
+def _moved_for(command: Command, missed: Operator) -> str:
+    return f"the operator has moved for {(command.t - missed.t) / 1e9:.2f} s"
+
+
 class Invariants:
     """All invariants of the command stream.
 
@@ -125,6 +129,8 @@ class Invariants:
         self._operator: deque[Operator] = deque(maxlen=400)
         self._line_s = 0.0  # largest delay of the arbiter's line
         self._moves_since: int | None = None  # first of the newest commands that know a moving operator
+        # commands of an arbiter that has no sample, or one that a fault stamped 0; and the motion that it missed
+        self._stamped_0: deque[tuple[Command, Operator]] = deque()
 
     def on_event(self, event: Event) -> Iterator[Violation]:
         """Takes an event; yields what it shows to be violated."""
@@ -142,6 +148,7 @@ class Invariants:
                 self._arrived.clear()
                 self._stamps.clear()
                 self._operator.clear()
+                self._stamped_0.clear()
                 self._inherited.update(_OWN, self._double)
                 self._double.clear()
                 self._pose = self._unusable_since = self._estop_since = self._moves_since = None
@@ -162,12 +169,19 @@ class Invariants:
         yield from self._confirmed(event.t)
 
     def _confirmed(self, now: int) -> Iterator[Violation]:
-        """Commands in spite of a second publisher that is still there a while later."""
+        """Commands whose excuse has not turned up a while later: a publisher gone, a sample on its way to here."""
         self._suspects = deque(suspect for suspect in self._suspects if self._double.get(suspect[1]) == suspect[2])
         while self._suspects and now - self._suspects[0][0].t > self._times.gone_s * NANOSECONDS:
             command, topic, since = self._suspects.popleft()
             text = f"{topic} has had two publishers for {(command.t - since) / 1e9:.2f} s"
             yield _violation(command, "hold_in_time", text)
+        if not self._stamped_0:
+            return
+        last_0 = max((sample.t for sample in self._operator if sample.stamp == 0), default=-1)
+        self._stamped_0 = deque((command, missed) for command, missed in self._stamped_0 if missed.t > last_0)
+        while self._stamped_0 and now - self._stamped_0[0][0].t > self._times.gone_s * NANOSECONDS:
+            command, missed = self._stamped_0.popleft()
+            yield _violation(command, "operator_first", _moved_for(command, missed))
 
     def _input(self, event: Operator | Chunk | Pose) -> None:
         self._arrived[type(event)] = event.t
@@ -304,11 +318,14 @@ class Invariants:
             return
         if self._moves_since is not None and self._watched.is_due(self._moves_since, self._times.yield_s, command.t):
             yield f"it has known for {(command.t - self._moves_since) / 1e9:.2f} s that the operator moves"
-        # without any sample it has missed all; one that a fault stamped 0 is a sample as others are
         first = 0 if command.operator == 0 and known is None else known
         if first is None:
             return
         missed = next((sample for sample in islice(samples, first, None) if sample.acts), None)
         # simulated time is as late as the samples are: no stamp shows their delay
-        if missed is not None and self._watched.is_due(missed.t, self._times.receive_s + self._line_s, command.t):
-            yield f"the operator has moved for {(command.t - missed.t) / 1e9:.2f} s"
+        if missed is None or not self._watched.is_due(missed.t, self._times.receive_s + self._line_s, command.t):
+            return
+        if command.operator == 0:
+            self._stamped_0.append((command, missed))
+        else:
+            yield _moved_for(command, missed)
