@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_contract import contract_data
+from film import film_contract, filmed
 
-from apo_core.contract.contract import contract_from_dict
 from apo_core.types import ControlSource, EpisodeKind, EpisodeOutcome, Outcome, Step
 from apo_episodes.writer import EpisodeWriter
 
@@ -73,35 +72,13 @@ def write_episode(tmp_path, small_contract, make_info, make_step) -> Callable[..
     return make
 
 
-def film_frame(step: int) -> np.ndarray:
-    """uint8 (96, 128, 3) of a scene with a disc that moves and the noise of a sensor (standard deviation 1)."""
-    y, x = np.mgrid[:96, :128]
-    image = np.stack([90 + y, 60 + x, 150 - x / 2 + y / 3], -1)
-    image[(x - 20 - 3 * step) ** 2 + (y - 48) ** 2 < 300] = (200, 60, 40)
-    noise = np.random.default_rng(step).normal(0, 1, image.shape)
-    return np.clip(np.round(image + noise), 0, 255).astype(np.uint8)
-
-
-def depth_frame(step: int) -> np.ndarray:
-    """uint16 (4, 6, 1)."""
-    return (np.arange(24, dtype=np.uint16).reshape(4, 6, 1) * 2500 + step).astype(np.uint16)
-
-
 @pytest.fixture
 def write_film(write_episode, with_facts) -> Callable[..., Path]:
     """(sources, ...) -> path of a lossless episode with cameras `front` (film_frame), `grey` (its red) and `depth`."""
-    images = {
-        "front": {"topic": "front/image_raw", "height": 96, "width": 128, "encoding": "rgb8"},
-        "grey": {"topic": "grey/image_raw", "height": 96, "width": 128, "encoding": "mono8"},
-        "depth": {"topic": "depth/image_raw", "height": 4, "width": 6, "encoding": "16UC1"},
-    }
-    contract = contract_from_dict(contract_data(images=images), "film")
+    contract = film_contract()
 
     def change(index, step):
-        step = with_facts(index, step)
-        front = film_frame(index)
-        pictures = {"front": front, "grey": front[:, :, :1].copy(), "depth": depth_frame(index)}
-        return replace(step, observation=replace(step.observation, images=pictures))
+        return filmed(index, with_facts(index, step))
 
     def make(sources="PPHHPPPPOPPPPPHPPPPPPPPPP", **options):
         return write_episode(sources, **{"change": change, "contract": contract, **options})

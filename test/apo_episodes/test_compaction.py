@@ -19,6 +19,7 @@ from apo_episodes import compaction
 from apo_episodes.annotation import Annotation, annotate
 from apo_episodes.compaction import CompactSettings, compact_episode, lossless_sha256, release_original, video_facts
 from apo_episodes.curate.relabel import read_labels, write_labels
+from apo_episodes.discarded import discard, list_discarded, restore
 from apo_episodes.hdf5.checksums import plain_attributes
 from apo_episodes.inspection.validate import validate
 from apo_episodes.labeling import LabelRule
@@ -190,6 +191,51 @@ def test_an_episode_that_moves_meanwhile_stays_away(write_film):
     assert not path.exists() and away.exists() and list_episodes(path.parent) == []
 
 
+@pytest.fixture
+def at_the_last_moment(monkeypatch):
+    """(action) -> it happens right before the new file takes the name of the lossless one."""
+    whole = compaction.exchange
+
+    def set_up(action):
+        def exchange(one, other):
+            monkeypatch.setattr(compaction, "exchange", whole)
+            action()
+            whole(one, other)
+
+        monkeypatch.setattr(compaction, "exchange", exchange)
+
+    return set_up
+
+
+def test_an_episode_that_is_taken_back_at_the_last_moment_stays_away(write_film, at_the_last_moment):
+    path = write_film("PPHPO")
+    before = sha256(path)
+    at_the_last_moment(lambda: discard(path))
+    with pytest.raises(EpisodeToolError, match="was changed or moved while it was compacted"):
+        compact_episode(path, USUAL, NOW)
+    assert list_episodes(path.parent) == [] and sha256(list_discarded(path.parent)[0]) == before
+    assert sha256(restore(path.parent, "e1")) == before
+    assert compact_episode(path, USUAL, NOW).is_new
+
+
+def test_a_file_that_takes_the_name_at_the_last_moment_keeps_it(write_film, at_the_last_moment, tmp_path):
+    path, other = write_film("PPHPO"), tmp_path / "other"
+    other.write_bytes(b"other")
+    at_the_last_moment(lambda: other.replace(path))
+    with pytest.raises(EpisodeToolError, match="was changed or moved while it was compacted"):
+        compact_episode(path, USUAL, NOW)
+    assert path.read_bytes() == b"other" and names(path.parent) == ["e1.h5", "originals", "originals/e1.h5"]
+
+
+def test_a_file_system_that_cannot_exchange_names_does_with_replacing(write_film, monkeypatch):
+    def cannot(*_):
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(compaction, "exchange", cannot)
+    path = write_film("PPHPO")
+    assert compact_episode(path, USUAL, NOW).is_new and read_episode(path).image_compression == "video"
+
+
 def test_it_ends_between_groups_when_asked_to(write_film):
     path = write_film()
 
@@ -282,7 +328,10 @@ import os, signal, sys, shutil, traceback
 import av, cv2, PIL.Image
 from datetime import UTC, datetime
 from pathlib import Path
+from apo_episodes import compaction
 from apo_episodes.compaction import CompactSettings, compact_episode, release_original
+exchange = compaction.exchange  # of the C library, which raises no event
+compaction.exchange = lambda one, other: sys.audit("os.rename", one, other) or exchange(one, other)
 source, place, mode = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 WATCHED = {"os.link", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "open", "shutil.copyfile"}
 def work(path):

@@ -1,7 +1,8 @@
 """Finished episodes whose lossless colour images become video; the lossless files stay beside them for a while.
 
 Killed at any moment, `<folder>/<id>.h5` is one whole episode: the new file is made in `.compacting/`, put on the disk
-and read whole; the lossless file gets a second name in `originals/`; then the new file takes the first name.
+and read whole; the lossless file gets a second name in `originals/`; then the new file takes the first name, unless the
+episode was taken back meanwhile.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 
 from apo_core.contract.specs import ImageSpec
 from apo_core.errors import EpisodeToolError
-from apo_core.system.atomic_files import move, sync
+from apo_core.system.atomic_files import exchange, move, sync
 from apo_episodes.hdf5.checked_file import CameraFrames, CheckedFile, format_errors, open_episode, read_head
 from apo_episodes.hdf5.checksums import IMAGES, plain_attributes
 from apo_episodes.hdf5.video_codec import MAX_GOP, load_av
@@ -32,6 +33,7 @@ from apo_episodes.hdf5.video_frames import VIDEO
 from apo_episodes.reader import read_episode, verify_checksums
 
 GOP_LIMITS = (1, MAX_GOP)
+VIDEO_CODEC = "video"  # image_compression of a compacted file
 ORIGINALS = "originals"  # in the folder of the episodes
 _WORK = ".compacting"
 _LOSSLESS = ("zstd", "gzip", "none")
@@ -53,6 +55,7 @@ class Compaction:
 
     path: Path
     is_new: bool  # False: it stays as it was
+    is_video: bool  # now
     reason: str = ""  # why it stays
     bytes_before: int = 0
     bytes_after: int = 0
@@ -78,31 +81,34 @@ def compact_episode(
     load_av()
     with _work_file(path) as work:
         before = _state(path)
-        reason = "is a symbolic link" if path.is_symlink() else open_episode(path, _unfit)
+        if path.is_symlink():
+            return Compaction(path, False, False, "is a symbolic link")
+        reason, is_video = open_episode(path, _unfit)
         if reason:
-            return Compaction(path, False, reason)
+            return Compaction(path, False, is_video, reason)
         psnr_db, reason = _build(path, work, settings, now, go_on)
         _check_unchanged(path, before)
         sizes = path.stat().st_size, work.stat().st_size
         if not reason and sizes[1] >= sizes[0]:
             reason = f"its video is not smaller: {sizes[1]} of {sizes[0]} bytes"
         if reason:
-            return Compaction(path, False, reason, *sizes, psnr_db)
+            return Compaction(path, False, False, reason, *sizes, psnr_db)
         _verify(path, work, settings, go_on)
         shutil.copymode(path, work)
         sync(work)
         _swap(path, work, before)
-    return Compaction(path, True, "", *sizes, psnr_db)
+    return Compaction(path, True, True, "", *sizes, psnr_db)
 
 
-def _unfit(path: Path, f: h5py.File) -> str:
-    """Why a file is not one to be compacted; "" where it is."""
+def _unfit(path: Path, f: h5py.File) -> tuple[str, bool]:
+    """(why a file is not one to be compacted or "", whether it is video already)."""
     _, attrs, steps, contract = read_head(path, f)
     if int(attrs["schema_version"]) < 2:
-        return "is of schema version 1, which has no checksums"
-    if attrs["image_compression"] not in _LOSSLESS:
-        return f"its images are {attrs['image_compression']} already"
-    return "" if steps and _colour(contract.images) else "has no colour images"
+        return "is of schema version 1, which has no checksums", False
+    codec = attrs["image_compression"]
+    if codec not in _LOSSLESS:
+        return f"its images are {codec} already", codec == VIDEO_CODEC
+    return "" if steps and _colour(contract.images) else "has no colour images", False
 
 
 def _colour(specs: Sequence[ImageSpec]) -> list[ImageSpec]:
@@ -193,8 +199,17 @@ def _swap(path: Path, work: Path, before: tuple[int, ...]) -> None:
         _second_name(path, original)
     elif not _same_content(path, original):
         raise EpisodeToolError(f"{original}: is there already, with other content than {path}; move it elsewhere")
-    _check_unchanged(path, before)
-    os.replace(work, path)
+    try:
+        exchange(work, path)
+    except FileNotFoundError:
+        raise _changed(path) from None
+    except OSError:  # not on this file system
+        _check_unchanged(path, before)
+        os.replace(work, path)
+    else:
+        if _state(work) != before:  # another file has taken the name since
+            exchange(work, path)
+            raise _changed(path)
     sync(path.parent)
 
 
@@ -224,7 +239,11 @@ def _state(path: Path) -> tuple[int, ...]:
 
 def _check_unchanged(path: Path, before: tuple[int, ...]) -> None:
     if not path.exists() or _state(path) != before:
-        raise EpisodeToolError(f"{path}: was changed or moved while it was compacted; what is there stays as it is")
+        raise _changed(path)
+
+
+def _changed(path: Path) -> EpisodeToolError:
+    return EpisodeToolError(f"{path}: was changed or moved while it was compacted; what is there stays as it is")
 
 
 @contextmanager
@@ -265,7 +284,7 @@ def video_facts(path: Path) -> dict[str, Any] | None:
 
     def read(path: Path, f: h5py.File) -> dict[str, Any] | None:
         attrs = read_head(path, f)[1]
-        if attrs.get("image_compression") != "video":
+        if attrs.get("image_compression") != VIDEO_CODEC:
             return None
         facts: dict[str, Any] = json.loads(attrs["video"])
         if not isinstance(facts["original"]["sha256"], str):

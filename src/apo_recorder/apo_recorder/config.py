@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from apo_core.config.parameters import group, parameter
 from apo_core.content_watch import MOVED_M
 from apo_core.tasks.specs import DEFAULT_TASK
+from apo_episodes.compaction import VIDEO_CODEC
 from apo_episodes.hdf5.image_codec import COMPRESSIONS
 from apo_recorder.background.config import BackgroundConfig
 
@@ -19,9 +20,9 @@ class RecorderConfig:
     episode_dir: str = parameter("runs/episodes", "folder of the episode files; created when missing")
     image_compression: str = parameter(
         "zstd",
-        "codec of the images: zstd, gzip, none are lossless; jpeg shrinks 84x84 frames to 0.14 instead of 0.44 "
-        "(docs/reference/episode_format.md)",
-        choices=COMPRESSIONS,
+        "codec of the images: zstd, gzip, none are lossless; jpeg shrinks 84x84 frames to 0.14 instead of 0.44; video "
+        "records zstd and makes H.264 of it later (docs/reference/episode_format.md)",
+        choices=(*COMPRESSIONS, VIDEO_CODEC),
     )
     jpeg_quality: int = parameter(95, "of image_compression jpeg; depth images stay lossless", low=1, high=100)
     pre_roll_s: float = parameter(0.0, "s before the start of an episode that are kept in it", low=0.0, high=60.0)
@@ -58,3 +59,13 @@ class RecorderConfig:
     site: str = parameter("", "where it stands, likewise")
     sensor_reliability: str = parameter("reliable", "QoS of images and state", choices=("reliable", "best_effort"))
     background: BackgroundConfig = group(BackgroundConfig)
+
+    @property
+    def makes_video(self) -> bool:
+        """Whether the images of finished episodes become video."""
+        return self.image_compression == VIDEO_CODEC
+
+    @property
+    def recorded_compression(self) -> str:
+        """Codec of the images while an episode is recorded."""
+        return "zstd" if self.makes_video else self.image_compression

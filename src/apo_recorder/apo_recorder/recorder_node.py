@@ -78,7 +78,7 @@ class RecorderNode(LifecycleBase):
 
     def activate(self) -> None:
         config, contract = self._config, self._contract
-        storage = contract, config.image_compression, config.queue_steps, self._written.trigger
+        storage = contract, config.recorded_compression, config.queue_steps, self._written.trigger
         self._writer = EpisodeWriterThread(Path(config.episode_dir), *storage, jpeg_quality=config.jpeg_quality)
         self._recording = Recording(config, contract, self._writer, self._on_ended)
         qos, rejected = sensors(config.sensor_reliability), self._recording.on_rejected

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from apo_core.system.atomic_files import move, replace_file, replacing, sync, write_file
+from apo_core.system.atomic_files import exchange, move, replace_file, replacing, sync, write_file
 
 
 @pytest.fixture
@@ -96,3 +96,19 @@ def test_a_folder_is_moved_and_its_new_place_synced(tmp_path, monkeypatch):
 def test_syncing_what_is_not_there_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         sync(tmp_path / "missing")
+
+
+def test_two_files_exchange_their_names(path):
+    other = path.parent / "other"
+    other.write_bytes(b"new")
+    exchange(path, other)
+    assert (path.read_bytes(), other.read_bytes()) == (b"new", b"old")
+
+
+@pytest.mark.parametrize("gone", ["file", "other"])
+def test_without_one_of_two_files_nothing_is_exchanged(path, gone):
+    (path.parent / "other").write_bytes(b"new")
+    (path.parent / gone).unlink()
+    with pytest.raises(FileNotFoundError, match=r"file' -> '.*other"):
+        exchange(path, path.parent / "other")
+    assert os.listdir(path.parent) == [{"file": "other", "other": "file"}[gone]]

@@ -1,12 +1,15 @@
 """Which parameters of the background process are rejected, with what to change."""
 
+import sys
+
 import pytest
 
 from apo_recorder.background.config import BackgroundConfig
+from apo_recorder.background.job import Job, UploadJob, VideoJob
 
 
-def faults(robot="", machine="cell-pc", **values) -> list[str]:
-    return BackgroundConfig(**values).faults(robot, machine)
+def faults(robot="", machine="cell-pc", with_video=False, **values) -> list[str]:
+    return BackgroundConfig(**values).faults(robot, machine, with_video)
 
 
 def test_without_a_url_nothing_is_checked():
@@ -38,3 +41,20 @@ def test_a_tag_that_is_no_name_asks_for_a_name():
         "upload_robot = '' takes 'lab left', which must have 1 to 128 letters, digits, '.', '_' or '-', the first a "
         "letter or digit"
     ]
+
+
+def test_video_without_its_package_is_rejected_with_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert faults() == []
+    (fault,) = faults(with_video=True)
+    assert fault.startswith("image_compression = 'video': ") and "-r requirements/video.in" in fault
+
+
+def test_the_job_has_what_is_wanted():
+    usual = BackgroundConfig()
+    assert usual.job("runs/episodes", "arm1", "cell-pc", with_video=False) is None
+    video = VideoJob(600.0, 20, 10, 38.0, 7.0)
+    assert usual.job("runs/episodes", "", "cell-pc", with_video=True) == Job("runs/episodes", 10.0, None, video)
+    uploads = BackgroundConfig(upload_url="s3://b", upload_options="anon=true", background_interval_s=3.0)
+    upload = UploadJob("s3://b", "arm1", {"anon": "true"})
+    assert uploads.job("runs/episodes", "arm1", "cell-pc", with_video=False) == Job("runs/episodes", 3.0, upload)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from apo_episodes.remote.store import RemoteStore
-from apo_recorder.background.job import Job
+from apo_recorder.background.job import Job, UploadJob
 from apo_recorder.background.process import BackgroundProcess
 
 TAKEOVERS = Path(__file__).parents[2] / "data" / "takeovers"
@@ -20,7 +20,7 @@ WAIT_S = 120.0  # limit of a wait for something that will come
 # keeps a process with the job on its command line until it is killed, and prints the pid
 PARENT = """
 import sys, time
-from apo_recorder.background.job import Job
+from apo_recorder.background.job import Job, UploadJob
 from apo_recorder.background.process import BackgroundProcess
 process = BackgroundProcess(Job.from_json(sys.argv[1]))
 while True:
@@ -37,7 +37,7 @@ def job(tmp_path) -> Job:
     folder = tmp_path / "episodes"
     folder.mkdir()
     shutil.copy(min(TAKEOVERS.glob("*.h5")), folder)
-    return Job(str(folder), str(tmp_path / "store"), "arm1", 1.0)
+    return Job(str(folder), 1.0, UploadJob(str(tmp_path / "store"), "arm1"))
 
 
 def until(condition, what: str):
@@ -72,7 +72,7 @@ def test_a_killed_child_is_started_again_and_nothing_is_lost(job):
     finally:
         process.close()
     assert not is_running(pid)
-    assert len(list(RemoteStore(job.url).episodes())) == 2
+    assert len(list(RemoteStore(job.upload.url).episodes())) == 2
 
 
 def _uploaded(process: BackgroundProcess, number: int):
@@ -96,7 +96,7 @@ def test_the_child_ends_with_a_parent_that_is_killed(job):
 
 
 def test_what_the_child_prints_before_it_dies_is_in_its_state(tmp_path):
-    process = BackgroundProcess(Job(str(tmp_path), "nowhere://x", "arm1", 1.0))
+    process = BackgroundProcess(Job(str(tmp_path), 1.0, UploadJob("nowhere://x", "arm1")))
     try:
         state = until(lambda: _with(process, "ended with exit status 1"), "the end of the child")
     finally:

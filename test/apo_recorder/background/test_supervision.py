@@ -2,10 +2,14 @@
 
 import pytest
 
+from apo_recorder.background.job import Job, UploadJob, VideoJob
 from apo_recorder.background.progress import Progress
 from apo_recorder.background.supervision import Supervision
 
 ADVICE = "recording goes on; check network, credentials and the parameters upload_* in config/recorder.yaml"
+
+UPLOAD = Job("runs/episodes", 10.0, UploadJob("s3://b", "arm1"))
+VIDEO = Job("runs/episodes", 10.0, None, VideoJob(600.0, 20, 10, 38.0, 7.0))
 
 
 def line(**fields) -> str:
@@ -15,13 +19,13 @@ def line(**fields) -> str:
 @pytest.fixture
 def running() -> Supervision:
     """A child that was started at 100 s."""
-    made = Supervision()
+    made = Supervision(UPLOAD)
     made.on_started(71, 100.0)
     return made
 
 
 def test_a_child_is_due_at_once_and_not_while_it_runs():
-    supervision = Supervision()
+    supervision = Supervision(UPLOAD)
     assert supervision.is_due(0.0)
     supervision.on_started(71, 0.0)
     assert not supervision.is_due(1e9)
@@ -33,12 +37,12 @@ def test_counts_are_shown(running):
     state = running.state(102.0)
     assert (state.text, state.fault) == ("episodes: 4 uploaded, 2 waiting", "")
     assert state.values == {
+        "pid": "71",
+        "process_starts": "1",
         "uploaded": "4",
         "waiting": "2",
         "left_out": "0",
         "sent_mb": "3.5",
-        "pid": "71",
-        "process_starts": "1",
     }
 
 
@@ -56,8 +60,38 @@ def test_episodes_that_are_left_out_are_a_fault_with_the_first_reason(running):
     assert running.state(101.0).fault == "episodes left out: 2, the first e1.h5: changed while it was read"
 
 
+def test_counts_of_video_are_shown():
+    supervision = Supervision(VIDEO)
+    supervision.on_started(71, 100.0)
+    supervision.on_line(line(video=3, lossless=2, saved_bytes=3_500_000), 101.0)
+    state = supervision.state(101.0)
+    assert (state.text, state.fault) == ("episodes: 3 video, 2 to become video", "")
+    figures = {"video": "3", "lossless": "2", "kept_lossless": "0", "saved_mb": "3.5"}
+    assert state.values == {"pid": "71", "process_starts": "1", **figures}
+    both = Supervision(Job("runs/episodes", 10.0, UPLOAD.upload, VIDEO.video))
+    assert both.state(0.0).values.keys() > figures.keys() | {"uploaded"}
+    both.on_line(line(video=3, uploaded=2), 101.0)
+    assert both.state(101.0).text == "episodes: 3 video, 0 to become video; 2 uploaded, 0 waiting"
+
+
+def test_faults_of_video_are_shown():
+    supervision = Supervision(VIDEO)
+    supervision.on_started(71, 100.0)
+    supervision.on_line(line(lossless=1, video_fault="e1.h5: No space left on device"), 101.0)
+    assert supervision.state(101.0).fault == "e1.h5: No space left on device; it is tried again, recording goes on"
+    supervision.on_line(line(kept=2, kept_because="e1.h5: camera 'wrist' would have 36.2 dB"), 102.0)
+    assert supervision.state(102.0).fault == (
+        "episodes that stay lossless: 2, the first e1.h5: camera 'wrist' would have 36.2 dB; see the parameters "
+        "video_* in config/recorder.yaml"
+    )
+    supervision.on_line(line(is_looking=True), 200.0)
+    assert supervision.state(320.0).fault == (
+        "it does nothing; recording goes on; see the parameters video_* in config/recorder.yaml"
+    )
+
+
 def test_waits_between_starts_double_up_to_a_minute():
-    supervision, now_s, waits = Supervision(), 0.0, []
+    supervision, now_s, waits = Supervision(UPLOAD), 0.0, []
     for _ in range(8):
         supervision.on_started(71, now_s)
         supervision.on_ended(1, now_s)
@@ -87,7 +121,7 @@ def test_the_reason_of_an_end_stays_until_a_look_is_done(running):
 
 
 def test_a_start_that_fails_is_tried_again():
-    supervision = Supervision()
+    supervision = Supervision(UPLOAD)
     supervision.on_failed("cannot be started: [Errno 11] Resource temporarily unavailable", 5.0)
     assert not supervision.is_due(5.9) and supervision.is_due(6.0)
     assert supervision.state(5.0).fault.startswith("the process cannot be started: [Errno 11]")

@@ -5,11 +5,15 @@ Everything that these functions report as done is on the disk. All of them raise
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+_LIBC = ctypes.CDLL(None, use_errno=True)  # Python has no renameat2
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -49,6 +53,17 @@ def move(source: Path, target: Path) -> None:
     """Renames a file or a folder that is on the disk already, within one file system."""
     os.rename(source, target)
     sync(target.parent)
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Two names of one file system exchange what they stand for, at once; FileNotFoundError where one is gone.
+
+    Other errors mean that the file system or the kernel cannot (renameat2(2), RENAME_EXCHANGE). Sync the folders then.
+    """
+    arguments = (_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+    if _LIBC.renameat2(*arguments):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(one), None, str(other))
 
 
 def sync(path: Path) -> None:

@@ -24,7 +24,7 @@ class BackgroundProcess:
 
     def __init__(self, job: Job):
         self._job = job
-        self._supervision = Supervision()
+        self._supervision = Supervision(job)
         self._process: subprocess.Popen[bytes] | None = None
         self._rest = b""  # of the output: the beginning of a line
 

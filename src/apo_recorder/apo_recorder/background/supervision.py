@@ -6,12 +6,14 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from apo_recorder.background.job import Job
 from apo_recorder.background.progress import Progress
 
 _FIRST_S, _LONGEST_S = 1.0, 60.0  # before the child is started again; each wait is twice the one before
 _SILENT_S = 120.0  # of a child at work: longer than libraries wait for an answer
 HUNG_S = 1800.0  # of a child at work: a chunk of 8 MB in such a time is no upload
-_ADVICE = "recording goes on; check network, credentials and the parameters upload_* in config/recorder.yaml"
+_UPLOADS = "check network, credentials and the parameters upload_* in config/recorder.yaml"
+_VIDEO = "see the parameters video_* in config/recorder.yaml"
 _LINE_LENGTH = 300
 
 
@@ -25,9 +27,15 @@ class ChildState:
 
 
 class Supervision:
-    """A child that is to run for ever."""
+    """A child that is to run for ever.
 
-    def __init__(self) -> None:
+    Args:
+        job: its work.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._advice = f"recording goes on; {_UPLOADS if job.upload else _VIDEO}"
         self._progress: Progress | None = None  # None: no child has reported yet
         self._is_at_work = False  # rather than waiting for its next look
         self._pid = 0  # 0: it does not run
@@ -83,27 +91,54 @@ class Supervision:
     def state(self, now_s: float) -> ChildState:
         """The state to show."""
         progress, silent_s = self._progress or Progress(), self._silent_s(now_s)
-        counts = f"episodes: {progress.uploaded} uploaded, {progress.waiting} waiting"
-        text, fault = counts if self._progress else "starts", ""
-        if progress.left_out:
-            fault = f"episodes left out: {progress.left_out}, the first {progress.left_out_because}"
-        if progress.fault:
-            fault = f"{progress.fault}; it is tried again, {_ADVICE}"
+        counts = self._counts(progress)
+        text, fault = counts if self._progress else "starts", self._fault(progress)
         if self._end:
-            fault = f"the process {self._end}; {_ADVICE}"
+            fault = f"the process {self._end}; {self._advice}"
         if silent_s >= _SILENT_S and not progress.fault:
-            text, fault = f"silent for {silent_s:.0f} s, {counts}", f"the store does not answer; {_ADVICE}"
+            what = "the store does not answer" if self._job.upload else "it does nothing"
+            text, fault = f"silent for {silent_s:.0f} s, {counts}", f"{what}; {self._advice}"
         if not self._pid and self._end:
             text = f"starts again in {max(0.0, self._next_s - now_s):.0f} s, {counts}"
-        values = {
-            "uploaded": str(progress.uploaded),
-            "waiting": str(progress.waiting),
-            "left_out": str(progress.left_out),
-            "sent_mb": f"{progress.sent_bytes / 1e6:.1f}",
-            "pid": str(self._pid),
-            "process_starts": str(self._starts),
-        }
-        return ChildState(f"{text}: {fault}" if fault else text, fault, values)
+        return ChildState(f"{text}: {fault}" if fault else text, fault, self._values(progress))
+
+    def _counts(self, progress: Progress) -> str:
+        parts = []
+        if self._job.video:
+            parts.append(f"{progress.video} video, {progress.lossless} to become video")
+        if self._job.upload:
+            parts.append(f"{progress.uploaded} uploaded, {progress.waiting} waiting")
+        return f"episodes: {'; '.join(parts)}"
+
+    def _fault(self, progress: Progress) -> str:
+        """The worst that the child has reported."""
+        if progress.fault:
+            return f"{progress.fault}; it is tried again, {self._advice}"
+        if progress.video_fault:
+            return f"{progress.video_fault}; it is tried again, recording goes on"
+        if progress.left_out:
+            return f"episodes left out: {progress.left_out}, the first {progress.left_out_because}"
+        if progress.kept:
+            return f"episodes that stay lossless: {progress.kept}, the first {progress.kept_because}; {_VIDEO}"
+        return ""
+
+    def _values(self, progress: Progress) -> dict[str, str]:
+        values = {"pid": str(self._pid), "process_starts": str(self._starts)}
+        if self._job.upload:
+            values |= {
+                "uploaded": str(progress.uploaded),
+                "waiting": str(progress.waiting),
+                "left_out": str(progress.left_out),
+                "sent_mb": f"{progress.sent_bytes / 1e6:.1f}",
+            }
+        if self._job.video:
+            values |= {
+                "video": str(progress.video),
+                "lossless": str(progress.lossless),
+                "kept_lossless": str(progress.kept),
+                "saved_mb": f"{progress.saved_bytes / 1e6:.1f}",
+            }
+        return values
 
 
 def _status(status: int) -> str:

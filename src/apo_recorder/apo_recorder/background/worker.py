@@ -17,12 +17,12 @@ def main() -> None:
     # whatever it waits for: nothing is lost with it, and the next one goes on
     end_with_parent_if_asked(signal.SIGKILL)
     give_way()
-    from apo_recorder.background.uploads import Uploads  # what takes long to load is loaded at low priority
+    from apo_recorder.background.look import Look  # what takes long to load is loaded at low priority
 
     job = Job.from_json(sys.stdin.readline())
-    uploads = Uploads(job, _print)
+    look = Look(job, _print)
     while True:
-        uploads.look()
+        look()
         time.sleep(job.interval_s)
 
 

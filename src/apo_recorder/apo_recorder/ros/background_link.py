@@ -8,13 +8,11 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 
 from apo_core.errors import ConfigError
-from apo_core.remote.address import parse_options
 from apo_core.ros.diagnostics import OK, WARN, diagnostic_status
-from apo_recorder.background.job import Job
 from apo_recorder.background.process import BackgroundProcess
 from apo_recorder.config import RecorderConfig
 
-_COMPONENT = "upload"
+_COMPONENT = "background"
 
 
 class BackgroundLink:
@@ -32,17 +30,15 @@ class BackgroundLink:
 
     def check(self) -> None:
         """Raises ConfigError where the parameters cannot work on this machine."""
-        faults = self._config.background.faults(self._config.robot, socket.gethostname())
+        faults = self._config.background.faults(self._config.robot, socket.gethostname(), self._config.makes_video)
         if faults:
             raise ConfigError("config/recorder.yaml", faults)
 
     def start(self) -> None:
         """Keeps the process from now on, where there is work for it."""
-        config, settings = self._config, self._config.background
-        if settings.upload_url:
-            robot = settings.robot_name(config.robot, socket.gethostname())
-            options = parse_options(settings.upload_options.split())
-            job = Job(config.episode_dir, settings.upload_url, robot, settings.upload_interval_s, options)
+        config = self._config
+        job = config.background.job(config.episode_dir, config.robot, socket.gethostname(), config.makes_video)
+        if job is not None:
             self._process = BackgroundProcess(job)
 
     def statuses(self, now_s: float) -> list[DiagnosticStatus]:
