@@ -8,7 +8,6 @@ from functools import partial
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
-from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
 from apo_core.actions import GripperScale
@@ -22,19 +21,16 @@ from apo_interfaces.msg import ActionCommand, ControlStatus
 from apo_teleop.arbiter.arbiter import Arbiter
 from apo_teleop.arbiter.config import ArbiterConfig
 from apo_teleop.arbiter.control_loop import ControlLoop
-from apo_teleop.arbiter.estop import EstopSignal
 from apo_teleop.arbiter.transition_log import TransitionLog
 from apo_teleop.arbiter.types import Decision
 from apo_teleop.nonblocking_output import nonblocking_output
 from apo_teleop.outputs.factory import make_output
-from apo_teleop.ros.any_qos import subscribe_any_qos
 from apo_teleop.ros.arbiter_inputs import ArbiterSubscriptions
 from apo_teleop.ros.arbiter_messages import command_to_msg, health_of, shadow_of, status_to_msg
-from apo_teleop.ros.estop_reader import open_estop_reader
+from apo_teleop.ros.estop_topic import EstopTopic
 from apo_teleop.ros.input_watch import InputWatch
 from apo_teleop.ros.robot_output import RobotOutput
 
-_ESTOP = "estop"
 _DEADLINE_CHECK_S = 0.02
 # Scheduling yield after a takeover's command: on busy cores its receiver waits for this thread's core otherwise.
 # bench_takeover measures the latency with it; sched_yield is too short, since the middleware's thread runs in between.
@@ -51,7 +47,6 @@ class ArbiterNode(LifecycleBase):
         self._with_info = not event_driven(self)  # as the executor was chosen, whatever use_sim_time becomes later
         self._arbiter: Arbiter | None = None
         self._loop: ControlLoop  # while the node is active
-        self._estop = EstopSignal()
         self._command_pub = self.create_publisher(ActionCommand, "command", COMMANDS)
         self._shadow_pub = self.create_publisher(ActionCommand, "shadow_action", COMMANDS)
         self._status_pub = self.create_publisher(ControlStatus, "control/status", COMMANDS)
@@ -60,8 +55,7 @@ class ArbiterNode(LifecycleBase):
         self.create_service(Trigger, "~/clear", self._on_clear)
         self.create_service(Trigger, "~/estop", self._on_estop_service)
         self.create_service(Trigger, "~/hand_back", self._on_hand_back)
-        subscribe_any_qos(self, Bool, _ESTOP, self._on_estop)  # whether or not the arbiter is active
-        self._estop_reader = open_estop_reader(self, self.resolve_topic_name(_ESTOP))
+        self._estop = EstopTopic(self, self._on_estop)  # whether or not the arbiter is active
 
     def configure(self) -> None:
         self._contract = load_contract(self._config.contract_file)
@@ -80,7 +74,7 @@ class ArbiterNode(LifecycleBase):
         assert self._arbiter is not None  # a node is configured before it is activated
         robot = self._robot
         self._loop = ControlLoop(
-            self._arbiter, config, self._contract, self._estop, robot.fault, robot.share, robot.on_pose
+            self._arbiter, config, self._contract, self._estop.signal, robot.fault, robot.share, robot.on_pose
         )
         robot.restart()
         measured = sensors(config.sensor_reliability)
@@ -124,21 +118,14 @@ class ArbiterNode(LifecycleBase):
 
     def close(self) -> None:
         """Ends the reader of the emergency stop."""
-        if self._estop_reader is not None:
-            self._estop_reader.close()
+        self._estop.close()
 
-    def _read_estop(self) -> None:
-        """Who requests a stop; the message itself, which may come before, has led to the stop at once."""
-        for publisher, number, stop in self._estop_reader.read() if self._estop_reader is not None else ():
-            self._estop.on_identified(publisher, number, stop)
-
-    def _on_estop(self, message: Bool) -> None:
-        self._read_estop()
+    def _on_estop(self, stop: bool) -> None:
         if self.is_active:
-            self._publish_between(self._loop.on_estop(message.data, self._now_ns(), time.monotonic_ns()))
+            self._publish_between(self._loop.on_estop(stop, self._now_ns(), time.monotonic_ns()))
             return
-        self._estop.on_message(message.data, time.monotonic_ns())
-        if message.data and self._arbiter is not None:
+        self._estop.signal.on_message(stop, time.monotonic_ns())
+        if stop and self._arbiter is not None:
             self._arbiter.estop()
 
     def _on_gripper(self, position: float) -> None:
@@ -151,7 +138,7 @@ class ArbiterNode(LifecycleBase):
             callback()
 
     def _on_timer(self) -> None:
-        self._read_estop()
+        self._estop.read()
         self._publish(self._loop.on_timer(self._now_ns(), time.monotonic_ns()))
 
     def _publish_between(self, decision: Decision | None) -> None:
@@ -205,9 +192,7 @@ class ArbiterNode(LifecycleBase):
         topics = [*self._inputs.topics, self._command_pub.topic_name, *map(self.resolve_topic_name, others)]
         self._loop.on_duplicate(next((topic for topic in topics if self.count_publishers(topic) > 1), ""))
         self._loop.on_operator_publishers(self.count_publishers(self._inputs.operator_topic))
-        self._estop.count(self.count_publishers(self.resolve_topic_name(_ESTOP)))
-        if self._estop_reader is not None and self._estop.present(self._estop_reader.publishers()):
-            self.get_logger().warning("a publisher of estop is gone that requests a stop: clear ends the stop")
+        self._estop.count()
 
     def _publish_diagnostics(self) -> None:
         if counted := self._transition_log.counted(time.monotonic_ns()):
@@ -228,7 +213,7 @@ class ArbiterNode(LifecycleBase):
     def _on_clear(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self._arbiter is not None
         if self._arbiter is not None:
-            cleared = self._arbiter.clear()
+            cleared = self._arbiter.clear(self._estop.held())
             response.success, response.message = not cleared.rejected, cleared.text
         return response
 

@@ -51,6 +51,17 @@ def test_nothing_clears_while_a_publisher_repeats_the_stop(latch):
     assert latch.clear() == Clearance("estop")
 
 
+def test_what_is_requested_when_it_is_cleared_counts(latch):
+    latch.update_latch(NOW, ArbiterInputs(NOW, estop=True))
+    latch.follow(next_transition(latch.holding()), NOW)
+    assert latch.clear(stop_held=False) == Clearance("estop")
+    latch.stop()
+    latch.follow(next_transition(latch.holding()), NOW)
+    assert latch.clear(stop_held=True) == Clearance("", "a publisher on the topic estop requests a stop")
+    assert latch.clear() == Clearance("", "a publisher on the topic estop requests a stop")
+    assert latch.clear(stop_held=False) == Clearance("estop")
+
+
 def test_a_button_pressed_while_the_stop_was_held_never_clears(latch):
     for tick in range(3):
         now = NOW + tick * SECOND // 20

@@ -62,9 +62,13 @@ class Arbiter:
         self._enabled = enabled
         self._paused |= not enabled
 
-    def clear(self) -> Clearance:
-        """Ends a latched fault or emergency stop, unless a publisher keeps requesting a stop."""
-        return self._latch.clear()
+    def clear(self, stop_held: bool | None = None) -> Clearance:
+        """Ends a latched fault or emergency stop, unless a publisher keeps requesting a stop.
+
+        Args:
+            stop_held: whether one does now; None: as in the last step.
+        """
+        return self._latch.clear(stop_held)
 
     def estop(self) -> None:
         """Emergency stop from the next step on, until cleared."""

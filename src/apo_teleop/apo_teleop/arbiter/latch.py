@@ -51,8 +51,14 @@ class Latch:
         """Emergency stop from the next step on, until cleared."""
         self._stop_requested = True
 
-    def clear(self) -> Clearance:
-        """Ends what is latched, unless a publisher keeps requesting a stop."""
+    def clear(self, stop_held: bool | None = None) -> Clearance:
+        """Ends what is latched, unless a publisher keeps requesting a stop.
+
+        Args:
+            stop_held: whether one does now; None: as at the last update.
+        """
+        if stop_held is not None:
+            self._stop_held = stop_held
         if self._stop_held:
             return Clearance("", "a publisher on the topic estop requests a stop")
         cleared, self.reason = self.reason, None
