@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
 import numpy as np
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.subscription import Subscription
@@ -58,6 +60,8 @@ _SERVICES: dict[str, tuple[str, type, Callable[[dict[str, Any]], Any]]] = {
     "cancel_training": ("trainer/cancel", Trigger, lambda fields: Trigger.Request()),
 }
 _ESTOP = "arbiter/estop"
+_ARRIVAL_S = 1.0  # limit of the wait for a message to arrive
+_POLL_S, _SHORTLY = 0.01, Duration(nanoseconds=1_000_000)
 
 
 class RobotLink:
@@ -104,7 +108,7 @@ class RobotLink:
         self._camera_subs: list[Subscription] = []
         self._device = self._publisher(DeviceSample, "operator/device")
         self._estop = self._publisher(Bool, "estop")
-        self._frame_id, self._tick_s = contract.frame_id, 1.0 / contract.rate_hz
+        self._frame_id = contract.frame_id
         self._stopped = False  # by the topic, until `clear`
         self._service_clients = {
             name: node.create_client(kind, self.name_of(name)) for name, kind, _ in _SERVICES.values()
@@ -159,11 +163,21 @@ class RobotLink:
         if action == "clear" and self._stopped:
             self._stopped = False
             self._estop.publish(Bool(data=False))
-            # the arbiter reads the topic once a tick: it would reject a request that overtakes it
-            threading.Timer(2 * self._tick_s, call).start()
+            threading.Thread(target=self._clear, args=(call, answer), daemon=True).start()
         else:
             call()
         return answer
+
+    def _clear(self, call: Callable[[], None], answer: Future[Answer]) -> None:
+        """Clears once the end of this node's stop has arrived: the arbiter would reject a request that overtakes it."""
+        until_s = self._steady_s() + _ARRIVAL_S
+        # rclpy keeps all threads waiting while it waits
+        while not self._estop.wait_for_all_acked(_SHORTLY) and self._steady_s() < until_s:
+            time.sleep(_POLL_S)
+        if self._stopped:
+            answer.set_result(Answer(False, "a stop was requested meanwhile"))
+        else:
+            call()
 
     def _call(self, name: str, request: Any, answer: Future[Answer]) -> None:
         client = self._service_clients[name]
