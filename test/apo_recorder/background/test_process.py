@@ -5,17 +5,16 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from background_states import WAIT_S, until, until_shown, until_uploaded
 
 from apo_episodes.remote.store import RemoteStore
 from apo_recorder.background.job import Job, UploadJob
 from apo_recorder.background.process import BackgroundProcess
 
 TAKEOVERS = Path(__file__).parents[2] / "data" / "takeovers"
-WAIT_S = 120.0  # limit of a wait for something that will come
 
 # keeps a process with the job on its command line until it is killed, and prints the pid
 PARENT = """
@@ -40,14 +39,6 @@ def job(tmp_path) -> Job:
     return Job(str(folder), 1.0, UploadJob(str(tmp_path / "store"), "arm1"))
 
 
-def until(condition, what: str):
-    due_s = time.monotonic() + WAIT_S
-    while not (found := condition()):
-        assert time.monotonic() < due_s, what
-        time.sleep(0.02)
-    return found
-
-
 def is_running(pid: int) -> bool:
     """Neither gone nor a zombie that waits for the parent that adopted it."""
     try:
@@ -59,30 +50,20 @@ def is_running(pid: int) -> bool:
 def test_a_killed_child_is_started_again_and_nothing_is_lost(job):
     process = BackgroundProcess(job)
     try:
-        first = until(lambda: _uploaded(process, 1), "the first episode")
+        first = until_uploaded(process, 1)
         assert os.getpriority(os.PRIO_PROCESS, int(first.values["pid"])) == 19
         assert Path(f"/proc/{first.values['pid']}/oom_score_adj").read_text().strip() == "1000"
         os.kill(int(first.values["pid"]), signal.SIGKILL)
-        ended = until(lambda: _with(process, "ended with signal SIGKILL"), "the end of the child")
+        ended = until_shown(process, "ended with signal SIGKILL")
         assert "starts again in 1 s" in ended.text
         shutil.copy(max(TAKEOVERS.glob("*.h5")), job.folder)
-        second = until(lambda: _uploaded(process, 2), "the second episode")
+        second = until_uploaded(process, 2)
         assert (second.fault, second.values["process_starts"]) == ("", "2")
         pid = int(second.values["pid"])
     finally:
         process.close()
     assert not is_running(pid)
     assert len(list(RemoteStore(job.upload.url).episodes())) == 2
-
-
-def _uploaded(process: BackgroundProcess, number: int):
-    state = process.step(time.monotonic())
-    return state if state.values["uploaded"] == str(number) and not state.fault else None
-
-
-def _with(process: BackgroundProcess, text: str):
-    state = process.step(time.monotonic())
-    return state if text in state.text else None
 
 
 def test_the_child_ends_with_a_parent_that_is_killed(job):
@@ -98,7 +79,7 @@ def test_the_child_ends_with_a_parent_that_is_killed(job):
 def test_what_the_child_prints_before_it_dies_is_in_its_state(tmp_path):
     process = BackgroundProcess(Job(str(tmp_path), 1.0, UploadJob("nowhere://x", "arm1")))
     try:
-        state = until(lambda: _with(process, "ended with exit status 1"), "the end of the child")
+        state = until_shown(process, "ended with exit status 1")
     finally:
         process.close()
     assert "StoreError: nowhere://x: Protocol not known: nowhere" in state.fault
