@@ -49,7 +49,7 @@ def test_every_command_of_a_fault_names_the_fault(injector, style):
     publisher.publish(ActionCommand(values=[0.1] * 7, source="POLICY", reason="policy_in_control"))
     until(lambda: received, "command of the test's own")
     received.clear()
-    request = {"do": "begin", "seed": 1, "topic": "command", "style": style, "duration_s": 6.0}
+    request = {"do": "begin", "seed": 1, "topic": "command", "style": style, "duration_s": WAIT_S}
     injector.stdin.write(json.dumps(request) + "\n")
     injector.stdin.flush()
     # of mangled messages a quarter are still commands; the reason is damaged in one of ten or so of these
