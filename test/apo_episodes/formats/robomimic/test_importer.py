@@ -88,6 +88,23 @@ def test_images_of_a_camera_are_turned(make_file, contract, tmp_path, turn):
     np.testing.assert_array_equal(read_episode(first).images["front"], expected)
 
 
+def test_a_part_of_the_images_is_taken_and_blue_may_come_first(make_file, contract, tmp_path):
+    path = make_file(shape=(8, 6, 3))
+    options = replace(OPTIONS, crop={"front": "0.5,0,0.5,1"}, orientation={"front": "mirror"}, channel_order="bgr")
+    (first, _) = import_robomimic(path, tmp_path / "out", contract, options)
+    with h5py.File(path) as f:
+        frames = f["data/demo_0/obs/front_image"][()]
+    np.testing.assert_array_equal(read_episode(first).images["front"], frames[:, 4:, ::-1, ::-1])
+
+
+def test_a_crop_must_be_known_and_of_a_camera(make_file, contract, tmp_path):
+    options = replace(OPTIONS, crop={"front": "0,80,480,480", "rear": "square"})
+    with pytest.raises(
+        EpisodeToolError, match=r"--crop rear: not in the contract.*--crop front: '0,80,480,480' is none"
+    ):
+        import_robomimic(make_file(), tmp_path / "out", contract, options)
+
+
 def test_an_orientation_must_be_known_and_of_a_camera(make_file, contract, tmp_path):
     options = replace(OPTIONS, orientation={"front": "left", "rear": "mirror"})
     with pytest.raises(
@@ -149,6 +166,12 @@ def test_images_are_turned_and_scaled_when_asked(make_file, contract, tmp_path):
     [
         ({"controller_configs": {**CONTROLLER, "type": "JOINT_VELOCITY"}}, "its controller is JOINT_VELOCITY"),
         ({"controller_configs": {**CONTROLLER, "control_delta": False}}, "its actions are absolute poses"),
+        (
+            {"controller_configs": {**CONTROLLER, "output_min": [0, -0.05, -0.05, -0.5, -0.5, -0.5]}},
+            r"its controller has output_min = \[0, -0\.05, .* must be \[-0\.05, -0\.05, ",
+        ),
+        ({"controller_configs": {**CONTROLLER, "input_max": 100}}, "its controller has input_max = 100, must be"),
+        ({"controller_configs": {**CONTROLLER, "output_max": [1, 2]}}, r"output_max = \[1, 2\], must be a number or 6"),
         ({"control_freq": 10}, "was recorded at 10.0 Hz, the contract contract.yaml requires 20.0 Hz"),
         (
             {"controller_configs": {**CONTROLLER, "output_max": [0.5] * 6}},
@@ -243,6 +266,18 @@ def test_what_was_exported_comes_back(takeovers, tmp_path):
         for name in before.images:
             np.testing.assert_array_equal(after.images[name], before.images[name])
     assert [validate(written).faults for written in imported] == [[], []]
+
+
+def test_an_export_brings_its_instructions_and_operators(takeovers, tmp_path):
+    paths = sorted(takeovers.glob("*.h5"))[:2]
+    export_robomimic(read_all(paths), tmp_path / "data.hdf5", RobomimicOptions(next_obs=False))
+    with h5py.File(tmp_path / "data.hdf5", "r+") as f:
+        f["data/demo_1"].attrs.update(instruction="put it down", operator="Ada")
+    contract, own = load_contract("config/contract.yaml"), replace(OPTIONS, instruction="")
+    imported = import_robomimic(tmp_path / "data.hdf5", tmp_path / "out", contract, own)
+    before, first, second = (read_episode(path).info for path in (paths[0], *imported))
+    assert (first.instruction, first.operator) == (before.instruction, before.operator)
+    assert (second.instruction, second.operator) == ("put it down", "Ada")
 
 
 def test_an_export_comes_back_with_the_scale_of_its_contract(write, tmp_path, small_contract):
