@@ -66,6 +66,13 @@ def add_import(tools: ToolParser) -> None:
         help="quaternion that turns the file's end-effector frame into the contract's (docs/how-to/episode_tools.md)",
     )
     bring.add_argument("--gripper-sign", type=int, choices=(1, -1), default=1, help="-1: the file closes at -1")
+    bring.add_argument(
+        "--gripper-range",
+        type=float,
+        nargs=2,
+        metavar=("OPEN", "CLOSED"),
+        help="the file's actions of an open and a closed gripper (default -1 1)",
+    )
     bring.add_argument("--flip", action="store_true", help="turn images upside down (robosuite's own collector)")
     bring.add_argument(
         "--orientation",
@@ -104,6 +111,7 @@ def import_(arguments: argparse.Namespace) -> int:
         control_rate_hz=arguments.control_rate,
         ee_rotation=tuple(arguments.ee_rotation),
         gripper_sign=arguments.gripper_sign,
+        gripper_range=arguments.gripper_range and tuple(arguments.gripper_range),
         flip=arguments.flip,
         orientation=pairs(arguments.orientation, "--orientation"),
         crop=pairs(arguments.crop, "--crop"),

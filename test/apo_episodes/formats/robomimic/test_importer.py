@@ -195,6 +195,22 @@ def test_actions_beyond_one_are_rejected_or_cut_off(make_file, contract, tmp_pat
     assert read_episode(first).human_actions[2, 1] == -1
 
 
+@pytest.mark.parametrize(("ends", "expected"), [((1.0, 0.0), [-1, 1, 0, -1, 1]), ((0.0, 1.0), [1, -1, 0, 1, -1])])
+def test_a_gripper_of_0_to_1_needs_its_ends(make_file, contract, tmp_path, ends, expected):
+    def edit(f):
+        for demo in f["data"].values():
+            demo["actions"][:, 6] = [1, 0, 0.5, 1, 0]
+
+    path = make_file(edit)
+    message = r"hdf5: the gripper's actions are 0 \.\. 1, robosuite's are -1 open and 1 closed: --gripper-range OPEN"
+    with pytest.raises(EpisodeToolError, match=message):
+        import_robomimic(path, tmp_path / "out", contract, OPTIONS)
+    (first, _) = import_robomimic(path, tmp_path / "out", contract, replace(OPTIONS, gripper_range=ends))
+    assert read_episode(first).executed_actions[:, 6].tolist() == expected
+    with pytest.raises(EpisodeToolError, match="--gripper-range 1 1: the ends must differ"):
+        import_robomimic(path, tmp_path / "other", contract, replace(OPTIONS, gripper_range=(1.0, 1.0)))
+
+
 def test_actions_must_be_finite(make_file, contract, tmp_path):
     def edit(f):
         f["data/demo_0/actions"][2, 1] = np.nan

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from apo_core.actions import GRIPPER
 
 # robosuite's OSC_POSE: largest step of a tick
 POSITION_STEP_M = 0.05
 ROTATION_STEP_RAD = 0.5
 CONTROL_RATE_HZ = 20.0
 _AXES = 6
+_NEAR = 0.02  # share of the gripper's range
 
 
 def read_controller(kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,6 +47,31 @@ def largest_step(controller: Mapping[str, Any]) -> np.ndarray:
         if name in controller and not np.allclose(_axes(controller, name, must), must):
             raise ValueError(f"its controller has {name} = {controller[name]}, must be {must.tolist()}")
     return step
+
+
+def gripper_fault(actions: Iterable[np.ndarray], ends: Sequence[float] | None) -> str:
+    """What is wrong with the gripper's range; "" where nothing is.
+
+    Args:
+        actions: (T, A) of each demonstration.
+        ends: the file's values of open and closed; None: robosuite's -1 and 1.
+    """
+    if ends is not None:
+        return f"--gripper-range {ends[0]:g} {ends[1]:g}: the ends must differ" if ends[0] == ends[1] else ""
+    columns = [np.asarray(one)[:, GRIPPER] for one in actions if np.ndim(one) == 2 and np.shape(one)[1] > GRIPPER]
+    values = np.concatenate([*columns, np.zeros(0)])
+    if values.size and 0 <= values.min() < _NEAR and 1 - _NEAR < values.max():
+        return (
+            f"the gripper's actions are {values.min():.3g} .. {values.max():.3g}, robosuite's are -1 open and 1 closed: "
+            "--gripper-range OPEN CLOSED names the file's"
+        )
+    return ""
+
+
+def gripper_actions(values: np.ndarray, ends: Sequence[float] | None) -> np.ndarray:
+    """Gripper actions (T,) as -1 open .. 1 closed; see `gripper_fault`."""
+    opened, closed = ends or (-1.0, 1.0)
+    return 2 * (values - opened) / (closed - opened) - 1
 
 
 def _axes(controller: Mapping[str, Any], name: str, usual: Any) -> np.ndarray:

@@ -24,7 +24,13 @@ from apo_core.orientation import ORIENTATIONS, oriented
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, Observation, Step
 from apo_episodes.files import new_folder
 from apo_episodes.formats.robomimic import libero
-from apo_episodes.formats.robomimic.controller import CONTROL_RATE_HZ, largest_step, read_controller
+from apo_episodes.formats.robomimic.controller import (
+    CONTROL_RATE_HZ,
+    gripper_actions,
+    gripper_fault,
+    largest_step,
+    read_controller,
+)
 from apo_episodes.formats.robomimic.facts import as_text, read_drivers, read_outcome
 from apo_episodes.formats.robomimic.mapping import CAMERAS, STATE, StateMapping, choose_mapping, turned_poses
 from apo_episodes.writer import EpisodeWriter
@@ -51,6 +57,7 @@ class RobomimicImport:
     # quaternion xyzw from the file's end-effector frame to the contract's, for every PoseStamped
     ee_rotation: tuple[float, ...] = (0.0, 0.0, 0.0, 1.0)
     gripper_sign: int = 1  # -1 where the file's gripper closes at -1
+    gripper_range: tuple[float, float] | None = None  # values of open and closed in the file; robosuite's if None
     flip: bool = False  # images upside down, as robosuite renders them; of LIBERO as the file states it
     orientation: Mapping[str, str] = field(default_factory=dict)  # {camera: one of ORIENTATIONS}, in place of `flip`
     crop: Mapping[str, str] = field(default_factory=dict)  # {camera: see apo_core.crop}, before an image is turned
@@ -108,6 +115,9 @@ class _Source:
         }
         self._check_keys()
         self._scale = self._action_scale()
+        actions = [] if self._is_export else [f[f"data/{demo}/actions"][()] for demo in self.demos]
+        if fault := gripper_fault(actions, options.gripper_range):
+            self._fail(fault)
 
     def _fail(self, text: str) -> NoReturn:
         raise EpisodeToolError(f"{self._path}: {text}")
@@ -319,6 +329,8 @@ class _Source:
             self._fail(f"{demo}: actions have shape {values.shape}, expected (T, {len(self._scale)})")
         if not np.isfinite(values).all():
             self._fail(f"{demo}: actions are not all finite")
+        if self._options.gripper_range:
+            values[:, GRIPPER] = gripper_actions(values[:, GRIPPER], self._options.gripper_range)
         if np.abs(values).max(initial=0) > 1 and not self._options.clip:
             step = int(np.argwhere(np.abs(values) > 1)[0][0])
             self._fail(
