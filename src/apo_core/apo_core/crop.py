@@ -15,8 +15,8 @@ def cropped(image: np.ndarray, crop: str) -> np.ndarray:
     height, width = image.shape[:2]
     if crop == "square":
         side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        return image[top : top + side, left : left + side]
+        first, begin = (height - side) // 2, (width - side) // 2
+        return image[first : first + side, begin : begin + side]
     top, left, tall, wide = _shares(crop)
     first, begin = min(round(top * height), height - 1), min(round(left * width), width - 1)
     last, end = round((top + tall) * height), round((left + wide) * width)

@@ -61,14 +61,14 @@ def test_the_range_of_the_data_is_wider_than_a_deviation(write):
     assert statistics.sha256 == dataclasses.replace(statistics, action_spread=()).sha256
 
 
-def test_without_quantiles_a_gripper_has_the_ends_of_its_data(write):
+def test_without_quantiles_it_is_three_deviations_within_the_data(write):
     deployment = dataclasses.replace(DEPLOYMENT, action_scale=())
     binary = {"action.mean": [0.0] * 6 + [-0.9], "action.std": [0.5] * 6 + [0.44]}
     ends = {"action.min": [-9.0] * 6 + [-1.0], "action.max": [9.0] * 6 + [1.0]}
     unknown = {"action.q01": [np.nan] * 7, "action.q99": [np.nan] * 7}
     statistics = read_lerobot_statistics(write("MEAN_STD", **binary, **ends, **unknown), deployment)
     found = statistics.codec().data_range
-    np.testing.assert_allclose([found.low[0], found.high[0]], [-0.5, 0.5])
+    np.testing.assert_allclose([found.low[0], found.high[0]], [-1.5, 1.5])
     np.testing.assert_allclose([found.low[6], found.high[6]], [-1.0, 1.0])
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from apo_core.actions import GRIPPER
+from apo_core.actions import GRIPPER, SIZE
 from apo_core.contract.action_range import DataRange
 from apo_core.errors import CheckpointError, ConfigError, ObservationError
 from apo_vla.actions.codec import ActionCodec
@@ -145,16 +145,20 @@ def read_lerobot_statistics(folder: Path, deployment: LeRobotDeployment, widenin
 def _spread(
     tensors: Mapping[str, np.ndarray], deviation: tuple[tuple[float, ...], tuple[float, ...]]
 ) -> tuple[tuple[float, ...], ...]:
-    """What nearly all actions lie in: their quantiles, else one deviation and the ends of the gripper."""
-    ends = []
-    for name, extreme, mean in zip(("q01", "q99"), ("min", "max"), deviation, strict=True):
-        values = tensors.get(f"action.{name}")
-        if values is None or values.size != len(mean) or not np.isfinite(values).all():
-            values, most = np.array(mean), tensors.get(f"action.{extreme}")
-            if len(mean) > GRIPPER and most is not None and most.size == len(mean) and np.isfinite(most).all():
-                values[GRIPPER] = most.ravel()[GRIPPER]
-        ends.append(tuple(values.astype(np.float64).ravel().tolist()))
-    return tuple(ends)
+    """What nearly all actions lie in: their quantiles, else three deviations within the ends of the data."""
+    low, high = (np.array(end) for end in deviation)
+
+    def known(*names: str) -> list[np.ndarray]:
+        found = [tensors[f"action.{name}"].astype(np.float64).ravel() for name in names if f"action.{name}" in tensors]
+        return [values for values in found if values.shape == low.shape and np.isfinite(values).all()]
+
+    if len(quantiles := known("q01", "q99")) == 2:
+        low, high = quantiles
+    elif len(ends := known("min", "max")) == 2:
+        low, high = np.maximum(2 * low - high, ends[0]), np.minimum(2 * high - low, ends[1])
+        # a gripper is mostly at one of its ends
+        low[GRIPPER:SIZE], high[GRIPPER:SIZE] = ends[0][GRIPPER:SIZE], ends[1][GRIPPER:SIZE]
+    return tuple(low.tolist()), tuple(high.tolist())
 
 
 def _check_postprocessor(path: Path, modes: Mapping[str, str], tensors: Mapping[str, np.ndarray]) -> None:
@@ -165,7 +169,9 @@ def _check_postprocessor(path: Path, modes: Mapping[str, str], tensors: Mapping[
     differing = [
         name
         for name in sorted({*tensors, *others})
-        if name.startswith("action.") and name in tensors and name in others
+        if name.startswith("action.")
+        and name in tensors
+        and name in others
         and not np.allclose(tensors[name], others[name], rtol=1e-5, atol=1e-7, equal_nan=True)
     ]
     if differing or other_modes.get("ACTION") != modes.get("ACTION"):

@@ -9,6 +9,7 @@ from apo_core.errors import EpisodeToolError
 from apo_core.orientation import oriented
 from apo_core.types import ControlSource, EpisodeKind, Outcome
 from apo_episodes.files import read_all
+from apo_episodes.formats.released_apo import ApoOptions, export_apo
 from apo_episodes.formats.robomimic.export import RobomimicOptions, export_robomimic
 from apo_episodes.formats.robomimic.importer import RobomimicImport, import_robomimic
 from apo_episodes.inspection.validate import validate
@@ -260,6 +261,14 @@ def test_what_is_no_such_file_is_rejected(tmp_path, contract, content):
         path.write_bytes(content)
     with pytest.raises(EpisodeToolError, match=r"a\.hdf5: (not a readable|has no group 'data')"):
         import_robomimic(path, tmp_path / "out", contract, OPTIONS)
+
+
+def test_a_folder_and_the_released_apo_layout_are_named(takeovers, contract, tmp_path):
+    (written,) = export_apo(read_all(sorted(takeovers.glob("*.h5"))[:1]), tmp_path / "apo", ApoOptions())
+    with pytest.raises(EpisodeToolError, match="is of the released APO layout, which has no state"):
+        import_robomimic(written, tmp_path / "out", contract, OPTIONS)
+    with pytest.raises(EpisodeToolError, match="apo: is a folder, name one HDF5 file"):
+        import_robomimic(tmp_path / "apo", tmp_path / "out", contract, OPTIONS)
 
 
 def test_what_was_exported_comes_back(takeovers, tmp_path):

@@ -60,10 +60,10 @@ def gripper_fault(actions: Iterable[np.ndarray], ends: Sequence[float] | None) -
         return f"--gripper-range {ends[0]:g} {ends[1]:g}: the ends must differ" if ends[0] == ends[1] else ""
     columns = [np.asarray(one)[:, GRIPPER] for one in actions if np.ndim(one) == 2 and np.shape(one)[1] > GRIPPER]
     values = np.concatenate([*columns, np.zeros(0)])
-    if values.size and 0 <= values.min() < _NEAR and 1 - _NEAR < values.max():
+    if values.size and 0 <= values.min() < _NEAR and values.max() > 1 - _NEAR:
         return (
-            f"the gripper's actions are {values.min():.3g} .. {values.max():.3g}, robosuite's are -1 open and 1 closed: "
-            "--gripper-range OPEN CLOSED names the file's"
+            f"the gripper's actions are {values.min():.3g} .. {values.max():.3g}, robosuite's are -1 open and 1 closed"
+            ": --gripper-range OPEN CLOSED names the file's"
         )
     return ""
 

@@ -23,14 +23,7 @@ from apo_core.errors import ApoError, EpisodeToolError, ObservationError
 from apo_core.orientation import ORIENTATIONS, oriented
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, Observation, Step
 from apo_episodes.files import new_folder
-from apo_episodes.formats.robomimic import libero
-from apo_episodes.formats.robomimic.controller import (
-    CONTROL_RATE_HZ,
-    gripper_actions,
-    gripper_fault,
-    largest_step,
-    read_controller,
-)
+from apo_episodes.formats.robomimic import controller, libero
 from apo_episodes.formats.robomimic.facts import as_text, read_drivers, read_outcome
 from apo_episodes.formats.robomimic.mapping import CAMERAS, STATE, StateMapping, choose_mapping, turned_poses
 from apo_episodes.writer import EpisodeWriter
@@ -79,6 +72,8 @@ def import_robomimic(path: Path, target: Path, contract: Contract, options: Robo
             drivers that contradict each other or are not known, or a target that exists.
     """
     path = Path(path)
+    if path.is_dir():
+        raise EpisodeToolError(f"{path}: is a folder, name one HDF5 file")
     try:
         with h5py.File(path, "r") as f, new_folder(target) as folder:
             source = _Source(path, f, contract, options)
@@ -96,6 +91,8 @@ class _Source:
 
     def __init__(self, path: Path, f: h5py.File, contract: Contract, options: RobomimicImport):
         self._path, self._f, self._contract, self._options = path, f, contract, options
+        if isinstance(f.get("data"), h5py.Group) and "task_description" in f["data"]:
+            self._fail("is of the released APO layout, which has no state; a robomimic export can be imported")
         if not isinstance(f.get("data"), h5py.Group):
             raise EpisodeToolError(f"{path}: has no group 'data', is not a robomimic or robosuite file")
         self._is_export = "action_scale" in f["data"].attrs  # written by `export_robomimic`
@@ -116,7 +113,7 @@ class _Source:
         self._check_keys()
         self._scale = self._action_scale()
         actions = [] if self._is_export else [f[f"data/{demo}/actions"][()] for demo in self.demos]
-        if fault := gripper_fault(actions, options.gripper_range):
+        if fault := controller.gripper_fault(actions, options.gripper_range):
             self._fail(fault)
 
     def _fail(self, text: str) -> NoReturn:
@@ -206,10 +203,10 @@ class _Source:
     def _action_scale(self) -> np.ndarray:
         options, kwargs = self._options, self._env.get("env_kwargs") or {}
         try:
-            largest = largest_step(read_controller(kwargs))
+            largest = controller.largest_step(controller.read_controller(kwargs))
         except ValueError as error:
             self._fail(str(error))
-        rate = options.control_rate_hz or float(kwargs.get("control_freq", CONTROL_RATE_HZ))
+        rate = options.control_rate_hz or float(kwargs.get("control_freq", controller.CONTROL_RATE_HZ))
         if rate != self._contract.rate_hz:
             self._fail(
                 f"was recorded at {rate} Hz, the contract {self._contract.source} requires {self._contract.rate_hz} Hz"
@@ -330,7 +327,7 @@ class _Source:
         if not np.isfinite(values).all():
             self._fail(f"{demo}: actions are not all finite")
         if self._options.gripper_range:
-            values[:, GRIPPER] = gripper_actions(values[:, GRIPPER], self._options.gripper_range)
+            values[:, GRIPPER] = controller.gripper_actions(values[:, GRIPPER], self._options.gripper_range)
         if np.abs(values).max(initial=0) > 1 and not self._options.clip:
             step = int(np.argwhere(np.abs(values) > 1)[0][0])
             self._fail(

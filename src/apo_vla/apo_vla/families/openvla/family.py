@@ -23,6 +23,7 @@ from apo_vla.families.openvla.deployment import (
     orientation_notes,
     picture_notes,
     picture_proposals,
+    rate_notes,
     unit_proposals,
 )
 from apo_vla.families.openvla.oft import OpenVlaOft
@@ -64,8 +65,9 @@ class OpenVlaFamily(Family[OpenVlaDeployment]):
         return CheckpointFacts(deployment.state, keys, cast(PublishedStatistics, checkpoint.statistics).key, notes)
 
     def deployment_notes(self, checkpoint: Checkpoint, deployment: OpenVlaDeployment) -> list[str]:
-        """Pictures that are not made as those of LIBERO, where the statistics are of LIBERO."""
-        return picture_notes(cast(PublishedStatistics, checkpoint.statistics).key, deployment)
+        """Pictures not made as those of LIBERO, where the statistics are of LIBERO; another rate than the data's."""
+        key = cast(PublishedStatistics, checkpoint.statistics).key
+        return picture_notes(key, deployment) + rate_notes(key, deployment)
 
     def stand_in(self, folder: Path) -> tuple[OpenVlaDeployment, str]:
         """One camera, and the first statistics."""
@@ -87,8 +89,8 @@ class OpenVlaFamily(Family[OpenVlaDeployment]):
         return {**picture_proposals(str(key)), **unit_proposals(str(key), rate_hz)}
 
     def binding_notes(self, deployment: OpenVlaDeployment) -> list[str]:
-        """Pictures of LIBERO that are not turned."""
-        return orientation_notes(deployment)
+        """Pictures of LIBERO that are not turned, and another rate than that of the data."""
+        return orientation_notes(deployment) + rate_notes(deployment.statistics_key, deployment)
 
     def data_range(self, folder: Path, deployment: OpenVlaDeployment) -> DataRange:
         """Of the statistics that the deployment names."""
