@@ -32,3 +32,20 @@ def test_data_that_never_reach_a_tenth_are_named():
 def test_every_dimension_is_compared():
     found = compare_ranges(DataRange(np.array([0.0, -1.0]), np.array([9.0, 3.0])), ACTION)
     assert [line.split(":")[0] for line in found.beyond] == ["vx", "gripper"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "fault"),
+    [
+        (-1.0, 1.0, ""),
+        (-0.6, 0.9, ""),
+        (0.0, 1.0, ": it never opens"),
+        (-1.0, 0.0, ": it never closes"),
+        (-1.0, 0.04, ": it never closes"),
+    ],
+)
+def test_the_data_of_a_gripper_reach_both_its_ends(low, high, fault):
+    action = ActionSpec((*"abcdef", "gripper"), ("m/s",) * 7, (-1.0,) * 7, (1.0,) * 7)
+    found = compare_ranges(DataRange(np.array([-0.9] * 6 + [low]), np.array([0.9] * 6 + [high])), action)
+    assert found.beyond == ()
+    assert [line.startswith("gripper: ") and line.endswith(fault) for line in found.tiny] == [True] * bool(fault)

@@ -46,6 +46,21 @@ def test_an_index_beside_a_single_file_is_ambiguous(folder):
         WeightFiles(folder)
 
 
+def test_shards_without_an_index_are_ambiguous(folder):
+    (folder / "model.safetensors.index.json").unlink()
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match=r"has model-00001-of-00002.safetensors without model.s"):
+            WeightFiles(folder)
+        save_file({"weight": torch.ones(1, 1)}, folder / "model.safetensors")
+
+
+def test_tensors_of_other_precisions_are_compared_by_value(tmp_path):
+    tensors = {"a": torch.tensor([0.5]), "b": torch.tensor([0.5], dtype=torch.bfloat16), "c": torch.tensor([0.1])}
+    save_file(tensors, tmp_path / "model.safetensors")
+    weights = WeightFiles(tmp_path)
+    assert weights.equal("a", "b") and not weights.equal("b", "c")
+
+
 def test_missing_unexpected_and_misshapen_tensors_are_all_named(folder):
     path = folder / "model-00002-of-00002.safetensors"
     save_file({"1.weight": torch.ones(2, 2), "spare": torch.zeros(4)}, path)

@@ -142,6 +142,20 @@ def test_bind_of_libero_takes_the_pictures_of_its_authors(oft_copy, robot):
     )
 
 
+def test_bind_of_libero_takes_the_units_of_osc_pose(oft_copy, robot, capsys):
+    (oft_copy / "deployment.yaml").unlink()
+    assert main(["bind", str(oft_copy), "--robot", str(robot), *OFT]) == 0
+    found = read_deployment(oft_copy)
+    # 0.05 m and 0.5 rad a step, at the contract's 5 Hz
+    assert found.action_scale == (0.25, 0.25, 0.25, 2.5, 2.5, 2.5, -2.0)
+    assert found.action_offset == (0.0,) * 6 + (1.0,)
+    assert "warning: orientation is empty: OpenVLA's LIBERO pictures" in capsys.readouterr().out
+    turned = ["--set", "orientation=[mirror]", "action_scale=[1, 1, 1, 1, 1, 1, -2]", "--force"]
+    assert main(["bind", str(oft_copy), "--robot", str(robot), *OFT, *turned]) == 0
+    assert read_deployment(oft_copy).action_scale == (1.0,) * 6 + (-2.0,)
+    assert "orientation is empty" not in capsys.readouterr().out
+
+
 def test_bind_of_libero_keeps_what_is_chosen(oft_copy, robot):
     (oft_copy / "deployment.yaml").unlink()
     choices = ["--set", "resampling=bicubic", "centre_crop=false"]

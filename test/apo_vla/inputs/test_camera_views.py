@@ -26,6 +26,15 @@ def test_blue_may_come_first():
     assert picture[0, 0].tolist() == [2, 1, 0]
 
 
+def test_a_part_is_taken_before_it_is_turned():
+    wide = np.arange(2 * 4 * 3, dtype=np.uint8).reshape(2, 4, 3)
+    views = CameraViews(("front", "wrist"), ("mirror", "none"), crop=("0,0,1,0.5", "square"))
+    first, second = views.take({"front": wide, "wrist": wide})
+    np.testing.assert_array_equal(first, wide[:, 1::-1])
+    np.testing.assert_array_equal(second, wide[:, 1:3])
+    assert not views.is_plain and CameraViews(("front",), crop=("none",)).is_plain
+
+
 def test_a_missing_camera_is_named():
     with pytest.raises(ObservationError, match=r"images \['wrist'\] are missing"):
         CameraViews(("front", "wrist")).take({"front": FRONT})
@@ -44,4 +53,9 @@ def test_faults_of_a_deployment_are_named():
     assert view_faults(("front", "wrist"), ("left",)) == [
         "orientation = ['left']: 'left' is none of none, flip_vertical, mirror, rotate_180",
         "orientation = ['left'] must be empty, or one for each of cameras = ['front', 'wrist']",
+    ]
+    assert view_faults(("front",), (), ("whole", "none")) == [
+        "crop = ['whole', 'none']: 'whole' is none of none, square (the largest one in the middle) or "
+        "TOP,LEFT,HEIGHT,WIDTH as shares of 0..1",
+        "crop = ['whole', 'none'] must be empty, or one for each of cameras = ['front']",
     ]

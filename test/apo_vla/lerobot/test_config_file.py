@@ -43,9 +43,23 @@ def test_a_number_that_is_missing_has_its_default(tmp_path):
     assert whole_number({"chunk_size": 10}, "chunk_size", 50, tmp_path) == 10
 
 
-def test_a_setting_that_is_not_served_is_a_fault():
+def test_a_setting_that_is_not_served_is_a_fault(tmp_path):
     served = {"use_visual_memory": False, "num_expert_layers": -1}
-    assert setting_faults({"num_expert_layers": -1, "other": 3}, served) == []
-    assert setting_faults({"use_visual_memory": True}, served) == [
+    settings = {"num_expert_layers": -1, "other": 3, "use_peft": False, "use_visual_memory": None}
+    assert setting_faults(tmp_path, settings, served) == []
+    assert setting_faults(tmp_path, {"use_visual_memory": True}, served) == [
         "config.json: use_visual_memory = True is not supported, must be False"
     ]
+
+
+@pytest.mark.parametrize("name", ["use_relative_actions", "adapt_to_pi_aloha", "use_delta_joint_actions_aloha"])
+def test_another_space_of_actions_is_a_fault_in_every_family(tmp_path, name):
+    assert setting_faults(tmp_path, {name: False}, {}) == []
+    assert setting_faults(tmp_path, {name: True}, {}) == [f"config.json: {name} = True is not supported, must be False"]
+
+
+def test_an_adapter_beside_the_weights_is_a_fault(tmp_path):
+    (fault,) = setting_faults(tmp_path, {"use_peft": True}, {})
+    assert fault.startswith("adapter_config.json or use_peft (config.json): an adapter beside the weights would not be")
+    (tmp_path / "adapter_config.json").write_text("{}")
+    assert setting_faults(tmp_path, {}, {}) == [fault]

@@ -54,6 +54,44 @@ def test_mean_and_deviation_are_the_middle_and_the_half_range(write):
     np.testing.assert_allclose(state, [0.5, -2.0, 0.0])
 
 
+def test_the_range_of_the_data_is_wider_than_a_deviation(write):
+    statistics = read_lerobot_statistics(write("MEAN_STD"), DEPLOYMENT)
+    found = statistics.codec().data_range
+    np.testing.assert_allclose([found.low, found.high], [[-2.0, 0.0], [6.0, 1.0]])
+    assert statistics.sha256 == dataclasses.replace(statistics, action_spread=()).sha256
+
+
+def test_without_quantiles_it_is_three_deviations_within_the_data(write):
+    deployment = dataclasses.replace(DEPLOYMENT, action_scale=())
+    binary = {"action.mean": [0.0] * 6 + [-0.9], "action.std": [0.5] * 6 + [0.44]}
+    ends = {"action.min": [-9.0] * 6 + [-1.0], "action.max": [9.0] * 6 + [1.0]}
+    unknown = {"action.q01": [np.nan] * 7, "action.q99": [np.nan] * 7}
+    statistics = read_lerobot_statistics(write("MEAN_STD", **binary, **ends, **unknown), deployment)
+    found = statistics.codec().data_range
+    np.testing.assert_allclose([found.low[0], found.high[0]], [-1.5, 1.5])
+    np.testing.assert_allclose([found.low[6], found.high[6]], [-1.0, 1.0])
+
+
+def write_postprocessor(folder, q99, action="QUANTILES"):
+    values = {**TENSORS, "action.q99": q99}
+    save_file({name: np.array(value, np.float32) for name, value in values.items()}, folder / "back.safetensors")
+    config = {"norm_map": {"ACTION": action, "STATE": "QUANTILES"}}
+    step = {"registry_name": "unnormalizer_processor", "config": config, "state_file": "back.safetensors"}
+    (folder / "policy_postprocessor.json").write_text(json.dumps({"steps": [step]}))
+
+
+def test_actions_are_turned_back_by_the_same_statistics(write):
+    folder = write()
+    write_postprocessor(folder, TENSORS["action.q99"])
+    assert read_lerobot_statistics(folder, DEPLOYMENT).action_high == (3.0, 1.0)
+    write_postprocessor(folder, [2.0, 1.0])
+    with pytest.raises(CheckpointError, match=r"policy_postprocessor.json: action.q99 differ from policy_preprocessor"):
+        read_lerobot_statistics(folder, DEPLOYMENT)
+    write_postprocessor(folder, TENSORS["action.q99"], "MEAN_STD")
+    with pytest.raises(CheckpointError, match=r"policy_postprocessor.json: 'MEAN_STD' of ACTION differ"):
+        read_lerobot_statistics(folder, DEPLOYMENT)
+
+
 def test_a_policy_without_bins_cannot_be_used_as_one_with_bins(write):
     codec = read_lerobot_statistics(write(), DEPLOYMENT).codec()
     assert not codec.one_token_a_value

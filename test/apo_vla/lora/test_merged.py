@@ -78,6 +78,18 @@ def test_a_kind_of_adapter_of_tomorrow_is_rejected_by_name(folder):
         MergedAdapter(folder, shapes(network()))
 
 
+def test_an_adapter_that_waits_for_certain_tokens_is_rejected(folder):
+    change(folder, alora_invocation_tokens=[1, 2])
+    with pytest.raises(AdapterError, match=r"alora_invocation_tokens = \[1, 2\] is not supported"):
+        MergedAdapter(folder, shapes(network()))
+
+
+def test_the_rank_of_the_tensors_is_that_of_the_configuration(folder):
+    change(folder, r=1)
+    with pytest.raises(AdapterError, match=r"'0.weight' is of rank 2, adapter_config.json has r = 1"):
+        MergedAdapter(folder, shapes(network()))
+
+
 def wide_adapter(folder, base_layer=None):
     """Rank 2 for a layer of 64 x 64; with a copy of its base, if given."""
     generator = torch.Generator().manual_seed(1)
@@ -137,6 +149,11 @@ def test_half_a_pair_is_rejected(folder):
 
 
 def test_an_unreadable_adapter_is_rejected(folder):
+    config = (folder / "adapter_config.json").read_text()
+    (folder / "adapter_config.json").write_text("[1]")
+    with pytest.raises(AdapterError, match=r"adapter_config.json: is not a mapping of keys"):
+        MergedAdapter(folder, shapes(network()))
+    (folder / "adapter_config.json").write_text(config)
     (folder / "adapter_model.safetensors").write_bytes(b"no tensors")
     with pytest.raises(AdapterError, match=r"cannot be read"):
         MergedAdapter(folder, shapes(network()))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from apo_core.actions import GRIPPER, SIZE
 from apo_core.contract.specs import ActionSpec
 
 FAR_BEYOND = 2.0  # times the contract's range
@@ -25,11 +26,11 @@ class RangeFaults:
     """Dimensions in which data and contract differ, a line each."""
 
     beyond: tuple[str, ...]  # reach beyond FAR_BEYOND times the contract: units or signs are wrong
-    tiny: tuple[str, ...]  # never reach TINY of it: units may be wrong
+    tiny: tuple[str, ...]  # never reach TINY of it, or one end of a gripper's: units may be wrong
 
 
 def compare_ranges(data: DataRange, action: ActionSpec) -> RangeFaults:
-    """Compares each dimension with the contract's larger limit."""
+    """Compares each dimension with the contract's larger limit; a gripper's data reach both its ends, or nearly."""
     beyond, tiny = [], []
     for dimension, (name, unit) in enumerate(zip(action.names, action.units, strict=True)):
         low, high = float(data.low[dimension]), float(data.high[dimension])
@@ -42,4 +43,11 @@ def compare_ranges(data: DataRange, action: ActionSpec) -> RangeFaults:
             beyond.append(text)
         elif reach < TINY * limit:
             tiny.append(text)
+        elif dimension == GRIPPER and action.size == SIZE and not _reaches_both(low, high, action):
+            tiny.append(f"{text}: it never {'opens' if low > action.low[dimension] / 2 else 'closes'}")
     return RangeFaults(tuple(beyond), tuple(tiny))
+
+
+def _reaches_both(low: float, high: float, action: ActionSpec) -> bool:
+    """Whether a gripper's data reach beyond half of the way to each of its limits."""
+    return low <= action.low[GRIPPER] / 2 and high >= action.high[GRIPPER] / 2

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from apo_core.contract.contract import load_contract
+from apo_core.crop import CROPS
 from apo_core.errors import EpisodeToolError
 from apo_core.system.command_line import ToolParser, number
 from apo_episodes.cli.options import output_folder, pairs
@@ -27,7 +28,9 @@ def add_import(tools: ToolParser) -> None:
     bring.add_argument("path", metavar="FILE", help="HDF5 file with /data/demo_<i>/{actions, obs}")
     output_folder(bring)
     bring.add_argument(
-        "--instruction", default="", help="the task in words, e.g. 'lift the red cube' (default a LIBERO file's own)"
+        "--instruction",
+        default="",
+        help="the task in words, e.g. 'lift the red cube' (default that of a LIBERO file or an export)",
     )
     bring.add_argument("--contract", default="config/contract.yaml", help="(default config/contract.yaml)")
     bring.add_argument("--state", action="append", default=[], metavar="KEY=MAPPING", help="repeat")
@@ -35,7 +38,7 @@ def add_import(tools: ToolParser) -> None:
         "--camera", action="append", default=[], metavar="NAME=KEY", help="(default <name>_image, or LIBERO's); repeat"
     )
     bring.add_argument("--task", default="", help="(default the file's env_name)")
-    bring.add_argument("--operator", default="demonstrator", help="who drove")
+    bring.add_argument("--operator", default="", help="who drove (default that of an export, or demonstrator)")
     bring.add_argument(
         "--drivers",
         choices=("file", "expert"),
@@ -63,6 +66,13 @@ def add_import(tools: ToolParser) -> None:
         help="quaternion that turns the file's end-effector frame into the contract's (docs/how-to/episode_tools.md)",
     )
     bring.add_argument("--gripper-sign", type=int, choices=(1, -1), default=1, help="-1: the file closes at -1")
+    bring.add_argument(
+        "--gripper-range",
+        type=float,
+        nargs=2,
+        metavar=("OPEN", "CLOSED"),
+        help="the file's actions of an open and a closed gripper (default -1 1)",
+    )
     bring.add_argument("--flip", action="store_true", help="turn images upside down (robosuite's own collector)")
     bring.add_argument(
         "--orientation",
@@ -71,6 +81,14 @@ def add_import(tools: ToolParser) -> None:
         metavar="NAME=HOW",
         help="turn a camera's images: none, flip_vertical, mirror or rotate_180 (default of LIBERO the file's); repeat",
     )
+    bring.add_argument(
+        "--crop",
+        action="append",
+        default=[],
+        metavar="NAME=PART",
+        help=f"part of a camera's images before they are turned: {CROPS}; repeat",
+    )
+    bring.add_argument("--channel-order", choices=("rgb", "bgr"), default="rgb", help="of the file's colour images")
     bring.add_argument("--resize", action="store_true", help="scale images to the contract's size")
     bring.add_argument("--clip", action="store_true", help="cut off actions beyond [-1, 1] instead of rejecting them")
 
@@ -93,8 +111,11 @@ def import_(arguments: argparse.Namespace) -> int:
         control_rate_hz=arguments.control_rate,
         ee_rotation=tuple(arguments.ee_rotation),
         gripper_sign=arguments.gripper_sign,
+        gripper_range=arguments.gripper_range and tuple(arguments.gripper_range),
         flip=arguments.flip,
         orientation=pairs(arguments.orientation, "--orientation"),
+        crop=pairs(arguments.crop, "--crop"),
+        channel_order=arguments.channel_order,
         resize=arguments.resize,
         clip=arguments.clip,
         expert_drivers=arguments.drivers == "expert",

@@ -35,6 +35,11 @@ class Deployment:
         "how each camera's picture is turned for the model, in the order of cameras: none, flip_vertical, mirror, "
         "rotate_180; empty: none of them",
     )
+    crop: tuple[str, ...] = parameter(
+        (),
+        "part of each camera's picture that the model sees, before it is turned, in the order of cameras: none, square "
+        "(the largest one in the middle), or 'TOP,LEFT,HEIGHT,WIDTH' as shares of 0..1; empty: none of them",
+    )
     channel_order: str = parameter("rgb", "of the pictures that the model was trained with", choices=CHANNEL_ORDERS)
     state: tuple[str, ...] = parameter(
         (), "state keys of the contract that make the proprioception, each as key or key:form"
@@ -54,7 +59,7 @@ class Deployment:
             if not all(map(math.isfinite, values)) or (name == "action_scale" and not all(values)):
                 must = "finite and not 0" if name == "action_scale" else "finite"
                 faults.append(f"{name} = {list(values)} must be {must}")
-        faults += view_faults(self.cameras, self.orientation)
+        faults += view_faults(self.cameras, self.orientation, self.crop)
         faults += part_faults(self.state)
         if len(set(self.cameras)) != len(self.cameras):
             faults.append(f"cameras = {list(self.cameras)} must differ")
@@ -63,7 +68,7 @@ class Deployment:
     @property
     def views(self) -> CameraViews:
         """The pictures that the model sees."""
-        return CameraViews(self.cameras, self.orientation, self.channel_order)
+        return CameraViews(self.cameras, self.orientation, self.channel_order, self.crop)
 
     @property
     def period_ns(self) -> int:
@@ -83,7 +88,8 @@ def conversion_sha256(statistics_sha256: str, deployment: Deployment) -> str:
     """
     if deployment.views.is_plain:
         return statistics_sha256
-    text = json.dumps([statistics_sha256, deployment.orientation, deployment.channel_order])
+    crop = [deployment.crop] if deployment.views.is_cropped else []
+    text = json.dumps([statistics_sha256, deployment.orientation, deployment.channel_order, *crop])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

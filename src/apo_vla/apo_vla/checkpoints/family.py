@@ -72,17 +72,22 @@ class Family(ABC, Generic[D]):
         """
         return []
 
-    def proposals(self, folder: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    def proposals(self, folder: Path, given: Mapping[str, Any], rate_hz: float) -> dict[str, Any]:
         """Values for a deployment about to be written that the checkpoint's files show; those that are given win.
 
         Args:
             folder: of the checkpoint.
             given: {parameter: value} that was chosen.
+            rate_hz: of the contract.
 
         Raises:
             CheckpointError: files of the checkpoint cannot be read.
         """
         return {}
+
+    def binding_notes(self, deployment: D) -> list[str]:
+        """What is to be checked by eye in a deployment that was written."""
+        return []
 
     def data_range(self, folder: Path, deployment: D) -> DataRange | None:
         """Of the training data's actions in contract units; None where the deployment converts none."""

@@ -16,6 +16,7 @@ from apo_core.errors import CheckpointError
 
 _FLOATS = ("F64", "F32", "F16", "BF16")  # as safetensors names them; quantised weights need their scales
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
+_SHARDS = "model-*-of-*.safetensors"
 
 
 def file_sha256(path: Path) -> str:
@@ -39,6 +40,10 @@ class WeightFiles:
         index = self.folder / INDEX
         self.source = str(index if index.is_file() else self.folder / SINGLE)
         listed = self._read_index(index) if index.is_file() else {}
+        if not listed and (shards := sorted(self.folder.glob(_SHARDS))):
+            raise CheckpointError(
+                f"{self.folder}: has {shards[0].name} without {INDEX}: add it, or leave {SINGLE} alone"
+            )
         if listed and SINGLE not in listed.values() and (self.folder / SINGLE).is_file():
             raise CheckpointError(f"{self.folder}: has both {INDEX} and {SINGLE}: remove the one that is not meant")
         self.files = sorted({self.folder / shard for shard in listed.values()} or {self.folder / SINGLE})
@@ -70,7 +75,7 @@ class WeightFiles:
                     values.append(file.get_tensor(name))
             except (OSError, SafetensorError) as error:
                 raise CheckpointError(f"{self._where[name]}: cannot be read ({error})") from None
-        return torch.equal(*values)
+        return torch.equal(*(value.float() for value in values))
 
     def fill(
         self,

@@ -53,7 +53,7 @@ def bind(folder: Path, robot: Path, choices: Mapping[str, Any], force: bool = Fa
         "period_s": contract.period_ns / 1e9,
         "action_scale": tuple(-2.0 if dimension == GRIPPER else contract.rate_hz for dimension in dimensions),
         "action_offset": tuple(1.0 if dimension == GRIPPER else 0.0 for dimension in dimensions),
-        **family.proposals(folder, choices),
+        **family.proposals(folder, choices, contract.rate_hz),
         **choices,
         "cameras": choices.get("cameras") or contract.image_names[:1],
         "contract_sha256": contract.sha256,

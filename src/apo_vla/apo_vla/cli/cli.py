@@ -13,6 +13,7 @@ from apo_core.tasks.specs import DEFAULT_TASK
 from apo_vla.cli.binding import bind
 from apo_vla.cli.inspection import DryRun, Inspection, as_json, compare_units, dry_run, inspect
 from apo_vla.devices import check_device
+from apo_vla.loading import read_deployment, read_family
 
 _DTYPES = ("float32", "bfloat16", "float16")
 
@@ -78,7 +79,9 @@ def _bind(arguments: argparse.Namespace) -> int:
     choices = {**given, **chunk, **parse_overrides(arguments.set)}
     path, found = bind(Path(arguments.folder), Path(arguments.robot), choices, arguments.force)
     print(f"{path}: check action_scale and action_offset against the units of the training data")
-    for line in (*found.beyond, *found.tiny):
+    family = read_family(Path(arguments.folder))
+    notes = family.binding_notes(read_deployment(Path(arguments.folder), family))
+    for line in (*found.beyond, *found.tiny, *notes):
         print(f"warning: {line}")
     return 0
 

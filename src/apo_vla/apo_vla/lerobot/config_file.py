@@ -11,6 +11,10 @@ from apo_core.errors import CheckpointError
 from apo_vla.checkpoints.deployment import DEPLOYMENT
 from apo_vla.checkpoints.types import CONFIG
 
+# {name: the one value that is served}: others change the space of actions and state
+_UNSUPPORTED = {"use_relative_actions": False, "adapt_to_pi_aloha": False, "use_delta_joint_actions_aloha": False}
+_ADAPTER = "adapter_config.json"
+
 
 def read_settings(folder: Path) -> dict[str, Any]:
     """The content of config.json, which is there."""
@@ -25,18 +29,26 @@ def whole_number(settings: Mapping[str, Any], name: str, default: int, source: P
     return value
 
 
-def setting_faults(settings: Mapping[str, Any], unsupported: Mapping[str, Any]) -> list[str]:
+def setting_faults(folder: Path, settings: Mapping[str, Any], unsupported: Mapping[str, Any]) -> list[str]:
     """Settings that change what the model computes in a way that is not served, as faults.
 
     Args:
+        folder: of the checkpoint.
         settings: of config.json.
-        unsupported: {name: the one value that is served}, which also holds where config.json lacks the name.
+        unsupported: {name: the one value that is served} of a family, which also holds where config.json lacks the
+            name or has null; those of all families are known.
     """
-    return [
+    faults = [
         f"{CONFIG}: {name} = {settings[name]!r} is not supported, must be {served!r}"
-        for name, served in unsupported.items()
-        if name in settings and settings[name] != served
+        for name, served in {**_UNSUPPORTED, **unsupported}.items()
+        if settings.get(name) is not None and settings[name] != served
     ]
+    if settings.get("use_peft") or (Path(folder) / _ADAPTER).exists():
+        faults.append(
+            f"{_ADAPTER} or use_peft ({CONFIG}): an adapter beside the weights would not be used; save the policy with "
+            f"the adapter merged into them, without {_ADAPTER}"
+        )
+    return faults
 
 
 def camera_features(settings: Mapping[str, Any]) -> list[str]:

@@ -17,17 +17,20 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from apo_core.actions import GRIPPER, SIZE
+from apo_core.contract.action_range import DataRange
 from apo_core.errors import CheckpointError, ConfigError, ObservationError
 from apo_vla.actions.codec import ActionCodec
 from apo_vla.checkpoints.deployment import DEPLOYMENT
 from apo_vla.inputs.state_parts import state_part
 from apo_vla.lerobot.deployment import LeRobotDeployment
 
-PREPROCESSOR = "policy_preprocessor.json"
-_STEP = "normalizer_processor"
+PREPROCESSOR, POSTPROCESSOR = "policy_preprocessor.json", "policy_postprocessor.json"
+_STEP, _REVERSE = "normalizer_processor", "unnormalizer_processor"
 _RANGES = {"QUANTILES": ("q01", "q99"), "QUANTILE10": ("q10", "q90"), "MIN_MAX": ("min", "max")}
 _TINY = 1e-8  # LeRobot's eps
 _NO_BINS = "a checkpoint in LeRobot's layout has no bins"
+_NOT_CONVERTING = ("contract_sha256", "action_spread")
 _LARGEST = 10.0  # half ranges or deviations; what an operator did beyond them is learned as this far
 
 
@@ -36,9 +39,16 @@ class _NoBins(ActionCodec):
 
     one_token_a_value = False
 
-    def __init__(self, *ranges: Any):
+    def __init__(self, *ranges: Any, spread: tuple[tuple[float, ...], tuple[float, ...]]):
         super().__init__(*ranges)
+        self._spread = spread
         self.classes = np.tile(np.arange(self.bins), (self.size, 1))  # a FAST token is an action of its own
+
+    @property
+    def data_range(self) -> DataRange:
+        """What nearly all actions lie in, contract units."""
+        ends = np.stack([np.asarray(end, np.float64) for end in self._spread]) * self.scale + self.offset
+        return DataRange(ends.min(axis=0), ends.max(axis=0))
 
     def encode(self, actions: np.ndarray) -> np.ndarray:
         raise ConfigError("checkpoint", [_NO_BINS])
@@ -59,19 +69,22 @@ class LeRobotStatistics:
     action_scale: tuple[float, ...]
     action_offset: tuple[float, ...]
     contract_sha256: str
+    action_spread: tuple[tuple[float, ...], ...] = ()  # what nearly all actions lie in; empty: the range
     converts_units: ClassVar[bool] = True
 
     @property
     def sha256(self) -> str:
         """Hash of everything that converts numbers of the model to numbers of the robot, and back."""
-        facts = {name: value for name, value in vars(self).items() if name != "contract_sha256"}
+        facts = {name: value for name, value in vars(self).items() if name not in _NOT_CONVERTING}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def codec(self, bins: int = 256) -> ActionCodec:
         """The codec between normalised actions and contract units. Its bins raise ConfigError."""
         mask = [True] * len(self.action_low)
         scale, offset = self.action_scale or None, self.action_offset or None
-        return _NoBins(self.action_low, self.action_high, mask, bins, scale, offset, _LARGEST)
+        low, high = self.action_spread or (self.action_low, self.action_high)
+        ranges = self.action_low, self.action_high, mask, bins, scale, offset, _LARGEST
+        return _NoBins(*ranges, spread=(low, high))
 
     def normalise_state(self, state: Mapping[str, np.ndarray]) -> np.ndarray:
         """Contract state -> float32 (n,).
@@ -101,9 +114,11 @@ def read_lerobot_statistics(folder: Path, deployment: LeRobotDeployment, widenin
         CheckpointError: unreadable, without statistics of action and state, or of another length than the deployment.
     """
     path = Path(folder) / PREPROCESSOR
-    modes, tensors = _normalizer(path, with_tensors=not deployment.statistics)
+    modes, tensors = _normalizer(path, _STEP, with_tensors=not deployment.statistics)
     source = path
-    if deployment.statistics:
+    if not deployment.statistics:
+        _check_postprocessor(path.parent / POSTPROCESSOR, modes, tensors)
+    else:
         source = path.parent / deployment.statistics
         tensors = _data_set_statistics(source)
     action = _range(tensors, "action", modes.get("ACTION"), source, widening)
@@ -123,19 +138,60 @@ def read_lerobot_statistics(folder: Path, deployment: LeRobotDeployment, widenin
         deployment.action_scale,
         deployment.action_offset,
         deployment.contract_sha256,
+        _spread(tensors, action) if modes.get("ACTION") == "MEAN_STD" else (),
     )
 
 
-def _normalizer(path: Path, with_tensors: bool) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
+def _spread(
+    tensors: Mapping[str, np.ndarray], deviation: tuple[tuple[float, ...], tuple[float, ...]]
+) -> tuple[tuple[float, ...], ...]:
+    """What nearly all actions lie in: their quantiles, else three deviations within the ends of the data."""
+    low, high = (np.array(end) for end in deviation)
+
+    def known(*names: str) -> list[np.ndarray]:
+        found = [tensors[f"action.{name}"].astype(np.float64).ravel() for name in names if f"action.{name}" in tensors]
+        return [values for values in found if values.shape == low.shape and np.isfinite(values).all()]
+
+    if len(quantiles := known("q01", "q99")) == 2:
+        low, high = quantiles
+    elif len(ends := known("min", "max")) == 2:
+        low, high = np.maximum(2 * low - high, ends[0]), np.minimum(2 * high - low, ends[1])
+        # a gripper is mostly at one of its ends
+        low[GRIPPER:SIZE], high[GRIPPER:SIZE] = ends[0][GRIPPER:SIZE], ends[1][GRIPPER:SIZE]
+    return tuple(low.tolist()), tuple(high.tolist())
+
+
+def _check_postprocessor(path: Path, modes: Mapping[str, str], tensors: Mapping[str, np.ndarray]) -> None:
+    """Whether actions are turned back by what turned them: LeRobot keeps the way back in a file of its own."""
+    if not path.is_file():
+        return
+    other_modes, others = _normalizer(path, _REVERSE, with_tensors=True)
+    differing = [
+        name
+        for name in sorted({*tensors, *others})
+        if name.startswith("action.")
+        and name in tensors
+        and name in others
+        and not np.allclose(tensors[name], others[name], rtol=1e-5, atol=1e-7, equal_nan=True)
+    ]
+    if differing or other_modes.get("ACTION") != modes.get("ACTION"):
+        what = ", ".join(differing) or f"{other_modes.get('ACTION')!r} of ACTION"
+        raise CheckpointError(
+            f"{path}: {what} differ from {PREPROCESSOR}: the model's actions would be of one data set, their units of "
+            f"another; {DEPLOYMENT}, statistics, names the right ones"
+        )
+
+
+def _normalizer(path: Path, registry_name: str, with_tensors: bool) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
     """How each kind of feature is normalised, and the statistics; without tensors none are read."""
     try:
         steps = json.loads(path.read_text())["steps"]
-        step = next(s for s in steps if s.get("registry_name") == _STEP)
+        step = next(s for s in steps if s.get("registry_name") == registry_name)
         modes = step["config"]["norm_map"]
         file = step.get("state_file", "") if with_tensors else ""
         tensors = load_file(path.parent / Path(file).name) if file else {}
     except StopIteration:
-        raise CheckpointError(f"{path}: has no step {_STEP!r}") from None
+        raise CheckpointError(f"{path}: has no step {registry_name!r}") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}: {error})") from None
     if modes.get("VISUAL", "IDENTITY") != "IDENTITY":

@@ -46,7 +46,10 @@ class MergedAdapter:
             tensors = load_file(self.files[1])
         except (OSError, ValueError, SafetensorError) as error:
             raise AdapterError(f"{self.folder}: cannot be read ({type(error).__name__}: {error})") from None
+        if not isinstance(config, dict):
+            raise AdapterError(f"{self.files[0]}: is not a mapping of keys")
         self._scale = self._read_scale(config)
+        rank = config["r"]
         copies = {name for name in tensors if name.endswith(_COPY)}
         self._copies = {_module(name, _COPY): tensors[name] for name in copies}
         self._pairs = self._pair({name: value for name, value in tensors.items() if name not in copies})
@@ -62,6 +65,8 @@ class MergedAdapter:
                 faults.append(f"'{name}' is not in the checkpoint")
             elif (b.shape[0], *a.shape[1:]) != want or a.shape[0] != b.shape[1]:
                 faults.append(f"'{name}' has A {tuple(a.shape)} and B {tuple(b.shape)}, the checkpoint {want}")
+            elif a.shape[0] != rank:
+                faults.append(f"'{name}' is of rank {a.shape[0]}, {CONFIG} has r = {rank}")
             elif not (torch.isfinite(a).all() and torch.isfinite(b).all()):
                 faults.append(f"'{name}' has values that are not finite")
         if faults:

@@ -11,7 +11,6 @@ _PLAIN_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
 _READ = ("peft_type", "r", "lora_alpha", "bias", "use_rslora", "target_modules", "init_lora_weights")
 # Of training, of bookkeeping, or of a feature that another field turns on.
 _WITHOUT_MEANING = (
-    "alora_invocation_tokens",
     "auto_mapping",
     "base_model_name_or_path",
     "ensure_weight_tying",

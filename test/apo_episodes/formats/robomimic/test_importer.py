@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 
 import h5py
@@ -10,6 +9,7 @@ from apo_core.errors import EpisodeToolError
 from apo_core.orientation import oriented
 from apo_core.types import ControlSource, EpisodeKind, Outcome
 from apo_episodes.files import read_all
+from apo_episodes.formats.released_apo import ApoOptions, export_apo
 from apo_episodes.formats.robomimic.export import RobomimicOptions, export_robomimic
 from apo_episodes.formats.robomimic.importer import RobomimicImport, import_robomimic
 from apo_episodes.inspection.validate import validate
@@ -19,45 +19,6 @@ from apo_episodes.reader import read_episode
 OPTIONS = RobomimicImport(instruction="lift the cube", created_utc="2026-01-02T03:04:05+00:00")
 CONTROLLER = {"type": "OSC_POSE", "control_delta": True, "output_max": [0.05, 0.05, 0.05, 0.5, 0.5, 0.5]}
 STEPS = 5
-
-
-@pytest.fixture
-def contract(small_contract):
-    """Robosuite's rate and full scale."""
-    data = small_contract.as_dict()
-    data["rate_hz"] = 20.0
-    data["action"]["low"] = [-1, -1, -1, -10, -10, -10, -1]
-    data["action"]["high"] = [1, 1, 1, 10, 10, 10, 1]
-    data["state"]["gripper_width"] = data["state"].pop("width")
-    return contract_from_dict(data, "contract.yaml")
-
-
-@pytest.fixture
-def make_file(tmp_path):
-    """(edit) -> robomimic file with two demonstrations; `edit(file)` may change it before it is closed."""
-
-    def make(edit=None, env_kwargs=None, shape=(4, 6, 3)):
-        path = tmp_path / "demo_v141.hdf5"
-        rng = np.random.default_rng(0)
-        with h5py.File(path, "w") as f:
-            kwargs = {"control_freq": 20, "controller_configs": CONTROLLER, **(env_kwargs or {})}
-            env = {"env_name": "Lift", "type": 1, "env_kwargs": kwargs, "env_version": "1.4.1"}
-            f.create_group("data").attrs["env_args"] = json.dumps(env)
-            for name in ("demo_0", "demo_10"):
-                demo = f.create_group(f"data/{name}")
-                demo.attrs["num_samples"] = STEPS
-                demo["actions"] = rng.uniform(-1, 1, (STEPS, 7))
-                demo["rewards"] = np.arange(STEPS) == STEPS - 1
-                demo["obs/robot0_eef_pos"] = rng.random((STEPS, 3))
-                demo["obs/robot0_eef_quat"] = np.tile([0.0, 0.6, 0, 0.8], (STEPS, 1))
-                demo["obs/robot0_gripper_qpos"] = np.tile([0.03, -0.02], (STEPS, 1))
-                demo["obs/front_image"] = rng.integers(1, 256, (STEPS, *shape), np.uint8)
-            f["mask/train"] = np.array(["demo_10"], dtype="S")
-            if edit:
-                edit(f)
-        return path
-
-    return make
 
 
 def test_demonstrations_become_episodes(make_file, contract, tmp_path):
@@ -128,6 +89,23 @@ def test_images_of_a_camera_are_turned(make_file, contract, tmp_path, turn):
     np.testing.assert_array_equal(read_episode(first).images["front"], expected)
 
 
+def test_a_part_of_the_images_is_taken_and_blue_may_come_first(make_file, contract, tmp_path):
+    path = make_file(shape=(8, 6, 3))
+    options = replace(OPTIONS, crop={"front": "0.5,0,0.5,1"}, orientation={"front": "mirror"}, channel_order="bgr")
+    (first, _) = import_robomimic(path, tmp_path / "out", contract, options)
+    with h5py.File(path) as f:
+        frames = f["data/demo_0/obs/front_image"][()]
+    np.testing.assert_array_equal(read_episode(first).images["front"], frames[:, 4:, ::-1, ::-1])
+
+
+def test_a_crop_must_be_known_and_of_a_camera(make_file, contract, tmp_path):
+    options = replace(OPTIONS, crop={"front": "0,80,480,480", "rear": "square"})
+    with pytest.raises(
+        EpisodeToolError, match=r"--crop rear: not in the contract.*--crop front: '0,80,480,480' is none"
+    ):
+        import_robomimic(make_file(), tmp_path / "out", contract, options)
+
+
 def test_an_orientation_must_be_known_and_of_a_camera(make_file, contract, tmp_path):
     options = replace(OPTIONS, orientation={"front": "left", "rear": "mirror"})
     with pytest.raises(
@@ -189,6 +167,12 @@ def test_images_are_turned_and_scaled_when_asked(make_file, contract, tmp_path):
     [
         ({"controller_configs": {**CONTROLLER, "type": "JOINT_VELOCITY"}}, "its controller is JOINT_VELOCITY"),
         ({"controller_configs": {**CONTROLLER, "control_delta": False}}, "its actions are absolute poses"),
+        (
+            {"controller_configs": {**CONTROLLER, "output_min": [0, -0.05, -0.05, -0.5, -0.5, -0.5]}},
+            r"its controller has output_min = \[0, -0\.05, .* must be \[-0\.05, -0\.05, ",
+        ),
+        ({"controller_configs": {**CONTROLLER, "input_max": 100}}, "its controller has input_max = 100, must be"),
+        ({"controller_configs": {**CONTROLLER, "output_max": [1, 2]}}, r"output_max = \[1, 2\], must be a number or 6"),
         ({"control_freq": 10}, "was recorded at 10.0 Hz, the contract contract.yaml requires 20.0 Hz"),
         (
             {"controller_configs": {**CONTROLLER, "output_max": [0.5] * 6}},
@@ -210,6 +194,22 @@ def test_actions_beyond_one_are_rejected_or_cut_off(make_file, contract, tmp_pat
         import_robomimic(make_file(edit), tmp_path / "out", contract, OPTIONS)
     (first, _) = import_robomimic(make_file(edit), tmp_path / "out", contract, replace(OPTIONS, clip=True))
     assert read_episode(first).human_actions[2, 1] == -1
+
+
+@pytest.mark.parametrize(("ends", "expected"), [((1.0, 0.0), [-1, 1, 0, -1, 1]), ((0.0, 1.0), [1, -1, 0, 1, -1])])
+def test_a_gripper_of_0_to_1_needs_its_ends(make_file, contract, tmp_path, ends, expected):
+    def edit(f):
+        for demo in f["data"].values():
+            demo["actions"][:, 6] = [1, 0, 0.5, 1, 0]
+
+    path = make_file(edit)
+    message = r"hdf5: the gripper's actions are 0 \.\. 1, robosuite's are -1 open and 1 closed: --gripper-range OPEN"
+    with pytest.raises(EpisodeToolError, match=message):
+        import_robomimic(path, tmp_path / "out", contract, OPTIONS)
+    (first, _) = import_robomimic(path, tmp_path / "out", contract, replace(OPTIONS, gripper_range=ends))
+    assert read_episode(first).executed_actions[:, 6].tolist() == expected
+    with pytest.raises(EpisodeToolError, match="--gripper-range 1 1: the ends must differ"):
+        import_robomimic(path, tmp_path / "other", contract, replace(OPTIONS, gripper_range=(1.0, 1.0)))
 
 
 def test_actions_must_be_finite(make_file, contract, tmp_path):
@@ -263,6 +263,14 @@ def test_what_is_no_such_file_is_rejected(tmp_path, contract, content):
         import_robomimic(path, tmp_path / "out", contract, OPTIONS)
 
 
+def test_a_folder_and_the_released_apo_layout_are_named(takeovers, contract, tmp_path):
+    (written,) = export_apo(read_all(sorted(takeovers.glob("*.h5"))[:1]), tmp_path / "apo", ApoOptions())
+    with pytest.raises(EpisodeToolError, match="is of the released APO layout, which has no state"):
+        import_robomimic(written, tmp_path / "out", contract, OPTIONS)
+    with pytest.raises(EpisodeToolError, match="apo: is a folder, name one HDF5 file"):
+        import_robomimic(tmp_path / "apo", tmp_path / "out", contract, OPTIONS)
+
+
 def test_what_was_exported_comes_back(takeovers, tmp_path):
     paths = sorted(takeovers.glob("*.h5"))[:2]
     export_robomimic(read_all(paths), tmp_path / "data.hdf5", RobomimicOptions())
@@ -285,6 +293,18 @@ def test_what_was_exported_comes_back(takeovers, tmp_path):
     assert [validate(written).faults for written in imported] == [[], []]
 
 
+def test_an_export_brings_its_instructions_and_operators(takeovers, tmp_path):
+    paths = sorted(takeovers.glob("*.h5"))[:2]
+    export_robomimic(read_all(paths), tmp_path / "data.hdf5", RobomimicOptions(next_obs=False))
+    with h5py.File(tmp_path / "data.hdf5", "r+") as f:
+        f["data/demo_1"].attrs.update(instruction="put it down", operator="Ada")
+    contract, own = load_contract("config/contract.yaml"), replace(OPTIONS, instruction="")
+    imported = import_robomimic(tmp_path / "data.hdf5", tmp_path / "out", contract, own)
+    before, first, second = (read_episode(path).info for path in (paths[0], *imported))
+    assert (first.instruction, first.operator) == (before.instruction, before.operator)
+    assert (second.instruction, second.operator) == ("put it down", "Ada")
+
+
 def test_an_export_comes_back_with_the_scale_of_its_contract(write, tmp_path, small_contract):
     data = small_contract.as_dict()
     data["action"]["low"], data["action"]["high"] = [-0.3] * 7, [0.3] * 7
@@ -294,99 +314,3 @@ def test_an_export_comes_back_with_the_scale_of_its_contract(write, tmp_path, sm
     (only,) = import_robomimic(tmp_path / "data.hdf5", tmp_path / "out", slow, OPTIONS)
     before, after = read_episode(path), read_episode(only)
     np.testing.assert_allclose(after.executed_actions, before.executed_actions, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("datasets", "sources"),
-    [
-        ({"action_modes": [0, 0, 1, 1, 0]}, "PPHHP"),
-        ({"intv_labels": [0, -10, 1, 1, 0]}, "PPHHP"),
-        ({"action_modes": [0, 0, 1, 1, 0], "intv_labels": [0, -10, 1, 1, 0]}, "PPHHP"),
-        ({"interventions": [False, False, True, True, False]}, "PPHHP"),
-        ({"interventions": [[0], [0], [1], [1], [0]]}, "PPHHP"),
-        ({"user_acting": [0, 0, 1, 1, 0]}, "PPHHP"),
-        ({"policy_acting": [1, 1, 0, 0, 1]}, "PPHHP"),
-        ({"user_acting": [0, 0, 1, 1, 0], "policy_acting": [1, 0, 0, 0, 1]}, "P-HHP"),
-        ({"obs/interventions": [0, 0, 1, 1, 0]}, "PPHHP"),
-    ],
-)
-def test_who_drove_is_kept(make_file, contract, tmp_path, datasets, sources):
-    def edit(f):
-        for demo in f["data"].values():
-            for name, values in datasets.items():
-                demo[name] = np.array(values)
-
-    (first, _) = import_robomimic(make_file(edit), tmp_path / "out", contract, OPTIONS)
-    episode = read_episode(first)
-    names = {"P": ControlSource.POLICY, "H": ControlSource.HUMAN, "-": ControlSource.HOLD}
-    assert episode.info.kind == EpisodeKind.INTERACTION
-    assert list(episode.sources) == [names[letter] for letter in sources]
-    by_policy = [letter == "P" for letter in sources]
-    np.testing.assert_array_equal(episode.policy_actions[by_policy], episode.executed_actions[by_policy])
-    assert np.isnan(episode.human_actions[by_policy]).all()
-    assert validate(first).faults == []
-
-
-def test_steps_of_an_expert_alone_are_a_demonstration(make_file, contract, tmp_path):
-    def edit(f):
-        for demo in f["data"].values():
-            demo["action_modes"] = np.full(STEPS, -1)
-
-    (first, _) = import_robomimic(make_file(edit), tmp_path / "out", contract, OPTIONS)
-    assert read_episode(first).info.kind == EpisodeKind.DEMONSTRATION
-
-
-@pytest.mark.parametrize(
-    ("datasets", "message"),
-    [
-        ({"action_modes": [0, 0, 2, 1, 0]}, "demo_0: action_modes = 2 at step 2 is none of [-1, 0, 1]"),
-        ({"action_modes": [-1, 0, 1, 1, 0]}, "demo_0: action_modes has steps of a demonstration (-1) among others"),
-        ({"action_modes": [0, 0, 1]}, "demo_0: action_modes has shape (3,), expected (5,)"),
-        (
-            {"action_modes": [0, 0, 1, 1, 0], "interventions": [0, 1, 1, 1, 0]},
-            "demo_0: action_modes and interventions name different drivers at step 1",
-        ),
-        (
-            {"user_acting": [0, 1, 1, 1, 0], "policy_acting": [1, 1, 0, 0, 1]},
-            "demo_0: user_acting and policy_acting are both 1 at step 1",
-        ),
-        ({"is_human": [0, 1, 1, 1, 0]}, "demo_0: is_human may state who drove, in a form that is not known"),
-        ({"obs/takeover_flag": [0, 1, 1, 1, 0]}, "demo_0: obs/takeover_flag may state who drove"),
-    ],
-)
-def test_drivers_that_are_not_certain_are_rejected_by_key(make_file, contract, tmp_path, datasets, message):
-    def edit(f):
-        for name, values in datasets.items():
-            f[f"data/demo_0/{name}"] = np.array(values)
-
-    path = make_file(edit)
-    with pytest.raises(EpisodeToolError) as caught:
-        import_robomimic(path, tmp_path / "out", contract, OPTIONS)
-    assert message in str(caught.value) and not (tmp_path / "out").exists()
-    (first, _) = import_robomimic(path, tmp_path / "out", contract, replace(OPTIONS, expert_drivers=True))
-    assert read_episode(first).info.kind == EpisodeKind.DEMONSTRATION
-
-
-@pytest.mark.parametrize(
-    ("datasets", "outcome"),
-    [
-        ({"rewards": [0.05, 0.1, 0.2, 0.25, 0.31]}, Outcome.UNLABELED),
-        ({"rewards": [0.05, 0.1, 0.2, 0.25, 0.31], "dones": [0, 0, 0, 0, 0]}, Outcome.UNLABELED),
-        ({"rewards": [0.05, 0.1, 0.2, 0.25, 1.0]}, Outcome.UNLABELED),
-        ({"rewards": [0.05, 0.1, 0.2, 0.25, 0.31], "dones": [0, 0, 0, 0, 1]}, Outcome.SUCCESS),
-        ({"rewards": [0, 0, 0, 0, 0], "dones": [0, 0, 0, 0, 1]}, Outcome.UNLABELED),
-        ({"rewards": [0, 0, 0, 0, 1]}, Outcome.SUCCESS),
-        ({"rewards": [np.nan] * 5}, Outcome.UNLABELED),
-        ({"rewards": [0.1] * 5, "success": [0, 0, 0, 0, 1]}, Outcome.SUCCESS),
-        ({"dones": [0, 0, 0, 0, 1]}, Outcome.SUCCESS),
-        ({}, Outcome.UNLABELED),
-    ],
-)
-def test_success_is_taken_from_what_states_it(make_file, contract, tmp_path, datasets, outcome):
-    def edit(f):
-        del f["data/demo_0/rewards"]
-        for name, values in datasets.items():
-            f[f"data/demo_0/{name}"] = np.array(values)
-
-    (first, _) = import_robomimic(make_file(edit), tmp_path / "out", contract, OPTIONS)
-    assert read_episode(first).outcome.outcome == outcome

@@ -43,3 +43,20 @@ def test_what_is_not_a_tensor_is_rejected(tmp_path):
     save(tmp_path, {"weight": torch.ones(1), "steps": 3})
     with pytest.raises(CheckpointError, match=r"\['steps'\] are no tensors"):
         read_component(tmp_path, "action_head")
+
+
+class _Program:
+    def __reduce__(self):
+        return print, ("it ran",)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["pickle", "program"])
+def test_no_advice_to_run_what_a_file_holds_is_passed_on(tmp_path, capsys, kind):
+    if kind == "pickle":
+        save(tmp_path, {"weight": _Program()})
+    else:
+        torch.jit.save(torch.jit.script(nn.Linear(1, 1)), tmp_path / "action_head--10_checkpoint.pt")
+    with pytest.raises(CheckpointError, match="holds more than tensors, or is damaged") as caught:
+        read_component(tmp_path, "action_head")
+    assert "weights_only" not in str(caught.value) and "it ran" not in capsys.readouterr().out

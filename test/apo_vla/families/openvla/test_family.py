@@ -21,6 +21,20 @@ def test_facts_of_oft_name_its_head_and_state(oft_folder):
     assert facts.state == deployment.state and len(facts.state) == 2
 
 
+def test_an_oft_of_one_action_is_noted(oft_folder):
+    deployment = dataclasses.replace(read_deployment(oft_folder), chunk=1)
+    facts = OpenVlaFamily().facts(oft_folder, load_checkpoint(oft_folder, deployment=deployment), deployment)
+    assert facts.notes[1].startswith("chunk = 1 (deployment.yaml): OpenVLA-OFT predicts 8 actions of LIBERO")
+
+
+def test_an_adapter_that_is_not_merged_is_noted(openvla_copy):
+    (openvla_copy / "lora_adapter").mkdir()
+    (openvla_copy / "lora_adapter" / "adapter_config.json").write_text("{}")
+    deployment = read_deployment(openvla_copy)
+    facts = OpenVlaFamily().facts(openvla_copy, load_checkpoint(openvla_copy), deployment)
+    assert facts.notes[0].startswith("lora_adapter: not merged (adapter = '', deployment.yaml), right where")
+
+
 def test_pictures_made_otherwise_than_libero_s_are_noted(oft_folder):
     checkpoint, deployment = load_checkpoint(oft_folder), read_deployment(oft_folder)
     differing = dataclasses.replace(deployment, resampling="bicubic", centre_crop=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import h5py
 import numpy as np
@@ -20,35 +20,63 @@ _DRIVERS: Mapping[str, Mapping[int, ControlSource | None]] = {
     "user_acting": {0: ControlSource.POLICY, 1: ControlSource.HUMAN},
     "policy_acting": {0: ControlSource.HUMAN, 1: ControlSource.POLICY},
 }
-_LOOKS_LIKE_DRIVERS = re.compile(r"interven|intv|acting|action_mode|takeover|is_human|is_expert|autonom", re.I)
+_LOOKS_LIKE_DRIVERS = re.compile(r"interven|intv|acting|action_mode|take_?over|is_human|is_expert|autonom", re.I)
+# Words that may name a driver where each step has one value, if nothing above does.
+_MAY_NAME_DRIVERS = re.compile(
+    r"(?:^|_)(?:human|user|operator|teleop\w*|expert|policy|agent|auto|driver|driven|sources?|modes?|correct\w*|hitl|"
+    r"dagger|novice|overrid\w*|hand_?over|control\w*|teacher|oracle|supervis\w*|manual)(?:$|_)",
+    re.I,
+)
+_SUCCESS = ("success", "is_success", "task_success", "final_success")
 
 
 def read_outcome(group: h5py.Group) -> EpisodeOutcome:
     """The outcome that a demonstration states.
 
-    A shaped reward states nothing about success, and `dones` beside a sparse reward may only mark the last step.
+    A shaped reward states nothing about success, and `dones` beside a sparse reward may only mark the last step. Where
+    the file has a value of success, as dataset or attribute, nothing else counts.
     """
-    stated = str(group.attrs.get("outcome", ""))
+    stated = as_text(group.attrs.get("outcome", "")).upper()
     if stated in set(Outcome):
         reason = "outcome of the file"
         return EpisodeOutcome(Outcome(stated), reason, terminated=stated == Outcome.SUCCESS, truncated=False)
-    for name, values in _evidence(group).items():
-        if values.any():
+    for name, is_success in _evidence(group).items():
+        if is_success:
             return EpisodeOutcome(Outcome.SUCCESS, f"{name} of the file", terminated=True, truncated=False)
     return EpisodeOutcome(Outcome.UNLABELED, "the file states no success", terminated=False, truncated=False)
 
 
-def _evidence(group: h5py.Group) -> dict[str, np.ndarray]:
-    """{what may state success: (T,) whether it does}."""
-    found = {}
-    if "success" in group:
-        found["success"] = group["success"][()] == 1
-    rewards = np.asarray(group["rewards"][()], np.float64) if "rewards" in group else np.array([0.5])
-    if np.isin(rewards, (0.0, 1.0)).all():
-        found["sparse reward"] = rewards == 1.0
-    elif "dones" in group:
-        found["dones"] = group["dones"][()] == 1
-    return found
+def _evidence(group: h5py.Group) -> dict[str, bool]:
+    """{what may state success: whether it does}."""
+    if stated := {name: _holds(group.attrs[name]) for name in _SUCCESS if name in group.attrs}:
+        return stated
+    if stated := {name: _holds(group[name][()]) for name in _SUCCESS if name in group}:
+        return stated
+    rewards = np.asarray(group["rewards"][()], np.float64).ravel() if "rewards" in group else np.array([0.5])
+    if np.isin(rewards, (0.0, 1.0)).all() and not _from_the_start(rewards):
+        return {"sparse reward": _holds(rewards)}
+    if "dones" in group:
+        dones = np.asarray(group["dones"][()]).ravel()
+        return {"dones": _holds(dones) and not _from_the_start(dones)}
+    return {}
+
+
+def _holds(values: object) -> bool:
+    """Whether a value, or that of any step, is 1, true or `success`."""
+    array = np.asarray(values)
+    if array.dtype.kind in "biuf":
+        return bool((array == 1).any())
+    return any(as_text(value).lower() in ("1", "true", "success") for value in array.ravel().tolist())
+
+
+def _from_the_start(values: np.ndarray) -> bool:
+    """Whether it is 1 at the first of several steps: a reward for each step, which marks no success."""
+    return len(values) > 1 and values[0] == 1
+
+
+def as_text(value: object) -> str:
+    """An attribute as text."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def read_drivers(group: h5py.Group, steps: int) -> tuple[EpisodeKind, list[ControlSource]]:
@@ -60,15 +88,17 @@ def read_drivers(group: h5py.Group, steps: int) -> tuple[EpisodeKind, list[Contr
     """
     names = [*group, *(f"obs/{name}" for name in group.get("obs", ()))]
     about = {name: name.removeprefix("obs/") for name in names if _LOOKS_LIKE_DRIVERS.search(name)}
-    if unknown := [name for name, key in about.items() if key not in _DRIVERS]:
+    unknown = [name for name, key in about.items() if key not in _DRIVERS]
+    unknown += [] if about else _suspects(group, names, steps)
+    if unknown:
         raise ValueError(
             f"{', '.join(unknown)} may state who drove, in a form that is not known; known: {', '.join(_DRIVERS)} "
             "(--drivers expert takes every step as the expert's)"
         )
     found = {name: _column(group, name, _DRIVERS[key], steps) for name, key in about.items()}
-    found |= _joined(found)
-    if not found:
+    if not found or _is_teleoperation({about[name]: drivers for name, drivers in found.items()}):
         return EpisodeKind.DEMONSTRATION, [ControlSource.HUMAN] * steps
+    found |= _joined(found)
     (first, drivers), *others = found.items()
     for name, other in others:
         for step, (one, two) in enumerate(zip(drivers, other, strict=True)):
@@ -85,6 +115,28 @@ def read_drivers(group: h5py.Group, steps: int) -> tuple[EpisodeKind, list[Contr
         for step, driver in enumerate(drivers)
         if driver is not None
     ]
+
+
+def _suspects(group: h5py.Group, names: Iterable[str], steps: int) -> list[str]:
+    """Datasets with a value for each step, and attributes, whose names may state who drove."""
+    datasets = {name: group[name] for name in names if isinstance(group[name], h5py.Dataset)}
+    per_step = [name for name, data in datasets.items() if data.shape in ((steps,), (steps, 1))]
+    found = [name for name in per_step if _MAY_NAME_DRIVERS.search(name.removeprefix("obs/"))]
+    for name, value in group.attrs.items():
+        is_per_step = np.size(value) == steps > 1 and _MAY_NAME_DRIVERS.search(name)
+        if _LOOKS_LIKE_DRIVERS.search(name) or is_per_step:
+            found.append(f"attribute {name}")
+    return found
+
+
+def _is_teleoperation(found: Mapping[str, list[ControlSource | None]]) -> bool:
+    """Whether robosuite's keys state that no policy acted and nobody intervened: it records a person alone so."""
+    acted = found.get("policy_acting", found.get("user_acting"))
+    if acted is None or set(found) - {"interventions", "user_acting", "policy_acting"}:
+        return False
+    if "interventions" in found:
+        return ControlSource.HUMAN not in found["interventions"] and ControlSource.POLICY not in acted
+    return not any(ControlSource.POLICY in drivers for drivers in found.values())
 
 
 def _joined(found: dict[str, list[ControlSource | None]]) -> dict[str, list[ControlSource | None]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,19 +18,16 @@ import numpy as np
 
 from apo_core.actions import ANGULAR, GRIPPER, LINEAR, SIZE
 from apo_core.contract.contract import Contract
+from apo_core.crop import crop_fault, cropped
 from apo_core.errors import ApoError, EpisodeToolError, ObservationError
 from apo_core.orientation import ORIENTATIONS, oriented
 from apo_core.types import ControlSource, EpisodeInfo, EpisodeKind, Observation, Step
 from apo_episodes.files import new_folder
-from apo_episodes.formats.robomimic import libero
-from apo_episodes.formats.robomimic.facts import read_drivers, read_outcome
+from apo_episodes.formats.robomimic import controller, libero
+from apo_episodes.formats.robomimic.facts import as_text, read_drivers, read_outcome
 from apo_episodes.formats.robomimic.mapping import CAMERAS, STATE, StateMapping, choose_mapping, turned_poses
 from apo_episodes.writer import EpisodeWriter
 
-# robosuite's OSC_POSE: largest step of a tick
-POSITION_STEP_M = 0.05
-ROTATION_STEP_RAD = 0.5
-CONTROL_RATE_HZ = 20.0
 POSE = "geometry_msgs/msg/PoseStamped"
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_.-]+")
 
@@ -39,12 +36,12 @@ _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_.-]+")
 class RobomimicImport:
     """How to import; a None is read from the file, or robosuite's default where it has none."""
 
-    instruction: str  # that of a LIBERO file if empty
+    instruction: str  # that of a LIBERO file, or of each demonstration of an export, if empty
     created_utc: str  # ISO 8601, of the import
     state: Mapping[str, str] = field(default_factory=dict)  # {state key: mapping}, beyond mapping.STATE
     cameras: Mapping[str, str] = field(default_factory=dict)  # {camera: observation key}, beyond mapping.CAMERAS
     task: str = ""  # the file's env_name if empty
-    operator: str = "demonstrator"
+    operator: str = ""  # that of each demonstration of an export, else `demonstrator`, if empty
     mask: str = ""  # filter key; every demonstration if empty
     prefix: str = ""  # of the episode ids; the name of the file if empty
     position_step_m: float | None = None
@@ -53,8 +50,11 @@ class RobomimicImport:
     # quaternion xyzw from the file's end-effector frame to the contract's, for every PoseStamped
     ee_rotation: tuple[float, ...] = (0.0, 0.0, 0.0, 1.0)
     gripper_sign: int = 1  # -1 where the file's gripper closes at -1
+    gripper_range: tuple[float, float] | None = None  # values of open and closed in the file; robosuite's if None
     flip: bool = False  # images upside down, as robosuite renders them; of LIBERO as the file states it
     orientation: Mapping[str, str] = field(default_factory=dict)  # {camera: one of ORIENTATIONS}, in place of `flip`
+    crop: Mapping[str, str] = field(default_factory=dict)  # {camera: see apo_core.crop}, before an image is turned
+    channel_order: str = "rgb"  # of the file's images with three channels, or bgr
     resize: bool = False  # images of another size than the contract's
     clip: bool = False  # cut off actions beyond [-1, 1] instead of rejecting them
     expert_drivers: bool = False  # every step is the expert's, whatever the file states
@@ -72,6 +72,8 @@ def import_robomimic(path: Path, target: Path, contract: Contract, options: Robo
             drivers that contradict each other or are not known, or a target that exists.
     """
     path = Path(path)
+    if path.is_dir():
+        raise EpisodeToolError(f"{path}: is a folder, name one HDF5 file")
     try:
         with h5py.File(path, "r") as f, new_folder(target) as folder:
             source = _Source(path, f, contract, options)
@@ -89,6 +91,8 @@ class _Source:
 
     def __init__(self, path: Path, f: h5py.File, contract: Contract, options: RobomimicImport):
         self._path, self._f, self._contract, self._options = path, f, contract, options
+        if isinstance(f.get("data"), h5py.Group) and "task_description" in f["data"]:
+            self._fail("is of the released APO layout, which has no state; a robomimic export can be imported")
         if not isinstance(f.get("data"), h5py.Group):
             raise EpisodeToolError(f"{path}: has no group 'data', is not a robomimic or robosuite file")
         self._is_export = "action_scale" in f["data"].attrs  # written by `export_robomimic`
@@ -108,6 +112,9 @@ class _Source:
         }
         self._check_keys()
         self._scale = self._action_scale()
+        actions = [] if self._is_export else [f[f"data/{demo}/actions"][()] for demo in self.demos]
+        if fault := controller.gripper_fault(actions, options.gripper_range):
+            self._fail(fault)
 
     def _fail(self, text: str) -> NoReturn:
         raise EpisodeToolError(f"{self._path}: {text}")
@@ -149,6 +156,7 @@ class _Source:
             ("--state", options.state, contract.state_names),
             ("--camera", options.cameras, contract.image_names),
             ("--orientation", options.orientation, contract.image_names),
+            ("--crop", options.crop, contract.image_names),
         )
         lines = [
             f"{option} {name}: not in the contract {contract.source}; known: {', '.join(known) or 'none'}"
@@ -161,10 +169,15 @@ class _Source:
             for name, value in options.orientation.items()
             if value not in ORIENTATIONS
         ]
-        if not self._instruction:
+        lines += [f"--crop {name}: {fault}" for name, crop in options.crop.items() if (fault := crop_fault(crop))]
+        if not all(self._instruction_of(self._f[f"data/{demo}"]) for demo in self.demos):
             lines.append("--instruction must not be empty, the file has none")
         if lines:
             self._fail("; ".join(lines))
+
+    def _instruction_of(self, demo: h5py.Group) -> str:
+        own = as_text(demo.attrs.get("instruction", "")) if self._is_export else ""
+        return self._instruction or own.strip()
 
     def _check_keys(self) -> None:
         wanted = {key: f"state '{one.name}' (--state {one.name}=...)" for one in self._states for key in one.keys}
@@ -189,14 +202,11 @@ class _Source:
 
     def _action_scale(self) -> np.ndarray:
         options, kwargs = self._options, self._env.get("env_kwargs") or {}
-        controller = _controller(kwargs)
-        kind = controller.get("type", "OSC_POSE")
-        if kind != "OSC_POSE":
-            self._fail(f"its controller is {kind}, only OSC_POSE deltas can become velocities")
-        absolute = controller.get("control_delta") is False or controller.get("input_type") == "absolute"
-        if absolute:
-            self._fail("its actions are absolute poses, only OSC_POSE deltas can become velocities")
-        rate = options.control_rate_hz or float(kwargs.get("control_freq", CONTROL_RATE_HZ))
+        try:
+            largest = controller.largest_step(controller.read_controller(kwargs))
+        except ValueError as error:
+            self._fail(str(error))
+        rate = options.control_rate_hz or float(kwargs.get("control_freq", controller.CONTROL_RATE_HZ))
         if rate != self._contract.rate_hz:
             self._fail(
                 f"was recorded at {rate} Hz, the contract {self._contract.source} requires {self._contract.rate_hz} Hz"
@@ -208,8 +218,7 @@ class _Source:
             if scale.shape != (SIZE,) or not (np.isfinite(scale) & (scale > 0)).all():
                 self._fail(f"action_scale = {scale.tolist()} must be {SIZE} numbers above 0")
         else:
-            largest = np.broadcast_to(controller.get("output_max", [POSITION_STEP_M] * 3 + [ROTATION_STEP_RAD] * 3), 6)
-            scale = np.append(np.array(largest, dtype=np.float64) * rate, 1.0)
+            scale = np.append(largest * rate, 1.0)
         if options.position_step_m is not None:
             scale[LINEAR] = options.position_step_m * rate
         if options.rotation_step_rad is not None:
@@ -229,14 +238,16 @@ class _Source:
         images = {name: self._camera(demo, name, group[f"obs/{key}"], steps) for name, key in self._cameras.items()}
         kind, drivers = self._drivers(demo, group, steps)
         actions, drivers = actions[lag:], drivers[lag:]
+        instruction = self._instruction_of(group)
+        operator = as_text(group.attrs.get("operator", "")) if self._is_export else ""
         requested = {name: self._requested(demo, name, group, actions) for name in ("policy_actions", "human_actions")}
         info = EpisodeInfo(
             episode_id=_NOT_IN_IDS.sub("_", f"{options.prefix or self._path.stem}-{demo}"),
             kind=kind,
             task=options.task or str(self._env.get("env_name", "")),
-            instruction=self._instruction,
+            instruction=instruction,
             seed=0,
-            operator=options.operator,
+            operator=options.operator or operator or "demonstrator",
             contract_json=contract.json,
             created_utc=options.created_utc,
             tags={"imported_from": self._path.name, "demo": demo},
@@ -252,7 +263,7 @@ class _Source:
                     stamp,
                     {name: self._fitted(name, frames[index]) for name, frames in images.items()},
                     {name: values[index] for name, values in state.items()},
-                    self._instruction,
+                    instruction,
                 )
                 by_policy, by_human = (_present(requested[name][index]) for name in ("policy_actions", "human_actions"))
                 by_policy = actions[index] if by_policy is None and driver == ControlSource.POLICY else by_policy
@@ -315,6 +326,8 @@ class _Source:
             self._fail(f"{demo}: actions have shape {values.shape}, expected (T, {len(self._scale)})")
         if not np.isfinite(values).all():
             self._fail(f"{demo}: actions are not all finite")
+        if self._options.gripper_range:
+            values[:, GRIPPER] = controller.gripper_actions(values[:, GRIPPER], self._options.gripper_range)
         if np.abs(values).max(initial=0) > 1 and not self._options.clip:
             step = int(np.argwhere(np.abs(values) > 1)[0][0])
             self._fail(
@@ -352,7 +365,9 @@ class _Source:
             and frames.dtype == spec.dtype
             and len(frames) == steps
         )
-        if not fits or (frames.shape[1:] != spec.shape and not self._options.resize):
+        crop = self._options.crop.get(name, "none") if fits else "none"
+        shape = cropped(np.empty(frames.shape[1:], np.bool_), crop).shape
+        if not fits or (shape != spec.shape and not self._options.resize):
             hint = "; --resize scales them" if fits else ""
             self._fail(
                 f"{demo}: camera '{name}' has {frames.dtype} {frames.shape}, the contract {self._contract.source} "
@@ -362,12 +377,16 @@ class _Source:
 
     def _fitted(self, name: str, image: np.ndarray) -> np.ndarray:
         spec = next(one for one in self._contract.images if one.name == name)
+        image = cropped(image, self._options.crop.get(name, "none"))
         image = oriented(image, self._options.orientation.get(name, self._orientation))
+        if self._options.channel_order == "bgr" and image.shape[2] == 3:
+            image = image[..., ::-1]
         if image.shape != spec.shape:
             import cv2
 
             shrinks = image.shape[0] > spec.height
             size = (spec.width, spec.height)
+            image = np.ascontiguousarray(image)
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
         return np.ascontiguousarray(image.reshape(spec.shape))
 
@@ -375,12 +394,3 @@ class _Source:
 def _present(values: np.ndarray) -> Any:
     """The values; None where one is NaN."""
     return None if np.isnan(values).any() else values
-
-
-def _controller(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arm's controller of robosuite 1.4 (one) or 1.5 (composite); empty where the file has none."""
-    controller = kwargs.get("controller_configs") or {}
-    controller = controller[0] if isinstance(controller, Sequence) else controller
-    parts = controller.get("body_parts") or {}
-    arm = parts.get("right") or parts.get("arms", {}).get("right")
-    return arm or ({} if parts else controller)

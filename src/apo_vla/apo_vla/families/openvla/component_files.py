@@ -72,12 +72,13 @@ def read_component(folder: Path, name: str) -> Component | None:
         state = torch.load(paths[0], map_location="cpu", weights_only=True)
         tensors = {str(key).removeprefix("module."): value for key, value in state.items()}
         bad = [key for key, value in tensors.items() if not isinstance(value, torch.Tensor)]
-    except pickle.UnpicklingError:
-        raise CheckpointError(
-            f"{paths[0]}: holds more than tensors, or is damaged; nothing else is unpickled, since a pickle can run "
-            "any program"
-        ) from None
-    except (OSError, RuntimeError, EOFError, AttributeError) as error:
+    except (OSError, RuntimeError, EOFError, AttributeError, pickle.UnpicklingError) as error:
+        # torch advises to load such a file without weights_only, which runs what is in it
+        if isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error):
+            raise CheckpointError(
+                f"{paths[0]}: holds more than tensors, or is damaged; nothing else is unpickled, since a pickle can "
+                "run any program"
+            ) from None
         raise CheckpointError(f"{paths[0]}: cannot be read ({type(error).__name__}: {error})") from None
     if bad:
         raise CheckpointError(f"{paths[0]}: {bad[:3]} are no tensors")

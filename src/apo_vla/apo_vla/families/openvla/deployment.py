@@ -12,6 +12,9 @@ from apo_vla.families.openvla.images import LANCZOS_JPEG, RESAMPLING
 from apo_vla.families.openvla.processor import PROMPT
 
 _LIBERO = "libero"
+_RATES_HZ = {_LIBERO: 20.0, "bridge": 5.0, "fractal": 3.0}  # {how the statistics' name begins: of the data}
+_RATE_TOLERANCE = 0.1
+_OSC_STEPS = (0.05, 0.05, 0.05, 0.5, 0.5, 0.5)  # m and rad a step that 1 stands for in LIBERO's actions
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,34 @@ class OpenVlaDeployment(Deployment):
 def picture_proposals(statistics_key: str) -> dict[str, Any]:
     """What the name of the training data shows about its pictures: {parameter: value} of the published checkpoints."""
     return {"resampling": LANCZOS_JPEG, "centre_crop": True} if statistics_key.startswith(_LIBERO) else {}
+
+
+def rate_notes(statistics_key: str, deployment: OpenVlaDeployment) -> list[str]:
+    """A period that is not that of the published data: what the model predicts is then done faster or slower."""
+    return [
+        f"period_s = {deployment.period_s:g} ({DEPLOYMENT}), the data of {statistics_key!r} have {rate:g} Hz: actions "
+        f"need a contract with rate_hz: {rate:g}"
+        for data, rate in _RATES_HZ.items()
+        if statistics_key.startswith(data) and abs(deployment.period_s * rate - 1) > _RATE_TOLERANCE
+    ]
+
+
+def unit_proposals(statistics_key: str, rate_hz: float) -> dict[str, Any]:
+    """The units of LIBERO's actions, inputs of OSC_POSE: {parameter: value}; OpenVLA's gripper is 1 open, 0 closed."""
+    if not statistics_key.startswith(_LIBERO):
+        return {}
+    scale = (*(round(step * rate_hz, 9) for step in _OSC_STEPS), -2.0)
+    return {"action_scale": scale, "action_offset": (0.0,) * 6 + (1.0,)}
+
+
+def orientation_notes(deployment: OpenVlaDeployment) -> list[str]:
+    """A deployment of LIBERO that does not name how the cameras' pictures are turned."""
+    if not deployment.statistics_key.startswith(_LIBERO) or deployment.orientation:
+        return []
+    return [
+        "orientation is empty: OpenVLA's LIBERO pictures are robosuite's turned by 180 degrees, which is mirror for "
+        "the cameras of config/contract.yaml"
+    ]
 
 
 def picture_notes(statistics_key: str, deployment: OpenVlaDeployment) -> list[str]:

@@ -18,7 +18,14 @@ from apo_vla.checkpoints.family import CheckpointFacts, Family
 from apo_vla.checkpoints.types import CONFIG, Checkpoint
 from apo_vla.families.openvla.checkpoint import load_openvla, read_openvla_folder
 from apo_vla.families.openvla.component_files import component_files
-from apo_vla.families.openvla.deployment import OpenVlaDeployment, picture_notes, picture_proposals
+from apo_vla.families.openvla.deployment import (
+    OpenVlaDeployment,
+    orientation_notes,
+    picture_notes,
+    picture_proposals,
+    rate_notes,
+    unit_proposals,
+)
 from apo_vla.families.openvla.oft import OpenVlaOft
 from apo_vla.families.openvla.statistics import PublishedStatistics, read_norm_stats, select
 from apo_vla.inputs.state_parts import size_faults
@@ -46,12 +53,21 @@ class OpenVlaFamily(Family[OpenVlaDeployment]):
         if isinstance(model, OpenVlaOft):
             # without its file, a continuous head cannot be distinguished from a discrete one
             notes = (_HEADS[model.action_head is not None],)
+            if deployment.chunk == 1:
+                notes += (f"chunk = 1 ({DEPLOYMENT}): OpenVLA-OFT predicts 8 actions of LIBERO, 25 of ALOHA",)
+        notes += tuple(
+            f"{path.parent.name}: not merged (adapter = {deployment.adapter!r}, {DEPLOYMENT}), right where the weights "
+            "hold it already, as OpenVLA-OFT saves them"
+            for path in sorted(Path(folder).glob("*/adapter_config.json"))
+            if path.parent != Path(folder) / deployment.adapter
+        )
         keys = tuple(sorted(_norm_stats(folder)))
         return CheckpointFacts(deployment.state, keys, cast(PublishedStatistics, checkpoint.statistics).key, notes)
 
     def deployment_notes(self, checkpoint: Checkpoint, deployment: OpenVlaDeployment) -> list[str]:
-        """Pictures that are not made as those of LIBERO, where the statistics are of LIBERO."""
-        return picture_notes(cast(PublishedStatistics, checkpoint.statistics).key, deployment)
+        """Pictures not made as those of LIBERO, where the statistics are of LIBERO; another rate than the data's."""
+        key = cast(PublishedStatistics, checkpoint.statistics).key
+        return picture_notes(key, deployment) + rate_notes(key, deployment)
 
     def stand_in(self, folder: Path) -> tuple[OpenVlaDeployment, str]:
         """One camera, and the first statistics."""
@@ -66,11 +82,15 @@ class OpenVlaFamily(Family[OpenVlaDeployment]):
             return []
         return [f"chunk is not given, and {found[0]} is OpenVLA-OFT's: --chunk N, 8 of LIBERO, 25 of ALOHA"]
 
-    def proposals(self, folder: Path, given: Mapping[str, Any]) -> dict[str, Any]:
-        """How the pictures of LIBERO were made, where the statistics are of LIBERO."""
+    def proposals(self, folder: Path, given: Mapping[str, Any], rate_hz: float) -> dict[str, Any]:
+        """How the pictures of LIBERO were made, and its units, where the statistics are of LIBERO."""
         keys = list(_norm_stats(folder))
         key = given.get("statistics_key") or (keys[0] if len(keys) == 1 else "")
-        return picture_proposals(str(key))
+        return {**picture_proposals(str(key)), **unit_proposals(str(key), rate_hz)}
+
+    def binding_notes(self, deployment: OpenVlaDeployment) -> list[str]:
+        """Pictures of LIBERO that are not turned, and another rate than that of the data."""
+        return orientation_notes(deployment) + rate_notes(deployment.statistics_key, deployment)
 
     def data_range(self, folder: Path, deployment: OpenVlaDeployment) -> DataRange:
         """Of the statistics that the deployment names."""

@@ -26,7 +26,7 @@ from apo_vla.lerobot.statistics import read_lerobot_statistics
 
 _EXPERT = "paligemma_with_expert.gemma_expert."
 _LAYERS = f"{_EXPERT}model."
-_UNSUPPORTED = {"use_relative_actions": False, "use_visual_memory": False, "use_proprioceptive_memory": False}
+_UNSUPPORTED = {"use_visual_memory": False, "use_proprioceptive_memory": False}
 
 
 def load_pi0(
@@ -55,7 +55,7 @@ def load_pi0(
     state = f"{stem}state_proj.weight" if kind.takes_state else None
     sizes = FlowSizes.of(weights, state, f"{stem}action_in_proj.weight")
     size = paligemma.vision_config.image_size
-    faults = flow_faults(settings, deployment, statistics, sizes) + setting_faults(settings, _UNSUPPORTED)
+    faults = flow_faults(settings, deployment, statistics, sizes) + setting_faults(folder, settings, _UNSUPPORTED)
     if list(settings.get("image_resolution", [size, size])) != [size, size]:
         faults.append(f"{CONFIG}: image_resolution = {settings['image_resolution']!r}, the tower takes {[size, size]}")
     if paligemma.text_config.vocab_size < VOCABULARY:

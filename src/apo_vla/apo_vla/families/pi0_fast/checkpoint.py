@@ -82,7 +82,7 @@ def _config(
     faults = camera_faults(deployment.cameras, settings)
     if deployment.chunk not in (1, config.chunk):
         faults.append(f"chunk = {deployment.chunk}, {CONFIG} has chunk_size = {config.chunk}")
-    faults += setting_faults(settings, {"use_relative_actions": False})
+    faults += setting_faults(folder, settings, {})
     if paligemma.text_config.vocab_size < VOCABULARY:
         faults.append(f"the model has {paligemma.text_config.vocab_size} tokens, PaliGemma has {VOCABULARY}")
     if len(end) != 1 or not config.intro:

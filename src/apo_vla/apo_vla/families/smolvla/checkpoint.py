@@ -36,7 +36,7 @@ _LARGE_VISION = {1152: 16}  # {width: heads} of SigLIP so400m
 _EPSILON = 1e-5  # of SmolLM2's norms
 _THETA = 10_000.0  # of LeRobot's rotary embedding, whatever SmolLM2 has
 _IMAGE_MARKS = ("<fake_token_around_image>", "<global-img>")
-_UNSUPPORTED = {"adapt_to_pi_aloha": False, "use_delta_joint_actions_aloha": False, "num_expert_layers": -1}
+_UNSUPPORTED = {"num_expert_layers": -1}
 
 
 def load_smolvla(folder: Path, device: str, dtype: torch.dtype | None, deployment: FlowDeployment) -> Checkpoint:
@@ -132,7 +132,7 @@ def _config(
     size = vlm.vision_config.image_size
     sizes = FlowSizes.of(weights, state="model.state_proj.weight", action="model.action_in_proj.weight")
     faults = flow_faults(settings, deployment, statistics, sizes)
-    faults += setting_faults(settings, _UNSUPPORTED)
+    faults += setting_faults(folder, settings, _UNSUPPORTED)
     if settings.get("resize_imgs_with_padding", [size, size]) != [size, size]:
         found = settings["resize_imgs_with_padding"]
         faults.append(f"{CONFIG}: resize_imgs_with_padding = {found!r}, the vision tower takes {[size, size]}")
