@@ -67,7 +67,12 @@ def rig():
     contract = contract_from_dict(contract_data(state=state), "test")
     node, samples, rejected = FakeNode(), [], []
     qos = sensors("reliable")
-    subscriber = ObservationSubscriber(node, contract, qos, lambda *sample: samples.append(sample), rejected.append)
+
+    def reject(stream, why):
+        rejected.append(stream)
+        assert f"'{stream}'" in why
+
+    subscriber = ObservationSubscriber(node, contract, qos, lambda *sample: samples.append(sample), reject)
     return SimpleNamespace(node=node, subscriber=subscriber, samples=samples, rejected=rejected)
 
 

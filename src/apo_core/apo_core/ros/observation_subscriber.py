@@ -35,7 +35,7 @@ class ObservationSubscriber:
         qos: of all of them.
         sample: (stream, stamp in nanoseconds, array), called in the executor's thread. The stamp is the header's, or
             the ROS time of arrival where the message has no header.
-        rejected: (stream), called for a message that does not fit the contract.
+        rejected: (stream, why), called for a message that does not fit the contract.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class ObservationSubscriber:
         contract: Contract,
         qos: QoSProfile,
         sample: Callable[[str, int, np.ndarray], None],
-        rejected: Callable[[str], None] = lambda stream: None,
+        rejected: Callable[[str, str], None] = lambda stream, why: None,
     ):
         self._node, self._qos, self._sample, self._on_rejected = node, qos, sample, rejected
         self._specs: dict[str, ImageSpec | StateSpec] = {spec.name: spec for spec in contract.images}
@@ -118,5 +118,5 @@ class ObservationSubscriber:
     def _reject(self, stream: str, error: ObservationError) -> None:
         self.rejected += 1
         self._unfit[stream] = f"those that come are dropped: {error}"
-        self._on_rejected(stream)
+        self._on_rejected(stream, str(error))
         self._node.get_logger().error(f"message dropped: {error}", throttle_duration_sec=2.0)

@@ -20,7 +20,12 @@ class RecorderHealth:
 
 
 def health_of(
-    loses: bool, streams: Sequence[str], frozen: Sequence[str], rejections: Sequence[str], rejection: str
+    loses: bool,
+    streams: Sequence[str],
+    frozen: Sequence[str],
+    rejections: Sequence[str],
+    rejection: str,
+    lost: Sequence[str] = (),
 ) -> RecorderHealth:
     """The worst that is wrong.
 
@@ -30,9 +35,11 @@ def health_of(
         frozen: streams whose content stays the same while the arm moves.
         rejections: why steps of the running episode are rejected.
         rejection: why no episode begins; empty: it may.
+        lost: why the running episode misses steps.
     """
     warnings = [missed("; ".join(streams))] if streams else []
     warnings += [f"{FROZEN}{'; '.join(frozen)}"] if frozen else []
+    warnings += [f"loses steps: {'; '.join(lost)}"] if lost else []
     warnings += [f"rejects steps: {'; '.join(rejections)}"] if rejections else []
     if rejection:
         return RecorderHealth(ERROR, f"begins no episode: {rejection}", tuple(warnings))
