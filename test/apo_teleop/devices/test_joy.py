@@ -111,7 +111,7 @@ def hold(stick, axes, seconds, begin=11 * SECOND):
 def test_a_deflection_that_never_changes_is_lost_until_it_has_been_at_rest():
     stick = Joystick().ready()
     assert hold(stick, [0.0, 0.5, 0, 0, 0, 0], 10) == 101
-    assert stick.device.problem == "the same message for 5.0 s while deflected, joy_same_s = 5"
+    assert stick.device.problem == "the same message for 5.1 s while deflected, joy_same_s = 5"
     sample = stick.sent(17 * SECOND, [0.0, 0.5, 0, 0, 0, 0], [0, 0, 0])
     assert sample.connected and not sample.axes.any()
     assert stick.device.problem.startswith("waits: it is deflected")
