@@ -84,6 +84,17 @@ def test_a_topic_without_messages_is_named_with_its_publishers(robot_of):
     assert robot.run(1) == []
 
 
+def test_what_comes_in_place_of_a_stream_is_named(robot_of):
+    robot = robot_of()
+    robot.silent = {"feedback"}
+    robot.publishers["ee_twist"] = [
+        SimpleNamespace(topic_type="geometry_msgs/msg/TwistStamped", qos_profile=sensors("reliable"))
+    ]
+    assert robot.run(4) == ["topic ee_twist ('feedback'): no message for 3 s"]
+    (line,) = robot.watch.faults(robot.arrivals, {"feedback": "others come", "ee_pose": "unused"})
+    assert line == "topic ee_twist ('feedback'): no message for 3 s; others come"
+
+
 def test_a_topic_that_ends_is_named(robot_of):
     robot = robot_of()
     assert robot.run(5) == []
