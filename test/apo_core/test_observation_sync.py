@@ -107,3 +107,16 @@ def test_an_observation_holds_stamp_and_arrival_of_its_parts(sync):
     assert observation.stamp_ns == 98 * MS
     assert observation.header_stamps_ns == {"front": 98 * MS, "ee_pose": 100 * MS, "width": 101 * MS}
     assert observation.receive_ns == {"front": 7, "ee_pose": 8, "width": 9}
+
+
+def test_a_late_camera_beside_joints_at_1_khz_makes_exact_observations(small_contract):
+    sync, emitted = ObservationSync(small_contract), []
+    for now_ms in range(1000, 1500):
+        sync.add("width", now_ms * MS, value(now_ms))
+        sync.add("ee_pose", now_ms * MS, value(now_ms))
+        if now_ms % 50 == 0:
+            observation = sync.add("front", (now_ms - 150) * MS, IMAGE)
+            emitted += (
+                [] if observation is None else [(observation.stamp_ns // MS, observation.state["width"].tolist())]
+            )
+    assert emitted == [(ms, [ms]) for ms in (1000, 1050, 1100, 1150, 1200, 1250, 1300)]

@@ -1,6 +1,6 @@
 import pytest
 
-from apo_core.stream_watch import StreamWatch
+from apo_core.stream_watch import StreamWatch, missed
 
 S = 1_000_000_000
 T0 = 1000 * S
@@ -48,7 +48,12 @@ def test_every_stream_that_ended_is_named(watch):
     ("stamp", "fault"),
     [
         (lambda now_ns: 0, "its stamps are 0: the driver must set header.stamp"),
-        (lambda now_ns: now_ns - 900 * S, "its stamps are 900.0 s behind the ROS clock"),
+        (lambda now_ns: 990 * S, "its stamp does not change: the driver must set header.stamp in every message"),
+        (lambda now_ns: now_ns - 900 * S, "its stamps are 900.0 s behind the ROS clock: synchronise the clocks"),
+        (
+            lambda now_ns: now_ns + 10**9 * S,
+            "its stamps are 1000000000.0 s ahead of the ROS clock: give its node and this one the same use_sim_time",
+        ),
         (lambda now_ns: now_ns + 2 * S, "its stamps are 2.0 s ahead of the ROS clock"),
     ],
 )
@@ -78,3 +83,64 @@ def test_ages_begin_anew_when_the_clock_is_set_back(watch):
     assert watch.faults(now_ns)
     assert watch.faults(now_ns - 500 * S) == {}
     assert watch.faults(now_ns - 496 * S) == dict.fromkeys(("front", "ee_pose", "width"), "no message for 4 s")
+
+
+def fast_and_slow(watch, seconds, slow_every):
+    """20 messages a second of two streams, every nth of the third, which alone completes an observation."""
+    for tick in range(20 * seconds + 1):
+        now_ns = T0 + tick * S // 20
+        for name in ("ee_pose", "width", *["front"] * (tick % slow_every == 0)):
+            watch.add(name, now_ns, now_ns)
+        if tick % slow_every == 0:
+            watch.formed(now_ns)
+    return T0 + seconds * S
+
+
+@pytest.mark.parametrize(("slow_every", "hz"), [(40, "0.7"), (20, "1.0"), (3, "6.7"), (2, ""), (1, "")])
+def test_a_stream_far_below_the_rate_is_named_after_three_seconds(slow_every, hz):
+    watch = StreamWatch(("front", "ee_pose", "width"), 0.02, 20.0)
+    now_ns = fast_and_slow(watch, 4, slow_every)
+    expected = (
+        f"comes too seldom, at {hz} Hz: raise the rate of its driver, or lower rate_hz = 20 (config/contract.yaml)"
+    )
+    assert watch.faults(now_ns) == ({"front": expected} if hz else {})
+    assert watch.faults(now_ns - 1_100_000_000) == {}
+
+
+def test_a_camera_that_starts_late_is_not_called_slow():
+    watch = StreamWatch(("front", "ee_pose"), 0.02, 20.0)
+    for tick in range(20 * 9):
+        now_ns = T0 + tick * S // 20
+        watch.add("ee_pose", now_ns, now_ns)
+        if tick >= 100:
+            watch.add("front", now_ns, now_ns)
+            watch.formed(now_ns)
+            assert watch.faults(now_ns) == {}
+    assert now_ns - T0 > 8 * S
+
+
+def test_streams_that_are_slow_together_are_not_named():
+    watch = StreamWatch(("front", "ee_pose"), 0.02, 20.0)
+    for second in range(8):
+        now_ns = T0 + second * S
+        for name in ("front", "ee_pose"):
+            watch.add(name, now_ns, now_ns)
+        watch.formed(now_ns)
+    assert watch.faults(now_ns) == {}
+
+
+def test_stamps_of_a_fast_stream_are_compared_for_as_long_as_of_a_slow_one():
+    watch = StreamWatch(("front", "joints"), 0.02)
+    for tick in range(4000):
+        now_ns = T0 + tick * S // 1000
+        watch.add("joints", now_ns, now_ns)
+        if tick % 50 == 0:
+            watch.add("front", now_ns - 150_000_000, now_ns)
+    assert watch.faults(now_ns) == {}
+
+
+def test_the_line_tells_few_observations_from_none():
+    assert missed("") == ""
+    assert missed("topic a ('a'): no message for 4 s") == "no observation: topic a ('a'): no message for 4 s"
+    seldom = "topic a ('a'): comes too seldom, at 1.0 Hz"
+    assert missed(seldom) == f"few observations: {seldom}"

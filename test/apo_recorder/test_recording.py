@@ -255,7 +255,7 @@ def test_streams_are_counted_from_the_start_to_the_end(make_rig):
     for tick in (2, 3, 5, 6):
         rig.tick(tick)
     rig.observe(6)
-    rig.recording.on_rejected("width")
+    rig.recording.on_rejected("width", "it has no joints")
     rig.recording.request_end(Outcome.SUCCESS, "done", 6 * TICK)
     rig.tick(7)
     streams = rig.writer.ends[0].streams
@@ -316,3 +316,94 @@ def test_what_is_left_of_the_task_is_in_the_step_of_its_observation(make_rig):
         rig.tick(tick)
         rig.progress(tick, trial=1, running=True, remaining=None if tick == 2 else tick / 8)
     assert [step.task_remaining for step in rig.writer.steps[0]] == [1 / 8, None, 3 / 8]
+
+
+IMAGE_FAULT = "image 'front' on front/image_raw is rgb8 8 x 6, the contract requires rgb8 4 x 6 (config/contract.yaml)"
+
+
+def test_steps_lost_by_messages_that_do_not_fit_have_their_reason(make_rig):
+    rig = make_rig(observation_wait_s=0.0)
+    rig.begin()
+    rig.tick(1)
+    for tick in (2, 3, 4):
+        rig.recording.on_rejected("front", IMAGE_FAULT)
+        rig.command(tick)
+    assert rig.recording.causes == {IMAGE_FAULT: 3}
+    rig.tick(5)
+    rig.command(6)
+    rig.recording.advance(6 * TICK)
+    rig.recording.request_end(Outcome.SUCCESS, "done", 6 * TICK)
+    rig.recording.advance(7 * TICK)
+    (end,) = rig.writer.ends
+    assert end.causes == {IMAGE_FAULT: 3, "no observation of the command's stamp": 1}
+    assert (end.drops.steps_unpaired, end.note, rig.ticks()) == (4, "", [[1, 5]])
+    assert rig.recording.causes == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"observation_ns": 0}, "the arbiter knew no observation"),
+        ({"action": np.full(7, np.nan, np.float32)}, "the executed command is not finite"),
+        (
+            {"observation_ns": 3 * TICK},
+            "no observation of at most pairing_tolerance_s = 0.075 before the command's (config/recorder.yaml)",
+        ),
+    ],
+)
+def test_steps_lost_before_the_writer_have_their_reason(make_rig, changes, why):
+    rig = make_rig(lockstep=False, observation_wait_s=0.0)
+    rig.begin()
+    rig.observe(1)
+    rig.command(1, **changes)
+    assert rig.recording.causes == {why: 1}
+
+
+def test_steps_lost_by_a_slow_disk_have_their_reason(make_rig):
+    rig = make_rig(queue_steps=3)
+    rig.writer.has_room = False
+    rig.begin()
+    rig.tick(1)
+    assert rig.recording.causes == {"the disk was too slow for queue_steps = 3": 1}
+
+
+def test_dropped_commands_are_a_reason_of_the_running_episode_alone(make_rig):
+    rig = make_rig()
+    rig.recording.on_rejected_command("got 6 values")
+    rig.begin()
+    for _ in range(2):
+        rig.recording.on_rejected_command("got 6 values")
+    rig.recording.request_end(Outcome.SUCCESS, "done", TICK)
+    rig.recording.advance(TICK)
+    assert rig.writer.ends[0].causes == {"a command was dropped: got 6 values": 2}
+
+
+def test_an_episode_without_commands_is_named_while_it_runs_and_at_its_end(make_rig):
+    rig = make_rig()
+    assert rig.recording.silence(99 * TICK) == ""
+    rig.begin()
+    rig.observe(1)
+    assert rig.recording.silence(30 * TICK) == ""
+    assert rig.recording.silence(41 * TICK) == "no command for 4 s: is the arbiter active?"
+    rig.recording.request_end(Outcome.SUCCESS, "done", 42 * TICK)
+    rig.recording.advance(42 * TICK)
+    assert rig.writer.ends[0].note == "no command of the arbiter arrived"
+    assert rig.recording.silence(99 * TICK) == ""
+
+
+def test_a_command_ends_the_silence(make_rig):
+    rig = make_rig()
+    rig.begin()
+    rig.tick(1)
+    assert rig.recording.silence(30 * TICK) == ""
+    assert rig.recording.silence(31 * TICK) == "no command for 3 s: is the arbiter active?"
+    rig.tick(32)
+    assert rig.recording.silence(33 * TICK) == ""
+
+
+def test_reasons_beyond_twenty_are_counted_together(make_rig):
+    rig = make_rig()
+    rig.begin()
+    for number in range(25):
+        rig.recording.on_rejected_command(f"fault {number}")
+    assert len(rig.recording.causes) == 21 and rig.recording.causes["other reasons"] == 5

@@ -65,3 +65,16 @@ def test_trial_that_was_cut_off_is_ended_unlabeled():
         AutoEnd(Outcome.UNLABELED, "trial_abandoned", False, 0),
         AutoStart(42),
     ]
+
+
+@pytest.mark.parametrize(("ended", "actions"), [(False, ["trial_abandoned", 41]), (True, [41])])
+def test_the_same_trial_of_a_restarted_simulation_is_another_episode(ended, actions):
+    auto = AutoEpisodes()
+    for step in range(4):
+        auto.on_progress(progress(1, True, step=step))
+    if ended:
+        auto.on_progress(progress(1, False, step=4))
+    found = auto.on_progress(progress(1, True, step=0))
+    assert [getattr(each, "reason", None) or each.seed for each in found] == actions
+    assert auto.on_progress(progress(1, True, step=0)) == auto.on_progress(progress(1, True, step=1)) == []
+    assert [each.reason for each in auto.on_progress(progress(1, False, step=2, success=True))] == ["task_success"]

@@ -38,3 +38,12 @@ def test_a_step_of_an_earlier_observation_is_rejected(small_contract, make_step)
     step = make_step(3)
     fault = step_fault(step, small_contract, step.observation.stamp_ns + 1)
     assert fault == "its observation is older than that of the step before"
+
+
+@pytest.mark.parametrize(("field", "name"), [("policy_action", "policy"), ("human_action", "operator")])
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_an_action_that_is_not_finite_is_rejected(small_contract, make_step, field, name, value):
+    action = np.zeros(7, np.float32)
+    action[2] = value
+    step = dataclasses.replace(make_step(3), **{field: action})
+    assert step_fault(step, small_contract, 0) == f"the action of the {name} is not finite"

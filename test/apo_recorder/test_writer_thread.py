@@ -236,6 +236,30 @@ def test_the_end_of_an_episode_of_rejected_steps_alone_has_the_reason(make_write
     )
 
 
+def test_what_was_lost_before_the_writer_is_in_the_reason_and_in_the_file(make_writer, make_info, make_step):
+    writer = make_writer()
+    writer.begin(make_info())
+    writer.append(make_step(1))
+    unusable = make_step(2)
+    unusable.observation.state["width"][0] = float("nan")
+    writer.append(unusable)
+    lost = {"the arbiter knew no observation": 3}
+    writer.end(dataclasses.replace(end(drops=DropCounts(steps_unpaired=3)), causes=lost))
+    saved = finish(writer)[EventKind.SAVED]
+    assert "; 1 steps were rejected: state 'width' is not finite" in saved.reason
+    assert saved.reason.endswith("; 3 steps were lost: the arbiter knew no observation")
+    assert sorted(read_episode(saved.path).rejections.values())[-1] == 3
+    assert (saved.counts["steps_unpaired"], saved.counts["steps_dropped"]) == (3, 1)
+
+
+def test_the_end_of_an_episode_without_commands_has_the_reason(make_writer, make_info):
+    writer = make_writer()
+    writer.begin(make_info())
+    writer.end(dataclasses.replace(end(), note="no command of the arbiter arrived"))
+    reason = finish(writer)[EventKind.DISCARDED].reason
+    assert reason == "no step was recorded (because); no command of the arbiter arrived"
+
+
 def test_rejections_are_those_of_the_episode_begun_last(make_writer, make_info, make_step):
     writer = make_writer()
     writer.begin(make_info())

@@ -10,7 +10,8 @@ import numpy as np
 from apo_core.contract.contract import Contract
 from apo_core.types import Observation
 
-_HISTORY = 64
+_IMAGES = 64  # kept of a camera
+_STATES = 2048  # of a state key: its driver may publish at 1 kHz, and a picture come 1 s later
 # a step back larger than any reordering: the clock was set back, or the stamp before was wrong
 _SET_BACK_NS = 1_000_000_000
 
@@ -32,7 +33,7 @@ class ObservationSync:
         self.out_of_order = dict.fromkeys((*contract.image_names, *contract.state_names), 0)
         self._images = contract.image_names
         self._streams: dict[str, deque[tuple[int, np.ndarray, int]]] = {
-            name: deque(maxlen=_HISTORY) for name in self.out_of_order
+            name: deque(maxlen=_IMAGES if name in self._images else _STATES) for name in self.out_of_order
         }
         self._tolerance_ns = round(contract.tolerance_s * 1e9)
         self._emitted_ns = -1

@@ -150,6 +150,7 @@ class TaskProgress:
     remaining: float | None = None  # what is left of the task, in its own unit; 0 nothing; None: unknown
     perturbation: str = ""  # what a simulation changes of the task's usual setting; empty: nothing
     stages: Mapping[str, bool] | None = None  # {stage of the task, in order: whether it is reached}; None: unknown
+    step: int = 0  # control steps since the reset
 
 
 @dataclass(frozen=True, slots=True)

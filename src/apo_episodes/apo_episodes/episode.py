@@ -48,7 +48,7 @@ class Episode:
     stream_receive_ns: Mapping[str, np.ndarray] = field(default_factory=dict)  # {camera or state key: int64 (T,)}
     clipped: tuple[str, ...] = ()  # contract limits that changed the action; empty in version 1
     streams: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # {camera or state key: counts}
-    rejections: Mapping[str, int] = field(default_factory=dict)  # {why: steps that did not fit the contract}
+    rejections: Mapping[str, int] = field(default_factory=dict)  # {why: steps that are missing}
     schema_version: int = SCHEMA_VERSION
     image_compression: str = ""  # empty in version 1
     schema_minor: int = SCHEMA_MINOR

@@ -138,7 +138,7 @@ class EpisodeWriter:
             outcome: how the episode ended.
             losses: counts of what it misses.
             streams: counts of each camera and state key (docs/reference/episode_format.md).
-            rejections: {why: steps that were not recorded, because they do not fit the contract}.
+            rejections: {why: steps that were not recorded}.
 
         Raises:
             OSError: the disk is full or gone; what was written stays in the journal.

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from apo_core.types import EpisodeInfo, EpisodeOutcome, Outcome, Step
 from apo_recorder.alignment import Pairing
+
+_CAUSES = 20  # of an episode by name
+_OTHER_CAUSES = "other reasons"
+NO_COMMAND = "no command of the arbiter arrived"
 
 
 class Phase(enum.StrEnum):
@@ -38,6 +43,8 @@ class EpisodeEnd:
     until_ns: int  # newest observation stamp to keep; 0 keeps all
     drops: DropCounts
     streams: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # of StreamCounts
+    causes: Mapping[str, int] = field(default_factory=dict)  # {why: steps that were lost before the writer}
+    note: str = ""  # what else a person must know; empty: nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,8 @@ class EpisodeState:
 
     def _reset(self) -> None:
         self._drops = DropCounts()
+        self._causes: Counter[str] = Counter()
+        self._commands = 0
         self._last_tick = self._last_stamp_ns = -1
         self._answered_ns = 0
         self._end: _EndRequest | None = None
@@ -76,11 +85,18 @@ class EpisodeState:
         self._reset()
         return ""
 
-    def add(self, pairing: Pairing, now_ns: int) -> Step | None:
-        """Adds a command; returns the step to write, or None when it adds none to this episode."""
+    def add(self, pairing: Pairing, now_ns: int, unpaired: str = "") -> Step | None:
+        """Adds a command; returns the step to write, or None when it adds none to this episode.
+
+        Args:
+            pairing: the command and its observation.
+            now_ns: steady time.
+            unpaired: why a command without observation has none.
+        """
         command, end = pairing.command, self._end
         if self.phase is Phase.IDLE:
             return None
+        self._commands += 1
         if end is not None:
             is_late = (
                 command.observation_stamp_ns > end.until_ns if end.until_ns else command.receive_ns > end.requested_ns
@@ -100,9 +116,10 @@ class EpisodeState:
         self._answered_ns = max(self._answered_ns, command.observation_stamp_ns)
         if pairing.observation is None:
             self._count(steps_unpaired=1)
+            self.count_cause(unpaired)
             return None
         if not command.is_finite:  # readers reject a file with such an action
-            self._count(steps_dropped=1)
+            self.count_dropped("the executed command is not finite")
             return None
         return Step(
             tick=command.tick,
@@ -127,9 +144,20 @@ class EpisodeState:
         """What the running episode misses so far."""
         return self._drops
 
-    def count_dropped(self) -> None:
-        """The writer rejected the last step."""
+    @property
+    def causes(self) -> Mapping[str, int]:
+        """{why: steps of the running episode that were lost before the writer}."""
+        return self._causes
+
+    def count_dropped(self, why: str = "") -> None:
+        """A step cannot be written."""
         self._count(steps_dropped=1)
+        self.count_cause(why)
+
+    def count_cause(self, why: str) -> None:
+        """A step is lost, by what `drops` counts elsewhere; empty: unknown."""
+        if why:
+            self._causes[why if why in self._causes or len(self._causes) < _CAUSES else _OTHER_CAUSES] += 1
 
     def count_out_of_order(self, messages: int) -> None:
         """Camera or state messages arrived out of order."""
@@ -181,7 +209,8 @@ class EpisodeState:
         if not complete and end.until_ns:
             self._count(commands_lost=1)
         self.phase = Phase.IDLE
-        return EpisodeEnd(end.outcome, end.reason, end.until_ns, self._drops)
+        note = "" if self._commands or self._causes else NO_COMMAND
+        return EpisodeEnd(end.outcome, end.reason, end.until_ns, self._drops, causes=dict(self._causes), note=note)
 
     def abort(self) -> None:
         """The episode cannot be written."""

@@ -121,10 +121,12 @@ class RecorderNode(LifecycleBase):
         values["clock_steps"] = str(self._recording.clock_steps)
         rejections = self._writer.rejections if self._recording.episode_id else {}
         values |= {f"rejected {why}": str(count) for why, count in rejections.items()}
+        values |= {f"lost {why}": str(count) for why, count in self._recording.causes.items()}
         self._look_for_second()
+        lost = [*self._recording.causes, *filter(None, [self._recording.silence(time.monotonic_ns())])]
         loses = bool(self._recording.episode_id) and any(drops.values())
         health = health_of(
-            loses, self._source.faults(), self._recording.frozen, list(rejections), self._recording.rejection
+            loses, self._source.faults(), self._recording.frozen, list(rejections), self._recording.rejection, lost
         )
         # rclpy allows one severity for each line of code
         for line in health.warnings:
@@ -144,6 +146,7 @@ class RecorderNode(LifecycleBase):
             command = command_from_msg(message, self._contract.action.size, time.monotonic_ns())
         except (ObservationError, ValueError) as error:
             self.get_logger().error(f"command {message.tick} dropped: {error}", throttle_duration_sec=1.0)
+            self._recording.on_rejected_command(str(error))
             return
         if not command.is_finite:
             self.get_logger().error(f"command {message.tick} rejected: not finite", throttle_duration_sec=1.0)

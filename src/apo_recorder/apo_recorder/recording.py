@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
@@ -33,6 +33,7 @@ from apo_recorder.requests import AutoEpisodes, AutoStart, episode_id, parse_tag
 from apo_recorder.stream_counts import StreamCounts
 
 _END_OF_TIME_NS = 2**63
+_SILENT_NS = 3_000_000_000  # without a command while an episode is recorded
 _OUTCOMES = {  # events that end an episode; None: it is discarded
     OperatorEvent.SUCCESS: Outcome.SUCCESS,
     OperatorEvent.FAILURE: Outcome.FAILURE,
@@ -82,6 +83,14 @@ class Recording:
         self._state = EpisodeState(len(contract.images), round(config.end_wait_s * 1e9))
         self._auto = AutoEpisodes()
         self._perturbation = ""  # of the newest task status
+        self._unfit: dict[str, str] = {}  # stream -> why its newest message does not fit the contract
+        self._unpaired = (
+            "no observation of the command's stamp"
+            if config.lockstep
+            else f"no observation of at most pairing_tolerance_s = {config.pairing_tolerance_s:g} before the command's "
+            "(config/recorder.yaml)"
+        )
+        self._commanded_ns: int | None = None  # newest command, or the begin of the episode; None: not known yet
         rates = [(spec.name, spec.rate_hz) for spec in contract.images]
         rates += [(spec.name, spec.rate_hz) for spec in contract.state]
         self._counts = StreamCounts(dict(rates))
@@ -97,6 +106,7 @@ class Recording:
     def on_sample(self, stream: str, stamp_ns: int, value: np.ndarray, now_ns: int) -> bool:
         """A sample of a stream of the contract; returns whether it completed an observation."""
         self._counts.add(stream, stamp_ns)
+        self._unfit.pop(stream, None)
         observation = self._sync.add(stream, stamp_ns, value, now_ns)
         if observation is None:
             return False
@@ -126,9 +136,30 @@ class Recording:
         """A line for each stream whose content stays the same while the arm moves."""
         return self._content.faults()
 
-    def on_rejected(self, stream: str) -> None:
+    @property
+    def causes(self) -> Mapping[str, int]:
+        """{why: steps of the running episode that were lost before the writer}."""
+        return self._state.causes if self.episode_id else {}
+
+    def silence(self, now_ns: int) -> str:
+        """That no command arrives while an episode is recorded; empty while they do.
+
+        Args:
+            now_ns: steady time.
+        """
+        if not self.episode_id or self._commanded_ns is None or now_ns - self._commanded_ns < _SILENT_NS:
+            return ""
+        return f"no command for {(now_ns - self._commanded_ns) / 1e9:.0f} s: is the arbiter active?"
+
+    def on_rejected(self, stream: str, why: str) -> None:
         """A message of this stream did not fit the contract."""
         self._counts.add_rejected(stream)
+        self._unfit[stream] = why
+
+    def on_rejected_command(self, why: str) -> None:
+        """A command did not fit the contract."""
+        if self.episode_id:
+            self._state.count_cause(f"a command was dropped: {why}")
 
     def on_operator_event(self, event: OperatorEvent, now_ns: int, utc: datetime) -> str:
         """Acts on an event for the recorder; returns the reason if it is rejected, else "". Others have no effect.
@@ -153,7 +184,7 @@ class Recording:
         """A command of the arbiter; one whose stamp goes back ends the episode before it."""
         if command.stamp_ns < self._command_ns:
             self._restart(SET_BACK, command.receive_ns)
-        self._command_ns = command.stamp_ns
+        self._command_ns, self._commanded_ns = command.stamp_ns, command.receive_ns
         self._alignment.add_command(command)
         self._content.command(command.action)
         self.advance(command.receive_ns)
@@ -204,6 +235,7 @@ class Recording:
         if fault:
             raise ValueError(fault)
         self._counts.restart()
+        self._commanded_ns = None
         self._writer.begin(info)
         while self._recent:
             self._take(self._recent.popleft(), 0)
@@ -248,6 +280,7 @@ class Recording:
         seen, self._out_of_order = self._out_of_order, sum(self._sync.out_of_order.values())
         if self.episode_id:
             self._state.count_out_of_order(self._out_of_order - seen)
+            self._commanded_ns = now_ns if self._commanded_ns is None else self._commanded_ns
         for pairing in self._alignment.ready(now_ns, flush_before_ns):
             self._take(pairing, now_ns)
         self._hand_over(self._state.poll(now_ns, self._alignment.oldest_receive_ns))
@@ -256,9 +289,16 @@ class Recording:
         if not self.episode_id:
             self._remember(pairing)
             return
-        step = self._state.add(pairing, now_ns)
+        step = self._state.add(pairing, now_ns, self._why_unpaired(pairing))
         if step is not None and not self._writer.append(step):
-            self._state.count_dropped()
+            self._state.count_dropped(f"the disk was too slow for queue_steps = {self._config.queue_steps}")
+
+    def _why_unpaired(self, pairing: Pairing) -> str:
+        if pairing.observation is not None:
+            return ""
+        if not pairing.command.observation_stamp_ns:
+            return "the arbiter knew no observation"
+        return next(iter(self._unfit.values()), self._unpaired)
 
     def _remember(self, pairing: Pairing) -> None:
         """Keeps the steps of the seconds before a start, as far as they can be part of an episode."""

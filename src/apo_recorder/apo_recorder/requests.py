@@ -67,11 +67,14 @@ class AutoEpisodes:
     def __init__(self) -> None:
         self._trial: int | None = None  # the one being recorded
         self._seen: int | None = None
+        self._step = 0  # of that one
 
     def on_progress(self, progress: TaskProgress) -> list[AutoStart | AutoEnd]:
         """Actions that a status causes, in order."""
         actions: list[AutoStart | AutoEnd] = []
-        if self._trial is not None and progress.trial != self._trial:
+        if progress.trial == self._seen and progress.step < self._step:
+            self._seen = None  # a simulation that was started again counts its trials anew
+        if self._trial is not None and self._seen != progress.trial:
             actions.append(AutoEnd(Outcome.UNLABELED, "trial_abandoned", False, 0))
             self._trial = None
         if progress.running and progress.trial != self._seen:
@@ -82,5 +85,5 @@ class AutoEpisodes:
             reason = "task_success" if progress.success else "step_limit" if progress.truncated else "task_stopped"
             actions.append(AutoEnd(outcome, reason, progress.truncated, progress.last_observation_stamp_ns))
             self._trial = None
-        self._seen = progress.trial
+        self._seen, self._step = progress.trial, progress.step
         return actions

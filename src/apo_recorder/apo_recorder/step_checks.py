@@ -25,6 +25,9 @@ def step_fault(step: Step, contract: Contract, newest_ns: int) -> str:
     for dimension in np.flatnonzero(~((executed >= low - slack) & (executed <= high + slack))):
         allowed = f"{spec.low[dimension]} .. {spec.high[dimension]} {spec.units[dimension]}"
         return f"the executed {spec.names[dimension]!r} is outside of {allowed}, which the arbiter keeps to"
+    for name, values in (("policy", step.policy_action), ("operator", step.human_action)):
+        if values is not None and not np.all(np.isfinite(values)):
+            return f"the action of the {name} is not finite"
     if step.observation.stamp_ns < newest_ns:
         return "its observation is older than that of the step before"
     return ""

@@ -247,7 +247,7 @@ class EpisodeWriterThread:
             episode.file.discard()
             self._episode = None
             reason = end.reason if end.outcome is None else f"no step was recorded ({end.reason})"
-            reason = "; ".join([reason, *_rejection_lines(episode.rejections)])
+            reason = "; ".join([reason, *_loss_lines(episode.rejections, end)])
             counts = asdict(end.drops)
             self._report(WriterEvent(EventKind.DISCARDED, episode.info.episode_id, reason=reason, counts=counts))
             return
@@ -257,7 +257,7 @@ class EpisodeWriterThread:
         counts["frames_lost"] += rejected * self._cameras
         counts["frames_recorded"] = steps * self._cameras
         episode.file.truncate(steps)
-        path = episode.file.finish(end.outcome, counts, end.streams, episode.rejections)
+        path = episode.file.finish(end.outcome, counts, end.streams, Counter(episode.rejections) + Counter(end.causes))
         self._episode = None
         sources, first = episode.sources[:steps], min(episode.info.pre_roll_steps, steps - 1)
         rate_hz, kind = self._contract.rate_hz, episode.info.kind
@@ -269,7 +269,7 @@ class EpisodeWriterThread:
                 EventKind.SAVED,
                 episode.info.episode_id,
                 outcome=end.outcome.outcome,
-                reason="; ".join([end.reason, *_rejection_lines(episode.rejections)]),
+                reason="; ".join([end.reason, *_loss_lines(episode.rejections, end)]),
                 path=path,
                 steps=steps,
                 takeovers=len(takeovers(sources)),
@@ -282,5 +282,8 @@ class EpisodeWriterThread:
         )
 
 
-def _rejection_lines(rejections: Mapping[str, int]) -> list[str]:
-    return [f"{count} steps were rejected: {why}" for why, count in rejections.items()]
+def _loss_lines(rejections: Mapping[str, int], end: EpisodeEnd) -> list[str]:
+    """Why steps are missing, for the reason of the end."""
+    lines = [f"{count} steps were rejected: {why}" for why, count in rejections.items()]
+    lines += [f"{count} steps were lost: {why}" for why, count in end.causes.items()]
+    return [*lines, end.note] if end.note else lines

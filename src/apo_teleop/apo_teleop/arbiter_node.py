@@ -197,7 +197,7 @@ class ArbiterNode(LifecycleBase):
     def _publish_diagnostics(self) -> None:
         if counted := self._transition_log.counted(time.monotonic_ns()):
             self.get_logger().warning(counted)
-        faults = self._watch.faults(self._inputs.arrivals | self._robot.arrivals)
+        faults = self._watch.faults(self._inputs.arrivals | self._robot.arrivals, self._robot.hints)
         for line in self._watch.begun(faults):
             self.get_logger().warning(line)
         level, message = health_of(self._loop.record.decision, faults)

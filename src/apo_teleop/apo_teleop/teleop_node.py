@@ -81,7 +81,7 @@ class TeleopNode(OperatorNode):
         if self._device == KEYBOARD:
             return Keyboard(config.keyboard_terminal, config.key_tap_s, config.key_repeat_s)
         if self._device == JOY:
-            return JoyDevice(config.joy, self._profiles, rest)
+            return JoyDevice(config.joy, self._profiles, rest, config.mapping.activity_on)
         if self._device == BROWSER:
             return RemoteDevice(config.remote, rest)
         if self._device == NONE:

@@ -12,7 +12,7 @@ def test_a_usable_domain_passes(environment):
     check_environment(environment)
 
 
-@pytest.mark.parametrize("text", ["abc", "-1", "233", "1.5", "0x10"])
+@pytest.mark.parametrize("text", ["abc", "-1", "233", "1.5", "0x10", "010", "\u0663"])
 def test_a_domain_that_no_node_can_use_is_named(text):
     with pytest.raises(ConfigError, match=rf"ROS_DOMAIN_ID = '{text}' must be a whole number of 0 .. 232"):
         check_environment({"ROS_DOMAIN_ID": text})
@@ -81,6 +81,7 @@ def faults(environment, middlewares=("rmw_fastrtps_cpp",)) -> str:
     ("name", "value", "text"),
     [
         ("RMW_IMPLEMENTATION", "rmw_zenoh_cpp", "is not installed; installed: rmw_fastrtps_cpp; unset it"),
+        ("RMW_IMPLEMENTATION", " rmw_fastrtps_cpp", "is not installed; installed: rmw_fastrtps_cpp; unset it"),
         ("FASTDDS_DEFAULT_PROFILES_FILE", "/absent.xml", "cannot be read (No such file or directory); unset it"),
         ("FASTRTPS_DEFAULT_PROFILES_FILE", "/absent.xml", "cannot be read"),
         ("ROS_AUTOMATIC_DISCOVERY_RANGE", "local", "must be one of: SUBNET, LOCALHOST, OFF, SYSTEM_DEFAULT"),

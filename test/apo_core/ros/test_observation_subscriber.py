@@ -67,7 +67,12 @@ def rig():
     contract = contract_from_dict(contract_data(state=state), "test")
     node, samples, rejected = FakeNode(), [], []
     qos = sensors("reliable")
-    subscriber = ObservationSubscriber(node, contract, qos, lambda *sample: samples.append(sample), rejected.append)
+
+    def reject(stream, why):
+        rejected.append(stream)
+        assert f"'{stream}'" in why
+
+    subscriber = ObservationSubscriber(node, contract, qos, lambda *sample: samples.append(sample), reject)
     return SimpleNamespace(node=node, subscriber=subscriber, samples=samples, rejected=rejected)
 
 
@@ -134,9 +139,13 @@ def test_topics_without_messages_are_named_with_what_their_publishers_lack(rig):
         "best_effort (config/recorder.yaml)"
     )
     assert found["topic ee_pose ('ee_pose')"].endswith(
-        "it is published as geometry_msgs/msg/Pose, the contract has geometry_msgs/msg/PoseStamped"
+        "it is published as geometry_msgs/msg/Pose, the contract has geometry_msgs/msg/PoseStamped "
+        "(config/contract.yaml)"
     )
-    assert found["topic force ('force')"] == "topic force ('force'): no message for 4 s; nobody publishes it"
+    assert found["topic force ('force')"] == (
+        "topic force ('force'): no message for 4 s; nobody publishes it: start its driver, or correct its topic "
+        "(config/contract.yaml)"
+    )
     assert found["topic joints ('position')"] == "topic joints ('position'): no message for 4 s"
 
 
@@ -170,6 +179,24 @@ def test_joints_that_never_come_are_named_with_those_that_do(rig):
     (line,) = (line for line in rig.subscriber.faults() if "('position')" in line)
     expected = "no message for 4 s; a message of the topic has the joints c, d, the contract has a, b"
     assert line == f"topic joints ('position'): {expected}"
+
+
+def test_messages_that_do_not_fit_are_named_in_place_of_silence(rig):
+    rig.node.publishers = {"front/image_raw": [publisher("sensor_msgs/msg/Image", "reliable")]}
+    assert rig.subscriber.faults() == []
+    wrong = Image(header=header(1), height=8, width=6, encoding="bgr8", step=18)
+    rig.node.receive("front/image_raw", wrong)
+    rig.node.now_ns += 4_000_000_000
+    (line,) = (line for line in rig.subscriber.faults() if "('front')" in line)
+    assert line == (
+        "topic front/image_raw ('front'): no message for 4 s; those that come are dropped: image 'front' on "
+        "front/image_raw is bgr8 8 x 6, the contract requires rgb8 4 x 6 (config/contract.yaml)"
+    )
+    right = Image(header=header(2), height=4, width=6, encoding="rgb8", step=18, data=bytes(72))
+    rig.node.receive("front/image_raw", right)
+    rig.node.now_ns += 4_000_000_000
+    (line,) = (line for line in rig.subscriber.faults() if "('front')" in line)
+    assert line == "topic front/image_raw ('front'): no message for 4 s"
 
 
 def test_closing_ends_all_subscriptions(rig):

@@ -272,3 +272,14 @@ def test_help_is_evaluated_with_the_state_and_what_was_before(policy, contract, 
 
     stamps = [observe(tick).stamp_ns for tick in (0, 2, 4, 5)]
     assert seen == [(stamp, ["ee_pose"], flag) for stamp, flag in zip(stamps, (False, True, True, False), strict=True)]
+
+
+def test_an_evaluation_of_help_that_fails_is_a_fault(policy, contract, clock, observe):
+    class BrokenHelp(HelpRequest):
+        def evaluate(self, chunk, state, continued):
+            raise ZeroDivisionError("no time has passed")
+
+    runner = PolicyRunner(policy, contract, 3, clock, help_request=BrokenHelp(0.0, 1, 3))
+    answer = runner.answer(observe(0), observe(0).stamp_ns)
+    assert answer.fault == "inference failed: ZeroDivisionError: no time has passed"
+    assert (answer.chunk, answer.cause) == (None, Cause.FAULT)

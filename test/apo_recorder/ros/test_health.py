@@ -16,6 +16,8 @@ from apo_recorder.ros.health import health_of
         ((True, ["no image", "no pose"], [], [], ""), WARN, "no observation: no image; no pose"),
         ((True, ["no image"], ["front stays"], [], ""), WARN, "frozen content: front stays"),
         ((True, ["no image"], ["front stays"], ["not finite"], ""), WARN, "rejects steps: not finite"),
+        ((True, [], [], [], "", ["too slow", "no command"]), WARN, "loses steps: too slow; no command"),
+        ((True, [], [], ["not finite"], "", ["too slow"]), WARN, "rejects steps: not finite"),
         ((True, ["no image"], [], [], "two recorders"), ERROR, "begins no episode: two recorders"),
     ],
 )

@@ -34,6 +34,14 @@ def test_a_chosen_library_that_cannot_render_is_an_error_with_its_cure(no_mujoco
         rendering.prepare_backend(lambda backend: "no library")
 
 
+def test_a_window_library_without_a_display_is_an_error_with_its_cure(no_mujoco):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        no_mujoco.delenv(name, raising=False)
+    no_mujoco.setenv("MUJOCO_GL", "glfw")
+    with pytest.raises(ApoError, match=r"'glfw' cannot render: .* \(needs a display\); unset it"):
+        rendering.prepare_backend()
+
+
 def test_a_chosen_library_is_tried_once_for_all_child_processes(no_mujoco):
     no_mujoco.setenv("MUJOCO_GL", "egl")
     tried = []

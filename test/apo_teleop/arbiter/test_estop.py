@@ -1,5 +1,7 @@
 """Publishers of the emergency stop topic, identified by the middleware or not."""
 
+import pytest
+
 from apo_teleop.arbiter.estop import EstopSignal
 
 SECOND = 1_000_000_000
@@ -85,3 +87,14 @@ def test_a_publisher_that_is_gone_with_its_stop_is_reported_once():
     assert not signal.present({ONE, OTHER})
     assert signal.present({OTHER})
     assert not signal.held(0) and not signal.present({OTHER})
+
+
+@pytest.mark.parametrize("number", [0, 2**64 - 1])
+def test_without_numbers_the_message_that_arrived_last_counts(number):
+    signal = EstopSignal()
+    signal.count(2)
+    for stop in (False, True, False, True):
+        signal.on_message(stop, 0)
+        signal.on_identified(ONE, number, stop)
+        signal.on_identified(OTHER, number, False)
+        assert signal.held(SECOND) == stop

@@ -99,6 +99,35 @@ def test_a_stream_that_stops_at_rest_is_gone_until_its_next_message():
     assert stick.sent(16 * SECOND + MS, REST).connected
 
 
+def hold(stick, axes, seconds, begin=11 * SECOND):
+    """The message with which the device is lost while the same one comes every 50 ms; None: it is not."""
+    for step in range(seconds * 20 + 1):
+        sample = stick.sent(begin + step * 50 * MS, axes, [0, 0, 0])
+        if not sample.connected:
+            return step
+    return None
+
+
+def test_a_deflection_that_never_changes_is_lost_until_it_has_been_at_rest():
+    stick = Joystick().ready()
+    assert hold(stick, [0.0, 0.5, 0, 0, 0, 0], 10) == 101
+    assert stick.device.problem == "the same message for 5.1 s while deflected, joy_same_s = 5"
+    sample = stick.sent(17 * SECOND, [0.0, 0.5, 0, 0, 0, 0], [0, 0, 0])
+    assert sample.connected and not sample.axes.any()
+    assert stick.device.problem.startswith("waits: it is deflected")
+    assert hold(stick, REST, 1, 18 * SECOND) is None
+    assert stick.sent(20 * SECOND, [0.0, 0.5, 0, 0, 0, 0], [0, 0, 0]).axes[0] == 0.5
+
+
+def test_a_deflection_that_changes_a_little_or_does_not_move_is_kept():
+    stick = Joystick().ready()
+    for step in range(400):
+        assert stick.sent(11 * SECOND + step * 50 * MS, [0.0, 0.5 + 0.004 * (step % 2), 0, 0, 0, 0]).connected
+    assert hold(Joystick().ready(), [0.0, 0.09, 0, 0, 0, 0], 20) is None
+    assert hold(Joystick().ready(), REST, 20) is None
+    assert hold(Joystick(joy_same_s=0.0).ready(), [0.0, 0.5, 0, 0, 0, 0], 20) is None
+
+
 @pytest.mark.parametrize(
     ("axes", "other", "reason"),
     [

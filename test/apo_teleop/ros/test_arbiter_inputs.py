@@ -9,7 +9,10 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' or source a ROS 2 installation")
 
 from geometry_msgs.msg import PoseStamped
+from sensor_msgs.msg import JointState
+from source_tree import ROOT
 
+from apo_core.contract.contract import load_contract
 from apo_core.contract.frames import Header
 from apo_core.ros.conversions import to_stamp
 from apo_core.ros.qos import sensors
@@ -111,3 +114,23 @@ def test_after_close_nothing_is_subscribed(cell):
     assert "/ee_pose" in cell.subscriptions.topics
     cell.subscriptions.close()
     assert not cell.node.callbacks
+
+
+@pytest.mark.parametrize(
+    ("arm", "topic", "joint"),
+    [
+        ("", "gripper/joint_states", "gripper_width"),
+        ("arms/franka", "/joint_states", "fr3_finger_joint1"),
+        ("arms/gazebo", "joint_states", "panda_finger_joint1"),
+        ("arms/ur5e", "/joint_states", "robotiq_85_left_knuckle_joint"),
+        ("arms/xarm7", "/xarm/joint_states", "drive_joint"),
+    ],
+)
+def test_the_gripper_of_every_shipped_contract_is_measured(arm, topic, joint):
+    node, positions = Node(), []
+    contract = load_contract(ROOT / "config" / arm / "contract.yaml")
+    publish = [].append
+    ArbiterSubscriptions(node, contract, sensors("reliable"), Loop(), publish, publish, True, positions.append)
+    node.callbacks[topic](JointState(name=["another"], position=[0.5]))
+    node.callbacks[topic](JointState(name=["another", joint], position=[0.5, 0.03125]))
+    assert positions == [0.03125]

@@ -16,6 +16,8 @@ STREAMS = {
     "feedback": MeasuredStream("ee_twist", "geometry_msgs/msg/TwistStamped"),
 }
 
+CURE = ": start its driver, or correct its topic (config/contract.yaml)"
+
 
 class Robot:
     """A node whose two streams arrive once a second, stamped `off_ns` away from the ROS clock."""
@@ -66,7 +68,7 @@ def test_a_topic_without_messages_is_named_with_its_publishers(robot_of):
     robot = robot_of()
     robot.silent = {"feedback"}
     assert robot.run(3) == []
-    assert robot.run(1) == ["topic ee_twist ('feedback'): no message for 3 s; nobody publishes it"]
+    assert robot.run(1) == [f"topic ee_twist ('feedback'): no message for 3 s; nobody publishes it{CURE}"]
     qos = sensors("best_effort")
     robot.publishers["ee_twist"] = [SimpleNamespace(topic_type="geometry_msgs/msg/TwistStamped", qos_profile=qos)]
     assert robot.run(1) == [
@@ -76,10 +78,21 @@ def test_a_topic_without_messages_is_named_with_its_publishers(robot_of):
     robot.publishers["ee_twist"] = [SimpleNamespace(topic_type="std_msgs/msg/Bool", qos_profile=sensors("reliable"))]
     assert robot.run(1) == [
         "topic ee_twist ('feedback'): no message for 5 s; it is published as std_msgs/msg/Bool, the contract has "
-        "geometry_msgs/msg/TwistStamped"
+        "geometry_msgs/msg/TwistStamped (config/contract.yaml)"
     ]
     robot.silent = set()
     assert robot.run(1) == []
+
+
+def test_what_comes_in_place_of_a_stream_is_named(robot_of):
+    robot = robot_of()
+    robot.silent = {"feedback"}
+    robot.publishers["ee_twist"] = [
+        SimpleNamespace(topic_type="geometry_msgs/msg/TwistStamped", qos_profile=sensors("reliable"))
+    ]
+    assert robot.run(4) == ["topic ee_twist ('feedback'): no message for 3 s"]
+    (line,) = robot.watch.faults(robot.arrivals, {"feedback": "others come", "ee_pose": "unused"})
+    assert line == "topic ee_twist ('feedback'): no message for 3 s; others come"
 
 
 def test_a_topic_that_ends_is_named(robot_of):
@@ -87,7 +100,7 @@ def test_a_topic_that_ends_is_named(robot_of):
     assert robot.run(5) == []
     robot.silent = {"ee_pose"}
     assert robot.run(2) == []
-    assert robot.run(2) == ["topic ee_pose ('ee_pose'): no message for 4 s; nobody publishes it"]
+    assert robot.run(2) == [f"topic ee_pose ('ee_pose'): no message for 4 s; nobody publishes it{CURE}"]
 
 
 @pytest.mark.parametrize(("off_s", "where"), [(-3600, "3600.0 s behind"), (6, "5.7 s ahead of")])
@@ -137,7 +150,7 @@ def test_stamps_of_lockstep_need_not_follow_the_clock(robot_of):
     assert robot.run(10) == []
     robot.silent = {"ee_pose"}
     (line,) = robot.run(4)
-    assert line == "topic ee_pose ('ee_pose'): no message for 4 s; nobody publishes it"
+    assert line == f"topic ee_pose ('ee_pose'): no message for 4 s; nobody publishes it{CURE}"
 
 
 def test_only_a_topic_that_was_sound_before_is_a_new_fault(robot_of):

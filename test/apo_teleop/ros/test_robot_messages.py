@@ -5,8 +5,12 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' or source a ROS 2 installation")
 
+from sensor_msgs.msg import JointState
+
+from apo_core.contract.specs import StateSpec
 from apo_core.ros.conversions import to_ns
-from apo_teleop.ros.robot_messages import measured_ns, stamp_of
+from apo_core.ros.qos import sensors
+from apo_teleop.ros.robot_messages import RobotStateSubscriber, measured_ns, stamp_of
 
 OBSERVED, NOW = 3_000_000_001, 5_000_000_002
 
@@ -40,3 +44,16 @@ def test_a_stamp_ahead_counts_as_now(node):
 
 def test_in_lockstep_the_stamp_is_the_time(node):
     assert measured_ns(node, OBSERVED, lockstep=True) == OBSERVED
+
+
+def test_joint_states_of_another_part_are_kept_for_people(node):
+    callbacks, joints = {}, []
+    node.create_subscription = lambda kind, topic, callback, qos: callbacks.setdefault(topic, callback)
+    spec = StateSpec("joint_position", "joints", "sensor_msgs/msg/JointState", 2, "rad", "position", ("a", "b"))
+    output = SimpleNamespace(on_joints=lambda values, fault, taken_ns: joints.append((values.tolist(), fault)))
+    state = RobotStateSubscriber(node, spec, sensors("reliable"), output, "", lockstep=True)
+    callbacks["joints"](JointState(name=["c", "d"], position=[1.0, 2.0]))
+    assert (state.arrival, joints) == (None, [])
+    assert state.others == "a message of the topic has the joints c, d, the contract has a, b"
+    callbacks["joints"](JointState(name=["b", "a"], position=[1.0, 2.0]))
+    assert state.arrival is not None and joints == [([2.0, 1.0], "")]

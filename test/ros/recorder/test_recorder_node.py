@@ -137,3 +137,19 @@ def test_wrong_parameters_end_the_process_with_every_fault(ros_domain, tmp_path)
     done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
     assert done.returncode == 2
     assert "queue_steps" in done.stderr and "end_wait_s" in done.stderr
+
+
+def test_a_picture_of_another_size_is_the_reason_of_lost_steps(launch, cell, episodes):
+    launch(end_wait_s=WAIT_S, observation_wait_s=0.1)
+    cell.start()
+    cell.tick(1)
+    for tick in (2, 3):
+        cell.observe(tick, image=np.zeros((8, 6, 3), np.uint8))
+        cell.command(tick)
+    why = "image 'front' on front/image_raw is rgb8 8 x 6, the contract requires rgb8 4 x 6 (config/contract.yaml)"
+    cell.spin_until(lambda: cell.diagnostics.get(f"lost {why}") == "2", "the diagnostics of the lost steps")
+    assert cell.diagnosis == f"loses steps: {why}"
+    ended = cell.end()
+    assert ended.accepted and f"2 steps were lost: {why}" in ended.message
+    (episode,) = episodes()
+    assert (episode.ticks.tolist(), episode.rejections) == ([1], {why: 2})

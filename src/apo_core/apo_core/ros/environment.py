@@ -18,6 +18,7 @@ _RANGES = ("SUBNET", "LOCALHOST", "OFF", "SYSTEM_DEFAULT")
 _PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 _PROFILES = ("fastdds_loopback", "fastdds_network")  # of scripts/env.sh; beside <name>.xml lies <name>_udp.xml
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_WHOLE = re.compile(r"0|[1-9][0-9]*")  # ROS reads 010 as 8
 _COUNTS = re.compile(r"[1-9]\d*(\s*,\s*[1-9]\d*)*")  # one for each level of nested threads
 GL_LIBRARIES = ("egl", "osmesa", "glfw", "glx")  # that MuJoCo renders with on Linux
 _RENDERING_OFF = ("disable", "disabled", "off", "false", "0")
@@ -49,7 +50,7 @@ def check_environment(environment: Mapping[str, str], middlewares: Collection[st
 
 def _domain_faults(environment: Mapping[str, str]) -> list[str]:
     text = environment.get("ROS_DOMAIN_ID", "").strip()
-    if not text or (text.isdecimal() and int(text) <= LARGEST_DOMAIN):
+    if not text or (_WHOLE.fullmatch(text) and int(text) <= LARGEST_DOMAIN):
         return []
     return [f"ROS_DOMAIN_ID = {text!r} must be a whole number of 0 .. {LARGEST_DOMAIN}"]
 
@@ -67,7 +68,7 @@ def _installed() -> Collection[str]:
 
 
 def _middleware_faults(environment: Mapping[str, str], installed: Collection[str]) -> list[str]:
-    name = environment.get("RMW_IMPLEMENTATION", "").strip()
+    name = environment.get("RMW_IMPLEMENTATION", "")
     if not name or not installed or name in installed:
         return []
     known = ", ".join(sorted(installed))

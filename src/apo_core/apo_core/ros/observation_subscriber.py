@@ -35,7 +35,7 @@ class ObservationSubscriber:
         qos: of all of them.
         sample: (stream, stamp in nanoseconds, array), called in the executor's thread. The stamp is the header's, or
             the ROS time of arrival where the message has no header.
-        rejected: (stream), called for a message that does not fit the contract.
+        rejected: (stream, why), called for a message that does not fit the contract.
     """
 
     def __init__(
@@ -44,13 +44,13 @@ class ObservationSubscriber:
         contract: Contract,
         qos: QoSProfile,
         sample: Callable[[str, int, np.ndarray], None],
-        rejected: Callable[[str], None] = lambda stream: None,
+        rejected: Callable[[str, str], None] = lambda stream, why: None,
     ):
         self._node, self._qos, self._sample, self._on_rejected = node, qos, sample, rejected
         self._specs: dict[str, ImageSpec | StateSpec] = {spec.name: spec for spec in contract.images}
         self._specs |= {spec.name: spec for spec in contract.state}
-        self._watch = StreamWatch(tuple(self._specs), contract.tolerance_s)
-        self._other_joints: dict[str, str] = {}  # state key -> what came in place of its joints
+        self._watch = StreamWatch(tuple(self._specs), contract.tolerance_s, contract.rate_hz)
+        self._unfit: dict[str, str] = {}  # stream -> what came in place of its newest message
         self._began_ns = time.monotonic_ns()
         self.rejected = 0  # messages that do not fit the contract
         by_topic: dict[tuple[str, str], list[StateSpec]] = {}
@@ -67,7 +67,7 @@ class ObservationSubscriber:
         self._watch.formed(self._now_ns())
 
     def faults(self) -> list[str]:
-        """Why there is no observation, a line for each topic that is at fault; empty while there are."""
+        """Why there is no or seldom an observation, a line for each topic that is at fault; empty while there are."""
         now_ns = self._now_ns()
         if fault := clock_fault(now_ns, time.monotonic_ns() - self._began_ns):
             return [fault]
@@ -75,10 +75,7 @@ class ObservationSubscriber:
 
     def _line(self, name: str, fault: str) -> str:
         spec = self._specs[name]
-        hint = ""
-        if name in self._other_joints:
-            hint = f"{self._other_joints[name]}, the contract has {', '.join(getattr(spec, 'joints', ()))}"
-        return stream_line(self._node, name, spec.topic, spec.type, self._qos, fault, hint)
+        return stream_line(self._node, name, spec.topic, spec.type, self._qos, fault, self._unfit.get(name, ""))
 
     def _now_ns(self) -> int:
         return self._node.get_clock().now().nanoseconds
@@ -95,9 +92,7 @@ class ObservationSubscriber:
         except ObservationError as error:
             self._reject(spec.name, error)
             return
-        stamp_ns = to_ns(message.header.stamp)
-        self._watch.add(spec.name, stamp_ns, self._now_ns())
-        self._sample(spec.name, stamp_ns, image)
+        self._accept(spec.name, to_ns(message.header.stamp), image)
 
     def _on_state(self, specs: list[StateSpec], message: Any) -> None:
         header = getattr(message, "header", None)
@@ -105,17 +100,23 @@ class ObservationSubscriber:
         for spec in specs:
             # a robot may publish its gripper's joints on the same topic in messages of their own
             if spec.joints and not set(spec.joints) & set(message.name):
-                self._other_joints[spec.name] = f"a message of the topic has the joints {', '.join(message.name)}"
+                have, wanted = ", ".join(message.name), ", ".join(spec.joints)
+                self._unfit[spec.name] = f"a message of the topic has the joints {have}, the contract has {wanted}"
                 continue
             try:
                 value = state_from_msg(message, spec)
             except ObservationError as error:
                 self._reject(spec.name, error)
                 continue
-            self._watch.add(spec.name, stamp_ns, self._now_ns())
-            self._sample(spec.name, stamp_ns, value)
+            self._accept(spec.name, stamp_ns, value)
+
+    def _accept(self, stream: str, stamp_ns: int, value: np.ndarray) -> None:
+        self._watch.add(stream, stamp_ns, self._now_ns())
+        self._unfit.pop(stream, None)
+        self._sample(stream, stamp_ns, value)
 
     def _reject(self, stream: str, error: ObservationError) -> None:
         self.rejected += 1
-        self._on_rejected(stream)
+        self._unfit[stream] = f"those that come are dropped: {error}"
+        self._on_rejected(stream, str(error))
         self._node.get_logger().error(f"message dropped: {error}", throttle_duration_sec=2.0)

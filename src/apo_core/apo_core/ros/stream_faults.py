@@ -18,11 +18,11 @@ def stream_line(node: Node, name: str, topic: str, kind: str, qos: QoSProfile, f
         kind: message type, "package/msg/Name".
         qos: of the subscription.
         fault: of `StreamWatch`.
-        hint: why no message arrives, where the publishers do not explain it.
+        hint: what else is known of the messages.
     """
     hints = []
     if fault.startswith(NO_MESSAGE):
-        hints = _publisher_faults(node, topic, kind, qos) or list(filter(None, [hint]))
+        hints = [*_publisher_faults(node, topic, kind, qos), *filter(None, [hint])]
     return f"topic {topic} ('{name}'): {'; '.join([fault, *hints])}"
 
 
@@ -41,10 +41,10 @@ def clock_fault(now_ns: int, waited_ns: int) -> str:
 def _publisher_faults(node: Node, topic: str, kind: str, qos: QoSProfile) -> list[str]:
     publishers = node.get_publishers_info_by_topic(topic)
     if not publishers:
-        return ["nobody publishes it"]
+        return ["nobody publishes it: start its driver, or correct its topic (config/contract.yaml)"]
     found = []
     if all(publisher.topic_type != kind for publisher in publishers):
-        found.append(f"it is published as {publishers[0].topic_type}, the contract has {kind}")
+        found.append(f"it is published as {publishers[0].topic_type}, the contract has {kind} (config/contract.yaml)")
     reliable = [publisher.qos_profile.reliability == ReliabilityPolicy.RELIABLE for publisher in publishers]
     if qos.reliability == ReliabilityPolicy.RELIABLE and not any(reliable):
         found.append(

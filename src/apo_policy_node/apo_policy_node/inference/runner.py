@@ -127,12 +127,15 @@ class PolicyRunner:
             return Answer(stamp_ns, self._chunk, cause)
         if cause != Cause.CHUNK_USED:
             self._chunking.reset()
-        begin_s = self._clock()
         try:
-            committed = self._chunking.committed(stamp_ns, self._expected_s(), self._policy.adapter_version)
-            chunk = self._policy.predict(observation, committed, self._rows)
-        except Exception as error:  # whatever goes wrong in a model must reach the arbiter as a fault
+            return self._predicted(observation, cause)
+        except Exception as error:  # whatever goes wrong with a model must reach the arbiter as a fault
             return self._reject(stamp_ns, f"inference failed: {type(error).__name__}: {error}")
+
+    def _predicted(self, observation: Observation, cause: Cause) -> Answer:
+        stamp_ns, begin_s = observation.stamp_ns, self._clock()
+        committed = self._chunking.committed(stamp_ns, self._expected_s(), self._policy.adapter_version)
+        chunk = self._policy.predict(observation, committed, self._rows)
         fault = chunk_fault(chunk, stamp_ns, self._contract)
         if fault:
             return self._reject(stamp_ns, fault)

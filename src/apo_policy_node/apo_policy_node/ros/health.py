@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from apo_core.ros.diagnostics import ERROR, OK, WARN
+from apo_core.stream_watch import missed
 
 WANTS_HELP = "requests help: uncertain of its actions"
 
@@ -31,7 +32,7 @@ class PolicyHealth:
     """What the node sees around its server; empty texts where nothing is wrong."""
 
     second: str  # of a second stack in the domain
-    streams: str  # why there is no observation
+    streams: str  # why there are no or few observations
     frozen: str  # streams whose content stays the same while the arm moves
 
     @property
@@ -42,7 +43,7 @@ class PolicyHealth:
     @property
     def warnings(self) -> list[str]:
         """For the log."""
-        return [line for line in (f"no observation: {self.streams}" if self.streams else "", self.frozen) if line]
+        return [line for line in (missed(self.streams), self.frozen) if line]
 
     def shown(self, server: Served) -> tuple[bytes, str]:
         """Level and text: what keeps the policy from acting comes first."""

@@ -57,6 +57,7 @@ def progress_from_msg(message: TaskStatus) -> TaskProgress:
         remaining=message.remaining if is_known else None,
         perturbation=message.perturbation,
         stages=_stages(message),
+        step=message.step,
     )
 
 

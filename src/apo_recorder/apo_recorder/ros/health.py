@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from apo_core.content_watch import FROZEN
 from apo_core.ros.diagnostics import ERROR, OK, WARN
+from apo_core.stream_watch import missed
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,19 +20,26 @@ class RecorderHealth:
 
 
 def health_of(
-    loses: bool, streams: Sequence[str], frozen: Sequence[str], rejections: Sequence[str], rejection: str
+    loses: bool,
+    streams: Sequence[str],
+    frozen: Sequence[str],
+    rejections: Sequence[str],
+    rejection: str,
+    lost: Sequence[str] = (),
 ) -> RecorderHealth:
     """The worst that is wrong.
 
     Args:
         loses: the running episode misses something.
-        streams: why there is no observation.
+        streams: why there are no or few observations.
         frozen: streams whose content stays the same while the arm moves.
         rejections: why steps of the running episode are rejected.
         rejection: why no episode begins; empty: it may.
+        lost: why the running episode misses steps.
     """
-    warnings = [f"no observation: {'; '.join(streams)}"] if streams else []
+    warnings = [missed("; ".join(streams))] if streams else []
     warnings += [f"{FROZEN}{'; '.join(frozen)}"] if frozen else []
+    warnings += [f"loses steps: {'; '.join(lost)}"] if lost else []
     warnings += [f"rejects steps: {'; '.join(rejections)}"] if rejections else []
     if rejection:
         return RecorderHealth(ERROR, f"begins no episode: {rejection}", tuple(warnings))

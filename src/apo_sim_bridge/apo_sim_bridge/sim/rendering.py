@@ -24,7 +24,19 @@ BACKENDS = {
 }
 _PROBED = "APO_MUJOCO_GL_WORKS"  # the library that a parent process has tried already
 _HIDDEN_GROUP = 5  # the last of MuJoCo's groups of shapes; robosuite uses 0 and 1
-_PROBE = "import mujoco; context = mujoco.GLContext(16, 16); context.make_current(); context.free()"
+# GLFW makes a context without a display too; what it is worth shows when its functions are loaded
+_PROBE = """
+import os, sys
+try:
+    import mujoco
+    context = mujoco.GLContext(16, 16)
+    context.make_current()
+    mujoco.MjrContext(mujoco.MjModel.from_xml_string("<mujoco/>"), mujoco.mjtFontScale.mjFONTSCALE_50.value)
+except Exception as error:
+    print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+    os._exit(1)
+os._exit(0)
+"""
 
 
 class RenderingError(ApoError, RuntimeError):
@@ -32,7 +44,7 @@ class RenderingError(ApoError, RuntimeError):
 
 
 def _probe(backend: str) -> str:
-    """Makes a GL context in a fresh process; returns "" if that worked, else the last line of the error."""
+    """Makes a context that renders in a fresh process; returns "" if that worked, else the last line of the error."""
     # a process of its own, since PyOpenGL can load only one platform per process
     environment = {**os.environ, "MUJOCO_GL": backend}
     environment.pop("PYOPENGL_PLATFORM", None)

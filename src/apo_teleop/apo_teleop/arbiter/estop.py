@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 STOP_HOLD_NS = 2_000_000_000  # with several unknown publishers, a true holds for this long, whatever the others send
 _IDENTIFY_NS = 300_000_000  # until the publisher of a message is known
+_UNNUMBERED = (0, 2**64 - 1)  # of middlewares that do not count a publisher's messages (rmw/types.h)
 
 
 class EstopSignal:
@@ -29,8 +30,11 @@ class EstopSignal:
             self._true_ns = steady_ns
 
     def on_identified(self, publisher: bytes, number: int, stop: bool) -> None:
-        """The message of this number of a publisher has arrived; it may come again, and after newer ones."""
-        if number > self._identified.get(publisher, (-1, False))[0]:
+        """The message of this number of a publisher has arrived; it may come again, and after newer ones.
+
+        Where the middleware does not number them, the message that arrived last counts.
+        """
+        if number in _UNNUMBERED or number > self._identified.get(publisher, (-1, False))[0]:
             self._identified[publisher] = (number, stop)
 
     def count(self, publishers: int) -> None:

@@ -38,6 +38,13 @@ class JoyConfig:
         low=0.1,
         high=60.0,
     )
+    joy_same_s: float = parameter(
+        5.0,
+        "s of the very same messages while deflected after which a joystick is lost: drivers repeat the last message "
+        "of one that is switched off or out of range; 0: never",
+        low=0.0,
+        high=600.0,
+    )
     joy_ahead_s: float = parameter(0.1, "s that a stamp may lie ahead of this node's clock", low=0.0, high=5.0)
 
     def __post_init__(self) -> None:
@@ -88,12 +95,13 @@ class JoyDevice:
     Args:
         config, profiles: limits, axis map and button roles.
         rest: share of full deflection up to which an axis is at rest.
+        acts: share beyond which it moves the robot.
 
     Raises:
         ConfigError: the preset has no axis map.
     """
 
-    def __init__(self, config: JoyConfig, profiles: Profiles, rest: float = 0.06):
+    def __init__(self, config: JoyConfig, profiles: Profiles, rest: float = 0.06, acts: float = 0.12):
         self.preset = config.preset
         if not profiles.has(self.preset.name):
             raise ConfigError("config/teleop.yaml", [f"axis_maps has no line for joy_preset = {self.preset.name}"])
@@ -102,7 +110,7 @@ class JoyDevice:
         self.publishers = 1  # on the topic
         self._profile = profiles.get(self.preset.name, self.preset.size)
         self._stale_ns, self._ahead_ns = round(config.joy_stale_s * 1e9), round(config.joy_ahead_s * 1e9)
-        self._gone_ns = round(config.joy_gone_s * 1e9)
+        self._gone_ns, self._same_ns = round(config.joy_gone_s * 1e9), round(config.joy_same_s * 1e9)
         self._queue: deque[_Message] = deque(maxlen=_QUEUE)
         self._gate = RestGate(rest, max(_SETTLE_NS, self.preset.rest_ns))
         self._last: _Message | None = None  # None: not connected
@@ -112,6 +120,7 @@ class JoyDevice:
         self._held = self._was_open = False
         self._gone_reported = False
         self._repeats = False  # what it sends, also at rest
+        self._acts, self._changed_ns = acts, 0  # arrival of the first message that is as the newest
         self._lost_by = ""
 
     def put(self, stamp_ns: int, ros_ns: int, steady_ns: int, axes: Sequence[float], buttons: Sequence[int]) -> None:
@@ -150,6 +159,10 @@ class JoyDevice:
             silent_s = (now_ns - self._last.receive_ns) * 1e-9
             how = "deflected" if self._is_driving() else "at rest"
             self._lose("silent", f"silent for {silent_s:.2f} s while {how} (its autorepeat rate must be above 0)")
+        same_ns = now_ns - self._changed_ns
+        if self._last is not None and self._same_ns and same_ns > self._same_ns and self._moves():
+            limit = f"joy_same_s = {self._same_ns * 1e-9:g}"
+            self._lose("same", f"the same message for {same_ns * 1e-9:.1f} s while deflected, {limit}")
         if self._last is None:
             reported, self._gone_reported = self._gone_reported, True
             return None if reported and not events else disconnected(now_ns, events)
@@ -182,6 +195,8 @@ class JoyDevice:
         # a publisher that sends the same again repeats; one that sends changes alone may be silent at rest
         if before is not None and (before.axes, before.buttons) == (message.axes, message.buttons):
             self._repeats |= message.receive_ns - before.receive_ns <= self._gone_ns
+        else:
+            self._changed_ns = message.receive_ns
         pressed = []
         # spacenav_node sends a button only when it changes: one that is missing is as before
         for index, value in enumerate(message.buttons):
@@ -210,6 +225,9 @@ class JoyDevice:
     def _is_stale(self, last: _Message, now_ns: int) -> bool:
         silent_ns = now_ns - last.receive_ns
         return silent_ns > self._stale_ns if self._is_driving() else self._repeats and silent_ns > self._gone_ns
+
+    def _moves(self) -> bool:
+        return self._gate.is_open and bool(np.max(np.abs(self._axes)) > self._acts)
 
     def _is_driving(self) -> bool:
         return self._held or self._gate.is_deflected(self._axes)

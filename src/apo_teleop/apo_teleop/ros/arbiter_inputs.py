@@ -29,8 +29,16 @@ from apo_teleop.arbiter.types import Decision
 from apo_teleop.ros.input_watch import Arrival, MeasuredStream
 
 _POSE, _FEEDBACK = "ee_pose", "feedback"
+_GRIPPERS = ("gripper_width", "gripper_position")  # state keys of the contract
 
-_GRIPPER = "gripper_width"  # state key of the contract
+
+def measured_gripper(contract: Contract) -> StateSpec | None:
+    """The state that measures the gripper as its output commands it, one joint's position; None: there is none."""
+    for spec in contract.state:
+        is_joint = spec.type == "sensor_msgs/msg/JointState" and spec.field == "position" and spec.size == 1
+        if is_joint and spec.name in _GRIPPERS:
+            return spec
+    return None
 
 
 class ArbiterSubscriptions:
@@ -45,7 +53,7 @@ class ArbiterSubscriptions:
         answer: called with the decision on a message that a tick waits for.
         interrupt: called with the decision on a message of the operator, which may be between two ticks.
         with_info: whether the executor can give callbacks the message info.
-        on_gripper: called with the measured position of the contract's gripper_width, m; None: it is not needed.
+        on_gripper: called with the position that `measured_gripper` has, m or rad; None: it is not needed.
     """
 
     def __init__(
@@ -80,15 +88,10 @@ class ArbiterSubscriptions:
         (self._operator,) = (one for one in self._subscriptions if one.msg_type is OperatorCommand)
         # arm and gripper may share a topic: several publishers of it are no fault
         self._of_gripper = []
-        for spec in contract.state:
-            if (
-                on_gripper is not None
-                and spec.name == _GRIPPER
-                and spec.type == "sensor_msgs/msg/JointState"
-                and spec.size == 1
-            ):
-                take = partial(self._on_gripper, spec, on_gripper)
-                self._of_gripper.append(node.create_subscription(JointState, spec.topic, take, measured))
+        gripper = measured_gripper(contract)
+        if on_gripper is not None and gripper is not None:
+            take = partial(self._on_gripper, gripper, on_gripper)
+            self._of_gripper.append(node.create_subscription(JointState, gripper.topic, take, measured))
 
     @property
     def topics(self) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from rclpy.node import Node
@@ -12,6 +13,7 @@ from rclpy.qos import QoSProfile
 from apo_core.ros.stream_faults import clock_fault, stream_line
 from apo_core.stream_watch import StreamWatch
 
+NO_HINTS: Mapping[str, str] = MappingProxyType({})
 _ANY_DISTANCE_S = 1e9  # each topic counts by itself, not their distance
 
 
@@ -53,11 +55,12 @@ class InputWatch:
         self._reported = set(topics)
         return new
 
-    def faults(self, arrivals: Mapping[str, Arrival]) -> list[str]:
+    def faults(self, arrivals: Mapping[str, Arrival], hints: Mapping[str, str] = NO_HINTS) -> list[str]:
         """What is wrong; empty while every stream arrives with the time of now.
 
         Args:
             arrivals: the newest message of each stream; a stream without one is absent.
+            hints: what comes in place of messages of a stream that are missing; empty: nothing.
         """
         now_ns, steady_ns = self._node.get_clock().now().nanoseconds, time.monotonic_ns()
         if fault := clock_fault(now_ns, steady_ns - self._began_ns):
@@ -72,6 +75,6 @@ class InputWatch:
         if fresh.keys() == self._streams.keys() and not self._watch.stamp_faults():
             self._watch.formed(now_ns)
         return [
-            stream_line(self._node, name, *self._streams[name], self._qos, fault)
+            stream_line(self._node, name, *self._streams[name], self._qos, fault, hints.get(name, ""))
             for name, fault in self._watch.faults(now_ns).items()
         ]

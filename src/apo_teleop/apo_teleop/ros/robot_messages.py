@@ -101,6 +101,7 @@ class RobotStateSubscriber:
     ):
         self._node, self._joints, self._output, self._lockstep = node, joints, output, lockstep
         self.arrival: Arrival | None = None  # the newest message with a joint of the arm
+        self.others = ""  # what messages without one have; empty: none came
         self._subscriptions = [node.create_subscription(JointState, joints.topic, self._on_joints, qos)]
         if description_topic:
             self._subscriptions.append(
@@ -116,6 +117,8 @@ class RobotStateSubscriber:
     def _on_joints(self, message: JointState) -> None:
         # a robot may publish its gripper's joints on the same topic in messages of their own
         if self._joints.joints and not set(self._joints.joints) & set(message.name):
+            have, wanted = ", ".join(message.name), ", ".join(self._joints.joints)
+            self.others = f"a message of the topic has the joints {have}, the contract has {wanted}"
             return
         try:
             values, fault = state_from_msg(message, self._joints), ""

@@ -84,6 +84,11 @@ class RobotOutput:
         arrival = self._state.arrival if self._state is not None else None
         return {} if arrival is None else {_JOINTS: arrival}
 
+    @property
+    def hints(self) -> dict[str, str]:
+        """What comes in place of messages of `measured` that are missing."""
+        return {_JOINTS: self._state.others} if self._state is not None else {}
+
     def restart(self) -> None:
         """Control begins (again)."""
         if self._output is not None:
