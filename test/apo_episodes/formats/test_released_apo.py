@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -23,6 +25,20 @@ def test_an_interaction_is_what_the_released_reader_expects(write, tmp_path):
         for index in range(4):
             np.testing.assert_array_equal(data[f"timestep_{index}/action"][:], episode.executed_actions[index])
             np.testing.assert_array_equal(data[f"timestep_{index}/third_obs"][:], episode.images["front"][index])
+
+
+def test_a_long_rest_of_the_operator_is_skipped(write, tmp_path):
+    zeros = np.zeros(7, np.float32)
+
+    def change(index, step):
+        return replace(step, human_action=zeros, executed_action=zeros) if 2 <= index < 14 else step
+
+    path = write("PH" + "H" * 12 + "HP", change=change)
+    (target,) = export_apo(read_all([path]), tmp_path / "out", ApoOptions(size=0))
+    with h5py.File(target) as f:
+        found = [int(f[f"data/timestep_{i}/is_human"][()]) for i in range(16)]
+    # the gripper moves in the first of the twelve steps
+    assert found == [2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2]
 
 
 def test_demonstrations_of_a_task_are_one_file(write, tmp_path):

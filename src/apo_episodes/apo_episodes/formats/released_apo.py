@@ -17,12 +17,13 @@ import h5py
 import numpy as np
 
 from apo_core.errors import EpisodeToolError
-from apo_core.types import ControlSource, EpisodeKind
+from apo_core.types import ControlSource, EpisodeKind, StepLabel
 from apo_episodes.episode import Episode
 from apo_episodes.files import frame_blocks, new_folder, one_contract, unique_ids
 from apo_episodes.formats.unit_actions import shown_actions, to_unit
 from apo_episodes.hdf5.disk_file import new_hdf5
 from apo_episodes.inspection.view import as_rgb
+from apo_episodes.labeling import LabelRule
 
 IS_HUMAN = {ControlSource.HUMAN: 1, ControlSource.POLICY: 2, ControlSource.HOLD: 0}  # 0: skipped
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
@@ -83,6 +84,7 @@ def _write(group: h5py.Group, episode: Episode, camera: str, options: ApoOptions
     group["task_description"] = episode.info.instruction
     actions = to_unit(episode, shown_actions(episode), options.clip)
     is_interaction = episode.info.kind == EpisodeKind.INTERACTION
+    labels = episode.labels(LabelRule())  # a long rest of the operator is no correction
     for start, frames in frame_blocks(episode):
         for row, image in enumerate(frames[camera]):
             index = start + row
@@ -91,7 +93,8 @@ def _write(group: h5py.Group, episode: Episode, camera: str, options: ApoOptions
             image = _resized(as_rgb(image), options.size)
             step.create_dataset("third_obs", data=image, compression="gzip", compression_opts=1)
             if is_interaction:
-                step["is_human"] = np.int64(IS_HUMAN[episode.sources[index]])
+                driver = ControlSource.HOLD if labels[index] == StepLabel.UNUSED else episode.sources[index]
+                step["is_human"] = np.int64(IS_HUMAN[driver])
 
 
 def _resized(image: np.ndarray, size: int) -> np.ndarray:
