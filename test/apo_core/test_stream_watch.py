@@ -139,7 +139,7 @@ def test_stamps_of_a_fast_stream_are_compared_for_as_long_as_of_a_slow_one():
     assert watch.faults(now_ns) == {}
 
 
-def test_the_line_tells_few_observations_from_none():
+def test_few_observations_are_named_apart_from_none():
     assert missed("") == ""
     assert missed("topic a ('a'): no message for 4 s") == "no observation: topic a ('a'): no message for 4 s"
     seldom = "topic a ('a'): comes too seldom, at 1.0 Hz"
