@@ -156,3 +156,10 @@ def test_losses_start_anew(state, add, make_info):
     state.start(make_info("e2"))
     state.request_end(Outcome.SUCCESS, "r", 0)
     assert state.poll(0, None).drops == DropCounts()
+
+
+def test_reasons_beyond_twenty_are_counted_together(state):
+    for number in range(25):
+        state.count_cause(f"fault {number}")
+    state.count_cause("")
+    assert len(state.causes) == 21 and state.causes["other reasons"] == 5
