@@ -109,7 +109,7 @@ def hold(stick, axes, seconds, begin=11 * SECOND):
 
 
 def test_a_deflection_that_never_changes_is_lost_until_it_has_been_at_rest():
-    stick = Joystick().ready()
+    stick = Joystick(joy_same_s=5.0).ready()
     assert hold(stick, [0.0, 0.5, 0, 0, 0, 0], 10) == 101
     assert stick.device.problem == "the same message for 5.1 s while deflected, joy_same_s = 5"
     sample = stick.sent(17 * SECOND, [0.0, 0.5, 0, 0, 0, 0], [0, 0, 0])

@@ -39,7 +39,7 @@ class JoyConfig:
         high=60.0,
     )
     joy_same_s: float = parameter(
-        5.0,
+        10.0,
         "s of the very same messages while deflected after which a joystick is lost: drivers repeat the last message "
         "of one that is switched off or out of range; 0: never",
         low=0.0,
