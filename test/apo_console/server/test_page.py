@@ -110,7 +110,7 @@ PAD = """(stick) => ({ connected: true, mapping: "standard", axes: [0, stick, 0,
   buttons: Array.from({ length: 17 }, () => ({ pressed: false, value: 0 })) })"""
 
 
-def test_a_gamepad_that_comes_back_deflected_moves_nothing_until_it_rests(page, robots):
+def test_a_gamepad_that_comes_back_deflected_waits_for_its_rest(page, robots):
     page.evaluate(f"() => {{ window.pad = {PAD}; window.pads = []; navigator.getGamepads = () => window.pads; }}")
     drives(page)
     page.wait_for_timeout(300)
@@ -124,7 +124,7 @@ def test_a_gamepad_that_comes_back_deflected_moves_nothing_until_it_rests(page, 
     until(page, lambda: axes(robots)[-1] == (0.5, 0.0, 0.0, 0.0, 0.0, 0.0))
 
 
-def test_a_spacemouse_that_comes_back_deflected_moves_nothing_until_it_rests(page, robots):
+def test_a_spacemouse_that_comes_back_deflected_waits_for_its_rest(page, robots):
     page.evaluate(
         """() => {
           window.push = (value) => {
@@ -175,7 +175,7 @@ def test_pictures_of_a_robot_that_is_not_shown_wait(page, console):
     ],
     ids=["the same token", "another token"],
 )
-def test_a_page_of_an_earlier_start_is_loaded_again_or_explains(browser, robots, token, result):
+def test_a_page_of_an_earlier_start_loads_again_or_explains(browser, robots, token, result):
     def start(port, token):
         listener = bound_socket("127.0.0.1", port)
         port = listener.getsockname()[1]
