@@ -13,8 +13,8 @@ def lease():
     lease = Lease(timeout_s=0.12, rest_timeout_s=0.5, max_round_trip_s=0.25)
     for viewer in ("anna", "ben"):
         lease.join(viewer)
-        lease.on_asked(viewer, 0.0)
-        lease.on_answered(viewer, 0.01)
+        lease.on_asked(viewer, 1, 0.0)
+        lease.on_answered(viewer, 1, 0.01)
     return lease
 
 
@@ -86,31 +86,51 @@ def test_a_release_is_of_the_holder_alone(lease):
 def test_a_long_line_may_not_drive(lease):
     lease.join("far")
     assert lease.request("far", 1.0) == "the round trip is not measured yet"
-    lease.on_asked("far", 1.0)
-    lease.on_answered("far", 1.3)
+    lease.on_asked("far", 1, 1.0)
+    lease.on_answered("far", 1, 1.3)
     assert lease.request("far", 1.3) == "round trip 300 ms, max_round_trip_s = 0.25"
 
 
 def test_one_late_answer_is_no_long_line_but_several_are(lease):
     lease.request("anna", 1.0)
-    for _n in range(5):
-        lease.on_asked("anna", 1.0)
-        lease.on_answered("anna", 1.02)
-    lease.on_asked("anna", 1.02)
+    for n in range(5):
+        lease.on_asked("anna", n, 1.0)
+        lease.on_answered("anna", n, 1.02)
+    lease.on_asked("anna", 5, 1.02)
     lease.on_input("anna", 1, 1.5, True)
     assert not lease.advance(1.5)
-    for _n in range(3):
-        lease.on_asked("anna", 1.1)
-        lease.on_answered("anna", 1.5)
+    for n in range(5, 8):
+        lease.on_asked("anna", n, 1.1)
+        lease.on_answered("anna", n, 1.5)
     assert lease.advance(1.5)
     assert lease.reason == "round trip 400 ms, max_round_trip_s = 0.25"
 
 
 def test_an_answer_without_a_request_is_no_round_trip(lease):
     before = lease.round_trip_s("anna", 1.0)
-    lease.on_answered("anna", 9.0)
+    lease.on_answered("anna", 2, 9.0)
     assert lease.round_trip_s("anna", 1.0) == before == pytest.approx(0.01)
     assert lease.round_trip_s("nobody", 1.0) is None
+
+
+def test_a_line_longer_than_the_pause_between_requests_is_long(lease):
+    """A request every 0.2 s, each answered after 0.3 s."""
+    lease.join("far")
+    events = [(0.2 * n, lease.on_asked, n) for n in range(9)] + [
+        (0.2 * n + 0.3, lease.on_answered, n) for n in range(9)
+    ]
+    for at_s, event, number in sorted(events, key=lambda each: each[0]):
+        event("far", number, at_s)
+    assert lease.request("far", 2.0) == "round trip 300 ms, max_round_trip_s = 0.25"
+
+
+def test_an_answer_to_a_newer_request_ends_the_wait(lease):
+    lease.join("far")
+    lease.on_asked("far", 1, 1.0)
+    lease.on_asked("far", 2, 1.2)
+    lease.on_answered("far", 2, 1.4)
+    assert lease.round_trip_s("far", 1.4) == pytest.approx(0.4)
+    assert lease.round_trip_s("far", 9.0) == pytest.approx(0.4)
 
 
 STEPS = st.lists(
@@ -134,8 +154,8 @@ def test_input_counts_of_the_holder_alone_and_never_after_a_pause(steps):
         assert not (lost and lease.holder)
         if action == "join":
             lease.join(viewer)
-            lease.on_asked(viewer, now)
-            lease.on_answered(viewer, now)
+            lease.on_asked(viewer, len(arrived), now)
+            lease.on_answered(viewer, len(arrived), now)
         elif action in ("request", "take"):
             if lease.request(viewer, now, action == "take") == "":
                 arrived[viewer], newest[viewer], limit[viewer] = now, -1, 0.5

@@ -46,7 +46,7 @@ def test_other_bytes_are_rejected(data):
 
 def test_a_request_has_its_fields():
     assert read_text(text()) == Request(3, 0, "lease", {"take_over": False})
-    wanted = {"version": 4, "reason": "better"}
+    wanted = {"version": 4, "reason": "better \u2764 \U0001f916"}
     changed = json.dumps({"number": 1, "robot": 2, "action": "promote", **wanted})
     assert read_text(changed) == Request(1, 2, "promote", wanted)
 
@@ -67,6 +67,8 @@ def test_a_request_has_its_fields():
         (text(more=1), r"lease has the fields \['take_over'\]"),
         (json.dumps({"number": 1, "robot": 0, "action": "lease"}), "lease has the fields"),
         (json.dumps({"number": 1, "robot": 0, "action": "release", "reason": "x" * 501}), "not a valid str"),
+        (json.dumps({"number": 1, "robot": 0, "action": "release", "reason": "\udc80"}), "not a valid str"),
+        (json.dumps({"number": 1, "robot": 0, "action": "release", "reason": "a\nb"}), "not a valid str"),
         pytest.param(text() + " " * 32768, "at most 32768", id="too long"),
     ],
 )

@@ -2,6 +2,8 @@
 
 import json
 import subprocess
+import threading
+import time
 import urllib.parse
 import urllib.request
 
@@ -15,6 +17,7 @@ from spinning import spin_until
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
+from apo_console.ros.robot_link import RobotLink
 from apo_core.contract.contract import load_contract
 from apo_core.ros.conversions import image_to_msg
 from apo_core.ros.qos import COMMANDS, sensors
@@ -143,6 +146,16 @@ def test_a_service_that_is_not_there_is_named(robot, page):
         "accepted": False,
         "message": "no node serves recorder/undo_last",
     }
+
+
+def test_a_late_answer_of_a_node_harms_nothing(robot, contract):
+    link = RobotLink(robot.node, "", contract, "reliable", lambda *_: None, threading.Lock(), time.monotonic)
+    client = robot.node.create_client(Trigger, "arbiter/hand_back")
+    robot.until(client.service_is_ready, "service")
+    answer = link.perform("hand_back", {})
+    answer.cancel()  # the page has waited long enough
+    robot.until(answer.done, "answer")
+    assert answer.result().message == "hand_back done"
 
 
 def test_files_are_served_to_who_has_the_token(console):

@@ -23,7 +23,7 @@ from apo_console.library.episodes import EpisodeLibrary
 from apo_console.library.learning import LearningLibrary
 from apo_console.library.library import ACTIONS, Library
 from apo_console.ros.robot_link import RobotLink
-from apo_console.server.access import Access
+from apo_console.server.access import Access, url_host
 from apo_console.server.app import make_app
 from apo_console.server.files import file_routes
 from apo_console.server.hub import Hub
@@ -66,7 +66,7 @@ class ConsoleNode(Node):
         self._hub = Hub(self, *timeouts, config.max_round_trip_s, config.max_viewers)
         token = config.token or secrets.token_urlsafe(24)
         names = tuple(dict.fromkeys((*filter(None, config.host_names), *([] if config.is_loopback else [config.host]))))
-        access = Access(token, port, names, config.has_tls)
+        access = Access(token, port, (*names, config.host), config.has_tls)
         app = make_app(self._hub, access, config.has_tls, file_routes(self._libraries, self._reading))
         self._server = ServerThread(app, listener, self._tls(names), priority=config.input_priority)
         self._server.start()
@@ -75,7 +75,7 @@ class ConsoleNode(Node):
         self._diagnostics_pub = self.create_publisher(DiagnosticArray, "/diagnostics", COMMANDS)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, COMMANDS)
         self.create_timer(1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        shown = names[0] if names else "127.0.0.1"
+        shown = url_host(names[0] if names else config.host)
         self.address = f"{'https' if config.has_tls else 'http'}://{shown}:{port}/?token={token}"
         if config.port not in (0, port):
             self.get_logger().warning(f"port {config.port} is taken, so it is {port} (config/console.yaml)")
@@ -117,8 +117,8 @@ class ConsoleNode(Node):
 
     def let_go(self, robot: int, why: str) -> None:
         """See Robots."""
-        self.get_logger().info(why)
         self._links[robot].drive("", [0.0] * 6, False, (), connected=False)
+        self.get_logger().info(why)
 
     def stop(self, robot: int) -> Future[Answer]:
         """See Robots."""

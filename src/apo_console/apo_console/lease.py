@@ -12,13 +12,13 @@ class Round:
     """A viewer's line."""
 
     times_s: tuple[float, ...] = ()  # newest round trips
-    asked_s: float | None = None  # when a request without an answer yet was sent
+    asked: tuple[int, float] | None = None  # number of the request that waits for its answer, and when it was sent
 
     def seconds(self, now_s: float) -> float | None:
         """The median round trip; one that has not come back counts with its age. None: nothing is known yet."""
         times = list(self.times_s)
-        if self.asked_s is not None and (not times or now_s - self.asked_s > max(times)):
-            times.append(now_s - self.asked_s)
+        if self.asked is not None and (not times or now_s - self.asked[1] > max(times)):
+            times.append(now_s - self.asked[1])
         return sorted(times)[len(times) // 2] if self.times_s else None
 
 
@@ -94,17 +94,21 @@ class Lease:
         self._sequence, self._input_s, self._moves = sequence, now_s, moves
         return True
 
-    def on_asked(self, viewer: str, now_s: float) -> None:
-        """A request for an answer of its browser was sent."""
+    def on_asked(self, viewer: str, number: int, now_s: float) -> None:
+        """A request for an answer of its browser was sent; each has a larger number than the one before."""
         before = self._rounds.get(viewer)
-        if before is not None and before.asked_s is None:
-            self._rounds[viewer] = Round(before.times_s, now_s)
+        if before is not None and before.asked is None:
+            self._rounds[viewer] = Round(before.times_s, (number, now_s))
 
-    def on_answered(self, viewer: str, now_s: float) -> None:
-        """Its browser has answered."""
+    def on_answered(self, viewer: str, number: int, now_s: float) -> None:
+        """Its browser has answered a request.
+
+        The answer to one sent earlier, while an older one waited, is no measurement of the one that waits now. A newer
+        one is: what waits was replaced before it was sent.
+        """
         before = self._rounds.get(viewer)
-        if before is not None and before.asked_s is not None:
-            times = (*before.times_s, now_s - before.asked_s)[-_ROUND_TRIPS:]
+        if before is not None and before.asked is not None and number >= before.asked[0]:
+            times = (*before.times_s, now_s - before.asked[1])[-_ROUND_TRIPS:]
             self._rounds[viewer] = Round(times)
 
     def round_trip_s(self, viewer: str, now_s: float) -> float | None:

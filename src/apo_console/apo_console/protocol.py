@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,7 @@ ACTIONS: dict[str, dict[str, type]] = {
 _TEXT = 500  # characters of a field
 _LIST = 1000  # texts of a field
 _LARGEST_ROBOT = 255
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # not every message and log holds them
 
 
 class ProtocolError(ValueError):
@@ -140,7 +142,7 @@ def _is_valid(value: Any, kind: type) -> bool:
     if isinstance(value, list):
         return len(value) <= _LIST and all(_is_valid(item, str) for item in value)
     if isinstance(value, str):
-        return len(value) <= _TEXT
+        return len(value) <= _TEXT and _UNPRINTABLE.search(value) is None
     return kind is not int or _is_count(value)
 
 

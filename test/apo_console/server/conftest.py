@@ -13,6 +13,7 @@ from apo_console.server.app import make_app
 from apo_console.server.hub import Hub
 from apo_console.server.robots import Answer
 from apo_console.server.server_thread import ServerThread, bound_socket
+from apo_console.view.live import Live
 
 
 class FakeRobots:
@@ -26,7 +27,7 @@ class FakeRobots:
         return 2
 
     def states(self, now_s):
-        return [{"name": name, "alarm": {"level": 0}} for name in ("left", "right")]
+        return [Live(name, ("front",)).state(now_s) for name in ("left", "right")]
 
     def drive(self, robot, holder, axes, held, events):
         self.calls.append(("drive", robot, holder, tuple(axes), held, list(events)))

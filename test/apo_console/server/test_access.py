@@ -2,7 +2,7 @@
 
 import pytest
 
-from apo_console.server.access import HEADERS, Access, Attempts, RateLimit, viewer_name
+from apo_console.server.access import HEADERS, Access, Attempts, RateLimit, url_host, viewer_name
 
 
 @pytest.fixture
@@ -45,6 +45,23 @@ def test_another_origin_is_rejected(access, origin):
     assert "is not this console's" in access.origin_fault(origin)
 
 
+@pytest.mark.parametrize("host", ["robot.lab", "[fd00::5]"])
+def test_the_port_of_the_scheme_is_left_out(host):
+    access = Access("secret", 443, hosts=("Robot.Lab", "FD00:0::5"), tls=True)
+    for name in (host, f"{host}:443"):
+        assert access.host_fault(name) == access.origin_fault(f"https://{name}") == ""
+    assert Access("secret", 443, hosts=("Robot.Lab",)).host_fault("robot.lab") != ""
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("Robot.lab", "robot.lab"), ("10.0.0.5", "10.0.0.5"), ("::1", "[::1]"), ("[FD00:0::5]", "[fd00::5]")],
+)
+def test_a_name_is_written_as_in_an_address(name, shown):
+    assert url_host(name) == shown
+    assert Access("secret", 8443, hosts=(name,), tls=True).origin_fault(f"https://{shown}:8443") == ""
+
+
 def test_tls_asks_for_an_origin_with_tls():
     access = Access("secret", 8443, tls=True)
     assert access.origin_fault("https://localhost:8443") == ""
@@ -76,10 +93,17 @@ def test_wrong_tokens_block_their_address_alone_and_for_a_while():
     attempts = Attempts(count=3, seconds=60.0, addresses=2)
     for t in range(3):
         assert not attempts.is_blocked("a", float(t))
-        attempts.failed("a", float(t))
+        attempts.failed("a", f"wrong {t}", float(t))
     assert attempts.is_blocked("a", 3.0)
     assert not attempts.is_blocked("b", 3.0)
     assert not attempts.is_blocked("a", 61.0)
     for address in "bcd":
-        attempts.failed(address, 3.0)
+        attempts.failed(address, "wrong", 3.0)
     assert not attempts.is_blocked("a", 3.0), "the oldest are forgotten"
+
+
+def test_the_same_wrong_token_again_is_no_attempt():
+    attempts = Attempts(count=3, seconds=60.0)
+    for t in range(50):
+        attempts.failed("a", "of an earlier start", float(t))
+    assert not attempts.is_blocked("a", 50.0)

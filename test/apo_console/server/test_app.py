@@ -57,6 +57,20 @@ def test_the_printed_address_lets_in_and_the_token_leaves_the_address(console):
     assert headers["content-security-policy"].startswith("default-src 'none'")
 
 
+def test_the_cookie_of_an_earlier_start_keeps_nobody_out(console):
+    _, port = console
+    for _ in range(30):  # a page that is still open tries again and again
+        assert get(port, "/live", cookie(port, "of an earlier start"))[0] == 401
+    status, headers, _ = get(port, "/?token=a%20token%20of%20the%20test", cookie(port, "of an earlier start"))
+    assert (status, headers["set-cookie"].partition(";")[0]) == (303, f'apo_console_{port}="a token of the test"')
+
+
+def test_a_wrong_token_in_an_address_replaces_no_cookie(console):
+    _, port = console
+    status, headers, _ = get(port, "/?token=wrong", cookie(port))
+    assert status == 303 and "set-cookie" not in headers
+
+
 @pytest.mark.parametrize(
     ("path", "headers", "status"),
     [
@@ -95,8 +109,8 @@ def test_other_pages_may_not_post(console):
 
 def test_many_wrong_tokens_are_rejected_unread(console):
     _, port = console
-    for _ in range(20):
-        assert get(port, "/", cookie(port, "wrong"))[0] == 401
+    for n in range(20):
+        assert get(port, "/", cookie(port, f"wrong {n}"))[0] == 401
     assert get(port, "/", cookie(port))[0] == 429
 
 
@@ -127,6 +141,17 @@ def test_who_has_the_lease_drives(open_page, robots):
     assert robots.calls[1][-1] == ["gripper_toggle"]
     assert page.request("release", robot=1, reason="let go")["accepted"]
     assert robots.calls[2:] == [("let_go", 1)]
+
+
+def test_a_button_of_an_earlier_lease_is_not_pressed_in_the_next(open_page, robots):
+    page = open_page("anna").measured()
+    page.request("lease", take_over=False)
+    assert page.request("event", name="gripper_toggle")["accepted"]
+    page.request("release", reason="let go")
+    page.request("lease", robot=1, take_over=False)
+    page.send(sample(1, 0, 0, 0, 0, 0, 0))
+    until(lambda: len(robots.calls) == 2, "a sample")
+    assert robots.calls[1] == ("drive", 1, "anna", (0.0,) * 6, False, [])
 
 
 def test_of_two_one_drives_and_it_is_taken_over_on_purpose(open_page, robots):

@@ -23,15 +23,30 @@ def test_a_pair_is_made_once_and_the_key_is_private(tmp_path):
     assert self_signed(tmp_path / "tls", ["robot.lab", "10.0.0.5"], TODAY)[0].read_bytes() == made
 
 
-@pytest.mark.parametrize("change", ["names", "time", "damage"])
+@pytest.mark.parametrize("change", ["names", "time", "damage", "another key", "half a key", "no key"])
 def test_it_is_made_anew_when_it_does_not_fit(tmp_path, change):
-    certificate, _ = self_signed(tmp_path, ["robot.lab"], TODAY)
+    certificate, key = self_signed(tmp_path, ["robot.lab"], TODAY)
     made = certificate.read_bytes()
     if change == "damage":
         certificate.write_bytes(b"no certificate")
+    elif change == "another key":
+        key.write_bytes(self_signed(tmp_path / "other", ["robot.lab"], TODAY)[1].read_bytes())
+    elif change == "half a key":
+        key.write_bytes(key.read_bytes()[:90])
+    elif change == "no key":
+        key.unlink()
     names = ["other.lab"] if change == "names" else ["robot.lab"]
     day = TODAY + datetime.timedelta(days=900 if change == "time" else 1)
-    assert self_signed(tmp_path, names, day)[0].read_bytes() != made
+    certificate, key = self_signed(tmp_path, names, day)
+    assert certificate.read_bytes() != made
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+
+
+def test_an_address_in_brackets_is_an_address(tmp_path):
+    certificate, _ = self_signed(tmp_path, ["[fd00::5]"], TODAY)
+    found = x509.load_pem_x509_certificate(certificate.read_bytes())
+    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [str(address) for address in names.get_values_for_type(x509.IPAddress)] == ["fd00::5"]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

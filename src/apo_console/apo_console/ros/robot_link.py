@@ -151,14 +151,14 @@ class RobotLink:
         self._stopped = True
         self._estop.publish(Bool(data=True))
         self.drive("", [0.0] * 6, False, ["estop"], connected=False)
-        answer: Future[Answer] = Future()
+        answer = _running()
         self._call(_ESTOP, Trigger.Request(), answer)
         return answer
 
     def perform(self, action: str, fields: dict[str, Any]) -> Future[Answer]:
         """Calls the service of an action; from any thread."""
         name, _, make = _SERVICES[action]
-        answer: Future[Answer] = Future()
+        answer = _running()
         call = partial(self._call, name, make({**fields, "serving": self._serving}), answer)
         if action == "clear" and self._stopped:
             self._stopped = False
@@ -253,3 +253,10 @@ class RobotLink:
         except ObservationError:  # policy and recorder report what does not fit the contract
             return
         self._picture(camera, to_ns(message.header.stamp), image)
+
+
+def _running() -> Future[Answer]:
+    """An answer that nobody can cancel: it is set also where the page has stopped waiting for the node."""
+    answer: Future[Answer] = Future()
+    answer.set_running_or_notify_cancel()
+    return answer

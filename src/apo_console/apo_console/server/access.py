@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
+import ipaddress
 import re
 from collections import deque
 from urllib.parse import urlsplit
 
 _NAME = re.compile(r"[^\w .@-]")
-_LOCAL = ("127.0.0.1", "localhost", "[::1]")
+_LOCAL = ("127.0.0.1", "localhost", "::1")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 HEADERS = {
     # everything comes from this server; nothing is loaded from elsewhere, nothing may frame the page
@@ -31,14 +34,17 @@ class Access:
     Args:
         token: what a client must have.
         port: of the server.
-        hosts: further names under which it is reached, as in the address bar, without port.
+        hosts: further names and addresses under which it is reached, without port.
         tls: whether the page is served by https.
     """
 
     def __init__(self, token: str, port: int, hosts: tuple[str, ...] = (), tls: bool = False):
         self._token = token.encode()
-        self._hosts = {f"{name}:{port}" for name in (*_LOCAL, *hosts)}
         self._scheme = "https" if tls else "http"
+        names = [url_host(name) for name in (*_LOCAL, *hosts)]
+        self._hosts = {f"{name}:{port}" for name in names}
+        if port == _DEFAULT_PORTS[self._scheme]:
+            self._hosts |= set(names)  # browsers leave it out
         self.cookie = f"apo_console_{port}"  # browsers do not keep the cookies of two ports apart
 
     def has_token(self, given: str | None) -> bool:
@@ -60,6 +66,15 @@ class Access:
         if parts.scheme == self._scheme and parts.netloc.lower() in self._hosts and not parts.path:
             return ""
         return f"Origin {str(origin)[:100]!r} is not this console's"
+
+
+def url_host(name: str) -> str:
+    """A name or an address as browsers write it in an address: lower case, IPv6 in brackets."""
+    try:
+        address = ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return name.lower()
+    return f"[{address}]" if address.version == 6 else str(address)
 
 
 def viewer_name(given: str, number: int) -> str:
@@ -91,6 +106,8 @@ class RateLimit:
 class Attempts:
     """Wrong tokens of each address.
 
+    The same one again is no further attempt: a page that was open when the console restarted sends its cookie for ever.
+
     Args:
         count, seconds: after so many wrong ones in so long a time an address is rejected unread.
         addresses: that are remembered.
@@ -98,19 +115,21 @@ class Attempts:
 
     def __init__(self, count: int = 20, seconds: float = 60.0, addresses: int = 1000):
         self._count, self._seconds, self._addresses = count, seconds, addresses
-        self._times: dict[str, deque[float]] = {}
+        self._times: dict[str, deque[tuple[float, bytes]]] = {}  # address -> times and hashes of its tokens
 
     def is_blocked(self, address: str, now_s: float) -> bool:
         """Whether the address has given too many wrong tokens of late."""
         times = self._times.get(address, deque())
-        while times and times[0] <= now_s - self._seconds:
+        while times and times[0][0] <= now_s - self._seconds:
             times.popleft()
         return len(times) >= self._count
 
-    def failed(self, address: str, now_s: float) -> None:
+    def failed(self, address: str, token: str, now_s: float) -> None:
         """The address has given a wrong token."""
         times = self._times.pop(address, deque(maxlen=self._count))
-        times.append(now_s)
+        found = hashlib.sha256(token.encode("utf-8", "replace")).digest()
+        if found not in (before for _, before in times):
+            times.append((now_s, found))
         self._times[address] = times  # the newest last
         while len(self._times) > self._addresses:
             self._times.pop(next(iter(self._times)))

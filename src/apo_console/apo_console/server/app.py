@@ -24,7 +24,7 @@ from apo_console.server.hub import Hub
 from apo_console.server.viewers import Viewer
 
 STATIC = Path(__file__).parents[1] / "static"
-_RATE, _RATE_S = 300, 1.0  # messages of one page
+_RATE, _RATE_S = 600, 1.0  # messages of one page, which confirms every picture
 _FAULTS, _FAULTS_S = 10, 10.0  # messages of one page that no page sends, before it is closed
 _POLICY, _TOO_LARGE, _TRY_LATER = 1008, 1009, 1013  # close codes of RFC 6455
 
@@ -61,10 +61,11 @@ class Guard:
             return 421, fault
         if self._attempts.is_blocked(address, time.monotonic()):
             return 429, "too many wrong tokens: wait a minute"
-        given = request.cookies.get(self._access.cookie) or request.query_params.get("token")
-        if not self._access.has_token(given):
-            if given:
-                self._attempts.failed(address, time.monotonic())
+        # a cookie of an earlier start must not keep out who opens the new address
+        given = [request.query_params.get("token"), request.cookies.get(self._access.cookie)]
+        if not any(map(self._access.has_token, given)):
+            for token in filter(None, given):
+                self._attempts.failed(address, token, time.monotonic())
             return 401, "open the address that the console printed: it contains the token"
         changes = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD")
         fault = self._access.origin_fault(request.headers.get("origin")) if changes else ""
@@ -104,7 +105,8 @@ def make_app(hub: Hub, access: Access, tls: bool = False, files: Sequence[Route]
         # the token must not stay in the address: it would be in the history and on every screenshot
         answer = RedirectResponse("/", 303)
         token = request.query_params["token"]
-        answer.set_cookie(access.cookie, token, httponly=True, samesite="strict", secure=tls, path="/")
+        if access.has_token(token):
+            answer.set_cookie(access.cookie, token, httponly=True, samesite="strict", secure=tls, path="/")
         return answer
 
     async def live(socket: WebSocket) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -49,6 +50,7 @@ class Hub:
         self._viewers: dict[str, Viewer] = {}
         self._events: dict[str, list[str]] = {}  # viewer -> buttons that wait for its next input
         self._count = self._pings = 0
+        self._start = secrets.token_hex(8)  # a page of another start is loaded again
         self._loop: asyncio.AbstractEventLoop | None = None
         self.rejected: dict[str, int] = {}  # why -> messages of pages that were rejected
 
@@ -109,7 +111,7 @@ class Hub:
             self._input(viewer, message, now_s)
         elif isinstance(message, Pong):
             for lease in self.leases:
-                lease.on_answered(viewer.id, now_s)
+                lease.on_answered(viewer.id, message.number, now_s)
         elif isinstance(message, Shown):
             viewer.shown(message.robot, message.camera, message.sequence)
 
@@ -169,6 +171,8 @@ class Hub:
         if before not in ("", viewer.id):
             # the device of who drove before must be seen to go before that of the next comes
             self._robots.let_go(robot, f"{viewer.name} took over from {self._name(before)}")
+        if before != viewer.id:
+            self._events.pop(viewer.id, None)  # buttons of a lease that ended before its next input
         for other, each in enumerate(self.leases):
             if other != robot and each.release(viewer.id, "drives another robot"):
                 self._let_go(other, viewer.name)
@@ -207,7 +211,7 @@ class Hub:
     def _ping_one(self, viewer: Viewer) -> None:
         self._pings += 1
         for lease in self.leases:
-            lease.on_asked(viewer.id, self._clock())
+            lease.on_asked(viewer.id, self._pings, self._clock())
         viewer.ping(protocol.ping(self._pings))
 
     def send_state(self) -> None:
@@ -219,7 +223,8 @@ class Hub:
         leases = [
             {"holder": self._name(lease.holder), "reason": lease.reason, "id": lease.holder} for lease in self.leases
         ]
-        common = json.dumps({"robots": states, "leases": leases, "viewers": len(self._viewers)})[1:-1]
+        content = {"console": self._start, "robots": states, "leases": leases, "viewers": len(self._viewers)}
+        common = json.dumps(content)[1:-1]
         for viewer in self._viewers.values():
             seconds = self.leases[0].round_trip_s(viewer.id, now_s) if self.leases else None
             own = {"id": viewer.id, "name": viewer.name, "round_trip_ms": None if seconds is None else seconds * 1e3}
@@ -236,9 +241,9 @@ class Hub:
             self.rejected[kind] = self.rejected.get(kind, 0) + 1
 
     def facts(self) -> dict[str, Any]:
-        """For /diagnostics."""
+        """For /diagnostics; from any thread."""
         names = [self._name(lease.holder) for lease in self.leases]
-        skipped = sum(viewer.frames_skipped for viewer in self._viewers.values())
+        skipped = sum(viewer.frames_skipped for viewer in tuple(self._viewers.values()))  # pages come and go meanwhile
         return {
             "viewers": len(self._viewers),
             "drives": ", ".join(filter(None, names)) or "nobody",

@@ -23,14 +23,14 @@ def self_signed(folder: Path, names: Sequence[str], today: datetime.datetime) ->
 
     Args:
         folder: where they are kept; the key is readable by its owner alone.
-        names: host names and addresses that the certificate is for.
+        names: host names and addresses that the certificate is for, IPv6 with or without brackets.
         today: with its zone.
 
     Raises:
         ConfigError: the folder cannot be written.
     """
     certificate, key = folder / "console_certificate.pem", folder / "console_key.pem"
-    if key.is_file() and _is_valid(certificate, names, today):
+    if _is_valid(certificate, key, names, today):
         return certificate, key
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "apo console")])
@@ -60,17 +60,20 @@ def self_signed(folder: Path, names: Sequence[str], today: datetime.datetime) ->
     return certificate, key
 
 
-def _is_valid(certificate: Path, names: Sequence[str], today: datetime.datetime) -> bool:
+def _is_valid(certificate: Path, key: Path, names: Sequence[str], today: datetime.datetime) -> bool:
     try:
         found = x509.load_pem_x509_certificate(certificate.read_bytes())
+        secret = serialization.load_pem_private_key(key.read_bytes(), None)
         known = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (OSError, ValueError, x509.ExtensionNotFound):
+    except (OSError, ValueError, TypeError, x509.ExtensionNotFound):
+        return False
+    if secret.public_key() != found.public_key():  # cut off between the two files, or a full disk
         return False
     return today < found.not_valid_after_utc and set(map(_general_name, names)) == set(known)
 
 
 def _general_name(name: str) -> x509.GeneralName:
     try:
-        return x509.IPAddress(ipaddress.ip_address(name))
+        return x509.IPAddress(ipaddress.ip_address(name.strip("[]")))
     except ValueError:
         return x509.DNSName(name)

@@ -7,6 +7,7 @@ const OLD_MS = 1000;
 export class Cameras {
   #views = [];
   #names = "";
+  #withheld = new Map(); // frames of robots that are not shown: unconfirmed, so that no further ones come
   robot = 0;
   painted = []; // {camera, stamp, at} of the newest pictures, ms; for measurements
 
@@ -21,6 +22,11 @@ export class Cameras {
   show(robot, names) {
     if (this.robot === robot && this.#names === names.join()) return;
     this.robot = robot;
+    for (const [key, frame] of this.#withheld) {
+      if (frame.robot !== robot) continue;
+      this.#withheld.delete(key);
+      this.connection.send(protocol.shown(robot, frame.camera, frame.sequence));
+    }
     this.#names = names.join();
     this.#views = names.map((name) => {
       const figure = document.createElement("figure");
@@ -38,7 +44,11 @@ export class Cameras {
   }
 
   async #paint({ robot, camera, sequence, stamp, jpeg }) {
-    const view = robot === this.robot ? this.#views[camera] : undefined;
+    if (robot !== this.robot) {
+      this.#withheld.set(`${robot}/${camera}`, { robot, camera, sequence });
+      return;
+    }
+    const view = this.#views[camera];
     if (view) {
       try {
         const bitmap = await createImageBitmap(new Blob([jpeg], { type: "image/jpeg" }));

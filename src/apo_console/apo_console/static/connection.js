@@ -3,6 +3,7 @@
 import * as protocol from "./protocol.js";
 
 const AGAIN_MS = 1000;
+const LARGEST = 32768; // of a request; see protocol.py
 
 export class Connection extends EventTarget {
   #socket = null;
@@ -29,10 +30,17 @@ export class Connection extends EventTarget {
       for (const { resolve } of this.#requests.values()) resolve({ accepted: false, message: "the connection is lost" });
       this.#requests.clear();
       this.#socket = null;
-      this.#emit("close", event.reason || "the connection to the console is lost");
+      this.#emit("close", `${event.reason || "the connection to the console is lost"}; this page tries again.`);
+      this.#explain();
       setTimeout(() => this.#open(), AGAIN_MS);
     };
     this.#socket = socket;
+  }
+
+  /** A console that was started again has another token; a socket does not show that this is why. */
+  async #explain() {
+    const answer = await fetch("/static/icon.svg").catch(() => null);
+    if (answer?.status === 401 && !this.isOpen) this.#emit("close", "The console was started again: open the address that it prints now.");
   }
 
   #emit(kind, detail) {
@@ -64,9 +72,11 @@ export class Connection extends EventTarget {
   request(robot, action, fields = {}) {
     if (!this.isOpen) return Promise.resolve({ accepted: false, message: "not connected" });
     const number = (this.#count += 1);
+    const text = JSON.stringify({ number, robot, action, ...fields });
+    if (text.length > LARGEST) return Promise.resolve({ accepted: false, message: "too much for one request" });
     return new Promise((resolve) => {
       this.#requests.set(number, { resolve });
-      this.#socket.send(JSON.stringify({ number, robot, action, ...fields }));
+      this.#socket.send(text);
     });
   }
 }

@@ -40,11 +40,30 @@ export class Keys {
 
 const DEAD = 0.08;
 const GRIPPER_BUTTON = 0;
+const SETTLE_MS = 100;
+
+/** Opens once a device has rested for a while: one that comes, or comes back, deflected moves nothing. */
+class RestGate {
+  #since = null;
+  isOpen = false;
+
+  reset() {
+    this.isOpen = false;
+    this.#since = null;
+  }
+
+  update(isDeflected) {
+    this.#since = isDeflected ? null : (this.#since ?? performance.now());
+    this.isOpen ||= this.#since !== null && performance.now() - this.#since >= SETTLE_MS;
+  }
+}
 
 /** The first gamepad of the standard mapping: left stick moves, triggers lift and lower, right stick turns. */
 export class Gamepads {
   held = false;
   #gripper = false;
+  #name = ""; // of the one that was read last
+  #gate = new RestGate();
 
   constructor(onGripper) {
     this.onGripper = onGripper;
@@ -52,6 +71,12 @@ export class Gamepads {
 
   axes() {
     const pad = [...(navigator.getGamepads?.() ?? [])].find((each) => each?.connected && each.mapping === "standard");
+    const name = pad ? `${pad.index} ${pad.id}` : "";
+    if (name !== this.#name) {
+      this.#name = name;
+      this.#gate.reset();
+      this.#gripper = true; // a button that is pressed already is no press
+    }
     if (!pad) {
       this.held = false;
       return [0, 0, 0, 0, 0, 0];
@@ -63,8 +88,10 @@ export class Gamepads {
     const lift = pad.buttons[7].value - pad.buttons[6].value;
     const roll = (pad.buttons[5].pressed ? 1 : 0) - (pad.buttons[4].pressed ? 1 : 0);
     const axes = [-y, -x, lift, roll, -turnY, -turnX];
-    this.held = axes.some((value) => value !== 0);
-    return axes;
+    const isDeflected = axes.some((value) => value !== 0);
+    this.#gate.update(isDeflected);
+    this.held = isDeflected && this.#gate.isOpen;
+    return this.#gate.isOpen ? axes : [0, 0, 0, 0, 0, 0];
   }
 }
 
@@ -80,6 +107,8 @@ export class SpaceMouse {
   #axes = [0, 0, 0, 0, 0, 0];
   #buttons = 0;
   #reported = 0;
+  #isLost = false; // fell silent while it was deflected: only a report shows that it rests
+  #gate = new RestGate();
   device = null;
 
   constructor(onGripper) {
@@ -98,14 +127,19 @@ export class SpaceMouse {
     const [device] = await navigator.hid.requestDevice({ filters: FILTERS });
     if (!device) return false;
     if (!device.opened) await device.open();
+    if (device === this.device) return true;
+    this.#lose();
     this.device = device;
-    device.addEventListener("inputreport", ({ reportId, data }) => this.report(reportId, data));
+    device.addEventListener("inputreport", ({ reportId, data }) => {
+      if (device === this.device) this.report(reportId, data);
+    });
     return true;
   }
 
   #lose() {
     this.device = null;
     this.#axes.fill(0);
+    this.#gate.reset();
   }
 
   report(id, data) {
@@ -121,14 +155,25 @@ export class SpaceMouse {
       this.#buttons = buttons;
     }
     this.#reported = performance.now();
+    this.#isLost = false;
   }
 
-  get held() {
+  get #isDeflected() {
     return this.#axes.some((value) => Math.abs(value) > DEAD);
   }
 
+  get held() {
+    return this.#gate.isOpen && this.#isDeflected;
+  }
+
   axes() {
-    if (this.held && performance.now() - this.#reported > LOST_MS) this.#axes.fill(0);
+    if (this.#isDeflected && performance.now() - this.#reported > LOST_MS) {
+      this.#axes.fill(0);
+      this.#gate.reset();
+      this.#isLost = true;
+    }
+    this.#gate.update(this.#isDeflected || this.#isLost);
+    if (!this.#gate.isOpen) return [0, 0, 0, 0, 0, 0];
     return this.#axes.map((value) => (Math.abs(value) < DEAD ? 0 : Math.max(-1, Math.min(1, value))));
   }
 }

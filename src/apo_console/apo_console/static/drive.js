@@ -10,6 +10,7 @@ export class Drive extends EventTarget {
   #sequence = 0;
   #timer = null;
   #began = 0;
+  #releases = 0;
   #waiting = new Set(); // devices that were deflected when the lease came: they have to be let go of once
   robot = 0;
   speed = 0.5;
@@ -37,14 +38,19 @@ export class Drive extends EventTarget {
   }
 
   async take(takeOver) {
-    const answer = await this.connection.request(this.robot, "lease", { take_over: takeOver });
-    if (answer.accepted && !document.hidden) this.#begin();
-    else if (answer.accepted) this.release("the page is hidden");
+    const { robot } = this;
+    const releases = this.#releases;
+    const answer = await this.connection.request(robot, "lease", { take_over: takeOver });
+    if (!answer.accepted) return answer;
+    if (releases === this.#releases && !document.hidden) this.#begin();
+    // the person has looked away, or at another robot, while the answer was on its way
+    else this.connection.request(robot, "release", { reason: "the person looked away" });
     return answer;
   }
 
   /** Ends driving; safe to call at any time. */
   release(reason) {
+    this.#releases += 1;
     this.#rest();
     if (!this.isOn) return;
     this.#send();

@@ -5,6 +5,7 @@ import { LABELS, SOURCES, drawStrip, words } from "./strips.js";
 
 const CHUNK = 32; // steps of one request
 const SHOWN = 200; // rows of the list
+const EXPORTED = 1000; // episodes of one request; see protocol.py
 
 export class Episodes {
   #robot = 0;
@@ -275,14 +276,18 @@ export class Episodes {
   async #export() {
     const chosen = this.#selected.size ? this.#shown.filter((row) => this.#selected.has(row.id)) : this.#shown;
     const episodes = chosen.filter((row) => !row.fault).map((row) => row.id);
+    if (episodes.length > EXPORTED) {
+      this.message(`${episodes.length} episodes are selected, at most ${EXPORTED} go into one export; ./apo episodes export takes more`);
+      return;
+    }
     $("export").disabled = true;
     this.message(`exporting ${episodes.length} episodes`);
     await this.request("export", { episodes, format: $("export-format").value });
     $("export").disabled = false;
   }
 
-  /** Whether the key is one of this view. */
-  key(key) {
+  /** Whether the key is one of this view; one that is held steps on, and does nothing else again. */
+  key(key, isRepeated) {
     const keys = {
       " ": () => this.toggle(),
       arrowleft: () => this.#go(this.#step - 1),
@@ -290,9 +295,10 @@ export class Episodes {
       y: () => this.annotate("SUCCESS"),
       n: () => this.annotate("FAILURE"),
       z: () => this.annotate("RECORDED"),
+      x: () => this.#episode.discarded || $("discard-episode").click(),
     };
     if (!this.#episode || !(key in keys)) return false;
-    keys[key]();
+    if (!isRepeated || key.startsWith("arrow")) keys[key]();
     return true;
   }
 }

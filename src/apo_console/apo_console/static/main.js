@@ -76,6 +76,10 @@ function choose(index) {
 }
 
 function show(content) {
+  if (newest && newest.console !== content.console) {
+    location.reload(); // started again: its page and its robots may be others
+    return;
+  }
   const before = newest?.robots[robot].episode;
   newest = content;
   const state = content.robots[robot];
@@ -88,7 +92,8 @@ function show(content) {
   showLearning(state);
   showRobots(content.robots);
   showStrip(state.timeline);
-  if (episodes.isOpen && before?.event !== state.episode.event) episodes.refresh();
+  const isNews = before?.event !== state.episode.event || before?.id !== state.episode.id;
+  if (episodes.isOpen && isNews) episodes.refresh();
 }
 
 /** Shows one of VIEWS; nobody drives who does not see the cameras. */
@@ -117,6 +122,10 @@ async function toggleDrive() {
     drive.release("let go");
     return;
   }
+  if (view !== "live") {
+    message("drive: open Live first, where the cameras are");
+    return;
+  }
   const lease = newest?.leases[robot];
   const takeOver = Boolean(lease?.holder) && lease.id !== newest.you.id;
   const answer = await drive.take(takeOver);
@@ -124,7 +133,7 @@ async function toggleDrive() {
 }
 
 connection.addEventListener("state", ({ detail }) => show(detail));
-connection.addEventListener("close", ({ detail }) => showAlarm(3, "Not connected.", `${detail}; this page tries again.`));
+connection.addEventListener("close", ({ detail }) => showAlarm(3, "Not connected.", detail));
 drive.addEventListener("change", () => {
   $("take").classList.toggle("on", drive.isOn);
   $("release").disabled = !drive.isOn;
@@ -146,8 +155,12 @@ $("gripper").onclick = () => drive.gripper();
 $("speed").oninput = () => (drive.speed = Number($("speed").value));
 $("spacemouse").hidden = !SpaceMouse.isPossible;
 $("spacemouse").onclick = async () => {
-  const found = await drive.spaceMouse.open();
-  message(found ? `SpaceMouse: ${drive.spaceMouse.device.productName}` : "no SpaceMouse was chosen");
+  try {
+    const found = await drive.spaceMouse.open();
+    message(found ? `SpaceMouse: ${drive.spaceMouse.device.productName}` : "no SpaceMouse was chosen");
+  } catch (error) {
+    message(`SpaceMouse: ${error.message}`);
+  }
 };
 
 for (const name of Object.keys(VIEWS)) {
@@ -187,7 +200,15 @@ function changeSpeed(by) {
   drive.speed = Number($("speed").value);
 }
 
+function letGoOfKeys() {
+  drive.keys.clear();
+  drive.changed();
+}
+
+// while a menu is open, and on a Mac while Command is held, the page learns of no key that is lifted
+document.addEventListener("contextmenu", letGoOfKeys);
 document.addEventListener("keydown", (event) => {
+  if (event.key === "Meta") letGoOfKeys();
   if (event.ctrlKey || event.altKey || event.metaKey || event.target.matches("input[type=text], input[type=search], textarea, select")) return;
   const key = event.key.toLowerCase();
   if (drive.isOn && drive.keys.press(key)) {
@@ -195,10 +216,11 @@ document.addEventListener("keydown", (event) => {
     drive.changed();
     return;
   }
-  // a key that is held repeats, and a focused button takes Enter and space for itself
-  const isButtons = event.target.matches("button, summary") && (key === "enter" || (key === " " && !drive.isOn));
+  // a key that is held repeats, and what has the focus takes Enter and space for itself
+  const takers = "button, summary, a, input[type=checkbox]";
+  const isButtons = event.target.matches(takers) && (key === "enter" || (key === " " && !drive.isOn));
   if (isButtons) return;
-  if (view === "episodes" && episodes.key(key)) {
+  if (view === "episodes" && episodes.key(key, event.repeat)) {
     event.preventDefault();
     return;
   }

@@ -31,7 +31,8 @@ export function drawStrip(canvas, rows, table, top, height) {
     context.globalAlpha = 1;
     if (kind.hatched) hatch(context, left, right, top, height);
     if (right - left > 26) {
-      context.fillStyle = "#fff";
+      // light on dark colours, dark on the light ones of the dark scheme
+      context.fillStyle = style.getPropertyValue(kind.faint ? "--text" : "--card");
       context.fillText(kind.letter, left + 7, top + height / 2);
     }
   }
