@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -35,6 +36,8 @@ _DEADLINE_CHECK_S = 0.02
 # Scheduling yield after a takeover's command: on busy cores its receiver waits for this thread's core otherwise.
 # bench_takeover measures the latency with it; sched_yield is too short, since the middleware's thread runs in between.
 _SCHEDULING_YIELD_S = 0.0005
+# a log file would make the thread that moves the robot wait for the disk; launch and `apo up` keep what is printed
+_LOG_ARGUMENTS = ("--ros-args", "--disable-external-lib-logs")
 
 
 class ArbiterNode(LifecycleBase):
@@ -234,7 +237,7 @@ class ArbiterNode(LifecycleBase):
 def main() -> None:
     """Console script."""
     with nonblocking_output():  # a log that nobody reads must not silence it
-        status = run(ArbiterNode, events=True)
+        status = run(ArbiterNode, [*sys.argv, *_LOG_ARGUMENTS], events=True)
     raise SystemExit(status)
 
 

@@ -56,7 +56,7 @@ def _make(context: LaunchContext, names: Sequence[str]) -> list[Node]:
             namespace=namespace,
             parameters=parameters,
             additional_env=nodes.environment_for_node(entry),
-            output="screen",
+            output="both",
         )
         made.append(start_again(partial(_with_on_exit, make), _PAUSE_S) if again else make())
     return made
@@ -92,7 +92,7 @@ def _make_gazebo(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             namespace=LaunchConfiguration("namespace").perform(context),
             arguments=list(node.arguments),
             parameters=[node.parameters] if node.parameters else [],
-            output="screen",
+            output="both",
         )
         for node in gazebo.nodes()
     ]
