@@ -49,9 +49,20 @@ def page(browser, console):
 
 
 def until(page, condition):
-    """Waits for an expression of the page, or a condition of the test."""
+    """Waits for an expression of the page, or a condition of the test; the page may be loaded anew meanwhile."""
+
+    def holds():
+        if not isinstance(condition, str):
+            return condition()
+        try:
+            return page.evaluate(condition)
+        except sync_api.Error as error:
+            if "context was destroyed" not in error.message:
+                raise
+            return False
+
     end = time.monotonic() + WAIT_S
-    while not (page.evaluate(condition) if isinstance(condition, str) else condition()):
+    while not holds():
         assert time.monotonic() < end, condition
         page.wait_for_timeout(10)
 

@@ -80,6 +80,17 @@ def test_a_true_counts_before_its_publisher_is_known():
     assert not signal.held(2 * SECOND)
 
 
+def test_a_known_publisher_that_withdraws_its_stop_ends_it_at_once():
+    signal = EstopSignal()
+    signal.on_message(True, 0)
+    signal.on_identified(b"console", 1, True)
+    signal.on_message(True, 1)  # the same message by another subscription
+    signal.on_identified(b"console", 2, False)
+    assert not signal.held(2)
+    signal.on_message(True, 3)  # of a publisher that is not known yet
+    assert signal.held(4)
+
+
 def test_a_publisher_that_is_gone_with_its_stop_is_reported_once():
     signal = EstopSignal()
     signal.on_identified(ONE, 1, True)

@@ -26,7 +26,7 @@ class EstopSignal:
     def on_message(self, stop: bool, steady_ns: int) -> None:
         """A message arrived, of any publisher."""
         self._newest = stop
-        if stop:
+        if stop and not self._requested:
             self._true_ns = steady_ns
 
     def on_identified(self, publisher: bytes, number: int, stop: bool) -> None:
@@ -36,6 +36,13 @@ class EstopSignal:
         """
         if number in _UNNUMBERED or number > self._identified.get(publisher, (-1, False))[0]:
             self._identified[publisher] = (number, stop)
+            if stop:
+                self._true_ns = None  # from now on its publisher alone decides
+
+    @property
+    def _requested(self) -> bool:
+        """Whether a known publisher requests a stop."""
+        return any(stop for _, stop in self._identified.values())
 
     def count(self, publishers: int) -> None:
         """How many publishers there are; the last message of one that is gone no longer counts."""
@@ -54,5 +61,5 @@ class EstopSignal:
         """Whether a stop is requested now."""
         age_ns = STOP_HOLD_NS if self._true_ns is None else steady_ns - self._true_ns
         if self._identified:
-            return age_ns < _IDENTIFY_NS or any(stop for _, stop in self._identified.values())
+            return age_ns < _IDENTIFY_NS or self._requested
         return self._newest or (self._publishers != 1 and age_ns < STOP_HOLD_NS)
