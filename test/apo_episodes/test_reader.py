@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from apo_core.errors import EpisodeFormatError
 from apo_core.types import ControlSource, EpisodeOutcome, Outcome
 from apo_episodes.hdf5.checksums import attributes_checksum, plain_attributes
-from apo_episodes.reader import read_episode, read_frames, verify_checksums
+from apo_episodes.reader import episode_marks, read_episode, read_frames, verify_checksums
 from apo_episodes.writer import EpisodeWriter
 
 SUCCESS = EpisodeOutcome(Outcome.SUCCESS, "task_success", terminated=True, truncated=False)
@@ -279,3 +280,12 @@ def test_frames_of_one_camera_are_read_alone(takeovers):
     every, one = read_frames(path, [0, 5]), read_frames(path, [0, 5], ["wrist"])
     assert list(one) == ["wrist"] and sorted(every) == ["agentview", "wrist"]
     np.testing.assert_array_equal(one["wrist"], every["wrist"])
+
+
+def test_marks_are_of_the_finished_files_only(tmp_path):
+    for name in ("b.h5", "a.h5", "c.h5.partial"):
+        (tmp_path / name).write_bytes(b"123")
+        os.utime(tmp_path / name, ns=(7, 5))
+    (tmp_path / "d.h5").mkdir()
+    (tmp_path / "e.h5").symlink_to(tmp_path / "gone")
+    assert episode_marks(tmp_path) == [("a.h5", (3, 5)), ("b.h5", (3, 5))]

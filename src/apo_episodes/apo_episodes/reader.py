@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -170,3 +172,20 @@ def _digest(frame: np.ndarray) -> bytes:
 def list_episodes(directory: Path | str) -> list[Path]:
     """Finished episode files of a directory, by name; partial ones are never listed."""
     return sorted(p for p in Path(directory).glob("*.h5") if p.is_file())
+
+
+def episode_marks(directory: Path | str) -> list[tuple[str, tuple[int, int]]]:
+    """Name, and size and time of change [ns], of the files that `list_episodes` returns.
+
+    Raises:
+        OSError: the directory cannot be listed.
+    """
+    marks = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.endswith(".h5"):
+                with contextlib.suppress(OSError):  # removed since the folder was listed
+                    if entry.is_file():
+                        status = entry.stat()
+                        marks.append((entry.name, (status.st_size, status.st_mtime_ns)))
+    return sorted(marks)

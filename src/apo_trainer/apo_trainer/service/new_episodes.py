@@ -10,7 +10,7 @@ from pathlib import Path
 from apo_core.errors import EpisodeFormatError
 from apo_core.system.atomic_files import replace_file
 from apo_core.types import EpisodeKind
-from apo_episodes.reader import list_episodes, read_episode
+from apo_episodes.reader import episode_marks, read_episode
 from apo_trainer.data.episode_checks import EpisodeChecks
 from apo_trainer.data.episode_files import RejectedEpisode, is_trained_on
 
@@ -30,7 +30,8 @@ class NewEpisodes:
     def __init__(self, folder: Path, record: Path, checks: EpisodeChecks):
         self._folder, self._record, self._checks = folder, record, checks
         self._lock = threading.Lock()
-        self._seen: dict[Path, tuple[int, int]] = {}  # size and time of change of each file that was looked at
+        # by name: thousands of paths and marks take megabytes
+        self._seen: dict[str, tuple[int, int]] = {}  # size and time of change of each file that was looked at
         self._new: dict[Path, str] = {}  # sound and unused: episode id
         self._rejected: dict[Path, str] = {}
         self._used = self._read()
@@ -53,17 +54,13 @@ class NewEpisodes:
         Raises:
             EpisodeFormatError: the folder cannot be listed.
         """
-        found, changed, paths = [], False, self._paths()
-        for path in paths:
-            try:
-                status = path.stat()
-            except OSError:  # removed since the folder was listed
-                continue
-            mark = (status.st_size, status.st_mtime_ns)
-            if self._seen.get(path) != mark:
-                found += self._sort(path)
-                self._seen[path], changed = mark, True  # after it: until then a run that starts counts it as used
-        self._drop_missing(set(paths))
+        found, changed, there = [], False, set()
+        for name, mark in self._files():
+            there.add(name)
+            if self._seen.get(name) != mark:
+                found += self._sort(self._folder / name)
+                self._seen[name], changed = mark, True  # after it: until then a run that starts counts it as used
+        self._drop_missing(there)
         if changed:
             self._checks.save()
         return found
@@ -76,7 +73,7 @@ class NewEpisodes:
             OSError: the record cannot be written.
         """
         # a run also uses what is in the folder and was not looked at yet; files are named by their episode
-        unseen = () if episode_ids else (path.stem for path in self._paths() if path not in self._seen)
+        unseen = () if episode_ids else (Path(name).stem for name, _ in self._files() if name not in self._seen)
         with self._lock:
             taken = {path: name for path, name in self._new.items() if not episode_ids or name in episode_ids}
             self._used |= {*taken.values(), *episode_ids, *unseen}
@@ -86,9 +83,10 @@ class NewEpisodes:
             replace_file(self._record, json.dumps(sorted(self._used), indent=1) + "\n")
         return len(taken)
 
-    def _paths(self) -> list[Path]:
+    def _files(self) -> list[tuple[str, tuple[int, int]]]:
+        """Names, sizes and times of change, by name."""
         try:
-            return list_episodes(self._folder) if self._folder.is_dir() else []
+            return episode_marks(self._folder) if self._folder.is_dir() else []
         except OSError as error:
             raise EpisodeFormatError(f"{self._folder}: cannot be listed: {error}") from None
 
@@ -108,10 +106,12 @@ class NewEpisodes:
                 self._new[path] = episode_id
         return []
 
-    def _drop_missing(self, there: set[Path]) -> None:
+    def _drop_missing(self, there: set[str]) -> None:
         with self._lock:
-            for known in (self._seen, self._new, self._rejected):
-                for path in set(known) - there:
+            for name in self._seen.keys() - there:
+                del self._seen[name]
+            for known in (self._new, self._rejected):
+                for path in [path for path in known if path.name not in there]:
                     del known[path]
 
     def _read(self) -> set[str]:
