@@ -6,36 +6,28 @@ APO_SCREENSHOTS=<folder> the pictures of the docs are written there.
 
 import os
 import re
-import shutil
 import signal
 from pathlib import Path
 
 import h5py
 import pytest
 
-sync_api = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is missing: pip install -r requirements/browser.in"
-)
 pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' or source a ROS 2 installation")
 
-from adapter_samples import plain_manifest  # noqa: E402
-from console_stack import Page, Stack, until  # noqa: E402
-from small_policy import random_adapter  # noqa: E402
+from adapter_samples import plain_manifest
+from chromium import CHROMIUM, launcher, needs_chromium
+from console_stack import Page, Stack, until
+from small_policy import random_adapter
 
-from apo_core.adapters.store import AdapterStore  # noqa: E402
-from apo_core.types import ControlSource, Outcome  # noqa: E402
-from apo_episodes.reader import list_episodes, read_episode  # noqa: E402
-from apo_vla.lora.adapter import LoraSettings, adapter_config  # noqa: E402
-from apo_vla.policy import VlaPolicy  # noqa: E402
+from apo_core.adapters.store import AdapterStore
+from apo_core.types import ControlSource, Outcome
+from apo_episodes.reader import list_episodes, read_episode
+from apo_vla.lora.adapter import LoraSettings, adapter_config
+from apo_vla.policy import VlaPolicy
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ROOT = Path(__file__).resolve().parents[2]
 LATE = 5  # commands of the operator after the end of its line: 200 ms at 20 Hz, and the one on its way
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.timeout(600),
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is missing: apt-get install chromium"),
-]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), needs_chromium]
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +43,8 @@ def launch(tmp_path_factory):
     program = tmp_path_factory.mktemp("chromium") / "chromium"
     program.write_text(f'#!/bin/sh\nexec nice -n -15 {CHROMIUM} "$@"\n')
     program.chmod(0o755)
-    with sync_api.sync_playwright() as playwright:
-        yield lambda: playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with launcher(program) as start:
+        yield start
 
 
 @pytest.fixture(scope="module")

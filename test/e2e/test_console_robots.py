@@ -4,39 +4,29 @@ Needs Debian's Chromium (apt-get install chromium) and Playwright (pip install -
 """
 
 import os
-import shutil
 import subprocess
 from datetime import UTC, datetime
 
 import pytest
 
-sync_api = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is missing: pip install -r requirements/browser.in"
-)
 pytest.importorskip("rclpy", reason="rclpy is missing: run 'make setup' or source a ROS 2 installation")
 
-from console_robots import Robots  # noqa: E402
-from console_stack import Page, until  # noqa: E402
-from node_command import node_command  # noqa: E402
+from chromium import launched, needs_chromium
+from console_robots import Robots
+from console_stack import Page, until
+from node_command import node_command
 
-from apo_console.server.tls import self_signed  # noqa: E402
+from apo_console.server.tls import self_signed
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # on a slow machine messages may pause
 LIMITS = {"lease_timeout_s": 2.0, "lease_rest_timeout_s": 5.0, "max_round_trip_s": 5.0}
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is missing: apt-get install chromium"),
-]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), needs_chromium]
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture

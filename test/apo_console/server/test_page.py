@@ -1,36 +1,25 @@
 """The page in Chromium, before a server whose robots are the test's own."""
 
-import shutil
 import time
 
 import pytest
+from chromium import launched, needs_chromium, sync_api
+from console_page import TOKEN
 
-sync_api = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is missing: pip install -r requirements/browser.in"
-)
+from apo_console.server.access import Access
+from apo_console.server.app import make_app
+from apo_console.server.hub import Hub
+from apo_console.server.server_thread import ServerThread, bound_socket
 
-from console_page import TOKEN  # noqa: E402
-
-from apo_console.server.access import Access  # noqa: E402
-from apo_console.server.app import make_app  # noqa: E402
-from apo_console.server.hub import Hub  # noqa: E402
-from apo_console.server.server_thread import ServerThread, bound_socket  # noqa: E402
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 WAIT_S = 20.0
 REST = (0.0,) * 6
-pytestmark = [
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is missing: apt-get install chromium"),
-]
+pytestmark = [pytest.mark.timeout(300), needs_chromium]
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture
