@@ -138,6 +138,9 @@ if [ -n "${ROS_DISTRO:-}" ]; then
         die "ROS_DISTRO=$ROS_DISTRO is set, but $PYTHON (Python $PYTHON_VERSION) cannot import rclpy." \
             "Type:  source /opt/ros/$ROS_DISTRO/setup.bash     (or 'unset ROS_DISTRO' to use the Python wheels of ROS 2)" \
             "or name the Python that ROS was built for:  APO_PYTHON=/usr/bin/python3 make setup"
+else
+    # pip takes what lies there for installed, and colcon then lacks it; an installed ROS needs its own
+    unset PYTHONPATH
 fi
 
 # One setup at a time in a checkout; the lock goes with the process.
