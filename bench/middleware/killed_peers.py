@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import faulthandler
 import fcntl
 import json
@@ -213,7 +212,7 @@ class Count:
     def report(self) -> dict[str, object]:
         """For a JSON line, with the 95 % upper limits per kill."""
         crashes, hangs = self.crashes.total(), self.hangs.total()
-        return dataclasses.asdict(self) | {
+        return vars(self) | {
             "crashes_total": crashes,
             "hangs_total": hangs,
             "crash_limit_95": upper_limit(crashes, self.kills),
@@ -247,6 +246,10 @@ def kill_peers(
         count.images += one.images.value
         count.destroyed += one.destroyed.value
 
+    def crashed(one: Watched) -> None:
+        count.crashes[one.crash()] += 1
+        print(f"{count.kills} kills: {one.crash()}", file=sys.stderr, flush=True)
+
     def start(kind: str) -> Watched:
         count.starts += 1
         return Watched(kind, rng.getrandbits(32))
@@ -264,16 +267,17 @@ def kill_peers(
                         print(f"{count.kills} kills, {count.crashes.total()} crashes", file=sys.stderr, flush=True)
                 if peer.process.exitcode is not None:
                     if peer.crash():
-                        count.crashes[peer.crash()] += 1
+                        crashed(peer)
                     del doomed[peer]
                     doomed[start("peer")] = time.monotonic() + rng.uniform(0.0, _PEER_LIFE_S)
             for index, one in enumerate(everyone):
                 if not one.crash() and one.idle_s() > hang_s:
                     count.hangs[one.kind] += 1
+                    print(f"{count.kills} kills: a {one.kind} hangs", file=sys.stderr, flush=True)
                     one.show_stacks(native_stacks)
                     one.kill()
                 if one.crash():
-                    count.crashes[one.crash()] += 1
+                    crashed(one)
                 if one.process.exitcode is not None:
                     add(one)
                     everyone[index] = start(one.kind)

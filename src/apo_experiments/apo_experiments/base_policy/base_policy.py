@@ -48,12 +48,13 @@ from apo_vla.policy import VlaPolicy
 
 CONFIG_FILE = "config/base_policy.yaml"
 BINS, FLOW = "bins", "flow"
+FLOAT16, INT8 = "float16", "int8"
 VIEWS_FILE, VISION_FILE = "scene_views.npz", "vision.safetensors"  # beside the demonstrations
 # what the training of the vision does not read
 _OF_THE_REST = {
     *("held_out_episodes", "decode_tolerance", "flow_steps", "flow_draws", "steps", "evaluate_every", "batch_size"),
     *("learning_rate", "prefix_noise", "prefix_jitter", "action_tolerance"),
-    *("evaluate", "evaluation_seed", "horizon", "success_hold_steps"),
+    *("weights", "evaluate", "evaluation_seed", "horizon", "success_hold_steps"),
 }
 _PLACES = ("demonstrations", "output", "overwrite", "vision_from")  # the manifest has the hash of another vision
 
@@ -125,6 +126,9 @@ class BasePolicyConfig:
     prefix_jitter: float = parameter(4.0, "spread of the noise on the others of them, bins", low=0.0, high=1000.0)
     action_tolerance: float = parameter(
         2.0, "bins off at which an action counts 0.6 of the expert's; 0: the expert's bin alone", low=0.0, high=1000.0
+    )
+    weights: str = parameter(
+        FLOAT16, "of matrices in the file; int8: half the bytes, a scale for each row", choices=(FLOAT16, INT8)
     )
     seed: int = parameter(0, "initial weights, batches, augmentation", low=0, high=2**31)
     threads: int = parameter(2, "CPU threads; another number gives slightly different weights", low=1, high=256)
@@ -221,7 +225,8 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
         "torch": torch.__version__,
     }
     statistics = statistics_of(data, contract.sha256)
-    save_checkpoint(Path(config.output), small_model(policy), policy.tokenizer, statistics, facts)
+    stored = {FLOAT16: torch.float16, INT8: torch.int8}[config.weights]
+    save_checkpoint(Path(config.output), small_model(policy), policy.tokenizer, statistics, facts, stored)
     if config.evaluate:
         facts["evaluation"] = _evaluate(config, task_spec(config.task).instruction, line)
         write_manifest(Path(config.output), facts)

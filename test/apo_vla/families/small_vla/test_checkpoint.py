@@ -148,3 +148,23 @@ def test_an_error_of_the_program_is_not_a_checkpoint_error(folder, monkeypatch):
     monkeypatch.setattr("apo_vla.families.small_vla.checkpoint.load_file", broken)
     with pytest.raises(RuntimeError, match="a mistake"):
         load_checkpoint(folder)
+
+
+def test_weights_in_8_bits_take_half_the_bytes(folder, tmp_path, tiny_model, tiny_tokenizer, tiny_statistics):
+    save_checkpoint(tmp_path / "int8", tiny_model, tiny_tokenizer, tiny_statistics, {}, torch.int8)
+    loaded = load_checkpoint(tmp_path / "int8").model.state_dict()
+    sizes = [(path / "model.safetensors").stat().st_size for path in (tmp_path / "int8", folder)]
+    assert sizes[0] < 0.7 * sizes[1]
+    for name, value in tiny_model.state_dict().items():
+        step = value.abs().max() / 127
+        assert (loaded[name] - value).abs().max() <= max(0.51 * step, 1e-3 * value.abs().max()), name
+
+
+def test_8_bits_without_their_scales_are_rejected(folder):
+    def edit(weights):
+        name = next(name for name, value in weights.items() if value.ndim == 2)
+        weights[name] = weights[name].to(torch.int8)
+
+    change_weights(folder, edit)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: cannot be read .* needs .*\.scale"):
+        load_checkpoint(folder)

@@ -26,6 +26,7 @@ from apo_vla.checkpoints.types import (
     read_manifest,
     write_manifest,
 )
+from apo_vla.families.small_vla.int8_weights import from_int8, to_int8
 from apo_vla.families.small_vla.model import SmallVla, SmallVlaConfig
 from apo_vla.families.small_vla.shape import SmallShape
 from apo_vla.inputs.text_tokenizer import read_tokenizer
@@ -49,7 +50,7 @@ def save_checkpoint(
         tokenizer: of its prompts.
         statistics: of its training data.
         facts: JSON-serialisable, how it was made and what was measured; goes into the manifest.
-        dtype: of floating-point weights in the file.
+        dtype: of the weights in the file; torch.int8 stores matrices and kernels as in `int8_weights`.
 
     Raises:
         ValueError: an adapter is attached, or a weight does not fit into dtype.
@@ -60,10 +61,13 @@ def save_checkpoint(
     state = model.state_dict()
     if any("lora_" in name for name in state):
         raise ValueError("save_checkpoint takes the base model: its adapter belongs into an adapter store")
-    weights = {name: value.to(dtype).contiguous() for name, value in state.items()}
+    rounded = torch.float16 if dtype == torch.int8 else dtype
+    weights = {name: value.to(rounded).contiguous() for name, value in state.items()}
     bad = [name for name, value in weights.items() if not torch.isfinite(value).all()]
     if bad:
-        raise ValueError(f"weights {bad} are not finite in {dtype}")
+        raise ValueError(f"weights {bad} are not finite in {rounded}")
+    if dtype == torch.int8:
+        weights = to_int8(state)
     (folder / MANIFEST).unlink(missing_ok=True)
     (folder / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
     (folder / CONFIG).write_text(json.dumps(cast(SmallShape, model.config).to_dict(), indent=2) + "\n")
@@ -120,6 +124,6 @@ def _read_config(path: Path, shape: type[SmallShape]) -> SmallShape:
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
+        return from_int8(load_file(path))
+    except (OSError, SafetensorError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}: {error})") from None
