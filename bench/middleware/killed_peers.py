@@ -39,6 +39,7 @@ _PEER_LIFE_S = 2.0  # longest until a peer is killed: most have met the others b
 _NODE_LIFE_S, _CONTEXT_LIFE_S = 2.0, 10.0  # longest; killed peers are given up 5 s after their end
 _CAMERAS = 0.2  # share of the nodes that publish images
 _POLL_S = 0.01
+_STACKS_S = 2.0  # in which a process on a busy machine writes its stacks before it is killed
 
 
 def upper_limit(events: int, n: int) -> float:
@@ -175,6 +176,7 @@ class Watched:
     def show_stacks(self, native: bool) -> None:
         """Writes what every thread is doing to stderr."""
         os.kill(self.process.pid, signal.SIGUSR1)
+        time.sleep(_STACKS_S)
         if native:
             command = ["gdb", "-p", str(self.process.pid), "-batch", "-ex", "thread apply all bt 30"]
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -16,6 +16,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from apo_core.config.parameters import parameter_values
+from apo_core.system.source_commit import source_commit
 from apo_experiments.reproduce import paper
 from apo_experiments.reproduce.config import ReproduceConfig
 from apo_experiments.reproduce.tables import Table, tables
@@ -56,8 +57,8 @@ class Report:
 
 
 def versions() -> dict[str, str]:
-    """Of what the figures depend on."""
-    found = {}
+    """Of what the figures depend on; `apo` is the commit, where there is one."""
+    found = {"apo": commit} if (commit := source_commit(__file__)) else {}
     for name in _VERSIONS:
         try:
             found[name] = version(name)
