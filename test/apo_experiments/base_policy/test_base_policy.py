@@ -66,6 +66,17 @@ def test_a_base_policy_goes_to_the_folder_of_its_task():
     assert BasePolicyConfig(task="Stack", output="elsewhere").output == "elsewhere"
 
 
+def test_what_is_not_given_is_the_recipe_of_the_task():
+    lift = BasePolicyConfig()
+    assert (lift.episodes, lift.vision_scenes, lift.vision_steps, lift.steps) == (8, 300, 1500, 350)
+    assert (lift.evaluate_every, lift.mlp, lift.weights) == (50, 384, "float16")
+    other = BasePolicyConfig(episodes=3, vision_scenes=0, steps=7, weights="int8")
+    assert (other.episodes, other.vision_scenes, other.vision_steps, other.steps, other.weights) == (
+        *(3, 0, 1500, 7),
+        "int8",
+    )
+
+
 def test_vision_needs_a_scene_to_measure_on():
     assert BasePolicyConfig(vision_scenes=0).vision_scenes == 0
     assert BasePolicyConfig(vision_scenes=10).vision_scenes == 10
@@ -102,10 +113,10 @@ def test_the_shipped_policy_looks_at_both_cameras_and_reads_its_prompt(shipped):
 
 def test_faults_in_the_settings_are_reported(tmp_path, capsys):
     config = tmp_path / "base_policy.yaml"
-    config.write_text("base_policy:\n  ros__parameters:\n    steps: 0\n    chunks: 4\n")
+    config.write_text("base_policy:\n  ros__parameters:\n    batch_size: 0\n    chunks: 4\n")
     assert main(["--config", str(config)]) == 2
     message = capsys.readouterr().err
-    assert "steps = 0 is below its limit 1" in message and "chunks is not a parameter" in message
+    assert "batch_size = 0 is below its limit 1" in message and "chunks is not a parameter" in message
 
 
 def test_a_checkpoint_is_not_overwritten_unless_that_is_wanted(tmp_path, capsys):

@@ -28,6 +28,19 @@ class MovableTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class CloningRecipe:
+    """How the base policy of a task is made, unless config/base_policy.yaml has another value of the same name."""
+
+    episodes: int = 8
+    vision_scenes: int = 300
+    vision_steps: int = 1500
+    steps: int = 350
+    evaluate_every: int = 50  # steps
+    mlp: int = 384
+    weights: str = "float16"
+
+
+@dataclass(frozen=True, slots=True)
 class TaskSpec:
     """One task. Its placement ranges and its check of success are those of the simulation model."""
 
@@ -46,6 +59,7 @@ class TaskSpec:
     noise_releases: bool = True  # whether that noise opens the fingers; without it nothing falls that cannot be grasped
     success_hold_steps: int = 5  # consecutive steps that must show success, unless a parameter gives another
     target: MovableTarget | None = None  # None: the task has no fixed target
+    cloning: CloningRecipe = CloningRecipe()
     # perturbation of the paper's new setting, or one of ours
     perturbed: Mapping[str, Any] = field(default_factory=lambda: {"background": "grey"})
     published: Mapping[str, float] = field(default_factory=dict)  # method -> % in the paper's table 1

@@ -49,6 +49,8 @@ from apo_vla.policy import VlaPolicy
 CONFIG_FILE = "config/base_policy.yaml"
 BINS, FLOW = "bins", "flow"
 FLOAT16, INT8 = "float16", "int8"
+TASKS_OWN = "task"
+_UNSET = {"vision_scenes": -1, "weights": TASKS_OWN}  # 0 of the others: the task's
 VIEWS_FILE, VISION_FILE = "scene_views.npz", "vision.safetensors"  # beside the demonstrations
 # what the training of the vision does not read
 _OF_THE_REST = {
@@ -68,7 +70,7 @@ class BasePolicyConfig:
     demonstrations: str = parameter("data/base_policy", "folder with a folder of demonstrations for each task")
     output: str = parameter("", "checkpoint folder to write; empty: `models/<task>_base`")
     overwrite: bool = parameter(False, "replace a checkpoint that `output` holds")
-    episodes: int = parameter(8, "demonstrations", low=1, high=100_000)
+    episodes: int = parameter(0, "demonstrations; 0: the task's", low=0, high=100_000)
     held_out_episodes: int = parameter(
         8,
         "demonstrations, the next ones by seed, that are only measured, to see when the loss stops falling",
@@ -87,7 +89,7 @@ class BasePolicyConfig:
     hidden: int = parameter(128, "width of the language model", low=8, high=4096)
     layers: int = parameter(3, "layers of the language model", low=1, high=100)
     heads: int = parameter(4, "attention heads; `hidden` is a multiple of twice their number", low=1, high=256)
-    mlp: int = parameter(384, "width of the feed-forward part of a layer", low=1, high=16_384)
+    mlp: int = parameter(0, "width of the feed-forward part of a layer; 0: the task's", low=0, high=16_384)
     head: str = parameter(
         BINS,
         "how actions are put out; bins: tokens (apo_small_vla); flow: an expert that turns noise into actions "
@@ -100,21 +102,23 @@ class BasePolicyConfig:
         3.0, "bins around an action whose likelihood counts when the policy chooses it; 0: its own", low=0.0, high=64.0
     )
     vision_scenes: int = parameter(
-        300,
-        "random scenes on whose pictures vision is trained first; 0: it learns from the demonstrations",
-        low=0,
+        -1,
+        "random scenes on whose pictures vision is trained first; 0: it learns from the demonstrations; -1: the task's",
+        low=-1,
         high=100_000,
     )
     vision_from: str = parameter(
         "", "checkpoint with the same cameras and image shape whose image encoders are taken; empty: they are trained"
     )
     vision_seed: int = parameter(600_000, "seed of the first of these scenes", low=0, high=2**31)
-    vision_steps: int = parameter(1500, "optimizer steps of vision", low=1, high=1_000_000)
+    vision_steps: int = parameter(0, "optimizer steps of vision; 0: the task's", low=0, high=1_000_000)
     vision_batch_size: int = parameter(64, "pictures a step of vision", low=1, high=4096)
     vision_learning_rate: float = parameter(1e-3, "AdamW for vision, after the warmup", low=1e-7, high=1.0)
     chunk: int = parameter(4, "actions predicted and executed from one observation", low=1, high=64)
-    steps: int = parameter(350, "optimizer steps", low=1, high=1_000_000)
-    evaluate_every: int = parameter(50, "steps between measurements of the held-out loss", low=1, high=1_000_000)
+    steps: int = parameter(0, "optimizer steps; 0: the task's", low=0, high=1_000_000)
+    evaluate_every: int = parameter(
+        0, "steps between measurements of the held-out loss; 0: the task's", low=0, high=1_000_000
+    )
     batch_size: int = parameter(32, "frames a step", low=1, high=4096)
     learning_rate: float = parameter(7e-4, "AdamW, after the warmup", low=1e-7, high=1.0)
     warmup_steps: int = parameter(50, "steps of linear warmup", low=0, high=100_000)
@@ -128,7 +132,9 @@ class BasePolicyConfig:
         2.0, "bins off at which an action counts 0.6 of the expert's; 0: the expert's bin alone", low=0.0, high=1000.0
     )
     weights: str = parameter(
-        FLOAT16, "of matrices in the file; int8: half the bytes, a scale for each row", choices=(FLOAT16, INT8)
+        TASKS_OWN,
+        "of matrices in the file; int8: half the bytes, a scale for each row; task: the task's",
+        choices=(FLOAT16, INT8, TASKS_OWN),
     )
     seed: int = parameter(0, "initial weights, batches, augmentation", low=0, high=2**31)
     threads: int = parameter(2, "CPU threads; another number gives slightly different weights", low=1, high=256)
@@ -139,6 +145,9 @@ class BasePolicyConfig:
 
     def __post_init__(self) -> None:
         fill_from_task(self, "horizon", "success_hold_steps")
+        for name, value in dataclasses.asdict(task_spec(self.task).cloning).items():
+            if getattr(self, name) == _UNSET.get(name, 0):
+                object.__setattr__(self, name, value)
         object.__setattr__(self, "output", self.output or task_spec(self.task).checkpoint_dir)
         if 0 < self.vision_scenes < FEWEST_SCENES:
             fault = (
