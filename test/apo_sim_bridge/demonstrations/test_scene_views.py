@@ -1,6 +1,7 @@
 """Pictures of random scenes, made by the real simulation and kept."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def test_a_task_without_an_expert_has_none():
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> tuple[Path, list[str]]:
-    path, lines = tmp_path_factory.mktemp("views") / "lift" / "scene_views.npz", []
+    path, lines = tmp_path_factory.mktemp("views") / "lift", []
     ensure_scene_views(SETTINGS, path, CONTRACT, lines.append, workers=1)
     return path, lines
 
@@ -71,7 +72,7 @@ def test_every_scene_is_seen_by_every_camera(made):
 def final_turn_deg(tmp_path: Path, mistaken_share: float) -> float:
     """Turn that is left between hand and cube at the end of scene 610003."""
     settings = dataclasses.replace(SETTINGS, scenes=1, seed=610_003, mistaken_share=mistaken_share)
-    views = ensure_scene_views(settings, tmp_path / f"{mistaken_share}.npz", CONTRACT, lambda line: None, workers=1)
+    views = ensure_scene_views(settings, tmp_path / f"{mistaken_share}", CONTRACT, lambda line: None, workers=1)
     return np.degrees(np.arctan2(views.targets[-1, 7], views.targets[-1, 6]) / 4)
 
 
@@ -80,24 +81,35 @@ def test_an_expert_that_mistakes_the_yaw_ends_beside_it(tmp_path):
     assert abs(final_turn_deg(tmp_path, 1.0)) > 10.0
 
 
+@pytest.fixture
+def copy(made, tmp_path) -> Path:
+    """A folder with the views that were made."""
+    return Path(shutil.copytree(made[0], tmp_path / "copy"))
+
+
 @pytest.mark.parametrize("changes", [{"seed": 610_002}, {"position_range_scale": 1.0}])
-def test_other_settings_make_other_views(made, changes, tmp_path):
-    path, _ = made
-    copy = tmp_path / "views.npz"
-    copy.write_bytes(path.read_bytes())
+def test_other_settings_make_other_views(copy, changes):
     lines = []
     settings = dataclasses.replace(SETTINGS, scenes=1, **changes)
     views = ensure_scene_views(settings, copy, CONTRACT, lines.append, workers=1)
     assert len(lines) == 1 and len(views.scenes) == 22
 
 
-def test_a_truncated_file_is_made_anew(made, tmp_path):
-    path, _ = made
-    copy = tmp_path / "views.npz"
-    copy.write_bytes(path.read_bytes()[:1000])
+def test_a_truncated_file_is_made_anew(made, copy):
+    file = copy / "610000.npz"
+    file.write_bytes(file.read_bytes()[:1000])
     lines = []
     again = ensure_scene_views(SETTINGS, copy, CONTRACT, lines.append, workers=1)
-    known = ensure_scene_views(SETTINGS, path, CONTRACT, lines.append)
+    known = ensure_scene_views(SETTINGS, made[0], CONTRACT, lines.append)
     assert len(lines) == 2
     np.testing.assert_array_equal(again.targets, known.targets)
     np.testing.assert_array_equal(again.images["wrist"], known.images["wrist"])
+
+
+def test_files_that_are_there_are_kept_when_more_scenes_are_wanted(made, copy, monkeypatch):
+    monkeypatch.setattr("apo_sim_bridge.demonstrations.scene_views._SCENES_OF_A_FILE", 2)
+    lines = []
+    more = ensure_scene_views(dataclasses.replace(SETTINGS, scenes=3), copy, CONTRACT, lines.append, workers=1)
+    assert lines == ["pictures of random scenes: 3/3"]
+    assert sorted(file.name for file in copy.iterdir()) == ["610000.npz", "610002.npz"]
+    assert more.scenes.tolist() == [610_000] * 22 + [610_001] * 22 + [610_002] * 22

@@ -51,7 +51,7 @@ BINS, FLOW = "bins", "flow"
 FLOAT16, INT8 = "float16", "int8"
 TASKS_OWN = "task"
 _UNSET = {"vision_scenes": -1, "weights": TASKS_OWN}  # 0 of the others: the task's
-VIEWS_FILE, VISION_FILE = "scene_views.npz", "vision.safetensors"  # beside the demonstrations
+VIEWS_FOLDER, VISION_FILE = "scene_views", "vision.safetensors"  # beside the demonstrations
 # what the training of the vision does not read
 _OF_THE_REST = {
     *("held_out_episodes", "decode_tolerance", "flow_steps", "flow_draws", "steps", "evaluate_every", "batch_size"),
@@ -280,7 +280,7 @@ def _pretrain_vision(
     if (known := kept_vision(folder / VISION_FILE, policy, made_from)) is not None:
         line.note(f"vision: that of {folder / VISION_FILE}")
         return _vision_facts(known)
-    views = ensure_scene_views(scenes, folder / VIEWS_FILE, contract, line.update)
+    views = ensure_scene_views(scenes, folder / VIEWS_FOLDER, contract, line.update)
     line.note(f"pictures of random scenes: {len(views.scenes)} of {config.vision_scenes} scenes")
 
     def report(step: int, loss: float, seconds: float) -> None:
@@ -352,7 +352,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"apo base-policy: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\napo base-policy: stopped; finished demonstrations are kept", file=sys.stderr)
+        print("\napo base-policy: stopped; finished demonstrations and pictures are kept", file=sys.stderr)
         return 130
     print(f"checkpoint: {config.output}, {manifest['parameters'] / 1e6:.1f} M parameters")
     return 0

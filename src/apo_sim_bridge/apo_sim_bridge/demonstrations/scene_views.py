@@ -32,6 +32,7 @@ from apo_sim_bridge.sim.env import SimEnv, SimFrame
 from apo_sim_bridge.sim.ground_truth import expert_input
 
 POSITION_UNIT = 0.04  # m of a position of 1 in `SceneViews.targets`
+_SCENES_OF_A_FILE = 50
 _SCENE_STEPS = 44  # of each scene
 _EVERY = 2  # steps between pictures
 _NOISE = NoiseBursts(probability=0.12, min_steps=3, max_steps=10)  # twice that of demonstrations: more places
@@ -98,42 +99,51 @@ def _targets(scene: Scene | LidScene) -> np.ndarray:
 
 def ensure_scene_views(
     settings: SceneViewSettings,
-    path: Path,
+    folder: Path,
     contract: Contract,
     progress: Callable[[str], None],
     workers: int | None = None,
 ) -> SceneViews:
-    """The views of these settings, from the file where it has them, else made and written to it.
+    """The views of these settings, from files where they are there, else made and written; what is done is kept.
 
     Args:
         settings: which scenes.
-        path: .npz file.
+        folder: of the files, each with the scenes of some seeds.
         contract: shape of the pictures.
         progress: takes a line of text after every scene.
         workers: processes; up to 2 if None.
 
     Raises:
         ApoError: a simulation cannot start.
-        OSError: the file cannot be written.
+        OSError: a file cannot be written.
     """
     settings = dataclasses.replace(settings, contract_sha256=contract.sha256)
-    known = _read(path, settings)
-    if known is not None:
-        return known
-    parts = []
-    pool = get_context("spawn").Pool(
-        workers or min(2, os.cpu_count() or 1), initializer=_start_worker, initargs=(settings, contract)
-    )
-    try:
-        for part in pool.imap(_run_scene, range(settings.seed, settings.seed + settings.scenes)):
-            parts.append(part)
-            progress(f"pictures of random scenes: {len(parts)}/{settings.scenes}")
-    finally:
-        pool.terminate()
-        pool.join()
-    views = _join(parts, settings)
-    _write(path, settings, views)
-    return views
+    end = settings.seed + settings.scenes
+    files = [
+        dataclasses.replace(settings, seed=first, scenes=min(_SCENES_OF_A_FILE, end - first))
+        for first in range(settings.seed, end, _SCENES_OF_A_FILE)
+    ]
+    found = {part.seed: known for part in files if (known := _read(_file(folder, part), part)) is not None}
+    missing = [part for part in files if part.seed not in found]
+    if missing:
+        done = settings.scenes - sum(part.scenes for part in missing)
+        pool = get_context("spawn").Pool(
+            workers or min(2, os.cpu_count() or 1), initializer=_start_worker, initargs=(settings, contract)
+        )
+        try:
+            made = pool.imap(_run_scene, [part.seed + index for part in missing for index in range(part.scenes)])
+            for part in missing:
+                scenes = []
+                for _ in range(part.scenes):
+                    scenes.append(next(made))
+                    done += 1
+                    progress(f"pictures of random scenes: {done}/{settings.scenes}")
+                found[part.seed] = _join(scenes, settings)
+                _write(_file(folder, part), part, found[part.seed])
+        finally:
+            pool.terminate()
+            pool.join()
+    return _join([found[part.seed] for part in files], settings)
 
 
 def scene_views(env: SimEnv, settings: SceneViewSettings, seed: int) -> SceneViews:
@@ -184,6 +194,10 @@ def _join(parts: Sequence[SceneViews], settings: SceneViewSettings) -> SceneView
         targets=np.concatenate([part.targets for part in parts]),
         scenes=np.concatenate([part.scenes for part in parts]),
     )
+
+
+def _file(folder: Path, settings: SceneViewSettings) -> Path:
+    return folder / f"{settings.seed}.npz"
 
 
 def _read(path: Path, settings: SceneViewSettings) -> SceneViews | None:
