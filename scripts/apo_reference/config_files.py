@@ -95,7 +95,7 @@ _PREFERENCE_SETTINGS = (
     "share_expert=0.5 share_human=0.25 share_undesirable=0.25"
 )
 # of the best of three numbers each, measured on seeds apart (docs/explanation/measurements.md)
-_PREFERENCE_STEPS = {"apo": 30, "apo_reference_compat": 30, "kto": 30, "dpo": 120, "tpo": 60}
+_PREFERENCE_STEPS = {"apo": 30, "apo_reference_compat": 30, "kto": 30, "dpo": 120, "tpo": 60, "rpro": 120}
 _IMITATION_STEPS = {"apo_plus": 200, "dagger": 200, "sirius": 200}
 _PAD = "buttons: A B X LB Y back RB guide start"
 
