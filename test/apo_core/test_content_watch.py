@@ -162,3 +162,10 @@ def test_values_that_are_not_finite_are_no_motion_and_raise_nothing():
     robot = Robot()
     robot.command = np.full(7, np.nan, np.float32)
     assert robot.run(20, pose=np.nan, joints=np.nan, picture=0) == []
+
+
+def test_values_that_are_not_finite_are_not_called_frozen():
+    robot = Robot()
+    for step in range(40):
+        robot.observe(joints=np.nan if step > 5 else None)
+    assert robot.watch.faults() == []

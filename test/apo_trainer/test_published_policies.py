@@ -15,6 +15,7 @@ from apo_trainer.config import TrainingConfig
 from apo_trainer.data.dataset import load_training_data
 from apo_trainer.data.samples import SampleClass
 from apo_trainer.optimisation.trainer import Trainer
+from apo_vla.likelihood.settings import LikelihoodSettings
 from apo_vla.lora.shape import LoraShape
 from apo_vla.policy import VlaPolicy
 
@@ -97,3 +98,12 @@ def test_held_out_corrections_become_likelier_than_undesirable_steps(make_traine
     means = trainer.held_out().means
     human, undesirable = means[SampleClass.HUMAN], means[SampleClass.UNDESIRABLE]
     assert human.log_ratio > 0.0 and human.log_ratio > undesirable.log_ratio
+
+
+def test_limits_of_log_ratios_are_wider_for_a_flow(make_trainer, contract, tmp_path):
+    folder = flow("smolvla")(tmp_path / "policy", contract.sha256)
+    wide = make_trainer(folder, guard_undesirable_nats=-80.0, gate_own_success_nats=-60.0)
+    plain = make_trainer(folder, likelihood=LikelihoodSettings(flow_limit_scale=1.0))
+    (note,) = (note for note in wide.notes if "flow_limit_scale" in note)
+    assert "guard_undesirable_nats = -2000 and gate_own_success_nats = -1500, by flow_limit_scale = 25" in note
+    assert not any("flow_limit_scale" in note for note in plain.notes)

@@ -144,7 +144,9 @@ class ContentWatch:
             self._blank[name] = _blank(image) if self._streams[name].old else ""
         for name in ("ee_pose", *self._arm):
             if name in self._streams:
-                self._streams[name].add(_checksum(state[name]), motion)
+                # NaN is another fault, and no sign of a stream that stands still
+                is_new = not np.isfinite(state[name]).all()
+                self._streams[name].add(-1 - self._count if is_new else _checksum(state[name]), motion)
         for name, grip in self._grips.items():
             grip.add(state[name], self._gripper, stamp_ns)
         self._count += 1

@@ -1,10 +1,11 @@
 import json
 from dataclasses import replace
 
-from apo_core.types import EpisodeKind, Outcome
+from apo_core.types import EpisodeKind, EpisodeOutcome, Outcome
 from apo_episodes.inspection.table import describe, format_description, format_table, summarise
 from apo_episodes.labeling import LabelRule
 from apo_episodes.reader import read_episode
+from apo_episodes.writer import EpisodeWriter
 
 
 def test_a_row_counts_what_the_episode_holds(write):
@@ -67,6 +68,16 @@ def test_a_description_holds_facts_and_labels(write):
     assert facts["tags"] == {"round": "1"}
     assert json.loads(json.dumps(facts))["instruction"] == "lift the cube"
     assert "takeover_steps      3" in format_description(facts)
+
+
+def test_a_description_holds_why_steps_are_missing(tmp_path, small_contract, make_info, make_step):
+    writer = EpisodeWriter(tmp_path, make_info(), small_contract)
+    writer.append(make_step(1))
+    done = EpisodeOutcome(Outcome.SUCCESS, "test", terminated=True, truncated=False)
+    path = writer.finish(done, rejections={"state 'width' is not finite": 161})
+    facts = describe(read_episode(path, images=False), LabelRule())
+    assert facts["rejections"] == {"state 'width' is not finite": 161}
+    assert "state 'width' is not finite" in format_description(facts)
 
 
 def test_a_description_counts_the_optional_facts(write, with_facts):

@@ -125,6 +125,15 @@ def test_a_checkpoint_is_not_overwritten_unless_that_is_wanted(tmp_path, capsys)
     assert (SHIPPED / "manifest.json").read_bytes() == before
 
 
+def test_nothing_is_left_that_would_hide_the_shipped_policy(tmp_path, capsys):
+    contract = f"contract_file={ROOT / 'config' / 'contract.yaml'}"
+    (tmp_path / "file").write_text("")
+    paths = [f"output={tmp_path / 'models' / 'lift_base'}", f"demonstrations={tmp_path / 'file'}"]
+    assert main(["--config", str(ROOT / "config" / "base_policy.yaml"), "--set", contract, *paths]) == 2
+    assert str(tmp_path / "file") in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_output_that_is_no_folder_is_reported_before_anything_is_made(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     paths = [f"output={tmp_path / 'file'}", f"demonstrations={tmp_path / 'demonstrations'}"]

@@ -112,6 +112,7 @@ def describe(episode: Episode, rule: LabelRule) -> dict[str, Any]:
         "seed": episode.info.seed,
         "tags": dict(episode.info.tags),
         "outcome_reason": episode.outcome.reason,
+        "rejections": dict(episode.rejections),
         "recorded_outcome": str((episode.recorded_outcome or episode.outcome).outcome),
         "annotation": asdict(episode.annotation) if episode.annotation else {},
         "terminated": episode.outcome.terminated,

@@ -172,7 +172,7 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
     if not config.overwrite and (Path(config.output) / MANIFEST).exists():
         fault = f"output = {config.output} holds a checkpoint: name another folder, or set overwrite"
         raise ConfigError("base policy", [f"{fault} ({CONFIG_FILE})"])
-    Path(config.output).mkdir(parents=True, exist_ok=True)  # fails early where it cannot be written before training
+    _check_folder(Path(config.output))  # fails early where it cannot be written before training
     folder = Path(config.demonstrations) / task_spec(config.task).folder
     wanted = config.episodes + config.held_out_episodes
     paths = ensure_demonstrations(
@@ -240,6 +240,14 @@ def make_base_policy(config: BasePolicyConfig) -> dict[str, Any]:
         facts["evaluation"] = _evaluate(config, task_spec(config.task).instruction, line)
         write_manifest(Path(config.output), facts)
     return read_manifest(Path(config.output))
+
+
+def _check_folder(folder: Path) -> None:
+    """Makes a folder and removes what it made: an empty one would hide the shipped policy of that name."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in made:
+        path.rmdir()
 
 
 def _shape(config: BasePolicyConfig, contract: Contract) -> SmallShape:

@@ -51,8 +51,8 @@ class PolicyHealth:
         trouble = (
             self.second
             or self.streams
-            or self.frozen
             or server.fault
+            or self.frozen
             or server.store_fault
             or wants_help
             or server.adapter_warning

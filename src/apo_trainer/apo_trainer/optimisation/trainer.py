@@ -132,7 +132,14 @@ class Trainer:
         self._mean = WeightMean(self._named, config.ema_decay)
         self._best = BestWeights(self._named)
         self._error = DesirableError(policy, self.data.held_out, config.held_out_samples, self._forward)
-        self._guard = Guard(config)
+        self._limits = _scaled_limits(config, likelihood.limit_scale)
+        if self._limits != config:
+            self._data_notes.append(
+                f"log-ratios of squared errors: guard_undesirable_nats = {self._limits.guard_undesirable_nats:g} and "
+                f"gate_own_success_nats = {self._limits.gate_own_success_nats:g}, by flow_limit_scale = "
+                f"{likelihood.limit_scale:g} (config/trainer.yaml)"
+            )
+        self._guard = Guard(self._limits)
         self.step = 0  # optimizer steps done
         self.stop_reason = ""  # why the last run ended before its planned steps
 
@@ -273,7 +280,7 @@ class Trainer:
 
     def evaluate(self) -> Verdict:
         """The gate's verdict on the adapter as it is, from held-out samples and the self-test of serving."""
-        limits = limits_of(self.config, self.method.uses_reference)
+        limits = limits_of(self._limits, self.method.uses_reference)
         if not all(bool(torch.isfinite(p).all()) for p in self._parameters):
             return evaluate({}, ["the adapter has values that are not finite"], limits)
         faults = policy_probe.faults(self.policy.predict, self.data.known_contract(), self.data.instruction)
@@ -300,3 +307,12 @@ class Trainer:
         if bad:
             raise AdapterError(f"adapter tensors are not finite: {bad[:3]}")
         return tensors
+
+
+def _scaled_limits(config: TrainingConfig, scale: float) -> TrainingConfig:
+    """The limits of log-ratios for a kind of likelihood whose log-ratios are larger by `scale`."""
+    return replace(
+        config,
+        guard_undesirable_nats=scale * config.guard_undesirable_nats,
+        gate_own_success_nats=scale * config.gate_own_success_nats,
+    )

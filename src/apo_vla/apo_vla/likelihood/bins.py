@@ -29,6 +29,7 @@ class BinLikelihood:
     """
 
     has_context = True
+    limit_scale = 1.0
 
     def __init__(self, codec: ActionCodec, settings: LikelihoodSettings, device: torch.device | str = "cpu"):
         self.name = f"action classes {settings.action_tolerance:g}"

@@ -32,6 +32,7 @@ class FastLikelihood:
     """
 
     has_context = False
+    limit_scale = 1.0
 
     def __init__(self, codec: ActionCodec, fast: FastTokenizer, rows: int, largest: int):
         self.name = "FAST tokens"

@@ -66,7 +66,7 @@ class FlowLikelihood:
     Args:
         codec: of the actions.
         rows: R of a chunk.
-        settings: `flow_draws`, `flow_scale`.
+        settings: `flow_draws`, `flow_scale`, `flow_limit_scale`.
         width: numbers a row that the model takes; those beyond the codec's are 0 in the data and count for nothing.
     """
 
@@ -75,6 +75,7 @@ class FlowLikelihood:
     def __init__(self, codec: ActionCodec, rows: int, settings: LikelihoodSettings, width: int | None = None):
         self.name = f"flow {settings.flow_draws} {settings.flow_scale:g}"
         self._codec, self._rows, self._draws, self._scale = codec, rows, settings.flow_draws, settings.flow_scale
+        self.limit_scale = settings.flow_limit_scale
         self._width = width or codec.size
         self._edges = torch.from_numpy(EDGE * np.tile(codec.limits, rows)).float()
 

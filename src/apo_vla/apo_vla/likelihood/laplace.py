@@ -37,6 +37,7 @@ class LaplaceLikelihood:
     """
 
     has_context = False
+    limit_scale = 1.0
 
     def __init__(self, codec: ActionCodec, settings: LikelihoodSettings):
         self.name = f"Laplace {settings.laplace_scale:g}"

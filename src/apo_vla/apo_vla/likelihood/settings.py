@@ -27,3 +27,9 @@ class LikelihoodSettings:
     flow_scale: float = parameter(
         5.0, "flow head: nats of a number of the action for each unit of its squared velocity error", low=1e-3, high=1e4
     )
+    flow_limit_scale: float = parameter(
+        25.0,
+        "flow head: times guard_undesirable_nats and gate_own_success_nats: its log-ratios are larger",
+        low=1.0,
+        high=1e4,
+    )

@@ -86,6 +86,7 @@ class ActionLikelihood(Protocol):
 
     name: str  # of the kind, with every setting that its scores depend on
     has_context: bool  # tokens are predicted from those before, which training may disturb
+    limit_scale: float  # times limits of log-ratios that are meant for log-probabilities
 
     def fault(self, chunk: np.ndarray, mask: np.ndarray) -> str:
         """Why actions float32 (R, A), contract units, of which the rows bool (R,) count, cannot be scored; or empty."""

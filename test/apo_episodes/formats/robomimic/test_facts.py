@@ -89,6 +89,14 @@ def test_attributes_about_drivers_are_rejected_by_name(make_file, contract, tmp_
         import_robomimic(path, tmp_path / "out", contract, OPTIONS)
 
 
+@pytest.mark.parametrize("above", ["/", "data"])
+def test_attributes_above_a_demonstration_are_rejected_by_name(make_file, contract, tmp_path, above):
+    path = make_file(lambda f: f[above].attrs.update(interventions=3))
+    name = "/" if above == "/" else "/data"
+    with pytest.raises(EpisodeToolError, match=f"attribute interventions of {name} may state who drove"):
+        import_robomimic(path, tmp_path / "out", contract, OPTIONS)
+
+
 def test_names_beside_known_drivers_do_not_matter(make_file, contract, tmp_path):
     def edit(f):
         f["data/demo_0/action_modes"], f["data/demo_0/control_mode"] = [0, 0, 1, 1, 0], [3] * 5
@@ -115,6 +123,9 @@ def test_names_beside_known_drivers_do_not_matter(make_file, contract, tmp_path)
         ({"is_human": [0, 1, 1, 1, 0]}, "demo_0: is_human may state who drove, in a form that is not known"),
         ({"obs/takeover_flag": [0, 1, 1, 1, 0]}, "demo_0: obs/takeover_flag may state who drove"),
         ({"human": [0, 1, 1, 1, 0]}, "demo_0: human may state who drove"),
+        ({"actor": [0, 1, 1, 1, 0]}, "demo_0: actor may state who drove"),
+        ({"infos/intervened": [0, 1, 1, 1, 0]}, "demo_0: infos/intervened may state who drove"),
+        ({"infos/is_demo": [0, 1, 1, 1, 0]}, "demo_0: infos/is_demo may state who drove"),
         ({"control_source": [0, 1, 1, 1, 0]}, "demo_0: control_source may state who drove"),
         ({"correction": [[0], [1], [1], [1], [0]]}, "demo_0: correction may state who drove"),
         ({"obs/teleop_active": [0, 1, 1, 1, 0]}, "demo_0: obs/teleop_active may state who drove"),

@@ -24,7 +24,7 @@ _LOOKS_LIKE_DRIVERS = re.compile(r"interven|intv|acting|action_mode|take_?over|i
 # Words that may name a driver where each step has one value, if nothing above does.
 _MAY_NAME_DRIVERS = re.compile(
     r"(?:^|_)(?:human|user|operator|teleop\w*|expert|policy|agent|auto|driver|driven|sources?|modes?|correct\w*|hitl|"
-    r"dagger|novice|overrid\w*|hand_?over|control\w*|teacher|oracle|supervis\w*|manual)(?:$|_)",
+    r"actor|is_demo|demonstrat\w*|dagger|novice|overrid\w*|hand_?over|control\w*|teacher|oracle|supervis\w*|manual)(?:$|_)",
     re.I,
 )
 _SUCCESS = ("success", "is_success", "task_success", "final_success")
@@ -86,8 +86,8 @@ def read_drivers(group: h5py.Group, steps: int) -> tuple[EpisodeKind, list[Contr
         ValueError: a dataset about drivers that is not known, has another shape or unknown values, or contradicts
             another; the message names it.
     """
-    names = [*group, *(f"obs/{name}" for name in group.get("obs", ()))]
-    about = {name: name.removeprefix("obs/") for name in names if _LOOKS_LIKE_DRIVERS.search(name)}
+    names = _paths(group)
+    about = {name: _last(name) for name in names if _LOOKS_LIKE_DRIVERS.search(_last(name))}
     unknown = [name for name, key in about.items() if key not in _DRIVERS]
     unknown += [] if about else _suspects(group, names, steps)
     if unknown:
@@ -117,11 +117,24 @@ def read_drivers(group: h5py.Group, steps: int) -> tuple[EpisodeKind, list[Contr
     ]
 
 
+def _paths(group: h5py.Group) -> list[str]:
+    """Of everything below a demonstration."""
+    found: list[str] = []
+    group.visit(found.append)
+    return found
+
+
+def _last(path: str) -> str:
+    return path.rsplit("/", 1)[-1]
+
+
 def _suspects(group: h5py.Group, names: Iterable[str], steps: int) -> list[str]:
     """Datasets with a value for each step, and attributes, whose names may state who drove."""
     datasets = {name: group[name] for name in names if isinstance(group[name], h5py.Dataset)}
     per_step = [name for name, data in datasets.items() if data.shape in ((steps,), (steps, 1))]
-    found = [name for name in per_step if _MAY_NAME_DRIVERS.search(name.removeprefix("obs/"))]
+    found = [name for name in per_step if _MAY_NAME_DRIVERS.search(_last(name))]
+    for above in {group.parent.name: group.parent, "/": group.file}.values():
+        found += [f"attribute {name} of {above.name}" for name in above.attrs if _LOOKS_LIKE_DRIVERS.search(name)]
     for name, value in group.attrs.items():
         is_per_step = np.size(value) == steps > 1 and _MAY_NAME_DRIVERS.search(name)
         if _LOOKS_LIKE_DRIVERS.search(name) or is_per_step:
