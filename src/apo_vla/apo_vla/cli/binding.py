@@ -14,6 +14,7 @@ from apo_core.contract.action_range import RangeFaults, compare_ranges
 from apo_core.contract.contract import Contract, load_contract
 from apo_core.errors import CheckpointError, ConfigError
 from apo_vla.checkpoints.deployment import DEPLOYMENT, Deployment, foreign_faults
+from apo_vla.checkpoints.osc_pose import osc_hint
 from apo_vla.loading import foreign_parameters, read_family
 
 _HEADER = """\
@@ -71,7 +72,11 @@ def bind(folder: Path, robot: Path, choices: Mapping[str, Any], force: bool = Fa
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be written ({error})") from None
     data = family.data_range(folder, deployment)
-    return path, RangeFaults((), ()) if data is None else compare_ranges(data, contract.action)
+    if data is None:
+        return path, RangeFaults((), ())
+    found = compare_ranges(data, contract.action)
+    hint = osc_hint(data, deployment.action_scale, deployment.action_offset, contract.rate_hz) if found.beyond else ""
+    return path, dataclasses.replace(found, beyond=(*found.beyond, *filter(None, [hint])))
 
 
 def _check_names(deployment: Deployment, contract: Contract) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 
 from apo_core.config.parameters import parameter
 from apo_vla.checkpoints.deployment import DEPLOYMENT, Deployment
+from apo_vla.checkpoints.osc_pose import osc_scale
 from apo_vla.families.openvla.images import LANCZOS_JPEG, RESAMPLING
 from apo_vla.families.openvla.processor import PROMPT
 
 _LIBERO = "libero"
 _RATES_HZ = {_LIBERO: 20.0, "bridge": 5.0, "fractal": 3.0}  # {how the statistics' name begins: of the data}
 _RATE_TOLERANCE = 0.1
-_OSC_STEPS = (0.05, 0.05, 0.05, 0.5, 0.5, 0.5)  # m and rad a step that 1 stands for in LIBERO's actions
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def unit_proposals(statistics_key: str, rate_hz: float) -> dict[str, Any]:
     """The units of LIBERO's actions, inputs of OSC_POSE: {parameter: value}; OpenVLA's gripper is 1 open, 0 closed."""
     if not statistics_key.startswith(_LIBERO):
         return {}
-    scale = (*(round(step * rate_hz, 9) for step in _OSC_STEPS), -2.0)
+    scale = (*osc_scale(rate_hz), -2.0)
     return {"action_scale": scale, "action_offset": (0.0,) * 6 + (1.0,)}
 
 
