@@ -12,8 +12,8 @@ import numpy as np
 from apo_core.actions import GRIPPER
 from apo_core.tasks.course import current_part, scene_of
 from apo_core.tasks.scene import YAW_TOLERANCE, ExpertInput, Scene
-from apo_core.tasks.specs import TaskSpec
 from apo_core.tasks.subtasks import GraspTask
+from apo_core.tasks.task_spec import TaskSpec
 
 
 class FailureKind(StrEnum):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from apo_core.config.parameters import build
-from apo_core.tasks.specs import MovableTarget
+from apo_core.tasks.task_spec import MovableTarget
 from apo_sim_bridge.perturbation.draws import draw_scene, draw_target
 from apo_sim_bridge.perturbation.settings import Perturbation
 

@@ -8,7 +8,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from apo_core.tasks.specs import MovableTarget
+from apo_core.tasks.task_spec import MovableTarget
 from apo_sim_bridge.perturbation.settings import Perturbation
 
 _TRIES = 200

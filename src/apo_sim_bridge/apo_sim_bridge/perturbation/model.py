@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from apo_core.tasks.specs import TaskSpec
+from apo_core.tasks.task_spec import TaskSpec
 from apo_sim_bridge.perturbation.distractors import (
     Circle,
     Distractor,
